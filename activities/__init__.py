@@ -1,0 +1,1 @@
+"""Temporal activities: they translate between Temporal and the runtime, and decide nothing."""

@@ -1,0 +1,1 @@
+"""The native surface: Devora `/v1`."""

@@ -1,0 +1,1 @@
+"""The 28 built-in agents, in seven squads."""

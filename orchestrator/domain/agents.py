@@ -1,0 +1,116 @@
+"""What an agent is: data for a prompted agent, or a plain async function (A9, A13)."""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Id = str
+
+
+class Squad(StrEnum):
+    """The seven squads (D-020)."""
+
+    BUSINESS = "business"
+    FRONTEND = "frontend"
+    BACKEND = "backend"
+    DATA = "data"
+    QA = "qa"
+    DEVOPS = "devops"
+    DOCUMENTATION = "documentation"
+
+
+class Deliverable(BaseModel):
+    """A named artifact of a job: relative path, media type, text content."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.\-][A-Za-z0-9_./\-]*$")
+    media_type: str = "text/markdown"
+    content: str
+
+
+class AgentOutput(BaseModel):
+    """What every agent answers. Output models of single agents extend it with typed fields of their own."""
+
+    summary: str = Field(description="What was done, in at most three sentences.")
+    output: str = Field(description="The full answer, as Markdown.")
+    deliverables: list[Deliverable] = Field(
+        default_factory=list, description="Files that the answer consists of, if any."
+    )
+
+
+class ModelSettings(BaseModel):
+    """Defaults that a request may override (D-021, D-022)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    default_model: str = "anthropic/claude-3.5-sonnet"
+    default_temperature: float = Field(default=0.7, ge=0, le=2)
+    max_tokens: int = Field(default=4096, ge=1)
+
+
+class Pricing(BaseModel):
+    """Published price in USD (D-021). Only tokens are charged (C-59)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    per_request: float = 0.05
+    per_1k_tokens: float = 0.012
+
+
+class FunctionCall(BaseModel):
+    """What an agent function receives: the job's input, what earlier steps gave, and an id that is the same on
+    each attempt of the call, to be handed to side effects as their idempotency key."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job_id: str
+    step: str
+    attempt: int
+    effect_id: str
+    input: dict[str, Any]
+    context: list["StepOutput"] = Field(default_factory=list)
+
+
+class StepOutput(BaseModel):
+    """What one agent call of an earlier step gave: in full to the steps that need it, else only its summary."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    agent: str
+    summary: str
+    output: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput]]
+
+
+class Agent(BaseModel):
+    """One agent of the catalogue: instructions and settings for a model, or `function` for plain code."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    id: Id = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
+    name: str = Field(min_length=1)
+    squad: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
+    description: str = Field(min_length=1)
+    capabilities: tuple[str, ...] = Field(min_length=1)
+    instructions: str = ""
+    input_model: type[BaseModel]
+    output_model: type[AgentOutput] = AgentOutput
+    settings: ModelSettings = ModelSettings()
+    pricing: Pricing = Pricing()
+    function: AgentFunction | None = None
+    source: str = "built-in"
+
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of the input that this agent takes when it is executed alone (D-021)."""
+        return self.input_model.model_json_schema()
+
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema of what this agent answers (D-021, D-022)."""
+        return self.output_model.model_json_schema()

@@ -1,0 +1,157 @@
+"""Inputs and outputs of every workflow, activity and signal: one model in, one out; they grow by optional fields."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.domain.agents import Deliverable, StepOutput
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import JobError
+from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.usage import Usage
+
+
+class Message(BaseModel):
+    """Anything that crosses Temporal: immutable, and tolerant of fields that a newer version added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class JobConfig(Message):
+    """What a request may override (D-023, D-037)."""
+
+    model: str | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    parallel_execution: bool = True
+    stop_on_error: bool = True
+
+
+class AgentTask(Message):
+    """Input of an agent's activity: all that one call needs, in plain data."""
+
+    job_id: str
+    definition: str
+    kind: JobKind
+    step: Step
+    agent: str
+    input: dict[str, Any]
+    config: JobConfig = JobConfig()
+    context: list[StepOutput] = Field(default_factory=list)
+    inline_limit: int = Field(description="A result over this many bytes is stored beside the job.")
+
+
+class AgentResult(Message):
+    """Output of an agent's activity. `artifact` names the stored body when it was too large to carry."""
+
+    step: str
+    agent: str
+    summary: str
+    output: str
+    deliverables: list[Deliverable] = Field(default_factory=list)
+    data: dict[str, Any] = Field(default_factory=dict, description="The output model's own fields.")
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    usage: Usage = Usage()
+    model: str
+    artifact: str | None = None
+
+    def as_context(self, *, full: bool) -> StepOutput:
+        """What a later step is told of this call: all of it, or only the summary."""
+        if not full:
+            return StepOutput(step=self.step, agent=self.agent, summary=self.summary)
+        return StepOutput(
+            step=self.step, agent=self.agent, summary=self.summary, output=self.output, data=self.data
+        )
+
+
+class JobDeliverable(Message):
+    """A deliverable of a job with where it came from. `content` is None while it lies in artifact `artifact`."""
+
+    path: str
+    media_type: str
+    content: str | None
+    step: str
+    agent: str
+    artifact: str | None = None
+
+
+class JobResult(Message):
+    """Output of every job's workflow: `{status, output, deliverables, metadata}` (D-026, C-60)."""
+
+    status: Literal["success", "partial"] = "success"
+    output: str
+    deliverables: list[JobDeliverable] = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Carried(Message):
+    """What a run hands to the run that continues it."""
+
+    results: list[AgentResult] = Field(default_factory=list)
+    failures: dict[str, JobError] = Field(default_factory=dict)
+    approved: list[str] = Field(default_factory=list)
+    rejected: dict[str, str] = Field(default_factory=dict)
+    paused: bool = False
+
+
+class JobInput(Message):
+    """Input of every job's workflow, the plan included: editing a definition cannot touch a running job (A1)."""
+
+    job_id: str
+    kind: JobKind
+    definition: str
+    name: str
+    owner: str
+    input: dict[str, Any]
+    config: JobConfig = JobConfig()
+    plan: Plan
+    webhook_url: str | None = None
+    code: bool = False
+    carried: Carried | None = None
+
+
+class Decision(Message):
+    """Signal `approve` or `reject`: which step, by whom, and why."""
+
+    step: str
+    actor: str
+    note: str = ""
+
+
+class Control(Message):
+    """Signal `pause` or `resume`: by whom, and why."""
+
+    actor: str
+    note: str = ""
+
+
+class Outcome(Message):
+    """Input of the local activity that closes a job's row in the index."""
+
+    job_id: str
+    run_id: str
+    state: Literal["COMPLETED", "FAILED", "CANCELLED"]
+    result: JobResult | None = None
+    error: JobError | None = None
+
+
+class Recorded(Message):
+    """Output of an activity that only writes. `ok` is False when the index did not answer: history repairs it."""
+
+    ok: bool = True
+
+
+class ReconcileRequest(Message):
+    """Input of the reconciler: open rows younger than `grace` seconds are left alone."""
+
+    grace: float = 10.0
+    limit: int = 500
+
+
+class ReconcileReport(Message):
+    """What one pass of the reconciler did."""
+
+    checked: int = 0
+    closed: int = 0
+    started: int = 0
+    dropped: int = 0

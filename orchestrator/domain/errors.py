@@ -1,0 +1,138 @@
+"""The error tree. HTTP statuses and dialect codes are chosen in `api`, never here.
+
+OrchestratorError
+├── InvalidInput          the caller's data is wrong; `field`, `provided`, `expected` say where
+│   ├── PayloadTooLarge   the input is over the size limit
+│   └── IdempotencyReuse  an idempotency key was reused with another body
+├── Unauthenticated
+├── Forbidden
+├── NotFound
+├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
+├── Unavailable           a part we need does not answer; `retry_after` seconds
+├── DeadlineExceeded      the caller's wait ended; the job goes on
+├── CatalogueError        an agent or workflow definition is invalid; names the file and the fault
+├── AgentError            one agent call failed; `kind` is stable, `retryable` decides
+├── StepFailed            a plan stopped at a failed step
+└── WorkflowCodeError     workflow code raised something unexpected
+"""
+
+from typing import Any
+
+
+class OrchestratorError(Exception):
+    """Root of every error this product raises on purpose."""
+
+    code = "internal"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class InvalidInput(OrchestratorError):
+    """The caller's data is wrong. `field`, `provided` and `expected` name the fault (D-096)."""
+
+    code = "invalid_input"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        provided: Any = None,
+        expected: str | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(message, field=field, provided=provided, expected=expected, **more)
+
+
+class PayloadTooLarge(InvalidInput):
+    """The input is larger than the limit; nothing was started."""
+
+    code = "payload_too_large"
+
+
+class IdempotencyReuse(InvalidInput):
+    """The same idempotency key came with another request body; nothing was started."""
+
+    code = "idempotency_reuse"
+
+
+class Unauthenticated(OrchestratorError):
+    """No credential, or one that is not valid (D-010)."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(OrchestratorError):
+    """The credential is valid but lacks the scope (D-015)."""
+
+    code = "forbidden"
+
+
+class NotFound(OrchestratorError):
+    """No such agent, workflow or job for this caller."""
+
+    code = "not_found"
+
+
+class WrongState(OrchestratorError):
+    """The job exists but cannot do what was asked in its present state."""
+
+    code = "wrong_state"
+
+
+class Unavailable(OrchestratorError):
+    """A part that the request needs does not answer; try again after `retry_after` seconds."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, *, retry_after: float = 2.0, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(Unavailable):
+    """The wait for a result ended; the durable job goes on (D-044)."""
+
+    code = "timeout"
+
+
+class CatalogueError(OrchestratorError):
+    """An agent or workflow definition is invalid. `source` names the file, the message the fault."""
+
+    code = "invalid_catalogue"
+
+    def __init__(self, source: str, fault: str) -> None:
+        super().__init__(f"{source}: {fault}", source=source, fault=fault)
+
+
+class AgentError(OrchestratorError):
+    """One agent call failed.
+
+    `kind` is a stable machine word (`provider_rate_limited`, `content_filtered`, …), `retryable` says whether
+    another attempt can help, `retry_after` is the provider's own wish in seconds.
+    """
+
+    code = "agent_failed"
+
+    def __init__(
+        self, message: str, *, kind: str, retryable: bool, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, kind=kind)
+        self.kind = kind
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class StepFailed(OrchestratorError):
+    """A plan stopped because a step failed, was rejected, or its approval ran out of time."""
+
+    code = "step_failed"
+
+
+class WorkflowCodeError(OrchestratorError):
+    """Workflow code raised an exception of its own; the job fails instead of retrying its task for ever."""
+
+    code = "workflow_error"

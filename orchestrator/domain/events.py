@@ -1,0 +1,55 @@
+"""The event log of a job (A6): one numbered, ordered, resumable list for every transport."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.domain.jobs import JobState
+
+
+class EventType(StrEnum):
+    """The documented event types (D-062)."""
+
+    JOB_QUEUED = "job_queued"
+    JOB_STARTED = "job_started"
+    JOB_PROGRESS = "job_progress"
+    JOB_COMPLETED = "job_completed"
+    JOB_FAILED = "job_failed"
+    AGENT_EVENT = "agent_event"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether it is the last event of its job."""
+        return self in (EventType.JOB_COMPLETED, EventType.JOB_FAILED)
+
+
+class JobEvent(BaseModel):
+    """One event. `id` is the cursor `run_id:event_id`; `name` says exactly what happened (`agent.completed`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    type: EventType
+    name: str
+    job_id: str
+    state: JobState
+    progress: int
+    current_step: str | None = None
+    message: str
+    timestamp: datetime
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+def cursor(run_id: str, event_id: int) -> str:
+    """The cursor of one history event."""
+    return f"{run_id}:{event_id}"
+
+
+def parse_cursor(value: str) -> tuple[str, int] | None:
+    """`(run_id, event_id)` of a cursor, or None when it is none."""
+    run_id, colon, number = value.rpartition(":")
+    if not colon or not run_id or not number.isascii() or not number.isdigit():
+        return None
+    return run_id, int(number)

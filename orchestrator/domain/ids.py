@@ -1,0 +1,36 @@
+"""Job ids (A5): the Temporal workflow id, prefixed by kind. Pure: randomness comes from the caller."""
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+IDEMPOTENCY_KEY_LIMIT: Final = 255
+
+
+class JobKind(StrEnum):
+    """What a job runs (D-047)."""
+
+    AGENT = "agent"
+    WORKFLOW = "workflow"
+
+
+_PREFIX: Final = {JobKind.AGENT: "job_", JobKind.WORKFLOW: "wf_job_"}
+
+
+def job_id(kind: JobKind, tail: str) -> str:
+    """The id of a new job: `job_<tail>` or `wf_job_<tail>` (D-050)."""
+    return _PREFIX[kind] + tail
+
+
+def idempotent_job_id(kind: JobKind, principal: str, key: str) -> str:
+    """The id that one principal's idempotency key always leads to; Temporal itself rejects the duplicate."""
+    digest = hashlib.sha256(f"{principal}\0{kind}\0{key}".encode()).hexdigest()
+    return job_id(kind, digest[:32])
+
+
+def kind_of(value: str) -> JobKind | None:
+    """The kind that a job id names, or None when it is no job id."""
+    for kind in (JobKind.WORKFLOW, JobKind.AGENT):
+        if value.startswith(_PREFIX[kind]):
+            return kind
+    return None

@@ -1,0 +1,39 @@
+"""Every name that two rooms must agree on: workflow handlers, activities, search attributes, limits."""
+
+from typing import Final
+
+SIGNAL_PAUSE: Final = "pause"
+SIGNAL_RESUME: Final = "resume"
+SIGNAL_APPROVE: Final = "approve"
+SIGNAL_REJECT: Final = "reject"
+
+ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
+ACTIVITY_RECONCILE: Final = "reconcile_index"
+WORKFLOW_RECONCILE: Final = "reconcile"
+SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
+
+# Set at start only: each later upsert costs a visibility write.
+ATTRIBUTE_KIND: Final = "JobKind"
+ATTRIBUTE_DEFINITION: Final = "JobDefinition"
+ATTRIBUTE_OWNER: Final = "JobOwner"
+
+# A timer with this summary prefix is the durable fact "this step waits for an approval".
+APPROVAL_TIMER_PREFIX: Final = "approval:"
+
+OFFLINE_MODEL: Final = "offline/drafter"
+
+MAX_INPUT_BYTES: Final = 1024 * 1024
+# All inlined agent results of one job together stay under this, so that the job's result fits one payload.
+MAX_INLINE_RESULT_BYTES: Final = 1024 * 1024
+MAX_INLINE_AGENT_BYTES: Final = 64 * 1024
+
+
+def activity_id(step: str, agent: str) -> str:
+    """The id of an agent's activity, `<step>.<agent>` (A2), from which history alone names the step."""
+    return f"{step}.{agent}"
+
+
+def split_activity_id(value: str) -> tuple[str, str] | None:
+    """`(step, agent)` of an agent's activity id, or None for any other activity."""
+    step, dot, agent = value.partition(".")
+    return (step, agent) if dot and step and agent else None

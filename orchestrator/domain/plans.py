@@ -1,0 +1,118 @@
+"""Plans are data: validated before a start and passed in as the workflow's input (A1)."""
+
+from graphlib import CycleError, TopologicalSorter
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+StepId = str
+_DAY = 86_400.0
+
+
+class Frozen(BaseModel):
+    """An immutable value; unknown keys are a fault in a definition."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RetryPolicy(Frozen):
+    """How often and how fast an agent call is tried again. Intervals are seconds. Always bounded (A8)."""
+
+    initial_interval: float = Field(default=1.0, gt=0)
+    backoff_coefficient: float = Field(default=2.0, ge=1)
+    maximum_interval: float = Field(default=60.0, gt=0)
+    maximum_attempts: int = Field(default=5, ge=1, le=100)
+
+
+class Timeouts(Frozen):
+    """Limits of one agent call in seconds. `heartbeat` bounds how long a dead worker goes unnoticed."""
+
+    start_to_close: float = Field(default=300.0, gt=0)
+    schedule_to_close: float = Field(default=3600.0, gt=0)
+    heartbeat: float = Field(default=20.0, gt=0)
+
+
+class Approval(Frozen):
+    """The step waits for a person before it runs; after `timeout` seconds it counts as rejected."""
+
+    message: str = "Approve this step to go on."
+    timeout: float = Field(default=7 * _DAY, gt=0)
+
+
+class Step(Frozen):
+    """One step: its agents run in parallel once every step in `needs` is done."""
+
+    id: StepId = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    name: str = Field(min_length=1)
+    squad: str
+    agents: tuple[str, ...] = Field(min_length=1)
+    needs: tuple[StepId, ...] = ()
+    estimated_time: str = "1-2 minutes"
+    instruction: str = ""
+    short: bool = Field(default=False, description="Run as a local activity: only for work under a second.")
+    approval: Approval | None = None
+    retry: RetryPolicy = RetryPolicy()
+    timeouts: Timeouts = Timeouts()
+
+    @model_validator(mode="after")
+    def _agents_are_unique(self) -> Self:
+        if len(set(self.agents)) != len(self.agents):
+            raise ValueError(f"step {self.id!r} names an agent twice")
+        return self
+
+
+class Plan(Frozen):
+    """An acyclic graph of steps."""
+
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _graph_is_sound(self) -> Self:
+        ids = [step.id for step in self.steps]
+        doubles = sorted({i for i in ids if ids.count(i) > 1})
+        if doubles:
+            raise ValueError(f"step ids are not unique: {', '.join(doubles)}")
+        for step in self.steps:
+            unknown = sorted(set(step.needs) - set(ids))
+            if unknown:
+                raise ValueError(f"step {step.id!r} needs unknown steps: {', '.join(unknown)}")
+        try:
+            TopologicalSorter({s.id: s.needs for s in self.steps}).prepare()
+        except CycleError as error:
+            raise ValueError(f"steps need each other in a circle: {' -> '.join(error.args[1])}") from error
+        return self
+
+    def calls(self) -> list[tuple[StepId, str]]:
+        """Every planned agent call as `(step, agent)`, in the plan's order."""
+        return [(step.id, agent) for step in self.steps for agent in step.agents]
+
+    def step(self, step_id: StepId) -> Step | None:
+        """The step of that id, or None."""
+        return next((s for s in self.steps if s.id == step_id), None)
+
+
+class WorkflowDefinition(Frozen):
+    """A catalogue entry (D-032, D-035). `code` entries are workflow classes; their steps are for display."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
+    name: str = Field(min_length=1)
+    description: str = Field(min_length=1)
+    version: str = "1.0"
+    complexity: Literal["low", "medium", "high"] = "medium"
+    estimated_time: str = Field(description='For display, such as "5-10 minutes".')
+    estimated_cost: str = Field(description='For display, such as "$0.25-$0.50".')
+    input_schema: dict[str, Any]
+    output_schema: dict[str, Any]
+    plan: Plan
+    code: bool = False
+    source: str = "built-in"
+
+    @property
+    def squads(self) -> list[str]:
+        """Squads in the order in which the steps first use them."""
+        return list(dict.fromkeys(step.squad for step in self.plan.steps))
+
+    @property
+    def agents_count(self) -> int:
+        """How many different agents take part (C-57)."""
+        return len({agent for step in self.plan.steps for agent in step.agents})

@@ -1,0 +1,72 @@
+"""What the inner rooms ask of the outer ones. Activities and the runtime know these, never their makers."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.commands import (
+    AgentResult,
+    AgentTask,
+    Outcome,
+    ReconcileReport,
+    ReconcileRequest,
+)
+from orchestrator.domain.jobs import AttemptStatus, JobError
+from orchestrator.domain.usage import Usage
+
+
+class AgentRuntime(Protocol):
+    """Runs one agent call once. Never retries by itself (A8)."""
+
+    async def run(
+        self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None]
+    ) -> AgentResult:
+        """The result of one call. `progress` takes the characters received so far.
+
+        Raises `AgentError`, already sorted into retryable or not.
+        """
+
+
+class AttemptLog(Protocol):
+    """Step and usage rows, written by the agent's activity itself (A4). Never raises: history repairs a lost row."""
+
+    async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
+        """An attempt began; the job counts as running from here on."""
+
+    async def ended(
+        self,
+        task: AgentTask,
+        *,
+        attempt: int,
+        at: datetime,
+        status: AttemptStatus,
+        usage: Usage | None = None,
+        model: str | None = None,
+        error: JobError | None = None,
+    ) -> None:
+        """An attempt ended."""
+
+
+class ArtifactStore(Protocol):
+    """Bodies too large for a payload, stored beside their job."""
+
+    async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
+        """Store (or overwrite) a body; the answer is its artifact id. Raises `Unavailable`."""
+
+    async def get(self, artifact_id: str) -> dict[str, Any]:
+        """A stored body. Raises `NotFound`, `Unavailable`."""
+
+
+class OutcomeLog(Protocol):
+    """Closes a job's row."""
+
+    async def close(self, outcome: Outcome, *, at: datetime) -> bool:
+        """Write outcome and final snapshot; False when the index did not answer."""
+
+
+class Reconciler(Protocol):
+    """Compares the index with Temporal and repairs it."""
+
+    async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
+        """One pass over the open rows."""

@@ -1,0 +1,1 @@
+"""The client side of Temporal: connection, gateway, history, worker, server."""

@@ -1,0 +1,1 @@
+"""History to status: facts, the fold and the event log. Pure."""

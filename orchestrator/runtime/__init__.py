@@ -1,0 +1,1 @@
+"""Runs one agent call: prompt, model, validated output, usage."""

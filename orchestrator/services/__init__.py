@@ -1,0 +1,1 @@
+"""Use cases. The only place where API verbs meet engine and storage."""

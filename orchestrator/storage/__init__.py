@@ -1,0 +1,1 @@
+"""The job index: SQL tables, one repository per aggregate, migrations."""
