@@ -1,0 +1,52 @@
+"""What can be run: agents, declared workflows and code-authored workflows, from plugins (A13)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.plans import WorkflowDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class CodeWorkflow:
+    """A workflow class of an author's own, with the entry that describes it. The class runs under the entry's id."""
+
+    definition: WorkflowDefinition
+    workflow: type
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What one module adds. The built-in catalogue is a plugin like any other."""
+
+    name: str
+    agents: tuple[Agent, ...] = ()
+    workflows: tuple[WorkflowDefinition, ...] = ()
+    code_workflows: tuple[CodeWorkflow, ...] = ()
+    activities: tuple[Callable[..., Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything that can be run, checked as a whole; made by `orchestrator.plugins.build_catalogue`."""
+
+    agents: Mapping[str, Agent]
+    workflows: Mapping[str, WorkflowDefinition]
+    code_workflows: tuple[CodeWorkflow, ...] = ()
+    activities: tuple[Callable[..., Any], ...] = field(default=())
+
+    def agent(self, agent_id: str) -> Agent:
+        """The agent of that id. Raises `NotFound`."""
+        try:
+            return self.agents[agent_id]
+        except KeyError:
+            raise NotFound(f"Unknown agent: {agent_id}", agent_id=agent_id) from None
+
+    def workflow(self, workflow_id: str) -> WorkflowDefinition:
+        """The workflow definition of that id. Raises `NotFound`."""
+        try:
+            return self.workflows[workflow_id]
+        except KeyError:
+            raise NotFound(f"Unknown workflow: {workflow_id}", workflow_id=workflow_id) from None

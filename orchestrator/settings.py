@@ -1,0 +1,52 @@
+"""Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one."""
+
+    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Field(default=Path(".orchestrator"), description="Where embedded mode keeps its files.")
+    database_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("ORCHESTRATOR_DATABASE_URL", "DATABASE_URL"),
+        description="Index database; default SQLite in the data directory.",
+    )
+    task_queue: str = Field(default="orchestrator", description="Temporal task queue of workflows and agents.")
+    admin_api_key: SecretStr | None = Field(
+        default=None, description="Bootstrap key with scope admin:*; `orchestrator dev` makes one when unset."
+    )
+    plugins: str = Field(default="", description="Modules to load, comma-separated.")
+    llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
+    llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
+    default_model: str | None = Field(default=None, description="`provider:model` for every agent that names none.")
+    openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
+    anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    sync_timeout: float = Field(default=120.0, gt=0, description="Seconds that a synchronous call waits (D-044).")
+    retention_days: int = Field(default=30, ge=1, description="How long Temporal keeps closed jobs.")
+    reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
+    worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
+    temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    log_level: str = Field(default="INFO")
+    log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
+
+    def index_url(self) -> str:
+        """The SQLAlchemy URL of the job index, with an async driver."""
+        url = self.database_url
+        if url is None:
+            return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'index.sqlite3'}"
+        for plain in ("postgresql://", "postgres://"):
+            if url.startswith(plain):
+                return "postgresql+psycopg://" + url.removeprefix(plain)
+        if url.startswith("sqlite://") and not url.startswith("sqlite+"):
+            return "sqlite+aiosqlite://" + url.removeprefix("sqlite://")
+        return url
+
+    def plugin_modules(self) -> list[str]:
+        """The modules named by `ORCHESTRATOR_PLUGINS`."""
+        return [name.strip() for name in self.plugins.split(",") if name.strip()]
