@@ -1,5 +1,6 @@
 """Inputs and outputs of every workflow, activity and signal: one model in, one out; they grow by optional fields."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,9 +60,7 @@ class AgentResult(Message):
         """What a later step is told of this call: all of it, or only the summary."""
         if not full:
             return StepOutput(step=self.step, agent=self.agent, summary=self.summary)
-        return StepOutput(
-            step=self.step, agent=self.agent, summary=self.summary, output=self.output, data=self.data
-        )
+        return StepOutput(step=self.step, agent=self.agent, summary=self.summary, output=self.output, data=self.data)
 
 
 class JobDeliverable(Message):
@@ -91,6 +90,7 @@ class Carried(Message):
     failures: dict[str, JobError] = Field(default_factory=dict)
     approved: list[str] = Field(default_factory=list)
     rejected: dict[str, str] = Field(default_factory=dict)
+    approval_deadlines: dict[str, datetime] = Field(default_factory=dict)
     paused: bool = False
 
 

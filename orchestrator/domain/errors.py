@@ -18,6 +18,8 @@ OrchestratorError
 
 from typing import Any
 
+from orchestrator.domain.usage import Usage
+
 
 class OrchestratorError(Exception):
     """Root of every error this product raises on purpose."""
@@ -112,18 +114,26 @@ class AgentError(OrchestratorError):
     """One agent call failed.
 
     `kind` is a stable machine word (`provider_rate_limited`, `content_filtered`, …), `retryable` says whether
-    another attempt can help, `retry_after` is the provider's own wish in seconds.
+    another attempt can help, `retry_after` is the provider's own wish in seconds, `usage` what the failed call is
+    billed for, when that is known.
     """
 
     code = "agent_failed"
 
     def __init__(
-        self, message: str, *, kind: str, retryable: bool, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        kind: str,
+        retryable: bool,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message, kind=kind)
         self.kind = kind
         self.retryable = retryable
         self.retry_after = retry_after
+        self.usage = usage
 
 
 class StepFailed(OrchestratorError):

@@ -86,6 +86,16 @@ class Plan(Frozen):
         """Every planned agent call as `(step, agent)`, in the plan's order."""
         return [(step.id, agent) for step in self.steps for agent in step.agents]
 
+    def in_sequence(self) -> "Plan":
+        """The same plan with its steps one after another, in an order that their needs allow."""
+        order = list(TopologicalSorter({s.id: s.needs for s in self.steps}).static_order())
+        by_id = {step.id: step for step in self.steps}
+        chained = [
+            by_id[step].model_copy(update={"needs": (*by_id[step].needs, order[at - 1])}) if at else by_id[step]
+            for at, step in enumerate(order)
+        ]
+        return Plan(steps=tuple(chained))
+
     def step(self, step_id: StepId) -> Step | None:
         """The step of that id, or None."""
         return next((s for s in self.steps if s.id == step_id), None)

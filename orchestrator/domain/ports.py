@@ -19,9 +19,7 @@ from orchestrator.domain.usage import Usage
 class AgentRuntime(Protocol):
     """Runs one agent call once. Never retries by itself (A8)."""
 
-    async def run(
-        self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None]
-    ) -> AgentResult:
+    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None]) -> AgentResult:
         """The result of one call. `progress` takes the characters received so far.
 
         Raises `AgentError`, already sorted into retryable or not.

@@ -1,0 +1,76 @@
+"""What a job answers, put together from what its agent calls answered. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domain.commands import AgentResult, JobDeliverable, JobInput, JobResult
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import JobError
+
+
+def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
+    """The result of a plan: a digest for people, every file, and what failed. `at` is when it ended."""
+    ordered = _in_plan_order(job, results)
+    if job.kind is JobKind.AGENT:
+        only = ordered[0]
+        metadata = {**only.metadata, "model": only.model, "data": only.data}
+        return JobResult(output=only.output, deliverables=_deliverables(ordered, reports=False), metadata=metadata)
+    return JobResult(
+        status="partial" if failures else "success",
+        output=_digest(job, ordered, failures),
+        deliverables=_deliverables(ordered, reports=True),
+        metadata=_metadata(job, ordered, failures, at),
+    )
+
+
+def _in_plan_order(job: JobInput, results: list[AgentResult]) -> list[AgentResult]:
+    place = {call: index for index, call in enumerate(job.plan.calls())}
+    return sorted(results, key=lambda result: place.get((result.step, result.agent), len(place)))
+
+
+def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobError]) -> str:
+    lines = [f"# {job.name}", ""]
+    for step in job.plan.steps:
+        lines.append(f"## {step.name}")
+        lines += [f"- **{r.agent}**: {r.summary}" for r in results if r.step == step.id]
+        lines += [f"- failed: {error.message}" for key, error in failures.items() if step.id in (error.step, key)]
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliverable]:
+    """Every file under a path of its own; with `reports`, each agent's full answer is a file too."""
+    files: list[JobDeliverable] = []
+    taken: set[str] = set()
+
+    def add(result: AgentResult, path: str, media_type: str, content: str | None, artifact: str | None) -> None:
+        unique = path if path not in taken else f"{result.step}/{result.agent}/{path}"
+        taken.add(unique)
+        files.append(
+            JobDeliverable(
+                path=unique,
+                media_type=media_type,
+                content=content,
+                step=result.step,
+                agent=result.agent,
+                artifact=artifact,
+            )
+        )
+
+    for result in results:
+        for item in result.deliverables:
+            add(result, item.path, item.media_type, item.content, None)
+        if reports or result.artifact:
+            content = None if result.artifact else result.output
+            add(result, f"reports/{result.step}/{result.agent}.md", "text/markdown", content, result.artifact)
+    return files
+
+
+def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
+    return {
+        "workflow": job.definition,
+        "timestamp": at.replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+        "models": sorted({result.model for result in results}),
+        "agents": [result.agent for result in results],
+        "failed": [error.model_dump(mode="json") for error in failures.values()],
+    }

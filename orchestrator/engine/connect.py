@@ -1,0 +1,67 @@
+"""Connects to Temporal: its own environment and configuration file name the place (section 7)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.domain.errors import InvalidInput, NotFound, OrchestratorError, Unavailable
+from orchestrator.engine.plugin import OrchestratorPlugin
+
+_FAULTS = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+    RPCStatusCode.RESOURCE_EXHAUSTED,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.UNKNOWN,
+}
+
+
+def connect_options(environment: Mapping[str, str] | None = None, address: str | None = None) -> dict[str, Any]:
+    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both."""
+    override = dict(environment) if environment is not None else None
+    options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=override))
+    options.setdefault("target_host", "127.0.0.1:7233")
+    if address:
+        options["target_host"] = address
+    return options
+
+
+async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | None = None) -> Client:
+    """A client with our plugin. `lazy` ones connect at the first call and cannot serve a worker.
+
+    Raises `Unavailable` when Temporal does not answer.
+    """
+    plugins = [*options.get("plugins", []), OrchestratorPlugin()]
+    try:
+        return await Client.connect(**{**options, "plugins": plugins, "lazy": lazy, "runtime": runtime})
+    except RuntimeError as error:
+        raise Unavailable(f"Temporal does not answer at {options['target_host']}: {error}") from error
+
+
+@contextmanager
+def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
+    """Turns Temporal's answers into domain errors: unknown → `NotFound`, not reachable → `Unavailable`."""
+    try:
+        yield
+    except RPCError as error:
+        raise _domain_error(error, subject, details) from error
+    except WorkflowAlreadyStartedError as error:
+        raise InvalidInput(f"{subject} exists already", field="job_id", provided=error.workflow_id) from error
+
+
+def _domain_error(error: RPCError, subject: str, details: dict[str, Any]) -> OrchestratorError:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NotFound(f"Unknown {subject}", **details)
+    if error.status in _FAULTS:
+        return Unavailable(f"Temporal does not answer ({error.status.name.lower()})", **details)
+    if error.status is RPCStatusCode.INVALID_ARGUMENT:
+        return InvalidInput(f"Temporal refused {subject}: {error.message}", **details)
+    return OrchestratorError(f"Temporal refused {subject}: {error.status.name.lower()}: {error.message}", **details)

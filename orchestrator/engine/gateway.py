@@ -1,0 +1,142 @@
+"""What the services ask of Temporal: start, signal, cancel, read, follow."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+from pydantic import BaseModel
+from temporalio.api.enums.v1 import PendingWorkflowTaskState, TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeWorkflowExecutionResponse
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+
+from orchestrator.domain import names
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
+from orchestrator.engine.connect import rpc_errors
+from orchestrator.engine.history import HistoryReader
+from orchestrator.projection.facts import pending_call
+
+_QUICK = timedelta(seconds=5)
+_KIND = SearchAttributeKey.for_keyword(names.ATTRIBUTE_KIND)
+_DEFINITION = SearchAttributeKey.for_keyword(names.ATTRIBUTE_DEFINITION)
+_OWNER = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
+
+
+class TemporalGateway:
+    """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors."""
+
+    def __init__(
+        self,
+        client: Client,
+        task_queue: str,
+        *,
+        job_timeout: timedelta | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._job_timeout = job_timeout
+        self._clock = clock
+        self._histories = HistoryReader(client)
+        self._pollers: dict[str, tuple[float, int]] = {}
+
+    async def start(self, job: JobInput) -> str:
+        """Start the job's workflow under its own id, or find the one that already runs; the answer is the run id."""
+        with rpc_errors(f"job: {job.job_id}", job_id=job.job_id):
+            handle = await self._client.start_workflow(
+                job.definition,
+                job,
+                id=job.job_id,
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                execution_timeout=self._job_timeout,
+                static_summary=job.name,
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(_KIND, str(job.kind)),
+                        SearchAttributePair(_DEFINITION, job.definition),
+                        SearchAttributePair(_OWNER, job.owner),
+                    ]
+                ),
+                request_eager_start=True,
+                rpc_timeout=_QUICK,
+            )
+        return handle.result_run_id or handle.first_execution_run_id or ""
+
+    async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
+        """Send a signal; it is durable once this returns, worker or not."""
+        with rpc_errors(f"job: {job_id}", job_id=job_id):
+            await self._client.get_workflow_handle(job_id).signal(name, message, rpc_timeout=_QUICK)
+
+    async def cancel(self, job_id: str, reason: str) -> None:
+        """Ask for cancellation; it is durable once this returns, worker or not."""
+        with rpc_errors(f"job: {job_id}", job_id=job_id):
+            await self._client.get_workflow_handle(job_id).cancel(reason=reason, rpc_timeout=_QUICK)
+
+    async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
+        """All facts of a job and what is pending now. Needs no worker and no visibility store."""
+        with rpc_errors(f"job: {job_id}", job_id=job_id):
+            description = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_QUICK)
+        history = self._histories.of(job_id)
+        while not history.knows(description.run_id):
+            if history.ended:  # an operator reset the job: its runs are others now
+                self._histories.forget(job_id)
+                history = self._histories.of(job_id)
+            await history.advance()
+        if history.run_id == description.run_id:
+            await history.catch_up(description.history_length)
+        if description.status is not WorkflowExecutionStatus.RUNNING:
+            self._histories.forget(job_id)
+            return list(history.facts), NOTHING_PENDING
+        queue = description.task_queue or self._task_queue
+        return list(history.facts), _pending(description.raw_description, await self.pollers(queue))
+
+    async def follow(self, job_id: str) -> AsyncIterator[Fact]:
+        """Every fact of a job from its first, then each new one as it happens; ends with the job."""
+        async for fact in self._histories.of(job_id).follow():
+            yield fact
+
+    async def pollers(self, queue: str) -> int | None:
+        """How many workers poll a queue, remembered for a second; None when that cannot be told."""
+        now = self._clock()
+        known = self._pollers.get(queue)
+        if known and now - known[0] < 1.0:
+            return known[1]
+        request = DescribeTaskQueueRequest(
+            namespace=self._client.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        with rpc_errors(f"task queue: {queue}"):
+            answer = await self._client.workflow_service.describe_task_queue(request, timeout=_QUICK)
+        self._pollers[queue] = (now, len(answer.pollers))
+        return len(answer.pollers)
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` unless Temporal answers."""
+        with rpc_errors("health"):
+            healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
+        if not healthy:
+            raise Unavailable("Temporal is not serving")
+
+
+def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None) -> Pending:
+    calls = [call for info in description.pending_activities if (call := pending_call(info)) is not None]
+    task = description.pending_workflow_task if description.HasField("pending_workflow_task") else None
+    return Pending(
+        calls=tuple(calls),
+        task_open=task is not None,
+        task_started=task is not None and task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
+        task_attempt=task.attempt if task else 0,
+        pollers=pollers,
+    )

@@ -1,0 +1,131 @@
+"""Facts to the job's event log (A6): the same numbered events for every transport."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from orchestrator.domain import facts as f
+from orchestrator.domain import names
+from orchestrator.domain.events import EventType, JobEvent, cursor
+from orchestrator.domain.facts import Fact
+from orchestrator.domain.jobs import JobState
+from orchestrator.projection.calls import CallFold
+from orchestrator.projection.job import JobFold
+
+_SIGNALS = {
+    names.SIGNAL_PAUSE: ("job.paused", "Paused on request."),
+    names.SIGNAL_RESUME: ("job.resumed", "Resumed on request."),
+    names.SIGNAL_APPROVE: ("step.approved", "Approved."),
+    names.SIGNAL_REJECT: ("step.rejected", "Rejected."),
+}
+_Told = tuple[EventType, str, str, dict[str, Any]]
+
+
+def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
+    """Every event of a job, oldest first."""
+    fold = EventFold(job_id)
+    return [event for fact in facts if (event := fold.apply(fact)) is not None]
+
+
+class EventFold:
+    """Turns facts into events one by one; each fact gives at most one event, whose cursor is the fact's own."""
+
+    def __init__(self, job_id: str) -> None:
+        self.fold = JobFold(job_id)
+        self._scheduled: dict[int, CallFold] = {}
+
+    def apply(self, fact: Fact) -> JobEvent | None:
+        """The event of the next fact, or None when it tells a reader nothing."""
+        before = self.fold.state
+        self.fold.apply(fact)
+        if isinstance(fact, f.AgentScheduled):
+            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent]
+        elif isinstance(fact, f.RunStarted):
+            self._scheduled.clear()
+        told = self._tell(fact, before)
+        if told is None:
+            return None
+        kind, name, message, data = told
+        return JobEvent(
+            id=cursor(fact.run_id, fact.event_id),
+            type=kind,
+            name=name,
+            job_id=self.fold.job_id,
+            state=self.fold.state,
+            progress=self.fold.progress,
+            current_step=data.get("step") or self.fold.current_step,
+            message=message,
+            timestamp=fact.time,
+            data=data,
+        )
+
+    def _tell(self, fact: Fact, before: JobState) -> _Told | None:
+        if isinstance(fact, f.RUN_ENDS):
+            return self._end()
+        match fact:
+            case f.RunStarted():
+                if fact.continued:
+                    return EventType.JOB_PROGRESS, "job.continued", "The job goes on in a fresh run.", {}
+                return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+            case f.WorkflowTaskDone() if before is JobState.PENDING:
+                return EventType.JOB_STARTED, "job.started", "A worker took the job.", {}
+            case f.WorkflowTaskBroken() if fact.cause != "reset_workflow":
+                data = {"error": {"type": fact.cause, "message": fact.message}}
+                return EventType.AGENT_EVENT, "job.stuck", f"The workflow's own code failed: {fact.cause}.", data
+            case f.SignalReceived():
+                name, message = _SIGNALS.get(fact.name, (f"signal.{fact.name}", f"Signal {fact.name} arrived."))
+                known = {key: fact.payload[key] for key in ("step", "actor", "note") if fact.payload.get(key)}
+                return EventType.JOB_PROGRESS, name, message, known
+            case f.CancelRequested():
+                return EventType.JOB_PROGRESS, "job.cancelling", "Cancellation was requested.", {"reason": fact.reason}
+            case f.ApprovalAsked():
+                return EventType.JOB_PROGRESS, "step.waiting", f"{fact.step} waits for approval.", {"step": fact.step}
+            case f.ApprovalEnded(expired=True):
+                return None
+            case _:
+                return self._agent(fact)
+
+    def _agent(self, fact: Fact) -> _Told | None:
+        match fact:
+            case f.AgentScheduled():
+                data = {"step": fact.step, "agent": fact.agent}
+                return EventType.AGENT_EVENT, "agent.scheduled", f"{fact.agent} was asked.", data
+            case f.AgentCompleted() if call := self._scheduled.get(fact.scheduled_id):
+                return self._completed(call, fact.summary)
+            case f.AgentFailed() if call := self._scheduled.get(fact.scheduled_id):
+                return self._failed(call)
+            case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
+                data = {"step": call.step, "agent": call.agent}
+                return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
+            case f.ShortCallRecorded():
+                call = self.fold.calls[fact.step, fact.agent]
+                return self._failed(call) if fact.error else self._completed(call, fact.summary)
+            case _:
+                return None
+
+    @staticmethod
+    def _completed(call: CallFold, summary: str) -> _Told:
+        data = {
+            "step": call.step,
+            "agent": call.agent,
+            "attempt": call.attempt,
+            "model": call.model,
+            "tokens": call.usage.total_tokens,
+            "cost": call.usage.cost,
+            "summary": summary,
+        }
+        return EventType.JOB_PROGRESS, "agent.completed", f"{call.agent} is done.", data
+
+    @staticmethod
+    def _failed(call: CallFold) -> _Told:
+        error = call.error.model_dump(mode="json") if call.error else None
+        data = {"step": call.step, "agent": call.agent, "attempt": call.attempt, "error": error}
+        word = call.error.type if call.error else "error"
+        return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
+
+    def _end(self) -> _Told:
+        fold = self.fold
+        if fold.state is JobState.COMPLETED:
+            return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": fold.result}
+        error = fold.error.model_dump(mode="json") if fold.error else None
+        message = fold.error.message if fold.error else "The job failed."
+        return EventType.JOB_FAILED, f"job.{fold.state.lower()}", message, {"error": error}

@@ -1,0 +1,267 @@
+"""The only reader of Temporal's history events: protobuf in, facts out (A3)."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
+
+from orchestrator.domain import facts, names
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.jobs import JobError
+from orchestrator.domain.usage import Usage
+from orchestrator.projection.failures import error_of
+
+_LOCAL_ACTIVITY: Final = "core_local_activity"
+_Stamp = Mapping[str, Any]
+
+
+def fact_of(event: HistoryEvent, run_id: str) -> facts.Fact:
+    """The fact that one history event states; `Untold` when it says nothing about the job."""
+    stamp: dict[str, Any] = {"event_id": event.event_id, "run_id": run_id, "time": moment(event.event_time)}
+    decode = DECODERS.get(event.event_type)
+    fact = decode(event, stamp) if decode else None
+    return fact or facts.Untold(kind=EventType.Name(event.event_type), **stamp)
+
+
+def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
+    """An agent call that Temporal holds open, or None for an activity that is no agent's."""
+    split = names.split_activity_id(info.activity_id)
+    if split is None:
+        return None
+    waiting = info.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+    return facts.PendingCall(
+        step=split[0],
+        agent=split[1],
+        started=not waiting,
+        attempt=max(1, info.attempt),
+        last_started_at=_optional(info, "last_started_time"),
+        next_attempt_at=_optional(info, "next_attempt_schedule_time") or _optional(info, "scheduled_time"),
+        last_error=error_of(info.last_failure) if info.HasField("last_failure") else None,
+        cancel_requested=info.state == PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+        paused=info.paused,
+    )
+
+
+def moment(stamp: Timestamp) -> datetime:
+    """A protobuf timestamp as an aware datetime."""
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _optional(info: PendingActivityInfo, field: str) -> datetime | None:
+    stamp: Timestamp = getattr(info, field)
+    return moment(stamp) if info.HasField(field) and stamp.seconds > 0 else None  # type: ignore[arg-type]
+
+
+def _plain(payloads: Any) -> dict[str, Any]:
+    """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
+    first: Payload | None = next(iter(payloads), None)
+    if first is None or not first.metadata.get("encoding", b"").startswith(b"json/"):
+        return {}
+    value = json.loads(first.data)
+    return value if isinstance(value, dict) else {}
+
+
+def _usage(result: Mapping[str, Any]) -> Usage:
+    return Usage.model_validate(result.get("usage") or {})
+
+
+def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_execution_started_event_attributes
+    data = _plain(about.input.payloads)
+    return facts.RunStarted(
+        workflow_type=about.workflow_type.name,
+        task_queue=about.task_queue.name,
+        job=JobInput.model_validate(data) if "job_id" in data and "plan" in data else None,
+        continued=bool(about.continued_execution_run_id),
+        **stamp,
+    )
+
+
+def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.WorkflowTaskDone(**stamp)
+
+
+def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_task_failed_event_attributes
+    cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
+    return facts.WorkflowTaskBroken(cause=cause, message=about.failure.message, **stamp)
+
+
+def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    about = event.activity_task_scheduled_event_attributes
+    split = names.split_activity_id(about.activity_id)
+    if split is None:
+        return None
+    return facts.AgentScheduled(step=split[0], agent=split[1], title=_summary(event), **stamp)
+
+
+def _summary(event: HistoryEvent) -> str:
+    data = event.user_metadata.summary.data
+    return str(json.loads(data)) if data else ""
+
+
+def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.activity_task_started_event_attributes
+    return facts.AgentStarted(
+        scheduled_id=about.scheduled_event_id,
+        attempt=about.attempt,
+        last_error=error_of(about.last_failure) if about.HasField("last_failure") else None,
+        **stamp,
+    )
+
+
+def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.activity_task_completed_event_attributes
+    data = _plain(about.result.payloads)
+    return facts.AgentCompleted(
+        scheduled_id=about.scheduled_event_id,
+        usage=_usage(data),
+        model=data.get("model"),
+        summary=str(data.get("summary", "")),
+        **stamp,
+    )
+
+
+def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.activity_task_failed_event_attributes
+    return facts.AgentFailed(
+        scheduled_id=about.scheduled_event_id, error=error_of(about.failure), timed_out=False, **stamp
+    )
+
+
+def _activity_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.activity_task_timed_out_event_attributes
+    return facts.AgentFailed(
+        scheduled_id=about.scheduled_event_id, error=error_of(about.failure), timed_out=True, **stamp
+    )
+
+
+def _activity_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.activity_task_canceled_event_attributes
+    return facts.AgentCancelled(scheduled_id=about.scheduled_event_id, **stamp)
+
+
+def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    about = event.marker_recorded_event_attributes
+    if about.marker_name != _LOCAL_ACTIVITY:
+        return None
+    call = _plain(about.details["data"].payloads)
+    split = names.split_activity_id(str(call.get("activity_id", "")))
+    if split is None:
+        return None
+    result = _plain(about.details["result"].payloads) if "result" in about.details else {}
+    return facts.ShortCallRecorded(
+        step=split[0],
+        agent=split[1],
+        attempt=int(call.get("attempt", 1)),
+        started_at=_local_start(call, stamp["time"]),
+        usage=_usage(result),
+        model=result.get("model"),
+        summary=str(result.get("summary", "")),
+        error=error_of(about.failure) if about.HasField("failure") else None,
+        **stamp,
+    )
+
+
+def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:
+    """When a local activity was first scheduled, as the marker tells it; else when it was recorded."""
+    original = call.get("original_schedule_time")
+    if isinstance(original, Mapping) and "seconds" in original:
+        seconds = int(original["seconds"]) + int(original.get("nanos", 0)) / 1e9
+        return datetime.fromtimestamp(seconds, UTC)
+    return recorded
+
+
+def _timer_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    summary = _summary(event)
+    if not summary.startswith(names.APPROVAL_TIMER_PREFIX):
+        return None
+    timer_id = event.timer_started_event_attributes.timer_id
+    return facts.ApprovalAsked(step=summary.removeprefix(names.APPROVAL_TIMER_PREFIX), timer_id=timer_id, **stamp)
+
+
+def _timer_fired(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.ApprovalEnded(timer_id=event.timer_fired_event_attributes.timer_id, expired=True, **stamp)
+
+
+def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.ApprovalEnded(timer_id=event.timer_canceled_event_attributes.timer_id, expired=False, **stamp)
+
+
+def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_execution_signaled_event_attributes
+    return facts.SignalReceived(name=about.signal_name, payload=_plain(about.input.payloads), **stamp)
+
+
+def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.CancelRequested(reason=event.workflow_execution_cancel_requested_event_attributes.cause, **stamp)
+
+
+def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_execution_completed_event_attributes
+    return facts.RunCompleted(result=_plain(about.result.payloads) or None, **stamp)
+
+
+def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.RunFailed(error=_job_error(event.workflow_execution_failed_event_attributes.failure), **stamp)
+
+
+def _job_error(failure: Failure) -> JobError:
+    """What the workflow said itself when it failed, else what its failure tells."""
+    told = _plain(failure.application_failure_info.details.payloads)
+    return JobError.model_validate(told) if {"type", "message"} <= told.keys() else error_of(failure)
+
+
+def _run_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.RunTimedOut(**stamp)
+
+
+def _run_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    return facts.RunCancelled(**stamp)
+
+
+def _run_terminated(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_execution_terminated_event_attributes
+    return facts.RunTerminated(reason=about.reason, identity=about.identity, **stamp)
+
+
+def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    about = event.workflow_execution_continued_as_new_event_attributes
+    return facts.RunContinued(new_run_id=about.new_execution_run_id, **stamp)
+
+
+Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
+
+DECODERS: Final[Mapping[int, Decoder]] = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _started,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _run_completed,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: _run_failed,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: _run_timed_out,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: _run_cancelled,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: _run_terminated,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: _run_continued,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED: _cancel_requested,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signal,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: _task_done,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_broken,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _scheduled,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED: _activity_started,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _activity_completed,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: _activity_failed,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _activity_timed_out,
+    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _activity_cancelled,
+    EventType.EVENT_TYPE_MARKER_RECORDED: _marker,
+    EventType.EVENT_TYPE_TIMER_STARTED: _timer_started,
+    EventType.EVENT_TYPE_TIMER_FIRED: _timer_fired,
+    EventType.EVENT_TYPE_TIMER_CANCELED: _timer_cancelled,
+}
+
+# Events that say nothing about a job; together with DECODERS they are all that the server can write.
+UNTOLD: Final = frozenset(EventType.values()) - DECODERS.keys()

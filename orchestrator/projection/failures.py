@@ -1,0 +1,37 @@
+"""Temporal failures as job errors: what went wrong in a stable word and a sentence."""
+
+from typing import Final
+
+from temporalio.api.enums.v1 import TimeoutType
+from temporalio.api.failure.v1 import Failure
+
+from orchestrator.domain.jobs import JobError
+
+_TIMEOUTS: Final = {
+    TimeoutType.TIMEOUT_TYPE_HEARTBEAT: ("heartbeat_timeout", "The worker that ran this call stopped reporting."),
+    TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE: ("start_to_close_timeout", "One attempt took longer than its limit."),
+    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: ("schedule_to_close_timeout", "All attempts together took too long."),
+    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START: ("schedule_to_start_timeout", "No worker took the call in time."),
+}
+
+
+def error_of(failure: Failure) -> JobError:
+    """The error that a failure tells, from the innermost cause that names one."""
+    if failure.HasField("timeout_failure_info"):
+        word, sentence = _TIMEOUTS.get(failure.timeout_failure_info.timeout_type, ("timeout", failure.message))
+        return JobError(type=word, message=sentence, retryable=True)
+    if failure.HasField("application_failure_info"):
+        info = failure.application_failure_info
+        return JobError(type=info.type or "error", message=failure.message, retryable=not info.non_retryable)
+    if failure.HasField("cause"):
+        return error_of(failure.cause)
+    if failure.HasField("canceled_failure_info"):
+        return JobError(type="cancelled", message=failure.message or "Cancelled.")
+    if failure.HasField("terminated_failure_info"):
+        return JobError(type="terminated", message=failure.message or "Terminated.")
+    return JobError(type="error", message=failure.message or "The failure carries no message.")
+
+
+def is_timeout(error: JobError) -> bool:
+    """Whether a limit ended the attempt, so that its effect on the world is not known."""
+    return error.type.endswith("_timeout")

@@ -1,0 +1,218 @@
+"""The fold: facts and what is pending in, one truthful job out (A3)."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domain import facts as f
+from orchestrator.domain import names
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
+from orchestrator.domain.ids import JobKind, kind_of
+from orchestrator.domain.jobs import CallStatus, Job, JobError, JobState
+from orchestrator.domain.plans import Step
+from orchestrator.domain.usage import Usage
+from orchestrator.projection.calls import CallFold
+from orchestrator.projection.reason import why
+
+
+def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
+    """The job that its facts tell. Raises `NotFound` when there is not even a start."""
+    fold = JobFold(job_id)
+    for fact in facts:
+        fold.apply(fact)
+    return fold.job(pending)
+
+
+class JobFold:
+    """Applies facts one by one, in order, over all runs of one job; pure of I/O and clock."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.run_id = ""
+        self.workflow_type = ""
+        self.input: JobInput | None = None
+        self.calls: dict[tuple[str, str], CallFold] = {}
+        self.state = JobState.PENDING
+        self.progress = 0
+        self.current_step: str | None = None
+        self.paused = False
+        self.approvals: dict[str, str] = {}
+        self.broken: f.WorkflowTaskBroken | None = None
+        self.created_at: datetime | None = None
+        self.started_at: datetime | None = None
+        self.closed_at: datetime | None = None
+        self.cancel: f.CancelRequested | None = None
+        self.result: dict[str, Any] | None = None
+        self.error: JobError | None = None
+        self.last_event: str | None = None
+        self._scheduled: dict[int, CallFold] = {}
+
+    def apply(self, fact: Fact) -> None:
+        """Take one more fact into account."""
+        self.last_event = f"{fact.run_id}:{fact.event_id}"
+        match fact:
+            case f.RunStarted():
+                self._run_started(fact)
+            case f.WorkflowTaskDone():
+                self._task_done(fact)
+            case f.WorkflowTaskBroken():
+                self.broken = None if fact.cause == "reset_workflow" else fact
+            case f.AgentScheduled():
+                self._agent_scheduled(fact)
+            case f.AgentStarted() | f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():
+                self._agent_moved(fact)
+            case f.ShortCallRecorded():
+                self._short_call(fact)
+            case f.ApprovalAsked() | f.ApprovalEnded():
+                self._approval(fact)
+            case f.SignalReceived():
+                self._signal(fact)
+            case f.CancelRequested():
+                self.cancel = self.cancel or fact
+            case f.RunContinued() | f.Untold():
+                pass
+            case _:
+                self._run_ended(fact)
+
+    def job(self, pending: Pending = NOTHING_PENDING) -> Job:
+        """The job as it stands. Raises `NotFound` when no start was applied."""
+        if self.created_at is None:
+            raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
+        open_calls = {(call.step, call.agent): call for call in pending.calls}
+        ended = self.state.terminal
+        calls = [fold.call(open_calls.get(key), job_ended=ended) for key, fold in self.calls.items()]
+        usage = Usage()
+        for call in calls:
+            usage = usage.plus(call.usage)
+        told = self.input
+        return Job(
+            id=self.job_id,
+            run_id=self.run_id,
+            kind=told.kind if told else (kind_of(self.job_id) or JobKind.WORKFLOW),
+            definition=told.definition if told else self.workflow_type,
+            name=told.name if told else self.workflow_type,
+            owner=told.owner if told else "",
+            code=told.code if told else True,
+            state=self.state,
+            reason=None if ended else why(self, calls, pending),
+            progress=self.progress,
+            input=told.input if told else {},
+            config=told.config.model_dump(mode="json") if told else {},
+            webhook_url=told.webhook_url if told else None,
+            calls=calls,
+            usage=usage,
+            result=self.result,
+            error=self.error,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            closed_at=self.closed_at,
+            cancel_requested_at=self.cancel.time if self.cancel else None,
+            cancel_reason=self.cancel.reason if self.cancel else None,
+            last_event=self.last_event,
+        )
+
+    def waiting(self) -> list[str]:
+        """Steps that wait for an approval now."""
+        return list(self.approvals.values())
+
+    def step(self, step_id: str) -> Step | None:
+        """The plan's step of that id."""
+        return self.input.plan.step(step_id) if self.input else None
+
+    def _run_started(self, fact: f.RunStarted) -> None:
+        self.run_id, self.workflow_type = fact.run_id, fact.workflow_type
+        self._scheduled.clear()
+        self.approvals.clear()
+        if self.created_at is None:
+            self.created_at = fact.time
+        if self.input is None and fact.job is not None:
+            self.input = fact.job
+            for step in fact.job.plan.steps:
+                for agent in step.agents:
+                    self.calls[step.id, agent] = CallFold(step.id, agent, step.name)
+
+    def _task_done(self, fact: f.WorkflowTaskDone) -> None:
+        self.broken = None
+        if self.state is JobState.PENDING:
+            self.state = JobState.PAUSED if self.paused else JobState.RUNNING
+            self.started_at = fact.time
+
+    def _call(self, step: str, agent: str, title: str) -> CallFold:
+        return self.calls.setdefault((step, agent), CallFold(step, agent, title))
+
+    def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
+        call = self._call(fact.step, fact.agent, fact.title)
+        call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
+        call.attempt, call.last_error, call.started_at = 0, None, None
+        self._scheduled[fact.event_id] = call
+        self.current_step = fact.step
+
+    def _agent_moved(self, fact: f.AgentStarted | f.AgentCompleted | f.AgentFailed | f.AgentCancelled) -> None:
+        call = self._scheduled.get(fact.scheduled_id)
+        if call is None:
+            return
+        match fact:
+            case f.AgentStarted():
+                call.started_at, call.attempt, call.last_error = fact.time, fact.attempt, fact.last_error
+            case f.AgentCompleted():
+                call.usage, call.model = fact.usage, fact.model
+                call.end(CallStatus.COMPLETED, fact.time)
+            case f.AgentFailed():
+                error = fact.error.model_copy(update={"step": call.step, "agent": call.agent})
+                call.end(CallStatus.FAILED, fact.time, error)
+            case f.AgentCancelled():
+                call.end(CallStatus.CANCELLED, fact.time)
+        self._advance()
+
+    def _short_call(self, fact: f.ShortCallRecorded) -> None:
+        call = self._call(fact.step, fact.agent, fact.step)
+        call.scheduled_at = call.started_at = fact.started_at
+        call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
+        error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
+        call.end(CallStatus.FAILED if error else CallStatus.COMPLETED, fact.time, error)
+        self.current_step = fact.step
+        self._advance()
+
+    def _approval(self, fact: f.ApprovalAsked | f.ApprovalEnded) -> None:
+        if isinstance(fact, f.ApprovalAsked):
+            self.approvals[fact.timer_id] = fact.step
+            self.current_step = fact.step
+        else:
+            self.approvals.pop(fact.timer_id, None)
+
+    def _signal(self, fact: f.SignalReceived) -> None:
+        if fact.name in (names.SIGNAL_PAUSE, names.SIGNAL_RESUME):
+            self.paused = fact.name == names.SIGNAL_PAUSE
+            if self.state is not JobState.PENDING:
+                self.state = JobState.PAUSED if self.paused else JobState.RUNNING
+        elif fact.name in (names.SIGNAL_APPROVE, names.SIGNAL_REJECT):
+            decided = fact.payload.get("step")
+            self.approvals = {timer: step for timer, step in self.approvals.items() if step != decided}
+
+    def _advance(self) -> None:
+        """Progress is completed calls over planned ones; it never falls, and is 100 only at completion."""
+        done = sum(call.status is CallStatus.COMPLETED for call in self.calls.values())
+        self.progress = max(self.progress, min(99, 100 * done // max(1, len(self.calls))))
+
+    def _run_ended(self, fact: Fact) -> None:
+        self.closed_at, self.paused, self.broken = fact.time, False, None
+        self.approvals.clear()
+        match fact:
+            case f.RunCompleted():
+                self.state, self.result, self.progress = JobState.COMPLETED, fact.result, 100
+            case f.RunFailed():
+                self.state, self.error = JobState.FAILED, fact.error
+            case f.RunTimedOut():
+                self.state = JobState.TIMEOUT
+                self.error = JobError(type="timeout", message="The job ran out of its own time.")
+            case f.RunCancelled():
+                self.state = JobState.CANCELLED
+                reason = self.cancel.reason if self.cancel else ""
+                self.error = JobError(type="cancelled", message=reason or "Cancelled on request.")
+            case f.RunTerminated():
+                self.state = JobState.CANCELLED
+                self.error = JobError(type="terminated", message=fact.reason or "Terminated by an operator.")
+            case _:
+                raise TypeError(f"no fold for {type(fact).__name__}")

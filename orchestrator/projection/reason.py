@@ -1,0 +1,117 @@
+"""Why an open job is where it is: one word, one sentence, nothing running needed (architecture, section 4)."""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.domain.facts import Pending, PendingCall
+from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
+
+if TYPE_CHECKING:
+    from orchestrator.projection.job import JobFold
+
+
+def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
+    """The reason, the most telling first: what a person must do comes before what the engine does."""
+    return (
+        _cancelling(fold, pending)
+        or _stuck(fold)
+        or _no_worker(fold, pending)
+        or _paused(fold, calls)
+        or _approval(fold)
+        or _retrying(pending)
+        or _working(fold, calls)
+    )
+
+
+def _unattended(pending: Pending) -> bool:
+    return pending.pollers == 0
+
+
+def _cancelling(fold: "JobFold", pending: Pending) -> Reason | None:
+    if fold.cancel is None:
+        return None
+    note = f" ({fold.cancel.reason})" if fold.cancel.reason else ""
+    tail = "; no worker is there to end it, it will end when one is" if _unattended(pending) else ""
+    message = f"Cancellation was requested{note}{tail}."
+    return Reason(code=ReasonCode.CANCELLING, message=message, step=fold.current_step)
+
+
+def _stuck(fold: "JobFold") -> Reason | None:
+    if fold.broken is None:
+        return None
+    word = fold.broken.cause
+    return Reason(
+        code=ReasonCode.STUCK,
+        message=f"The workflow's own code cannot go on ({word}): {fold.broken.message}"[:500],
+        step=fold.current_step,
+        last_error=JobError(type=word, message=fold.broken.message),
+    )
+
+
+def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
+    waits_for_person = bool(fold.approvals) or fold.paused
+    if not _unattended(pending) or (waits_for_person and not pending.task_open):
+        return None
+    return Reason(
+        code=ReasonCode.NO_WORKER,
+        message="No worker polls the task queue; the job goes on as soon as one does.",
+        step=fold.current_step,
+    )
+
+
+def _paused(fold: "JobFold", calls: list[AgentCall]) -> Reason | None:
+    if not fold.paused:
+        return None
+    running = sum(call.status in (CallStatus.RUNNING, CallStatus.SCHEDULED, CallStatus.RETRYING) for call in calls)
+    tail = f" {running} call(s) already under way will still finish." if running else ""
+    return Reason(code=ReasonCode.PAUSED, message=f"Paused on request.{tail}", step=fold.current_step)
+
+
+def _approval(fold: "JobFold") -> Reason | None:
+    waiting = fold.waiting()
+    if not waiting:
+        return None
+    step = fold.step(waiting[0])
+    text = step.approval.message if step and step.approval else "A decision is needed."
+    return Reason(code=ReasonCode.WAITING_FOR_APPROVAL, message=text, step=waiting[0])
+
+
+def _retrying(pending: Pending) -> Reason | None:
+    late = [call for call in pending.calls if call.attempt > 1 and call.last_error is not None]
+    if not late:
+        return None
+    call = max(late, key=lambda one: (not one.started, one.attempt))
+    return Reason(
+        code=ReasonCode.RETRYING,
+        message=_retry_sentence(call),
+        step=call.step,
+        agent=call.agent,
+        attempt=call.attempt,
+        next_attempt_at=None if call.started else call.next_attempt_at,
+        last_error=call.last_error,
+    )
+
+
+def _retry_sentence(call: PendingCall) -> str:
+    error = f" after {call.last_error.type}: {call.last_error.message}" if call.last_error else ""
+    if call.started or call.next_attempt_at is None:
+        return f"Attempt {call.attempt} of {call.agent} is running{error}"[:500]
+    when = call.next_attempt_at.strftime("%H:%M:%S UTC")
+    return f"Attempt {call.attempt} of {call.agent} starts at {when}{error}"[:500]
+
+
+def _working(fold: "JobFold", calls: list[AgentCall]) -> Reason:
+    running = [call for call in calls if call.status is CallStatus.RUNNING]
+    if running:
+        who = ", ".join(call.agent for call in running)
+        return Reason(code=ReasonCode.RUNNING, message=f"Running: {who}.", step=running[0].step, agent=running[0].agent)
+    queued = [call for call in calls if call.status is CallStatus.SCHEDULED]
+    if queued:
+        return Reason(
+            code=ReasonCode.QUEUED,
+            message=f"{len(queued)} agent call(s) wait for a free worker slot.",
+            step=queued[0].step,
+            agent=queued[0].agent,
+        )
+    if fold.state is JobState.PENDING:
+        return Reason(code=ReasonCode.QUEUED, message="Waiting for a worker to take the job.")
+    return Reason(code=ReasonCode.RUNNING, message="The workflow decides on its next step.", step=fold.current_step)

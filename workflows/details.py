@@ -1,0 +1,33 @@
+"""What the Temporal UI shows of a running plan: steps, progress and cost, as Markdown."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.commands import Carried
+    from orchestrator.domain.plans import Plan, Step
+    from orchestrator.domain.usage import Usage
+
+
+def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) -> str:
+    """A short page: one line of progress, one table row for each step."""
+    total = len(plan.calls())
+    usage = Usage()
+    for result in state.results:
+        usage = usage.plus(result.usage)
+    cost = "unknown" if usage.cost is None else f"${usage.cost:.4f}"
+    head = f"**{len(state.results)} of {total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
+    if state.paused:
+        head += ", **paused**"
+    rows = [f"| {step.name} | {_status(step, state, settled, active)} |" for step in plan.steps]
+    return "\n".join([head, "", "| step | status |", "|---|---|", *rows])
+
+
+def _status(step: Step, state: Carried, settled: set[str], active: set[str]) -> str:
+    if step.id in state.failures:
+        return f"failed: {state.failures[step.id].type}"
+    if step.id in settled:
+        return "done"
+    if step.id in active:
+        done = sum(result.step == step.id for result in state.results)
+        return f"running, {done} of {len(step.agents)}"
+    return "waits for approval" if step.id in state.approval_deadlines else "waiting"

@@ -1,0 +1,89 @@
+"""What every job's workflow does at its end, whoever wrote it: record the outcome, fail on its own errors."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, Literal
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.worker import (
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from orchestrator.domain import names
+from orchestrator.domain.commands import JobResult, Outcome, Recorded
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.ids import kind_of
+from orchestrator.domain.jobs import JobError
+
+
+class JobLifecycle(Interceptor):
+    """Puts `_JobEnd` around every workflow that is a job."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """The class that wraps each execution."""
+        return _JobEnd
+
+
+class _JobEnd(WorkflowInboundInterceptor):
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        if kind_of(workflow.info().workflow_id) is None:
+            return await super().execute_workflow(input)
+        try:
+            result = await super().execute_workflow(input)
+        except FailureError as error:
+            cancelled = is_cancelled_exception(error)
+            await _record("CANCELLED" if cancelled else "FAILED", error=error_told(error))
+            raise
+        except asyncio.CancelledError:
+            await _record("CANCELLED", error=JobError(type="cancelled", message="Cancelled on request."))
+            raise
+        except workflow.NondeterminismError:
+            # The task is tried again, so that a release that fits the history repairs the job.
+            raise
+        except Exception as error:
+            # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
+            word = error.code if isinstance(error, OrchestratorError) else "workflow_error"
+            told = JobError(type=word, message=f"{type(error).__name__}: {error}")
+            await _record("FAILED", error=told)
+            raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
+        await _record("COMPLETED", result=result if isinstance(result, JobResult) else None)
+        return result
+
+
+def error_told(error: FailureError) -> JobError:
+    """The error that a failing workflow hands on: its own `JobError`, else its type and message."""
+    if isinstance(error, ApplicationError):
+        if error.details and isinstance(error.details[0], JobError):
+            return error.details[0]
+        return JobError(type=error.type or "error", message=error.message)
+    return JobError(type="cancelled" if is_cancelled_exception(error) else "error", message=str(error))
+
+
+async def _record(
+    state: Literal["COMPLETED", "FAILED", "CANCELLED"],
+    *,
+    result: JobResult | None = None,
+    error: JobError | None = None,
+) -> None:
+    """One local activity (a marker, no extra hop). A silent index holds no job: history repairs it (A4)."""
+    info = workflow.info()
+    outcome = Outcome(job_id=info.workflow_id, run_id=info.run_id, state=state, result=result, error=error)
+    writing = workflow.execute_local_activity(
+        names.ACTIVITY_RECORD_OUTCOME,
+        outcome,
+        result_type=Recorded,
+        start_to_close_timeout=timedelta(seconds=5),
+        schedule_to_close_timeout=timedelta(seconds=10),
+        retry_policy=RetryPolicy(maximum_attempts=2),
+    )
+    try:
+        await asyncio.shield(writing)
+    except ActivityError as failure:
+        workflow.logger.warning("outcome_not_recorded", extra={"error": str(failure.cause or failure)})

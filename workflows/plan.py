@@ -1,0 +1,203 @@
+"""The interpreter (A1): one workflow that walks any declared plan. Started under the definition's own id."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from workflows.details import describe
+from workflows.steps import call_agent, job_error
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.agents import StepOutput
+    from orchestrator.domain.commands import AgentResult, Carried, Control, Decision, JobInput, JobResult
+    from orchestrator.domain.jobs import JobError
+    from orchestrator.domain.names import APPROVAL_TIMER_PREFIX
+    from orchestrator.domain.plans import Approval, Step
+    from orchestrator.domain.results import assemble
+
+
+@workflow.defn(dynamic=True)
+class PlanWorkflow:
+    """Runs each step as soon as the steps that it needs are done. State is what `Carried` holds, nothing more."""
+
+    def __init__(self) -> None:
+        self._state = Carried()
+        self._settled: set[str] = set()
+        self._active: set[str] = set()
+
+    @workflow.run
+    async def run(self, args: Sequence[RawValue]) -> JobResult:
+        """Walk the plan to its end. Fails with type `step_failed` at the first failed step if so configured."""
+        job = workflow.payload_converter().from_payload(args[0].payload, JobInput)
+        self._job = job
+        self._plan = job.plan if job.config.parallel_execution else job.plan.in_sequence()
+        self._restore(job.carried)
+        walkers = [asyncio.create_task(self._walk(step)) for step in self._plan.steps]
+        try:
+            await self._all_settled(walkers)
+        finally:
+            await _stop(walkers)
+        if not self._state.results:
+            raise _failure(next(iter(self._state.failures.values())))
+        return assemble(job, self._state.results, self._state.failures, workflow.now())
+
+    @workflow.signal
+    def pause(self, control: Control) -> None:
+        """Start nothing new until resumed; what runs goes on."""
+        self._state = self._state.model_copy(update={"paused": True})
+
+    @workflow.signal
+    def resume(self, control: Control) -> None:
+        """Go on after a pause."""
+        self._state = self._state.model_copy(update={"paused": False})
+
+    @workflow.signal
+    def approve(self, decision: Decision) -> None:
+        """Let a step that asks for it run."""
+        if decision.step not in self._state.rejected:
+            self._state.approved.append(decision.step)
+
+    @workflow.signal
+    def reject(self, decision: Decision) -> None:
+        """Refuse a step that asks for approval; it counts as failed."""
+        if decision.step not in self._state.approved:
+            self._state.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
+
+    def _restore(self, carried: Carried | None) -> None:
+        """Go on where an earlier run of the same job stopped; signals that came before this line stay."""
+        if carried is None:
+            return
+        early = self._state
+        self._state = carried.model_copy(
+            update={
+                "approved": [*carried.approved, *early.approved],
+                "rejected": {**carried.rejected, **early.rejected},
+                "paused": carried.paused or early.paused,
+            }
+        )
+        done = {(result.step, result.agent) for result in carried.results}
+        for step in self._plan.steps:
+            failed = any(error.step == step.id for error in carried.failures.values())
+            if failed or all((step.id, agent) in done for agent in step.agents):
+                self._settled.add(step.id)
+
+    async def _all_settled(self, walkers: list[asyncio.Task[None]]) -> None:
+        """Wait for the last step; hand over to a fresh run when history grows long and nothing is under way."""
+        everything: asyncio.Future[Any] = asyncio.gather(*walkers)
+        full: asyncio.Future[Any] = asyncio.create_task(workflow.wait_condition(self._must_continue))
+        try:
+            await workflow.wait([everything, full], return_when=asyncio.FIRST_COMPLETED)
+            if not everything.done():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(self._job.model_copy(update={"carried": self._state}))
+            await everything
+        finally:
+            full.cancel()
+
+    def _must_continue(self) -> bool:
+        return self._draining() and not self._active and len(self._settled) < len(self._plan.steps)
+
+    @staticmethod
+    def _draining() -> bool:
+        return workflow.info().is_continue_as_new_suggested()
+
+    async def _walk(self, step: Step) -> None:
+        """One step from waiting to settled."""
+        if step.id in self._settled:
+            return
+        await workflow.wait_condition(lambda: self._settled.issuperset(step.needs) and self._free())
+        try:
+            if step.approval is not None:
+                await self._approved(step, step.approval)
+                await workflow.wait_condition(self._free)
+            self._active.add(step.id)
+            self._show()
+            await self._run_agents(step)
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
+            self._fail(step, job_error(error, step.id), error)
+        except ApplicationError as error:
+            self._fail(step, job_error(error, step.id), error)
+        finally:
+            self._active.discard(step.id)
+        self._settled.add(step.id)
+        self._show()
+
+    def _free(self) -> bool:
+        return not self._state.paused and not self._draining()
+
+    async def _approved(self, step: Step, approval: Approval) -> None:
+        """Wait for a person. The timer that bounds the wait is the durable fact that the step waits."""
+        deadline = self._state.approval_deadlines.setdefault(
+            step.id, workflow.now() + timedelta(seconds=approval.timeout)
+        )
+        self._show()
+        try:
+            await workflow.wait_condition(
+                lambda: step.id in self._state.approved or step.id in self._state.rejected,
+                timeout=max(timedelta(seconds=1), deadline - workflow.now()),
+                timeout_summary=APPROVAL_TIMER_PREFIX + step.id,
+            )
+        except TimeoutError:
+            raise ApplicationError("nobody approved in time", type="approval_timeout", non_retryable=True) from None
+        if step.id in self._state.rejected:
+            raise ApplicationError(self._state.rejected[step.id], type="rejected", non_retryable=True)
+
+    async def _run_agents(self, step: Step) -> None:
+        """All agents of a step, in parallel or in order. Raises the first failure once every call has ended."""
+        done = {result.agent for result in self._state.results if result.step == step.id}
+        open_calls = [agent for agent in step.agents if agent not in done]
+        context = self._context(step)
+        if not self._job.config.parallel_execution:
+            for agent in open_calls:
+                await self._run_agent(step, agent, context)
+            return
+        calls = [asyncio.create_task(self._run_agent(step, agent, context)) for agent in open_calls]
+        try:
+            await workflow.wait(calls, return_when=self._until())
+        finally:
+            await _stop(calls)
+        errors = [error for call in calls if not call.cancelled() and (error := call.exception()) is not None]
+        # A sibling that was cancelled because another call failed is not what went wrong.
+        errors.sort(key=is_cancelled_exception)
+        if errors:
+            raise errors[0]
+
+    def _until(self) -> str:
+        return asyncio.FIRST_EXCEPTION if self._job.config.stop_on_error else asyncio.ALL_COMPLETED
+
+    async def _run_agent(self, step: Step, agent: str, context: list[StepOutput]) -> None:
+        result: AgentResult = await call_agent(self._job, step, agent, context)
+        self._state.results.append(result)
+        self._show()
+
+    def _context(self, step: Step) -> list[StepOutput]:
+        """The full answers of the steps that this one needs, and a summary of every other."""
+        return [result.as_context(full=result.step in step.needs) for result in self._state.results]
+
+    def _fail(self, step: Step, error: JobError, cause: BaseException) -> None:
+        self._state.failures[step.id] = error
+        if self._job.config.stop_on_error:
+            raise _failure(error) from cause
+
+    def _show(self) -> None:
+        """Tell the operator's page where the job is."""
+        workflow.set_current_details(describe(self._plan, self._state, self._settled, self._active))
+
+
+def _failure(error: JobError) -> ApplicationError:
+    where = f"{error.step}: " if error.step else ""
+    return ApplicationError(f"{where}{error.message}", error, type="step_failed", non_retryable=True)
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel what still runs and wait until it has ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,91 @@
+"""Agent calls from workflow code, for plans and authors alike: one activity each, named after the agent (A2)."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain import names
+    from orchestrator.domain.agents import StepOutput
+    from orchestrator.domain.commands import AgentResult, AgentTask, JobInput
+    from orchestrator.domain.jobs import JobError
+    from orchestrator.domain.plans import Step
+
+
+async def call_agent(
+    job: JobInput, step: Step | str, agent: str, context: list[StepOutput] | None = None
+) -> AgentResult:
+    """Run one agent as one activity and wait for its result.
+
+    `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps.
+    Raises `temporalio.exceptions.ActivityError` once the step's retry policy is used up.
+    """
+    known = job.plan.step(step) if isinstance(step, str) else step
+    if known is None:
+        raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
+    task = AgentTask(
+        job_id=job.job_id,
+        definition=job.definition,
+        kind=job.kind,
+        step=known,
+        agent=agent,
+        input=job.input,
+        config=job.config,
+        context=context or [],
+        inline_limit=inline_limit(job),
+    )
+    retry = RetryPolicy(
+        initial_interval=timedelta(seconds=known.retry.initial_interval),
+        backoff_coefficient=known.retry.backoff_coefficient,
+        maximum_interval=timedelta(seconds=known.retry.maximum_interval),
+        maximum_attempts=known.retry.maximum_attempts,
+    )
+    activity_id = names.activity_id(known.id, agent)
+    result: AgentResult
+    if known.short:
+        result = await workflow.execute_local_activity(
+            agent,
+            task,
+            activity_id=activity_id,
+            result_type=AgentResult,
+            retry_policy=retry,
+            start_to_close_timeout=timedelta(seconds=known.timeouts.start_to_close),
+            schedule_to_close_timeout=timedelta(seconds=known.timeouts.schedule_to_close),
+        )
+        return result
+    result = await workflow.execute_activity(
+        agent,
+        task,
+        activity_id=activity_id,
+        summary=known.name,
+        result_type=AgentResult,
+        retry_policy=retry,
+        start_to_close_timeout=timedelta(seconds=known.timeouts.start_to_close),
+        schedule_to_close_timeout=timedelta(seconds=known.timeouts.schedule_to_close),
+        heartbeat_timeout=timedelta(seconds=known.timeouts.heartbeat),
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+    return result
+
+
+def inline_limit(job: JobInput) -> int:
+    """Bytes that one agent result may carry, so that all of them together fit the job's own result."""
+    calls = max(1, len(job.plan.calls()))
+    return min(names.MAX_INLINE_AGENT_BYTES, names.MAX_INLINE_RESULT_BYTES // calls)
+
+
+def job_error(failure: FailureError, step: str, agent: str | None = None) -> JobError:
+    """What a failed agent call tells: the stable word of its innermost cause, and a sentence."""
+    cause: BaseException = failure
+    while isinstance(cause, ActivityError) and cause.cause is not None:
+        cause = cause.cause
+    if isinstance(cause, ApplicationError):
+        return JobError(type=cause.type or "error", message=cause.message, step=step, agent=agent)
+    if isinstance(cause, TimeoutError):
+        word = cause.type.name.lower() if cause.type else "unknown"
+        return JobError(
+            type=f"{word}_timeout", message=f"{agent or step} ran into its {word} limit.", step=step, agent=agent
+        )
+    return JobError(type="error", message=str(cause), step=step, agent=agent)
