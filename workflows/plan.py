@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
@@ -88,16 +87,13 @@ class PlanWorkflow:
 
     async def _all_settled(self, walkers: list[asyncio.Task[None]]) -> None:
         """Wait for the last step; hand over to a fresh run when history grows long and nothing is under way."""
-        everything: asyncio.Future[Any] = asyncio.gather(*walkers)
-        full: asyncio.Future[Any] = asyncio.create_task(workflow.wait_condition(self._must_continue))
-        try:
-            await workflow.wait([everything, full], return_when=asyncio.FIRST_COMPLETED)
-            if not everything.done():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(self._job.model_copy(update={"carried": self._state}))
-            await everything
-        finally:
-            full.cancel()
+        await workflow.wait_condition(lambda: self._must_continue() or _over(walkers))
+        for walker in walkers:
+            if walker.done() and (error := walker.exception()) is not None:
+                raise error
+        if not all(walker.done() for walker in walkers):
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            workflow.continue_as_new(self._job.model_copy(update={"carried": self._state}))
 
     def _must_continue(self) -> bool:
         return self._draining() and not self._active and len(self._settled) < len(self._plan.steps)
@@ -194,6 +190,12 @@ class PlanWorkflow:
 def _failure(error: JobError) -> ApplicationError:
     where = f"{error.step}: " if error.step else ""
     return ApplicationError(f"{where}{error.message}", error, type="step_failed", non_retryable=True)
+
+
+def _over(walkers: Sequence[asyncio.Task[None]]) -> bool:
+    """Whether every walker is done, or one has failed."""
+    done = [walker for walker in walkers if walker.done()]
+    return len(done) == len(walkers) or any(walker.exception() is not None for walker in done)
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -112,7 +112,7 @@ class JobHistory:
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._client.namespace,
             execution=WorkflowExecution(workflow_id=self._job_id, run_id=run_id),
-            maximum_page_size=1000,
+            maximum_page_size=250,
             next_page_token=token,
             wait_new_event=wait,
             history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT,
