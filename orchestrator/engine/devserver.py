@@ -1,0 +1,243 @@
+"""Runs the Temporal development server as a child process that lives and dies with this one (A12, A14)."""
+
+import asyncio
+import json
+import os
+import socket
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+from temporalio.service import ConnectConfig, RPCError, ServiceClient
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.engine import child, data_lock
+from orchestrator.engine.file_lock import FileLock
+from orchestrator.engine.server_binary import ServerBinary
+from orchestrator.engine.server_files import dynamic_config
+
+log = structlog.get_logger(__name__)
+
+HOST: Final = "127.0.0.1"
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 10.0
+_POLL: Final = 0.1
+_TAIL_LINES: Final = 20
+_LOG_LIMIT: Final = 10 * 1024 * 1024
+_PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "NORMAL", "busy_timeout": "5000"}
+
+
+class DevServer:
+    """One Temporal server on one data directory; an async context manager, or `start` and `stop`.
+
+    `port` 0 takes a free port and keeps it over restarts; `ui_port` None runs without the web UI. `in_memory` keeps
+    nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`. The flags are named in the error
+    that tells of a taken port.
+    """
+
+    def __init__(
+        self,
+        binary: ServerBinary,
+        data_dir: Path,
+        *,
+        port: int = 7233,
+        ui_port: int | None = 8233,
+        namespace: str = "default",
+        in_memory: bool = False,
+        log_file: Path | None = None,
+        settings: Mapping[str, bool | int | float | str] | None = None,
+        port_flag: str = "--port",
+        ui_port_flag: str = "--ui-port",
+    ) -> None:
+        self._binary = binary
+        self._data_dir = data_dir.absolute()
+        self._port = port
+        self._ui_port = ui_port
+        self._namespace = namespace
+        self._database = None if in_memory else self._data_dir / f"temporal-{binary.server_version}.sqlite3"
+        self._log_file = (log_file or self._data_dir / "temporal.log").absolute()
+        self._settings = dynamic_config() | dict(settings or {})
+        self._port_flag = port_flag
+        self._ui_port_flag = ui_port_flag
+        self._lock = FileLock(self._data_dir / "temporal.lock")
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` to connect to."""
+        return f"{HOST}:{self._port}"
+
+    @property
+    def log_file(self) -> Path:
+        """Where the server's own log lies."""
+        return self._log_file
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the server runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the server and return once it answers its health check; also used to restart after a crash.
+
+        Raises `Unavailable`: a port or the data directory is in use, or the server does not come up.
+        """
+        if self.pid is not None:
+            return
+        await data_lock.acquire(self._lock, self._data_dir)
+        try:
+            self._check_ports()
+            self._check_database()
+            await self._spawn()
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("temporal_server_started", address=self.address, version=self._binary.server_version)
+
+    async def stop(self) -> None:
+        """Stop the server, gently for 10 s, then by force; nothing happens when it does not run."""
+        process = self._process
+        try:
+            if process is not None and process.returncode is None:
+                process.terminate()
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+        except TimeoutError:
+            log.warning("temporal_server_killed", pid=process.pid if process else None)
+        finally:
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
+            self._lock.release()
+
+    async def wait(self) -> int:
+        """Wait until the server ends: its exit code, negative for a signal. Raises `Unavailable` if not started."""
+        if self._process is None:
+            raise Unavailable("the Temporal server was not started")
+        return await self._process.wait()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def _spawn(self) -> None:
+        on_linux = sys.platform == "linux"
+        launcher = (sys.executable, "-I", "-S", child.__file__, "prctl" if on_linux else "pipe", str(os.getpid()))
+        offset = self._rotated_log_size()
+        with self._log_file.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                *launcher,
+                *self._command(),
+                stdin=asyncio.subprocess.DEVNULL if on_linux else asyncio.subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=(self._lock.fileno,),
+                start_new_session=True,  # a terminal's Ctrl-C is for this process, which stops the server last
+            )
+        data_lock.record(self._lock, server=self._process.pid, port=self._port)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                while not await self._healthy():
+                    if self._process.returncode is not None:
+                        raise self._failure(f"ended with code {self._process.returncode}", offset)
+                    await asyncio.sleep(_POLL)
+        except TimeoutError:
+            raise self._failure(f"gave no answer within {_START_SECONDS:.0f} s", offset) from None
+
+    def _command(self) -> list[str]:
+        flags = [str(self._binary.path), "server", "start-dev", "--disable-config-env", "--disable-config-file"]
+        flags += ["--ip", HOST, "--port", str(self._port), "--namespace", self._namespace, "--log-level", "warn"]
+        if self._ui_port is None:
+            flags.append("--headless")
+        else:
+            flags += ["--ui-port", str(self._ui_port), "--ui-disable-news-fetch"]
+        if self._database is not None:
+            flags += ["--db-filename", str(self._database)]
+            flags += [part for pragma, value in _PRAGMAS.items() for part in ("--sqlite-pragma", f"{pragma}={value}")]
+        for key, value in self._settings.items():
+            flags += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
+        return flags
+
+    async def _healthy(self) -> bool:
+        try:
+            service = await ServiceClient.connect(
+                ConnectConfig(target_host=self.address, connect_timeout=timedelta(seconds=2))
+            )
+            return await service.check_health(timeout=timedelta(seconds=2))
+        except (RPCError, RuntimeError):  # RuntimeError is the SDK's "cannot connect"
+            return False
+
+    def _failure(self, what: str, offset: int) -> Unavailable:
+        with self._log_file.open("rb") as output:
+            output.seek(offset)
+            lines = output.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
+        return Unavailable("\n".join([f"the Temporal server {what}; its log, {self._log_file}, ends with:", *lines]))
+
+    def _rotated_log_size(self) -> int:
+        """Bytes already in the log; a large one is put aside first."""
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        size = self._log_file.stat().st_size if self._log_file.exists() else 0
+        if size < _LOG_LIMIT:
+            return size
+        self._log_file.replace(self._log_file.with_suffix(".previous.log"))
+        return 0
+
+    def _check_ports(self) -> None:
+        if self._port == 0:
+            self._port = _free_port()
+        for port, flag in ((self._port, self._port_flag), (self._ui_port, self._ui_port_flag)):
+            if port is not None and not _is_free(port):
+                raise Unavailable(f"port {port} on {HOST} is taken; choose another with {flag}")
+
+    def _check_database(self) -> None:
+        """Set a file aside whose first start was cut short, and tell of files that other versions left."""
+        if self._database is None:
+            return
+        if not self._database.exists():
+            others = sorted(path.name for path in self._data_dir.glob("temporal-*.sqlite3"))
+            if others:
+                log.warning("temporal_database_of_another_version", found=others, starts_empty=self._database.name)
+        elif not _has_namespace(self._database):
+            log.warning("unfinished_temporal_database_removed", file=str(self._database))
+            for suffix in ("", "-wal", "-shm"):
+                self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+
+
+def _has_namespace(database: Path) -> bool:
+    """Whether a file's set-up came to its end: the namespaces come last, and no job can exist before them."""
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'namespaces'").fetchone()
+            return bool(tables) and connection.execute("SELECT 1 FROM namespaces LIMIT 1").fetchone() is not None
+    except sqlite3.DatabaseError as fault:
+        raise Unavailable(f"{database} cannot be read ({fault}); move it away to begin with an empty one") from fault
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

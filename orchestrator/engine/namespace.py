@@ -1,0 +1,77 @@
+"""Makes a Temporal namespace what the product needs: it exists, keeps closed jobs long enough, knows our attributes."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    RegisterNamespaceRequest,
+    UpdateNamespaceRequest,
+)
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.domain.errors import Unavailable
+
+_PATIENCE: Final = 20.0
+_PAUSE: Final = 0.5
+_FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.INVALID_ARGUMENT)
+
+
+async def ensure_namespace(client: Client, *, retention_days: int, attributes: Mapping[str, str]) -> None:
+    """Bring the client's namespace to this retention and these search attributes (name to type, e.g. `Keyword`).
+
+    Only what differs is changed, so it can run at every start and in several processes at once. A namespace just
+    registered, or another process's change, is waited for. Raises `Unavailable` when the server refuses, or when an
+    attribute exists with another type.
+    """
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            await _ensure_retention(client, timedelta(days=retention_days))
+            await _ensure_attributes(client, attributes)
+        except RPCError as fault:
+            if fault.status in _FINAL or asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(f"namespace {client.namespace!r} could not be prepared: {fault.message}") from fault
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+async def _ensure_retention(client: Client, wanted: timedelta) -> None:
+    service = client.workflow_service
+    try:
+        found = await service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as fault:
+        if fault.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        registration = RegisterNamespaceRequest(namespace=client.namespace)
+        registration.workflow_execution_retention_period.FromTimedelta(wanted)
+        await service.register_namespace(registration)
+        return
+    if found.config.workflow_execution_retention_ttl.ToTimedelta() != wanted:
+        change = UpdateNamespaceRequest(namespace=client.namespace)
+        change.config.workflow_execution_retention_ttl.FromTimedelta(wanted)
+        await service.update_namespace(change)
+
+
+async def _ensure_attributes(client: Client, attributes: Mapping[str, str]) -> None:
+    service = client.operator_service
+    known = (
+        await service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
+    ).custom_attributes
+    types = {name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}") for name, kind in attributes.items()}
+    for name, kind in types.items():
+        if known.get(name, kind) != kind:
+            raise Unavailable(
+                f"search attribute {name} of namespace {client.namespace!r} is not of type {attributes[name]}"
+            )
+    missing = {name: kind for name, kind in types.items() if name not in known}
+    if missing:
+        await service.add_search_attributes(
+            AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+        )

@@ -1,0 +1,213 @@
+"""Finds the Temporal development server, or makes it (architecture, section 8)."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final, TextIO
+
+from temporalio.testing import WorkflowEnvironment
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.engine.file_lock import FileLock
+from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
+
+CLI_VERSION: Final = "1.8.2"
+MINIMUM_SERVER: Final = (1, 31)
+
+_PACKAGE = "github.com/temporalio/cli/cmd/temporal"
+_VERSION = re.compile(r"temporal version (\S+) \(Server (\d+)\.(\d+)(\S*?)[,)]")
+_ADVICE = (
+    "Install Go 1.26.4 or newer, or put Temporal's own `temporal` command (server 1.31 or newer) on the path, "
+    "or name a running server in TEMPORAL_ADDRESS."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBinary:
+    """A `temporal` executable that has told its versions."""
+
+    path: Path
+    cli_version: str
+    server_version: str
+
+
+def cache_directory(environ: Mapping[str, str]) -> Path:
+    """Where the built or downloaded server is kept, by version: below `XDG_CACHE_HOME` or `~/.cache`."""
+    root = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache"
+    return Path(root) / "orchestrator" / f"temporal-{CLI_VERSION}"
+
+
+async def inspect(path: Path) -> ServerBinary:
+    """Ask an executable for its versions. Raises `Unavailable` when it is no usable Temporal server."""
+    path = _absolute(path)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path,
+            "--version",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+    except OSError as fault:
+        raise Unavailable(f"{path} cannot be run: {fault.strerror}") from fault
+    try:
+        async with asyncio.timeout(30):
+            output, _ = await process.communicate()
+    except TimeoutError as fault:
+        raise Unavailable(f"{path} --version did not answer within 30 s") from fault
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    found = _VERSION.search(output.decode(errors="replace"))
+    if process.returncode != 0 or found is None:
+        raise Unavailable(f"{path} --version ended with code {process.returncode} and names no server version")
+    cli, major, minor, rest = found.groups()
+    if (int(major), int(minor)) < MINIMUM_SERVER:
+        raise Unavailable(f"{path} has server {major}.{minor}{rest}, older than {'.'.join(map(str, MINIMUM_SERVER))}")
+    return ServerBinary(path=path, cli_version=cli, server_version=f"{major}.{minor}{rest}")
+
+
+async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, out: TextIO = sys.stderr) -> ServerBinary:
+    """A usable server: the explicit path alone, else the path, the cache, a Go build, the SDK's download.
+
+    `environ` is the process environment; the step that takes long is shown on `out`.
+    Raises `Unavailable` naming every source tried and what to do.
+    """
+    if explicit is not None:
+        return await inspect(explicit)
+    cached = cache_directory(environ) / "temporal"
+    sources: list[tuple[str, Callable[[], Awaitable[ServerBinary]]]] = [
+        ("`temporal` on the path", lambda: _on_path(environ)),
+        ("cache", lambda: inspect(cached)),
+        ("build with Go", lambda: _under_lock(cached, out, lambda: _build(cached, environ, out))),
+        ("download", lambda: _under_lock(cached, out, lambda: _download(cached, out))),
+    ]
+    tried = []
+    for name, source in sources:
+        try:
+            return await source()
+        except Unavailable as fault:
+            tried.append(f"  {name}: {fault.message}")
+    raise Unavailable("\n".join(["No Temporal server could be found or made. Tried:", *tried, _ADVICE]))
+
+
+async def _on_path(environ: Mapping[str, str]) -> ServerBinary:
+    found = shutil.which("temporal", path=environ.get("PATH", ""))
+    if found is None:
+        raise Unavailable("not found")
+    return await inspect(Path(found))
+
+
+async def _under_lock(target: Path, out: TextIO, make: Callable[[], Awaitable[None]]) -> ServerBinary:
+    """Make the cached server unless another process does or has done so meanwhile."""
+    lock = FileLock(target.with_name("build.lock"))
+    try:
+        waiting = False
+        while not lock.acquire():
+            if not waiting:
+                _say(out, "Another process is making the Temporal server; waiting for it.\n")
+            waiting = True
+            await asyncio.sleep(0.5)
+    except OSError as fault:
+        raise Unavailable(f"{target.parent} cannot be written: {fault.strerror}") from fault
+    try:
+        with suppress(Unavailable):
+            return await inspect(target)
+        await make()
+        return await inspect(target)
+    finally:
+        lock.release()
+
+
+async def _build(target: Path, environ: Mapping[str, str], out: TextIO) -> None:
+    go = shutil.which("go", path=environ.get("PATH", ""))
+    if go is None:
+        raise Unavailable("Go is not installed")
+    partial, log = target.with_name("temporal.partial"), target.with_name("build.log")
+    flags = f"-s -w -X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(go, "build", "-trimpath", "-ldflags", flags, "-o", partial, _PACKAGE),
+            cwd=server_file(DEVSERVER_MODULE),
+            env={**environ, "CGO_ENABLED": "0"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        try:
+            await _wait_with_progress(process, "Building the Temporal server with Go (once; takes a few minutes)", out)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0:
+        lines = log.read_text(errors="replace").splitlines()
+        raise Unavailable(f"go build ended with code {process.returncode} ({log}): " + " | ".join(lines[-5:]))
+    partial.replace(target)
+
+
+async def _wait_with_progress(process: asyncio.subprocess.Process, label: str, out: TextIO) -> None:
+    """Wait for a process; tell the seconds elapsed, in place on a terminal, else one line every 15 s."""
+    started, terminal = time.monotonic(), out.isatty()
+    _say(out, label if terminal else f"{label}\n")
+    waiting = asyncio.ensure_future(process.wait())
+    while not (await asyncio.wait([waiting], timeout=1 if terminal else 15))[0]:
+        elapsed = round(time.monotonic() - started)
+        _say(out, f"\r{label}: {elapsed} s" if terminal else f"  still building, {elapsed} s\n")
+    if terminal:
+        _say(out, "\n")
+
+
+async def _download(target: Path, out: TextIO) -> None:
+    """Let the SDK fetch its server. It has no call for that alone, so one server starts and stops here."""
+    _say(out, "Downloading the Temporal server\n")
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        try:
+            async with await WorkflowEnvironment.start_local(
+                download_dest_dir=folder,
+                dev_server_download_version=f"v{CLI_VERSION}",
+                dev_server_startup_timeout=timedelta(seconds=30),
+            ):
+                pass
+        except RuntimeError as fault:
+            raise Unavailable(str(fault)) from fault
+        _move_only_file(Path(folder), target)
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
+def _move_only_file(folder: Path, target: Path) -> None:
+    (only,) = folder.iterdir()
+    only.replace(target)
+
+
+def _say(out: TextIO, text: str) -> None:
+    out.write(text)
+    out.flush()
+
+
+def main() -> None:
+    """`python -m orchestrator.engine.server_binary`: have a server ready and print where it lies."""
+    try:
+        line, code, stream = str(asyncio.run(locate(os.environ)).path), 0, sys.stdout
+    except Unavailable as fault:
+        line, code, stream = fault.message, 1, sys.stderr
+    _say(stream, line + "\n")
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The files of `temporal/`: server settings, search attributes and the Go module of the development server."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+DYNAMIC_CONFIG: Final = "dynamicconfig.yaml"
+SEARCH_ATTRIBUTES: Final = "search-attributes.json"
+DEVSERVER_MODULE: Final = "devserver"
+
+_INSTALLED = Path(__file__).parent / "temporal_files"
+_CHECKOUT = Path(__file__).parents[2] / "temporal"
+
+
+class _Setting(BaseModel):
+    """One value of the server's own settings format; the development server knows no constraints."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    value: bool | int | float | str
+    constraints: Annotated[dict[str, Any], Field(max_length=0)] = {}
+
+
+_SETTINGS = TypeAdapter(dict[str, Annotated[list[_Setting], Field(min_length=1, max_length=1)]])
+
+
+def server_file(name: str) -> Path:
+    """Where a file or folder of `temporal/` lies: inside the installed package, else in the checkout."""
+    installed = _INSTALLED / name
+    return installed if installed.exists() else _CHECKOUT / name
+
+
+def dynamic_config(source: Path | None = None) -> dict[str, bool | int | float | str]:
+    """The server settings of `temporal/dynamicconfig.yaml` (A14), by key.
+
+    Raises pydantic's `ValidationError` for a value that the development server cannot take.
+    """
+    text = (source or server_file(DYNAMIC_CONFIG)).read_text()
+    return {key: entries[0].value for key, entries in _SETTINGS.validate_python(yaml.safe_load(text)).items()}
+
+
+def search_attributes() -> dict[str, str]:
+    """The search attributes that jobs are started with: name to type (`Keyword`, …)."""
+    return TypeAdapter(dict[str, str]).validate_python(json.loads(server_file(SEARCH_ATTRIBUTES).read_text()))

@@ -1,0 +1,197 @@
+"""The Temporal server as a child process: it comes up, keeps its data, and never outlives who started it."""
+
+import asyncio
+import io
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.engine import child
+from orchestrator.engine.data_lock import Holder
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.file_lock import FileLock
+from orchestrator.engine.namespace import ensure_namespace
+from orchestrator.engine.server_binary import ServerBinary, locate
+from orchestrator.engine.server_files import search_attributes
+
+STARTER = """
+import asyncio, os, sys
+from pathlib import Path
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.server_binary import locate
+
+async def main():
+    server = DevServer(await locate(os.environ), Path(sys.argv[1]), port=0, ui_port=None)
+    await server.start()
+    print("ready", server.address, flush=True)
+    await server.wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+async def binary() -> ServerBinary:
+    return await locate(os.environ, out=io.StringIO())
+
+
+@pytest.fixture
+async def server(binary: ServerBinary, tmp_path: Path) -> AsyncIterator[DevServer]:
+    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+        yield running
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.05)
+
+
+def answers(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+async def described(client: Client) -> tuple[timedelta, set[str]]:
+    namespace = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    attributes = await client.operator_service.list_search_attributes(
+        ListSearchAttributesRequest(namespace=client.namespace)
+    )
+    return namespace.config.workflow_execution_retention_ttl.ToTimedelta(), set(attributes.custom_attributes)
+
+
+async def test_a_restart_on_the_same_file_keeps_retention_and_attributes(binary: ServerBinary, tmp_path: Path) -> None:
+    server = DevServer(binary, tmp_path, port=0, ui_port=None)
+    wanted = (timedelta(days=30), set(search_attributes()))
+    async with server:
+        client = await Client.connect(server.address)
+        await ensure_namespace(client, retention_days=30, attributes=search_attributes())
+        await ensure_namespace(client, retention_days=30, attributes=search_attributes())
+        assert await described(client) == wanted
+    assert (tmp_path / f"temporal-{binary.server_version}.sqlite3").exists()
+    assert not answers(server.address)
+    async with server:
+        assert await described(await Client.connect(server.address)) == wanted
+
+
+async def test_a_missing_namespace_is_made_by_two_starters_at_once(server: DevServer) -> None:
+    clients = [await Client.connect(server.address, namespace="fresh", lazy=True) for _ in range(2)]
+    await asyncio.gather(
+        *(ensure_namespace(client, retention_days=7, attributes=search_attributes()) for client in clients)
+    )
+    assert await described(clients[0]) == (timedelta(days=7), set(search_attributes()))
+
+
+async def test_an_attribute_of_another_type_is_told(server: DevServer) -> None:
+    client = await Client.connect(server.address)
+    await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Int"})
+    with pytest.raises(Unavailable, match="JobKind"):
+        await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Keyword"})
+
+
+async def test_the_server_dies_with_a_starter_that_is_killed(binary: ServerBinary, tmp_path: Path) -> None:
+    starter = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTER, str(tmp_path)), stdout=asyncio.subprocess.PIPE
+    )
+    assert starter.stdout is not None
+    try:
+        await starter.stdout.readuntil(b"ready ")
+        address = (await starter.stdout.readline()).decode().strip()
+        assert answers(address)
+    finally:
+        starter.kill()
+        await starter.wait()
+    await until(lambda: not answers(address))
+    port = int(address.rpartition(":")[2])
+    async with DevServer(binary, tmp_path, port=port, ui_port=None) as again:
+        assert again.address == address
+
+
+async def test_a_crashed_server_is_told_and_started_again(server: DevServer) -> None:
+    address, pid = server.address, server.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert await server.wait() == -signal.SIGKILL
+    await server.start()
+    assert server.address == address
+    assert answers(address)
+
+
+async def test_a_taken_port_names_the_flag(binary: ServerBinary, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=rf"port {port} .* --temporal-port"):
+            await DevServer(binary, tmp_path, port=port, ui_port=None, port_flag="--temporal-port").start()
+        with pytest.raises(Unavailable, match=rf"port {port} .* --ui-port"):
+            await DevServer(binary, tmp_path, port=0, ui_port=port).start()
+    assert FileLock(tmp_path / "temporal.lock").acquire()
+
+
+async def test_a_second_live_start_on_the_directory_is_refused(
+    server: DevServer, binary: ServerBinary, tmp_path: Path
+) -> None:
+    with pytest.raises(Unavailable, match=rf"in use by process {os.getpid()} .*--data-dir"):
+        await DevServer(binary, tmp_path, port=0, ui_port=None).start()
+    assert answers(server.address)
+
+
+async def test_a_leftover_server_of_a_dead_starter_gives_way(binary: ServerBinary, tmp_path: Path) -> None:
+    """Where the kernel cannot tie the server to its starter, the next start ends it."""
+    dead = await asyncio.create_subprocess_exec("true")
+    await dead.wait()
+    lock = FileLock(tmp_path / "temporal.lock")
+    assert lock.acquire()
+    leftover = await asyncio.create_subprocess_exec("sleep", "600", pass_fds=(lock.fileno,))
+    lock.write(Holder(starter=dead.pid, server=leftover.pid, port=1).model_dump_json())
+    lock.release()
+    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+        assert answers(running.address)
+    assert await leftover.wait() == -signal.SIGKILL
+
+
+async def test_a_first_start_that_was_cut_short_is_begun_again(binary: ServerBinary, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / f"temporal-{binary.server_version}.sqlite3") as unfinished:
+        unfinished.execute("CREATE TABLE half (id)")
+    unfinished.close()
+    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+        assert await described(await Client.connect(running.address))
+
+
+async def test_a_server_that_does_not_come_up_shows_its_log(tmp_path: Path) -> None:
+    broken = DevServer(ServerBinary(Path("/bin/ls"), "0", "0"), tmp_path, port=0, ui_port=None)
+    with pytest.raises(Unavailable, match=r"(?s)ended with code 2; its log, .*temporal.log, ends with:.*ls: "):
+        await broken.start()
+    assert FileLock(tmp_path / "temporal.lock").acquire()
+
+
+async def test_without_prctl_a_pipe_ties_the_command_to_its_starter(tmp_path: Path) -> None:
+    """The way of systems other than Linux, seen through a lock that the command holds while it lives."""
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire()
+    launcher = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", child.__file__, "pipe", str(os.getpid()), "/bin/sleep", "600"),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=(lock.fileno,),
+    )
+    lock.release()
+    assert not FileLock(tmp_path / "lock").acquire()
+    assert launcher.stdin is not None
+    launcher.stdin.close()
+    await until(FileLock(tmp_path / "lock").acquire)
+    assert await launcher.wait() == 128 + signal.SIGKILL
