@@ -170,6 +170,12 @@ class Job(Value):
             return None
         return max(0.0, (self.closed_at - self.started_at).total_seconds())
 
+    @property
+    def waiting_steps(self) -> list[str]:
+        """Steps that wait for an approval now."""
+        waiting = (call.step for call in self.calls if call.status is CallStatus.WAITING_FOR_APPROVAL)
+        return list(dict.fromkeys(waiting))
+
     def steps(self) -> dict[str, list[AgentCall]]:
         """The calls grouped by step, in the plan's order."""
         grouped: dict[str, list[AgentCall]] = {}

@@ -106,6 +106,12 @@ class TemporalGateway:
         async for fact in self._histories.of(job_id).follow():
             yield fact
 
+    async def news(self, job_id: str) -> None:
+        """Wait until the job's history has something new, or the long-poll's round is over."""
+        history = self._histories.of(job_id)
+        if not history.ended:
+            await history.advance()
+
     async def pollers(self, queue: str) -> int | None:
         """How many workers poll a queue, remembered for a second; None when that cannot be told."""
         now = self._clock()

@@ -32,8 +32,8 @@ class CallFold:
         if self.attempt == 0 and self.started_at is not None:
             self.attempt = 1
 
-    def call(self, pending: PendingCall | None, *, job_ended: bool) -> AgentCall:
-        """The call as it stands, with what Temporal holds open for it."""
+    def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool) -> AgentCall:
+        """The call as it stands, with what Temporal holds open for it; `waiting` when its step asks for approval."""
         status, attempt, last_error, started = self.status, self.attempt, self.last_error, self.started_at
         if pending is not None and not self.status.ended:
             attempt, last_error = pending.attempt, pending.last_error
@@ -41,6 +41,8 @@ class CallFold:
             status = _open_status(pending)
         elif job_ended and not self.status.ended:
             status = CallStatus.SKIPPED if self.scheduled_at is None else CallStatus.CANCELLED
+        elif waiting and status is CallStatus.PENDING:
+            status = CallStatus.WAITING_FOR_APPROVAL
         return AgentCall(
             step=self.step,
             agent=self.agent,

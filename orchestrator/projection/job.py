@@ -82,7 +82,11 @@ class JobFold:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
         open_calls = {(call.step, call.agent): call for call in pending.calls}
         ended = self.state.terminal
-        calls = [fold.call(open_calls.get(key), job_ended=ended) for key, fold in self.calls.items()]
+        waiting = set(self.waiting())
+        calls = [
+            fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting)
+            for key, fold in self.calls.items()
+        ]
         usage = Usage()
         for call in calls:
             usage = usage.plus(call.usage)

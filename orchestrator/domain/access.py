@@ -1,0 +1,41 @@
+"""Who asks, and what they may do (D-014, D-015)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.domain.errors import Forbidden
+
+
+class Scope(StrEnum):
+    """The eight scopes."""
+
+    AGENTS_READ = "agents:read"
+    AGENTS_EXECUTE = "agents:execute"
+    WORKFLOWS_READ = "workflows:read"
+    WORKFLOWS_RUN = "workflows:run"
+    JOBS_READ = "jobs:read"
+    JOBS_CANCEL = "jobs:cancel"
+    METRICS_READ = "metrics:read"
+    ADMIN = "admin:*"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller. `id` owns the jobs that it starts."""
+
+    id: str
+    scopes: frozenset[Scope]
+
+    @property
+    def admin(self) -> bool:
+        """Whether everything is allowed and every job visible."""
+        return Scope.ADMIN in self.scopes
+
+    def require(self, scope: Scope) -> None:
+        """Raises `Forbidden` unless the scope, or `admin:*`, is held."""
+        if not self.admin and scope not in self.scopes:
+            raise Forbidden(f"This credential lacks the scope {scope}", scope=str(scope))
+
+    def sees(self, owner: str) -> bool:
+        """Whether a job of that owner is visible."""
+        return self.admin or owner == self.id

@@ -1,0 +1,44 @@
+"""The schedules that the product keeps in Temporal: the reconciler's."""
+
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+
+from orchestrator.domain import names
+from orchestrator.domain.commands import ReconcileRequest
+from orchestrator.engine.connect import rpc_errors
+
+
+async def ensure_reconciler(client: Client, task_queue: str, *, every: timedelta) -> None:
+    """Create the reconciler's schedule, or bring the one that is there up to date. Raises `Unavailable`."""
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            names.WORKFLOW_RECONCILE,
+            ReconcileRequest(),
+            id=names.WORKFLOW_RECONCILE,
+            task_queue=task_queue,
+            static_summary="Compare the job index with Temporal",
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
+    )
+
+    def replaced(_: ScheduleUpdateInput) -> ScheduleUpdate:
+        return ScheduleUpdate(schedule=schedule)
+
+    with rpc_errors("schedule"):
+        try:
+            await client.create_schedule(names.SCHEDULE_RECONCILE, schedule)
+        except ScheduleAlreadyRunningError:
+            await client.get_schedule_handle(names.SCHEDULE_RECONCILE).update(replaced)

@@ -1,0 +1,93 @@
+"""What can be run, and how it fares: agents with live availability, workflows with estimates."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.storage.attempts import AgentHealth, AttemptRepository
+
+_RANGE: Final = re.compile(r"(\d+)\s*-\s*(\d+)\s*(second|minute|hour)")
+_SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}
+_HEALTH_WINDOW: Final = timedelta(hours=24)
+_FIRST_GUESS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether agents can run now, and when that was looked at."""
+
+    available: bool
+    checked_at: datetime
+
+
+class CatalogueReader:
+    """Reads the catalogue (D-016, D-021, D-031, D-032, D-035)."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        gateway: TemporalGateway,
+        attempts: AttemptRepository,
+        *,
+        task_queue: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._catalogue = catalogue
+        self._gateway = gateway
+        self._attempts = attempts
+        self._task_queue = task_queue
+        self._clock = clock
+
+    def agents(self) -> list[Agent]:
+        """Every agent, in the catalogue's order."""
+        return list(self._catalogue.agents.values())
+
+    def agent(self, agent_id: str) -> Agent:
+        """One agent. Raises `NotFound`."""
+        return self._catalogue.agent(agent_id)
+
+    def workflows(self) -> list[WorkflowDefinition]:
+        """Every workflow, in the catalogue's order."""
+        return list(self._catalogue.workflows.values())
+
+    def workflow(self, workflow_id: str) -> WorkflowDefinition:
+        """One workflow. Raises `NotFound`."""
+        return self._catalogue.workflow(workflow_id)
+
+    async def availability(self) -> Availability:
+        """Agents are available while a worker polls the task queue (C-56)."""
+        try:
+            pollers = await self._gateway.pollers(self._task_queue)
+        except Unavailable:
+            pollers = 0
+        return Availability(available=bool(pollers), checked_at=self._clock())
+
+    async def health(self, agent_id: str) -> tuple[AgentHealth, Availability]:
+        """How one agent fared in the last 24 hours. Raises `NotFound`, `Unavailable`."""
+        self._catalogue.agent(agent_id)
+        health = await self._attempts.agent_health(agent_id, since=self._clock() - _HEALTH_WINDOW)
+        return health, await self.availability()
+
+    async def eta_seconds(self, kind: JobKind, target: str) -> int:
+        """How long such a job will take: an agent's recent mean, a workflow's own estimate. Seconds."""
+        if kind is JobKind.WORKFLOW:
+            return estimated_seconds(self._catalogue.workflow(target).estimated_time)
+        try:
+            health = await self._attempts.agent_health(target, since=self._clock() - _HEALTH_WINDOW)
+        except Unavailable:
+            return _FIRST_GUESS
+        return max(1, round(health.avg_response_time)) if health.avg_response_time else _FIRST_GUESS
+
+
+def estimated_seconds(text: str) -> int:
+    """The upper end of an estimate such as "5-10 minutes", in seconds; a first guess for any other text."""
+    found = _RANGE.search(text)
+    return int(found[2]) * _SECONDS[found[3]] if found else _FIRST_GUESS

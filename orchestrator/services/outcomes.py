@@ -1,0 +1,36 @@
+"""Closes a job's row when its workflow says that it ended. The final snapshot follows from the closed history."""
+
+from datetime import datetime
+
+import structlog
+
+from orchestrator.domain.commands import Outcome
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.jobs import JobState
+from orchestrator.storage.jobs import JobRepository
+
+log = structlog.get_logger(__name__)
+
+
+class OutcomeRecorder:
+    """The port `OutcomeLog` over the job index."""
+
+    def __init__(self, jobs: JobRepository) -> None:
+        self._jobs = jobs
+
+    async def close(self, outcome: Outcome, *, at: datetime) -> bool:
+        """Write the outcome; False when the index does not answer, which holds no job: history repairs it."""
+        try:
+            return await self._jobs.close(
+                outcome.job_id,
+                state=JobState(outcome.state),
+                snapshot=None,
+                events=None,
+                result=None,
+                error=outcome.error,
+                run_id=outcome.run_id,
+                at=at,
+            )
+        except Unavailable as fault:
+            log.warning("outcome_not_recorded", job_id=outcome.job_id, error=fault.message)
+            return False

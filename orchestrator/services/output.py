@@ -1,0 +1,46 @@
+"""The complete output of a job, with what was too large to carry fetched from where it lies."""
+
+from typing import Any
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import WrongState
+from orchestrator.domain.jobs import Job
+from orchestrator.domain.ports import ArtifactStore
+from orchestrator.services.reading import JobReader
+
+
+class JobOutputs:
+    """Reads outputs (D-053)."""
+
+    def __init__(self, reader: JobReader, artifacts: ArtifactStore) -> None:
+        self._reader = reader
+        self._artifacts = artifacts
+
+    async def get(self, principal: Principal, job_id: str) -> dict[str, Any]:
+        """The job's whole output. Raises `NotFound`, `WrongState` while there is none, `Unavailable`."""
+        return await self.of(await self._reader.get(principal, job_id))
+
+    async def of(self, job: Job) -> dict[str, Any]:
+        """The whole output of a job that was read already. Raises `WrongState`, `Unavailable`."""
+        if job.result is None:
+            what = f"ended as {job.state} without one" if job.state.terminal else f"is {job.state}"
+            raise WrongState(f"Job {job.id} has no output: it {what}", job_id=job.id, state=str(job.state))
+        result = dict(job.result)
+        files: list[dict[str, Any]] = []
+        for item in result.get("deliverables", []):
+            files += await self._whole(item) if item.get("artifact") else [item]
+        result["deliverables"] = files
+        only = [item["artifact"] for item in job.result.get("deliverables", []) if item.get("artifact")]
+        if job.kind == "agent" and only:
+            result["output"] = (await self._artifacts.get(only[0]))["output"]
+        return result
+
+    async def _whole(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+        """The files that one stored agent result holds, in place of the reference to it."""
+        body = await self._artifacts.get(item["artifact"])
+        report = {**item, "content": body["output"], "artifact": None}
+        own = [
+            {**file, "step": item["step"], "agent": item["agent"], "artifact": None}
+            for file in body.get("deliverables", [])
+        ]
+        return [*own, report]

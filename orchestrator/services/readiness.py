@@ -1,0 +1,52 @@
+"""Whether this process can serve: Temporal, database and a polling worker."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from orchestrator.domain.errors import OrchestratorError, Unavailable
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part: whether it answers, and what it says when it does not."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Readiness:
+    """Looks at every part that a request may need."""
+
+    def __init__(self, gateway: TemporalGateway, database: Database, *, task_queue: str) -> None:
+        self._gateway = gateway
+        self._database = database
+        self._task_queue = task_queue
+
+    async def checks(self) -> list[Check]:
+        """All parts at once; never raises."""
+        return list(
+            await asyncio.gather(
+                self._check("temporal", self._gateway.ping()),
+                self._check("database", self._database.ping()),
+                self._check("worker", self._worker()),
+            )
+        )
+
+    async def _worker(self) -> None:
+        if not await self._gateway.pollers(self._task_queue):
+            raise Unavailable(f"no worker polls the task queue {self._task_queue!r}")
+
+    @staticmethod
+    async def _check(name: str, looking: Awaitable[None]) -> Check:
+        try:
+            async with asyncio.timeout(5):
+                await looking
+        except OrchestratorError as fault:
+            return Check(name, ok=False, message=fault.message)
+        except TimeoutError:
+            return Check(name, ok=False, message="no answer within 5 seconds")
+        return Check(name, ok=True, message="ok")

@@ -1,0 +1,153 @@
+"""Reading jobs: an open one from its history, a closed one from its snapshot, either when the other is gone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.events import JobEvent
+from orchestrator.domain.facts import Fact
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.projection.attempts import with_attempts
+from orchestrator.projection.events import job_events
+from orchestrator.projection.job import project
+from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.jobs import JobRepository, JobRow
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list shows (D-045). Empty fields do not filter."""
+
+    states: Sequence[JobState] | None = None
+    kind: JobKind | None = None
+    definition: str | None = None
+    limit: int = 20
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page of jobs, newest first, and how many there are in all."""
+
+    rows: list[JobRow]
+    total: int
+
+
+class JobReader:
+    """Tells where a job is. Nothing has to be running but Temporal or, for closed jobs, the index."""
+
+    def __init__(
+        self,
+        gateway: TemporalGateway,
+        jobs: JobRepository,
+        attempts: AttemptRepository,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._gateway = gateway
+        self._jobs = jobs
+        self._attempts = attempts
+        self._clock = clock
+
+    async def get(self, principal: Principal, job_id: str) -> Job:
+        """The job as it stands now. Raises `NotFound` (also for another owner's), `Unavailable`."""
+        job = await self._snapshot(job_id)
+        if job is None:
+            job = await self._from_history(job_id)
+        return self.visible(principal, job)
+
+    def visible(self, principal: Principal, job: Job) -> Job:
+        """The job, if its owner or an admin asks. Raises `NotFound`."""
+        if not principal.sees(job.owner):
+            raise NotFound(f"Unknown job: {job.id}", job_id=job.id)
+        return job
+
+    async def list(self, principal: Principal, wanted: JobFilter) -> JobPage:
+        """One page of the caller's jobs, or of everybody's for an admin. Raises `Unavailable`."""
+        rows, total = await self._jobs.list(
+            owner=None if principal.admin else principal.id,
+            states=wanted.states,
+            kind=wanted.kind,
+            definition=wanted.definition,
+            limit=wanted.limit,
+            offset=wanted.offset,
+        )
+        return JobPage(rows, total)
+
+    async def events(self, job_id: str) -> list[JobEvent]:
+        """Every event so far, oldest first; of a forgotten job from its snapshot. Raises `NotFound`, `Unavailable`."""
+        try:
+            facts, _ = await self._gateway.read(job_id)
+        except NotFound:
+            stored = await self._jobs.events(job_id)
+            if stored is None:
+                raise
+            return [JobEvent.model_validate(event) for event in stored]
+        return job_events(job_id, facts)
+
+    async def close(self, job: Job, facts: Sequence[Fact]) -> bool:
+        """Write a job's final snapshot and events to the index; the fold of its closed history is the truth."""
+        return await self._jobs.close(
+            job.id,
+            state=job.state,
+            snapshot=job.model_dump(mode="json"),
+            events=[event.model_dump(mode="json") for event in job_events(job.id, facts)],
+            result=job.result,
+            error=job.error,
+            run_id=job.run_id,
+            at=job.closed_at or self._clock(),
+        )
+
+    async def _snapshot(self, job_id: str) -> Job | None:
+        try:
+            stored = await self._jobs.snapshot(job_id)
+        except Unavailable:
+            log.warning("index_not_read", job_id=job_id)
+            return None
+        return Job.model_validate(stored) if stored is not None else None
+
+    async def _from_history(self, job_id: str) -> Job:
+        try:
+            facts, pending = await self._gateway.read(job_id)
+        except NotFound:
+            row = await self._jobs.get(job_id)
+            if row is None:
+                raise
+            return accepted(row)
+        job = project(job_id, facts, pending)
+        try:
+            job = with_attempts(job, await self._attempts.for_job(job_id))
+            if job.state.terminal:
+                await self.close(job, facts)
+        except Unavailable:
+            log.warning("index_not_repaired", job_id=job_id)
+        return job
+
+
+def accepted(row: JobRow) -> Job:
+    """A job that the index holds and Temporal does not know yet: accepted, about to be started."""
+    job = row.job
+    return Job(
+        id=row.id,
+        run_id="",
+        kind=job.kind,
+        definition=job.definition,
+        name=job.name,
+        owner=job.owner,
+        code=job.code,
+        state=JobState.PENDING,
+        reason=Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal."),
+        progress=0,
+        input=job.input,
+        config=job.config.model_dump(mode="json"),
+        webhook_url=job.webhook_url,
+        created_at=row.created_at,
+    )

@@ -1,0 +1,27 @@
+"""The services that the API layer is given, in one value."""
+
+from dataclasses import dataclass
+
+from orchestrator.services.access import Authenticator
+from orchestrator.services.catalogue import CatalogueReader
+from orchestrator.services.controlling import JobController
+from orchestrator.services.following import JobFollower
+from orchestrator.services.output import JobOutputs
+from orchestrator.services.readiness import Readiness
+from orchestrator.services.reading import JobReader
+from orchestrator.services.starting import JobStarter
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each use-case group."""
+
+    access: Authenticator
+    catalogue: CatalogueReader
+    starter: JobStarter
+    reader: JobReader
+    follower: JobFollower
+    controller: JobController
+    outputs: JobOutputs
+    readiness: Readiness
+    sync_timeout: float

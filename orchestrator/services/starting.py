@@ -1,0 +1,156 @@
+"""Starting a job: check, accept in the index, start in Temporal, in that order (A4, A5)."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from orchestrator.domain import names
+from orchestrator.domain.access import Principal
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.commands import JobConfig, JobInput
+from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, PayloadTooLarge, Unavailable
+from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id, job_id
+from orchestrator.domain.plans import Plan, Step
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.validation import check_input
+from orchestrator.storage.jobs import JobRepository, JobRow
+
+AGENT_STEP = "execute"
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What a caller wants run: an agent or a workflow of the catalogue."""
+
+    kind: JobKind
+    target: str
+    input: dict[str, Any]
+    config: JobConfig = field(default_factory=JobConfig)
+    webhook_url: str | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A job that is accepted and durable. `replayed` when the idempotency key had started it before."""
+
+    job_id: str
+    kind: JobKind
+    definition: str
+    created_at: datetime
+    webhook_url: str | None
+    replayed: bool
+
+
+class JobStarter:
+    """Starts jobs, each exactly once."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        gateway: TemporalGateway,
+        jobs: JobRepository,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._catalogue = catalogue
+        self._gateway = gateway
+        self._jobs = jobs
+        self._clock = clock
+        self._new_id = new_id
+
+    async def start(self, principal: Principal, request: StartRequest) -> Started:
+        """Start a job. Nothing is started unless the whole request is sound.
+
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `Unavailable`.
+        """
+        job = self._job(principal, request)
+        digest = _digest(request)
+        at = self._clock()
+        existing = await self._jobs.accept(job, request_hash=digest, at=at)
+        if existing is not None:
+            _same_request(existing, digest)
+            if existing.start_state == "started":
+                return _started(existing.job, existing.created_at, replayed=True)
+        try:
+            run_id = await self._gateway.start(job)
+        except Unavailable:
+            # Whether Temporal got it is not known: the reconciler looks, and drops the row when it did not.
+            await self._jobs.doubtful(job.job_id)
+            raise
+        except BaseException:
+            await self._jobs.drop(job.job_id)
+            raise
+        await self._jobs.started(job.job_id, run_id)
+        return _started(job, existing.created_at if existing else at, replayed=existing is not None)
+
+    def _job(self, principal: Principal, request: StartRequest) -> JobInput:
+        name, schema, plan, code = self._target(request)
+        size = len(json.dumps(request.input, ensure_ascii=False, default=str).encode())
+        if size > names.MAX_INPUT_BYTES:
+            raise PayloadTooLarge(
+                f"The input is {size} bytes, more than {names.MAX_INPUT_BYTES}", field="input", expected="at most 1 MiB"
+            )
+        check_input(schema, request.input)
+        return JobInput(
+            job_id=self._id(principal, request),
+            kind=request.kind,
+            definition=request.target,
+            name=name,
+            owner=principal.id,
+            input=request.input,
+            config=request.config,
+            plan=plan,
+            webhook_url=request.webhook_url,
+            code=code,
+        )
+
+    def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], Plan, bool]:
+        if request.kind is JobKind.AGENT:
+            agent = self._catalogue.agent(request.target)
+            step = Step(id=AGENT_STEP, name=agent.name, squad=agent.squad, agents=(agent.id,))
+            return agent.name, agent.input_schema(), Plan(steps=(step,)), False
+        definition = self._catalogue.workflow(request.target)
+        return definition.name, definition.input_schema, definition.plan, definition.code
+
+    def _id(self, principal: Principal, request: StartRequest) -> str:
+        key = request.idempotency_key
+        if key is None:
+            return job_id(request.kind, self._new_id())
+        if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
+            raise InvalidInput(
+                f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
+                field="Idempotency-Key",
+                provided=key[:40],
+                expected=f"1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
+            )
+        return idempotent_job_id(request.kind, principal.id, key)
+
+
+def _digest(request: StartRequest) -> str:
+    body = {
+        "kind": request.kind,
+        "target": request.target,
+        "input": request.input,
+        "config": request.config.model_dump(mode="json"),
+        "webhook_url": request.webhook_url,
+    }
+    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _same_request(existing: JobRow, digest: str) -> None:
+    if existing.request_hash != digest:
+        raise IdempotencyReuse(
+            "This Idempotency-Key was used before with another request",
+            field="Idempotency-Key",
+            expected="the same request, or a new key",
+            job_id=existing.id,
+        )
+
+
+def _started(job: JobInput, created_at: datetime, *, replayed: bool) -> Started:
+    return Started(job.job_id, job.kind, job.definition, created_at, job.webhook_url, replayed)
