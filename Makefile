@@ -1,0 +1,58 @@
+# A fresh machine needs Python 3.11 or newer, make and Go. Everything else is fetched into this folder and the cache.
+
+PYTHON ?= python3
+UV := .tools/bin/uv
+RUN := .venv/bin/python
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup temporal temporal-postgres demo up test check bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+
+setup: $(UV) ## Install what the product needs, the Temporal server included
+	@$(UV) sync --locked --quiet
+	@$(RUN) -m orchestrator.engine.server_binary >/dev/null
+
+temporal: $(UV) ## Have the Temporal server ready and print where it lies
+	@$(UV) sync --locked --quiet
+	@$(RUN) -m orchestrator.engine.server_binary
+
+# Used without Docker, next to a PostgreSQL of your own: temporal/setup-postgres.sh, then temporal-server.
+temporal-postgres: ## Build the PostgreSQL-backed Temporal server and its schema tool into .tools/bin
+	@mkdir -p .tools/bin
+	@echo "Building temporal-server and temporal-sql-tool with Go; takes a few minutes the first time"
+	@cd temporal/devserver && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../.tools/bin/temporal-server go.temporal.io/server/cmd/server
+	@cd temporal/devserver && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../.tools/bin/temporal-sql-tool go.temporal.io/server/cmd/tools/sql
+
+demo: setup ## Run one job from start to end and show what happens
+	@$(RUN) examples/demo.py
+
+up: setup ## Start everything on this machine: Temporal, API and worker
+	@$(RUN) -m orchestrator dev
+
+test: check ## Run every check and every test
+	@$(RUN) -m tests.run
+
+# Each tool is silent unless it finds something.
+quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" "make check: \`$(1)\` failed" >&2; exit 1; }
+
+check: setup ## Format, lint, types, import contracts, dependencies
+	$(call quietly,.venv/bin/ruff format --check .)
+	$(call quietly,.venv/bin/ruff check .)
+	$(call quietly,.venv/bin/mypy)
+	$(call quietly,.venv/bin/lint-imports --no-logo)
+	$(call quietly,.venv/bin/deptry .)
+
+bench: setup ## Measure latency and throughput on this machine
+	@$(RUN) bench/run.py
+
+clean: ## Remove what setup and the tools made; jobs in .orchestrator and the cached server stay
+	@rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv .tools || { echo "make: \`$(PYTHON) -m venv\` failed; on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	@.tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<0.14'

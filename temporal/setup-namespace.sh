@@ -1,0 +1,29 @@
+#!/bin/sh
+# Creates the namespace with its retention and search attributes, or brings an existing one to them. Needs `temporal` on
+# the path; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE name the place, RETENTION_DAYS the days that closed jobs are kept.
+set -eu
+here=$(dirname "$0")
+namespace="${TEMPORAL_NAMESPACE:-default}"
+retention="$((${RETENTION_DAYS:-30} * 24))h"
+
+tries=60
+until temporal operator cluster health >/dev/null 2>&1; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || { echo "Temporal does not answer at ${TEMPORAL_ADDRESS:-127.0.0.1:7233}" >&2; exit 1; }
+    sleep 2
+done
+
+if temporal operator namespace describe -n "$namespace" >/dev/null 2>&1; then
+    temporal operator namespace update -n "$namespace" --retention "$retention"
+else
+    temporal operator namespace create -n "$namespace" --retention "$retention"
+fi
+
+sed -n 's/.*"\([A-Za-z]*\)": *"\([A-Za-z]*\)".*/\1 \2/p' "$here/search-attributes.json" | while read -r name type; do
+    tries=30 # the servers see a new namespace after up to 10 s
+    until temporal operator search-attribute create -n "$namespace" --name "$name" --type "$type"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || exit 1
+        sleep 2
+    done
+done
