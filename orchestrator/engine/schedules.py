@@ -21,12 +21,16 @@ from orchestrator.engine.connect import rpc_errors
 
 
 async def ensure_reconciler(client: Client, task_queue: str, *, every: timedelta) -> None:
-    """Create the reconciler's schedule, or bring the one that is there up to date. Raises `Unavailable`."""
+    """Create the reconciler's schedule, or bring the one that is there up to date. Raises `Unavailable`.
+
+    Each task queue has its own: two installations may share a namespace.
+    """
+    schedule_id = f"{names.SCHEDULE_RECONCILE}-{task_queue}"
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
             names.WORKFLOW_RECONCILE,
             ReconcileRequest(),
-            id=names.WORKFLOW_RECONCILE,
+            id=schedule_id,
             task_queue=task_queue,
             static_summary="Compare the job index with Temporal",
         ),
@@ -39,6 +43,6 @@ async def ensure_reconciler(client: Client, task_queue: str, *, every: timedelta
 
     with rpc_errors("schedule"):
         try:
-            await client.create_schedule(names.SCHEDULE_RECONCILE, schedule)
+            await client.create_schedule(schedule_id, schedule)
         except ScheduleAlreadyRunningError:
-            await client.get_schedule_handle(names.SCHEDULE_RECONCILE).update(replaced)
+            await client.get_schedule_handle(schedule_id).update(replaced)

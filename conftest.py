@@ -1,0 +1,15 @@
+"""Fixtures for the whole suite; each room's own lie beside its tests."""
+
+import pytest
+
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.plugins import BUILT_IN
+from tests.catalogue import TEST_PLUGIN
+
+pytest_plugins = ["orchestrator.testing"]
+
+
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    """The built-in catalogue and the suite's own agents."""
+    return [BUILT_IN, TEST_PLUGIN]

@@ -1,0 +1,225 @@
+"""The composition root: reads the settings and builds everything, here and nowhere else."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+import uuid6
+from temporalio.client import Client
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.worker import Worker
+
+from activities.registry import activities
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Unavailable
+from orchestrator.engine.connect import connect, connect_options
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.namespace import ensure_namespace
+from orchestrator.engine.schedules import ensure_reconciler
+from orchestrator.engine.server_files import search_attributes
+from orchestrator.engine.worker import build_worker
+from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.runtime.models import ModelConfig, ModelSource
+from orchestrator.runtime.run import AgentRunner
+from orchestrator.services.access import Authenticator
+from orchestrator.services.catalogue import CatalogueReader
+from orchestrator.services.controlling import JobController
+from orchestrator.services.following import JobFollower
+from orchestrator.services.outcomes import OutcomeRecorder
+from orchestrator.services.output import JobOutputs
+from orchestrator.services.readiness import Readiness
+from orchestrator.services.reading import JobReader
+from orchestrator.services.reconciling import IndexReconciler
+from orchestrator.services.registry import Services
+from orchestrator.services.starting import JobStarter
+from orchestrator.settings import Settings
+from orchestrator.storage.artifacts import ArtifactRepository
+from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.database import Database
+from orchestrator.storage.jobs import JobRepository
+from workflows.registry import WORKFLOWS
+
+log = structlog.get_logger(__name__)
+
+
+def now() -> datetime:
+    """The time, for every part that takes a clock."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """The sortable, unguessable tail of a new job id."""
+    value: uuid.UUID = uuid6.uuid7()
+    return value.hex
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one process is made of."""
+
+    settings: Settings
+    catalogue: Catalogue
+    client: Client
+    database: Database
+    models: ModelSource
+    services: Services
+    reconciler: IndexReconciler
+    worker_activities: Sequence[Callable[..., Any]]
+
+    def worker(self) -> Worker:
+        """A worker for every workflow and agent of the catalogue. Not for a lazy client."""
+        return build_worker(
+            self.client,
+            task_queue=self.settings.task_queue,
+            workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
+            activities=self.worker_activities,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        await self.models.aclose()
+        await self.database.close()
+
+
+def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
+    """Build every part over one client; opens nothing by itself."""
+    database = Database(settings.index_url())
+    jobs, attempts, artifacts = JobRepository(database), AttemptRepository(database), ArtifactRepository(database)
+    timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
+    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
+    reader = JobReader(gateway, jobs, attempts, clock=now)
+    follower = JobFollower(gateway, reader)
+    models = ModelSource(_model_config(settings))
+    reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
+    return Parts(
+        settings=settings,
+        catalogue=catalogue,
+        client=client,
+        database=database,
+        models=models,
+        services=Services(
+            access=Authenticator(settings.admin_api_key),
+            catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
+            starter=JobStarter(catalogue, gateway, jobs, clock=now, new_id=new_id),
+            reader=reader,
+            follower=follower,
+            controller=JobController(gateway, reader, follower, jobs),
+            outputs=JobOutputs(reader, artifacts),
+            readiness=Readiness(gateway, database, task_queue=settings.task_queue),
+            sync_timeout=settings.sync_timeout,
+        ),
+        reconciler=reconciler,
+        worker_activities=activities(
+            catalogue=catalogue,
+            runtime=AgentRunner(models, now),
+            attempts=attempts,
+            artifacts=artifacts,
+            outcomes=OutcomeRecorder(jobs),
+            reconciler=reconciler,
+            clock=now,
+        ),
+    )
+
+
+async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
+    """Make Temporal and the index ready for jobs: schema, search attributes, retention, reconciler. Idempotent.
+
+    Raises `Unavailable`.
+    """
+    await parts.database.migrate()
+    await ensure_namespace(parts.client, retention_days=parts.settings.retention_days, attributes=search_attributes())
+    if not reconcile:
+        return
+    interval = timedelta(seconds=parts.settings.reconcile_interval)
+    await ensure_reconciler(parts.client, parts.settings.task_queue, every=interval)
+
+
+async def connect_worker(settings: Settings, *, address: str | None = None) -> Parts:
+    """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so."""
+    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
+    options = connect_options(address=address)
+    runtime = telemetry(settings)
+    waited = False
+    while True:
+        try:
+            client = await connect(options, lazy=False, runtime=runtime)
+            parts = assemble(settings, catalogue, client)
+            await prepare(parts)
+        except Unavailable as fault:
+            log.log(10 if waited else 30, "waiting", fault=fault.message)
+            waited = True
+            await asyncio.sleep(1)
+            continue
+        return parts
+
+
+def telemetry(settings: Settings) -> Runtime:
+    """The SDK's runtime; its metrics get a port of their own when one is configured."""
+    if settings.worker_metrics_port is None:
+        return Runtime.default()
+    address = f"127.0.0.1:{settings.worker_metrics_port}"
+    metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True, counters_total_suffix=True)
+    return Runtime(telemetry=TelemetryConfig(metrics=metrics))
+
+
+class Stack:
+    """What the API layer holds: opens its parts at the first request, once, start-up hook or not."""
+
+    def __init__(self, opened: Callable[[], Any]) -> None:
+        self._open = opened
+        self._parts: Parts | None = None
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    def from_environment(cls) -> "Stack":
+        """A stack for an API process of its own; Temporal may come up later."""
+        return cls(_open_lazily)
+
+    @classmethod
+    def over(cls, parts: Parts) -> "Stack":
+        """A stack over parts that are open already."""
+
+        async def ready() -> Parts:
+            return parts
+
+        return cls(ready)
+
+    async def services(self) -> Services:
+        """The services, opened now if this is the first call. Raises `Unavailable`, `CatalogueError`."""
+        if self._parts is None:
+            async with self._lock:
+                if self._parts is None:
+                    self._parts = await self._open()
+        return self._parts.services
+
+    async def aclose(self) -> None:
+        """Let go of connections; the next call opens them again."""
+        if self._parts is not None:
+            await self._parts.aclose()
+            self._parts = None
+
+
+async def _open_lazily() -> Parts:
+    settings = Settings()
+    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
+    client = await connect(connect_options(), lazy=True)
+    parts = assemble(settings, catalogue, client)
+    await parts.database.migrate()
+    return parts
+
+
+def _model_config(settings: Settings) -> ModelConfig:
+    def secret(value: Any) -> str | None:
+        return value.get_secret_value() if value else None
+
+    return ModelConfig(
+        default_model=settings.default_model,
+        llm_base_url=settings.llm_base_url,
+        llm_api_key=secret(settings.llm_api_key),
+        openai_api_key=secret(settings.openai_api_key),
+        anthropic_api_key=secret(settings.anthropic_api_key),
+    )

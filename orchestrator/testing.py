@@ -1,0 +1,121 @@
+"""pytest fixtures for authors of agents and workflows: the real engine on a real Temporal server.
+
+Use with `pytest_plugins = ["orchestrator.testing"]` and override `orchestrator_plugins` to name your own plugin.
+"""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pydantic import SecretStr
+
+from orchestrator.bootstrap import Parts, assemble, prepare
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import Job
+from orchestrator.engine.connect import connect, connect_options
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.server_binary import locate
+from orchestrator.plugins import BUILT_IN, build_catalogue
+from orchestrator.services.starting import Started, StartRequest
+from orchestrator.settings import Settings
+
+TESTER = Principal(id="tester", scopes=frozenset({Scope.ADMIN}))
+ADMIN_KEY = "dvr_sk_test_fixture"
+
+
+class Engine:
+    """A running engine: worker, index and Temporal, with the shortest way to start a job and see it through."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.services = parts.services
+
+    async def start(self, target: str, input: dict[str, Any], **more: Any) -> Started:
+        """Start an agent or a workflow of the catalogue. `config` is a `JobConfig`."""
+        kind = JobKind.WORKFLOW if target in self.parts.catalogue.workflows else JobKind.AGENT
+        config = more.pop("config", None) or JobConfig()
+        request = StartRequest(kind=kind, target=target, input=input, config=config, **more)
+        return await self.services.starter.start(TESTER, request)
+
+    async def job(self, job_id: str) -> Job:
+        """The job as it stands."""
+        return await self.services.reader.get(TESTER, job_id)
+
+    async def ended(self, job_id: str, seconds: float = 60) -> Job:
+        """The job once it has ended; fails the test when it does not."""
+        job = await self.services.follower.until_end(TESTER, job_id, seconds)
+        assert job.state.terminal, f"{job_id} is still {job.state}: {job.reason}"
+        return job
+
+    async def run(self, target: str, input: dict[str, Any], **more: Any) -> Job:
+        """Start a job and see it through."""
+        return await self.ended((await self.start(target, input, **more)).job_id)
+
+    async def eventually(self, job_id: str, holds: Callable[[Job], bool], seconds: float = 30) -> Job:
+        """The job as soon as `holds` is true of it; fails the test when it never is."""
+        return await eventually(lambda: self.job(job_id), holds, seconds)
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
+    """What `look` gives as soon as `holds` is true of it. Raises `AssertionError` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not holds(seen := await look()):
+        assert time.monotonic() < deadline, f"never became true; last seen: {seen!r}"
+        await asyncio.sleep(0.05)
+    return seen
+
+
+@asynccontextmanager
+async def running_engine(
+    address: str, folder: Path, plugins: list[Plugin], *, worker: bool = True, **settings: Any
+) -> AsyncIterator[Engine]:
+    """An engine on a task queue and an index of its own."""
+    values: dict[str, Any] = {
+        "data_dir": folder,
+        "task_queue": f"test-{uuid.uuid4().hex[:12]}",
+        "admin_api_key": SecretStr(ADMIN_KEY),
+    }
+    configured = Settings(_env_file=None, **{**values, **settings})  # type: ignore[call-arg]
+    client = await connect(connect_options({}, address), lazy=False)
+    parts = assemble(configured, build_catalogue(plugins), client)
+    await prepare(parts, reconcile=False)
+    try:
+        if worker:
+            async with parts.worker():
+                yield Engine(parts)
+        else:
+            yield Engine(parts)
+    finally:
+        await parts.aclose()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """One real Temporal server for the whole test run, in memory."""
+    binary = await locate(os.environ)
+    folder = tmp_path_factory.mktemp("temporal")
+    async with DevServer(binary, folder, port=0, ui_port=None, in_memory=True) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    """Plugins of the engine under test; override to add your own."""
+    return [BUILT_IN]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def engine(temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]) -> AsyncIterator[Engine]:
+    """A running engine for one test."""
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins) as running:
+        yield running

@@ -1,0 +1,135 @@
+"""The suite's own agents and workflows: plain functions that do what a test needs, fast, through the whole product."""
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, FunctionCall
+from orchestrator.domain.catalogue import CodeWorkflow, Plugin
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
+from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
+
+QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
+# Calls by effect id, over the whole test process: what really ran, however often.
+CALLS: dict[str, int] = {}
+
+
+class AnyInput(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+def _count(call: FunctionCall) -> int:
+    CALLS[call.effect_id] = CALLS.get(call.effect_id, 0) + 1
+    return CALLS[call.effect_id]
+
+
+async def echo(call: FunctionCall) -> AgentOutput:
+    _count(call)
+    told = [f"{one.step}={'full' if one.output is not None else 'summary'}" for one in call.context]
+    return AgentOutput(summary=f"{call.step} echoed", output=f"{call.input} after {', '.join(told) or 'nothing'}")
+
+
+async def slow(call: FunctionCall) -> AgentOutput:
+    """Runs until it is cancelled, or for `seconds` of the input."""
+    _count(call)
+    await asyncio.sleep(float(call.input.get("seconds", 60)))
+    return AgentOutput(summary="slept", output="slept")
+
+
+async def flaky(call: FunctionCall) -> AgentOutput:
+    """Fails on the first `failures` attempts (default 2)."""
+    if call.attempt <= int(call.input.get("failures", 2)):
+        raise AgentError("not yet", kind="provider_unavailable", retryable=True)
+    return AgentOutput(summary="at last", output="at last")
+
+
+async def patient(call: FunctionCall) -> AgentOutput:
+    """Asks to be tried again in five minutes."""
+    raise AgentError("come back later", kind="provider_rate_limited", retryable=True, retry_after=300)
+
+
+async def broken(call: FunctionCall) -> AgentOutput:
+    raise AgentError("refused for good", kind="provider_rejected", retryable=False)
+
+
+async def big(call: FunctionCall) -> AgentOutput:
+    """Answers with `kilobytes` of text (default 200) and a file."""
+    text = "x" * 1024 * int(call.input.get("kilobytes", 200))
+    return AgentOutput(summary="big", output=text, deliverables=[Deliverable(path=f"{call.step}.txt", content=text)])
+
+
+def _agent(function: Any) -> Agent:
+    name = f"t_{function.__name__}"
+    return Agent(
+        id=name,
+        name=name,
+        squad="testing",
+        description=f"Test agent {name}",
+        capabilities=("testing",),
+        input_model=AnyInput,
+        function=function,
+        source="tests",
+    )
+
+
+AGENTS = tuple(_agent(function) for function in (echo, slow, flaky, patient, broken, big))
+OUTPUT_SCHEMA: dict[str, Any] = {"type": "object"}
+
+
+def step(id: str, *agents: str, needs: tuple[str, ...] = (), **more: Any) -> Step:
+    values: dict[str, Any] = {"retry": QUICK, "timeouts": Timeouts(heartbeat=10)}
+    return Step(id=id, name=id.title(), squad="testing", agents=agents, needs=needs, **{**values, **more})
+
+
+def workflow(id: str, *steps: Step, code: bool = False) -> WorkflowDefinition:
+    return WorkflowDefinition(
+        id=id,
+        name=id.replace("_", " ").title(),
+        description=f"Test workflow {id}",
+        complexity="low",
+        estimated_time="1-2 seconds",
+        estimated_cost="$0.00-$0.00",
+        input_schema={"type": "object"},
+        output_schema=OUTPUT_SCHEMA,
+        plan=Plan(steps=steps),
+        code=code,
+        source="tests",
+    )
+
+
+WORKFLOWS = (
+    workflow(
+        "t_three",
+        step("a", "t_echo"),
+        step("b", "t_echo", needs=("a",)),
+        step("c", "t_echo", needs=("b",)),
+    ),
+    workflow("t_wide", step("a", "t_echo", "t_slow"), step("b", "t_echo", needs=("a",))),
+    workflow("t_flaky", step("a", "t_flaky")),
+    workflow("t_patient", step("a", "t_patient", retry=RetryPolicy(maximum_interval=600))),
+    workflow("t_broken", step("a", "t_echo", "t_broken"), step("b", "t_echo", needs=("a",)), step("c", "t_echo")),
+    workflow(
+        "t_approval",
+        step("a", "t_echo"),
+        step("b", "t_echo", needs=("a",), approval=Approval(message="Go on?")),
+        step("c", "t_echo", needs=("b",)),
+    ),
+    workflow("t_approval_soon", step("a", "t_echo", approval=Approval(timeout=1))),
+    workflow("t_slow", step("a", "t_slow"), step("b", "t_echo", needs=("a",))),
+    workflow("t_short", step("a", "t_echo", short=True), step("b", "t_flaky", needs=("a",), short=True)),
+    workflow("t_big", step("a", "t_big"), step("b", "t_echo", needs=("a",)), step("c", "t_echo", needs=("b",))),
+    workflow("t_long", *(step(f"s{n}", "t_echo", needs=(f"s{n - 1}",) if n else ()) for n in range(12))),
+)
+
+TEST_PLUGIN = Plugin(
+    name="tests",
+    agents=AGENTS,
+    workflows=WORKFLOWS,
+    code_workflows=(
+        CodeWorkflow(workflow("t_countdown", step("go", "t_echo"), code=True), CountdownWorkflow),
+        CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
+    ),
+)
+plugin = TEST_PLUGIN

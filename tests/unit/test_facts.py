@@ -1,0 +1,75 @@
+"""Protobuf to facts: every event type of the server is known, and each that matters is read right."""
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from orchestrator.domain import facts as f
+from orchestrator.domain.jobs import JobState
+from orchestrator.projection.events import EventFold
+from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of
+from orchestrator.projection.job import JobFold
+
+
+def empty(event_type: int, number: int = 1) -> HistoryEvent:
+    event = HistoryEvent(event_id=number, event_type=event_type)  # type: ignore[arg-type]
+    event.event_time.FromJsonString("2026-01-01T12:00:00Z")
+    return event
+
+
+def test_every_event_type_of_the_server_is_either_read_or_known_to_say_nothing() -> None:
+    assert DECODERS.keys() | UNTOLD == set(EventType.values())
+    assert not DECODERS.keys() & UNTOLD
+
+
+@pytest.mark.parametrize("event_type", EventType.values(), ids=EventType.Name)
+def test_no_event_type_stops_the_fold(event_type: int) -> None:
+    fact = fact_of(empty(event_type), "run")
+    JobFold("job_1").apply(fact)
+    EventFold("job_1").apply(fact)
+    assert fact.event_id == 1
+
+
+@pytest.mark.parametrize("event_type", EventType.values(), ids=EventType.Name)
+def test_only_ends_end_a_job(event_type: int) -> None:
+    fold = JobFold("job_1")
+    fold.apply(fact_of(empty(event_type), "run"))
+    ends = {
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: JobState.COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: JobState.FAILED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: JobState.TIMEOUT,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: JobState.CANCELLED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: JobState.CANCELLED,
+    }
+    if event_type in ends:
+        assert fold.state is ends[event_type]  # type: ignore[index]
+    else:
+        assert not fold.state.terminal
+
+
+def test_an_activity_that_is_no_agents_says_nothing() -> None:
+    event = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    event.activity_task_scheduled_event_attributes.activity_id = "1"
+    assert isinstance(fact_of(event, "run"), f.Untold)
+
+
+def test_an_agents_activity_names_its_step_without_a_payload() -> None:
+    event = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    event.activity_task_scheduled_event_attributes.activity_id = "api_design.api_architect"
+    event.user_metadata.summary.data = b'"API Design"'
+    fact = fact_of(event, "run")
+    assert isinstance(fact, f.AgentScheduled)
+    assert (fact.step, fact.agent, fact.title) == ("api_design", "api_architect", "API Design")
+
+
+def test_a_workflow_of_somebody_elses_is_a_job_without_a_plan() -> None:
+    event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
+    about = event.workflow_execution_started_event_attributes
+    about.workflow_type.name = "foreign"
+    about.input.payloads.add(metadata={"encoding": b"json/plain"}, data=b'"just text"')
+    fact = fact_of(event, "run")
+    assert isinstance(fact, f.RunStarted)
+    assert fact.job is None
+    fold = JobFold("wf_job_1")
+    fold.apply(fact)
+    assert fold.job().definition == "foreign"

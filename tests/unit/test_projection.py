@@ -1,0 +1,203 @@
+"""The fold: facts and what is pending in, one truthful job out."""
+
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.domain import facts as f
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.facts import Pending, PendingCall
+from orchestrator.domain.jobs import Attempt, AttemptStatus, CallStatus, JobError, JobState, ReasonCode
+from orchestrator.domain.plans import Approval
+from orchestrator.projection.attempts import with_attempts
+from orchestrator.projection.job import project
+from tests.unit.histories import START, History, job_input, step
+
+ATTENDED = Pending(pollers=1)
+BOOM = JobError(type="provider_unavailable", message="500 from the provider", retryable=True)
+
+
+def two_steps() -> History:
+    return History(job_input(step("a", "one", "two"), step("b", "three", needs=("a",))))
+
+
+def test_a_job_without_a_start_is_unknown() -> None:
+    with pytest.raises(NotFound):
+        project("wf_job_1", [])
+
+
+def test_accepted_and_waiting_for_a_worker() -> None:
+    job = project("wf_job_1", two_steps().facts, ATTENDED)
+    assert (job.state, job.progress) == (JobState.PENDING, 0)
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.QUEUED
+    assert [call.status for call in job.calls] == [CallStatus.PENDING] * 3
+    assert job.input == {"topic": "tea"}
+
+
+def test_no_worker_is_told_before_and_after_the_start() -> None:
+    history = two_steps()
+    for facts in (list(history.facts), history.task().facts):
+        job = project("wf_job_1", facts, Pending(pollers=0))
+        assert job.reason is not None
+        assert job.reason.code is ReasonCode.NO_WORKER
+
+
+def test_an_unknown_number_of_pollers_is_not_called_no_worker() -> None:
+    job = project("wf_job_1", two_steps().facts, Pending(pollers=None))
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.QUEUED
+
+
+def test_progress_counts_completed_calls_over_planned_ones_and_is_100_only_at_the_end() -> None:
+    history = two_steps().task().completed("a", "one")
+    assert project("wf_job_1", history.facts).progress == 33
+    history.completed("a", "two").completed("b", "three")
+    assert project("wf_job_1", history.facts).progress == 99
+    history.add(f.RunCompleted, result={"status": "success", "output": "x"})
+    job = project("wf_job_1", history.facts)
+    assert (job.progress, job.state, job.reason) == (100, JobState.COMPLETED, None)
+    assert job.usage.total_tokens == 60
+    assert job.usage.cost == 1.5
+
+
+def test_retrying_names_attempt_next_time_and_last_error() -> None:
+    history = two_steps().task()
+    history.scheduled("a", "one")
+    due = START + timedelta(minutes=3)
+    call = PendingCall(step="a", agent="one", started=False, attempt=3, next_attempt_at=due, last_error=BOOM)
+    job = project("wf_job_1", history.facts, Pending(calls=(call,), pollers=1))
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.RETRYING
+    assert (job.reason.step, job.reason.agent, job.reason.attempt) == ("a", "one", 3)
+    assert job.reason.next_attempt_at == due
+    assert job.reason.last_error == BOOM
+    assert "12:03:00 UTC" in job.reason.message
+    told = job.calls[0]
+    assert told.status is CallStatus.RETRYING
+    assert [attempt.status for attempt in told.attempts] == [AttemptStatus.UNKNOWN, AttemptStatus.FAILED]
+
+
+def test_a_running_call_is_told_from_what_is_pending() -> None:
+    history = two_steps().task()
+    history.scheduled("a", "one")
+    call = PendingCall(step="a", agent="one", started=True, attempt=1, last_started_at=START)
+    job = project("wf_job_1", history.facts, Pending(calls=(call,), pollers=1))
+    assert job.calls[0].status is CallStatus.RUNNING
+    assert job.reason is not None
+    assert job.reason.message == "Running: one."
+
+
+def test_a_lost_worker_leaves_an_attempt_timed_out_and_the_next_one_completed() -> None:
+    lost = JobError(type="heartbeat_timeout", message="gone", retryable=True)
+    history = two_steps().task().completed("a", "one", attempt=2, last_error=lost)
+    attempts = project("wf_job_1", history.facts).calls[0].attempts
+    assert [(one.number, one.status) for one in attempts] == [
+        (1, AttemptStatus.TIMED_OUT),
+        (2, AttemptStatus.COMPLETED),
+    ]
+
+
+def test_rows_fill_in_times_that_history_forgets_but_never_overrule_it() -> None:
+    history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM)
+    job = project("wf_job_1", history.facts)
+    rows = [
+        ("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
+        ("a", "one", Attempt(number=2, status=AttemptStatus.RUNNING, started_at=START + timedelta(seconds=9))),
+    ]
+    first, second = with_attempts(job, rows).calls[0].attempts
+    assert (first.status, first.started_at, first.error) == (AttemptStatus.FAILED, START, BOOM)
+    assert (second.status, second.started_at) == (AttemptStatus.COMPLETED, START + timedelta(seconds=9))
+
+
+def test_an_approval_is_asked_for_and_a_decision_ends_the_wait() -> None:
+    history = History(job_input(step("a", "one", approval=Approval(message="Ship it?")))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.step, job.reason.message) == (
+        ReasonCode.WAITING_FOR_APPROVAL,
+        "a",
+        "Ship it?",
+    )
+    assert job.waiting_steps == ["a"]
+    assert project("wf_job_1", history.signal("approve", step="a").facts, ATTENDED).waiting_steps == []
+
+
+def test_an_approval_that_waits_for_a_person_does_not_blame_the_worker() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    job = project("wf_job_1", history.facts, Pending(pollers=0))
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.WAITING_FOR_APPROVAL
+
+
+def test_pause_and_resume() -> None:
+    history = two_steps().task().signal("pause", actor="me")
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert job.state is JobState.PAUSED
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.PAUSED
+    assert project("wf_job_1", history.signal("resume", actor="me").facts, ATTENDED).state is JobState.RUNNING
+
+
+def test_a_pause_before_the_first_task_holds_once_the_job_runs() -> None:
+    history = two_steps().signal("pause", actor="me")
+    assert project("wf_job_1", history.facts, ATTENDED).state is JobState.PENDING
+    assert project("wf_job_1", history.task().facts, ATTENDED).state is JobState.PAUSED
+
+
+def test_a_broken_workflow_task_is_stuck_until_one_succeeds() -> None:
+    history = two_steps().task()
+    history.add(f.WorkflowTaskBroken, cause="non_deterministic_error", message="history does not fit")
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.STUCK
+    assert "non_deterministic_error" in job.reason.message
+    assert project("wf_job_1", history.task().facts, ATTENDED).reason.code is ReasonCode.RUNNING  # type: ignore[union-attr]
+
+
+def test_cancelling_says_when_no_worker_is_there_to_end_it() -> None:
+    history = two_steps().task()
+    history.add(f.CancelRequested, reason="too dear")
+    job = project("wf_job_1", history.facts, Pending(pollers=0))
+    assert job.state is JobState.RUNNING
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.CANCELLING
+    assert "too dear" in job.reason.message
+    assert "no worker" in job.reason.message
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "word"),
+    [
+        ((f.RunFailed, {"error": JobError(type="step_failed", message="x")}), JobState.FAILED, "step_failed"),
+        ((f.RunTimedOut, {}), JobState.TIMEOUT, "timeout"),
+        ((f.RunCancelled, {}), JobState.CANCELLED, "cancelled"),
+        ((f.RunTerminated, {"reason": "by hand", "identity": "ops"}), JobState.CANCELLED, "terminated"),
+    ],
+)
+def test_every_other_end(end: tuple[type[f.Fact], dict[str, object]], state: JobState, word: str) -> None:
+    history = two_steps().task().completed("a", "one")
+    history.scheduled("a", "two")
+    history.add(end[0], **end[1])
+    job = project("wf_job_1", history.facts)
+    assert (job.state, job.reason, job.progress) == (state, None, 33)
+    assert job.error is not None
+    assert job.error.type == word
+    assert [call.status for call in job.calls] == [CallStatus.COMPLETED, CallStatus.CANCELLED, CallStatus.SKIPPED]
+
+
+def test_a_continued_run_keeps_what_the_earlier_one_did() -> None:
+    history = two_steps().task().completed("a", "one")
+    history.continued().task().completed("a", "two")
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert (job.run_id, job.progress, job.state) == ("run-2", 66, JobState.RUNNING)
+    assert job.created_at == START + timedelta(seconds=1)
+    assert job.calls[0].status is CallStatus.COMPLETED
+
+
+def test_the_job_survives_being_stored() -> None:
+    history = two_steps().task().completed("a", "one")
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert type(job).model_validate(job.model_dump(mode="json")) == job
