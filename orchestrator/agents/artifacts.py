@@ -28,7 +28,7 @@ _YAML: Final = "text/yaml"
 ARTIFACTS: Final[Mapping[str, tuple[Artifact, ...]]] = {
     # business
     "product_manager": (
-        Artifact("business/product_brief.md", _MARKDOWN, "the PRD, stories, roadmap or priorities asked for"),
+        Artifact("business/product_brief.md", _MARKDOWN, "one page: problem, decision, scope and measures of success"),
     ),
     "business_analyst": (
         Artifact("business/requirements.md", _MARKDOWN, "numbered requirements with rules and open questions"),
