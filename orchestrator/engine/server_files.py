@@ -11,8 +11,8 @@ DYNAMIC_CONFIG: Final = "dynamicconfig.yaml"
 SEARCH_ATTRIBUTES: Final = "search-attributes.json"
 DEVSERVER_MODULE: Final = "devserver"
 
-_INSTALLED = Path(__file__).parent / "temporal_files"
-_CHECKOUT = Path(__file__).parents[2] / "temporal"
+# In the checkout a link to the folder, in the wheel the folder itself.
+_FOLDER = Path(__file__).parent / "temporal_files"
 
 
 class _Setting(BaseModel):
@@ -28,9 +28,8 @@ _SETTINGS = TypeAdapter(dict[str, Annotated[list[_Setting], Field(min_length=1, 
 
 
 def server_file(name: str) -> Path:
-    """Where a file or folder of `temporal/` lies: inside the installed package, else in the checkout."""
-    installed = _INSTALLED / name
-    return installed if installed.exists() else _CHECKOUT / name
+    """Where a file or folder of `temporal/` lies."""
+    return _FOLDER / name
 
 
 def dynamic_config(source: Path | None = None) -> dict[str, bool | int | float | str]:
