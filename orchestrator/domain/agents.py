@@ -112,5 +112,19 @@ class Agent(BaseModel):
         return self.input_model.model_json_schema()
 
     def output_schema(self) -> dict[str, Any]:
-        """JSON Schema of what this agent answers (D-021, D-022)."""
-        return self.output_model.model_json_schema()
+        """JSON Schema of what a job of this agent answers (D-021, D-022); its typed fields are in `metadata.data`."""
+        schema = self.output_model.model_json_schema()
+        fields = schema["properties"]
+        own = {name: field for name, field in fields.items() if name not in AgentOutput.model_fields}
+        data = {"type": "object", "description": "The agent's typed fields.", "properties": own}
+        return {
+            "type": "object",
+            "properties": {
+                "status": {"type": "string", "enum": ["success", "partial"]},
+                "output": {**fields["output"], "type": "string"},
+                "deliverables": fields["deliverables"],
+                "metadata": {"type": "object", "properties": {"data": data}},
+            },
+            "required": ["status", "output", "metadata"],
+            "$defs": schema.get("$defs", {}),
+        }

@@ -1,0 +1,171 @@
+"""Plugins: what they are loaded from, and the check of everything that they bring together (A13)."""
+
+import importlib
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import ValidationError
+from pydantic.errors import PydanticUserError
+
+from orchestrator.agents.registry import AGENTS
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
+from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.plans import WorkflowDefinition
+from workflows.registry import DEFINITIONS
+
+ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
+BUILT_IN: Final = Plugin(name="built-in", agents=AGENTS, workflows=DEFINITIONS)
+_NO_SOURCE: Final = "built-in"
+
+
+def load_plugins(modules: Sequence[str]) -> list[Plugin]:
+    """The built-in plugin, those of installed packages (entry points), and the `plugin` of each module named.
+
+    A plugin that is found in two of these ways counts once.
+    Raises `CatalogueError` when one cannot be imported, has no `plugin`, or defines something invalid.
+    """
+    loaded = [BUILT_IN]
+    found = [_from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
+    found += [(_import(name), "plugin") for name in modules]
+    seen: list[object] = []
+    for module, attribute in found:
+        plugin = getattr(module, attribute, None)
+        if not isinstance(plugin, Plugin):
+            raise CatalogueError(_file(module), f"has no top-level {attribute!r} of type orchestrator Plugin")
+        if not any(plugin is one for one in seen):
+            seen.append(plugin)
+            loaded.append(_with_source(plugin, _file(module)))
+    return loaded
+
+
+def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
+    """Everything that the plugins add, checked as a whole.
+
+    Raises `CatalogueError`, which names the file and the fault: ids that are not unique, steps that name unknown
+    agents, schemas that are not JSON Schema, agents with nothing to run, built-in agents that no workflow uses.
+    """
+    agents = [agent for plugin in plugins for agent in plugin.agents]
+    code = tuple(entry for plugin in plugins for entry in plugin.code_workflows)
+    declared = [definition for plugin in plugins for definition in plugin.workflows]
+    definitions = [*declared, *(entry.definition for entry in code)]
+    _check_unique("agent", agents)
+    _check_unique("workflow", definitions)
+    for agent in agents:
+        _check_agent(agent)
+    for definition in definitions:
+        _check_workflow(definition, {agent.id for agent in agents})
+    _check_code(declared, code)
+    if any(plugin is BUILT_IN for plugin in plugins):
+        _check_used(BUILT_IN.agents, definitions)
+    return Catalogue(
+        agents={agent.id: agent for agent in agents},
+        workflows={definition.id: definition for definition in definitions},
+        code_workflows=code,
+        activities=tuple(activity for plugin in plugins for activity in plugin.activities),
+    )
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, SyntaxError) as error:
+        raise CatalogueError(name, f"cannot be imported: {error}") from error
+    except ValidationError as error:
+        raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
+
+
+def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, str]:
+    return _import(point.module), point.attr or "plugin"
+
+
+def _file(module: ModuleType) -> str:
+    return module.__file__ or module.__name__
+
+
+def _faulty_file(error: ValidationError, default: str) -> str:
+    """The file whose top-level code made the invalid object: the innermost module frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.filename for frame in reversed(frames) if frame.name == "<module>"), default)
+
+
+def _fault(error: ValidationError) -> str:
+    places = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors())
+    return f"{error.title}: " + "; ".join(f"{place}: {message}" if place else message for place, message in places)
+
+
+def _with_source(plugin: Plugin, file: str) -> Plugin:
+    """The plugin with its file as the source of all that names none."""
+
+    def named(definition: WorkflowDefinition) -> WorkflowDefinition:
+        return definition.model_copy(update={"source": file}) if definition.source == _NO_SOURCE else definition
+
+    return replace(
+        plugin,
+        agents=tuple(a.model_copy(update={"source": file}) if a.source == _NO_SOURCE else a for a in plugin.agents),
+        workflows=tuple(map(named, plugin.workflows)),
+        code_workflows=tuple(replace(entry, definition=named(entry.definition)) for entry in plugin.code_workflows),
+    )
+
+
+def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> None:
+    counts = Counter(entry.id for entry in entries)
+    for entry in reversed(entries):
+        if counts[entry.id] > 1:
+            sources = sorted({one.source for one in entries if one.id == entry.id})
+            raise CatalogueError(entry.source, f"{what} id {entry.id!r} is defined twice (in {', '.join(sources)})")
+
+
+def _check_agent(agent: Agent) -> None:
+    if agent.function is None and not agent.instructions.strip():
+        raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")
+    try:
+        schemas = {"input": agent.input_schema(), "output": agent.output_schema()}
+    except PydanticUserError as error:
+        raise CatalogueError(
+            agent.source, f"agent {agent.id!r} has a model without a schema: {error.message}"
+        ) from error
+    for which, schema in schemas.items():
+        _check_schema(schema, agent.source, f"{which} schema of agent {agent.id!r}")
+
+
+def _check_workflow(definition: WorkflowDefinition, known: set[str]) -> None:
+    for step in definition.plan.steps:
+        unknown = sorted(set(step.agents) - known)
+        if unknown:
+            fault = f"workflow {definition.id!r}, step {step.id!r}: unknown agents: {', '.join(unknown)}"
+            raise CatalogueError(definition.source, fault)
+    for which, schema in (("input", definition.input_schema), ("output", definition.output_schema)):
+        _check_schema(schema, definition.source, f"{which} schema of workflow {definition.id!r}")
+
+
+def _check_schema(schema: dict[str, Any], source: str, what: str) -> None:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise CatalogueError(source, f"{what} is not JSON Schema: at {error.json_path}: {error.message}") from error
+
+
+def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkflow]) -> None:
+    for definition in declared:
+        if definition.code:
+            fault = f"workflow {definition.id!r} says code=True but comes without a class; list it in code_workflows"
+            raise CatalogueError(definition.source, fault)
+    for entry in code:
+        if not entry.definition.code:
+            fault = f"workflow {entry.definition.id!r} has a class of its own: its definition must say code=True"
+            raise CatalogueError(entry.definition.source, fault)
+
+
+def _check_used(agents: Iterable[Agent], definitions: Iterable[WorkflowDefinition]) -> None:
+    used = {agent for definition in definitions for step in definition.plan.steps for agent in step.agents}
+    for agent in agents:
+        if agent.id not in used:
+            raise CatalogueError(agent.source, f"agent {agent.id!r} is used by no workflow")

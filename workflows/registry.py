@@ -1,0 +1,34 @@
+"""Everything that a worker can run: the declared definitions, one per file, and the workflow classes."""
+
+import importlib
+import pkgutil
+from typing import Final
+
+from pydantic import ValidationError
+
+from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.plans import WorkflowDefinition
+from workflows import definitions
+from workflows.plan import PlanWorkflow
+from workflows.reconcile import ReconcileWorkflow
+
+
+def _definition(name: str) -> WorkflowDefinition:
+    """The `DEFINITION` of `workflows/definitions/<name>.py`. Raises `CatalogueError`, naming the file."""
+    source = f"workflows/definitions/{name}.py"
+    try:
+        module = importlib.import_module(f"{definitions.__name__}.{name}")
+    except ValidationError as error:
+        raise CatalogueError(source, "; ".join(one["msg"] for one in error.errors())) from error
+    found = getattr(module, "DEFINITION", None)
+    if not isinstance(found, WorkflowDefinition):
+        raise CatalogueError(source, "has no top-level DEFINITION")
+    if found.id != name:
+        raise CatalogueError(source, f"defines {found.id!r}; the file must carry the definition's id")
+    return found.model_copy(update={"source": source})
+
+
+DEFINITIONS: Final[tuple[WorkflowDefinition, ...]] = tuple(
+    _definition(module.name) for module in pkgutil.iter_modules(definitions.__path__)
+)
+WORKFLOWS: Final[tuple[type, ...]] = (PlanWorkflow, ReconcileWorkflow)
