@@ -38,7 +38,7 @@ class DevServer:
 
     `port` 0 takes a free port and keeps it over restarts; `ui_port` None runs without the web UI. `in_memory` keeps
     nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`. The flags are named in the error
-    that tells of a taken port.
+    that tells of a taken port. Start it from a thread that lasts: on Linux the server dies with its starter's thread.
     """
 
     def __init__(

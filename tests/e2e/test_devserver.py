@@ -96,6 +96,15 @@ async def test_a_missing_namespace_is_made_by_two_starters_at_once(server: DevSe
     assert await described(clients[0]) == (timedelta(days=7), set(search_attributes()))
 
 
+async def test_in_memory_with_the_web_ui_keeps_nothing(binary: ServerBinary, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        ui_port = probe.getsockname()[1]
+    async with DevServer(binary, tmp_path, port=0, ui_port=ui_port, in_memory=True):
+        await until(lambda: answers(f"127.0.0.1:{ui_port}"))
+    assert {name for name in os.listdir(tmp_path) if "sqlite3" in name} == set()
+
+
 async def test_an_attribute_of_another_type_is_told(server: DevServer) -> None:
     client = await Client.connect(server.address)
     await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Int"})
