@@ -1,0 +1,185 @@
+"""The activity behind every agent: its type is the agent's id (A2); the work itself lies in the runtime."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from temporalio import activity
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.errors import application_error, job_error
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.commands import AgentResult, AgentTask
+from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
+from orchestrator.domain.jobs import AttemptStatus, JobError
+from orchestrator.domain.names import activity_id
+from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog
+from orchestrator.domain.usage import Usage
+
+HEARTBEAT_SECONDS: Final = 1.0
+PREVIEW_CHARACTERS: Final = 2000
+# Typed fields up to this size stay with a result whose body is stored beside the job.
+SMALL_DATA_BYTES: Final = 2000
+
+_STORED_NOTE: Final = "\n\n[The complete answer is stored as an artifact of this job.]"
+
+
+@dataclass(slots=True)
+class _Call:
+    """One attempt while it runs: how much has arrived, and what it has cost so far as is known."""
+
+    task: AgentTask
+    agent: str
+    attempt: int
+    chars: int = 0
+    usage: Usage | None = None
+    model: str | None = None
+
+    def received(self, chars: int) -> None:
+        self.chars = chars
+
+
+class AgentActivities:
+    """Runs agent calls: attempt log, heartbeats, cancellation, large results, the error mapping. No thinking."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        runtime: AgentRuntime,
+        attempts: AttemptLog,
+        artifacts: ArtifactStore,
+        clock: Callable[[], datetime],
+        *,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._catalogue = catalogue
+        self._runtime = runtime
+        self._attempts = attempts
+        self._artifacts = artifacts
+        self._clock = clock
+        self._heartbeat_seconds = heartbeat_seconds
+
+    @activity.defn(dynamic=True)
+    async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
+        """One attempt of one agent call; takes an `AgentTask`.
+
+        Raises `ApplicationError` of type `unknown_agent`, or of the kind that the runtime's `AgentError` names.
+        """
+        info = activity.info()
+        task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
+        call = _Call(task=task, agent=info.activity_type, attempt=info.attempt)
+        with structlog.contextvars.bound_contextvars(
+            job_id=task.job_id, step=task.step.id, agent=call.agent, attempt=call.attempt
+        ):
+            agent = self._agent(call.agent)
+            await self._attempts.started(task, attempt=call.attempt, at=self._clock())
+            structlog.get_logger().info("agent_call_started")
+            try:
+                async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
+                    result = await self._run(agent, call)
+            except asyncio.CancelledError:
+                await self._cancelled(call)
+                raise
+            except Exception as error:
+                await self._ended(call, AttemptStatus.FAILED, error)
+                if isinstance(error, OrchestratorError):
+                    raise application_error(error) from None
+                raise
+            await self._ended(call, AttemptStatus.COMPLETED)
+            return result
+
+    def _agent(self, agent_id: str) -> Agent:
+        try:
+            return self._catalogue.agent(agent_id)
+        except NotFound as error:
+            raise ApplicationError(error.message, type="unknown_agent", non_retryable=True) from None
+
+    async def _run(self, agent: Agent, call: _Call) -> AgentResult:
+        try:
+            result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received)
+        except AgentError as error:
+            call.usage = error.usage
+            raise
+        call.usage, call.model = result.usage, result.model
+        return await self._carried(call, result)
+
+    async def _carried(self, call: _Call, result: AgentResult) -> AgentResult:
+        """The result itself, or a preview that names the stored body when it is too large to carry."""
+        task = call.task
+        if len(result.model_dump_json().encode()) <= task.inline_limit:
+            return result
+        name = activity_id(task.step.id, call.agent)
+        artifact = await self._artifacts.put(task.job_id, name, result.model_dump(mode="json"))
+        small = len(json.dumps(result.data).encode()) <= SMALL_DATA_BYTES
+        return result.model_copy(
+            update={
+                "artifact": artifact,
+                "summary": result.summary[:PREVIEW_CHARACTERS],
+                "output": result.output[: PREVIEW_CHARACTERS - len(_STORED_NOTE)] + _STORED_NOTE,
+                "deliverables": [],
+                "data": result.data if small else {},
+            }
+        )
+
+    async def _cancelled(self, call: _Call) -> None:
+        """Record why the attempt was stopped. A stopping worker is not a user's cancel: it asks for another attempt."""
+        details = activity.cancellation_details()
+        if details is None or details.cancel_requested:
+            await self._ended(call, AttemptStatus.CANCELLED)
+        elif details.worker_shutdown:
+            stopped = ApplicationError(
+                "The worker shut down during the call.",
+                type="worker_shutdown",
+                category=ApplicationErrorCategory.BENIGN,
+            )
+            await self._ended(call, AttemptStatus.UNKNOWN, stopped)
+            raise stopped from None
+        else:
+            await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
+
+    async def _ended(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:
+        failure: JobError | None = None
+        if error is not None:
+            failure = job_error(error, step=call.task.step.id, agent=call.agent)
+        await self._attempts.ended(
+            call.task,
+            attempt=call.attempt,
+            at=self._clock(),
+            status=status,
+            usage=call.usage,
+            model=call.model,
+            error=failure,
+        )
+        facts: dict[str, Any] = {"status": status.value, "chars": call.chars, "model": call.model}
+        if call.usage is not None:
+            facts["tokens"] = call.usage.total_tokens
+        if failure is not None:
+            facts |= {"error": failure.type, "retryable": failure.retryable}
+        log = structlog.get_logger()
+        (log.info if failure is None else log.warning)("agent_call_ended", **facts)
+
+
+@asynccontextmanager
+async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
+    """Beat every `every` seconds with the characters received so far; not at all when it is 0 (local activities)."""
+    if not every:
+        yield
+        return
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat({"chars": call.chars})
+            await asyncio.sleep(every)
+
+    beating = asyncio.create_task(beat(), name="heartbeat")
+    try:
+        yield
+    finally:
+        beating.cancel()

@@ -1,0 +1,131 @@
+"""The one mapping from what a model provider or the model layer raises to `AgentError` (A8)."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ContentFilterError,
+    ModelAPIError,
+    ModelAuthenticationError,
+    ModelConnectionError,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    ModelNotFoundError,
+    ModelQuotaExceededError,
+    ModelRateLimitError,
+    ModelRequestRejectedError,
+    ModelRequestTimeout,
+    ModelServerError,
+    ModelTimeoutError,
+    ModelUnavailableError,
+    OutputTokenLimitExceeded,
+    RunTimedOut,
+    UnexpectedModelBehavior,
+    UserError,
+)
+
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.usage import Usage
+
+MESSAGE_LIMIT: Final = 300
+
+_UNKNOWN_MODEL: Final = (
+    "The provider does not know this model; name another in config.model or ORCHESTRATOR_DEFAULT_MODEL"
+)
+
+# First match wins, so a class stands before the classes that it extends.
+_RULES: Final[tuple[tuple[type[Exception], str, bool, str], ...]] = (
+    (RunTimedOut, "provider_timeout", True, "The model did not finish within the step's time"),
+    (ModelRequestTimeout, "provider_timeout", True, "The model provider did not answer in time"),
+    (ModelTimeoutError, "provider_timeout", True, "The model provider did not answer in time"),
+    (ModelQuotaExceededError, "quota_exhausted", False, "The provider account's quota is used up"),
+    (ModelRateLimitError, "provider_rate_limited", True, "The model provider's rate limit was reached"),
+    (ModelContextWindowExceededError, "context_overflow", False, "The prompt is longer than the model's context"),
+    (ModelAuthenticationError, "provider_authentication", False, "The model provider refused the credentials"),
+    (ModelNotFoundError, "provider_rejected", False, _UNKNOWN_MODEL),
+    (ModelRequestRejectedError, "provider_rejected", False, "The model provider rejected the request"),
+    (ModelUnavailableError, "provider_unavailable", True, "The model provider is not available"),
+    (ModelServerError, "provider_unavailable", True, "The model provider failed"),
+    (ModelConnectionError, "provider_unreachable", True, "The connection to the model provider failed"),
+    (ContentFilterError, "content_filtered", False, "The provider's content filter stopped the answer"),
+    (
+        OutputTokenLimitExceeded,
+        "output_truncated",
+        False,
+        "The answer does not fit max_tokens; raise config.max_tokens",
+    ),
+    (UnexpectedModelBehavior, "malformed_output", True, "The model's answer does not fit the agent's output model"),
+    (UserError, "agent_misconfigured", False, "The agent's definition does not suit the model"),
+)
+_STATUS_RULES: Final[dict[int, tuple[str, bool]]] = {
+    408: ("provider_timeout", True),
+    409: ("provider_unavailable", True),
+    425: ("provider_unavailable", True),
+}
+_FILTER_CODES: Final = frozenset({"content_filter", "content_policy_violation"})
+_SECRETS: Final = re.compile(
+    r"(?i)\b(?:sk|pk|rk)-[\w*.\-]{3,}"
+    r"|\b(?:bearer|basic)\s+[^\s\"',}]+"
+    r"|\b(?:x-)?(?:api[-_ ]?key|authorization|auth[-_ ]?token|password)\b[\"']?\s*[:=]\s*[\"']?[^\s\"',}]+"
+)
+
+
+def agent_error(
+    error: AgentRunError | UserError, *, secrets: Sequence[str] = (), usage: Usage | None = None
+) -> AgentError:
+    """What a failure of the model layer means for the call: its kind, whether to try again, and when.
+
+    `secrets` are replaced wherever the provider echoes them; `usage` is what the failed call is billed for.
+    """
+    kind, retryable, sentence = _judge(error)
+    said = "" if kind == "provider_authentication" else _said(error)
+    status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
+    return AgentError(
+        scrub(f"{sentence}{status}{': ' if said else '.'}{said}", secrets),
+        kind=kind,
+        retryable=retryable,
+        retry_after=error.retry_after if retryable and isinstance(error, ModelAPIError) else None,
+        usage=usage,
+    )
+
+
+def scrub(text: str, secrets: Sequence[str] = ()) -> str:
+    """One line of at most 300 characters without the given secrets and without anything that looks like one."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = " ".join(_SECRETS.sub("***", text).split())
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
+
+
+def _judge(error: Exception) -> tuple[str, bool, str]:
+    if isinstance(error, ModelAPIError) and {error.provider_error_code, error.provider_error_type} & _FILTER_CODES:
+        return "content_filtered", False, "The provider's content filter refused the request"
+    for category, kind, retryable, sentence in _RULES:
+        if isinstance(error, category):
+            return kind, retryable, sentence
+    if isinstance(error, ModelHTTPError):
+        kind, retryable = _STATUS_RULES.get(error.status_code, ("provider_rejected", False))
+        return kind, retryable, "The model provider did not accept the request"
+    # What is left came over an open stream, and nothing says that the request was at fault.
+    return "provider_unreachable", True, "The model provider broke off"
+
+
+def _said(error: Exception) -> str:
+    """The part of a failure that helps a reader: the provider's own sentence, or the faulty fields."""
+    if isinstance(error, ModelHTTPError):
+        body = error.body
+        if isinstance(body, dict):
+            inner = body.get("error", body)
+            message = inner.get("message") if isinstance(inner, dict) else inner
+            return message if isinstance(message, str) else ""
+        return ""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        faults = cause.errors(include_url=False, include_input=False)[:3]
+        return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in faults)
+    if isinstance(error, (RunTimedOut, OutputTokenLimitExceeded, ContentFilterError)):
+        return ""
+    return error.message if isinstance(error, (AgentRunError, UserError)) else ""

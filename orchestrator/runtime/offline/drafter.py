@@ -1,0 +1,60 @@
+"""The offline drafter: a deterministic model that answers from the input alone and says so (A9)."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
+
+from orchestrator.agents.artifacts import ARTIFACTS
+from orchestrator.domain.agents import Agent, AgentOutput
+from orchestrator.domain.commands import AgentTask
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.runtime.offline.answer import answer, summary
+from orchestrator.runtime.offline.fields import FieldFiller
+from orchestrator.runtime.offline.files import draft_files
+from orchestrator.runtime.offline.subject import subject_of
+
+_PIECE: Final = 2000
+_COMMON: Final = frozenset(AgentOutput.model_fields)
+
+
+def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
+    """The drafted output of one call in JSON terms; the same task always gives the same draft.
+
+    Raises `AgentError` of kind `offline_unsupported` when the agent's output model refuses what can be drafted.
+    """
+    subject = subject_of(task)
+    artifacts = ARTIFACTS.get(agent.id, ())
+    output = {
+        "summary": summary(agent, subject),
+        "output": answer(agent, subject, artifacts),
+        "deliverables": [file.model_dump() for file in draft_files(agent, subject, artifacts)],
+        **FieldFiller(agent.output_model.model_json_schema(), subject).fields(leave=_COMMON),
+    }
+    try:
+        agent.output_model.model_validate(output)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        raise AgentError(
+            f"The offline drafter cannot fill {'.'.join(map(str, fault['loc']))} of agent {agent.id} ({fault['msg']}); "
+            "configure a model provider.",
+            kind="offline_unsupported",
+            retryable=False,
+        ) from None
+    return output
+
+
+def offline_model(agent: Agent, task: AgentTask) -> FunctionModel:
+    """A model that answers this one call with its draft, streamed in pieces."""
+
+    async def stream(_: list[ModelMessage], info: AgentInfo) -> AsyncIterator[DeltaToolCalls]:
+        text = json.dumps(draft(agent, task), ensure_ascii=False)
+        yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args="", tool_call_id="draft")}
+        for start in range(0, len(text), _PIECE):
+            yield {0: DeltaToolCall(json_args=text[start : start + _PIECE])}
+
+    return FunctionModel(stream_function=stream, model_name=OFFLINE_MODEL)

@@ -1,0 +1,143 @@
+"""What an agent call is about, read out of any job input by the names and shapes of its fields."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.domain.agents import StepOutput
+from orchestrator.domain.commands import AgentTask
+from orchestrator.runtime.offline.words import clean, kebab, sentences, snake, topic
+
+_NAME_WORDS: Final = (
+    "project_name product_name app_name application_name service_name system_name feature_name dataset_name "
+    "name title project product system service application company"
+)
+_ABOUT_WORDS: Final = (
+    "description context need brief goal objective question message prompt problem topic query request summary task"
+)
+_STACK_WORDS: Final = (
+    "tech_stack stack technologies technology frameworks framework languages language programming_language "
+    "database databases cloud cloud_provider provider platform platforms tools tooling infrastructure runtime "
+    "backend frontend"
+)
+# Texts under these names are lists written as prose.
+_ITEM_WORDS: Final = (
+    "requirements requirement features user_stories stories acceptance_criteria goals objectives questions "
+    "endpoints entities resources pages screens components tables metrics constraints"
+)
+_NAME: Final = tuple(_NAME_WORDS.split())
+_ABOUT: Final = tuple(_ABOUT_WORDS.split())
+_STACK: Final = frozenset(_STACK_WORDS.split())
+_ITEMS: Final = frozenset(_ITEM_WORDS.split())
+_POINTS_LIMIT: Final = 8
+_NOTES_LIMIT: Final = 10
+_STACK_LIMIT: Final = 10
+_RESOURCES_LIMIT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One requirement, question or other item of the input, with an id such as `R1` and a name for code."""
+
+    id: str
+    text: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A job input in the terms a draft is written in. `notes` are the remaining inputs as `(label, text)`."""
+
+    name: str
+    about: str
+    points: tuple[Point, ...]
+    stack: tuple[str, ...]
+    notes: tuple[tuple[str, str], ...]
+    earlier: tuple[StepOutput, ...]
+
+    @property
+    def identifier(self) -> str:
+        """The name as a Python identifier."""
+        return snake(self.name, "project")
+
+    @property
+    def slug(self) -> str:
+        """The name as it stands in paths, hosts and images."""
+        return kebab(self.identifier)
+
+    @property
+    def resources(self) -> tuple[Point, ...]:
+        """The points that code is drafted around, names distinct."""
+        distinct = {point.name: point for point in reversed(self.points)}
+        return tuple(point for point in self.points if distinct[point.name] is point)[:_RESOURCES_LIMIT]
+
+    def uses(self, *technologies: str) -> bool:
+        """Whether the stack names one of these technologies."""
+        named = " ".join(self.stack).lower()
+        return any(technology in named for technology in technologies)
+
+
+def subject_of(task: AgentTask) -> Subject:
+    """Read the subject out of a task's input. Every text of the input finds its way into the subject, shortened."""
+    leaves = list(_leaves(task.input))
+    name = _first(leaves, _NAME)
+    about = _first(leaves, _ABOUT)
+    stack = [part for key, text, _ in leaves if key in _STACK for part in text.split(",")]
+    items = [text for key, text, listed in leaves if listed and key not in _STACK]
+    items += [line for key, text, listed in leaves if not listed and key in _ITEMS for line in sentences(text)]
+    # Without a list, the description's own sentences are the points.
+    texts = items or sentences(about) or [name or task.step.name]
+    return Subject(
+        name=clean(name, 80) or _title(about) or task.step.name,
+        about=clean(about or name or task.step.name, 800),
+        points=_points(texts),
+        stack=tuple(clean(text, 60) for text in stack if clean(text))[:_STACK_LIMIT],
+        notes=tuple(
+            (key.replace("_", " "), clean(text, 300))
+            for key, text, listed in leaves
+            if not listed and key not in _STACK | _ITEMS and text not in (name, about)
+        )[:_NOTES_LIMIT],
+        earlier=tuple(task.context),
+    )
+
+
+def _points(texts: list[str]) -> tuple[Point, ...]:
+    lines = list(dict.fromkeys(clean(text, 160) for text in texts if clean(text)))[:_POINTS_LIMIT]
+    return tuple(Point(f"R{n}", line, topic(line, f"item_{n}")) for n, line in enumerate(lines, 1))
+
+
+def _first(leaves: list[tuple[str, str, bool]], keys: tuple[str, ...]) -> str:
+    """The text of the first of `keys` that is given."""
+    given = {key: text for key, text, listed in reversed(leaves) if not listed}
+    return next((given[key] for key in keys if given.get(key, "").strip()), "")
+
+
+def _title(about: str) -> str:
+    first = next(iter(sentences(about)), "")
+    return " ".join(first.split()[:7]).rstrip(",:.")[:80]
+
+
+def _leaves(value: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Each text of the input as `(key, text, whether it stood in a list)`, keys in lower case."""
+    for raw, item in value.items():
+        key = str(raw).lower()
+        if isinstance(item, Mapping):
+            inner = _leaves(item)
+            # A stack may be an object: {"database": "PostgreSQL"} belongs to the stack as a whole.
+            yield from ((key, text, listed) for _, text, listed in inner) if key in _STACK else inner
+        elif isinstance(item, (list, tuple)):
+            yield from ((key, _told(entry), True) for entry in item if entry not in (None, "", [], {}))
+        elif item not in (None, ""):
+            yield key, str(item).lower() if isinstance(item, bool) else str(item), False
+
+
+def _told(entry: Any) -> str:
+    """A list's entry in words: an object as its name and description, or as its fields."""
+    if not isinstance(entry, Mapping):
+        return ", ".join(map(str, entry)) if isinstance(entry, (list, tuple)) else str(entry)
+    texts = {str(key).lower(): str(item) for key, item in entry.items() if isinstance(item, (str, int, float))}
+    head = next((texts[key] for key in (*_NAME, "id", "path") if key in texts), "")
+    tail = next((texts[key] for key in (*_ABOUT, "text", "requirement", "story") if key in texts), "")
+    if head and tail and head != tail:
+        return f"{head}: {tail}"
+    return head or tail or ", ".join(f"{key} {item}" for key, item in texts.items())

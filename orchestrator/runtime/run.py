@@ -1,0 +1,253 @@
+"""Runs one agent call once: a prompted agent through a model, a function agent directly."""
+
+import json
+from collections.abc import AsyncIterable, Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+from pydantic_ai import Agent as ModelAgent
+from pydantic_ai import ModelRetry, ModelSettings, RunContext, TextOutput, ToolOutput
+from pydantic_ai.exceptions import AgentRunError, UserError
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
+from pydantic_ai.models import Model
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.usage import RunUsage
+
+from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, FunctionCall
+from orchestrator.domain.commands import AgentResult, AgentTask
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.domain.usage import Usage, published_cost
+from orchestrator.runtime.errors import agent_error
+from orchestrator.runtime.models import ModelSource
+from orchestrator.runtime.prompts import user_prompt
+
+Progress = Callable[[int], None]
+
+_ANSWER_TOOL: Final = "answer"
+# One correction inside the call when the answer does not fit; everything else is Temporal's to retry (A8).
+_CORRECTIONS: Final = 1
+# The call ends itself a little before Temporal would, so that the error is ours.
+_TIME_SHARE: Final = 0.95
+_SUMMARY_LIMIT: Final = 300
+_OWN_FIELDS: Final = frozenset(AgentOutput.model_fields)
+
+
+class AgentRunner:
+    """The `AgentRuntime` port, over pydantic-ai (A9)."""
+
+    def __init__(self, models: ModelSource, clock: Callable[[], datetime]) -> None:
+        self._models = models
+        self._clock = clock
+
+    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress) -> AgentResult:
+        """One call, tried once. `progress` takes the characters received so far.
+
+        Raises `AgentError`; what an agent function raises on its own passes through unchanged.
+        """
+        if agent.function is not None:
+            return await self._call_function(agent, agent.function, task, attempt)
+        return await self._ask_model(agent, task, progress)
+
+    async def _call_function(self, agent: Agent, function: AgentFunction, task: AgentTask, attempt: int) -> AgentResult:
+        call = FunctionCall(
+            job_id=task.job_id,
+            step=task.step.id,
+            attempt=attempt,
+            effect_id=f"{task.job_id}/{task.step.id}/{agent.id}",
+            input=task.input,
+            context=task.context,
+        )
+        output = await function(call)
+        if not isinstance(output, AgentOutput):
+            raise AgentError(
+                f"The function of agent {agent.id} gave {type(output).__name__} instead of an AgentOutput.",
+                kind="malformed_output",
+                retryable=False,
+            )
+        usage = Usage(cost=0.0, provider_cost=0.0)
+        return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
+
+    async def _ask_model(self, agent: Agent, task: AgentTask, progress: Progress) -> AgentResult:
+        model = self._models.model_for(agent, task)
+        spent = RunUsage()
+        prompt = user_prompt(task)
+        try:
+            run = await _model_agent(agent, model).run(
+                prompt,
+                model_settings=_settings(agent, task, model),
+                usage=spent,
+                timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
+                event_stream_handler=_counter(progress),
+            )
+        except (AgentRunError, UserError) as error:
+            billed = _usage(agent, spent, None) if spent.has_values() else None
+            # `from None`: the provider's error carries the request and the whole body.
+            raise agent_error(error, secrets=self._models.secrets, usage=billed) from None
+        if model.model_name == OFFLINE_MODEL:
+            return self._drafted(agent, task, run, prompt)
+        usage = _usage(agent, spent, _provider_cost(run))
+        response = run.response
+        if response.finish_reason == "content_filter":
+            raise AgentError(
+                "The provider's content filter cut the answer off.",
+                kind="content_filtered",
+                retryable=False,
+                usage=usage,
+            )
+        cut = {"truncated": True} if response.finish_reason == "length" else {}
+        name = response.model_name or model.model_name
+        return self._result(agent, task, run.output, usage=usage, model=name, metadata=cut)
+
+    def _drafted(self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str) -> AgentResult:
+        """The result of the offline drafter, which counts no tokens: four characters are taken as one."""
+        prompt_tokens = _tokens(agent.instructions + prompt)
+        completion_tokens = _tokens(run.output.model_dump_json())
+        usage = Usage(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost=published_cost(prompt_tokens + completion_tokens, agent.pricing.per_1k_tokens),
+            provider_cost=0.0,
+        )
+        metadata = {"offline": True, "tokens_estimated": True}
+        return self._result(agent, task, run.output, usage=usage, model=OFFLINE_MODEL, metadata=metadata)
+
+    def _result(
+        self,
+        agent: Agent,
+        task: AgentTask,
+        output: AgentOutput,
+        *,
+        usage: Usage,
+        model: str,
+        metadata: dict[str, Any] | None = None,
+    ) -> AgentResult:
+        """The output in the form that crosses Temporal, with the metadata of D-026."""
+        task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
+        timestamp = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return AgentResult(
+            step=task.step.id,
+            agent=agent.id,
+            summary=output.summary,
+            output=output.output,
+            deliverables=output.deliverables,
+            data=output.model_dump(mode="json", exclude=set(_OWN_FIELDS)),
+            metadata={**task_type, "timestamp": timestamp, **(metadata or {})},
+            usage=usage,
+            model=model,
+        )
+
+
+def _model_agent(agent: Agent, model: Model) -> ModelAgent[None, AgentOutput]:
+    return ModelAgent(
+        model,
+        name=agent.id,
+        output_type=[
+            ToolOutput(agent.output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
+            TextOutput(_text_reader(agent.output_model)),
+        ],
+        instructions=agent.instructions or agent.description,
+        retries={"tools": 0, "output": _CORRECTIONS},
+    )
+
+
+def _text_reader(output_model: type[AgentOutput]) -> Callable[[str], AgentOutput]:
+    """Reads answers of servers that know no tools: JSON as the output model, prose as `output`."""
+
+    def read(text: str) -> AgentOutput:
+        body = text.strip()
+        if body.startswith("```json") and body.endswith("```"):
+            body = body[len("```json") : -len("```")].strip()
+        try:
+            if body.startswith("{"):
+                return output_model.model_validate_json(body)
+            return output_model.model_validate({"summary": _first_lines(body), "output": text})
+        except ValidationError as error:
+            schema = json.dumps(output_model.model_json_schema())
+            raise ModelRetry(f"Answer with one JSON object that fits this schema: {schema}") from error
+
+    return read
+
+
+def _settings(agent: Agent, task: AgentTask, model: Model) -> ModelSettings:
+    """Temperature and length from the request, else the agent's own (D-023); the answer tool forced where it can be."""
+    wished, default = task.config, agent.settings
+    settings = ModelSettings(
+        temperature=default.default_temperature if wished.temperature is None else wished.temperature,
+        max_tokens=default.max_tokens if wished.max_tokens is None else wished.max_tokens,
+    )
+    if model.profile.get("supports_forced_tool_choice", True):
+        settings["tool_choice"] = [_ANSWER_TOOL]
+    return settings
+
+
+def _counter(progress: Progress) -> Callable[[RunContext[None], AsyncIterable[AgentStreamEvent]], Any]:
+    received = 0
+
+    async def count(_: RunContext[None], events: AsyncIterable[AgentStreamEvent]) -> None:
+        nonlocal received
+        async for event in events:
+            if size := len(_text_of(event)):
+                received += size
+                progress(received)
+
+    return count
+
+
+def _text_of(event: AgentStreamEvent) -> str:
+    match event:
+        case PartStartEvent(part=TextPart(content=text) | ThinkingPart(content=text)):
+            return text
+        case PartStartEvent(part=ToolCallPart(args=str(text))):
+            return text
+        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+            return text
+        case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=str(text))):
+            return text
+        case PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(text))):
+            return text
+        case _:
+            return ""
+
+
+def _usage(agent: Agent, spent: RunUsage, provider_cost: float | None) -> Usage:
+    """Tokens as the provider counted them; without its count the price is not known."""
+    total = spent.input_tokens + spent.output_tokens
+    return Usage(
+        prompt_tokens=spent.input_tokens,
+        completion_tokens=spent.output_tokens,
+        cost=published_cost(total, agent.pricing.per_1k_tokens) if total else None,
+        provider_cost=provider_cost,
+    )
+
+
+def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:
+    """The provider's own price of every response of the run, in USD; None when one is not known (genai-prices)."""
+    responses = [message for message in run.new_messages() if isinstance(message, ModelResponse)]
+    try:
+        return round(sum(float(response.cost().total_price) for response in responses), 6)
+    except (LookupError, ValueError):
+        return None
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // 4)
+
+
+def _first_lines(text: str) -> str:
+    """The first paragraph that is no heading, as a summary."""
+    paragraphs = (part.strip() for part in text.split("\n\n"))
+    first = next((part for part in paragraphs if part and not part.startswith("#")), text)
+    return first if len(first) <= _SUMMARY_LIMIT else first[: _SUMMARY_LIMIT - 1] + "…"

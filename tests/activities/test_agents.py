@@ -1,0 +1,358 @@
+"""The activity behind every agent: attempt log, heartbeats, cancellation, large results, errors."""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from structlog.contextvars import get_contextvars
+from structlog.testing import capture_logs
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.common import RawValue
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activities.agents import AgentActivities
+from orchestrator.domain.agents import Agent, Deliverable
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.commands import AgentResult, AgentTask
+from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AttemptStatus
+from orchestrator.domain.plans import Step
+from orchestrator.domain.usage import Usage
+
+NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
+USAGE = Usage(prompt_tokens=10, completion_tokens=20, cost=0.00036)
+
+Progress = Callable[[int], None]
+Behaviour = Callable[[Progress], Awaitable[AgentResult]]
+
+
+class Anything(BaseModel):
+    """Any input."""
+
+
+class Runtime:
+    """An `AgentRuntime` that behaves as the test says."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.calls: list[tuple[str, int]] = []
+
+    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress) -> AgentResult:
+        self.calls.append((agent.id, attempt))
+        return await self.behaviour(progress)
+
+
+class Attempts:
+    """An `AttemptLog` in memory."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
+        self.rows.append({"job": task.job_id, "attempt": attempt, "at": at, "status": AttemptStatus.RUNNING})
+
+    async def ended(self, task: AgentTask, **row: Any) -> None:
+        self.rows.append({"job": task.job_id, **row})
+
+
+class Artifacts:
+    """An `ArtifactStore` in memory."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.fault = fault
+
+    async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
+        if self.fault:
+            raise self.fault
+        self.bodies[f"{job_id}/{name}"] = body
+        return f"{job_id}/{name}"
+
+    async def get(self, artifact_id: str) -> dict[str, Any]:
+        return self.bodies[artifact_id]
+
+
+class Bench:
+    """One activity with its ports and a Temporal test environment."""
+
+    def __init__(self, behaviour: Behaviour, *, store_fault: Exception | None = None, **info: Any) -> None:
+        agent = Agent(
+            id="writer",
+            name="Writer",
+            squad="docs",
+            description="Writes.",
+            capabilities=("writing",),
+            input_model=Anything,
+        )
+        self.runtime = Runtime(behaviour)
+        self.attempts = Attempts()
+        self.artifacts = Artifacts(store_fault)
+        self.beats: list[Any] = []
+        self.environment = ActivityEnvironment()
+        self.environment.payload_converter = pydantic_data_converter.payload_converter
+        self.environment.on_heartbeat = self.beats.append
+        changed = {"activity_type": "writer", "attempt": 2, **info}
+        self.environment.info = dataclasses.replace(self.environment.info, **changed)
+        self._activities = AgentActivities(
+            Catalogue(agents={"writer": agent}, workflows={}),
+            self.runtime,
+            self.attempts,
+            self.artifacts,
+            lambda: NOW,
+            heartbeat_seconds=0.01,
+        )
+
+    async def run(self, inline_limit: int = 65536) -> AgentResult:
+        task = AgentTask(
+            job_id="job_1",
+            definition="writer",
+            kind=JobKind.AGENT,
+            step=Step(id="write", name="Write", squad="docs", agents=("writer",)),
+            agent="writer",
+            input={"context": "x"},
+            inline_limit=inline_limit,
+        )
+        payload = RawValue(pydantic_data_converter.payload_converter.to_payload(task))
+        return await self.environment.run(self._activities.run_agent, [payload])
+
+
+def make_result(**more: Any) -> AgentResult:
+    defaults = {"step": "write", "agent": "writer", "summary": "s", "output": "o", "usage": USAGE, "model": "m-1"}
+    return AgentResult(**(defaults | more))
+
+
+def answering(**more: Any) -> Behaviour:
+    async def behave(progress: Progress) -> AgentResult:
+        progress(5)
+        return make_result(**more)
+
+    return behave
+
+
+def failing(error: Exception) -> Behaviour:
+    async def behave(_: Progress) -> AgentResult:
+        raise error
+
+    return behave
+
+
+async def hang(progress: Progress) -> AgentResult:
+    progress(7)
+    await asyncio.Event().wait()
+    raise AssertionError("never reached")
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if holds():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("never became true")
+
+
+async def stopped_by(details: ActivityCancellationDetails) -> tuple[Bench, BaseException]:
+    bench = Bench(hang)
+    running = asyncio.create_task(bench.run())
+    await until(lambda: bool(bench.runtime.calls))
+    bench.environment.cancel(details)
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 - which one is what the test asks
+        await running
+    return bench, raised.value
+
+
+async def test_a_call_is_run_and_its_attempt_recorded():
+    bench = Bench(answering())
+    assert await bench.run() == make_result()
+    assert bench.runtime.calls == [("writer", 2)]
+    started, ended = bench.attempts.rows
+    assert started == {"job": "job_1", "attempt": 2, "at": NOW, "status": AttemptStatus.RUNNING}
+    assert ended == {
+        "job": "job_1",
+        "attempt": 2,
+        "at": NOW,
+        "status": AttemptStatus.COMPLETED,
+        "usage": USAGE,
+        "model": "m-1",
+        "error": None,
+    }
+
+
+async def test_heartbeats_tell_how_much_has_arrived_and_end_with_the_call():
+    release = asyncio.Event()
+
+    async def behave(progress: Progress) -> AgentResult:
+        progress(5)
+        await release.wait()
+        return make_result()
+
+    bench = Bench(behave)
+    running = asyncio.create_task(bench.run())
+    await until(lambda: {"chars": 5} in bench.beats)
+    release.set()
+    await running
+    await until(lambda: all(task.get_name() != "heartbeat" for task in asyncio.all_tasks()))
+
+
+async def test_a_local_activity_does_not_beat():
+    bench = Bench(answering(), is_local=True)
+    assert await bench.run() == make_result()
+    assert bench.beats == []
+
+
+async def test_an_unknown_agent_is_not_retried():
+    bench = Bench(answering(), activity_type="nobody")
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("unknown_agent", True)
+    assert bench.attempts.rows == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "non_retryable", "delay"),
+    [
+        (AgentError("m", kind="provider_busy", retryable=True, retry_after=7), "provider_busy", False, 7),
+        (AgentError("m", kind="provider_busy", retryable=True, retry_after=9000), "provider_busy", False, 300),
+        (AgentError("m", kind="provider_unavailable", retryable=True), "provider_unavailable", False, None),
+        (AgentError("m", kind="quota_exhausted", retryable=False, retry_after=7), "quota_exhausted", True, None),
+        (InvalidInput("m"), "invalid_input", True, None),
+        (Unavailable("m", retry_after=3), "unavailable", False, 3),
+    ],
+)
+async def test_errors_are_mapped_once_and_recorded(error, kind, non_retryable, delay):
+    bench = Bench(failing(error))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == (kind, non_retryable)
+    assert failed.value.next_retry_delay == (timedelta(seconds=delay) if delay is not None else None)
+    assert failed.value.message == "m"
+    # A cause would be written into the history with everything it knows.
+    assert failed.value.__cause__ is None
+    assert failed.value.__suppress_context__
+    ended = bench.attempts.rows[-1]
+    assert ended["status"] is AttemptStatus.FAILED
+    assert (ended["error"].type, ended["error"].retryable) == (kind, not non_retryable)
+    assert (ended["error"].step, ended["error"].agent) == ("write", "writer")
+
+
+async def test_a_failed_call_that_was_billed_is_recorded_with_its_usage():
+    bench = Bench(failing(AgentError("m", kind="malformed_output", retryable=True, usage=USAGE)))
+    with pytest.raises(ApplicationError):
+        await bench.run()
+    assert bench.attempts.rows[-1]["usage"] == USAGE
+
+
+async def test_foreign_errors_propagate_and_are_recorded_under_their_name():
+    bench = Bench(failing(KeyError("theirs")))
+    with pytest.raises(KeyError):
+        await bench.run()
+    ended = bench.attempts.rows[-1]
+    assert (ended["status"], ended["error"].type) == (AttemptStatus.FAILED, "KeyError")
+
+
+async def test_an_application_error_of_an_author_keeps_its_own_retry_wish():
+    bench = Bench(failing(ApplicationError("no", type="sold_out", non_retryable=True)))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("sold_out", True)
+    error = bench.attempts.rows[-1]["error"]
+    assert (error.type, error.retryable) == ("sold_out", False)
+
+
+async def test_a_users_cancel_is_a_cancel():
+    bench, raised = await stopped_by(ActivityCancellationDetails(cancel_requested=True))
+    assert isinstance(raised, asyncio.CancelledError)
+    assert bench.attempts.rows[-1]["status"] is AttemptStatus.CANCELLED
+
+
+async def test_a_worker_that_shuts_down_asks_for_another_attempt():
+    bench, raised = await stopped_by(ActivityCancellationDetails(worker_shutdown=True))
+    assert isinstance(raised, ApplicationError)
+    assert (raised.type, raised.non_retryable) == ("worker_shutdown", False)
+    assert bench.attempts.rows[-1]["status"] is AttemptStatus.UNKNOWN
+    assert bench.attempts.rows[-1]["error"].type == "worker_shutdown"
+
+
+@pytest.mark.parametrize(
+    ("details", "status"),
+    [
+        (ActivityCancellationDetails(timed_out=True), AttemptStatus.TIMED_OUT),
+        (ActivityCancellationDetails(not_found=True), AttemptStatus.UNKNOWN),
+    ],
+)
+async def test_other_ends_are_told_apart_from_a_cancel(details, status):
+    bench, raised = await stopped_by(details)
+    assert isinstance(raised, asyncio.CancelledError)
+    assert bench.attempts.rows[-1]["status"] is status
+
+
+async def test_a_large_result_is_stored_and_a_preview_returned():
+    files = [Deliverable(path="a.txt", content="x" * 9000)]
+    whole = make_result(output="y" * 9000, summary="z" * 3000, deliverables=files, data={"hours": 3})
+    bench = Bench(answering(**whole.model_dump(exclude={"step", "agent"})))
+    result = await bench.run(inline_limit=8000)
+    assert result.artifact == "job_1/write.writer"
+    assert AgentResult.model_validate(bench.artifacts.bodies["job_1/write.writer"]) == whole
+    assert result.deliverables == []
+    assert len(result.output) == 2000
+    assert result.output.startswith("yyy")
+    assert "artifact" in result.output
+    assert len(result.summary) == 2000
+    assert (result.data, result.usage, result.model) == ({"hours": 3}, USAGE, "m-1")
+    assert len(result.model_dump_json()) < 8000
+    assert bench.attempts.rows[-1]["status"] is AttemptStatus.COMPLETED
+
+
+async def test_large_data_stays_with_the_stored_body():
+    bench = Bench(answering(data={"rows": ["x" * 100] * 100}))
+    assert (await bench.run(inline_limit=8000)).data == {}
+
+
+async def test_a_result_at_the_limit_is_carried_whole():
+    size = len(make_result(output="é" * 100).model_dump_json().encode())
+    bench = Bench(answering(output="é" * 100))
+    assert (await bench.run(inline_limit=size)).artifact is None
+    bench = Bench(answering(output="é" * 100))
+    assert (await bench.run(inline_limit=size - 1)).artifact == "job_1/write.writer"
+
+
+async def test_a_store_that_does_not_answer_fails_the_attempt_but_not_the_bill():
+    bench = Bench(answering(output="y" * 9000), store_fault=Unavailable("index is down", retry_after=2))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run(inline_limit=100)
+    assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
+    assert (bench.attempts.rows[-1]["status"], bench.attempts.rows[-1]["usage"]) == (AttemptStatus.FAILED, USAGE)
+
+
+async def test_log_lines_of_a_call_carry_where_they_belong():
+    bound: dict[str, Any] = {}
+
+    async def behave(_: Progress) -> AgentResult:
+        bound.update(get_contextvars())
+        return make_result()
+
+    await Bench(behave).run()
+    assert bound == {"job_id": "job_1", "step": "write", "agent": "writer", "attempt": 2}
+    assert get_contextvars() == {}
+
+
+async def test_the_log_tells_each_call_from_start_to_end():
+    with capture_logs() as lines:
+        await Bench(answering()).run()
+        with pytest.raises(ApplicationError):
+            await Bench(failing(AgentError("m", kind="provider_timeout", retryable=True))).run()
+    names = [(line["event"], line["log_level"]) for line in lines]
+    assert names == [
+        ("agent_call_started", "info"),
+        ("agent_call_ended", "info"),
+        ("agent_call_started", "info"),
+        ("agent_call_ended", "warning"),
+    ]
+    assert lines[1]["tokens"] == 30
+    assert lines[3]["error"] == "provider_timeout"
