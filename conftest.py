@@ -13,3 +13,12 @@ pytest_plugins = ["orchestrator.testing"]
 def orchestrator_plugins() -> list[Plugin]:
     """The built-in catalogue and the suite's own agents."""
     return [BUILT_IN, TEST_PLUGIN]
+
+
+@pytest.fixture(scope="session")
+def temporal_settings() -> dict[str, bool | int | float | str]:
+    """Deleting a closed workflow, as retention does, takes effect at once."""
+    return {
+        "history.transferProcessorEnsureCloseBeforeDelete": False,
+        "history.visibilityProcessorEnsureCloseBeforeDelete": False,
+    }

@@ -13,6 +13,8 @@ from temporalio.client import Client
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
+from activities.agents import AgentActivities
+from activities.records import RecordActivities
 from activities.registry import activities
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
@@ -64,7 +66,9 @@ class Parts:
     settings: Settings
     catalogue: Catalogue
     client: Client
+    gateway: TemporalGateway
     database: Database
+    jobs: JobRepository
     models: ModelSource
     services: Services
     reconciler: IndexReconciler
@@ -95,11 +99,15 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     follower = JobFollower(gateway, reader)
     models = ModelSource(_model_config(settings))
     reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
+    agents = AgentActivities(catalogue, AgentRunner(models, now), attempts, artifacts, now)
+    records = RecordActivities(OutcomeRecorder(jobs), reconciler, clock=now)
     return Parts(
         settings=settings,
         catalogue=catalogue,
         client=client,
+        gateway=gateway,
         database=database,
+        jobs=jobs,
         models=models,
         services=Services(
             access=Authenticator(settings.admin_api_key),
@@ -113,15 +121,11 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             sync_timeout=settings.sync_timeout,
         ),
         reconciler=reconciler,
-        worker_activities=activities(
-            catalogue=catalogue,
-            runtime=AgentRunner(models, now),
-            attempts=attempts,
-            artifacts=artifacts,
-            outcomes=OutcomeRecorder(jobs),
-            reconciler=reconciler,
-            clock=now,
-        ),
+        worker_activities=[
+            *activities(agents, catalogue.activities),
+            records.record_outcome,
+            records.reconcile_index,
+        ],
     )
 
 

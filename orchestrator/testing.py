@@ -63,7 +63,8 @@ class Engine:
 
     async def eventually(self, job_id: str, holds: Callable[[Job], bool], seconds: float = 30) -> Job:
         """The job as soon as `holds` is true of it; fails the test when it never is."""
-        return await eventually(lambda: self.job(job_id), holds, seconds)
+        seen: Job = await eventually(lambda: self.job(job_id), holds, seconds)
+        return seen
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
@@ -85,7 +86,7 @@ async def running_engine(
         "task_queue": f"test-{uuid.uuid4().hex[:12]}",
         "admin_api_key": SecretStr(ADMIN_KEY),
     }
-    configured = Settings(_env_file=None, **{**values, **settings})  # type: ignore[call-arg]
+    configured = Settings(_env_file=None, **{**values, **settings})
     client = await connect(connect_options({}, address), lazy=False)
     parts = assemble(configured, build_catalogue(plugins), client)
     await prepare(parts, reconcile=False)
@@ -99,12 +100,20 @@ async def running_engine(
         await parts.aclose()
 
 
+@pytest.fixture(scope="session")
+def temporal_settings() -> dict[str, bool | int | float | str]:
+    """Server settings on top of the product's own; override to change them."""
+    return {}
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def temporal_address(
+    tmp_path_factory: pytest.TempPathFactory, temporal_settings: dict[str, bool | int | float | str]
+) -> AsyncIterator[str]:
     """One real Temporal server for the whole test run, in memory."""
     binary = await locate(os.environ)
     folder = tmp_path_factory.mktemp("temporal")
-    async with DevServer(binary, folder, port=0, ui_port=None, in_memory=True) as server:
+    async with DevServer(binary, folder, port=0, ui_port=None, in_memory=True, settings=temporal_settings) as server:
         yield server.address
 
 

@@ -39,8 +39,10 @@ class PlanWorkflow:
         walkers = [asyncio.create_task(self._walk(step)) for step in self._plan.steps]
         try:
             await self._all_settled(walkers)
-        finally:
+        except (asyncio.CancelledError, Exception):
+            # Not `finally`: a workflow that leaves the worker's cache must not await any more.
             await _stop(walkers)
+            raise
         if not self._state.results:
             raise _failure(next(iter(self._state.failures.values())))
         return assemble(job, self._state.results, self._state.failures, workflow.now())
@@ -157,8 +159,10 @@ class PlanWorkflow:
         calls = [asyncio.create_task(self._run_agent(step, agent, context)) for agent in open_calls]
         try:
             await workflow.wait(calls, return_when=self._until())
-        finally:
+        except asyncio.CancelledError:
             await _stop(calls)
+            raise
+        await _stop(calls)
         errors = [error for call in calls if not call.cancelled() and (error := call.exception()) is not None]
         # A sibling that was cancelled because another call failed is not what went wrong.
         errors.sort(key=is_cancelled_exception)

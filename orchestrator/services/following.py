@@ -1,7 +1,7 @@
 """Waiting for a job without polling: until it changes, until it ends, or event by event with a cursor (A6)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from orchestrator.domain.access import Principal
@@ -49,7 +49,7 @@ class JobFollower:
                 pass
         return await self._reader.get(principal, job_id)
 
-    async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncIterator[JobEvent]:
+    async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
         """Every event after the cursor `after` (from the first without one), each new one as it happens.
 
         Ends after the terminal event. `after` may be `now`. Raises `NotFound`, `InvalidInput` for a cursor that is
@@ -75,7 +75,7 @@ class JobFollower:
         events = await self._reader.events(job_id)
         return events[skipped(events, after) :]
 
-    async def _live(self, job_id: str) -> AsyncIterator[JobEvent]:
+    async def _live(self, job_id: str) -> AsyncGenerator[JobEvent]:
         fold = EventFold(job_id)
         async for fact in self._gateway.follow(job_id):
             event = fold.apply(fact)

@@ -1,5 +1,6 @@
 """Reading jobs: an open one from its history, a closed one from its snapshot, either when the other is gone."""
 
+import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -82,7 +83,7 @@ class JobReader:
         )
         return JobPage(rows, total)
 
-    async def events(self, job_id: str) -> list[JobEvent]:
+    async def events(self, job_id: str) -> builtins.list[JobEvent]:
         """Every event so far, oldest first; of a forgotten job from its snapshot. Raises `NotFound`, `Unavailable`."""
         try:
             facts, _ = await self._gateway.read(job_id)

@@ -74,4 +74,3 @@ class History:
         self.run_id, self.number = run_id, 0
         self.add(f.RunStarted, workflow_type=self.job.definition, task_queue="q", job=self.job, continued=True)
         return self
-

@@ -1,0 +1,145 @@
+"""Records the histories that the replay tests hold the workflows to: `python -m tests.replay.record NAME…`.
+
+A committed history stands for jobs that run somewhere with the code of its day. Record a new one for a new state;
+never record an old one again to make a test pass: that job would break, in production.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.server_binary import locate
+from orchestrator.plugins import BUILT_IN
+from orchestrator.testing import TESTER, Engine, running_engine
+from tests.catalogue import TEST_PLUGIN
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+async def _ended(engine: Engine, target: str, config: JobConfig | None = None, **input: object) -> str:
+    return (await engine.run(target, input, config=config)).id
+
+
+async def _paused(engine: Engine) -> str:
+    started = await engine.start("t_slow", {"seconds": 0.2})
+    await engine.services.controller.pause(TESTER, started.job_id)
+    await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.COMPLETED)
+    return started.job_id
+
+
+async def _resumed(engine: Engine) -> str:
+    job_id = await _paused(engine)
+    await engine.services.controller.resume(TESTER, job_id)
+    await engine.ended(job_id)
+    return job_id
+
+
+async def _waiting(engine: Engine) -> str:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
+    return started.job_id
+
+
+async def _approved(engine: Engine) -> str:
+    job_id = await _waiting(engine)
+    await engine.services.controller.approve(TESTER, job_id, "b")
+    await engine.ended(job_id)
+    return job_id
+
+
+async def _rejected(engine: Engine) -> str:
+    job_id = await _waiting(engine)
+    await engine.services.controller.reject(TESTER, job_id, "b", "no")
+    await engine.ended(job_id)
+    return job_id
+
+
+async def _cancelled(engine: Engine) -> str:
+    started = await engine.start("t_wide", {})
+    await engine.eventually(started.job_id, lambda job: job.calls[1].status is CallStatus.RUNNING)
+    await engine.services.controller.cancel(TESTER, started.job_id, "enough", patience=30)
+    return started.job_id
+
+
+async def _retrying(engine: Engine) -> str:
+    started = await engine.start("t_patient", {})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.RETRYING)
+    return started.job_id
+
+
+async def _countdown(engine: Engine) -> str:
+    started = await engine.start("t_countdown", {})
+    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+    await engine.parts.client.get_workflow_handle(started.job_id).signal("go")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
+SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
+    "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
+    "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
+    "completed_after_retries": lambda engine: _ended(engine, "t_flaky"),
+    "completed_short_steps": lambda engine: _ended(engine, "t_short", failures=1),
+    "completed_single_agent": lambda engine: _ended(engine, "t_echo"),
+    "completed_full_stack": lambda engine: _ended(
+        engine, "full_stack_development", project_name="Shop", description="A shop", requirements=["cart"]
+    ),
+    "partial": lambda engine: _ended(engine, "t_broken", JobConfig(stop_on_error=False)),
+    "failed_step": lambda engine: _ended(engine, "t_broken"),
+    "failed_code": lambda engine: _ended(engine, "t_faulty"),
+    "approval_timed_out": lambda engine: _ended(engine, "t_approval_soon"),
+    "paused": _paused,
+    "resumed": _resumed,
+    "waiting_for_approval": _waiting,
+    "approved": _approved,
+    "rejected": _rejected,
+    "cancelled": _cancelled,
+    "retrying": _retrying,
+    "code_authored": _countdown,
+}
+CONTINUED = "continued_as_new"
+
+
+async def record(wanted: list[str]) -> None:
+    """Write the histories named, each run of a continued job to a file of its own."""
+    HISTORIES.mkdir(exist_ok=True)
+    binary = await locate(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        async with DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True) as server:
+            async with running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN]) as engine:
+                for name in wanted:
+                    if name != CONTINUED:
+                        await _write(engine, name, await SCENARIOS[name](engine))
+        if CONTINUED in wanted:
+            settings = {"limit.historyCount.suggestContinueAsNew": 25}
+            async with (
+                DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True, settings=settings) as server,
+                running_engine(server.address, Path(folder), [TEST_PLUGIN]) as engine,
+            ):
+                await _write(engine, CONTINUED, await _ended(engine, "t_long"))
+
+
+async def _write(engine: Engine, name: str, job_id: str) -> None:
+    run_id: str | None = None
+    number = 1
+    while True:
+        history = await engine.parts.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
+        path = HISTORIES / (f"{name}.json" if number == 1 else f"{name}_{number}.json")
+        path.write_text(history.to_json() + "\n")
+        previous = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+        if not previous:
+            return
+        run_id, number = previous, number + 1
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or [name for name in [*SCENARIOS, CONTINUED] if not (HISTORIES / f"{name}.json").exists()]
+    asyncio.run(record(names))
+    sys.stdout.flush()
+    os._exit(0)

@@ -1,0 +1,41 @@
+"""Committed histories still fit the code: a release that breaks a running job fails here first."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from orchestrator.engine.plugin import OrchestratorPlugin
+from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
+from tests.replay.mutated import MutatedPlanWorkflow
+from tests.replay.record import CONTINUED, HISTORIES, SCENARIOS
+from workflows.registry import WORKFLOWS
+
+FILES = sorted(HISTORIES.glob("*.json"))
+
+
+def replayer(*workflows: type) -> Replayer:
+    return Replayer(workflows=list(workflows), plugins=[OrchestratorPlugin()])
+
+
+def history(path: Path) -> WorkflowHistory:
+    text = path.read_text()
+    started = WorkflowHistory.from_json(path.stem, text).events[0].workflow_execution_started_event_attributes
+    return WorkflowHistory.from_json(started.workflow_id or path.stem, text)
+
+
+def test_every_state_of_a_workflow_has_a_history() -> None:
+    assert {path.stem for path in FILES} >= {*SCENARIOS, CONTINUED}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+async def test_the_history_replays(path: Path) -> None:
+    await replayer(*WORKFLOWS, CountdownWorkflow, FaultyWorkflow).replay_workflow(history(path))
+
+
+async def test_a_changed_order_of_steps_is_caught() -> None:
+    broken = HISTORIES / "completed_in_sequence.json"
+    with pytest.raises(NondeterminismError):
+        await replayer(MutatedPlanWorkflow).replay_workflow(history(broken))

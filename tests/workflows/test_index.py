@@ -1,0 +1,131 @@
+"""The index beside the engine: never the authority, never in the way, repaired from history."""
+
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.commands import ReconcileRequest
+from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge
+from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.services.reading import JobFilter
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
+
+AT_ONCE = ReconcileRequest(grace=-1.0)
+
+
+async def test_lists_are_exact_and_filtered(engine: Engine) -> None:
+    for _ in range(3):
+        await engine.run("t_echo", {})
+    await engine.run("t_broken", {})
+    page = await engine.services.reader.list(TESTER, JobFilter(limit=2))
+    assert (len(page.rows), page.total) == (2, 4)
+    failed = await engine.services.reader.list(TESTER, JobFilter(states=[JobState.FAILED]))
+    assert [(row.definition, row.state) for row in failed.rows] == [("t_broken", JobState.FAILED)]
+    nobody = Principal(id="nobody", scopes=frozenset())
+    assert (await engine.services.reader.list(nobody, JobFilter())).total == 0
+
+
+async def test_another_owners_job_is_unknown(engine: Engine) -> None:
+    job = await engine.run("t_echo", {})
+    with pytest.raises(NotFound):
+        await engine.services.reader.get(Principal(id="nobody", scopes=frozenset()), job.id)
+
+
+async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Engine) -> None:
+    job = await engine.run("t_three", {"topic": "tea"})
+    events = await engine.services.follower.past(TESTER, job.id, None)
+    await engine.services.reader.get(TESTER, job.id)
+    await _delete(engine, job.id)
+    assert await engine.job(job.id) == await engine.job(job.id)
+    again = await engine.job(job.id)
+    assert (again.state, again.result, again.calls) == (job.state, job.result, job.calls)
+    assert await engine.services.follower.past(TESTER, job.id, None) == events
+
+
+async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:
+    started = await engine.start("t_slow", {})
+    await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
+    await engine.parts.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    assert (report.checked, report.closed) == (1, 1)
+    row = await engine.parts.jobs.get(started.job_id)
+    assert row is not None
+    assert row.state is JobState.CANCELLED
+    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).checked == 0
+
+
+async def test_the_reconciler_starts_what_was_accepted_and_drops_what_was_refused(engine: Engine) -> None:
+    template = await engine.run("t_echo", {})
+    row = await engine.parts.jobs.get(template.id)
+    assert row is not None
+    accepted = row.job.model_copy(update={"job_id": f"{template.id}a"})
+    refused = row.job.model_copy(update={"job_id": f"{template.id}b"})
+    for job in (accepted, refused):
+        await engine.parts.jobs.accept(job, request_hash="x", at=row.created_at)
+    await engine.parts.jobs.doubtful(refused.job_id)
+    assert (await engine.job(accepted.job_id)).state is JobState.PENDING
+    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    assert (report.started, report.dropped) == (1, 1)
+    assert (await engine.ended(accepted.job_id)).state is JobState.COMPLETED
+    with pytest.raises(NotFound):
+        await engine.job(refused.job_id)
+
+
+async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> None:
+    started = await engine.start("t_slow", {})
+    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+    await _delete(engine, started.job_id)
+    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
+    job = await engine.job(started.job_id)
+    assert job.error is not None
+    assert (job.state, job.error.type) == (JobState.CANCELLED, "deleted")
+
+
+async def test_one_key_is_one_job(engine: Engine) -> None:
+    first = await engine.start("t_echo", {"n": 1}, idempotency_key="key")
+    again = await engine.start("t_echo", {"n": 1}, idempotency_key="key")
+    assert (first.job_id, first.replayed, again.replayed) == (again.job_id, False, True)
+    with pytest.raises(IdempotencyReuse):
+        await engine.start("t_echo", {"n": 2}, idempotency_key="key")
+    for unusable in ("", " ", "x" * 256, "line\nbreak"):
+        with pytest.raises(InvalidInput):
+            await engine.start("t_echo", {}, idempotency_key=unusable)
+
+
+async def test_nothing_starts_for_an_input_that_is_too_large(engine: Engine) -> None:
+    with pytest.raises(PayloadTooLarge):
+        await engine.start("t_echo", {"text": "x" * (1024 * 1024 + 1)})
+    assert (await engine.services.reader.list(TESTER, JobFilter())).total == 0
+
+
+async def test_jobs_run_on_when_the_index_is_gone(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins) as engine:
+        started = await engine.start("t_wide", {"seconds": 1})
+        for file in tmp_path.glob("index.sqlite3*"):
+            file.unlink()
+        job = await engine.ended(started.job_id)
+        assert (job.state, job.progress) == (JobState.COMPLETED, 100)
+
+
+async def _delete(engine: Engine, job_id: str) -> None:
+    """Make Temporal forget a job, as its retention does."""
+    client = engine.parts.client
+    request = DeleteWorkflowExecutionRequest(
+        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=job_id)
+    )
+    await client.workflow_service.delete_workflow_execution(request)
+
+    async def known() -> bool:
+        try:
+            await engine.parts.gateway.read(job_id)
+        except NotFound:
+            return False
+        return True
+
+    await eventually(known, lambda there: not there)
