@@ -6,6 +6,7 @@ never record an old one again to make a test pass: that job would break, in prod
 
 import asyncio
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -131,11 +132,17 @@ async def _write(engine: Engine, name: str, job_id: str) -> None:
     while True:
         history = await engine.parts.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
         path = HISTORIES / (f"{name}.json" if number == 1 else f"{name}_{number}.json")
-        path.write_text(history.to_json() + "\n")
+        path.write_text(_anonymous(history.to_json()) + "\n")
         previous = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
         if not previous:
             return
         run_id, number = previous, number + 1
+
+
+def _anonymous(history: str) -> str:
+    """The history without the names of the machine that it was recorded on; replay does not look at them."""
+    history = re.sub(r'"identity": "[^"]*"', '"identity": "recorder"', history)
+    return re.sub(r"/[^\s\"]*/(?=(lib/python|workflows/|orchestrator/|activities/|tests/))", "", history)
 
 
 if __name__ == "__main__":
