@@ -30,9 +30,12 @@ def check_input(schema: dict[str, Any], data: Any) -> None:
 def _missing(schema: dict[str, Any], error: ValidationError) -> InvalidInput:
     required: Any = error.validator_value
     parent: Any = error.schema
-    name = next(name for name in required if name not in error.instance)
+    given: Any = error.instance
+    name = next(name for name in required if name not in given)
     field = ".".join([*map(str, error.absolute_path), name])
-    expected = _expected(schema, parent.get("properties", {}).get(name, {}))
+    wanted = parent.get("properties", {}).get(name, {})
+    # Of a missing field the type is told, even where only some values are allowed (D-029).
+    expected = wanted["type"] if isinstance(wanted.get("type"), str) else _expected(schema, wanted)
     return InvalidInput(f"Missing required field: {field}", field=field, provided=None, expected=expected)
 
 

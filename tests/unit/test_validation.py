@@ -24,10 +24,7 @@ def test_a_missing_field_reads_as_documented() -> None:
     error = fault(PRODUCT_MANAGER, {"context": "a task app"})
 
     assert error.message == "Missing required field: task_type"
-    assert error.details == {"field": "task_type", "provided": None, "expected": "one of: " + ", ".join(TASK_TYPES)}
-
-
-TASK_TYPES = ("prd", "user_story", "roadmap", "prioritization")
+    assert error.details == {"field": "task_type", "provided": None, "expected": "string"}
 
 
 def test_of_two_missing_fields_the_first_is_named() -> None:

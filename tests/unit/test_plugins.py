@@ -1,0 +1,265 @@
+"""Plugins are loaded from where they may come from; a faulty one is refused with file and fault."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator import plugins
+from orchestrator.agents.registry import AGENTS
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.catalogue import CodeWorkflow, Plugin
+from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.plans import Plan, Step, WorkflowDefinition
+from orchestrator.plugins import BUILT_IN, build_catalogue, load_plugins
+from workflows import definitions, registry
+from workflows.registry import DEFINITIONS
+
+
+class AnyInput(BaseModel):
+    """Takes anything."""
+
+
+def agent(id: str = "helper", **more: Any) -> Agent:
+    values = {"name": "Helper", "squad": "testing", "description": "Helps", "capabilities": ("helping",)}
+    return Agent(**{"id": id, "instructions": "Help.", "input_model": AnyInput, "source": "a.py", **values, **more})
+
+
+def workflow(id: str = "flow", *, agents: tuple[str, ...] = ("helper",), **more: Any) -> WorkflowDefinition:
+    values: dict[str, Any] = {
+        "id": id,
+        "name": "Flow",
+        "description": "Flows",
+        "estimated_time": "1-2 minutes",
+        "estimated_cost": "$0.01-$0.02",
+        "input_schema": {"type": "object"},
+        "output_schema": {"type": "object"},
+        "plan": Plan(steps=(Step(id="go", name="Go", squad="testing", agents=agents),)),
+        "source": "w.py",
+    }
+    return WorkflowDefinition(**{**values, **more})
+
+
+def test_plugins_add_up() -> None:
+    async def post(_: str) -> None:
+        return None
+
+    code = CodeWorkflow(workflow("coded", code=True), object)
+    extra = Plugin("extra", (agent(),), (workflow(agents=("helper", "api_architect")),), (code,), (post,))
+
+    catalogue = build_catalogue([BUILT_IN, extra])
+
+    assert (len(catalogue.agents), len(catalogue.workflows)) == (29, 12)
+    assert catalogue.workflow("coded").code
+    assert catalogue.code_workflows == (code,)
+    assert catalogue.activities == (post,)
+
+
+class Unpublishable(BaseModel):
+    """Has no JSON Schema."""
+
+    callback: Callable[[], None]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "source", "fault"),
+    [
+        (
+            Plugin("p", agents=(agent(), agent(source="b.py"))),
+            "b.py",
+            "agent id 'helper' is defined twice (in a.py, b.py)",
+        ),
+        (
+            Plugin("p", agents=(agent(),), workflows=(workflow(), workflow(source="v.py"))),
+            "v.py",
+            "workflow id 'flow' is defined twice (in v.py, w.py)",
+        ),
+        (
+            Plugin("p", workflows=(workflow(agents=("nobody",)),)),
+            "w.py",
+            "workflow 'flow', step 'go': unknown agents: nobody",
+        ),
+        (
+            Plugin("p", agents=(agent(),), workflows=(workflow(input_schema={"type": "text"}),)),
+            "w.py",
+            "input schema of workflow 'flow' is not JSON Schema: at $.type: ",
+        ),
+        (
+            Plugin("p", agents=(agent(),), workflows=(workflow(output_schema={"required": "status"}),)),
+            "w.py",
+            "output schema of workflow 'flow' is not JSON Schema: at $.required: ",
+        ),
+        (
+            Plugin("p", agents=(agent(instructions=" "),)),
+            "a.py",
+            "agent 'helper' has neither instructions nor a function",
+        ),
+        (
+            Plugin("p", agents=(agent(input_model=Unpublishable),)),
+            "a.py",
+            "agent 'helper' has a model without a schema",
+        ),
+        (
+            Plugin("p", agents=(agent(),), workflows=(workflow(code=True),)),
+            "w.py",
+            "workflow 'flow' says code=True but comes without a class",
+        ),
+        (
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), object),)),
+            "w.py",
+            "workflow 'flow' has a class of its own",
+        ),
+    ],
+)
+def test_a_faulty_catalogue_is_refused_with_file_and_fault(plugin: Plugin, source: str, fault: str) -> None:
+    with pytest.raises(CatalogueError) as caught:
+        build_catalogue([plugin])
+
+    assert caught.value.details["source"] == source
+    assert caught.value.message.startswith(f"{source}: {fault}")
+
+
+def test_a_plugin_cannot_take_a_built_in_id() -> None:
+    with pytest.raises(CatalogueError, match=r"a\.py: agent id 'api_architect' is defined twice"):
+        build_catalogue([BUILT_IN, Plugin("p", agents=(agent("api_architect"),))])
+
+
+def test_a_built_in_agent_without_a_workflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = Plugin("built-in", AGENTS, tuple(d for d in DEFINITIONS if d.id != "data_platform"))
+    monkeypatch.setattr(plugins, "BUILT_IN", idle)
+
+    with pytest.raises(
+        CatalogueError, match=r"orchestrator/agents/data\.py: agent 'ml_engineer' is used by no workflow"
+    ):
+        build_catalogue([idle])
+
+
+# Loading
+
+MODULE = """
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.plans import Plan, Step
+from pydantic import BaseModel
+
+class AnyInput(BaseModel):
+    pass
+
+agent = Agent(id="helper", name="Helper", squad="s1", description="Helps", capabilities=("helping",),
+              instructions="Help.", input_model=AnyInput)
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], Path]]:
+    """Writes a module that can be imported for the length of the test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name: str, text: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        importlib.invalidate_caches()
+        return path
+
+    before = set(sys.modules)
+    yield write
+    for name in set(sys.modules) - before:
+        if (file := getattr(sys.modules[name], "__file__", None)) and file.startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def test_a_module_adds_its_plugin_and_names_its_file(module: Any) -> None:
+    path = module("acme_plugin", MODULE + 'plugin = Plugin("acme", agents=(agent,))\n')
+
+    loaded = load_plugins(["acme_plugin"])
+
+    assert loaded[0] is BUILT_IN
+    assert [plugin.name for plugin in loaded[1:]] == ["acme"]
+    assert build_catalogue(loaded).agent("helper").source == str(path)
+
+
+def test_an_installed_plugin_counts_once(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module("acme_installed", MODULE + 'plugin = Plugin("acme", agents=(agent,))\n')
+    point = EntryPoint("acme", "acme_installed:plugin", plugins.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: [point] if group == point.group else [])
+
+    assert [plugin.name for plugin in load_plugins([])[1:]] == ["acme"]
+    assert [plugin.name for plugin in load_plugins(["acme_installed", "acme_installed"])[1:]] == ["acme"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("import acme_is_not_installed\n", "cannot be imported: No module named 'acme_is_not_installed'"),
+        ("def broken(:\n", "cannot be imported: invalid syntax"),
+        (MODULE, "has no top-level 'plugin'"),
+        ("plugin = 'mine'\n", "has no top-level 'plugin'"),
+        (MODULE + 'agent = Agent(id="Bad Id", name="x")\n', "Agent: id: String should match pattern"),
+        (
+            MODULE
+            + 'plan = Plan(steps=(Step(id="a", name="A", squad="s", agents=("helper",), needs=("b",)),\n'
+            + '                   Step(id="b", name="B", squad="s", agents=("helper",), needs=("a",))))\n',
+            "steps need each other in a circle: ",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_used_is_named_with_its_fault(module: Any, text: str, fault: str) -> None:
+    module("acme_faulty", text)
+
+    with pytest.raises(CatalogueError) as caught:
+        load_plugins(["acme_faulty"])
+
+    assert "acme_faulty" in caught.value.details["source"]
+    assert fault in caught.value.details["fault"]
+
+
+def test_a_module_that_does_not_exist_is_named() -> None:
+    with pytest.raises(CatalogueError, match=r"^no_such_plugin_module: cannot be imported: No module named"):
+        load_plugins(["no_such_plugin_module"])
+
+
+def test_the_fault_of_an_imported_part_names_the_part(module: Any) -> None:
+    part = module("acme_part", MODULE + "plan = Plan(steps=())\n")
+    module("acme_whole", "import acme_part\n")
+
+    with pytest.raises(CatalogueError) as caught:
+        load_plugins(["acme_whole"])
+
+    assert caught.value.details["source"] == str(part)
+
+
+FILE = """
+from orchestrator.domain.plans import Plan, Step, WorkflowDefinition
+
+DEFINITION = WorkflowDefinition(id="{id}", name="X", description="x", estimated_time="", estimated_cost="",
+    input_schema={{}}, output_schema={{}}, plan=Plan(steps=({steps})))
+"""
+LOOP = 'Step(id="a", name="A", squad="s", agents=("x",), needs=("a",)),'
+SOUND = 'Step(id="a", name="A", squad="s", agents=("x",)),'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (FILE.format(id="new", steps=LOOP), "steps need each other in a circle: a -> a"),
+        (FILE.format(id="other", steps=SOUND), "defines 'other'; the file must carry the definition's id"),
+        ("definition = None\n", "has no top-level DEFINITION"),
+    ],
+)
+def test_a_faulty_definition_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, fault: str
+) -> None:
+    (tmp_path / "new.py").write_text(text)
+    monkeypatch.setattr(definitions, "__path__", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "workflows.definitions.new", raising=False)
+
+    with pytest.raises(CatalogueError) as caught:
+        registry._definition("new")
+
+    assert caught.value.details["source"] == "workflows/definitions/new.py"
+    assert fault in caught.value.details["fault"]
