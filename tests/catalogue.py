@@ -60,8 +60,8 @@ async def big(call: FunctionCall) -> AgentOutput:
     return AgentOutput(summary="big", output=text, deliverables=[Deliverable(path=f"{call.step}.txt", content=text)])
 
 
-def _agent(function: Any) -> Agent:
-    name = f"t_{function.__name__}"
+def _agent(function: Any, name: str = "") -> Agent:
+    name = name or f"t_{function.__name__}"
     return Agent(
         id=name,
         name=name,
@@ -74,7 +74,11 @@ def _agent(function: Any) -> Agent:
     )
 
 
-AGENTS = tuple(_agent(function) for function in (echo, slow, flaky, patient, broken, big))
+AGENTS = (
+    *(_agent(function) for function in (echo, slow, flaky, patient, broken, big)),
+    _agent(big, "t_big_2"),
+    _agent(big, "t_big_3"),
+)
 OUTPUT_SCHEMA: dict[str, Any] = {"type": "object"}
 
 
@@ -120,6 +124,10 @@ WORKFLOWS = (
     workflow("t_slow", step("a", "t_slow"), step("b", "t_echo", needs=("a",))),
     workflow("t_short", step("a", "t_echo", short=True), step("b", "t_flaky", needs=("a",), short=True)),
     workflow("t_big", step("a", "t_big"), step("b", "t_echo", needs=("a",)), step("c", "t_echo", needs=("b",))),
+    workflow(
+        "t_eighteen",
+        *(step(f"s{n}", "t_big", "t_big_2", "t_big_3", needs=(f"s{n - 1}",) if n else ()) for n in range(6)),
+    ),
     workflow("t_long", *(step(f"s{n}", "t_echo", needs=(f"s{n - 1}",) if n else ()) for n in range(12))),
 )
 

@@ -7,7 +7,10 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
+from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.projection.facts import fact_of
+from orchestrator.projection.job import project
 from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
 from tests.replay.mutated import MutatedPlanWorkflow
 from tests.replay.record import CONTINUED, HISTORIES, SCENARIOS
@@ -39,3 +42,24 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
     broken = HISTORIES / "completed_in_sequence.json"
     with pytest.raises(NondeterminismError):
         await replayer(MutatedPlanWorkflow).replay_workflow(history(broken))
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "reason"),
+    [
+        ("completed_full_stack", JobState.COMPLETED, None),
+        ("partial", JobState.COMPLETED, None),
+        ("failed_step", JobState.FAILED, None),
+        ("failed_code", JobState.FAILED, None),
+        ("approval_timed_out", JobState.FAILED, None),
+        ("rejected", JobState.FAILED, None),
+        ("cancelled", JobState.CANCELLED, None),
+        ("paused", JobState.PAUSED, ReasonCode.PAUSED),
+        ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
+    ],
+)
+def test_the_history_tells_the_same_status_for_ever(name: str, state: JobState, reason: ReasonCode | None) -> None:
+    told = history(HISTORIES / f"{name}.json")
+    job = project(told.workflow_id, [fact_of(event, told.run_id) for event in told.events])
+    assert (job.state, job.reason and job.reason.code) == (state, reason)
+    assert (job.progress == 100) == (state is JobState.COMPLETED)
