@@ -112,11 +112,13 @@ async def record(wanted: list[str]) -> None:
     HISTORIES.mkdir(exist_ok=True)
     binary = await locate(os.environ)
     with tempfile.TemporaryDirectory() as folder:
-        async with DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True) as server:
-            async with running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN]) as engine:
-                for name in wanted:
-                    if name != CONTINUED:
-                        await _write(engine, name, await SCENARIOS[name](engine))
+        async with (
+            DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True) as server,
+            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN]) as engine,
+        ):
+            for name in wanted:
+                if name != CONTINUED:
+                    await _write(engine, name, await SCENARIOS[name](engine))
         if CONTINUED in wanted:
             settings = {"limit.historyCount.suggestContinueAsNew": 25}
             async with (

@@ -22,14 +22,14 @@ async def test_code_that_no_longer_fits_is_told_as_stuck_and_repaired_by_a_relea
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, task_queue=queue) as engine:
         started = await engine.start("t_approval", {})
         await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
-    async with running_engine(
-        temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue
-    ) as engine:
-        async with Worker(engine.parts.client, task_queue=queue, workflows=[MutatedPlanWorkflow]):
-            await engine.services.controller.approve(TESTER, started.job_id, "b")
-            job = await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.STUCK)
-            assert job.state is JobState.RUNNING
-            assert "non_deterministic" in job.reason.message
+    async with (
+        running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
+        Worker(engine.parts.client, task_queue=queue, workflows=[MutatedPlanWorkflow]),
+    ):
+        await engine.services.controller.approve(TESTER, started.job_id, "b")
+        job = await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.STUCK)
+        assert job.state is JobState.RUNNING
+        assert "non_deterministic" in job.reason.message
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, task_queue=queue) as engine:
         assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
