@@ -76,8 +76,9 @@ def inline_limit(job: JobInput) -> int:
     return min(names.MAX_INLINE_AGENT_BYTES, names.MAX_INLINE_RESULT_BYTES // calls)
 
 
-def job_error(failure: FailureError, step: str, agent: str | None = None) -> JobError:
-    """What a failed agent call tells: the stable word of its innermost cause, and a sentence."""
+def job_error(failure: FailureError, step: str) -> JobError:
+    """What a failed agent call tells: the stable word of its innermost cause, a sentence, and whose call it was."""
+    agent = failure.activity_type if isinstance(failure, ActivityError) else None
     cause: BaseException = failure
     while isinstance(cause, ActivityError) and cause.cause is not None:
         cause = cause.cause
