@@ -1,0 +1,249 @@
+"""Rows of jobs: accepted before the start, listed, and closed with a final snapshot (A4)."""
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, RowMapping, case, delete, func, null, select, update
+
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
+from orchestrator.storage.database import Database
+from orchestrator.storage.tables import StartState, attempts, jobs
+
+_INSERT_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """What the index holds of a job but its result, its snapshot and its events. `job` is what it was started with."""
+
+    id: str
+    kind: JobKind
+    definition: str
+    name: str
+    owner: str
+    state: JobState
+    progress: int
+    job: JobInput
+    webhook_url: str | None
+    request_hash: str
+    start_state: StartState
+    run_id: str | None
+    total_calls: int
+    created_at: datetime
+    started_at: datetime | None
+    closed_at: datetime | None
+    error: JobError | None
+
+
+_ROW: Final = tuple(jobs.c["job_input" if name == "job" else name] for name in JobRow.__dataclass_fields__)
+_OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
+_UNFINISHED: Final = jobs.c.snapshot.is_(null())
+
+
+class JobRepository:
+    """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def accept(self, job: JobInput, *, request_hash: str, at: datetime) -> JobRow | None:
+        """Write the row of a job that is about to be started: None when it is new, else the row that was there."""
+        insert = (
+            self._db.insert(jobs)
+            .values(
+                id=job.job_id,
+                kind=job.kind,
+                definition=job.definition,
+                name=job.name,
+                owner=job.owner,
+                state=JobState.PENDING,
+                progress=0,
+                job_input=job,
+                webhook_url=job.webhook_url,
+                request_hash=request_hash,
+                start_state=StartState.ACCEPTED,
+                total_calls=len(job.plan.calls()),
+                created_at=at,
+            )
+            .on_conflict_do_nothing(index_elements=[jobs.c.id])
+            .returning(jobs.c.id)
+        )
+        for _ in range(_INSERT_TRIES):
+            async with self._db.autocommit() as connection:
+                if (await connection.execute(insert)).first() is not None:
+                    return None
+            # The row that is in the way may be dropped before it is read: then the id is free again.
+            if (row := await self.get(job.job_id)) is not None:
+                return row
+        raise Unavailable("The job is being started and dropped at the same time.", job_id=job.job_id)
+
+    async def started(self, job_id: str, run_id: str) -> None:
+        """Temporal has the job. A run that is known already stays: a later call tells of an earlier run."""
+        await self._update(
+            job_id, jobs.c.start_state != StartState.STARTED, start_state=StartState.STARTED, run_id=run_id
+        )
+
+    async def doubtful(self, job_id: str) -> None:
+        """The start got no answer: Temporal may or may not have the job."""
+        await self._update(job_id, jobs.c.start_state == StartState.ACCEPTED, start_state=StartState.DOUBTFUL)
+
+    async def drop(self, job_id: str) -> bool:
+        """Forget a job whose start was refused; False when it is not there, or has been seen to run."""
+        never_ran = (jobs.c.start_state != StartState.STARTED) & (jobs.c.state == JobState.PENDING)
+        async with self._db.autocommit() as connection:
+            result = await connection.execute(delete(jobs).where(jobs.c.id == job_id, never_ran))
+        return result.rowcount > 0
+
+    async def get(self, job_id: str) -> JobRow | None:
+        """The row of a job, or None."""
+        async with self._db.autocommit() as connection:
+            found = (await connection.execute(select(*_ROW).where(jobs.c.id == job_id))).mappings().first()
+        return None if found is None else _row(found)
+
+    async def snapshot(self, job_id: str) -> dict[str, Any] | None:
+        """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""
+        wanted = select(jobs.c.snapshot, jobs.c.result).where(jobs.c.id == job_id)
+        async with self._db.autocommit() as connection:
+            found = (await connection.execute(wanted)).first()
+        if found is None or found.snapshot is None:
+            return None
+        return {"result": found.result, **found.snapshot}
+
+    async def events(self, job_id: str) -> builtins.list[dict[str, Any]] | None:
+        """Every event of a closed job, oldest first, or None when they are not stored."""
+        async with self._db.autocommit() as connection:
+            found = (await connection.execute(select(jobs.c.events).where(jobs.c.id == job_id))).first()
+        return None if found is None else found.events
+
+    async def close(
+        self,
+        job_id: str,
+        *,
+        state: JobState,
+        snapshot: dict[str, Any] | None,
+        events: builtins.list[dict[str, Any]] | None,
+        result: dict[str, Any] | None,
+        error: JobError | None,
+        run_id: str | None,
+        at: datetime,
+    ) -> bool:
+        """Write how a job ended; whether that changed its row.
+
+        Terminal is final and the first outcome wins. An outcome without a snapshot is the workflow's own word; the
+        first snapshot, which is the closed history's, completes it, and settles it where the two differ.
+        """
+        if not state.terminal:
+            raise ValueError(f"a job cannot be closed as {state}")
+        values: dict[str, Any] = {
+            "state": state,
+            "progress": 100 if state is JobState.COMPLETED else jobs.c.progress,
+            "start_state": StartState.STARTED,
+            "closed_at": at,
+            "error": error,
+        }
+        if run_id:
+            values["run_id"] = run_id
+        if snapshot is not None:
+            values |= _final(state, snapshot, result) | {"events": events}
+        replaceable = _OPEN if snapshot is None else _UNFINISHED
+        async with self._db.session() as connection:
+            changed = await connection.execute(update(jobs).where(jobs.c.id == job_id, replaceable).values(values))
+            if not changed.rowcount:
+                return False
+            await connection.execute(
+                update(attempts)
+                .where(attempts.c.job_id == job_id, attempts.c.status == AttemptStatus.RUNNING)
+                .values(status=AttemptStatus.UNKNOWN)
+            )
+        return True
+
+    async def set_state(self, job_id: str, state: JobState) -> None:
+        """Note that an open job is in another open state; a closed job stays closed."""
+        if state.terminal:
+            raise ValueError(f"a job gets to {state} through close()")
+        await self._update(job_id, _OPEN & (jobs.c.state != state), state=state)
+
+    async def list(
+        self,
+        *,
+        owner: str | None,
+        states: Sequence[JobState] | None,
+        kind: JobKind | None,
+        definition: str | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[builtins.list[JobRow], int]:
+        """One page of jobs, newest first, and the exact number of all that match. None does not filter."""
+        matching: builtins.list[ColumnElement[bool]] = []
+        if owner is not None:
+            matching.append(jobs.c.owner == owner)
+        if states is not None:
+            matching.append(jobs.c.state.in_(list(states)))
+        if kind is not None:
+            matching.append(jobs.c.kind == kind)
+        if definition is not None:
+            matching.append(jobs.c.definition == definition)
+        total = select(func.count()).select_from(jobs).where(*matching)
+        page = (
+            select(*_ROW, total.scalar_subquery().label("total"))
+            .where(*matching)
+            .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        async with self._db.autocommit() as connection:
+            found = (await connection.execute(page)).mappings().all()
+            if found:
+                return [_row(each) for each in found], found[0]["total"]
+            return [], (await connection.execute(total)).scalar_one()
+
+    async def unfinished(self, *, before: datetime, limit: int) -> builtins.list[JobRow]:
+        """Jobs accepted before a time that lack their final snapshot, for the reconciler, at most `limit`.
+
+        Where there are more, those that were not handed out for the longest time come first.
+        """
+        due = (
+            select(*_ROW)
+            .where(_UNFINISHED, jobs.c.created_at < before)
+            .order_by(func.coalesce(jobs.c.checked_at, jobs.c.created_at), jobs.c.id)
+            .limit(limit)
+        )
+        async with self._db.autocommit() as connection:
+            rows = [_row(each) for each in (await connection.execute(due)).mappings()]
+            if len(rows) == limit:
+                checked = update(jobs).where(jobs.c.id.in_([row.id for row in rows])).values(checked_at=before)
+                await connection.execute(checked)
+        return rows
+
+    async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
+        async with self._db.autocommit() as connection:
+            await connection.execute(update(jobs).where(jobs.c.id == job_id, condition).values(**values))
+
+
+def _final(state: JobState, snapshot: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
+    """The columns of a final snapshot. A result that the snapshot repeats is stored once."""
+    values: dict[str, Any] = {"snapshot": snapshot, "result": result}
+    if "result" in snapshot and snapshot["result"] == result:
+        values["snapshot"] = {name: value for name, value in snapshot.items() if name != "result"}
+    if (started_at := snapshot.get("started_at")) is not None:
+        values["started_at"] = datetime.fromisoformat(started_at)
+    reached = snapshot.get("progress")
+    if state is not JobState.COMPLETED and reached is not None:
+        values["progress"] = case((jobs.c.progress < reached, reached), else_=jobs.c.progress)
+    return values
+
+
+def _row(found: RowMapping) -> JobRow:
+    columns = {name: found[name] for name in JobRow.__dataclass_fields__ if name not in ("job", "error")}
+    error = found["error"]
+    return JobRow(
+        **columns,
+        job=JobInput.model_validate(found["job_input"]),
+        error=None if error is None else JobError.model_validate(error),
+    )

@@ -1,0 +1,1 @@
+"""Alembic migrations of the job index; `orchestrator.storage.migrate` runs them."""

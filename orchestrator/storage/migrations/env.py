@@ -1,0 +1,14 @@
+"""Alembic's entry: runs the migrations inside the transaction of the connection that it is given."""
+
+from alembic import context
+
+from orchestrator.storage.migrate import VERSION_TABLE
+from orchestrator.storage.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,128 @@
+"""The tables of the job index (A4); every change here comes with a migration."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    text,
+)
+
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AttemptStatus, JobState
+
+
+class StartState(StrEnum):
+    """How far the start of a job came: `accepted` is not yet asked of Temporal, `doubtful` got no answer from it."""
+
+    ACCEPTED = "accepted"
+    STARTED = "started"
+    DOUBTFUL = "doubtful"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, stored as UTC and read back aware, also where the database keeps no offset (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The value in UTC. Raises `ValueError` for a naive one: its meaning would be a guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("timestamps of the job index must carry an offset")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The stored value, aware and in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _words(words: type[StrEnum]) -> Enum:
+    return Enum(words, native_enum=False, length=16, values_callable=lambda each: [word.value for word in each])
+
+
+# JSON, not JSONB: nothing is searched inside, and JSONB reorders keys and refuses the NUL that a model may answer.
+_JSON: Final = JSON(none_as_null=True)
+
+# A row is finished once it holds the final snapshot; an outcome without one still has to be completed from history.
+_UNFINISHED: Final = text("snapshot IS NULL")
+
+metadata: Final = MetaData()
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", _words(JobKind), nullable=False),
+    Column("definition", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("state", _words(JobState), nullable=False),
+    Column("progress", Integer, nullable=False),
+    Column("job_input", _JSON, nullable=False),
+    Column("webhook_url", String),
+    Column("request_hash", String, nullable=False),
+    Column("start_state", _words(StartState), nullable=False),
+    Column("run_id", String),
+    Column("total_calls", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("error", _JSON),
+    Column("result", _JSON),
+    Column("snapshot", _JSON),
+    Column("events", _JSON),
+    Column("checked_at", UtcDateTime),
+    Index("ix_jobs_created", "created_at", "id"),
+    Index("ix_jobs_state_created", "state", "created_at", "id"),
+    Index("ix_jobs_owner_created", "owner", "created_at", "id"),
+    Index("ix_jobs_owner_state_created", "owner", "state", "created_at", "id"),
+    Index("ix_jobs_definition_created", "definition", "created_at", "id"),
+    Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+)
+
+# No foreign key to jobs, here and below: a missing index row must not fail the job that runs.
+attempts: Final = Table(
+    "attempts",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("agent", String, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("status", _words(AttemptStatus), nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("error", _JSON),
+    Column("model", String),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("cost", Float),
+    Column("provider_cost", Float),
+    Index("ix_attempts_agent_started", "agent", "started_at"),
+)
+
+artifacts: Final = Table(
+    "artifacts",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("body", _JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)

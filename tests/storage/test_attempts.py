@@ -1,0 +1,177 @@
+import asyncio
+
+import pytest
+
+from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, JobState
+from orchestrator.domain.usage import Usage
+from orchestrator.storage.attempts import AgentHealth, AttemptRepository
+from orchestrator.storage.jobs import JobRepository, JobRow
+from tests.storage.rows import accepted, at, closed, job_input, task
+
+USAGE = Usage(prompt_tokens=120, completion_tokens=30, cost=0.0018, provider_cost=None)
+
+
+async def read(jobs: JobRepository, job_id: str = "wf_job_1") -> JobRow:
+    row = await jobs.get(job_id)
+    assert row is not None
+    return row
+
+
+async def complete(attempts: AttemptRepository, job, call: int, *, attempt: int = 1, begin: float = 1, end: float = 2):
+    await attempts.started(task(job, call), attempt=attempt, at=at(begin))
+    await attempts.ended(task(job, call), attempt=attempt, at=at(end), status=AttemptStatus.COMPLETED, usage=USAGE)
+
+
+async def test_first_attempt_sets_the_job_running(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+
+    await attempts.started(task(job, 0), attempt=1, at=at(3))
+    await attempts.started(task(job, 1), attempt=1, at=at(4))
+
+    row = await read(jobs)
+    assert (row.state, row.started_at) == (JobState.RUNNING, at(3))
+
+
+async def test_paused_job_stays_paused_while_a_call_begins(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    await jobs.set_state(job.job_id, JobState.PAUSED)
+
+    await attempts.started(task(job, 0), attempt=1, at=at(3))
+
+    row = await read(jobs)
+    assert (row.state, row.started_at) == (JobState.PAUSED, at(3))
+
+
+async def test_attempts_come_back_whole_and_in_order(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    error = JobError(type="provider_rate_limited", message="slow down", step="step_0", retryable=True)
+    await attempts.started(task(job, 0), attempt=1, at=at(1))
+    await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.FAILED, error=error)
+    await complete(attempts, job, 1)
+    await complete(attempts, job, 0, attempt=2, begin=5, end=9)
+
+    rows = await attempts.for_job(job.job_id)
+
+    assert rows == [
+        ("step_0", "agent_0", _attempt(1, AttemptStatus.FAILED, 1, 2, error=error)),
+        ("step_0", "agent_0", _attempt(2, AttemptStatus.COMPLETED, 5, 9, usage=USAGE)),
+        ("step_1", "agent_1", _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE)),
+    ]
+    assert await attempts.for_job("wf_job_unknown") == []
+
+
+def _attempt(number: int, status: AttemptStatus, begin: float, end: float | None, **more) -> Attempt:
+    return Attempt(
+        number=number, status=status, started_at=at(begin), completed_at=None if end is None else at(end), **more
+    )
+
+
+async def test_running_attempt_is_unknown_once_a_later_one_begins(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    await attempts.started(task(job, 0), attempt=1, at=at(1))
+    await attempts.started(task(job, 1), attempt=1, at=at(1))
+    await attempts.started(task(job, 0), attempt=2, at=at(30))
+
+    rows = await attempts.for_job(job.job_id)
+
+    assert [(row.step, row.attempt.number, row.attempt.status) for row in rows] == [
+        ("step_0", 1, AttemptStatus.UNKNOWN),
+        ("step_0", 2, AttemptStatus.RUNNING),
+        ("step_1", 1, AttemptStatus.RUNNING),
+    ]
+
+
+async def test_attempt_that_ends_late_still_tells_what_it_used(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    await attempts.started(task(job, 0), attempt=1, at=at(1))
+    await attempts.started(task(job, 0), attempt=2, at=at(30))
+
+    await attempts.ended(task(job, 0), attempt=1, at=at(31), status=AttemptStatus.CANCELLED, usage=USAGE)
+
+    first, second = await attempts.for_job(job.job_id)
+    assert (first.attempt.status, first.attempt.usage) == (AttemptStatus.CANCELLED, USAGE)
+    assert second.attempt.status is AttemptStatus.RUNNING
+
+
+async def test_end_without_a_start_is_kept(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+
+    await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=USAGE)
+
+    (row,) = await attempts.for_job(job.job_id)
+    assert (row.attempt.started_at, row.attempt.completed_at, row.attempt.usage) == (None, at(2), USAGE)
+
+
+async def test_running_attempts_of_a_closed_job_are_unknown(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    await attempts.started(task(job, 0), attempt=1, at=at(1))
+
+    await closed(jobs, job.job_id, JobState.CANCELLED)
+
+    (row,) = await attempts.for_job(job.job_id)
+    assert row.attempt.status is AttemptStatus.UNKNOWN
+
+
+async def test_attempts_of_a_job_without_a_row_are_kept(attempts: AttemptRepository):
+    job = job_input("wf_job_lost")
+
+    await complete(attempts, job, 0)
+
+    (row,) = await attempts.for_job(job.job_id)
+    assert row.attempt.status is AttemptStatus.COMPLETED
+
+
+async def test_progress_counts_completed_calls_once_and_never_falls(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input(agents=3))
+    await complete(attempts, job, 0)
+    assert (await read(jobs)).progress == 33
+    await complete(attempts, job, 0, attempt=2)
+    assert (await read(jobs)).progress == 33
+    await attempts.ended(task(job, 1), attempt=1, at=at(5), status=AttemptStatus.FAILED)
+    assert (await read(jobs)).progress == 33
+    await attempts.started(task(job, 0), attempt=1, at=at(6))
+    await complete(attempts, job, 1, attempt=2)
+    assert (await read(jobs)).progress == 66
+    await complete(attempts, job, 2)
+    assert (await read(jobs)).progress == 99
+
+    await closed(jobs, job.job_id)
+    assert (await read(jobs)).progress == 100
+
+
+async def test_failed_job_keeps_the_progress_that_it_reached(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input(agents=4))
+    await complete(attempts, job, 0)
+    await closed(jobs, job.job_id, JobState.FAILED, snapshot={"progress": 0, "state": "FAILED"})
+    await complete(attempts, job, 1)
+
+    assert (await read(jobs)).progress == 25
+
+
+async def test_calls_that_end_at_once_are_all_counted(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input(agents=20))
+
+    await asyncio.gather(*(complete(attempts, job, n) for n in range(19)))
+
+    assert (await read(jobs)).progress == 95
+
+
+async def test_health_of_an_agent(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    assert await attempts.agent_health("agent_0", since=at(0)) == AgentHealth(None, None, 0, 0)
+
+    await complete(attempts, job, 0, attempt=1, begin=-50, end=-10)
+    assert await attempts.agent_health("agent_0", since=at(0)) == AgentHealth(at(-50), None, 0, 0)
+
+    await complete(attempts, job, 0, attempt=2, begin=1, end=2.5)
+    await complete(attempts, job, 0, attempt=3, begin=10, end=11)
+    await complete(attempts, job, 1, begin=20, end=99)
+    for number, status in enumerate([AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.CANCELLED], start=4):
+        await attempts.started(task(job, 0), attempt=number, at=at(number * 10))
+        await attempts.ended(task(job, 0), attempt=number, at=at(number * 10 + 5), status=status)
+    await attempts.started(task(job, 0), attempt=7, at=at(80))
+
+    health = await attempts.agent_health("agent_0", since=at(0))
+
+    assert (health.last_execution, health.executions, health.failures) == (at(80), 4, 2)
+    assert health.avg_response_time == pytest.approx(1.25, abs=0.001)

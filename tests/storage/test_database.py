@@ -1,0 +1,327 @@
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from structlog.testing import capture_logs
+
+from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.storage import attempts as attempts_module
+from orchestrator.storage import database as database_module
+from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.database import Database
+from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.migrate import VERSION_TABLE, migration_config
+from orchestrator.storage.tables import metadata
+from tests.storage.postgres import PostgresServer
+from tests.storage.rows import accepted, at, closed, job_input, task
+
+MIGRATE = """
+import asyncio, sys
+from orchestrator.storage.database import Database
+
+async def main():
+    database = Database(sys.argv[1])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await database.migrate()
+    await database.close()
+
+asyncio.run(main())
+"""
+
+
+def _tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+async def test_migrations_make_what_the_tables_say(database: Database):
+    def differences(connection: Connection) -> list[Any]:
+        options = {"version_table": VERSION_TABLE, "compare_type": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+        assert await connection.run_sync(_tables) == {*metadata.tables, VERSION_TABLE}
+
+
+async def test_migration_again_keeps_the_rows(database: Database, jobs: JobRepository):
+    job = await accepted(jobs, job_input())
+
+    await database.migrate()
+
+    assert await jobs.get(job.job_id) is not None
+
+
+async def test_processes_migrate_at_once(url: str):
+    assert await asyncio.to_thread(_migrate_in_processes, url, 3) == [("", 0)] * 3
+
+    database = Database(url)
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(_tables) == {*metadata.tables, VERSION_TABLE}
+    await database.close()
+
+
+def _migrate_in_processes(url: str, count: int) -> list[tuple[str, int]]:
+    """Error output and exit code of processes that are let go together."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen([sys.executable, "-c", MIGRATE, url], text=True, **pipes) for _ in range(count)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
+
+
+async def test_migrations_can_be_taken_back(database: Database):
+    async with database.engine.begin() as connection:
+        await connection.run_sync(lambda each: command.downgrade(migration_config(each), "base"))
+        assert await connection.run_sync(_tables) == {VERSION_TABLE}
+
+
+async def test_transaction_is_all_or_nothing(database: Database, jobs: JobRepository):
+    await accepted(jobs, job_input())
+
+    async def interrupted() -> None:
+        async with database.session() as connection:
+            await connection.execute(text("UPDATE jobs SET owner = 'bob'"))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await interrupted()
+
+    row = await jobs.get("wf_job_1")
+    assert row is not None
+    assert row.owner == "alice"
+
+
+async def test_transaction_that_reads_first_can_write_although_another_wants_to(url: str, database: Database):
+    other = Database(url)
+
+    async with database.session() as connection:
+        assert (await connection.execute(text("SELECT count(*) FROM jobs"))).scalar_one() == 0
+        writing = asyncio.create_task(accepted(JobRepository(other), job_input()))
+        await asyncio.wait({writing}, timeout=0.2)
+        await connection.execute(text("DELETE FROM attempts"))
+    await writing
+
+    assert await JobRepository(database).get("wf_job_1") is not None
+    await other.close()
+
+
+async def test_sqlite_is_tuned(tmp_path: Path):
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new' / 'index.sqlite3'}")
+    await database.migrate()
+
+    async with database.engine.connect() as connection:
+        names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        values = [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
+
+    await database.close()
+    assert values == ["wal", 1, 5000, 1]
+
+
+async def test_stopped_postgres_is_unavailable_and_comes_back(postgres: PostgresServer):
+    url = postgres.new_database()
+    database = Database(url)
+    await database.migrate()
+    jobs, attempts = JobRepository(database), AttemptRepository(database)
+    job = await accepted(jobs, job_input())
+    postgres.stop()
+    try:
+        with pytest.raises(Unavailable):
+            await database.ping()
+        with pytest.raises(Unavailable):
+            await database.migrate()
+        await _nothing_answers(jobs, attempts)
+    finally:
+        postgres.start()
+
+    await attempts.started(task(job, 0), attempt=1, at=at(1))
+    (row,) = await attempts.for_job(job.job_id)
+    assert row.attempt.status is AttemptStatus.RUNNING
+    await database.close()
+    postgres.drop_database(url)
+
+
+async def test_restart_of_postgres_costs_no_request(postgres: PostgresServer):
+    url = postgres.new_database()
+    database = Database(url)
+    await database.migrate()
+    postgres.stop()
+    postgres.start()
+
+    await accepted(JobRepository(database), job_input())
+
+    await database.close()
+    postgres.drop_database(url)
+
+
+async def test_unusable_database_is_unavailable(tmp_path: Path):
+    (tmp_path / "index.sqlite3").write_text("this is no database, " * 100)
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'index.sqlite3'}")
+
+    with pytest.raises(Unavailable):
+        await database.ping()
+    with pytest.raises(Unavailable):
+        await database.migrate()
+    await _nothing_answers(JobRepository(database), AttemptRepository(database))
+    await database.close()
+
+
+async def test_database_without_the_schema_is_unavailable(url: str):
+    database = Database(url)
+
+    await _nothing_answers(JobRepository(database), AttemptRepository(database))
+    await database.close()
+
+
+async def _nothing_answers(jobs: JobRepository, attempts: AttemptRepository) -> None:
+    job = job_input("wf_job_new")
+    with pytest.raises(Unavailable):
+        await jobs.accept(job, request_hash="hash", at=at(0))
+    with pytest.raises(Unavailable):
+        await jobs.snapshot(job.job_id)
+    with pytest.raises(Unavailable):
+        await attempts.for_job(job.job_id)
+    with capture_logs() as logs:
+        await attempts.started(task(job, 0), attempt=1, at=at(1))
+        await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED)
+    assert [(log["event"], log["operation"], log["job_id"]) for log in logs] == [
+        ("index_write_failed", "started", job.job_id),
+        ("index_write_failed", "ended", job.job_id),
+    ]
+
+
+@asynccontextmanager
+async def _locked(url: str) -> AsyncIterator[None]:
+    """Another program holds the tables."""
+    with _sqlite_lock(url) if url.startswith("sqlite") else _postgres_lock(url):
+        yield
+
+
+@contextmanager
+def _sqlite_lock(url: str) -> Iterator[None]:
+    other = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield
+    other.execute("ROLLBACK")
+    other.close()
+
+
+@contextmanager
+def _postgres_lock(url: str) -> Iterator[None]:
+    with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as other:
+        other.execute("LOCK TABLE jobs, attempts IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+async def test_locked_database_is_unavailable(url: str, jobs: JobRepository, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(database_module, "DEADLINE", 0.5)
+    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_MS", 100)
+    job = await accepted(jobs, job_input())
+    impatient = Database(url)
+
+    async with _locked(url):
+        with pytest.raises(Unavailable):
+            await JobRepository(impatient).started(job.job_id, "run-1")
+        with pytest.raises(Unavailable):
+            await closed(JobRepository(impatient), job.job_id)
+
+    await JobRepository(impatient).started(job.job_id, "run-2")
+    row = await jobs.get(job.job_id)
+    assert row is not None
+    assert (row.run_id, row.state) == ("run-2", JobState.PENDING)
+    await impatient.close()
+
+
+async def test_locked_database_holds_no_attempt(
+    url: str, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 0.3)
+    job = await accepted(jobs, job_input())
+
+    async with _locked(url):
+        async with asyncio.timeout(4):
+            with capture_logs() as logs:
+                await attempts.started(task(job, 0), attempt=1, at=at(1))
+
+    assert [(log["event"], log["fault"]) for log in logs] == [("index_write_failed", "slow")]
+    await attempts.started(task(job, 0), attempt=2, at=at(5))
+    assert [row.attempt.number for row in await attempts.for_job(job.job_id)] == [2]
+
+
+async def test_short_lock_is_waited_for(
+    url: str, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
+):
+    job = await accepted(jobs, job_input())
+
+    async with _locked(url):
+        writing = asyncio.create_task(attempts.started(task(job, 0), attempt=1, at=at(1)))
+        await asyncio.wait({writing}, timeout=0.1)
+        assert not writing.done()
+    with capture_logs() as logs:
+        await writing
+
+    assert logs == []
+    assert len(await attempts.for_job(job.job_id)) == 1
+
+
+async def test_fault_does_not_name_the_password():
+    database = Database("postgresql+psycopg://user:s3cret@127.0.0.1:1/index")
+
+    with pytest.raises(Unavailable) as caught:
+        await database.ping()
+
+    assert "s3cret" not in _told(caught.value)
+    await database.close()
+
+
+async def test_fault_does_not_name_the_data(url: str):
+    database = Database(url)  # Without its tables, so that the statement fails and not the connection.
+
+    with pytest.raises(Unavailable) as caught:
+        await JobRepository(database).accept(job_input(owner="private-owner"), request_hash="hash", at=at(0))
+
+    assert "INSERT INTO jobs" in _told(caught.value)
+    assert "private-owner" not in _told(caught.value)
+    await database.close()
+
+
+def _told(fault: Unavailable) -> str:
+    return f"{fault!r} {fault.details} {fault.__cause__!r} {fault.__cause__}"
+
+
+async def test_data_that_cannot_be_stored(url: str, jobs: JobRepository):
+    bad = job_input(webhook_url="https://example.com/\0")
+    if url.startswith("postgresql"):
+        with pytest.raises(InvalidInput):
+            await jobs.accept(bad, request_hash="hash", at=at(0))
+    else:
+        await accepted(jobs, bad)
+
+
+@pytest.mark.parametrize("field", [{"input": {"text": "half \ud800"}}, {"name": "half \ud800"}])
+async def test_half_a_character_cannot_be_stored(jobs: JobRepository, field: dict[str, Any]):
+    with pytest.raises(InvalidInput):
+        await jobs.accept(job_input().model_copy(update=field), request_hash="hash", at=at(0))
+
+
+async def test_numbers_that_json_lacks_become_null(jobs: JobRepository):
+    await accepted(jobs, job_input(input={"a": float("nan"), "b": float("inf")}))
+
+    row = await jobs.get("wf_job_1")
+    assert row is not None
+    assert row.job.input == {"a": None, "b": None}
