@@ -18,6 +18,7 @@ from orchestrator.storage.migrate import migrate
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
 _POOL_SIZE: Final = 10
+_ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
 # Options of a connection whose statements stand alone. SQLite's has a mark of our own: to switch the isolation level
 # and back costs three trips to the connection's thread.
@@ -39,9 +40,9 @@ def database_faults() -> Iterator[None]:
         raise
     except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
         raise Unavailable("The job index does not answer.", fault=type(error).__name__) from error
-    except (exc.StatementError, UnicodeEncodeError) as error:
+    except (exc.StatementError, *_ENCODING_FAULTS) as error:
         fault = error.orig if isinstance(error, exc.StatementError) else error
-        if not isinstance(fault, (PydanticSerializationError, UnicodeEncodeError)):
+        if not isinstance(fault, _ENCODING_FAULTS):
             raise
         raise InvalidInput(_NOT_STORABLE) from error
 
