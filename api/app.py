@@ -1,0 +1,76 @@
+"""Puts the application together: routers, middleware, error handling. Opens nothing by itself."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import health
+from api.deps import ApiState, ServiceSource, api_state
+from api.errors import as_domain
+from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
+from api.streaming import closed_by_signals
+from api.v1 import agents, controls, events, jobs, workflows
+from api.v1.envelope import render
+from orchestrator.domain.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+TITLE = "Multi-Agent Orchestrator API"
+DESCRIPTION = "API for orchestrating AI agents in software development workflows"
+VERSION = "1.0.0"
+LOGO = {"url": "https://example.com/logo.png"}
+
+
+class OrchestratorApi(FastAPI):
+    """A FastAPI application whose OpenAPI document carries the logo (M-048)."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, built once."""
+        document = super().openapi()
+        document["info"]["x-logo"] = LOGO
+        return document
+
+
+def create_app(source: ServiceSource, *, registry: CollectorRegistry | None = None) -> FastAPI:
+    """The application over one source of services, which it opens at start-up or, without one, at the first request.
+
+    `registry` receives the HTTP metrics; a fresh one by default, so that applications can live side by side.
+    """
+    state = ApiState(source=source, registry=registry or CollectorRegistry())
+    app = OrchestratorApi(
+        title=TITLE, description=DESCRIPTION, version=VERSION, lifespan=_lifespan, redirect_slashes=False
+    )
+    app.state.api = state
+    for part in (health, agents, workflows, jobs, controls, events):
+        app.include_router(part.router)
+    app.add_exception_handler(HTTPException, _no_route)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
+    app.add_middleware(RequestEdge, render=render)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = api_state(app)
+    state.closing.clear()
+    try:
+        await state.source.services()
+    except Unavailable as fault:
+        log.warning("not_ready_yet", error=fault.message)
+    with closed_by_signals(state.closing):
+        yield
+    state.closing.set()
+    await state.source.aclose()
+
+
+async def _no_route(request: Request, fault: Exception) -> Response:
+    return render(request, as_domain(fault))

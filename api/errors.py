@@ -1,0 +1,148 @@
+"""From whatever a route raises to one domain error, and from there to the dialect's own renderer (C-11)."""
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.domain.errors import (
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    OrchestratorError,
+    PayloadTooLarge,
+    Unauthenticated,
+    Unavailable,
+    WrongState,
+)
+
+log = structlog.get_logger(__name__)
+
+Render = Callable[[Request, OrchestratorError], Response]
+
+
+class MethodNotAllowed(OrchestratorError):
+    """The path exists, for other methods."""
+
+    code = "method_not_allowed"
+
+
+# What a caller may meet. Everything else is a fault of ours, whose text stays in the log.
+EXPECTED: Final = (InvalidInput, Unauthenticated, Forbidden, NotFound, WrongState, Unavailable, MethodNotAllowed)
+
+_TYPES: Final = {
+    "bool": "boolean",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "model": "object",
+    "string": "string",
+}
+_BOUNDS: Final = {
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "max_length": "at most {} characters",
+    "min_length": "at least {} characters",
+}
+_REQUIRED: Final = {"input": "object"}
+_LONGEST_ECHO: Final = 200
+
+
+def error_route(render: Render) -> type[APIRoute]:
+    """A route class whose endpoints, dependencies and request parsing fail in one dialect's words."""
+
+    class ErrorRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def answer(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except (*EXPECTED, RequestValidationError, HTTPException) as fault:
+                    return render(request, as_domain(fault))
+                except Exception:
+                    log.exception("request_failed", path=request.url.path)
+                    return render(request, internal())
+
+            return answer
+
+    return ErrorRoute
+
+
+def internal() -> OrchestratorError:
+    """The error for a fault of ours: nothing of it leaves the process but the request id."""
+    return OrchestratorError("Internal error. Quote the request id when you report it.")
+
+
+def as_domain(fault: Exception) -> OrchestratorError:
+    """The domain error that says the same."""
+    if isinstance(fault, OrchestratorError):
+        return fault
+    if isinstance(fault, RequestValidationError):
+        return invalid_request(fault)
+    if not isinstance(fault, HTTPException):
+        return internal()
+    if fault.status_code == 404:
+        return NotFound("There is nothing at this path")
+    if fault.status_code == 405:
+        return MethodNotAllowed("This path does not take this method", allow=(fault.headers or {}).get("Allow", ""))
+    if fault.status_code == 413:
+        return PayloadTooLarge(str(fault.detail), field="body", expected="a smaller body")
+    return InvalidInput("The body cannot be read as JSON", field="body", expected="JSON object in UTF-8")
+
+
+def invalid_request(fault: RequestValidationError) -> InvalidInput:
+    """The first thing that is wrong with a request, with the field's name, what came and what was expected (D-096)."""
+    error = fault.errors()[0]
+    place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
+    # Two levels name a field; deeper ones are pydantic's own words for the types in between.
+    name = ".".join(str(part) for part in place[1:3] if isinstance(part, str)) or "body"
+    match error["type"]:
+        case "json_invalid":
+            message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
+            return InvalidInput(message, field="body", expected="JSON object")
+        case "missing" if name == "body":
+            return InvalidInput("Missing request body", field="body", expected="JSON object")
+        case "missing":
+            expected = _REQUIRED.get(name, "a value")
+            return InvalidInput(f"Missing required field: {name}", field=name, expected=expected)
+        case "extra_forbidden":
+            return InvalidInput(f"Unknown field: {name}", field=name, provided=echo(given), expected="no such field")
+        case _ if isinstance(given, bytes):
+            message = "The body must be JSON, sent with Content-Type: application/json"
+            return InvalidInput(message, field="body", expected="JSON object")
+    expected = _expected(error["type"], context, error["msg"])
+    return InvalidInput(
+        f"Invalid value for {name}: expected {expected}", field=name, provided=echo(given), expected=expected
+    )
+
+
+def _expected(kind: str, context: dict[str, Any], message: str) -> str:
+    if "expected" in context:
+        return f"one of {context['expected']}" if kind == "literal_error" else str(context["expected"])
+    for bound, words in _BOUNDS.items():
+        if bound in context:
+            return words.format(context[bound])
+    word, _, fault = kind.partition("_")
+    return _TYPES[word] if fault in ("type", "parsing", "from_float") and word in _TYPES else message
+
+
+def echo(value: Any) -> Any:
+    """The offending value, if it is short enough to be shown back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()[:_LONGEST_ECHO]
+    text = str(value)
+    return text if len(text) <= _LONGEST_ECHO else f"{text[:_LONGEST_ECHO]}…"

@@ -1,0 +1,63 @@
+"""Probes and metrics of the process itself; no credentials (C-06)."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.deps import ServiceSource, api_state
+from orchestrator.domain.errors import Unavailable
+from orchestrator.services.readiness import Check
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class CheckBody(BaseModel):
+    """One part that requests need."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Ready(BaseModel):
+    """Whether every part answers."""
+
+    ready: bool
+    checks: list[CheckBody]
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """The process is alive; says nothing of Temporal, the database or workers."""
+    return Alive()
+
+
+@router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
+async def readyz(request: Request) -> JSONResponse:
+    """Temporal, the database and a polling worker: 200 when all answer, else 503 with what each said."""
+    checks = await _checks(api_state(request.app).source)
+    ready = all(check.ok for check in checks)
+    body = Ready(ready=ready, checks=[CheckBody(name=c.name, ok=c.ok, message=c.message) for c in checks])
+    return JSONResponse(body.model_dump(), status_code=200 if ready else 503)
+
+
+async def _checks(source: ServiceSource) -> list[Check]:
+    try:
+        services = await source.services()
+    except Unavailable as fault:
+        return [Check("start", ok=False, message=fault.message)]
+    return await services.readiness.checks()
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Prometheus text of this process."""
+    return Response(generate_latest(api_state(request.app).registry), media_type=CONTENT_TYPE_LATEST)

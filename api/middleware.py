@@ -1,0 +1,165 @@
+"""Around every request, as plain ASGI: its id, its metrics and its log line, security headers, a size limit."""
+
+import re
+import secrets
+import time
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars, unbind_contextvars
+
+from api.errors import Render, internal
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY_BYTES: Final = 2 * 1024 * 1024
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-XSS-Protection": "1; mode=block",
+}
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE: Final = "(none)"
+
+
+def request_id(request: Request) -> str:
+    """The id of a request: the caller's own, or a new one (D-096)."""
+    return str(getattr(request.state, "request_id", "")) or _new_request_id()
+
+
+def _new_request_id() -> str:
+    return f"req_{secrets.token_hex(10)}"
+
+
+class RequestEdge:
+    """The outermost layer: request id, security headers (M-054), and the last word on what nobody caught."""
+
+    def __init__(self, app: ASGIApp, render: Render) -> None:
+        self._app = app
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        wanted = Headers(scope=scope).get("x-request-id", "")
+        given = wanted if _REQUEST_ID.fullmatch(wanted) else _new_request_id()
+        scope.setdefault("state", {})["request_id"] = given
+        began = False
+
+        async def answer(message: Message) -> None:
+            nonlocal began
+            if message["type"] == "http.response.start":
+                began = True
+                MutableHeaders(scope=message).update({**SECURITY_HEADERS, "X-Request-ID": given})
+            await send(message)
+
+        with bound_contextvars(request_id=given):
+            try:
+                await self._app(scope, receive, answer)
+            except Exception:
+                log.exception("request_failed", path=scope["path"])
+                if began:
+                    raise
+                await self._render(Request(scope), internal())(scope, receive, answer)
+            finally:
+                unbind_contextvars("principal", "job_id")
+
+
+class HttpMetrics:
+    """The instruments of the HTTP layer, in the registry of one application."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        labels = ("method", "route", "status")
+        self.requests = Counter(
+            "orchestrator_http_requests", "Requests answered, by route template.", labels, registry=registry
+        )
+        self.seconds = Histogram(
+            "orchestrator_http_response_seconds",
+            "Seconds until the response began, by route template.",
+            labels,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "orchestrator_http_requests_in_flight", "Requests being answered now, streams included.", registry=registry
+        )
+
+
+class Observation:
+    """Counts and times every request, and writes one log line when it is over."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request and tell of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        status, until_response = 500, 0.0
+
+        async def answer(message: Message) -> None:
+            nonlocal status, until_response
+            if message["type"] == "http.response.start":
+                status, until_response = message["status"], time.perf_counter() - begin
+            await send(message)
+
+        with self._metrics.in_flight.track_inprogress():
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                duration = time.perf_counter() - begin
+                self._tell(scope, status, until_response or duration, duration)
+
+    def _tell(self, scope: Scope, status: int, until_response: float, duration: float) -> None:
+        method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+        route = getattr(scope.get("route"), "path", _NO_ROUTE)
+        self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.seconds.labels(method, route, status).observe(until_response)
+        log.info(
+            "request",
+            method=scope["method"],
+            route=route,
+            path=scope["path"],
+            status=status,
+            duration=round(duration, 4),
+        )
+
+
+class BodyLimit:
+    """Refuses a body over the limit while it is read, declared or chunked, before anything parses it.
+
+    The error arises where the route reads its body, so that the route's own dialect words it.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, counting what comes in."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            if message["type"] == "http.request":
+                size += len(message.get("body", b""))
+                if max(size, int(declared) if declared.isdecimal() else 0) > self._limit:
+                    raise HTTPException(413, f"The body is larger than {self._limit} bytes")
+            return message
+
+        await self._app(scope, counted, send)

@@ -1,0 +1,40 @@
+"""Who asks (bearer token, D-010) and whether they may (one scope per route, D-015)."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from structlog.contextvars import bind_contextvars
+
+from api.deps import Svc
+from orchestrator.domain.access import Principal, Scope
+
+bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
+
+
+async def authenticated(
+    services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Principal:
+    """The caller. Raises `Unauthenticated`."""
+    principal = await services.access.authenticate(credentials.credentials if credentials else None)
+    bind_contextvars(principal=principal.id)
+    return principal
+
+
+def scoped(scope: Scope) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that gives the caller, if they hold the scope. It raises `Unauthenticated`, `Forbidden`."""
+
+    async def allowed(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
+        principal.require(scope)
+        return principal
+
+    return allowed
+
+
+AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ))]
+AgentsExecute = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE))]
+WorkflowsRead = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_READ))]
+WorkflowsRun = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_RUN))]
+JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ))]
+JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL))]

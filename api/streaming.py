@@ -1,0 +1,94 @@
+"""Server-sent events: frames with keep-alives between them, which end with the client, the job or the server."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from types import FrameType
+from typing import Final
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def frame(event: str, data: str, cursor: str | None = None) -> bytes:
+    """One event on the wire. `data` is JSON; a frame without `cursor` leaves the client's place as it is."""
+    return format_sse_event(data_str=data, event=event, id=cursor)
+
+
+class EventStream(StreamingResponse):
+    """A `text/event-stream` that closes its source as soon as the client has gone."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncGenerator[bytes, None], closing: asyncio.Event) -> None:
+        self._frames = kept_alive(frames, closing)
+        super().__init__(self._frames, headers=_HEADERS)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send every frame."""
+        async with aclosing(self._frames):
+            await super().stream_response(send)
+
+
+async def kept_alive(
+    frames: AsyncGenerator[bytes, None], closing: asyncio.Event, *, every: float = KEEP_ALIVE_SECONDS
+) -> AsyncGenerator[bytes, None]:
+    """The frames, and a comment after each `every` seconds of silence, until they end or `closing` is set."""
+    stop = asyncio.create_task(closing.wait())
+    upcoming: asyncio.Task[bytes | None] | None = None
+    try:
+        while True:
+            upcoming = upcoming or asyncio.create_task(_next(frames))
+            await asyncio.wait({stop, upcoming}, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return
+            if not upcoming.done():
+                yield KEEPALIVE_COMMENT
+                continue
+            ready, upcoming = upcoming.result(), None
+            if ready is None:
+                return
+            yield ready
+    finally:
+        stop.cancel()
+        if upcoming is None or upcoming.done():
+            await frames.aclose()
+        else:  # the generator is at work in that task, and ends with it
+            upcoming.cancel()
+
+
+async def _next(frames: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(frames, None)
+
+
+@contextmanager
+def closed_by_signals(closing: asyncio.Event) -> Iterator[None]:
+    """Set `closing` when the server is told to stop: it waits for its connections, and streams have no end of
+    their own. The server's handlers run as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def close_first(number: int, interrupted: FrameType | None) -> None:
+        loop.call_soon_threadsafe(closing.set)
+        handler = earlier[signal.Signals(number)]
+        if callable(handler):
+            handler(number, interrupted)
+
+    ours = [number for number, handler in earlier.items() if callable(handler)]
+    for number in ours:
+        signal.signal(number, close_first)
+    try:
+        yield
+    finally:
+        for number in ours:
+            if signal.getsignal(number) is close_first:
+                signal.signal(number, earlier[number])

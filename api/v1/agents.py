@@ -1,0 +1,54 @@
+"""Routes of agents (D-016, D-021, D-023, D-031)."""
+
+from fastapi import APIRouter, Response
+
+from api.deps import Svc
+from api.security import AgentsExecute, AgentsRead
+from api.v1.bodies import IdempotencyKey, StartBody
+from api.v1.catalogue import AgentDetail, AgentHealthBody, AgentList, agent_detail, agent_health, agent_list
+from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.models import AgentAccepted, Finished
+from api.v1.rendering import agent_accepted, agent_finished
+from api.v1.starting import START_ERRORS, announce, finished, start_request, whole_output
+from orchestrator.domain.ids import JobKind
+
+router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=V1Route, responses=ERRORS)
+
+
+@router.get("")
+async def list_agents(principal: AgentsRead, services: Svc) -> AgentList:
+    """Every agent, with live availability."""
+    return agent_list(services.catalogue.agents(), await services.catalogue.availability())
+
+
+@router.get("/{agent_id}", responses=NOT_FOUND)
+async def get_agent(agent_id: str, principal: AgentsRead, services: Svc) -> AgentDetail:
+    """One agent, with its input and output schema, settings and price."""
+    return agent_detail(services.catalogue.agent(agent_id))
+
+
+@router.get("/{agent_id}/health", responses=NOT_FOUND)
+async def get_agent_health(agent_id: str, principal: AgentsRead, services: Svc) -> AgentHealthBody:
+    """How one agent fared in the last 24 hours."""
+    health, availability = await services.catalogue.health(agent_id)
+    return agent_health(agent_id, health, availability)
+
+
+@router.post("/{agent_id}/execute", responses={**START_ERRORS, 202: {"model": AgentAccepted}})
+async def execute_agent(
+    *,
+    agent_id: str,
+    body: StartBody,
+    principal: AgentsExecute,
+    services: Svc,
+    response: Response,
+    key: IdempotencyKey = None,
+) -> Finished | AgentAccepted:
+    """Run one agent. Synchronous: 200 once the job has ended, failed ones included; 503 at the server's deadline,
+    the job goes on. Asynchronous: 202 at once."""
+    started = await services.starter.start(principal, start_request(JobKind.AGENT, agent_id, body, key))
+    announce(response, started, asynchronous=body.asynchronous)
+    if body.asynchronous:
+        return agent_accepted(started, await services.catalogue.eta_seconds(JobKind.AGENT, agent_id))
+    job = await finished(services, principal, started)
+    return agent_finished(job, await whole_output(services, job))

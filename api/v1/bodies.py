@@ -1,0 +1,105 @@
+"""What callers send (D-023, D-037): checked strictly, unknown keys refused by name."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import Header
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError, PydanticSerializationError, from_json, to_json
+
+from orchestrator.domain.commands import JobConfig
+
+_URL: Final = TypeAdapter(HttpUrl)
+
+
+def _storable(value: Any) -> Any:
+    """What survives the way to Temporal and back: text that UTF-8 can carry, no deeper than its parser goes."""
+    try:
+        from_json(to_json([[[[[[[[value]]]]]]]]))
+    except (PydanticSerializationError, ValueError):
+        raise PydanticCustomError(
+            "unstorable",
+            "Input should be {expected}",
+            {"expected": "JSON of valid Unicode, nested less than 190 levels deep"},
+        ) from None
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        _URL.validate_python(value)
+    except ValidationError:
+        raise PydanticCustomError("url", "Input should be {expected}", {"expected": "an http or https URL"}) from None
+    return value
+
+
+Text = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+
+
+class Body(BaseModel):
+    """Anything a caller sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ConfigBody(JobConfig):
+    """What a request may override. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)] | None = Field(
+        default=None, description="`provider:model`."
+    )
+
+    def job_config(self) -> JobConfig:
+        """The same, for the job."""
+        return JobConfig.model_validate(self.model_dump())
+
+
+class StartBody(Body):
+    """Starts an agent or a workflow. Keys of `input` that its schema does not know are let through (D-025)."""
+
+    input: JsonObject = Field(description="As the `input_schema` of the agent or workflow says; at most 1 MiB.")
+    config: ConfigBody = ConfigBody()
+    asynchronous: bool = Field(default=False, alias="async", description="True answers 202 at once.")
+    webhook_url: Annotated[str, Field(max_length=2000), AfterValidator(_http_url)] | None = Field(
+        default=None, description="Called when an asynchronous job has ended; not called in synchronous mode (D-024)."
+    )
+
+
+class CancelBody(Body):
+    """Why a job is cancelled."""
+
+    reason: Text = ""
+
+
+class ControlBody(Body):
+    """Why a job is paused or goes on."""
+
+    note: Text = ""
+
+
+class DecisionBody(Body):
+    """Which waiting step is decided on. `step` may be left out where only one waits."""
+
+    step: Text | None = None
+    note: Text = ""
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="1 to 255 printable characters. The same key with the same request starts nothing new and answers "
+        "the same, with `Idempotency-Replayed: true`; with another request it is refused (422).",
+    ),
+]

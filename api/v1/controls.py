@@ -1,0 +1,66 @@
+"""Routes that control jobs: cancel (D-052), pause, resume, approve, reject. 200 when done, 202 when requested."""
+
+from fastapi import APIRouter, Response
+
+from api.deps import JobId, Svc
+from api.security import JobsCancel
+from api.v1.bodies import CancelBody, ControlBody, DecisionBody
+from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.models import Cancelled, Controlled
+from api.v1.rendering import cancelled, controlled
+from orchestrator.domain.errors import WrongState
+from orchestrator.services import controlling
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
+
+
+@router.post("/cancel", responses={202: {"model": Cancelled}})
+async def cancel_job(
+    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: CancelBody | None = None
+) -> Cancelled:
+    """Cancel an open job; a running model call is stopped too."""
+    outcome = await services.controller.cancel(principal, job_id, body.reason if body else "")
+    if outcome.job.state.terminal and not outcome.done:
+        state = outcome.job.state
+        raise WrongState(f"Job {job_id} ended ({state}) before it could be cancelled", job_id=job_id, state=str(state))
+    response.status_code = 200 if outcome.done else 202
+    return cancelled(outcome.job, done=outcome.done)
+
+
+@router.post("/pause", responses={202: {"model": Controlled}})
+async def pause_job(
+    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
+) -> Controlled:
+    """Start nothing new; calls under way finish."""
+    return _told(response, await services.controller.pause(principal, job_id, body.note if body else ""))
+
+
+@router.post("/resume", responses={202: {"model": Controlled}})
+async def resume_job(
+    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
+) -> Controlled:
+    """Go on after a pause."""
+    return _told(response, await services.controller.resume(principal, job_id, body.note if body else ""))
+
+
+@router.post("/approve", responses={202: {"model": Controlled}})
+async def approve_step(
+    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
+) -> Controlled:
+    """Let a step run that waits for approval."""
+    decision = body or DecisionBody()
+    return _told(response, await services.controller.approve(principal, job_id, decision.step, decision.note))
+
+
+@router.post("/reject", responses={202: {"model": Controlled}})
+async def reject_step(
+    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
+) -> Controlled:
+    """Refuse a step that waits for approval; it counts as failed."""
+    decision = body or DecisionBody()
+    return _told(response, await services.controller.reject(principal, job_id, decision.step, decision.note))
+
+
+def _told(response: Response, outcome: controlling.Controlled) -> Controlled:
+    response.status_code = 200 if outcome.done else 202
+    return controlled(outcome.job, done=outcome.done)

@@ -1,0 +1,68 @@
+"""Routes that read jobs (D-045 to D-051, D-053)."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.deps import JobId, Svc
+from api.security import JobsRead
+from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.models import JobDetail, JobList
+from api.v1.rendering import STATUS, job_detail, job_list
+from api.v1.starting import whole_output
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.ids import JobKind
+from orchestrator.services.reading import JobFilter
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
+
+Wait = Annotated[
+    float, Query(ge=0, le=60, description="Seconds to wait for the next change of state before answering.")
+]
+CatalogueId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.\-]*$")]
+
+
+class JobQuery(BaseModel):
+    """Which jobs a list shows (D-045, C-34)."""
+
+    status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
+    agent_id: CatalogueId | None = None
+    workflow_id: CatalogueId | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+    offset: int = Field(default=0, ge=0, le=1_000_000_000)
+
+    def filter(self) -> JobFilter:
+        """The native filter. Raises `InvalidInput` for an agent's and a workflow's id at once: no job is both."""
+        if self.agent_id is not None and self.workflow_id is not None:
+            raise InvalidInput("Filter by agent_id or by workflow_id, not by both", field="agent_id", expected="one")
+        kind = None
+        if self.agent_id is not None or self.workflow_id is not None:
+            kind = JobKind.WORKFLOW if self.agent_id is None else JobKind.AGENT
+        return JobFilter(
+            states=[state for state, word in STATUS.items() if word == self.status] if self.status else None,
+            kind=kind,
+            definition=self.workflow_id if self.agent_id is None else self.agent_id,
+            limit=self.limit,
+            offset=self.offset,
+        )
+
+
+@router.get("")
+async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuery, Query()]) -> JobList:
+    """The caller's jobs, newest first; everybody's for an admin."""
+    page = await services.reader.list(principal, query.filter())
+    return job_list(page, limit=query.limit, offset=query.offset)
+
+
+@router.get("/{job_id}", responses=NOT_FOUND)
+async def get_job(principal: JobsRead, services: Svc, job_id: JobId, wait: Wait = 0) -> JobDetail:
+    """Where a job is, why, and what came of it. With `wait`, answers at the next change of state."""
+    job = await services.follower.until_change(principal, job_id, wait)
+    return job_detail(job, await whole_output(services, job))
+
+
+@router.get("/{job_id}/output", responses=NOT_FOUND)
+async def get_output(principal: JobsRead, services: Svc, job_id: JobId) -> dict[str, Any]:
+    """The job's complete output; 400 while there is none."""
+    return await services.outputs.get(principal, job_id)

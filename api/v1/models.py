@@ -1,0 +1,215 @@
+"""Jobs as the native API shows them (D-026 to D-028, D-040 to D-052, architecture section 4)."""
+
+from typing import Any
+
+from pydantic import Field
+
+from api.v1.wire import Links, Target, Timestamp, Wire, absent
+from orchestrator.domain.jobs import JobError
+
+
+class Metrics(Wire):
+    """What a job used so far. Costs are USD, null where no price is known; `execution_time` is seconds, once ended."""
+
+    total_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    execution_time: float | None
+    cost: float | None
+    provider_cost: float | None
+
+
+class AttemptBody(Wire):
+    """One attempt of one agent call; `unknown` when it may or may not have had its effect."""
+
+    number: int
+    status: str
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    error: JobError | None
+
+
+class CallBody(Wire):
+    """One planned agent call; `duration` is seconds, `cost` USD."""
+
+    step: str
+    agent: str
+    title: str
+    status: str
+    attempts: list[AttemptBody]
+    tokens: int
+    cost: float | None
+    duration: float | None
+    model: str | None
+    error: JobError | None
+
+
+class ReasonBody(Wire):
+    """Why an open job is where it is: a word for machines, a sentence for people."""
+
+    code: str
+    message: str
+    step: str | None
+    agent: str | None
+    attempt: int | None
+    next_attempt_at: Timestamp | None
+    last_error: JobError | None
+
+
+class JobDetail(Target):
+    """A job in full (D-051). `status` is one of five words (D-049), `state` the exact one."""
+
+    job_id: str
+    type: str
+    name: str
+    status: str
+    state: str
+    reason: ReasonBody | None
+    progress: int
+    input: dict[str, Any]
+    config: dict[str, Any]
+    output: dict[str, Any] | None
+    error: JobError | None
+    metrics: Metrics
+    steps: list[CallBody]
+    webhook_url: str | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    cancelled_at: Timestamp | None
+    links: Links
+
+
+class JobSummary(Target):
+    """A job in the list (D-045)."""
+
+    job_id: str
+    type: str
+    name: str
+    status: str
+    state: str
+    progress: int
+    created_at: Timestamp
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    links: Links
+
+
+class JobList(Wire):
+    """One page of jobs, newest first; `total` counts all that match."""
+
+    jobs: list[JobSummary]
+    total: int
+    limit: int
+    offset: int
+
+
+class AgentAccepted(Wire):
+    """An agent's job that runs on its own (D-028). Its state is at `links.self`."""
+
+    job_id: str
+    status: str
+    agent_id: str
+    created_at: Timestamp
+    eta_seconds: int
+    webhook_url: str | None
+    links: Links
+
+
+class StepProgress(Wire):
+    """How many steps are done (D-041)."""
+
+    current_step: int
+    total_steps: int
+    percentage: int
+
+
+class StepStatus(Wire):
+    """One step that has begun (D-042)."""
+
+    step: str
+    status: str
+    started_at: Timestamp | None = Field(default=None, exclude_if=absent)
+    completed_at: Timestamp | None = Field(default=None, exclude_if=absent)
+
+
+class WorkflowAccepted(Wire):
+    """A workflow's job that runs on its own (D-040)."""
+
+    job_id: str
+    workflow_id: str
+    status: str
+    progress: StepProgress
+    steps_status: list[StepStatus]
+    created_at: Timestamp
+    eta_seconds: int
+    webhook_url: str | None
+    links: Links
+
+
+class Finished(Target):
+    """A job that was waited for (D-026). One that failed or was cancelled says so in `status` and `error`."""
+
+    job_id: str
+    status: str
+    output: dict[str, Any] | None
+    error: JobError | None
+    metrics: Metrics
+    created_at: Timestamp
+    completed_at: Timestamp | None
+    links: Links
+
+
+class WorkflowFinished(Finished):
+    """A workflow's job that was waited for, with the fields of its asynchronous answer."""
+
+    progress: StepProgress
+    steps_status: list[StepStatus]
+    eta_seconds: int = 0
+
+
+class Cancelled(Wire):
+    """What became of a cancellation (D-052): `done`, or requested and not yet in force."""
+
+    job_id: str
+    status: str
+    state: str
+    done: bool
+    cancelled_at: Timestamp | None
+    reason: ReasonBody | None
+    links: Links
+
+
+class Controlled(Wire):
+    """What became of a control: `done`, or requested and not yet in force."""
+
+    job_id: str
+    status: str
+    state: str
+    done: bool
+    reason: ReasonBody | None
+    links: Links
+
+
+class EventBody(Wire):
+    """One event (D-062, D-063). `id` is the cursor from which a reader can go on; `name` says exactly what happened."""
+
+    id: str
+    type: str
+    name: str
+    job_id: str
+    status: str
+    state: str
+    progress: int
+    current_step: str | None
+    message: str
+    timestamp: Timestamp
+    data: dict[str, Any]
+
+
+class EventPage(Wire):
+    """Events after a cursor, oldest first. `next` is the cursor to go on from, null once nothing can follow."""
+
+    events: list[EventBody]
+    next: str | None
+    has_more: bool

@@ -1,0 +1,279 @@
+"""Pure mapping from the native job to the bodies of the native API."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from api.v1.models import (
+    AgentAccepted,
+    AttemptBody,
+    CallBody,
+    Cancelled,
+    Controlled,
+    EventBody,
+    Finished,
+    JobDetail,
+    JobList,
+    JobSummary,
+    Metrics,
+    ReasonBody,
+    StepProgress,
+    StepStatus,
+    WorkflowAccepted,
+    WorkflowFinished,
+)
+from api.v1.wire import Links
+from orchestrator.domain.events import JobEvent
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reason
+from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.services.reading import JobPage
+from orchestrator.services.starting import Started
+
+QUEUED: Final = "queued"
+STATUS: Final = {
+    JobState.PENDING: QUEUED,
+    JobState.RUNNING: "running",
+    JobState.PAUSED: "running",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+    JobState.TIMEOUT: "failed",
+}
+
+
+def job_detail(job: Job, output: dict[str, Any] | None) -> JobDetail:
+    """The job in full; `output` is its whole output, once there is one."""
+    return JobDetail(
+        **_target(job.kind, job.definition),
+        job_id=job.id,
+        type=job.kind,
+        name=job.name,
+        status=STATUS[job.state],
+        state=job.state,
+        reason=reason_body(job.reason),
+        progress=job.progress,
+        input=job.input,
+        config=job.config,
+        output=output,
+        error=job.error,
+        metrics=metrics(job),
+        steps=[call_body(call) for call in job.calls],
+        webhook_url=job.webhook_url,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.closed_at,
+        cancelled_at=_cancelled_at(job),
+        links=Links.of(job.id),
+    )
+
+
+def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
+    """One page."""
+    jobs = [
+        JobSummary(
+            **_target(row.kind, row.definition),
+            job_id=row.id,
+            type=row.kind,
+            name=row.name,
+            status=STATUS[row.state],
+            state=row.state,
+            progress=row.progress,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            completed_at=row.closed_at,
+            links=Links.of(row.id),
+        )
+        for row in page.rows
+    ]
+    return JobList(jobs=jobs, total=page.total, limit=limit, offset=offset)
+
+
+def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:
+    """The answer to an agent's asynchronous start; the same on each replay."""
+    return AgentAccepted(
+        job_id=started.job_id,
+        status=QUEUED,
+        agent_id=started.definition,
+        created_at=started.created_at,
+        eta_seconds=eta_seconds,
+        webhook_url=started.webhook_url,
+        links=Links.of(started.job_id),
+    )
+
+
+def workflow_accepted(
+    started: Started, job: Job | None, definition: WorkflowDefinition, eta_seconds: int
+) -> WorkflowAccepted:
+    """The answer to a workflow's asynchronous start; `job` is None when it could not be read yet."""
+    return WorkflowAccepted(
+        job_id=started.job_id,
+        workflow_id=started.definition,
+        status=STATUS[job.state] if job else QUEUED,
+        progress=step_progress(job, len(definition.plan.steps)),
+        steps_status=step_statuses(job) if job else [],
+        created_at=started.created_at,
+        eta_seconds=eta_seconds,
+        webhook_url=started.webhook_url,
+        links=Links.of(started.job_id),
+    )
+
+
+def agent_finished(job: Job, output: dict[str, Any] | None) -> Finished:
+    """The answer to an agent's synchronous call."""
+    return Finished(**_finished(job, output))
+
+
+def workflow_finished(job: Job, output: dict[str, Any] | None, definition: WorkflowDefinition) -> WorkflowFinished:
+    """The answer to a workflow's synchronous run."""
+    progress = step_progress(job, len(definition.plan.steps))
+    return WorkflowFinished(**_finished(job, output), progress=progress, steps_status=step_statuses(job))
+
+
+def cancelled(job: Job, *, done: bool) -> Cancelled:
+    """The answer to a cancellation."""
+    return Cancelled(**_controlled(job, done=done), cancelled_at=_cancelled_at(job))
+
+
+def controlled(job: Job, *, done: bool) -> Controlled:
+    """The answer to any other control."""
+    return Controlled(**_controlled(job, done=done))
+
+
+def event_body(event: JobEvent) -> EventBody:
+    """One event."""
+    return EventBody(
+        id=event.id,
+        type=event.type,
+        name=event.name,
+        job_id=event.job_id,
+        status=STATUS[event.state],
+        state=event.state,
+        progress=event.progress,
+        current_step=event.current_step,
+        message=event.message,
+        timestamp=event.timestamp,
+        data=event.data,
+    )
+
+
+def metrics(job: Job) -> Metrics:
+    """What the job used."""
+    usage, seconds = job.usage, job.duration
+    return Metrics(
+        total_tokens=usage.total_tokens,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        execution_time=_seconds(seconds),
+        cost=usage.cost,
+        provider_cost=usage.provider_cost,
+    )
+
+
+def step_progress(job: Job | None, planned: int) -> StepProgress:
+    """Completed steps over all (D-041); `planned` counts those of a job that tells none yet."""
+    steps = job.steps() if job else {}
+    total = len(steps) or planned
+    done = sum(_step_status(calls) == "completed" for calls in steps.values())
+    return StepProgress(current_step=done, total_steps=total, percentage=100 * done // max(1, total))
+
+
+def step_statuses(job: Job) -> list[StepStatus]:
+    """Every step that has begun, in the plan's order (D-042)."""
+    begun = []
+    for step, calls in job.steps().items():
+        moments = [moment for call in calls if (moment := call.started_at or call.scheduled_at)]
+        if not moments:
+            continue
+        status = _step_status(calls)
+        begun.append(
+            StepStatus(
+                step=step, status=status, started_at=min(moments), completed_at=_last_end(calls, ended=status in _ENDED)
+            )
+        )
+    return begun
+
+
+_ENDED: Final = ("completed", "failed", "cancelled")
+
+
+def _step_status(calls: Sequence[AgentCall]) -> str:
+    found = {call.status for call in calls}
+    if found == {CallStatus.COMPLETED}:
+        return "completed"
+    if not all(call.status.ended for call in calls):
+        begun = found - {CallStatus.PENDING, CallStatus.WAITING_FOR_APPROVAL, CallStatus.SCHEDULED}
+        return "running" if begun else QUEUED
+    return "failed" if CallStatus.FAILED in found else "cancelled"
+
+
+def _last_end(calls: Sequence[AgentCall], *, ended: bool) -> datetime | None:
+    return max((call.completed_at for call in calls if call.completed_at), default=None) if ended else None
+
+
+def call_body(call: AgentCall) -> CallBody:
+    """One planned agent call."""
+    attempts = [
+        AttemptBody(
+            number=attempt.number,
+            status=attempt.status,
+            started_at=attempt.started_at,
+            completed_at=attempt.completed_at,
+            error=attempt.error,
+        )
+        for attempt in call.attempts
+    ]
+    return CallBody(
+        step=call.step,
+        agent=call.agent,
+        title=call.title,
+        status=call.status,
+        attempts=attempts,
+        tokens=call.usage.total_tokens,
+        cost=call.usage.cost,
+        duration=_seconds(call.duration),
+        model=call.model,
+        error=call.error,
+    )
+
+
+def reason_body(reason: Reason | None) -> ReasonBody | None:
+    """Why an open job is where it is."""
+    return None if reason is None else ReasonBody(**dict(reason))
+
+
+def _finished(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        **_target(job.kind, job.definition),
+        "job_id": job.id,
+        "status": STATUS[job.state],
+        "output": output,
+        "error": job.error,
+        "metrics": metrics(job),
+        "created_at": job.created_at,
+        "completed_at": job.closed_at,
+        "links": Links.of(job.id),
+    }
+
+
+def _controlled(job: Job, *, done: bool) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "status": STATUS[job.state],
+        "state": job.state,
+        "done": done,
+        "reason": reason_body(job.reason),
+        "links": Links.of(job.id),
+    }
+
+
+def _target(kind: JobKind, definition: str) -> dict[str, str]:
+    return {"agent_id" if kind is JobKind.AGENT else "workflow_id": definition}
+
+
+def _cancelled_at(job: Job) -> datetime | None:
+    return job.closed_at if job.state is JobState.CANCELLED else None
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)

@@ -1,0 +1,109 @@
+"""One running engine for all API tests, and the ways to reach the application over it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.errors import Unauthenticated
+from orchestrator.services.registry import Services
+from orchestrator.testing import ADMIN_KEY, Engine, running_engine
+
+ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
+
+
+@dataclass
+class Fixed:
+    """A source that hands out these services."""
+
+    given: Services
+    closed: bool = False
+
+    async def services(self) -> Services:
+        return self.given
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Keys:
+    """Stands in for `Authenticator`, which knows only the bootstrap key so far: tokens with scopes of their own."""
+
+    def __init__(self, **scopes: set[Scope]) -> None:
+        self._scopes = scopes
+
+    async def authenticate(self, token: str | None) -> Principal:
+        if token not in self._scopes:
+            raise Unauthenticated("The API key is not valid")
+        return Principal(id=token, scopes=frozenset(self._scopes[token]))
+
+
+def over(app: FastAPI, **headers: str) -> httpx2.AsyncClient:
+    """A client of an application, without a network and without start-up hooks."""
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The application on a real server: streams and disconnects need one."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5))
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        app.state.api.closing.set()
+        server.should_exit = True
+        await serving
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running(
+    temporal_address: str, tmp_path_factory: pytest.TempPathFactory, orchestrator_plugins: list[Plugin]
+) -> AsyncIterator[Engine]:
+    """The engine behind the API."""
+    async with running_engine(temporal_address, tmp_path_factory.mktemp("api"), orchestrator_plugins) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def app(running: Engine) -> FastAPI:
+    return create_app(Fixed(running.services))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client with the admin key."""
+    async with over(app, **ADMIN) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def live(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client with the admin key, over a real connection."""
+    async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=ADMIN, timeout=30) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def app_with(running: Engine) -> Callable[..., FastAPI]:
+    """Makes an application over the same engine with some services changed."""
+
+    def make(**changes: Any) -> FastAPI:
+        return create_app(Fixed(replace(running.services, **changes)))
+
+    return make

@@ -1,0 +1,220 @@
+"""Who may do what, and how every failure is told."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
+from api.app import create_app
+from orchestrator.domain.access import Scope
+from orchestrator.domain.errors import (
+    AgentError,
+    CatalogueError,
+    DeadlineExceeded,
+    Forbidden,
+    IdempotencyReuse,
+    InvalidInput,
+    NotFound,
+    OrchestratorError,
+    PayloadTooLarge,
+    Unauthenticated,
+    Unavailable,
+    WrongState,
+)
+from orchestrator.services.registry import Services
+from tests.api.conftest import ADMIN, Keys, over
+
+ROUTES = [
+    ("GET", "/v1/agents", Scope.AGENTS_READ),
+    ("GET", "/v1/agents/product_manager", Scope.AGENTS_READ),
+    ("GET", "/v1/agents/product_manager/health", Scope.AGENTS_READ),
+    ("POST", "/v1/agents/product_manager/execute", Scope.AGENTS_EXECUTE),
+    ("GET", "/v1/workflows", Scope.WORKFLOWS_READ),
+    ("GET", "/v1/workflows/api_development", Scope.WORKFLOWS_READ),
+    ("POST", "/v1/workflows/api_development/run", Scope.WORKFLOWS_RUN),
+    ("GET", "/v1/jobs", Scope.JOBS_READ),
+    ("GET", "/v1/jobs/job_x", Scope.JOBS_READ),
+    ("GET", "/v1/jobs/job_x/output", Scope.JOBS_READ),
+    ("GET", "/v1/jobs/job_x/events", Scope.JOBS_READ),
+    ("POST", "/v1/jobs/job_x/cancel", Scope.JOBS_CANCEL),
+    ("POST", "/v1/jobs/job_x/pause", Scope.JOBS_CANCEL),
+    ("POST", "/v1/jobs/job_x/resume", Scope.JOBS_CANCEL),
+    ("POST", "/v1/jobs/job_x/approve", Scope.JOBS_CANCEL),
+    ("POST", "/v1/jobs/job_x/reject", Scope.JOBS_CANCEL),
+]
+
+
+class Broken:
+    """A source that cannot open."""
+
+    def __init__(self, fault: Exception) -> None:
+        self._fault = fault
+
+    async def services(self) -> Services:
+        raise self._fault
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_every_native_route_is_in_the_table(app: FastAPI):
+    paths = app.openapi()["paths"]
+    served = {
+        (method.upper(), path) for path, methods in paths.items() if path.startswith("/v1/") for method in methods
+    }
+    known = {
+        (
+            method,
+            path.replace("product_manager", "{agent_id}")
+            .replace("api_development", "{workflow_id}")
+            .replace("job_x", "{job_id}"),
+        )
+        for method, path, _ in ROUTES
+    }
+    assert served == known
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
+async def test_each_route_wants_its_scope(app_with: Callable[..., FastAPI], method: str, path: str, scope: Scope):
+    rest = set(Scope) - {scope, Scope.ADMIN}
+    app = app_with(access=Keys(lacks=rest, holds={scope}, admin={Scope.ADMIN}))
+    body: dict[str, Any] = {"json": {"input": {}}} if path.endswith(("execute", "run")) else {}
+    async with over(app) as client:
+
+        async def ask(token: str | None) -> httpx2.Response:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            return await client.request(method, path, headers=headers, **body)
+
+        for token in (None, "unknown"):
+            answer = await ask(token)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] == "authentication_failed"
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        denied = await ask("lacks")
+        assert denied.status_code == 403
+        assert denied.json()["error"]["code"] == "forbidden"
+        assert denied.json()["error"]["details"] == {"scope": str(scope)}
+        for token in ("holds", "admin"):
+            assert (await ask(token)).status_code not in {401, 403}
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer wrong", "dvr_sk_test_fixture", "Bearer é"]
+)
+async def test_a_credential_that_is_none_is_refused(client: httpx2.AsyncClient, value: str):
+    answer = await client.get("/v1/agents", headers={"Authorization": value.encode("latin-1")})
+    assert answer.status_code == 401
+    assert "dvr_sk_test_fixture" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (InvalidInput("x", field="f", expected="y"), 400, "invalid_request"),
+        (WrongState("x", job_id="job_1"), 400, "invalid_request"),
+        (PayloadTooLarge("x", field="input"), 413, "invalid_request"),
+        (IdempotencyReuse("x"), 422, "invalid_request"),
+        (Unauthenticated("x"), 401, "authentication_failed"),
+        (Forbidden("x"), 403, "forbidden"),
+        (NotFound("x"), 404, "not_found"),
+        (Unavailable("x", retry_after=2.2), 503, "service_unavailable"),
+        (DeadlineExceeded("x"), 503, "service_unavailable"),
+    ],
+)
+async def test_every_domain_error_has_its_status_and_code(fault: Exception, status: int, code: str):
+    async with over(create_app(Broken(fault)), **ADMIN) as client:
+        answer = await client.get("/v1/agents")
+    error = answer.json()["error"]
+    assert set(answer.json()) == {"error"}
+    assert set(error) == {"code", "message", "details", "request_id", "timestamp"}
+    assert (answer.status_code, error["code"], error["message"]) == (status, code, "x")
+    assert error["request_id"] == answer.headers["X-Request-ID"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", error["timestamp"])
+    if status == 503:
+        assert answer.headers["Retry-After"] == ("3" if type(fault) is Unavailable else "2")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError("password=hunter2 at /srv/secret"),
+        CatalogueError("/srv/secret/plugin.py", "hunter2"),
+        AgentError("hunter2", kind="x", retryable=False),
+        OrchestratorError("hunter2 /srv/secret"),
+    ],
+)
+async def test_a_fault_of_ours_is_logged_and_not_shown(fault: Exception):
+    async with over(create_app(Broken(fault)), **ADMIN) as client:
+        with capture_logs(processors=[merge_contextvars]) as logs:
+            answer = await client.get("/v1/agents")
+    assert answer.status_code == 500
+    error = answer.json()["error"]
+    assert (error["code"], error["details"]) == ("internal_error", {})
+    assert "hunter2" not in answer.text
+    assert "secret" not in answer.text
+    line = next(line for line in logs if line["event"] == "request_failed")
+    assert line["exc_info"]
+    assert line["request_id"] == error["request_id"]
+
+
+async def test_a_fault_outside_every_route_has_the_same_shape(app_with: Callable[..., FastAPI]):
+    app = app_with()
+
+    async def fail() -> None:
+        raise RuntimeError("hunter2")
+
+    app.add_route("/broken", fail)  # no request parameter: Starlette itself fails to call it
+    async with over(app) as client:
+        answer = await client.get("/broken")
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert answer.headers["X-Frame-Options"] == "DENY"
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/agents/", "/nothing", "/v1/jobs/job_x/nothing", "/"])
+async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient, path: str):
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", "/v1/agents"), ("GET", "/v1/jobs/job_x/cancel"), ("PUT", "/v1/jobs")]
+)
+async def test_a_wrong_method_is_told_with_the_right_ones(client: httpx2.AsyncClient, method: str, path: str):
+    answer = await client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.json()["error"]["code"] == "invalid_request"
+    assert answer.headers["Allow"] in {"GET", "POST"}
+
+
+@pytest.mark.parametrize("given", ["abc", "req_1234567890", "a.b:c-D_9", "x" * 128])
+async def test_the_callers_request_id_is_kept(client: httpx2.AsyncClient, given: str):
+    answer = await client.get("/v1/nothing", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given
+    assert answer.json()["error"]["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "x" * 129, "a b", "<script>", "é".encode()])
+async def test_an_unusable_request_id_is_replaced(client: httpx2.AsyncClient, given: str | bytes):
+    answer = await client.get("/v1/nothing", headers={"X-Request-ID": given})
+    assert re.fullmatch(r"req_[0-9a-f]{20}", answer.headers["X-Request-ID"])
+
+
+@pytest.mark.parametrize("path", ["/v1/agents", "/v1/nothing", "/healthz", "/docs", "/openapi.json", "/metrics"])
+async def test_security_headers_are_on_every_answer(client: httpx2.AsyncClient, path: str):
+    # M-054
+    headers = (await client.get(path)).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["X-XSS-Protection"] == "1; mode=block"
+
+
+async def test_nothing_of_one_request_stays_for_the_next(client: httpx2.AsyncClient):
+    await client.get("/v1/jobs/job_x")
+    assert not {"request_id", "principal", "job_id"} & set(get_contextvars())

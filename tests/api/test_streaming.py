@@ -1,0 +1,102 @@
+"""Frames with keep-alives between them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from api.streaming import frame, kept_alive
+
+
+class Source:
+    """Frames on demand, which says whether it was closed."""
+
+    def __init__(self, *ready: bytes) -> None:
+        self.queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self.closed = asyncio.Event()
+        for one in ready:
+            self.queue.put_nowait(one)
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        try:
+            while (ready := await self.queue.get()) is not None:
+                yield ready
+        finally:
+            self.closed.set()
+
+
+def test_a_frame_has_an_id_only_where_it_has_a_cursor():
+    assert frame("snapshot", "{}") == b"event: snapshot\ndata: {}\n\n"
+    assert frame("job_queued", "{}", "run:1") == b"event: job_queued\ndata: {}\nid: run:1\n\n"
+
+
+async def test_frames_pass_in_order_and_the_end_ends():
+    source = Source(b"1", b"2")
+    source.queue.put_nowait(None)
+    assert [one async for one in kept_alive(source.frames(), asyncio.Event())] == [b"1", b"2"]
+    assert source.closed.is_set()
+
+
+async def test_silence_is_filled_and_loses_no_frame():
+    source = Source()
+    told = kept_alive(source.frames(), asyncio.Event(), every=0.01)
+    assert await anext(told) == b": ping\n\n"
+    assert await anext(told) == b": ping\n\n"
+    source.queue.put_nowait(b"late")
+    while (one := await anext(told)) == b": ping\n\n":
+        pass
+    assert one == b"late"
+    await told.aclose()
+
+
+@pytest.mark.parametrize("ready", [(), (b"1",)])
+async def test_closing_ends_the_stream_and_its_source(ready: tuple[bytes, ...]):
+    source, closing = Source(*ready), asyncio.Event()
+    told = kept_alive(source.frames(), closing)
+    for expected in ready:
+        assert await anext(told) == expected
+    closing.set()
+    assert [one async for one in told] == []
+    await asyncio.wait_for(source.closed.wait(), 5)
+
+
+async def test_closing_comes_before_a_frame_that_is_ready():
+    source, closing = Source(b"1"), asyncio.Event()
+    closing.set()
+    assert [one async for one in kept_alive(source.frames(), closing)] == []
+    assert source.closed.is_set()
+
+
+async def test_a_reader_that_is_cancelled_takes_the_source_with_it():
+    source = Source()
+
+    async def read() -> None:
+        async for _ in kept_alive(source.frames(), asyncio.Event()):
+            pass
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await asyncio.wait_for(source.closed.wait(), 5)
+
+
+async def test_a_reader_that_stops_between_frames_closes_the_source():
+    source = Source(b"1")
+    told = kept_alive(source.frames(), asyncio.Event())
+    await anext(told)
+    await told.aclose()
+    assert source.closed.is_set()
+
+
+async def test_a_fault_of_the_source_reaches_the_reader():
+    async def failing() -> AsyncGenerator[bytes, None]:
+        yield b"1"
+        raise RuntimeError("broken")
+
+    told = kept_alive(failing(), asyncio.Event())
+    assert await anext(told) == b"1"
+    with pytest.raises(RuntimeError, match="broken"):
+        await anext(told)
