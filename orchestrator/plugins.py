@@ -13,13 +13,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
+from temporalio import workflow as temporal
 
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
+from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import WorkflowDefinition
-from workflows.registry import DEFINITIONS
+from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
 BUILT_IN: Final = Plugin(name="built-in", agents=AGENTS, workflows=DEFINITIONS)
@@ -49,8 +51,9 @@ def load_plugins(modules: Sequence[str]) -> list[Plugin]:
 def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     """Everything that the plugins add, checked as a whole.
 
-    Raises `CatalogueError`, which names the file and the fault: ids that are not unique, steps that name unknown
-    agents, schemas that are not JSON Schema, agents with nothing to run, built-in agents that no workflow uses.
+    Raises `CatalogueError`, which names the file and the fault: ids that are not unique or would start another
+    workflow's class, steps that name unknown agents, schemas that are not JSON Schema, agents with nothing to run,
+    classes that do not run under their entry's id, built-in agents that no workflow uses.
     """
     agents = [agent for plugin in plugins for agent in plugin.agents]
     code = tuple(entry for plugin in plugins for entry in plugin.code_workflows)
@@ -63,11 +66,12 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     for definition in definitions:
         _check_workflow(definition, {agent.id for agent in agents})
     _check_code(declared, code)
+    _check_types([*agents, *declared], [*WORKFLOWS, *(entry.workflow for entry in code)])
     if any(plugin is BUILT_IN for plugin in plugins):
         _check_used(BUILT_IN.agents, definitions)
     return Catalogue(
         agents={agent.id: agent for agent in agents},
-        workflows={definition.id: definition for definition in definitions},
+        workflows={definition.id: _described(definition) for definition in definitions},
         code_workflows=code,
         activities=tuple(activity for plugin in plugins for activity in plugin.activities),
     )
@@ -162,6 +166,33 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
         if not entry.definition.code:
             fault = f"workflow {entry.definition.id!r} has a class of its own: its definition must say code=True"
             raise CatalogueError(entry.definition.source, fault)
+
+        if _workflow_type(entry.workflow) != entry.definition.id:
+            wanted = f"@workflow.defn(name={entry.definition.id!r})"
+            fault = f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {wanted}"
+            raise CatalogueError(entry.definition.source, fault)
+
+
+def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Iterable[type]) -> None:
+    """What is started under its own id to be interpreted must not find a class of that name."""
+    taken = {_workflow_type(one): one for one in classes}
+    for entry in interpreted:
+        if entry.id in taken:
+            fault = f"id {entry.id!r} is taken by the workflow class {taken[entry.id].__name__}"
+            raise CatalogueError(entry.source, fault)
+
+
+def _workflow_type(workflow: type) -> str | None:
+    """The name under which Temporal runs a class; None for the interpreter and for what is no workflow."""
+    definition = temporal._Definition.from_class(workflow)  # noqa: SLF001 - the SDK has no public way
+    return definition.name if definition else None
+
+
+def _described(definition: WorkflowDefinition) -> WorkflowDefinition:
+    """The definition with an output schema: what every job answers, unless the author says more."""
+    if definition.output_schema:
+        return definition
+    return definition.model_copy(update={"output_schema": JobResult.model_json_schema()})
 
 
 def _check_used(agents: Iterable[Agent], definitions: Iterable[WorkflowDefinition]) -> None:

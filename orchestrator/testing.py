@@ -4,7 +4,9 @@ Use with `pytest_plugins = ["orchestrator.testing"]` and override `orchestrator_
 """
 
 import asyncio
+import atexit
 import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +16,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from temporalio.client import WorkflowHistory
 
 from orchestrator.bootstrap import Parts, assemble, prepare
 from orchestrator.domain.access import Principal, Scope
@@ -31,6 +35,7 @@ from orchestrator.settings import Settings
 
 TESTER = Principal(id="tester", scopes=frozenset({Scope.ADMIN}))
 ADMIN_KEY = "dvr_sk_test_fixture"
+_SESSION = pytest.StashKey[pytest.Session]()
 
 
 class Engine:
@@ -57,6 +62,18 @@ class Engine:
         assert job.state.terminal, f"{job_id} is still {job.state}: {job.reason}"
         return job
 
+    async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
+        """Send a signal that a code-authored workflow handles."""
+        await self.parts.gateway.signal(job_id, name, message)
+
+    async def approve(self, job_id: str, step: str | None = None) -> Job:
+        """Let a step run that waits for approval; `step` may be left out where only one waits."""
+        return (await self.services.controller.approve(TESTER, job_id, step)).job
+
+    async def history(self, job_id: str) -> WorkflowHistory:
+        """What Temporal holds of a job, for a replay."""
+        return await self.parts.client.get_workflow_handle(job_id).fetch_history()
+
     async def run(self, target: str, input: dict[str, Any], **more: Any) -> Job:
         """Start a job and see it through."""
         return await self.ended((await self.start(target, input, **more)).job_id)
@@ -76,17 +93,33 @@ async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], 
     return seen
 
 
+class GivenSettings(Settings):
+    """Settings that are given and no others: a test must not find a model's key or a database in the environment."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the constructor's arguments."""
+        return (init_settings,)
+
+
 @asynccontextmanager
 async def running_engine(
     address: str, folder: Path, plugins: list[Plugin], *, worker: bool = True, **settings: Any
 ) -> AsyncIterator[Engine]:
-    """An engine on a task queue and an index of its own."""
+    """An engine on a task queue and an index of its own; prompted agents are drafted offline unless configured."""
     values: dict[str, Any] = {
         "data_dir": folder,
         "task_queue": f"test-{uuid.uuid4().hex[:12]}",
         "admin_api_key": SecretStr(ADMIN_KEY),
     }
-    configured = Settings(_env_file=None, **{**values, **settings})
+    configured = GivenSettings(**{**values, **settings})
     client = await connect(connect_options({}, address), lazy=False)
     parts = assemble(configured, build_catalogue(plugins), client)
     await prepare(parts, reconcile=False)
@@ -98,6 +131,25 @@ async def running_engine(
             yield Engine(parts)
     finally:
         await parts.aclose()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make sure that the test run leaves with pytest's own exit code."""
+    atexit.register(_leave, config)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remember whose exit code that is."""
+    session.config.stash[_SESSION] = session
+
+
+def _leave(config: pytest.Config) -> None:
+    """The Temporal SDK's threads can abort an interpreter that exits by itself (temporalio/sdk-python issue 300)."""
+    session = config.stash.get(_SESSION, None)
+    if session is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")

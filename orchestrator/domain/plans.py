@@ -109,10 +109,10 @@ class WorkflowDefinition(Frozen):
     description: str = Field(min_length=1)
     version: str = "1.0"
     complexity: Literal["low", "medium", "high"] = "medium"
-    estimated_time: str = Field(description='For display, such as "5-10 minutes".')
-    estimated_cost: str = Field(description='For display, such as "$0.25-$0.50".')
-    input_schema: dict[str, Any]
-    output_schema: dict[str, Any]
+    estimated_time: str = Field(default="not estimated", description='For display, such as "5-10 minutes".')
+    estimated_cost: str = Field(default="not estimated", description='For display, such as "$0.25-$0.50".')
+    input_schema: dict[str, Any] = Field(default={"type": "object"}, description="Default: any object.")
+    output_schema: dict[str, Any] = Field(default={}, description="Default: the schema of `JobResult`.")
     plan: Plan
     code: bool = False
     source: str = "built-in"

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from temporalio import workflow as temporal
 
 from orchestrator import plugins
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
+from orchestrator.domain.commands import JobInput, JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import Plan, Step, WorkflowDefinition
 from orchestrator.plugins import BUILT_IN, build_catalogue, load_plugins
@@ -45,11 +47,20 @@ def workflow(id: str = "flow", *, agents: tuple[str, ...] = ("helper",), **more:
     return WorkflowDefinition(**{**values, **more})
 
 
+@temporal.defn(name="coded")
+class Coded:
+    """A workflow class."""
+
+    @temporal.run
+    async def run(self, job: JobInput) -> JobResult:
+        return JobResult(output="coded")
+
+
 def test_plugins_add_up() -> None:
     async def post(_: str) -> None:
         return None
 
-    code = CodeWorkflow(workflow("coded", code=True), object)
+    code = CodeWorkflow(workflow("coded", code=True), Coded)
     extra = Plugin("extra", (agent(),), (workflow(agents=("helper", "api_architect")),), (code,), (post,))
 
     catalogue = build_catalogue([BUILT_IN, extra])
@@ -64,6 +75,17 @@ class Unpublishable(BaseModel):
     """Has no JSON Schema."""
 
     callback: Callable[[], None]
+
+
+def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
+    plan = Plan(steps=(Step(id="go", name="Go", squad="testing", agents=("helper",)),))
+    bare = WorkflowDefinition(id="bare", name="Bare", description="Says nothing more", plan=plan)
+
+    published = build_catalogue([Plugin("p", (agent(),), (bare,))]).workflow("bare")
+
+    assert published.input_schema == {"type": "object"}
+    assert published.output_schema == JobResult.model_json_schema()
+    assert (published.estimated_time, published.estimated_cost) == ("not estimated", "not estimated")
 
 
 @pytest.mark.parametrize(
@@ -110,9 +132,29 @@ class Unpublishable(BaseModel):
             "workflow 'flow' says code=True but comes without a class",
         ),
         (
-            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), object),)),
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), Coded),)),
             "w.py",
             "workflow 'flow' has a class of its own",
+        ),
+        (
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), Coded),)),
+            "w.py",
+            "workflow 'flow': class Coded must be decorated with @workflow.defn(name='flow')",
+        ),
+        (
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), object),)),
+            "w.py",
+            "workflow 'flow': class object must be decorated with @workflow.defn(name='flow')",
+        ),
+        (
+            Plugin("p", (agent("coded"),), (), (CodeWorkflow(workflow("coded", code=True, agents=("coded",)), Coded),)),
+            "a.py",
+            "id 'coded' is taken by the workflow class Coded",
+        ),
+        (
+            Plugin("p", (agent(),), (workflow("reconcile"),)),
+            "w.py",
+            "id 'reconcile' is taken by the workflow class ReconcileWorkflow",
         ),
     ],
 )
