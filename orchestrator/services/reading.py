@@ -18,7 +18,7 @@ from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
 from orchestrator.storage.attempts import AttemptRepository
-from orchestrator.storage.jobs import JobRepository, JobRow
+from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +133,7 @@ class JobReader:
         return job
 
 
-def accepted(row: JobRow) -> Job:
+def accepted(row: JobRecord) -> Job:
     """A job that the index holds and Temporal does not know yet: accepted, about to be started."""
     job = row.job
     return Job(

@@ -13,7 +13,7 @@ from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.reading import JobReader, accepted
 from orchestrator.storage.attempts import AttemptRepository
-from orchestrator.storage.jobs import JobRepository, JobRow
+from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ class IndexReconciler:
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
         return ReconcileReport(**done)
 
-    async def _one(self, row: JobRow) -> str | None:
+    async def _one(self, row: JobRecord) -> str | None:
         try:
             facts, pending = await self._gateway.read(row.id)
         except NotFound:
@@ -63,7 +63,7 @@ class IndexReconciler:
         job = with_attempts(job, await self._attempts.for_job(row.id))
         return "closed" if await self._reader.close(job, facts) else None
 
-    async def _unknown(self, row: JobRow) -> str:
+    async def _unknown(self, row: JobRecord) -> str:
         """Temporal does not know the job: never started, refused, or deleted there."""
         if row.start_state == "accepted":
             run_id = await self._gateway.start(row.job)

@@ -1,5 +1,6 @@
 """Starting a job: check, accept in the index, start in Temporal, in that order (A4, A5)."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,12 +12,12 @@ from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobConfig, JobInput
-from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, PayloadTooLarge, Unavailable
+from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, OrchestratorError, PayloadTooLarge, Unavailable
 from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id, job_id
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.validation import check_input
-from orchestrator.storage.jobs import JobRepository, JobRow
+from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"
 
@@ -78,11 +79,11 @@ class JobStarter:
                 return _started(existing.job, existing.created_at, replayed=True)
         try:
             run_id = await self._gateway.start(job)
-        except Unavailable:
+        except (Unavailable, asyncio.CancelledError):
             # Whether Temporal got it is not known: the reconciler looks, and drops the row when it did not.
             await self._jobs.doubtful(job.job_id)
             raise
-        except BaseException:
+        except OrchestratorError:
             await self._jobs.drop(job.job_id)
             raise
         await self._jobs.started(job.job_id, run_id)
@@ -90,7 +91,7 @@ class JobStarter:
 
     def _job(self, principal: Principal, request: StartRequest) -> JobInput:
         name, schema, plan, code = self._target(request)
-        size = len(json.dumps(request.input, ensure_ascii=False, default=str).encode())
+        size = _size(request.input)
         if size > names.MAX_INPUT_BYTES:
             raise PayloadTooLarge(
                 f"The input is {size} bytes, more than {names.MAX_INPUT_BYTES}", field="input", expected="at most 1 MiB"
@@ -131,6 +132,16 @@ class JobStarter:
         return idempotent_job_id(request.kind, principal.id, key)
 
 
+def _size(data: dict[str, Any]) -> int:
+    """Bytes of the input as JSON. Raises `InvalidInput` for what JSON cannot carry."""
+    try:
+        return len(json.dumps(data, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        raise InvalidInput(
+            "The input holds a number or a text that JSON cannot carry", field="input", expected="plain JSON"
+        ) from error
+
+
 def _digest(request: StartRequest) -> str:
     body = {
         "kind": request.kind,
@@ -142,7 +153,7 @@ def _digest(request: StartRequest) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def _same_request(existing: JobRow, digest: str) -> None:
+def _same_request(existing: JobRecord, digest: str) -> None:
     if existing.request_hash != digest:
         raise IdempotencyReuse(
             "This Idempotency-Key was used before with another request",

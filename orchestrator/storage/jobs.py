@@ -20,7 +20,7 @@ _INSERT_TRIES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """What the index holds of a job but its result, its snapshot and its events. `job` is what it was started with."""
+    """What a list shows of a job."""
 
     id: str
     kind: JobKind
@@ -29,7 +29,6 @@ class JobRow:
     owner: str
     state: JobState
     progress: int
-    job: JobInput
     webhook_url: str | None
     request_hash: str
     start_state: StartState
@@ -41,7 +40,15 @@ class JobRow:
     error: JobError | None
 
 
-_ROW: Final = tuple(jobs.c["job_input" if name == "job" else name] for name in JobRow.__dataclass_fields__)
+@dataclass(frozen=True, slots=True)
+class JobRecord(JobRow):
+    """A row with what its job was started with, which may be large."""
+
+    job: JobInput
+
+
+_ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
+_RECORD: Final = (*_ROW, jobs.c.job_input)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
@@ -52,7 +59,7 @@ class JobRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def accept(self, job: JobInput, *, request_hash: str, at: datetime) -> JobRow | None:
+    async def accept(self, job: JobInput, *, request_hash: str, at: datetime) -> JobRecord | None:
         """Write the row of a job that is about to be started: None when it is new, else the row that was there."""
         insert = (
             self._db.insert(jobs)
@@ -100,11 +107,11 @@ class JobRepository:
             result = await connection.execute(delete(jobs).where(jobs.c.id == job_id, never_ran))
         return result.rowcount > 0
 
-    async def get(self, job_id: str) -> JobRow | None:
+    async def get(self, job_id: str) -> JobRecord | None:
         """The row of a job, or None."""
         async with self._db.autocommit() as connection:
-            found = (await connection.execute(select(*_ROW).where(jobs.c.id == job_id))).mappings().first()
-        return None if found is None else _row(found)
+            found = (await connection.execute(select(*_RECORD).where(jobs.c.id == job_id))).mappings().first()
+        return None if found is None else _record(found)
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
         """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""
@@ -203,19 +210,19 @@ class JobRepository:
                 return [_row(each) for each in found], found[0]["total"]
             return [], (await connection.execute(total)).scalar_one()
 
-    async def unfinished(self, *, before: datetime, limit: int) -> builtins.list[JobRow]:
+    async def unfinished(self, *, before: datetime, limit: int) -> builtins.list[JobRecord]:
         """Jobs accepted before a time that lack their final snapshot, for the reconciler, at most `limit`.
 
         Where there are more, those that were not handed out for the longest time come first.
         """
         due = (
-            select(*_ROW)
+            select(*_RECORD)
             .where(_UNFINISHED, jobs.c.created_at < before)
             .order_by(func.coalesce(jobs.c.checked_at, jobs.c.created_at), jobs.c.id)
             .limit(limit)
         )
         async with self._db.autocommit() as connection:
-            rows = [_row(each) for each in (await connection.execute(due)).mappings()]
+            rows = [_record(each) for each in (await connection.execute(due)).mappings()]
             if len(rows) == limit:
                 checked = update(jobs).where(jobs.c.id.in_([row.id for row in rows])).values(checked_at=before)
                 await connection.execute(checked)
@@ -240,10 +247,15 @@ def _final(state: JobState, snapshot: dict[str, Any], result: dict[str, Any] | N
 
 
 def _row(found: RowMapping) -> JobRow:
-    columns = {name: found[name] for name in JobRow.__dataclass_fields__ if name not in ("job", "error")}
-    error = found["error"]
-    return JobRow(
-        **columns,
-        job=JobInput.model_validate(found["job_input"]),
-        error=None if error is None else JobError.model_validate(error),
-    )
+    return JobRow(**_columns(found))
+
+
+def _record(found: RowMapping) -> JobRecord:
+    return JobRecord(**_columns(found), job=JobInput.model_validate(found["job_input"]))
+
+
+def _columns(found: RowMapping) -> dict[str, Any]:
+    columns = {name: found[name] for name in JobRow.__dataclass_fields__}
+    if columns["error"] is not None:
+        columns["error"] = JobError.model_validate(columns["error"])
+    return columns

@@ -102,6 +102,13 @@ async def test_nothing_starts_for_an_input_that_is_too_large(engine: Engine) -> 
     assert (await engine.services.reader.list(TESTER, JobFilter())).total == 0
 
 
+async def test_nothing_starts_for_an_input_that_json_cannot_carry(engine: Engine) -> None:
+    for unsound in ({"text": "\ud800"}, {"number": float("nan")}):
+        with pytest.raises(InvalidInput):
+            await engine.start("t_echo", unsound)
+    assert (await engine.services.reader.list(TESTER, JobFilter())).total == 0
+
+
 async def test_jobs_run_on_when_the_index_is_gone(
     temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
 ) -> None:
