@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import structlog
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.workflowservice.v1 import (
@@ -13,12 +14,16 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.projection.facts import fact_of
 
+log = structlog.get_logger(__name__)
+
 _LONG_POLL = timedelta(seconds=30)
 _READ = timedelta(seconds=5)
+_PAUSE = 1.0  # Seconds between two tries while Temporal is away.
 
 
 class JobHistory:
@@ -47,6 +52,8 @@ class JobHistory:
         """
         if self._request is None or self._request.done():
             self._request = asyncio.create_task(self._poll())
+            # Its callers may all have gone when it fails; the next one asks again.
+            self._request.add_done_callback(lambda request: request.cancelled() or request.exception())
         await asyncio.shield(self._request)
 
     def knows(self, run_id: str) -> bool:
@@ -59,7 +66,10 @@ class JobHistory:
             await self.advance()
 
     async def follow(self) -> AsyncIterator[Fact]:
-        """Every fact from the first, then each new one as it happens; ends with the job."""
+        """Every fact from the first, then each new one as it happens; ends with the job.
+
+        Goes on by itself when Temporal was away for a while. Raises `NotFound`.
+        """
         at = 0
         while True:
             while at < len(self.facts):
@@ -67,7 +77,11 @@ class JobHistory:
                 at += 1
             if self.ended:
                 return
-            await self.advance()
+            try:
+                await self.advance()
+            except Unavailable as fault:
+                log.warning("history_not_read", job_id=self._job_id, error=fault.message)
+                await asyncio.sleep(_PAUSE)
 
     async def _poll(self) -> None:
         first = not self.run_id

@@ -89,9 +89,9 @@ class JobReader:
             facts, _ = await self._gateway.read(job_id)
         except NotFound:
             stored = await self._jobs.events(job_id)
-            if stored is None:
+            if stored is None and await self._jobs.get(job_id) is None:
                 raise
-            return [JobEvent.model_validate(event) for event in stored]
+            return [JobEvent.model_validate(event) for event in stored or ()]
         return job_events(job_id, facts)
 
     async def close(self, job: Job, facts: Sequence[Fact]) -> bool:
