@@ -18,7 +18,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.services.registry import Services
-from orchestrator.testing import ADMIN_KEY, Engine, running_engine
+from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
@@ -75,8 +75,9 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 async def running(
     temporal_address: str, tmp_path_factory: pytest.TempPathFactory, orchestrator_plugins: list[Plugin]
 ) -> AsyncIterator[Engine]:
-    """The engine behind the API."""
+    """The engine behind the API, once its worker polls."""
     async with running_engine(temporal_address, tmp_path_factory.mktemp("api"), orchestrator_plugins) as engine:
+        await eventually(engine.services.readiness.checks, lambda checks: all(check.ok for check in checks))
         yield engine
 
 
