@@ -1,0 +1,119 @@
+"""`make demo`: starts the whole product on free ports, runs one job from start to end, shows it, and stops again."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from orchestrator.commandline import deliverables
+from orchestrator.commandline.admin_key import read_key
+from orchestrator.commandline.client import ApiClient
+from orchestrator.commandline.exits import FAILED, OK, Refused, leave, say
+from orchestrator.commandline.ports import free_port
+from orchestrator.commandline.run import follow, summarise
+from orchestrator.domain.ids import JobKind
+
+DATA_DIR: Final = Path(__file__).resolve().parents[1] / ".orchestrator" / "demo"
+WORKFLOW: Final = "full_stack_development"
+INPUT: Final[dict[str, Any]] = {
+    "project_name": "TaskFlow",
+    "description": "A shared task board for small teams: lists, assignments and due dates that all see at once.",
+    "tech_stack": {"frontend": ["React", "TypeScript"], "backend": ["FastAPI", "PostgreSQL"]},
+    "requirements": ["JWT authentication", "CRUD tasks", "Real-time collaboration"],
+}
+# The demo is the same on every machine: no server, database or paid model of the user's own takes part.
+FOREIGN: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
+START_SECONDS: Final = 300
+STOP_SECONDS: Final = 20
+
+
+def main() -> int:
+    """Run the demo. 0 when the job completed and everything stopped cleanly."""
+    console = Console()
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+    say(f"Starting Temporal, API and worker; data and log in {DATA_DIR}")
+    with stack() as (api_url, ui_url):
+        key = read_key(DATA_DIR)
+        if key is None:
+            raise Refused(f"no API key in {DATA_DIR}", FAILED)
+        say(f"API {api_url}/docs   Temporal UI {ui_url}\n")
+        completed = asyncio.run(show(api_url, key, ui_url, console))
+    say(f"\nEverything is stopped. The job stays in {DATA_DIR}; look at it again with")
+    say(f"  orchestrator dev --data-dir {DATA_DIR}")
+    return OK if completed else FAILED
+
+
+async def show(api_url: str, key: str, ui_url: str, console: Console) -> bool:
+    """Start the job, follow it, and print what came of it. True when it completed."""
+    client = ApiClient(api_url, key)
+    try:
+        job_id = await client.start(JobKind.WORKFLOW, WORKFLOW, {"input": INPUT, "async": True})
+        job = await follow(client, job_id, console)
+    finally:
+        await client.aclose()
+    summarise(job, console, ui_url, listed=sys.maxsize)
+    written = deliverables.write(DATA_DIR / job_id, deliverables.deliverables_of(job.output))
+    say(f"{len(written)} files in {DATA_DIR / job_id}")
+    return job.status == "completed"
+
+
+@contextmanager
+def stack() -> Iterator[tuple[str, str]]:
+    """`orchestrator dev` as its users run it, on free ports: the API's address and the Temporal UI's.
+
+    Raises `Refused` when it does not come up, or does not stop cleanly.
+    """
+    ui_port = free_port()
+    ports = ["--port", "0", "--temporal-port", "0", "--ui-port", str(ui_port)]
+    log = DATA_DIR / "demo.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(  # noqa: S603 - this very product
+            [sys.executable, "-m", "orchestrator", "dev", *ports, "--data-dir", str(DATA_DIR)],
+            cwd=DATA_DIR,  # away from the .env file of a checkout
+            env={name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    try:
+        yield ready_url(process, log), f"http://127.0.0.1:{ui_port}"
+    finally:
+        process.terminate()
+        try:
+            code = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+    if code != OK:
+        raise Refused(f"`orchestrator dev` ended with code {code}; see {log}", FAILED)
+
+
+def ready_url(process: "subprocess.Popen[str]", log: Path) -> str:
+    """Wait for the line that begins with `ready ` and answer the address in it. Raises `Refused`."""
+    overdue = threading.Timer(START_SECONDS, process.terminate)
+    overdue.start()
+    try:
+        for line in process.stdout or ():
+            if line.startswith("ready "):
+                return line.split()[1]
+    finally:
+        overdue.cancel()
+    tail = "\n".join(log.read_text().splitlines()[-5:])
+    raise Refused(f"`orchestrator dev` ended with code {process.wait()}; {log} ends with:\n{tail}", FAILED)
+
+
+if __name__ == "__main__":
+    try:
+        result = main()
+    except Refused as fault:
+        sys.stderr.write(f"demo: {fault}\n")
+        result = fault.code
+    leave(result)

@@ -1,0 +1,168 @@
+"""The `orchestrator` command: names and options; what they do is in `orchestrator.commandline`.
+
+Each command imports its own module when it runs, so that `--help` and wrong options are answered at once.
+"""
+# ruff: noqa: PLC0415 - see above
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from orchestrator import __version__
+from orchestrator.commandline.exits import FAILED, Refused, leave, say
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.settings import Settings
+
+app = typer.Typer(
+    name="orchestrator",
+    help="A durable engine for multi-agent work, on Temporal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where this machine's files are kept.", show_default="ORCHESTRATOR_DATA_DIR, or .orchestrator"),
+]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")]
+ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")]
+UiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Temporal UI; 0 takes a free one.")]
+TemporalPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Temporal; 0 takes a free one.")]
+
+
+@app.command()
+def dev(
+    host: Host = "127.0.0.1",
+    port: ApiPort = 8000,
+    data_dir: DataDir = None,
+    ui_port: UiPort = 8233,
+    temporal_port: TemporalPort = 7233,
+) -> None:
+    """Run everything on this machine: Temporal, API and worker.
+
+    Prints a line that begins with `ready` once jobs can run. Ctrl-C stops it; jobs go on at the next start.
+    With TEMPORAL_ADDRESS set, that Temporal server is used and none is started.
+    """
+    from orchestrator.commandline import dev as command
+
+    ports = command.DevPorts(host=host, api=port, temporal=temporal_port, ui=ui_port)
+    raise typer.Exit(command.run(_settings(data_dir), ports))
+
+
+@app.command()
+def temporal(port: TemporalPort = 7233, ui_port: UiPort = 8233, data_dir: DataDir = None) -> None:
+    """Run the Temporal development server alone."""
+    from orchestrator.commandline import temporal as command
+
+    raise typer.Exit(command.run(_settings(data_dir), port=port, ui_port=ui_port))
+
+
+@app.command()
+def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None) -> None:
+    """Run the HTTP API alone. It finds Temporal through TEMPORAL_ADDRESS, which may come up later."""
+    from orchestrator.commandline import api as command
+
+    raise typer.Exit(command.run(_settings(data_dir), host, port))
+
+
+@app.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
+    from orchestrator.commandline import worker as command
+
+    raise typer.Exit(command.run(_settings(data_dir)))
+
+
+@app.command()
+def run(  # noqa: PLR0917 - options, which are given by name
+    target: Annotated[str, typer.Argument(help="Id of a workflow or an agent; or of a job, to follow it.")],
+    input_: Annotated[str | None, typer.Option("--input", help="JSON, a JSON file, or - for standard input.")] = None,
+    config: Annotated[str, typer.Option(help="What to override: JSON, or a JSON file.")] = "{}",
+    api_url: Annotated[str, typer.Option(help="Where the API is.")] = "http://127.0.0.1:8000",
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="API key.", show_default="ORCHESTRATOR_ADMIN_API_KEY, or the data directory's own"),
+    ] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Leave the deliverables here, as files.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end as JSON, nothing else.")] = False,
+    detach: Annotated[bool, typer.Option(help="Start the job, print its id, and go.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start a job, show it as it goes, and print what came of it.
+
+    Exit code 0: the job completed. 1: it failed or was cancelled. 2: it could not be asked for like this.
+    """
+    from rich.console import Console
+
+    from orchestrator.commandline import run as command
+    from orchestrator.commandline.admin_key import with_kept_key
+
+    settings = with_kept_key(_settings(data_dir))
+    key = api_key or (settings.admin_api_key.get_secret_value() if settings.admin_api_key else None)
+    if key is None:
+        raise Refused("no API key: give one with --api-key or in ORCHESTRATOR_ADMIN_API_KEY")
+    options = command.RunOptions(
+        target=target,
+        input=None if input_ is None else command.read_object(input_, "--input"),
+        config=command.read_object(config, "--config"),
+        api_url=api_url,
+        api_key=key,
+        ui_url=settings.temporal_ui_url,
+        output_dir=output_dir,
+        as_json=as_json,
+        detach=detach,
+    )
+    raise typer.Exit(command.run(options, Console()))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
+    from rich.console import Console
+
+    from orchestrator.commandline import doctor as command
+
+    raise typer.Exit(command.run(_settings(data_dir), None if as_json else Console()))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    say(__version__)
+
+
+def _settings(data_dir: Path | None) -> Settings:
+    try:
+        return Settings() if data_dir is None else Settings(data_dir=data_dir)
+    except ValidationError as fault:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors(include_input=False))
+        raise Refused(f"the settings are not valid: {wrong}") from fault
+
+
+def main() -> NoReturn:
+    """Run the command and end the process with its exit code (architecture, rule 9)."""
+    try:
+        app()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else FAILED
+    except Refused as fault:
+        code = _told(str(fault), fault.code)
+    except OrchestratorError as fault:
+        code = _told(fault.message, FAILED)
+    except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit
+        code = _told(traceback.format_exc(), FAILED)
+    leave(code)
+
+
+def _told(message: str, code: int) -> int:
+    sys.stderr.write(f"orchestrator: {message}\n")
+    return code

@@ -1,0 +1,45 @@
+"""`orchestrator api`: the HTTP side alone; it comes up while Temporal is down."""
+
+import asyncio
+
+import structlog
+
+from api.app import create_app
+from orchestrator.bootstrap import Parts, Stack, assemble
+from orchestrator.commandline import exits, process
+from orchestrator.commandline.admin_key import with_kept_key
+from orchestrator.commandline.collisions import refuse_collisions
+from orchestrator.commandline.http_server import ApiServer, until_answering
+from orchestrator.commandline.ports import listen, url_of
+from orchestrator.commandline.tasks import beside, unless_stopped
+from orchestrator.engine.connect import connect, connect_options
+from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def run(settings: Settings, host: str, port: int) -> int:
+    """Serve until told to stop. Answers the exit code; raises `Refused`, `CatalogueError`."""
+    refuse_collisions()
+    return process.serve(settings, lambda stop: _main(with_kept_key(settings), host, port, stop))
+
+
+async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -> int:
+    if settings.admin_api_key is None:
+        log.warning("no_admin_key", advice="set ORCHESTRATOR_ADMIN_API_KEY")
+
+    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
+
+    async def opened() -> Parts:
+        parts = assemble(settings, catalogue, await connect(connect_options(), lazy=True))
+        await parts.database.migrate()
+        return parts
+
+    with listen(host, port, "--port") as listener:
+        url = url_of(listener)
+        async with beside(ApiServer(create_app(Stack(opened)), listener).run_until(stop), stop):
+            if await unless_stopped(stop, until_answering(url, "/healthz")):
+                exits.say(f"ready {url}  docs {url}/docs")
+            await stop.wait()
+    return exits.OK

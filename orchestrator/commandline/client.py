@@ -1,0 +1,204 @@
+"""The HTTP side of `orchestrator run`: it starts a job and follows it as any client does."""
+
+import asyncio
+import ipaddress
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any, Final
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.v1.models import JobDetail
+from orchestrator.commandline.exits import FAILED, Refused
+from orchestrator.commandline.tasks import cancelled
+from orchestrator.domain.ids import JobKind
+
+_TIMEOUT: Final = httpx2.Timeout(30, connect=5)
+_STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three of the stream's keep-alives.
+_LOOK_AGAIN: Final = 2.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 5.0
+_START_PATIENCE: Final = 30.0
+_READ_PATIENCE: Final = 300.0
+_START: Final = {JobKind.WORKFLOW: "/v1/workflows/{}/run", JobKind.AGENT: "/v1/agents/{}/execute"}
+_AGAIN: Final = (429, 500, 502, 503, 504)
+
+
+class _Fault(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    message: str
+    details: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Envelope(BaseModel):
+    error: _Fault
+
+
+class _Accepted(BaseModel):
+    job_id: str
+
+
+class NoAnswer(Exception):
+    """The API did not answer, or not now; the message says how."""
+
+
+class ApiClient:
+    """One API and one key. Answers that no other attempt would change raise `Refused`, the others are tried again."""
+
+    def __init__(self, base_url: str, api_key: str, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx2.AsyncClient(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=_TIMEOUT,
+            transport=transport,
+            trust_env=not _on_this_machine(base_url),
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def kind_of(self, target: str) -> JobKind:
+        """Whether an id is a workflow's or an agent's. Raises `Refused` when it is neither, or nothing answers."""
+        for kind in (JobKind.WORKFLOW, JobKind.AGENT):
+            try:
+                answer = await self._http.get(f"/v1/{kind}s/{target}")
+            except httpx2.TransportError as fault:
+                raise Refused(
+                    f"no answer from {self.base_url} ({_words(fault)}); start the API with `orchestrator dev`, or name "
+                    "another with --api-url",
+                    FAILED,
+                ) from fault
+            if answer.status_code != httpx2.codes.NOT_FOUND:
+                _check(answer)
+                return kind
+        raise Refused(f"there is no workflow and no agent `{target}`; see {self.base_url}/docs")
+
+    async def start(self, kind: JobKind, target: str, body: dict[str, Any]) -> str:
+        """Start a job and answer its id. Tried again for 30 s under one key, so that it cannot start twice.
+
+        Raises `Refused`.
+        """
+        key = uuid.uuid4().hex
+        deadline = _now() + _START_PATIENCE
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                answer = await self._request("POST", _START[kind].format(target), json=body, key=key)
+                return _Accepted.model_validate_json(answer.content).job_id
+            except NoAnswer as fault:
+                if _now() > deadline:
+                    raise Refused(f"the job could not be started: {fault}", FAILED) from fault
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def job(self, job_id: str) -> JobDetail:
+        """The job as it is now. Raises `NoAnswer`, `Refused`."""
+        return JobDetail.model_validate_json(await self.job_json(job_id))
+
+    async def job_json(self, job_id: str) -> bytes:
+        """The job as the API words it. Raises `NoAnswer`, `Refused`."""
+        return (await self._request("GET", f"/v1/jobs/{job_id}")).content
+
+    async def follow(self, job_id: str) -> AsyncGenerator[JobDetail | NoAnswer, None]:
+        """The job at each piece of news, and every two seconds; ends with its end.
+
+        A fault is told once and then waited out, for five minutes at most. Raises `Refused`.
+        """
+        news = asyncio.Event()
+        listening = asyncio.ensure_future(self._listen(job_id, news))
+        answered = _now()
+        try:
+            while True:
+                news.clear()
+                try:
+                    job = await self.job(job_id)
+                except NoAnswer as fault:
+                    if _now() - answered > _READ_PATIENCE:
+                        raise Refused(f"{fault}; the job {job_id} goes on without us", FAILED) from fault
+                    yield fault
+                else:
+                    answered = _now()
+                    yield job
+                    if job.completed_at is not None:
+                        return
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN):
+                        await news.wait()
+        finally:
+            await cancelled(listening)
+
+    async def _listen(self, job_id: str, news: asyncio.Event) -> None:
+        """Set `news` at each event of the job; after a break go on where the stream ended."""
+        last, pause = "", _FIRST_PAUSE
+        while True:
+            try:
+                async with aclosing(self._events(job_id, last)) as events:
+                    async for event_id in events:
+                        last, pause = event_id or last, _FIRST_PAUSE
+                        news.set()
+            except httpx2.SSEError:
+                last = ""  # refused, perhaps for that cursor
+            except httpx2.TransportError:
+                news.set()  # the next look at the job tells what is wrong
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _events(self, job_id: str, after: str) -> AsyncGenerator[str, None]:
+        headers = {"Last-Event-ID": after} if after else {}
+        path = f"/v1/jobs/{job_id}/events"
+        # The last event carries the whole output.
+        async with self._http.sse(path, headers=headers, timeout=_STREAM_TIMEOUT, max_event_size=None) as events:
+            async for event in events:
+                yield event.id
+
+    async def _request(self, method: str, path: str, *, json: Any = None, key: str | None = None) -> httpx2.Response:
+        try:
+            answer = await self._http.request(
+                method, path, json=json, headers={"Idempotency-Key": key} if key else None
+            )
+        except httpx2.TransportError as fault:
+            raise NoAnswer(f"no answer from {self.base_url} ({_words(fault)})") from fault
+        if answer.status_code in _AGAIN:
+            raise NoAnswer(f"{self.base_url} answers {answer.status_code}: {_message(answer)}")
+        _check(answer)
+        return answer
+
+
+def _check(answer: httpx2.Response) -> None:
+    if answer.is_success:
+        return
+    advice = ""
+    if answer.status_code in (401, 403):
+        advice = "; give a key with --api-key or in ORCHESTRATOR_ADMIN_API_KEY"
+    raise Refused(_message(answer) + advice)
+
+
+def _message(answer: httpx2.Response) -> str:
+    try:
+        fault = _Envelope.model_validate_json(answer.content).error
+    except ValueError:
+        return f"HTTP {answer.status_code}: {answer.text[:200]}"
+    expected = fault.details.get("expected")
+    return f"{fault.message} (expected: {expected})" if expected else fault.message
+
+
+def _words(fault: Exception) -> str:
+    return str(fault) or type(fault).__name__
+
+
+def _on_this_machine(url: str) -> bool:
+    """Whether a URL is a loopback address: no proxy is meant for it."""
+    host = httpx2.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,48 @@
+"""Our four import names are common words: tells when another distribution brings one of them too (style §3.2)."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from orchestrator.commandline.exits import Refused
+
+DISTRIBUTION: Final = "orchestrator"
+PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
+
+
+def collisions(owners: Mapping[str, Sequence[str]], places: Mapping[str, Path | None]) -> list[str]:
+    """What is wrong, a sentence each.
+
+    `owners` maps import names to the distributions that bring them, `places` our packages to the folders in which
+    Python finds them: all four must lie side by side.
+    """
+    found = [
+        f"the package `{name}` is also brought by {', '.join(others)}"
+        for name in PACKAGES
+        if (others := sorted({owner for owner in owners.get(name, ()) if owner.lower() != DISTRIBUTION}))
+    ]
+    home = places[DISTRIBUTION]
+    return found + [
+        f"the package `{name}` is found in {places[name] or 'no folder'}, not in {home}"
+        for name in PACKAGES
+        if places[name] != home
+    ]
+
+
+def installed_collisions() -> list[str]:
+    """The collisions of this environment."""
+    return collisions(packages_distributions(), {name: _folder(name) for name in PACKAGES})
+
+
+def refuse_collisions() -> None:
+    """Raises `Refused` when another distribution brings one of our packages: it would run in place of ours."""
+    found = installed_collisions()
+    if found:
+        raise Refused("; ".join(found) + ". Install orchestrator into an environment of its own.", code=1)
+
+
+def _folder(name: str) -> Path | None:
+    spec = find_spec(name)
+    return Path(spec.origin).resolve().parents[1] if spec and spec.origin else None

@@ -1,0 +1,104 @@
+"""`orchestrator dev`: Temporal, API and worker on one machine, in one process and one child (A12)."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from pydantic import SecretStr
+
+from api.app import create_app
+from orchestrator.bootstrap import Parts, connect_worker
+from orchestrator.commandline import exits, process, tasks, temporal
+from orchestrator.commandline.admin_key import ensure_key
+from orchestrator.commandline.collisions import refuse_collisions
+from orchestrator.commandline.http_server import ApiServer, until_answering
+from orchestrator.commandline.ports import free_port, listen, url_of
+from orchestrator.commandline.tasks import beside, unless_stopped
+from orchestrator.commandline.upkeep import keep_going, serve_temporal, serve_worker
+from orchestrator.domain.errors import Unavailable
+from orchestrator.services.registry import Services
+from orchestrator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DevPorts:
+    """Where the three servers listen; port 0 takes a free one."""
+
+    host: str
+    api: int
+    temporal: int
+    ui: int
+
+
+class SharedParts:
+    """Gives the API the services of the parts that it shares with the worker; who opened the parts closes them."""
+
+    def __init__(self) -> None:
+        self.parts: Parts | None = None
+
+    async def services(self) -> Services:
+        """The services. Raises `Unavailable` until the parts are open."""
+        if self.parts is None:
+            raise Unavailable("Still starting: Temporal is not up yet")
+        return self.parts.services
+
+    async def aclose(self) -> None:
+        """Nothing: the worker still needs the parts."""
+
+
+def run(settings: Settings, ports: DevPorts) -> int:
+    """Run everything until told to stop. Answers the exit code; raises `Refused`."""
+    refuse_collisions()
+    made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
+    if made_key:
+        settings = settings.model_copy(update={"admin_api_key": SecretStr(made_key)})
+    return process.serve(settings, lambda stop: _main(settings, ports, made_key, stop))
+
+
+async def _main(settings: Settings, ports: DevPorts, made_key: str | None, stop: asyncio.Event) -> int:
+    source = SharedParts()
+    ports = replace(ports, ui=ports.ui or free_port())
+    with listen(ports.host, ports.api, "--port") as listener:
+        if made_key:
+            exits.say(f"admin key {made_key}")
+        # The API comes up first: it can say what is missing while Temporal is still built or started.
+        api = ApiServer(create_app(source), listener)
+        async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
+            parts = await unless_stopped(stop, connect_worker(settings, address=address))
+            if parts is not None:
+                ui = temporal.ui_url(ports.ui) if address else settings.temporal_ui_url
+                await _work(source, parts, url_of(listener), ui, stop)
+                await asyncio.wait({serving})  # its last requests still need Temporal
+    return exits.OK
+
+
+async def _work(source: SharedParts, parts: Parts, url: str, ui: str, stop: asyncio.Event) -> None:
+    """Run the worker and give the API its services until `stop` is set; say when all is ready."""
+    source.parts = parts
+    try:
+        async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
+            if await unless_stopped(stop, until_answering(url, "/readyz")):
+                exits.say(f"ready {url}  docs {url}/docs  temporal-ui {ui}")
+            await stop.wait()
+    finally:
+        await parts.aclose()
+
+
+@asynccontextmanager
+async def _temporal(settings: Settings, ports: DevPorts, stop: asyncio.Event) -> AsyncIterator[str | None]:
+    """The address of a server of our own, kept going; None when another is configured or `stop` was set."""
+    server = None
+    if not os.environ.get("TEMPORAL_ADDRESS"):
+        starting = temporal.start_server(settings.data_dir, ports.temporal, ports.ui, port_flag="--temporal-port")
+        server = await unless_stopped(stop, starting)
+    if server is None:
+        yield None
+        return
+    keeping = asyncio.ensure_future(keep_going("temporal", lambda: serve_temporal(server), stop))
+    try:
+        yield server.address
+    finally:
+        await tasks.cancelled(keeping)
+        await server.stop()

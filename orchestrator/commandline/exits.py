@@ -1,0 +1,33 @@
+"""How a command ends: exit codes, refusals, output that is flushed, and the one way out (architecture, rule 9)."""
+
+import contextlib
+import os
+import sys
+from typing import Final, NoReturn
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Refused(Exception):
+    """A command cannot do what was asked; the message says why, `code` is the exit code."""
+
+    def __init__(self, message: str, code: int = USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def say(line: str) -> None:
+    """One line on standard output, at once, also when that is a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now: the Temporal SDK's threads can abort an interpreter that exits by itself (rule 9)."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a reader that has gone must not change the exit code
+            stream.flush()
+    os._exit(code)

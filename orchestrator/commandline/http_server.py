@@ -1,0 +1,74 @@
+"""The API's HTTP server in this event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+import httpx2
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from orchestrator.commandline.exits import FAILED, Refused
+
+log = structlog.get_logger(__name__)
+
+_GRACE: Final = 5
+_PATIENCE: Final = 15.0
+_POLL: Final = 0.2
+
+
+class ApiServer(uvicorn.Server):
+    """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE))
+        self._listener = listener
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set; then take no more connections and give the open ones five seconds.
+
+        Raises `Refused` when the server does not start or ends by itself.
+        """
+        serving = asyncio.ensure_future(self._serve_listener())
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self.should_exit = True
+            await serving
+            if not stop.is_set():
+                raise Refused("the HTTP server ended by itself", FAILED)
+        finally:
+            stopping.cancel()
+
+    async def _serve_listener(self) -> None:
+        try:
+            await self.serve(sockets=[self._listener])
+        except SystemExit as end:  # uvicorn's word for a failed start; its reason is in the log
+            raise Refused("the HTTP server could not start", FAILED) from end
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the process."""
+        yield
+
+
+async def until_answering(url: str, path: str) -> bool:
+    """Return once GET `path` answers 200; what is missing is logged every 15 s. Always True."""
+    clock = asyncio.get_running_loop().time
+    tell_at = clock() + _PATIENCE
+    async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
+        while True:
+            try:
+                answer = await http.get(path)
+                if answer.status_code == httpx2.codes.OK:
+                    return True
+                missing = answer.text[:500]
+            except httpx2.TransportError as fault:
+                missing = f"{type(fault).__name__}: {fault}"
+            if clock() > tell_at:
+                tell_at = clock() + _PATIENCE
+                log.warning("not_ready_yet", missing=missing)
+            await asyncio.sleep(_POLL)

@@ -1,0 +1,48 @@
+"""Ports of this machine: take one, find a free one, tell whether one is taken."""
+
+import errno
+import socket
+from typing import Final
+
+from orchestrator.commandline.exits import Refused
+
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+
+
+def listen(host: str, port: int, flag: str) -> socket.socket:
+    """Take a port now; 0 takes a free one. Raises `Refused` naming the port and the flag that chooses another."""
+    try:
+        return socket.create_server((host, port), family=_family(host))
+    except OSError as fault:
+        why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror or fault}"
+        raise Refused(f"port {port} on {host} {why}; choose another with {flag}") from fault
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether a process holds a port."""
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as fault:
+            return fault.errno == errno.EADDRINUSE
+    return False
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody holds now."""
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where clients on this machine reach a listening socket."""
+    host, port = listener.getsockname()[:2]
+    host = _EVERYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,34 @@
+"""Runs a long-lived command: logging, signals, event loop."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from orchestrator import logs
+from orchestrator.commandline.exits import INTERRUPTED, leave
+from orchestrator.settings import Settings
+
+
+def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    """Run a process whose `main` ends soon after the event is set, which Ctrl-C and SIGTERM do.
+
+    A second signal ends the process at once. Answers the exit code.
+    """
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    return asyncio.run(_with_signals(main))
+
+
+async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            leave(INTERRUPTED)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    return await main(stop)

@@ -1,0 +1,61 @@
+"""Keeps the parts of a process going: what ends by itself is started again, with growing pauses."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import structlog
+from temporalio.worker import Worker
+
+from orchestrator.commandline.tasks import unless_stopped
+from orchestrator.engine.devserver import DevServer
+
+log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 15.0
+_STEADY: Final = 60.0
+_DRAIN: Final = 8.0  # Seconds: the worker's own grace of five, and some for what does not listen.
+
+
+async def keep_going(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run a part again whenever it ends, until `stop` is set; pauses double up to 15 s, anew after a steady minute."""
+    clock = asyncio.get_running_loop().time
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
+        began = clock()
+        try:
+            await run()
+        except Exception as fault:  # the process edge: whatever ended it, the part is needed again
+            log.exception("part_failed", part=part, error=str(fault))
+        if stop.is_set():
+            return
+        pause = _FIRST_PAUSE if clock() - began > _STEADY else pause
+        log.warning("part_restarts", part=part, seconds=pause)
+        await unless_stopped(stop, asyncio.sleep(pause))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+async def serve_temporal(server: DevServer) -> None:
+    """Have the Temporal server running until it ends by itself. Raises `Unavailable` when it does not start."""
+    await server.start()
+    log.warning("temporal_server_ended", code=await server.wait())
+
+
+async def serve_worker(make: Callable[[], Worker], stop: asyncio.Event) -> None:
+    """Run a fresh worker until `stop` is set, then let it finish what it does. Raises the worker's fatal error."""
+    worker = make()
+    running = asyncio.ensure_future(worker.run())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            log.info("worker_drains")
+            async with asyncio.timeout(_DRAIN):
+                await worker.shutdown()
+        await running
+    except TimeoutError:
+        log.warning("worker_left_work_behind", seconds=_DRAIN)
+        running.cancel()
+    finally:
+        stopping.cancel()

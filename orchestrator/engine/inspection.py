@@ -1,0 +1,65 @@
+"""Looks at a Temporal server without changing it: what `orchestrator doctor` and a starting worker need to know."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+    GetSystemInfoRequest,
+)
+from temporalio.client import Client
+
+from orchestrator.engine.connect import rpc_errors
+
+_QUICK: Final = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """A server and our namespace in it. `attributes` maps a search attribute's name to its type, e.g. `Keyword`."""
+
+    version: str
+    retention: timedelta
+    attributes: dict[str, str]
+    pollers: frozenset[str]
+
+
+async def inspect_server(client: Client, task_queue: str) -> ServerState:
+    """The state of the server that a client talks to. Raises `NotFound` for the namespace, `Unavailable`."""
+    service = client.workflow_service
+    with rpc_errors(f"namespace: {client.namespace}"):
+        system = await service.get_system_info(GetSystemInfoRequest(), timeout=_QUICK)
+        namespace = await service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace), timeout=_QUICK
+        )
+        attributes = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace), timeout=_QUICK
+        )
+    return ServerState(
+        version=system.server_version,
+        retention=namespace.config.workflow_execution_retention_ttl.ToTimedelta(),
+        attributes={name: _type_name(kind) for name, kind in attributes.custom_attributes.items()},
+        pollers=await pollers(client, task_queue),
+    )
+
+
+async def pollers(client: Client, task_queue: str) -> frozenset[str]:
+    """The identities of the workers that poll a task queue for workflow tasks. Raises `Unavailable`."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=task_queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    with rpc_errors(f"task queue: {task_queue}"):
+        answer = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)
+    return frozenset(poller.identity for poller in answer.pollers)
+
+
+def _type_name(kind: IndexedValueType.ValueType) -> str:
+    words = IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").split("_")
+    return "".join(word.capitalize() for word in words)

@@ -1,0 +1,97 @@
+"""Logging of a process: structlog over the standard library, one line per event, on standard error."""
+
+import logging
+import sys
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+from temporalio import activity, workflow
+
+# Libraries whose every request would be a line of its own.
+_QUIET: Final = ("httpx2", "httpcore2", "openai", "anthropic", "alembic", "asyncio", "watchfiles")
+_SECRET_WORDS: Final = ("authorization", "api_key", "apikey", "password", "secret", "token", "cookie")
+_COUNTS: Final = ("tokens", "_tokens", "max_tokens")
+_LEADING: Final = ("timestamp", "level", "event", "job_id")
+_DROPPED: Final = ("color_message", "_record", "_from_structlog", "temporal_log")
+
+
+def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = None) -> None:
+    """Send every log line of this process, its libraries' too, to `stream` (default: standard error).
+
+    `json` is one JSON object a line with an ISO time in UTC; `pretty` is for people; `auto` is `pretty` on a terminal.
+    `job_id`, `step`, `agent`, `attempt` and `request_id` come from the context. Raises `ValueError` for an unknown
+    level.
+    """
+    out = stream or sys.stderr
+    pretty = fmt == "pretty" or (fmt == "auto" and out.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _name_the_job],
+            processors=[_without_secrets, structlog.processors.StackInfoRenderer(), *_rendering(out, pretty=pretty)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    # The facts about the job go into fields of their own, not into the text.
+    activity.logger.activity_info_on_message = False
+    workflow.logger.workflow_info_on_message = False
+
+
+def _rendering(out: TextIO, *, pretty: bool) -> list[Processor]:
+    if pretty:
+        # The plain formatter: the rich one shows local variables, and with them keys.
+        console = structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=30
+        )
+        return [console]
+    return [
+        structlog.processors.format_exc_info,
+        _leading_fields_first,
+        structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+    ]
+
+
+def _name_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Give lines of Temporal's own loggers the `job_id` that all others carry."""
+    for key in ("temporal_activity", "temporal_workflow"):
+        facts = event.get(key)
+        if isinstance(facts, dict) and "workflow_id" in facts:
+            event.setdefault("job_id", facts["workflow_id"])
+    return event
+
+
+def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for key in [key for key in event if key in _DROPPED]:
+        del event[key]
+    for key in event:
+        word = key.lower()
+        if any(secret in word for secret in _SECRET_WORDS) and not word.endswith(_COUNTS):
+            event[key] = "***"
+    return event
+
+
+def _leading_fields_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**{key: event[key] for key in _LEADING if key in event}, **event}

@@ -1,0 +1,148 @@
+"""The commands as their users run them: real processes, real exit codes."""
+
+import asyncio
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.data_lock import Holder
+from tests.e2e.processes import Command, free_port
+
+INPUT = '{"api_name": "Todo", "description": "A list of tasks", "api_type": "rest"}'
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+async def orchestrator(*arguments: str) -> Ended:
+    """Run one command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "orchestrator",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+class Dev:
+    """`orchestrator dev` on free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        ports = ("--port", "0", "--temporal-port", "0", "--ui-port", "0")
+        self.command = Command(folder, "dev", *ports, "--data-dir", str(self.data), TEMPORAL_ADDRESS="")
+
+    @property
+    def url(self) -> str:
+        ready = next(line for line in self.command.text().splitlines() if line.startswith("ready "))
+        return ready.split()[1]
+
+    def temporal(self) -> int:
+        """The process id of the Temporal server."""
+        return Holder.model_validate_json((self.data / "temporal.lock").read_text()).server
+
+    async def run(self, *arguments: str) -> Ended:
+        return await orchestrator("run", *arguments, "--api-url", self.url, "--data-dir", str(self.data))
+
+
+@asynccontextmanager
+async def dev(folder: Path) -> AsyncIterator[Dev]:
+    running = Dev(folder)
+    await running.command.start()
+    try:
+        await running.command.ready()
+        yield running
+    finally:
+        await running.command.kill()
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> None:
+    async with dev(tmp_path) as running:
+        key = running.data / "admin-api-key"
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert f"admin key {key.read_text().strip()}" in running.command.text().splitlines()
+
+        files = tmp_path / "files"
+        ended = await running.run("api_development", "--input", INPUT, "--output-dir", str(files))
+        assert ended.code == 0, ended.err
+        assert (files / "api" / "openapi.yaml").stat().st_size > 0
+        assert "completed in" in ended.out
+        assert "\x1b" not in ended.out
+
+        wrong = await running.run("api_development", "--input", '{"api_name": "x"}')
+        assert (wrong.code, wrong.out) == (2, "")
+        assert "Missing required field" in wrong.err
+
+        temporal = running.temporal()
+        assert lives(temporal)
+        assert await running.command.kill(signal.SIGTERM) == 0, running.command.text()
+        assert not lives(temporal)
+        assert running.command.ready_lines() == 1
+
+
+async def test_a_killed_temporal_server_comes_back_and_jobs_complete(tmp_path: Path) -> None:
+    async with dev(tmp_path) as running:
+        first = running.temporal()
+        os.kill(first, signal.SIGKILL)
+        ended = await running.run("api_development", "--input", INPUT, "--json")
+        assert ended.code == 0, ended.err + running.command.text()
+        assert '"status":"completed"' in ended.out
+        assert running.temporal() != first
+        assert await running.command.kill(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("flag", ["--port", "--temporal-port", "--ui-port"])
+async def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, flag: str) -> None:
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        ports = dict.fromkeys(("--port", "--temporal-port", "--ui-port"), "0") | {flag: str(port)}
+        options = [part for pair in ports.items() for part in pair]
+        ended = await orchestrator("dev", *options, "--data-dir", str(tmp_path))
+    assert ended.code == 2, ended.err
+    assert f"port {port} on 127.0.0.1 is taken; choose another with {flag}" in ended.err
+
+
+async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path: Path) -> None:
+    port = free_port()
+    nowhere = {"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_ADMIN_API_KEY": "dvr_sk_test_cli"}
+    api = Command(tmp_path, "api", "--port", str(port), "--data-dir", str(tmp_path), **nowhere)
+    worker = Command(tmp_path, "worker", "--data-dir", str(tmp_path), **nowhere)
+    try:
+        await worker.start()
+        await (await api.start()).ready()
+        async with asyncio.timeout(60):
+            while "does not answer" not in worker.text():  # noqa: ASYNC110 - another process has no event
+                await asyncio.sleep(0.1)
+        assert worker.ready_lines() == 0
+        assert await worker.kill(signal.SIGTERM) == 0
+        assert await api.kill(signal.SIGTERM) == 0
+    finally:
+        for command in (api, worker):
+            await command.kill()

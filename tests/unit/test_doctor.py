@@ -1,0 +1,132 @@
+"""What `orchestrator doctor` concludes from the facts."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orchestrator.commandline import checks
+from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
+from orchestrator.commandline.collisions import PACKAGES, collisions, installed_collisions
+from orchestrator.engine.inspection import ServerState
+
+HERE = Path("/site-packages")
+PLACES: dict[str, Path | None] = dict.fromkeys(PACKAGES, HERE)
+ATTRIBUTES = {"JobKind": "Keyword", "JobOwner": "Keyword"}
+
+
+def models(*providers: str, base_url: str | None = None, default: str | None = None) -> Models:
+    return Models(frozenset(providers), base_url, default, frozenset({"anthropic/claude-3.5-sonnet"}))
+
+
+def server(version: str) -> ServerState:
+    return ServerState(version, timedelta(days=30), {}, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [((3, 10, 14), Verdict.FAILED), ((3, 11, 0), Verdict.OK), ((4, 0, 0), Verdict.OK)]
+)
+def test_python(version: tuple[int, int, int], verdict: Verdict) -> None:
+    assert checks.check_python(version).verdict is verdict
+
+
+def test_a_package_of_another_distribution_is_a_collision() -> None:
+    owners = {"workflows": ["orchestrator", "llama-index-workflows"], "orchestrator": ["orchestrator"]}
+    assert collisions(owners, PLACES) == ["the package `workflows` is also brought by llama-index-workflows"]
+    finding = checks.check_packages(collisions(owners, PLACES))
+    assert finding.verdict is Verdict.FAILED
+    assert "llama-index-workflows" in finding.message
+
+
+def test_a_package_that_python_finds_elsewhere_is_a_collision() -> None:
+    shadowed = PLACES | {"api": Path("/elsewhere"), "activities": None}
+    assert collisions({}, shadowed) == [
+        "the package `activities` is found in no folder, not in /site-packages",
+        "the package `api` is found in /elsewhere, not in /site-packages",
+    ]
+
+
+def test_this_environment_has_no_collision() -> None:
+    assert installed_collisions() == []
+
+
+@pytest.mark.parametrize(
+    ("use", "verdict"),
+    [(PortUse.FREE, Verdict.OK), (PortUse.OURS, Verdict.OK), (PortUse.OTHERS, Verdict.WARNING)],
+)
+def test_ports(use: PortUse, verdict: Verdict) -> None:
+    finding = checks.check_port(Port(8000, "API", "--port", use))
+    assert finding.verdict is verdict
+    assert (finding.mend is not None) == (verdict is Verdict.WARNING)
+
+
+def test_temporal_must_answer_only_where_it_is_configured() -> None:
+    assert checks.check_temporal(None, "refused", "t:7233", configured=True).verdict is Verdict.FAILED
+    assert checks.check_temporal(None, "refused", "t:7233", configured=False).verdict is Verdict.WARNING
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"), [("1.31.2", Verdict.OK), ("1.30.9", Verdict.FAILED), ("2.0.0", Verdict.OK)]
+)
+def test_temporal_must_be_new_enough(version: str, verdict: Verdict) -> None:
+    assert checks.check_temporal(server(version), None, "t:7233", configured=True).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (ATTRIBUTES | {"Another": "Text"}, Verdict.OK),
+        ({"JobKind": "Keyword"}, Verdict.WARNING),
+        ({"JobKind": "Text"}, Verdict.FAILED),
+    ],
+)
+def test_search_attributes(found: dict[str, str], verdict: Verdict) -> None:
+    assert checks.check_attributes(found, ATTRIBUTES).verdict is verdict
+
+
+def test_retention_other_than_the_settings() -> None:
+    assert checks.check_retention(timedelta(days=30), 30).verdict is Verdict.OK
+    finding = checks.check_retention(timedelta(hours=36), 30)
+    assert finding.verdict is Verdict.WARNING
+    assert finding.message.startswith("1.5 days")
+
+
+def test_no_worker_is_a_warning() -> None:
+    assert checks.check_worker(frozenset(), "queue").verdict is Verdict.WARNING
+    assert checks.check_worker(frozenset({"1@host"}), "queue").verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("index", "verdict"),
+    [
+        (Index("db", exists=False), Verdict.OK),
+        (Index("db", current="0002", newest="0002", known=frozenset({"0001", "0002"})), Verdict.OK),
+        (Index("db", current="0001", newest="0002", known=frozenset({"0001", "0002"})), Verdict.WARNING),
+        (Index("db", current=None, newest="0002", known=frozenset({"0001", "0002"})), Verdict.WARNING),
+        (Index("db", current="0003", newest="0002", known=frozenset({"0001", "0002"})), Verdict.FAILED),
+        (Index("db", fault="does not answer"), Verdict.FAILED),
+    ],
+)
+def test_database(index: Index, verdict: Verdict) -> None:
+    assert checks.check_index(index).verdict is verdict
+
+
+def test_a_broken_catalogue_says_what_is_broken() -> None:
+    finding = checks.check_catalogue(0, 0, "mine.py: unknown agent")
+    assert (finding.verdict, finding.message) == (Verdict.FAILED, "mine.py: unknown agent")
+    assert checks.check_catalogue(28, 10, None).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        (models(), Verdict.WARNING),
+        (models(base_url="http://localhost:11434/v1"), Verdict.OK),
+        (models("anthropic"), Verdict.OK),
+        (models("openai"), Verdict.FAILED),
+        (models("openai", default="openai:gpt-5-mini"), Verdict.OK),
+        (models("openai", default="anthropic:claude-sonnet"), Verdict.FAILED),
+    ],
+)
+def test_models(found: Models, verdict: Verdict) -> None:
+    assert checks.check_models(found).verdict is verdict

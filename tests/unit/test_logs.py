@@ -1,0 +1,122 @@
+"""Every log line of a process: one JSON object, with its job, without secrets."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import structlog
+from temporalio import activity, workflow
+from temporalio.testing import ActivityEnvironment
+
+from orchestrator import logs
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    on_message = activity.logger.activity_info_on_message, workflow.logger.workflow_info_on_message
+    yield
+    root.handlers, root.level = handlers, level
+    activity.logger.activity_info_on_message, workflow.logger.workflow_info_on_message = on_message
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_context_event_and_utc_time() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "auto", out)
+    with structlog.contextvars.bound_contextvars(job_id="job_1", request_id="req_1"):
+        structlog.get_logger("some.module").info("job_started", agent="writer")
+    (line,) = lines(out)
+    moment = datetime.fromisoformat(line.pop("timestamp"))
+    assert moment.utcoffset() == UTC.utcoffset(None)
+    assert line == {
+        "level": "info",
+        "event": "job_started",
+        "job_id": "job_1",
+        "request_id": "req_1",
+        "agent": "writer",
+        "logger": "some.module",
+    }
+
+
+def test_libraries_log_the_same_way() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "json", out)
+    logging.getLogger("uvicorn.error").info("Started %s", "now", extra={"color_message": "\x1b[1m"})
+    logging.getLogger("httpx2").info("HTTP Request: GET https://example.com?token=1")
+    (line,) = lines(out)
+    assert (line["event"], line["logger"]) == ("Started now", "uvicorn.error")
+    assert "color_message" not in line
+
+
+def test_the_level_counts_for_both() -> None:
+    out = io.StringIO()
+    logs.configure("warning", "json", out)
+    structlog.get_logger("ours").info("quiet")
+    logging.getLogger("theirs").info("quiet")
+    structlog.get_logger("ours").log(30, "waiting")
+    assert [line["event"] for line in lines(out)] == ["waiting"]
+
+
+def test_activity_lines_carry_their_job_beside_the_message() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "json", out)
+
+    def work() -> None:
+        activity.logger.info("half_way")
+
+    ActivityEnvironment().run(work)
+    (line,) = lines(out)
+    assert line["event"] == "half_way"
+    assert line["job_id"] == line["temporal_activity"]["workflow_id"]
+
+
+def test_secrets_are_masked_and_counts_are_not() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "json", out)
+    logging.getLogger("theirs").info("sent", extra={"Authorization": "Bearer dvr_sk_1"})
+    structlog.get_logger("ours").info("call", api_key="dvr_sk_2", tokens=5, completion_tokens=3)
+    sent, call = lines(out)
+    assert "dvr_sk" not in out.getvalue()
+    assert sent["Authorization"] == "***"
+    assert (call["tokens"], call["completion_tokens"]) == (5, 3)
+
+
+def broken(key: str) -> None:
+    raise RuntimeError(len(key))
+
+
+def test_a_traceback_shows_no_local_variables_in_either_format() -> None:
+    for out in (io.StringIO(), Terminal()):
+        logs.configure("INFO", "auto", out)
+        try:
+            broken("dvr_sk_" + "local")
+        except RuntimeError:
+            structlog.get_logger("ours").exception("broken")
+        assert "RuntimeError: 12" in out.getvalue()
+        assert "dvr_sk_local" not in out.getvalue()
+
+
+def test_pretty_only_on_a_terminal() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    for out in (terminal, pipe):
+        logs.configure("INFO", "auto", out)
+        structlog.get_logger("ours").info("here")
+    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b[" not in pipe.getvalue()
+    assert lines(pipe)[0]["event"] == "here"

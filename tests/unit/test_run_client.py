@@ -1,0 +1,111 @@
+"""The client of `orchestrator run` against an API that answers badly."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
+
+from api.v1.rendering import job_detail
+from orchestrator.commandline.client import ApiClient, NoAnswer
+from orchestrator.commandline.exits import Refused
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import Job, JobState
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def job(state: JobState) -> str:
+    closed = AT if state.terminal else None
+    found = Job(
+        id="wf_job_1",
+        run_id="r",
+        kind=JobKind.WORKFLOW,
+        definition="w",
+        name="W",
+        owner="o",
+        state=state,
+        progress=100 if closed else 0,
+        input={},
+        config={},
+        created_at=AT,
+        closed_at=closed,
+    )
+    return job_detail(found, None).model_dump_json()
+
+
+class BrokenStream(httpx2.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"event: snapshot\ndata: {}\n\nid: r:7\nevent: agent_event\ndata: {}\n\n"
+        raise httpx2.ReadError("connection lost")
+
+
+class Api:
+    """Answers from a list, then keeps the last answer; remembers what it was asked."""
+
+    def __init__(self, **answers: list[httpx2.Response | Exception]) -> None:
+        self.answers = answers
+        self.asked: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(request)
+        name = "events" if request.url.path.endswith("/events") else request.method.lower()
+        left = self.answers[name]
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def client(self) -> ApiClient:
+        return ApiClient("http://127.0.0.1:8000", "key", httpx2.MockTransport(self))
+
+
+def problem(status: int, message: str) -> httpx2.Response:
+    body = {"error": {"code": "x", "message": message, "details": {"expected": "string"}}}
+    return httpx2.Response(status, json=body)
+
+
+async def test_a_start_is_tried_again_under_the_same_key() -> None:
+    accepted = httpx2.Response(202, json={"job_id": "wf_job_1"})
+    api = Api(post=[httpx2.ReadTimeout("lost"), problem(503, "starting"), accepted])
+    assert await api.client().start(JobKind.WORKFLOW, "w", {"input": {}, "async": True}) == "wf_job_1"
+    keys = {request.headers["Idempotency-Key"] for request in api.asked}
+    assert (len(api.asked), len(keys)) == (3, 1)
+    assert all(request.headers["Authorization"] == "Bearer key" for request in api.asked)
+    assert json.loads(api.asked[0].content) == {"input": {}, "async": True}
+
+
+async def test_wrong_input_is_not_tried_again() -> None:
+    api = Api(post=[problem(400, "Missing required field: name")])
+    with pytest.raises(Refused, match=r"Missing required field: name \(expected: string\)") as refused:
+        await api.client().start(JobKind.AGENT, "a", {})
+    assert (refused.value.code, len(api.asked)) == (2, 1)
+
+
+async def test_an_id_that_is_neither_workflow_nor_agent() -> None:
+    api = Api(get=[problem(404, "unknown")])
+    with pytest.raises(Refused, match="no workflow and no agent `x`"):
+        await api.client().kind_of("x")
+    assert [request.url.path for request in api.asked] == ["/v1/workflows/x", "/v1/agents/x"]
+
+
+async def test_a_broken_stream_is_resumed_where_it_ended() -> None:
+    sse = {"content-type": "text/event-stream"}
+    api = Api(
+        get=[
+            httpx2.Response(200, text=job(JobState.RUNNING)),
+            httpx2.ConnectError("restarting"),
+            httpx2.Response(200, text=job(JobState.COMPLETED)),
+        ],
+        events=[
+            httpx2.Response(200, headers=sse, stream=BrokenStream()),
+            httpx2.Response(200, headers=sse, content=b"id: r:9\nevent: job_completed\ndata: {}\n\n"),
+        ],
+    )
+    seen = [news async for news in api.client().follow("wf_job_1")]
+    assert [type(news) for news in seen[1:2]] == [NoAnswer]
+    assert [news.status for news in seen if not isinstance(news, NoAnswer)] == ["running", "completed"]
+    streams = [request for request in api.asked if request.url.path.endswith("/events")]
+    assert "Last-Event-ID" not in streams[0].headers
+    assert [request.headers.get("Last-Event-ID") for request in streams[1:2]] == ["r:7"]
