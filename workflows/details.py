@@ -9,7 +9,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) -> str:
-    """A short page: one line of progress, one table row for each step."""
+    """A short page: one line of progress, one list item for each step. True of a job that has ended, too."""
     total = len(plan.calls())
     usage = Usage()
     for result in state.results:
@@ -18,16 +18,18 @@ def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) ->
     head = f"**{len(state.results)} of {total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
     if state.paused:
         head += ", **paused**"
-    rows = [f"| {step.name} | {_status(step, state, settled, active)} |" for step in plan.steps]
-    return "\n".join([head, "", "| step | status |", "|---|---|", *rows])
+    # A list: the Temporal UI sets the cells of a table without a gap.
+    steps = [f"- {step.name}: {_status(step, state, settled, active)}" for step in plan.steps]
+    return "\n".join([head, "", *steps])
 
 
 def _status(step: Step, state: Carried, settled: set[str], active: set[str]) -> str:
+    """Words that stay true when the job ends here: a call under way may be cancelled, and nothing says so again."""
     if step.id in state.failures:
-        return f"failed: {state.failures[step.id].type}"
+        return f"**failed** ({state.failures[step.id].type})"
     if step.id in settled:
         return "done"
     if step.id in active:
         done = sum(result.step == step.id for result in state.results)
-        return f"running, {done} of {len(step.agents)}"
-    return "waits for approval" if step.id in state.approval_deadlines else "waiting"
+        return f"{done} of {len(step.agents)} calls done"
+    return "**waits for approval**" if step.id in state.approval_deadlines else "not started"
