@@ -39,15 +39,13 @@ class Settings(BaseSettings):
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 
     def index_url(self) -> str:
-        """The SQLAlchemy URL of the job index, with an async driver."""
+        """The SQLAlchemy URL of the job index."""
         url = self.database_url
         if url is None:
-            return f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'index.sqlite3'}"
+            return f"sqlite:///{self.data_dir.resolve() / 'index.sqlite3'}"
         for plain in ("postgresql://", "postgres://"):
             if url.startswith(plain):
                 return "postgresql+psycopg://" + url.removeprefix(plain)
-        if url.startswith("sqlite://") and not url.startswith("sqlite+"):
-            return "sqlite+aiosqlite://" + url.removeprefix("sqlite://")
         return url
 
     def plugin_modules(self) -> list[str]:

@@ -26,15 +26,14 @@ class ArtifactRepository:
             id=artifact_id, job_id=job_id, name=name, body=body, created_at=datetime.now(UTC)
         )
         new = {"body": row.excluded.body, "created_at": row.excluded.created_at}
-        async with self._db.autocommit() as connection:
-            await connection.execute(row.on_conflict_do_update(index_elements=[artifacts.c.id], set_=new))
+        store = row.on_conflict_do_update(index_elements=[artifacts.c.id], set_=new)
+        await self._db.autocommit(lambda connection: connection.execute(store).close())
         return artifact_id
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
         """A stored body. Raises `NotFound`, `Unavailable`."""
-        async with self._db.autocommit() as connection:
-            wanted = select(artifacts.c.body).where(artifacts.c.id == artifact_id)
-            found = (await connection.execute(wanted)).first()
+        wanted = select(artifacts.c.body).where(artifacts.c.id == artifact_id)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).first())
         if found is None:
             raise NotFound(f"Unknown artifact: {artifact_id}", artifact_id=artifact_id)
         body: dict[str, Any] = found.body

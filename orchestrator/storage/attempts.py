@@ -1,14 +1,14 @@
 """Rows of agent calls: what happened in each attempt, and what it used (A4, D-031)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import Float, RowMapping, case, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import BindParameter, Connection, Float, RowMapping, bindparam, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -28,6 +28,40 @@ WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job
 _KEY: Final = ("job_id", "step", "agent", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
 _MAX_OPEN_PROGRESS: Final = 99
+
+# Statements that every call needs are made once: to make one costs more than to run it.
+_THIS_JOB: Final[BindParameter[str]] = bindparam("this_job")
+_LEAVE_EARLIER: Final = (
+    update(attempts)
+    .where(*(attempts.c[name] == bindparam(f"this_{name}") for name in _KEY[:-1]))
+    .where(attempts.c.attempt < bindparam("this_attempt"), attempts.c.status == AttemptStatus.RUNNING)
+    .values(status=AttemptStatus.UNKNOWN)
+)
+_PENDING: Final = jobs.c.state == JobState.PENDING
+_JOB_RUNS: Final = (
+    update(jobs)
+    .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)))
+    .where(_PENDING | jobs.c.started_at.is_(None))
+    .values(
+        state=case((_PENDING, JobState.RUNNING), else_=jobs.c.state),
+        started_at=func.coalesce(jobs.c.started_at, bindparam("began", type_=jobs.c.started_at.type)),
+    )
+)
+_LOCKED_JOB: Final = (
+    select(jobs.c.progress, jobs.c.total_calls, jobs.c.state).where(jobs.c.id == _THIS_JOB).with_for_update()
+)
+_COMPLETED_CALLS: Final = select(func.count()).select_from(
+    select(attempts.c.step, attempts.c.agent)
+    .distinct()
+    .where(attempts.c.job_id == _THIS_JOB, attempts.c.status == AttemptStatus.COMPLETED)
+    .subquery()
+)
+_PROGRESS: Final = update(jobs).where(jobs.c.id == _THIS_JOB)
+_OF_JOB: Final = (
+    select(attempts)
+    .where(attempts.c.job_id == _THIS_JOB)
+    .order_by(attempts.c.step, attempts.c.agent, attempts.c.attempt)
+)
 
 
 class AttemptRow(NamedTuple):
@@ -53,14 +87,16 @@ class AttemptRepository:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
+        self._begin = _upsert(db, ("started_at", *ends))
+        self._end = _upsert(db, ends)
         self._late: set[asyncio.Task[None]] = set()
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
         """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""
 
         async def write() -> None:
-            async with self._db.session() as connection:
-                await self._write_start(connection, task, attempt, at)
+            await self._db.transaction(lambda connection: self._write_start(connection, task, attempt, at))
 
         await self._try(write, "started", task, attempt)
 
@@ -79,17 +115,14 @@ class AttemptRepository:
         outcome = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
 
         async def write() -> None:
-            async with self._db.session() as connection:
-                await self._write_end(connection, _key(task, attempt), outcome)
+            await self._db.transaction(lambda connection: self._write_end(connection, _key(task, attempt), outcome))
 
         await self._try(write, "ended", task, attempt)
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
         """Every known attempt of a job, by step, agent and number. Raises `Unavailable`."""
-        wanted = select(attempts).where(attempts.c.job_id == job_id)
-        ordered = wanted.order_by(attempts.c.step, attempts.c.agent, attempts.c.attempt)
-        async with self._db.autocommit() as connection:
-            return [_row(found) for found in (await connection.execute(ordered)).mappings()]
+        this = {"this_job": job_id}
+        return await self._db.autocommit(lambda c: [_row(found) for found in c.execute(_OF_JOB, this).mappings()])
 
     async def agent_health(self, agent_id: str, *, since: datetime) -> AgentHealth:
         """How an agent fared in the attempts begun since a time; the last execution is of any time (D-031).
@@ -106,52 +139,31 @@ class AttemptRepository:
             func.count(case((completed | failed, 1))).label("executions"),
             func.count(case((failed, 1))).label("failures"),
         ).where(attempts.c.agent == agent_id, attempts.c.started_at >= since)
-        async with self._db.autocommit() as connection:
-            found = (await connection.execute(wanted)).one()
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).one())
         return AgentHealth(found.last, found.mean, found.executions, found.failures)
 
-    async def _write_start(self, connection: AsyncConnection, task: AgentTask, attempt: int, at: datetime) -> None:
+    def _write_start(self, connection: Connection, task: AgentTask, attempt: int, at: datetime) -> None:
         key = _key(task, attempt)
-        await connection.execute(
-            update(attempts)
-            .where(*(attempts.c[name] == key[name] for name in _KEY[:-1]))
-            .where(attempts.c.attempt < attempt, attempts.c.status == AttemptStatus.RUNNING)
-            .values(status=AttemptStatus.UNKNOWN)
-        )
+        if attempt > 1:
+            connection.execute(_LEAVE_EARLIER, {f"this_{name}": value for name, value in key.items()})
         nothing = {"completed_at": None, "model": None, "error": None, **_usage_values(None)}
-        await self._upsert(connection, key, {"status": AttemptStatus.RUNNING, "started_at": at, **nothing})
-        pending = jobs.c.state == JobState.PENDING
-        await connection.execute(
-            update(jobs)
-            .where(jobs.c.id == task.job_id, jobs.c.state.in_(sorted(OPEN_STATES)))
-            .where(pending | jobs.c.started_at.is_(None))
-            .values(
-                state=case((pending, JobState.RUNNING), else_=jobs.c.state),
-                started_at=func.coalesce(jobs.c.started_at, at),
-            )
-        )
+        connection.execute(self._begin, {**key, "status": AttemptStatus.RUNNING, "started_at": at, **nothing})
+        connection.execute(_JOB_RUNS, {"this_job": task.job_id, "began": at})
 
-    async def _write_end(self, connection: AsyncConnection, key: dict[str, Any], outcome: dict[str, Any]) -> None:
+    def _write_end(self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any]) -> None:
         if outcome["status"] is not AttemptStatus.COMPLETED:
-            await self._upsert(connection, key, outcome)
+            connection.execute(self._end, {**key, **outcome})
             return
-        job = jobs.c.id == key["job_id"]
+        this = {"this_job": key["job_id"]}
         # The lock comes first: of two calls that end at once, the second must count the first.
-        locked = select(jobs.c.progress, jobs.c.total_calls, jobs.c.state).where(job).with_for_update()
-        row = (await connection.execute(locked)).first()
-        await self._upsert(connection, key, outcome)
+        row = connection.execute(_LOCKED_JOB, this).first()
+        connection.execute(self._end, {**key, **outcome})
         if row is None or row.state.terminal or not row.total_calls:
             return
-        calls = select(attempts.c.step, attempts.c.agent).distinct()
-        calls = calls.where(attempts.c.job_id == key["job_id"], attempts.c.status == AttemptStatus.COMPLETED)
-        done = (await connection.execute(select(func.count()).select_from(calls.subquery()))).scalar_one()
+        done = connection.execute(_COMPLETED_CALLS, this).scalar_one()
         progress = min(_MAX_OPEN_PROGRESS, done * 100 // row.total_calls)
         if progress > row.progress:
-            await connection.execute(update(jobs).where(job).values(progress=progress))
-
-    async def _upsert(self, connection: AsyncConnection, key: dict[str, Any], values: dict[str, Any]) -> None:
-        row = self._db.insert(attempts).values(**key, **values)
-        await connection.execute(row.on_conflict_do_update(index_elements=_KEY, set_=values))
+            connection.execute(_PROGRESS, {**this, "progress": progress})
 
     async def _try(self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int) -> None:
         """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job."""
@@ -211,6 +223,12 @@ def _postgresql_seconds(element: _Seconds, compiler: SQLCompiler, **kw: Any) -> 
 def _sqlite_seconds(element: _Seconds, compiler: SQLCompiler, **kw: Any) -> str:
     begin, end = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"((julianday({end}) - julianday({begin})) * 86400.0)"
+
+
+def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.Insert:
+    """Write an attempt, or those columns of it where its row exists."""
+    row = db.insert(attempts)
+    return row.on_conflict_do_update(index_elements=_KEY, set_={name: row.excluded[name] for name in names})
 
 
 def _key(task: AgentTask, attempt: int) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """One engine for SQLite or PostgreSQL, and the one place where database faults become domain errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic_core import PydanticSerializationError, to_json
-from sqlalchemy import URL, Connection, Table, event, exc, make_url, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.domain.errors import InvalidInput, Unavailable
@@ -20,10 +22,11 @@ DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that t
 _POOL_SIZE: Final = 10
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
-# Options of a connection whose statements stand alone. SQLite's has a mark of our own: to switch the isolation level
-# and back costs three trips to the connection's thread.
-_SQLITE_SINGLE: Final = {"single_statements": True}
-_POSTGRESQL_SINGLE: Final = {"isolation_level": "AUTOCOMMIT"}
+# A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
+_SINGLE_STATEMENTS: Final = "single_statements"
+
+T = TypeVar("T")
+Unit = Callable[[Connection], T]
 
 
 @contextmanager
@@ -47,16 +50,25 @@ def database_faults() -> Iterator[None]:
         raise InvalidInput(_NOT_STORABLE) from error
 
 
-class Database:
-    """The job index's database. `url` is a SQLAlchemy URL: `sqlite+aiosqlite:///file` or `postgresql+psycopg://…`.
+class _Store(Protocol):
+    """One kind of database."""
 
-    Nothing is opened before the first use.
+    async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        """What `unit` makes of a connection; in one transaction, or each of its statements alone."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class Database:
+    """The job index's database. `url` is a SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://…`.
+
+    A unit of work is a plain function of a `Connection`. Nothing is opened before the first use.
     """
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
-        self.engine = _sqlite_engine(self._url) if self._is_sqlite else _postgresql_engine(self._url)
-        self._autocommit = self.engine.execution_options(**(_SQLITE_SINGLE if self._is_sqlite else _POSTGRESQL_SINGLE))
+        self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -67,43 +79,100 @@ class Database:
 
         Raises `Unavailable`.
         """
+        if self._is_sqlite and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         with database_faults():
-            if self._is_sqlite and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-            await migrate(self.engine)
+            await self._store.run(migrate, transaction=True)
 
     async def ping(self) -> None:
         """Ask the database for a sign of life. Raises `Unavailable`."""
-        async with self.autocommit() as connection:
-            await connection.execute(text("SELECT 1"))
+        await self.autocommit(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def close(self) -> None:
         """Close every connection. The database can be used again afterwards."""
-        await self.engine.dispose()
+        await self._store.close()
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncConnection]:
-        """One write transaction: committed at the end of the block, rolled back on an error.
+    async def transaction(self, unit: Unit[T]) -> T:
+        """Run one write transaction: committed at the end of the unit, rolled back on an error or a cancellation.
 
         Raises `Unavailable`, also after `DEADLINE` seconds; `InvalidInput`.
         """
         with database_faults():
-            async with asyncio.timeout(DEADLINE), self.engine.begin() as connection:
-                yield connection
+            async with asyncio.timeout(DEADLINE):
+                return await self._store.run(unit, transaction=True)
 
-    @asynccontextmanager
-    async def autocommit(self) -> AsyncIterator[AsyncConnection]:
-        """A connection on which each statement stands alone: one round trip for a read or a single write.
+    async def autocommit(self, unit: Unit[T]) -> T:
+        """Run a unit each statement of which stands alone: one round trip for a read or a single write.
 
-        Raises as `session` does.
+        Raises as `transaction` does.
         """
         with database_faults():
-            async with asyncio.timeout(DEADLINE), self._autocommit.connect() as connection:
-                yield connection
+            async with asyncio.timeout(DEADLINE):
+                return await self._store.run(unit, transaction=False)
 
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
         """An INSERT that knows ON CONFLICT, in the words of this database."""
         return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
+
+
+class _Postgresql:
+    def __init__(self, url: URL) -> None:
+        self._engine = create_async_engine(
+            url,
+            hide_parameters=True,
+            json_serializer=_json,
+            pool_size=_POOL_SIZE,
+            max_overflow=_POOL_SIZE,
+            pool_timeout=DEADLINE,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5},
+        )
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        async with self._engine.begin() if transaction else self._autocommit.connect() as connection:
+            return await connection.run_sync(unit)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+class _GivenUp(Exception):
+    """Nobody waits for this unit of work any more."""
+
+
+class _Sqlite:
+    """One connection in a thread of its own: SQLite writes one at a time anyway, and the thread's queue is fair where
+    the wait for a lock is not. A unit of work costs one trip to it, however many statements it has."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = _sqlite_engine(url)
+        self._single = self._engine.execution_options(**{_SINGLE_STATEMENTS: True})
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
+
+    async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        given_up = threading.Event()
+
+        def work() -> T:
+            if not transaction:
+                with self._single.connect() as connection:
+                    return unit(connection)
+            with self._engine.begin() as connection:
+                done = unit(connection)
+                # Whoever gave up while the thread waited for a lock was told that nothing is written.
+                if given_up.is_set():
+                    raise _GivenUp
+                return done
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            given_up.set()
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+        self._thread.shutdown(wait=False)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
 
 
 def _json(value: Any) -> str:
@@ -111,26 +180,12 @@ def _json(value: Any) -> str:
     return to_json(value, inf_nan_mode="null").decode()
 
 
-def _postgresql_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        hide_parameters=True,
-        json_serializer=_json,
-        pool_size=_POOL_SIZE,
-        max_overflow=_POOL_SIZE,
-        pool_timeout=DEADLINE,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 5},
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url.set(drivername="sqlite"), hide_parameters=True, json_serializer=_json, pool_size=1, max_overflow=0
     )
 
-
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    # One connection: SQLite writes one at a time anyway, and the pool's queue is fair where the wait for a lock is not.
-    engine = create_async_engine(
-        url, hide_parameters=True, json_serializer=_json, pool_size=1, max_overflow=0, pool_timeout=DEADLINE
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # The driver begins nothing by itself.
         cursor = connection.cursor()
@@ -143,10 +198,10 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def take_write_lock(connection: Connection) -> None:
         # A transaction that reads first and writes later is refused, not made to wait, when another one wrote between.
-        if not connection.get_execution_options().get("single_statements"):
+        if not connection.get_execution_options().get(_SINGLE_STATEMENTS):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, RowMapping, case, delete, func, null, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, delete, func, null, select, update
 
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import Unavailable
@@ -52,49 +52,56 @@ _RECORD: Final = (*_ROW, jobs.c.job_input)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
+# Statements that every job needs are made once: to make one costs more than to run it.
+_THIS: Final = jobs.c.id == bindparam("this_job")
+_GET: Final = select(*_RECORD).where(_THIS)
+_SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
+_STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
+_OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
+_FINISH: Final = update(jobs).where(_THIS, _UNFINISHED)
+_LEAVE_ATTEMPTS: Final = (
+    update(attempts)
+    .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
+    .values(status=AttemptStatus.UNKNOWN)
+)
+
 
 class JobRepository:
     """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._insert = db.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.id]).returning(jobs.c.id)
 
     async def accept(self, job: JobInput, *, request_hash: str, at: datetime) -> JobRecord | None:
         """Write the row of a job that is about to be started: None when it is new, else the row that was there."""
-        insert = (
-            self._db.insert(jobs)
-            .values(
-                id=job.job_id,
-                kind=job.kind,
-                definition=job.definition,
-                name=job.name,
-                owner=job.owner,
-                state=JobState.PENDING,
-                progress=0,
-                job_input=job,
-                webhook_url=job.webhook_url,
-                request_hash=request_hash,
-                start_state=StartState.ACCEPTED,
-                total_calls=len(job.plan.calls()),
-                created_at=at,
-            )
-            .on_conflict_do_nothing(index_elements=[jobs.c.id])
-            .returning(jobs.c.id)
-        )
+        row = {
+            "id": job.job_id,
+            "kind": job.kind,
+            "definition": job.definition,
+            "name": job.name,
+            "owner": job.owner,
+            "state": JobState.PENDING,
+            "progress": 0,
+            "job_input": job,
+            "webhook_url": job.webhook_url,
+            "request_hash": request_hash,
+            "start_state": StartState.ACCEPTED,
+            "total_calls": len(job.plan.calls()),
+            "created_at": at,
+        }
         for _ in range(_INSERT_TRIES):
-            async with self._db.autocommit() as connection:
-                if (await connection.execute(insert)).first() is not None:
-                    return None
+            if await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None:
+                return None
             # The row that is in the way may be dropped before it is read: then the id is free again.
-            if (row := await self.get(job.job_id)) is not None:
-                return row
+            if (found := await self.get(job.job_id)) is not None:
+                return found
         raise Unavailable("The job is being started and dropped at the same time.", job_id=job.job_id)
 
     async def started(self, job_id: str, run_id: str) -> None:
         """Temporal has the job. A run that is known already stays: a later call tells of an earlier run."""
-        await self._update(
-            job_id, jobs.c.start_state != StartState.STARTED, start_state=StartState.STARTED, run_id=run_id
-        )
+        values = {"this_job": job_id, "start_state": StartState.STARTED, "run_id": run_id}
+        await self._db.autocommit(lambda connection: connection.execute(_STARTED, values).close())
 
     async def doubtful(self, job_id: str) -> None:
         """The start got no answer: Temporal may or may not have the job."""
@@ -103,29 +110,27 @@ class JobRepository:
     async def drop(self, job_id: str) -> bool:
         """Forget a job whose start was refused; False when it is not there, or has been seen to run."""
         never_ran = (jobs.c.start_state != StartState.STARTED) & (jobs.c.state == JobState.PENDING)
-        async with self._db.autocommit() as connection:
-            result = await connection.execute(delete(jobs).where(jobs.c.id == job_id, never_ran))
-        return result.rowcount > 0
+        drop = delete(jobs).where(jobs.c.id == job_id, never_ran)
+        return await self._db.autocommit(lambda connection: connection.execute(drop).rowcount > 0)
 
     async def get(self, job_id: str) -> JobRecord | None:
         """The row of a job, or None."""
-        async with self._db.autocommit() as connection:
-            found = (await connection.execute(select(*_RECORD).where(jobs.c.id == job_id))).mappings().first()
+        this = {"this_job": job_id}
+        found = await self._db.autocommit(lambda connection: connection.execute(_GET, this).mappings().first())
         return None if found is None else _record(found)
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
         """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""
-        wanted = select(jobs.c.snapshot, jobs.c.result).where(jobs.c.id == job_id)
-        async with self._db.autocommit() as connection:
-            found = (await connection.execute(wanted)).first()
+        this = {"this_job": job_id}
+        found = await self._db.autocommit(lambda connection: connection.execute(_SNAPSHOT, this).first())
         if found is None or found.snapshot is None:
             return None
         return {"result": found.result, **found.snapshot}
 
     async def events(self, job_id: str) -> builtins.list[dict[str, Any]] | None:
         """Every event of a closed job, oldest first, or None when they are not stored."""
-        async with self._db.autocommit() as connection:
-            found = (await connection.execute(select(jobs.c.events).where(jobs.c.id == job_id))).first()
+        wanted = select(jobs.c.events).where(jobs.c.id == job_id)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).first())
         return None if found is None else found.events
 
     async def close(
@@ -148,27 +153,29 @@ class JobRepository:
         if not state.terminal:
             raise ValueError(f"a job cannot be closed as {state}")
         values: dict[str, Any] = {
+            "this_job": job_id,
             "state": state,
-            "progress": 100 if state is JobState.COMPLETED else jobs.c.progress,
             "start_state": StartState.STARTED,
             "closed_at": at,
             "error": error,
         }
+        close = _OUTCOME if snapshot is None else _FINISH
         if run_id:
             values["run_id"] = run_id
         if snapshot is not None:
-            values |= _final(state, snapshot, result) | {"events": events}
-        replaceable = _OPEN if snapshot is None else _UNFINISHED
-        async with self._db.session() as connection:
-            changed = await connection.execute(update(jobs).where(jobs.c.id == job_id, replaceable).values(values))
-            if not changed.rowcount:
+            values |= _final(snapshot, result) | {"events": events}
+        if state is JobState.COMPLETED:
+            values["progress"] = 100
+        elif snapshot is not None and (reached := snapshot.get("progress")) is not None:
+            close = close.values(progress=case((jobs.c.progress < reached, reached), else_=jobs.c.progress))
+
+        def write(connection: Connection) -> bool:
+            if not connection.execute(close, values).rowcount:
                 return False
-            await connection.execute(
-                update(attempts)
-                .where(attempts.c.job_id == job_id, attempts.c.status == AttemptStatus.RUNNING)
-                .values(status=AttemptStatus.UNKNOWN)
-            )
-        return True
+            connection.execute(_LEAVE_ATTEMPTS, {"this_job": job_id})
+            return True
+
+        return await self._db.transaction(write)
 
     async def set_state(self, job_id: str, state: JobState) -> None:
         """Note that an open job is in another open state; a closed job stays closed."""
@@ -204,11 +211,14 @@ class JobRepository:
             .limit(limit)
             .offset(offset)
         )
-        async with self._db.autocommit() as connection:
-            found = (await connection.execute(page)).mappings().all()
+
+        def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
+            found = connection.execute(page).mappings().all()
             if found:
                 return [_row(each) for each in found], found[0]["total"]
-            return [], (await connection.execute(total)).scalar_one()
+            return [], connection.execute(total).scalar_one()
+
+        return await self._db.autocommit(read)
 
     async def unfinished(self, *, before: datetime, limit: int) -> builtins.list[JobRecord]:
         """Jobs accepted before a time that lack their final snapshot, for the reconciler, at most `limit`.
@@ -221,28 +231,29 @@ class JobRepository:
             .order_by(func.coalesce(jobs.c.checked_at, jobs.c.created_at), jobs.c.id)
             .limit(limit)
         )
-        async with self._db.autocommit() as connection:
-            rows = [_record(each) for each in (await connection.execute(due)).mappings()]
+
+        def read(connection: Connection) -> builtins.list[JobRecord]:
+            rows = [_record(each) for each in connection.execute(due).mappings()]
             if len(rows) == limit:
-                checked = update(jobs).where(jobs.c.id.in_([row.id for row in rows])).values(checked_at=before)
-                await connection.execute(checked)
-        return rows
+                connection.execute(
+                    update(jobs).where(jobs.c.id.in_([row.id for row in rows])).values(checked_at=before)
+                )
+            return rows
+
+        return await self._db.autocommit(read)
 
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
-        async with self._db.autocommit() as connection:
-            await connection.execute(update(jobs).where(jobs.c.id == job_id, condition).values(**values))
+        change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)
+        await self._db.autocommit(lambda connection: connection.execute(change).close())
 
 
-def _final(state: JobState, snapshot: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
+def _final(snapshot: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
     """The columns of a final snapshot. A result that the snapshot repeats is stored once."""
     values: dict[str, Any] = {"snapshot": snapshot, "result": result}
     if "result" in snapshot and snapshot["result"] == result:
         values["snapshot"] = {name: value for name, value in snapshot.items() if name != "result"}
     if (started_at := snapshot.get("started_at")) is not None:
         values["started_at"] = datetime.fromisoformat(started_at)
-    reached = snapshot.get("progress")
-    if state is not JobState.COMPLETED and reached is not None:
-        values["progress"] = case((jobs.c.progress < reached, reached), else_=jobs.c.progress)
     return values
 
 

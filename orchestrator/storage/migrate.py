@@ -6,23 +6,21 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 VERSION_TABLE: Final = "orchestrator_schema_version"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x6F7263686A6F6273  # "orchjobs": any number that no other program uses as an advisory lock.
 
 
-async def migrate(engine: AsyncEngine) -> None:
+def migrate(connection: Connection) -> None:
     """Bring the schema to the newest version in one transaction; nothing happens when it is there already.
 
     Of several processes at once, one migrates and the others wait: for an advisory lock on PostgreSQL, for the write
     lock on SQLite, which `Database` takes at the beginning of each transaction. Raises SQLAlchemy's errors.
     """
-    async with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        await connection.run_sync(_upgrade)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    command.upgrade(migration_config(connection), "head")
 
 
 def migration_config(connection: Connection) -> Config:
@@ -31,7 +29,3 @@ def migration_config(connection: Connection) -> Config:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
-
-
-def _upgrade(connection: Connection) -> None:
-    command.upgrade(migration_config(connection), "head")

@@ -23,7 +23,7 @@ def postgres() -> Iterator[PostgresServer]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database."""
     if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path / 'index.sqlite3'}"
+        yield f"sqlite:///{tmp_path / 'index.sqlite3'}"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
     url = server.new_database()

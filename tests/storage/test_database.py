@@ -2,6 +2,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -51,9 +52,8 @@ async def test_migrations_make_what_the_tables_say(database: Database):
         options = {"version_table": VERSION_TABLE, "compare_type": True}
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-        assert await connection.run_sync(_tables) == {*metadata.tables, VERSION_TABLE}
+    assert await database.autocommit(differences) == []
+    assert await database.autocommit(_tables) == {*metadata.tables, VERSION_TABLE}
 
 
 async def test_migration_again_keeps_the_rows(database: Database, jobs: JobRepository):
@@ -68,8 +68,7 @@ async def test_processes_migrate_at_once(url: str):
     assert await asyncio.to_thread(_migrate_in_processes, url, 3) == [("", 0)] * 3
 
     database = Database(url)
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(_tables) == {*metadata.tables, VERSION_TABLE}
+    assert await database.autocommit(_tables) == {*metadata.tables, VERSION_TABLE}
     await database.close()
 
 
@@ -86,21 +85,20 @@ def _migrate_in_processes(url: str, count: int) -> list[tuple[str, int]]:
 
 
 async def test_migrations_can_be_taken_back(database: Database):
-    async with database.engine.begin() as connection:
-        await connection.run_sync(lambda each: command.downgrade(migration_config(each), "base"))
-        assert await connection.run_sync(_tables) == {VERSION_TABLE}
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "base"))
+
+    assert await database.autocommit(_tables) == {VERSION_TABLE}
 
 
 async def test_transaction_is_all_or_nothing(database: Database, jobs: JobRepository):
     await accepted(jobs, job_input())
 
-    async def interrupted() -> None:
-        async with database.session() as connection:
-            await connection.execute(text("UPDATE jobs SET owner = 'bob'"))
-            raise RuntimeError("stop")
+    def interrupted(connection: Connection) -> None:
+        connection.execute(text("UPDATE jobs SET owner = 'bob'"))
+        raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        await interrupted()
+        await database.transaction(interrupted)
 
     row = await jobs.get("wf_job_1")
     assert row is not None
@@ -108,26 +106,34 @@ async def test_transaction_is_all_or_nothing(database: Database, jobs: JobReposi
 
 
 async def test_transaction_that_reads_first_can_write_although_another_wants_to(url: str, database: Database):
-    other = Database(url)
+    other = threading.Thread(target=lambda: asyncio.run(_accept_elsewhere(url)))
 
-    async with database.session() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM jobs"))).scalar_one() == 0
-        writing = asyncio.create_task(accepted(JobRepository(other), job_input()))
-        await asyncio.wait({writing}, timeout=0.2)
-        await connection.execute(text("DELETE FROM attempts"))
-    await writing
+    def read_then_write(connection: Connection) -> None:
+        assert connection.execute(text("SELECT count(*) FROM jobs")).scalar_one() == 0
+        other.start()
+        other.join(0.2)
+        connection.execute(text("DELETE FROM attempts"))
+
+    await database.transaction(read_then_write)
+    await asyncio.to_thread(other.join)
 
     assert await JobRepository(database).get("wf_job_1") is not None
-    await other.close()
+
+
+async def _accept_elsewhere(url: str) -> None:
+    database = Database(url)
+    await accepted(JobRepository(database), job_input())
+    await database.close()
 
 
 async def test_sqlite_is_tuned(tmp_path: Path):
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'new' / 'index.sqlite3'}")
+    database = Database(f"sqlite:///{tmp_path / 'new' / 'index.sqlite3'}")
     await database.migrate()
 
-    async with database.engine.connect() as connection:
-        names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
-        values = [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
+    names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+    values = await database.autocommit(
+        lambda connection: [connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names]
+    )
 
     await database.close()
     assert values == ["wal", 1, 5000, 1]
@@ -171,7 +177,7 @@ async def test_restart_of_postgres_costs_no_request(postgres: PostgresServer):
 
 async def test_unusable_database_is_unavailable(tmp_path: Path):
     (tmp_path / "index.sqlite3").write_text("this is no database, " * 100)
-    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'index.sqlite3'}")
+    database = Database(f"sqlite:///{tmp_path / 'index.sqlite3'}")
 
     with pytest.raises(Unavailable):
         await database.ping()
@@ -214,7 +220,7 @@ async def _locked(url: str) -> AsyncIterator[None]:
 
 @contextmanager
 def _sqlite_lock(url: str) -> Iterator[None]:
-    other = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     yield
     other.execute("ROLLBACK")
