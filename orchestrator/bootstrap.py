@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uuid6
@@ -23,10 +23,9 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.engine.worker import build_worker
+from orchestrator.engine.worker import build_worker, check_in_sandbox
+from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
-from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.runtime.run import AgentRunner
 from orchestrator.services.access import Authenticator
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
@@ -45,6 +44,9 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from workflows.registry import WORKFLOWS
 
+if TYPE_CHECKING:
+    from orchestrator.staffing import OpenRuntime
+
 log = structlog.get_logger(__name__)
 
 
@@ -59,7 +61,7 @@ def new_id() -> str:
     return value.hex
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parts:
     """What one process is made of."""
 
@@ -69,10 +71,11 @@ class Parts:
     gateway: TemporalGateway
     database: Database
     jobs: JobRepository
-    models: ModelSource
+    attempts: AttemptRepository
+    artifacts: ArtifactRepository
     services: Services
     reconciler: IndexReconciler
-    worker_activities: Sequence[Callable[..., Any]]
+    runtime: "OpenRuntime | None" = None
 
     def worker(self) -> Worker:
         """A worker for every workflow and agent of the catalogue. Not for a lazy client."""
@@ -80,12 +83,28 @@ class Parts:
             self.client,
             task_queue=self.settings.task_queue,
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
-            activities=self.worker_activities,
+            activities=self.activities(),
         )
+
+    def activities(self) -> Sequence[Callable[..., Any]]:
+        """Every activity that a worker of this process runs."""
+        # The provider libraries cost seconds and some 80 MB: an API process never loads them.
+        from orchestrator.staffing import open_runtime  # noqa: PLC0415
+
+        if self.runtime is None:
+            self.runtime = open_runtime(self.settings, now)
+        agents = AgentActivities(self.catalogue, self.runtime.runner, self.attempts, self.artifacts, now)
+        records = RecordActivities(OutcomeRecorder(self.jobs), self.reconciler, clock=now)
+        return [
+            *activities(agents, self.catalogue.activities),
+            records.record_outcome,
+            records.reconcile_index,
+        ]
 
     async def aclose(self) -> None:
         """Let go of connections."""
-        await self.models.aclose()
+        if self.runtime is not None:
+            await self.runtime.models.aclose()
         await self.database.close()
 
 
@@ -97,10 +116,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
-    models = ModelSource(_model_config(settings))
     reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
-    agents = AgentActivities(catalogue, AgentRunner(models, now), attempts, artifacts, now)
-    records = RecordActivities(OutcomeRecorder(jobs), reconciler, clock=now)
     return Parts(
         settings=settings,
         catalogue=catalogue,
@@ -108,7 +124,8 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         gateway=gateway,
         database=database,
         jobs=jobs,
-        models=models,
+        attempts=attempts,
+        artifacts=artifacts,
         services=Services(
             access=Authenticator(settings.admin_api_key),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
@@ -121,19 +138,15 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             sync_timeout=settings.sync_timeout,
         ),
         reconciler=reconciler,
-        worker_activities=[
-            *activities(agents, catalogue.activities),
-            records.record_outcome,
-            records.reconcile_index,
-        ],
     )
 
 
 async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
     """Make Temporal and the index ready for jobs: schema, search attributes, retention, reconciler. Idempotent.
 
-    Raises `Unavailable`.
+    Raises `Unavailable`, and `CatalogueError` for a workflow class that no worker could run.
     """
+    check_in_sandbox(parts.catalogue.code_workflows)
     await parts.database.migrate()
     await ensure_namespace(parts.client, retention_days=parts.settings.retention_days, attributes=search_attributes())
     if not reconcile:
@@ -209,21 +222,10 @@ class Stack:
 
 async def _open_lazily() -> Parts:
     settings = Settings()
+    if not structlog.is_configured():  # served by a bare ASGI server rather than by `orchestrator api`
+        configure(settings.log_level, settings.log_format)
     catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
     client = await connect(connect_options(), lazy=True)
     parts = assemble(settings, catalogue, client)
     await parts.database.migrate()
     return parts
-
-
-def _model_config(settings: Settings) -> ModelConfig:
-    def secret(value: Any) -> str | None:
-        return value.get_secret_value() if value else None
-
-    return ModelConfig(
-        default_model=settings.default_model,
-        llm_base_url=settings.llm_base_url,
-        llm_api_key=secret(settings.llm_api_key),
-        openai_api_key=secret(settings.openai_api_key),
-        anthropic_api_key=secret(settings.anthropic_api_key),
-    )

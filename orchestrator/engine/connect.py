@@ -53,6 +53,8 @@ def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
         yield
     except RPCError as error:
         raise _domain_error(error, subject, details) from error
+    except RuntimeError as error:  # a lazy client that cannot connect says no more than this
+        raise Unavailable("Temporal does not answer (not connected)", **details) from error
     except WorkflowAlreadyStartedError as error:
         raise InvalidInput(f"{subject} exists already", field="job_id", provided=error.workflow_id) from error
 

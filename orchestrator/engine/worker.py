@@ -4,8 +4,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
+from temporalio import workflow
 from temporalio.client import Client
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+
+from orchestrator.domain.catalogue import CodeWorkflow
+from orchestrator.domain.errors import CatalogueError
+from orchestrator.engine.plugin import sandbox
 
 
 def build_worker(
@@ -33,3 +38,21 @@ def build_worker(
         default_heartbeat_throttle_interval=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=5),
     )
+
+
+def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
+    """Load each class as a worker would, before one is started: it would only try again for ever.
+
+    Needs a running event loop. Raises `CatalogueError` with what the sandbox refuses in the class's file.
+    """
+    runner = sandbox()
+    for entry in entries:
+        definition = workflow._Definition.must_from_class(entry.workflow)  # noqa: SLF001 - the SDK has no public way
+        if not definition.sandboxed:
+            continue
+        try:
+            runner.prepare_workflow(definition)
+        except Exception as error:  # the edge of an author's code: whatever its file raises when it is imported
+            name = f"{entry.workflow.__module__}.{entry.workflow.__qualname__}"
+            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {error}"
+            raise CatalogueError(entry.definition.source, fault) from error
