@@ -44,13 +44,13 @@ def main() -> int:
         if key is None:
             raise Refused(f"no API key in {DATA_DIR}", FAILED)
         say(f"API {api_url}/docs   Temporal UI {ui_url}\n")
-        completed = asyncio.run(show(api_url, key, ui_url, console))
+        completed = asyncio.run(show(api_url, key, console))
     say(f"\nEverything is stopped. The job stays in {DATA_DIR}; look at it again with")
     say(f"  orchestrator dev --data-dir {DATA_DIR}")
     return OK if completed else FAILED
 
 
-async def show(api_url: str, key: str, ui_url: str, console: Console) -> bool:
+async def show(api_url: str, key: str, console: Console) -> bool:
     """Start the job, follow it, and print what came of it. True when it completed."""
     client = ApiClient(api_url, key)
     try:
@@ -58,7 +58,7 @@ async def show(api_url: str, key: str, ui_url: str, console: Console) -> bool:
         job = await follow(client, job_id, console)
     finally:
         await client.aclose()
-    summarise(job, console, ui_url, listed=sys.maxsize)
+    summarise(job, console, listed=sys.maxsize)
     written = deliverables.write(DATA_DIR / job_id, deliverables.deliverables_of(job.output))
     say(f"{len(written)} files in {DATA_DIR / job_id}")
     return job.status == "completed"

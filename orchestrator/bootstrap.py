@@ -136,6 +136,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             outputs=JobOutputs(reader, artifacts),
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),
             sync_timeout=settings.sync_timeout,
+            temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}",
         ),
         reconciler=reconciler,
     )

@@ -112,7 +112,6 @@ def run(  # noqa: PLR0917 - options, which are given by name
         config=command.read_object(config, "--config"),
         api_url=api_url,
         api_key=key,
-        ui_url=settings.temporal_ui_url,
         output_dir=output_dir,
         as_json=as_json,
         detach=detach,

@@ -68,7 +68,8 @@ async def _frames(
     request: Request, services: Services, principal: Principal, job: Job, after: str | None
 ) -> AsyncGenerator[bytes, None]:
     try:
-        yield frame("snapshot", job_detail(job, await whole_output(services, job)).model_dump_json())
+        whole = job_detail(job, await whole_output(services, job), services.run_page(job.id))
+        yield frame("snapshot", whole.model_dump_json())
         async for event in services.follower.events(principal, job.id, after):
             body = await _body(services, principal, event)
             yield frame(body.type, body.model_dump_json(), body.id)

@@ -59,7 +59,7 @@ async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuer
 async def get_job(principal: JobsRead, services: Svc, job_id: JobId, wait: Wait = 0) -> JobDetail:
     """Where a job is, why, and what came of it. With `wait`, answers at the next change of state."""
     job = await services.follower.until_change(principal, job_id, wait)
-    return job_detail(job, await whole_output(services, job))
+    return job_detail(job, await whole_output(services, job), services.run_page(job.id))
 
 
 @router.get("/{job_id}/output", responses=NOT_FOUND)

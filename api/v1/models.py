@@ -77,6 +77,7 @@ class JobDetail(Target):
     started_at: Timestamp | None
     completed_at: Timestamp | None
     cancelled_at: Timestamp | None
+    run_page: str = Field(description="The page of this run in the Temporal UI.")
     links: Links
 
 

@@ -42,8 +42,8 @@ STATUS: Final = {
 }
 
 
-def job_detail(job: Job, output: dict[str, Any] | None) -> JobDetail:
-    """The job in full; `output` is its whole output, once there is one."""
+def job_detail(job: Job, output: dict[str, Any] | None, run_page: str) -> JobDetail:
+    """The job in full; `output` is its whole output, once there is one, `run_page` its page in the Temporal UI."""
     return JobDetail(
         **_target(job.kind, job.definition),
         job_id=job.id,
@@ -64,6 +64,7 @@ def job_detail(job: Job, output: dict[str, Any] | None) -> JobDetail:
         started_at=job.started_at,
         completed_at=job.closed_at,
         cancelled_at=_cancelled_at(job),
+        run_page=run_page,
         links=Links.of(job.id),
     )
 

@@ -66,21 +66,22 @@ async def _main(settings: Settings, ports: DevPorts, made_key: str | None, stop:
         # The API comes up first: it can say what is missing while Temporal is still built or started.
         api = ApiServer(create_app(source), listener)
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
+            if address:
+                settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})
             parts = await unless_stopped(stop, connect_worker(settings, address=address))
             if parts is not None:
-                ui = temporal.ui_url(ports.ui) if address else settings.temporal_ui_url
-                await _work(source, parts, url_of(listener), ui, stop)
+                await _work(source, parts, url_of(listener), stop)
                 await asyncio.wait({serving})  # its last requests still need Temporal
     return exits.OK
 
 
-async def _work(source: SharedParts, parts: Parts, url: str, ui: str, stop: asyncio.Event) -> None:
+async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event) -> None:
     """Run the worker and give the API its services until `stop` is set; say when all is ready."""
     source.parts = parts
     try:
         async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
-                exits.say(f"ready {url}  docs {url}/docs  temporal-ui {ui}")
+                exits.say(f"ready {url}  docs {url}/docs  temporal-ui {parts.settings.temporal_ui_url}")
             await stop.wait()
     finally:
         await parts.aclose()

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ class RunOptions:
     config: dict[str, Any]
     api_url: str
     api_key: str
-    ui_url: str
     output_dir: Path | None = None
     as_json: bool = False
     detach: bool = False
@@ -59,7 +57,7 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
         if options.as_json:
             exits.say(job.model_dump_json())
         else:
-            summarise(job, console, options.ui_url)
+            summarise(job, console)
         if options.output_dir is not None:
             written = deliverables.write(options.output_dir, deliverables.deliverables_of(job.output))
             if not options.as_json:
@@ -96,7 +94,7 @@ async def follow(client: ApiClient, job_id: str, console: Console | None) -> Job
     return last
 
 
-def summarise(job: JobDetail, console: Console, ui_url: str, *, listed: int = 12) -> None:
+def summarise(job: JobDetail, console: Console, *, listed: int = 12) -> None:
     """What came of a job, for people; `listed` deliverables are named."""
 
     def tell(text: str) -> None:
@@ -117,7 +115,7 @@ def summarise(job: JobDetail, console: Console, ui_url: str, *, listed: int = 12
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"
     tell(f"{job.state.lower()}{seconds}  {used.total_tokens:,} tokens  {cost}  {models}  {len(files)} deliverables")
-    tell(f"{ui_url}/namespaces/{os.environ.get('TEMPORAL_NAMESPACE') or 'default'}/workflows/{job.job_id}")
+    tell(job.run_page)
 
 
 def read_object(text: str, flag: str) -> dict[str, Any]:

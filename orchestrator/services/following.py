@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import InvalidInput, NotFound
@@ -41,12 +41,9 @@ class JobFollower:
     async def until_end(self, principal: Principal, job_id: str, seconds: float) -> Job:
         """The job once it has ended, or as it is after `seconds`. Raises `NotFound`, `Unavailable`."""
         if seconds > 0:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    async for _ in self._gateway.follow(job_id):
-                        pass
-            except TimeoutError:
-                pass
+                    await self._gateway.end(job_id)
         return await self._reader.get(principal, job_id)
 
     async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:

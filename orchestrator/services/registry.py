@@ -25,3 +25,8 @@ class Services:
     outputs: JobOutputs
     readiness: Readiness
     sync_timeout: float
+    temporal_ui: str
+
+    def run_page(self, job_id: str) -> str:
+        """Where the Temporal UI shows the job to operators."""
+        return f"{self.temporal_ui}/workflows/{job_id}"

@@ -72,7 +72,7 @@ def call(
     ],
 )
 def test_seven_states_are_five_words(state: JobState, status: str):
-    told = job_detail(job(state=state, closed_at=T0), None).model_dump()
+    told = job_detail(job(state=state, closed_at=T0), None, "http://ui/1").model_dump()
     assert (told["status"], told["state"]) == (status, str(state))
     assert (told["cancelled_at"] is not None) == (state is JobState.CANCELLED)
 
@@ -81,7 +81,7 @@ def test_seven_states_are_five_words(state: JobState, status: str):
     ("kind", "present", "left_out"), [("agent", "agent_id", "workflow_id"), ("workflow", "workflow_id", "agent_id")]
 )
 def test_a_job_names_what_it_runs_once(kind: str, present: str, left_out: str):
-    told = job_detail(job(kind=JobKind(kind)), None).model_dump()
+    told = job_detail(job(kind=JobKind(kind)), None, "http://ui/1").model_dump()
     assert told[present] == "t_three"
     assert left_out not in told
     assert told["type"] == kind
@@ -112,7 +112,7 @@ def test_the_reason_of_an_open_job_is_told_whole():
         next_attempt_at=T0 + timedelta(seconds=55),
         last_error=error,
     )
-    told = job_detail(job(reason=reason), None).model_dump()["reason"]
+    told = job_detail(job(reason=reason), None, "http://ui/1").model_dump()["reason"]
     assert told == {
         "code": "retrying",
         "message": "Attempt 2 starts at 03:05:00 UTC",

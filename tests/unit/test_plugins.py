@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from temporalio import workflow as temporal
 
 from orchestrator import plugins
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
-from orchestrator.domain.commands import JobInput, JobResult
+from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import Plan, Step, WorkflowDefinition
 from orchestrator.plugins import BUILT_IN, build_catalogue, load_plugins
+from tests.code_workflow import CountdownWorkflow
 from workflows import definitions, registry
 from workflows.registry import DEFINITIONS
 
@@ -47,26 +47,17 @@ def workflow(id: str = "flow", *, agents: tuple[str, ...] = ("helper",), **more:
     return WorkflowDefinition(**{**values, **more})
 
 
-@temporal.defn(name="coded")
-class Coded:
-    """A workflow class."""
-
-    @temporal.run
-    async def run(self, job: JobInput) -> JobResult:
-        return JobResult(output="coded")
-
-
 def test_plugins_add_up() -> None:
     async def post(_: str) -> None:
         return None
 
-    code = CodeWorkflow(workflow("coded", code=True), Coded)
+    code = CodeWorkflow(workflow("t_countdown", code=True), CountdownWorkflow)
     extra = Plugin("extra", (agent(),), (workflow(agents=("helper", "api_architect")),), (code,), (post,))
 
     catalogue = build_catalogue([BUILT_IN, extra])
 
     assert (len(catalogue.agents), len(catalogue.workflows)) == (29, 12)
-    assert catalogue.workflow("coded").code
+    assert catalogue.workflow("t_countdown").code
     assert catalogue.code_workflows == (code,)
     assert catalogue.activities == (post,)
 
@@ -132,14 +123,16 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
             "workflow 'flow' says code=True but comes without a class",
         ),
         (
-            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), Coded),)),
+            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), CountdownWorkflow),)),
             "w.py",
             "workflow 'flow' has a class of its own",
         ),
         (
-            Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), Coded),)),
+            Plugin(
+                "p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), CountdownWorkflow),)
+            ),
             "w.py",
-            "workflow 'flow': class Coded must be decorated with @workflow.defn(name='flow')",
+            "workflow 'flow': class CountdownWorkflow must be decorated with @workflow.defn(name='flow')",
         ),
         (
             Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow("flow", code=True), object),)),
@@ -147,9 +140,14 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
             "workflow 'flow': class object must be decorated with @workflow.defn(name='flow')",
         ),
         (
-            Plugin("p", (agent("coded"),), (), (CodeWorkflow(workflow("coded", code=True, agents=("coded",)), Coded),)),
+            Plugin(
+                "p",
+                (agent("t_countdown"),),
+                (),
+                (CodeWorkflow(workflow("t_countdown", code=True, agents=("t_countdown",)), CountdownWorkflow),),
+            ),
             "a.py",
-            "id 'coded' is taken by the workflow class Coded",
+            "id 't_countdown' is taken by the workflow class CountdownWorkflow",
         ),
         (
             Plugin("p", (agent(),), (workflow("reconcile"),)),

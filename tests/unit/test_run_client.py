@@ -32,7 +32,7 @@ def job(state: JobState) -> str:
         created_at=AT,
         closed_at=closed,
     )
-    return job_detail(found, None).model_dump_json()
+    return job_detail(found, None, "http://ui/1").model_dump_json()
 
 
 class BrokenStream(httpx2.AsyncByteStream):
