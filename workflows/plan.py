@@ -33,6 +33,9 @@ class PlanWorkflow:
     async def run(self, args: Sequence[RawValue]) -> JobResult:
         """Walk the plan to its end. Fails with type `step_failed` at the first failed step if so configured."""
         job = workflow.payload_converter().from_payload(args[0].payload, JobInput)
+        if job.code:
+            # Fails the task, not the job: it is tried again until a worker has it that knows the class.
+            raise workflow.NondeterminismError(f"this worker has no class for workflow {job.definition!r}")
         self._job = job
         self._plan = job.plan if job.config.parallel_execution else job.plan.in_sequence()
         self._restore(job.carried)

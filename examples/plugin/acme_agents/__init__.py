@@ -1,0 +1,1 @@
+"""Agents and workflows of Acme's release team."""
