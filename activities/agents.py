@@ -174,9 +174,10 @@ async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
         return
 
     async def beat() -> None:
+        # The first beat comes after a pause: a call that is done by then costs the server none.
         while True:
-            activity.heartbeat({"chars": call.chars})
             await asyncio.sleep(every)
+            activity.heartbeat({"chars": call.chars})
 
     beating = asyncio.create_task(beat(), name="heartbeat")
     try:

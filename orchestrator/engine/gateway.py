@@ -92,7 +92,7 @@ class TemporalGateway:
             if history.ended:  # an operator reset the job: its runs are others now
                 self._histories.forget(job_id)
                 history = self._histories.of(job_id)
-            await history.advance()
+            await history.advance(description.run_id)
         if history.run_id == description.run_id:
             await history.catch_up(description.history_length)
         if description.status is not WorkflowExecutionStatus.RUNNING:
@@ -105,6 +105,10 @@ class TemporalGateway:
         """Every fact of a job from its first, then each new one as it happens; ends with the job."""
         async for fact in self._histories.of(job_id).follow():
             yield fact
+
+    async def end(self, job_id: str) -> None:
+        """Wait until the job has ended. Raises `NotFound`."""
+        await self._histories.of(job_id).end()
 
     async def news(self, job_id: str) -> None:
         """Wait until the job's history has something new, or the long-poll's round is over."""

@@ -45,13 +45,14 @@ class JobHistory:
         """How many events of the current run are known."""
         return len(self.facts) - self._run_start
 
-    async def advance(self) -> None:
+    async def advance(self, run_id: str = "") -> None:
         """Wait until there is news or the long-poll's round is over. All callers share one request.
 
+        `run_id` is the job's current run where the caller knows it, which spares asking for it.
         Raises `NotFound`, `Unavailable`.
         """
         if self._request is None or self._request.done():
-            self._request = asyncio.create_task(self._poll())
+            self._request = asyncio.create_task(self._poll(run_id))
             # Its callers may all have gone when it fails; the next one asks again.
             self._request.add_done_callback(lambda request: request.cancelled() or request.exception())
         await asyncio.shield(self._request)
@@ -83,9 +84,30 @@ class JobHistory:
                 log.warning("history_not_read", job_id=self._job_id, error=fault.message)
                 await asyncio.sleep(_PAUSE)
 
-    async def _poll(self) -> None:
+    async def end(self) -> None:
+        """Wait until the job has ended, with one answer from the server instead of one for every piece of news.
+
+        Goes on by itself when Temporal was away for a while. Raises `NotFound`.
+        """
+        run_id, token = self.run_id, b""
+        while not self.ended:
+            try:
+                answer = await self._fetch(run_id, token, wait=True, end_only=True)
+            except Unavailable as fault:
+                log.warning("history_not_read", job_id=self._job_id, error=fault.message)
+                await asyncio.sleep(_PAUSE)
+                continue
+            token = answer.next_page_token
+            if not answer.history.events:
+                continue
+            last = fact_of(answer.history.events[-1], run_id)
+            if not isinstance(last, RunContinued):
+                return
+            run_id, token = last.new_run_id, b""
+
+    async def _poll(self, run_id: str) -> None:
         first = not self.run_id
-        run_id = await self._current_run() if first else self.run_id
+        run_id = self.run_id or run_id or await self._current_run()
         answer = await self._fetch(run_id, self._token, wait=True)
         if first:
             self.facts = await self._earlier(_continued_from(answer))
@@ -122,14 +144,19 @@ class JobHistory:
             runs.insert(0, facts)
         return [fact for facts in runs for fact in facts]
 
-    async def _fetch(self, run_id: str, token: bytes, *, wait: bool) -> GetWorkflowExecutionHistoryResponse:
+    async def _fetch(
+        self, run_id: str, token: bytes, *, wait: bool, end_only: bool = False
+    ) -> GetWorkflowExecutionHistoryResponse:
+        wanted = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT
+        if end_only:
+            wanted = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._client.namespace,
             execution=WorkflowExecution(workflow_id=self._job_id, run_id=run_id),
             maximum_page_size=250,
             next_page_token=token,
             wait_new_event=wait,
-            history_event_filter_type=HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT,
+            history_event_filter_type=wanted,
         )
         with rpc_errors(f"job: {self._job_id}", job_id=self._job_id):
             return await self._client.workflow_service.get_workflow_execution_history(
