@@ -1,0 +1,93 @@
+"""`docs/authoring.md` shows the example as it is, and messages as they are."""
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.domain.errors import CatalogueError
+from orchestrator.engine.worker import check_in_sandbox
+from orchestrator.plugins import build_catalogue, load_plugins
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "plugin"
+GUIDE = (ROOT / "docs" / "authoring.md").read_text()
+SHOWN = dict(re.findall(r"^\*\*`([^`]+)`\*\*\n\n```\w+\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL))
+COMMANDS = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+ROWS = re.findall(r"^\| `(\w+\.py)` \| .* \| `(.*)` \|$", GUIDE, re.MULTILINE)
+ON_DISK = [path for kind in ("*.py", "*.toml") for path in EXAMPLE.rglob(kind) if ".venv" not in path.parts]
+
+
+@pytest.mark.parametrize("path", SHOWN)
+def test_a_file_is_shown_as_it_is(path: str) -> None:
+    assert SHOWN[path] == (EXAMPLE / path).read_text()
+
+
+def test_every_file_is_shown() -> None:
+    assert set(SHOWN) == {path.relative_to(EXAMPLE).as_posix() for path in ON_DISK}
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_commands_can_be_pasted_into_a_shell(block: str) -> None:
+    subprocess.run(["bash", "-n"], input=block, text=True, check=True, capture_output=True)
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {re.sub(r"[^\w\- ]", "", line).strip().lower().replace(" ", "-") for line in GUIDE.splitlines()}
+    for target in re.findall(r"\]\(([^)]+)\)", GUIDE):
+        found = target.removeprefix("#") in headings if target.startswith("#") else (ROOT / "docs" / target).exists()
+        assert found, target
+
+
+@pytest.fixture
+def mistaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], CatalogueError]]:
+    """Makes one mistake in a copy of the example and gives the error that it meets."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(file: str, right: str, wrong: str) -> CatalogueError:
+        shutil.copytree(EXAMPLE / "acme_agents", tmp_path / "acme_agents")
+        path = tmp_path / "acme_agents" / file
+        text = path.read_text()
+        assert right in text
+        path.write_text(text.replace(right, wrong, 1))
+        importlib.invalidate_caches()
+        with pytest.raises(CatalogueError) as caught:
+            check_in_sandbox(build_catalogue(load_plugins(["acme_agents.plugin"])).code_workflows)
+        return caught.value
+
+    yield make
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme_agents"]:
+        del sys.modules[name]
+
+
+MISTAKES = [
+    ("release.py", 'needs=("notes",)', 'needs=("note",)'),
+    ("release.py", 'agents=("acme_release_writer",)', 'agents=("acme_release_writer",), needs=("publish",)'),
+    ("release.py", 'needs=("notes",)', 'need=("notes",)'),
+    ("release.py", 'id="acme_release"', 'id="Acme Release"'),
+    ("release.py", '"technical_writer"', '"technical_writor"'),
+    ("publisher.py", "    function=publish,\n", ""),
+    ("release_writer.py", 'id="acme_release_writer"', 'id="technical_writer"'),
+    ("embargo.py", 'defn(name="acme_embargo")', "defn"),
+    ("embargo.py", "        code=True,\n", ""),
+    ("embargo.py", "from pydantic import", "import httpx2\nfrom pydantic import"),
+    ("plugin.py", "plugin = Plugin", "plug_in = Plugin"),
+]
+
+
+@pytest.mark.parametrize(("mistake", "row"), list(zip(MISTAKES, ROWS, strict=True)), ids=[one[1] for one in ROWS])
+async def test_a_mistake_is_told_as_the_guide_says(
+    mistaken: Callable[[str, str, str], CatalogueError], mistake: tuple[str, str, str], row: tuple[str, str]
+) -> None:
+    error = mistaken(*mistake)
+    file, message = row
+    assert Path(error.details["source"]).name == file
+    beginning, cut, end = message.partition("…")
+    assert error.details["fault"].startswith(beginning)
+    assert cut or error.details["fault"] == message
+    assert error.details["fault"].endswith(end)
