@@ -5,13 +5,13 @@ import ipaddress
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.v1.models import JobDetail
 from orchestrator.commandline.exits import FAILED, Refused
+from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.tasks import cancelled
 from orchestrator.domain.ids import JobKind
 
@@ -24,6 +24,9 @@ _START_PATIENCE: Final = 30.0
 _READ_PATIENCE: Final = 300.0
 _START: Final = {JobKind.WORKFLOW: "/v1/workflows/{}/run", JobKind.AGENT: "/v1/agents/{}/execute"}
 _AGAIN: Final = (429, 500, 502, 503, 504)
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class _Fault(BaseModel):
@@ -89,22 +92,22 @@ class ApiClient:
         while True:
             try:
                 answer = await self._request("POST", _START[kind].format(target), json=body, key=key)
-                return _Accepted.model_validate_json(answer.content).job_id
+                return _parsed(_Accepted, answer.content).job_id
             except NoAnswer as fault:
                 if _now() > deadline:
                     raise Refused(f"the job could not be started: {fault}", FAILED) from fault
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def job(self, job_id: str) -> JobDetail:
+    async def job(self, job_id: str) -> FollowedJob:
         """The job as it is now. Raises `NoAnswer`, `Refused`."""
-        return JobDetail.model_validate_json(await self.job_json(job_id))
+        return _parsed(FollowedJob, await self.job_json(job_id))
 
     async def job_json(self, job_id: str) -> bytes:
         """The job as the API words it. Raises `NoAnswer`, `Refused`."""
         return (await self._request("GET", f"/v1/jobs/{job_id}")).content
 
-    async def follow(self, job_id: str) -> AsyncGenerator[JobDetail | NoAnswer, None]:
+    async def follow(self, job_id: str) -> AsyncGenerator[FollowedJob | NoAnswer, None]:
         """The job at each piece of news, and every two seconds; ends with its end.
 
         A fault is told once and then waited out, for five minutes at most. Raises `Refused`.
@@ -167,6 +170,13 @@ class ApiClient:
             raise NoAnswer(f"{self.base_url} answers {answer.status_code}: {_message(answer)}")
         _check(answer)
         return answer
+
+
+def _parsed(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as fault:
+        raise Refused(f"the API's answer is not understood: {body[:200].decode(errors='replace')}", FAILED) from fault
 
 
 def _check(answer: httpx2.Response) -> None:

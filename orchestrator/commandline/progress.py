@@ -7,8 +7,9 @@ from typing import Protocol, Self
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Column
 
-from api.v1.models import CallBody, JobDetail
+from orchestrator.commandline.followed import Call, FollowedJob
 from orchestrator.domain.jobs import CallStatus, ReasonCode
 
 # Reasons that say no more than the steps do.
@@ -25,7 +26,7 @@ _SIGNS = {
 class Display(Protocol):
     """Where a followed job is shown; a context manager."""
 
-    def show(self, job: JobDetail) -> None:
+    def show(self, job: FollowedJob) -> None:
         """The job as it is now."""
 
     def trouble(self, words: str) -> None:
@@ -59,7 +60,7 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         """Nothing to leave."""
 
-    def show(self, job: JobDetail) -> None:
+    def show(self, job: FollowedJob) -> None:
         """Tell what is new since the last look."""
         for call in job.steps:
             if call.status != CallStatus.PENDING:
@@ -84,11 +85,12 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=20, table_column=Column(min_width=20)),
             TaskProgressColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=console,
+            expand=True,
         )
         self._whole = self._progress.add_task("", total=100, words="")
         self._steps: dict[str, TaskID] = {}
@@ -102,7 +104,7 @@ class Bars:
         """Draw a last time."""
         self._progress.stop()
 
-    def show(self, job: JobDetail) -> None:
+    def show(self, job: FollowedJob) -> None:
         """Draw the job as it is."""
         self._progress.update(
             self._whole,
@@ -114,7 +116,7 @@ class Bars:
             if step not in self._steps:
                 title = f"  {escape(calls[0].title)}"
                 self._steps[step] = self._progress.add_task(title, total=len(calls), words="")
-            ended = sum(CallStatus(call.status).ended for call in calls)
+            ended = sum(call.ended for call in calls)
             self._progress.update(self._steps[step], completed=ended, words=_step_words(calls))
 
     def trouble(self, words: str) -> None:
@@ -122,14 +124,14 @@ class Bars:
         self._progress.update(self._whole, words=f"[yellow]{escape(words)}; trying again[/]")
 
 
-def reason(job: JobDetail) -> str | None:
+def reason(job: FollowedJob) -> str | None:
     """Why an open job is where it is, in a sentence, unless its steps say it already."""
     if job.reason is None or job.reason.code in _ROUTINE:
         return None
     return job.reason.message
 
 
-def words(call: CallBody) -> str:
+def words(call: Call) -> str:
     """What has become of a call, with its attempts where there were several."""
     attempt = call.attempts[-1] if call.attempts else None
     parts = [call.status if call.status != CallStatus.SCHEDULED else "asked"]
@@ -143,7 +145,7 @@ def words(call: CallBody) -> str:
     return ", ".join(parts)
 
 
-def _step_words(calls: list[CallBody]) -> str:
+def _step_words(calls: list[Call]) -> str:
     found = {call.status for call in calls}
     if len(found) == 1 and (sign := _SIGNS.get(calls[0].status)):
         return sign
@@ -153,8 +155,8 @@ def _step_words(calls: list[CallBody]) -> str:
 _TOLD = (CallStatus.RUNNING, CallStatus.RETRYING, CallStatus.FAILED, CallStatus.WAITING_FOR_APPROVAL)
 
 
-def _by_step(calls: Iterable[CallBody]) -> dict[str, list[CallBody]]:
-    grouped: dict[str, list[CallBody]] = {}
+def _by_step(calls: Iterable[Call]) -> dict[str, list[Call]]:
+    grouped: dict[str, list[Call]] = {}
     for call in calls:
         grouped.setdefault(call.step, []).append(call)
     return grouped

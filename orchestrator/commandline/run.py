@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from api.v1.models import JobDetail
 from orchestrator.commandline import deliverables, exits
 from orchestrator.commandline.client import ApiClient, NoAnswer
 from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.progress import display
 from orchestrator.domain.ids import kind_of
 
@@ -39,6 +39,8 @@ def run(options: RunOptions, console: Console) -> int:
     started: list[str] = []
     try:
         return asyncio.run(_run(options, console, started))
+    except NoAnswer as fault:
+        raise Refused(str(fault), exits.FAILED) from fault
     except KeyboardInterrupt:
         for job_id in started:
             _tell_of_the_rest(options, job_id)
@@ -55,7 +57,7 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
             return exits.OK
         job = await follow(client, job_id, None if options.as_json else console)
         if options.as_json:
-            exits.say(job.model_dump_json())
+            exits.say((await client.job_json(job_id)).decode())
         else:
             summarise(job, console)
         if options.output_dir is not None:
@@ -78,9 +80,9 @@ async def _job_id(client: ApiClient, options: RunOptions) -> str:
     return await client.start(kind, options.target, {"input": options.input, "config": options.config, "async": True})
 
 
-async def follow(client: ApiClient, job_id: str, console: Console | None) -> JobDetail:
+async def follow(client: ApiClient, job_id: str, console: Console | None) -> FollowedJob:
     """Show a job until it has ended, and answer it as it is then. Raises `Refused`."""
-    last: JobDetail | None = None
+    last: FollowedJob | None = None
     with display(console or Console(quiet=True, force_terminal=False)) as shown:
         async with aclosing(client.follow(job_id)) as news:
             async for seen in news:
@@ -94,7 +96,7 @@ async def follow(client: ApiClient, job_id: str, console: Console | None) -> Job
     return last
 
 
-def summarise(job: JobDetail, console: Console, *, listed: int = 12) -> None:
+def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
     """What came of a job, for people; `listed` deliverables are named."""
 
     def tell(text: str) -> None:
@@ -115,7 +117,8 @@ def summarise(job: JobDetail, console: Console, *, listed: int = 12) -> None:
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"
     tell(f"{job.state.lower()}{seconds}  {used.total_tokens:,} tokens  {cost}  {models}  {len(files)} deliverables")
-    tell(job.run_page)
+    if job.run_page:
+        tell(job.run_page)
 
 
 def read_object(text: str, flag: str) -> dict[str, Any]:

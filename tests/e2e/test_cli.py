@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from orchestrator.engine.data_lock import Holder
@@ -141,6 +142,14 @@ async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path
             while "does not answer" not in worker.text():  # noqa: ASYNC110 - another process has no event
                 await asyncio.sleep(0.1)
         assert worker.ready_lines() == 0
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            readiness = await http.get("/readyz")
+            start = await http.post(
+                "/v1/agents/product_manager/execute",
+                json={"input": {"task_type": "prd", "context": "x"}, "async": True},
+                headers={"Authorization": "Bearer dvr_sk_test_cli"},
+            )
+        assert (readiness.status_code, start.status_code) == (503, 503)
         assert await worker.kill(signal.SIGTERM) == 0
         assert await api.kill(signal.SIGTERM) == 0
     finally:
