@@ -1,0 +1,177 @@
+"""The documents name what the code has, and nothing that it has not: routes, settings, commands, words, links, keys."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from api.app import create_app
+from api.v1.envelope import status_of
+from orchestrator.cli import app as cli
+from orchestrator.domain import errors
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.events import EventType
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
+from orchestrator.settings import Settings
+from tests.api.conftest import Fixed
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
+    and "prompts" not in path.parts
+)
+OPERATING = (DOCS / "operating.md").read_text()
+API = "\n".join(path.read_text() for path in sorted(DOCS.glob("api*.md")))
+# Read by docker compose, not by the product.
+COMPOSE = set(re.findall(r"\$\{(ORCHESTRATOR_\w+)", (ROOT / "docker-compose.yml").read_text()))
+LARGEST_PICTURE = 250_000
+
+
+def page_name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of every table row of a page."""
+    return [re.split(r"\s*(?<!\\)\|\s*", line.strip().strip("|").strip()) for line in page.splitlines() if "|" in line]
+
+
+def explained(page: str) -> set[str]:
+    """Every word in backticks that begins a table row with a meaning beside it."""
+    return {word for first, *rest in rows(page) if any(rest) for word in re.findall(r"`([^`]+)`", first)}
+
+
+def routes() -> set[str]:
+    paths = create_app(Fixed(None)).openapi()["paths"]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+
+def test_every_route_is_documented_and_every_documented_route_exists() -> None:
+    named = set(re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE|WS) /[^`?]*)`", API, re.MULTILINE))
+    assert named == routes()
+
+
+def variables() -> dict[str, str]:
+    """Every environment variable of the settings, with its default as text."""
+    found = {}
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        choices = getattr(alias, "choices", None) or [alias or f"ORCHESTRATOR_{name.upper()}"]
+        default = field.default
+        text = "" if default in (None, "") else f"{default:g}" if isinstance(default, float) else str(default)
+        found |= dict.fromkeys(choices, text)
+    return found
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    table = {name: row for row in rows(OPERATING) for name in re.findall(r"`([A-Z_]+)`", row[0])}
+    for name, default in variables().items():
+        assert name in table, name
+        assert not default or table[name][1] == f"`{default}`", name
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
+    named = set(re.findall(r"\bORCHESTRATOR_[A-Z_]+\b", path.read_text()))
+    assert named <= variables().keys() | COMPOSE
+
+
+def commands() -> dict[str, set[str]]:
+    """Every command with its options."""
+    found = typer.main.get_command(cli).commands
+    return {
+        f"orchestrator {name}": {one.opts[0] for one in command.params if one.param_type_name == "option"} - {"--help"}
+        for name, command in found.items()
+    }
+
+
+def test_every_command_is_documented_with_its_options() -> None:
+    table = {row[0].strip("`"): row[-1] for row in rows(OPERATING) if row[0].startswith("`orchestrator ")}
+    assert {name: set(re.findall(r"`(--[a-z-]+)`", options)) for name, options in table.items()} == commands()
+    assert any(commands().values())
+
+
+@pytest.mark.parametrize("word", [*JobState, *ReasonCode])
+def test_every_state_and_reason_is_explained_to_operators_and_callers(word: str) -> None:
+    assert word in explained(OPERATING)
+    assert word in explained(API)
+
+
+@pytest.mark.parametrize("word", sorted({*CallStatus, *AttemptStatus, *EventType}))
+def test_every_status_and_event_type_is_named_to_callers(word: str) -> None:
+    assert f"`{word}`" in API
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    listed = {(row[0], row[1]) for row in rows(API) if re.fullmatch(r"\d{3}", row[0])}
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, OrchestratorError)]
+    inside = {errors.CatalogueError, errors.AgentError, errors.StepFailed, errors.WorkflowCodeError}
+    for kind in set(kinds) - inside:
+        status, code = status_of(kind.__new__(kind))
+        assert (str(status), f"`{code}`") in listed, kind
+
+
+def anchors(page: str) -> set[str]:
+    """The fragments that a page's headings can be linked by, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(path: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, fragment = link.partition("#")
+        target = (path.parent / place).resolve() if place else path
+        if not target.exists() or (fragment and fragment not in anchors(target.read_text())):
+            broken.append(link)
+    return broken
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_links_lead_somewhere(path: Path) -> None:
+    assert broken_links(path) == []
+
+
+def test_the_link_check_bites(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A head\n[good](#a-head) [web](https://example.com) [gone](gone.md) [no](page.md#nowhere)\n")
+    assert broken_links(page) == ["gone.md", "page.md#nowhere"]
+
+
+def test_every_page_and_picture_is_linked_from_another() -> None:
+    linked = {
+        (path.parent / link.partition("#")[0]).resolve()
+        for path in PAGES
+        for link in re.findall(r"\]\(([^)\s:]+)\)", path.read_text())
+    }
+    pages = {path for path in PAGES if path.is_relative_to(DOCS)}
+    assert {*pages, *DOCS.glob("images/*")} - linked == set()
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("images/*")), ids=page_name)
+def test_pictures_stay_small(path: Path) -> None:
+    assert path.suffix == ".png"
+    assert path.stat().st_size < LARGEST_PICTURE
+
+
+def test_json_examples_are_json() -> None:
+    fence = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    blocks = [block for path in PAGES for block in fence.findall(path.read_text())]
+    assert blocks
+    for block in blocks:
+        json.loads(block)
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "decisions").glob("0*.md")), ids=page_name)
+def test_a_decision_is_short_and_has_its_three_parts(path: Path) -> None:
+    text = path.read_text()
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert len(text.splitlines()) <= 35
