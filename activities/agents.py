@@ -17,7 +17,7 @@ from activities.errors import application_error, job_error
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
+from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.names import activity_id
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog
@@ -27,6 +27,8 @@ HEARTBEAT_SECONDS: Final = 1.0
 PREVIEW_CHARACTERS: Final = 2000
 # Typed fields up to this size stay with a result whose body is stored beside the job.
 SMALL_DATA_BYTES: Final = 2000
+# Seconds between tries to store a large result while the index does not answer.
+STORE_PAUSES: Final = (0.5, 1, 2, 4, 8, 15, 30)
 
 _STORED_NOTE: Final = "\n\n[The complete answer is stored as an artifact of this job.]"
 
@@ -58,6 +60,7 @@ class AgentActivities:
         clock: Callable[[], datetime],
         *,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        store_pauses: Sequence[float] = STORE_PAUSES,
     ) -> None:
         self._catalogue = catalogue
         self._runtime = runtime
@@ -65,6 +68,7 @@ class AgentActivities:
         self._artifacts = artifacts
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
+        self._store_pauses = store_pauses
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
@@ -102,6 +106,7 @@ class AgentActivities:
             raise ApplicationError(error.message, type="unknown_agent", non_retryable=True) from None
 
     async def _run(self, agent: Agent, call: _Call) -> AgentResult:
+        call.task = await self._told_in_full(call.task)
         try:
             result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received)
         except AgentError as error:
@@ -110,13 +115,25 @@ class AgentActivities:
         call.usage, call.model = result.usage, result.model
         return await self._carried(call, result)
 
+    async def _told_in_full(self, task: AgentTask) -> AgentTask:
+        """The task with the whole of every earlier answer that was too large to carry."""
+        context = [
+            given.model_copy(update=await self._answer(given.artifact)) if given.artifact else given
+            for given in task.context
+        ]
+        return task.model_copy(update={"context": context})
+
+    async def _answer(self, artifact: str) -> dict[str, Any]:
+        body = await self._artifacts.get(artifact)
+        return {"output": body["output"], "data": body["data"], "artifact": None}
+
     async def _carried(self, call: _Call, result: AgentResult) -> AgentResult:
         """The result itself, or a preview that names the stored body when it is too large to carry."""
         task = call.task
         if len(result.model_dump_json().encode()) <= task.inline_limit:
             return result
         name = activity_id(task.step.id, call.agent)
-        artifact = await self._artifacts.put(task.job_id, name, result.model_dump(mode="json"))
+        artifact = await self._stored(task.job_id, name, result.model_dump(mode="json"))
         small = len(json.dumps(result.data).encode()) <= SMALL_DATA_BYTES
         return result.model_copy(
             update={
@@ -127,6 +144,16 @@ class AgentActivities:
                 "data": result.data if small else {},
             }
         )
+
+    async def _stored(self, job_id: str, name: str, body: dict[str, Any]) -> str:
+        """Store a body, patiently: the answer is paid for, and a new attempt would pay again."""
+        for pause in self._store_pauses:
+            try:
+                return await self._artifacts.put(job_id, name, body)
+            except Unavailable as fault:
+                structlog.get_logger().warning("artifact_not_stored", error=fault.message, seconds=pause)
+                await asyncio.sleep(pause)
+        return await self._artifacts.put(job_id, name, body)
 
     async def _cancelled(self, call: _Call) -> None:
         """Record why the attempt was stopped. A stopping worker is not a user's cancel: it asks for another attempt."""

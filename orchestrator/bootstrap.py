@@ -1,6 +1,7 @@
 """The composition root: reads the settings and builds everything, here and nowhere else."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -164,22 +165,28 @@ async def connect_worker(settings: Settings, *, address: str | None = None) -> P
     waited = False
     while True:
         try:
-            client = await connect(options, lazy=False, runtime=runtime)
-            parts = assemble(settings, catalogue, client)
-            await prepare(parts)
+            return await _prepared(settings, catalogue, await connect(options, lazy=False, runtime=runtime))
         except Unavailable as fault:
-            log.log(10 if waited else 30, "waiting", fault=fault.message)
+            log.log(logging.DEBUG if waited else logging.WARNING, "waiting", fault=fault.message)
             waited = True
             await asyncio.sleep(1)
-            continue
-        return parts
+
+
+async def _prepared(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
+    parts = assemble(settings, catalogue, client)
+    try:
+        await prepare(parts)
+    except BaseException:
+        await parts.aclose()
+        raise
+    return parts
 
 
 def telemetry(settings: Settings) -> Runtime:
     """The SDK's runtime; its metrics get a port of their own when one is configured."""
     if settings.worker_metrics_port is None:
         return Runtime.default()
-    address = f"127.0.0.1:{settings.worker_metrics_port}"
+    address = f"{settings.worker_metrics_host}:{settings.worker_metrics_port}"
     metrics = PrometheusConfig(bind_address=address, durations_as_seconds=True, counters_total_suffix=True)
     return Runtime(telemetry=TelemetryConfig(metrics=metrics))
 

@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
     retention_days: int = Field(default=30, ge=1, description="How long Temporal keeps closed jobs.")
     reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
+    worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
     log_level: str = Field(default="INFO")

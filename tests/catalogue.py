@@ -60,6 +60,11 @@ async def big(call: FunctionCall) -> AgentOutput:
     return AgentOutput(summary="big", output=text, deliverables=[Deliverable(path=f"{call.step}.txt", content=text)])
 
 
+async def weigh(call: FunctionCall) -> AgentOutput:
+    """Answers with the length of the first answer that it was given."""
+    return AgentOutput(summary="weighed", output=str(len(call.context[0].output or "")))
+
+
 def _agent(function: Any, name: str = "") -> Agent:
     name = name or f"t_{function.__name__}"
     return Agent(
@@ -75,7 +80,7 @@ def _agent(function: Any, name: str = "") -> Agent:
 
 
 AGENTS = (
-    *(_agent(function) for function in (echo, slow, flaky, patient, broken, big)),
+    *(_agent(function) for function in (echo, slow, flaky, patient, broken, big, weigh)),
     _agent(big, "t_big_2"),
     _agent(big, "t_big_3"),
 )
@@ -124,6 +129,7 @@ WORKFLOWS = (
     workflow("t_slow", step("a", "t_slow"), step("b", "t_echo", needs=("a",))),
     workflow("t_short", step("a", "t_echo", short=True), step("b", "t_flaky", needs=("a",), short=True)),
     workflow("t_big", step("a", "t_big"), step("b", "t_echo", needs=("a",)), step("c", "t_echo", needs=("b",))),
+    workflow("t_weigh", step("a", "t_big"), step("b", "t_weigh", needs=("a",))),
     workflow(
         "t_eighteen",
         *(step(f"s{n}", "t_big", "t_big_2", "t_big_3", needs=(f"s{n - 1}",) if n else ()) for n in range(6)),

@@ -72,7 +72,8 @@ class StartBody(Body):
     config: ConfigBody = ConfigBody()
     asynchronous: bool = Field(default=False, alias="async", description="True answers 202 at once.")
     webhook_url: Annotated[str, Field(max_length=2000), AfterValidator(_http_url)] | None = Field(
-        default=None, description="Called when an asynchronous job has ended; not called in synchronous mode (D-024)."
+        default=None,
+        description="Kept with an asynchronous job and shown; not called yet, and never in synchronous mode (D-024).",
     )
 
 

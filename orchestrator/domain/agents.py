@@ -84,6 +84,7 @@ class StepOutput(BaseModel):
     summary: str
     output: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
+    artifact: str | None = Field(default=None, description="Where the whole answer lies when `output` is a preview.")
 
 
 AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput]]

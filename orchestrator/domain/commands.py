@@ -60,7 +60,14 @@ class AgentResult(Message):
         """What a later step is told of this call: all of it, or only the summary."""
         if not full:
             return StepOutput(step=self.step, agent=self.agent, summary=self.summary)
-        return StepOutput(step=self.step, agent=self.agent, summary=self.summary, output=self.output, data=self.data)
+        return StepOutput(
+            step=self.step,
+            agent=self.agent,
+            summary=self.summary,
+            output=self.output,
+            data=self.data,
+            artifact=self.artifact,
+        )
 
 
 class JobDeliverable(Message):

@@ -10,6 +10,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
+    Priority,
     SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
@@ -26,6 +27,7 @@ from orchestrator.engine.history import HistoryReader
 from orchestrator.projection.facts import pending_call
 
 _QUICK = timedelta(seconds=5)
+_FAIRNESS_KEY = 64  # Longer keys are refused.
 _KIND = SearchAttributeKey.for_keyword(names.ATTRIBUTE_KIND)
 _DEFINITION = SearchAttributeKey.for_keyword(names.ATTRIBUTE_DEFINITION)
 _OWNER = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
@@ -61,6 +63,7 @@ class TemporalGateway:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 execution_timeout=self._job_timeout,
                 static_summary=job.name,
+                priority=Priority(fairness_key=job.owner[:_FAIRNESS_KEY]),
                 search_attributes=TypedSearchAttributes(
                     [
                         SearchAttributePair(_KIND, str(job.kind)),

@@ -32,8 +32,12 @@ class CallFold:
         if self.attempt == 0 and self.started_at is not None:
             self.attempt = 1
 
-    def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool) -> AgentCall:
-        """The call as it stands, with what Temporal holds open for it; `waiting` when its step asks for approval."""
+    def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool, deciding: bool) -> AgentCall:
+        """The call as it stands, with what Temporal holds open for it.
+
+        `waiting` when its step asks for approval; `deciding` while the workflow's own code is at work: an end that
+        comes then is written only afterwards, though the call is pending no more.
+        """
         status, attempt, last_error, started = self.status, self.attempt, self.last_error, self.started_at
         if pending is not None and not self.status.ended:
             attempt, last_error = pending.attempt, pending.last_error
@@ -41,6 +45,8 @@ class CallFold:
             status = _open_status(pending)
         elif job_ended and not self.status.ended:
             status = CallStatus.SKIPPED if self.scheduled_at is None else CallStatus.CANCELLED
+        elif deciding and status is CallStatus.SCHEDULED:
+            status = CallStatus.RUNNING
         elif waiting and status is CallStatus.PENDING:
             status = CallStatus.WAITING_FOR_APPROVAL
         return AgentCall(

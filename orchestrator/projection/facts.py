@@ -19,6 +19,11 @@ from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import error_of
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
+_AT_WORK: Final = (
+    PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+    PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
+)
 _Stamp = Mapping[str, Any]
 
 
@@ -35,11 +40,10 @@ def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
     split = names.split_activity_id(info.activity_id)
     if split is None:
         return None
-    waiting = info.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     return facts.PendingCall(
         step=split[0],
         agent=split[1],
-        started=not waiting,
+        started=info.state in _AT_WORK,
         attempt=max(1, info.attempt),
         last_started_at=_optional(info, "last_started_time"),
         next_attempt_at=_optional(info, "next_attempt_schedule_time") or _optional(info, "scheduled_time"),

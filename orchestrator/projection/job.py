@@ -84,7 +84,7 @@ class JobFold:
         ended = self.state.terminal
         waiting = set(self.waiting())
         calls = [
-            fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting)
+            fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
             for key, fold in self.calls.items()
         ]
         usage = Usage()

@@ -17,6 +17,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _no_worker(fold, pending)
         or _paused(fold, calls)
         or _approval(fold)
+        or _held(pending)
         or _retrying(pending)
         or _working(fold, calls)
     )
@@ -73,6 +74,22 @@ def _approval(fold: "JobFold") -> Reason | None:
     step = fold.step(waiting[0])
     text = step.approval.message if step and step.approval else "A decision is needed."
     return Reason(code=ReasonCode.WAITING_FOR_APPROVAL, message=text, step=waiting[0])
+
+
+def _held(pending: Pending) -> Reason | None:
+    """An operator paused a single call in Temporal itself."""
+    held = [call for call in pending.calls if call.paused and not call.started]
+    if not held:
+        return None
+    call = held[0]
+    return Reason(
+        code=ReasonCode.PAUSED,
+        message=f"An operator paused {call.agent} in Temporal; it goes on when unpaused there.",
+        step=call.step,
+        agent=call.agent,
+        attempt=call.attempt,
+        last_error=call.last_error,
+    )
 
 
 def _retrying(pending: Pending) -> Reason | None:

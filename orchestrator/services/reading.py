@@ -84,14 +84,19 @@ class JobReader:
         return JobPage(rows, total)
 
     async def events(self, job_id: str) -> builtins.list[JobEvent]:
-        """Every event so far, oldest first; of a forgotten job from its snapshot. Raises `NotFound`, `Unavailable`."""
+        """Every event so far, oldest first; a closed job's need no Temporal. Raises `NotFound`, `Unavailable`."""
+        try:
+            stored = await self._jobs.events(job_id)
+        except Unavailable:
+            stored = None
+        if stored is not None:
+            return [JobEvent.model_validate(event) for event in stored]
         try:
             facts, _ = await self._gateway.read(job_id)
         except NotFound:
-            stored = await self._jobs.events(job_id)
-            if stored is None and await self._jobs.get(job_id) is None:
+            if await self._jobs.get(job_id) is None:
                 raise
-            return [JobEvent.model_validate(event) for event in stored or ()]
+            return []
         return job_events(job_id, facts)
 
     async def close(self, job: Job, facts: Sequence[Fact]) -> bool:

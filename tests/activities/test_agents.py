@@ -65,12 +65,14 @@ class Attempts:
 class Artifacts:
     """An `ArtifactStore` in memory."""
 
-    def __init__(self, fault: Exception | None = None) -> None:
+    def __init__(self, fault: Exception | None = None, faults: int = 1000) -> None:
         self.bodies: dict[str, dict[str, Any]] = {}
         self.fault = fault
+        self.faults = faults
 
     async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
-        if self.fault:
+        self.faults -= 1
+        if self.fault and self.faults >= 0:
             raise self.fault
         self.bodies[f"{job_id}/{name}"] = body
         return f"{job_id}/{name}"
@@ -107,6 +109,7 @@ class Bench:
             self.artifacts,
             lambda: NOW,
             heartbeat_seconds=0.01,
+            store_pauses=(0.0, 0.0),
         )
 
     async def run(self, inline_limit: int = 65536) -> AgentResult:
@@ -328,6 +331,13 @@ async def test_a_store_that_does_not_answer_fails_the_attempt_but_not_the_bill()
         await bench.run(inline_limit=100)
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
     assert (bench.attempts.rows[-1]["status"], bench.attempts.rows[-1]["usage"]) == (AttemptStatus.FAILED, USAGE)
+
+
+async def test_a_paid_answer_waits_for_the_store_to_come_back():
+    bench = Bench(answering(output="y" * 9000), store_fault=Unavailable("index is down"))
+    bench.artifacts.faults = 2
+    assert (await bench.run(inline_limit=100)).artifact == "job_1/write.writer"
+    assert len(bench.runtime.calls) == 1
 
 
 async def test_log_lines_of_a_call_carry_where_they_belong():

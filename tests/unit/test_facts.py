@@ -3,11 +3,12 @@
 import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.jobs import JobState
 from orchestrator.projection.events import EventFold
-from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of
+from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of, pending_call
 from orchestrator.projection.job import JobFold
 
 
@@ -73,3 +74,14 @@ def test_a_workflow_of_somebody_elses_is_a_job_without_a_plan() -> None:
     fold = JobFold("wf_job_1")
     fold.apply(fact)
     assert fold.job().definition == "foreign"
+
+
+@pytest.mark.parametrize(
+    ("state", "started"),
+    [("SCHEDULED", False), ("STARTED", True), ("CANCEL_REQUESTED", True), ("PAUSED", False), ("PAUSE_REQUESTED", True)],
+)
+def test_only_a_call_at_work_counts_as_started(state: str, started: bool) -> None:
+    info = PendingActivityInfo(activity_id="a.one", state=f"PENDING_ACTIVITY_STATE_{state}", attempt=1)  # type: ignore[arg-type]
+    call = pending_call(info)
+    assert call is not None
+    assert call.started is started

@@ -57,6 +57,8 @@ def test_context_event_and_utc_time() -> None:
 def test_libraries_log_the_same_way() -> None:
     out = io.StringIO()
     logs.configure("INFO", "json", out)
+    # Servers that other tests ran in this process may have turned it down.
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.error").info("Started %s", "now", extra={"color_message": "\x1b[1m"})
     logging.getLogger("httpx2").info("HTTP Request: GET https://example.com?token=1")
     (line,) = lines(out)

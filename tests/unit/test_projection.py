@@ -201,3 +201,20 @@ def test_the_job_survives_being_stored() -> None:
     history = two_steps().task().completed("a", "one")
     job = project("wf_job_1", history.facts, ATTENDED)
     assert type(job).model_validate(job.model_dump(mode="json")) == job
+
+
+def test_a_call_that_an_operator_paused_in_temporal_is_not_called_running() -> None:
+    history = two_steps().task()
+    history.scheduled("a", "one")
+    call = PendingCall(step="a", agent="one", started=False, attempt=1, paused=True)
+    job = project("wf_job_1", history.facts, Pending(calls=(call,), pollers=1))
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.agent) == (ReasonCode.PAUSED, "one")
+    assert job.calls[0].status is CallStatus.SCHEDULED
+
+
+def test_a_call_whose_end_is_not_written_yet_does_not_look_unstarted_again() -> None:
+    history = two_steps().task()
+    history.scheduled("a", "one")
+    job = project("wf_job_1", history.facts, Pending(task_open=True, task_started=True, pollers=1))
+    assert job.calls[0].status is CallStatus.RUNNING

@@ -113,3 +113,10 @@ async def test_a_large_result_lies_beside_the_job_and_comes_back_whole(engine: E
     files = {item["path"]: item for item in output["deliverables"]}
     assert len(files["a.txt"]["content"]) == 400 * 1024
     assert len(files["reports/a/t_big.md"]["content"]) == 400 * 1024
+
+
+async def test_the_step_after_a_large_result_is_given_all_of_it(engine: Engine) -> None:
+    job = await engine.run("t_weigh", {"kilobytes": 300})
+    assert job.result is not None
+    (report,) = [item for item in job.result["deliverables"] if item["agent"] == "t_weigh"]
+    assert report["content"] == str(300 * 1024)
