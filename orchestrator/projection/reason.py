@@ -19,7 +19,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _approval(fold)
         or _held(pending)
         or _retrying(pending)
-        or _working(fold, calls)
+        or _working(fold, calls, pending)
     )
 
 
@@ -116,7 +116,7 @@ def _retry_sentence(call: PendingCall) -> str:
     return f"Attempt {call.attempt} of {call.agent} starts at {when}{error}"[:500]
 
 
-def _working(fold: "JobFold", calls: list[AgentCall]) -> Reason:
+def _working(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
     running = [call for call in calls if call.status is CallStatus.RUNNING]
     if running:
         who = ", ".join(call.agent for call in running)
@@ -131,4 +131,6 @@ def _working(fold: "JobFold", calls: list[AgentCall]) -> Reason:
         )
     if fold.state is JobState.PENDING:
         return Reason(code=ReasonCode.QUEUED, message="Waiting for a worker to take the job.")
-    return Reason(code=ReasonCode.RUNNING, message="The workflow decides on its next step.", step=fold.current_step)
+    idle = fold.input is not None and fold.input.code and not pending.task_open
+    message = "Waits for a timer or a signal of its own." if idle else "The workflow decides on its next step."
+    return Reason(code=ReasonCode.RUNNING, message=message, step=fold.current_step)

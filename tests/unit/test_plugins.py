@@ -113,6 +113,11 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
             "agent 'helper' has neither instructions nor a function",
         ),
         (
+            Plugin("p", agents=(agent("record_outcome"),)),
+            "a.py",
+            "agent id 'record_outcome' is the name of an activity of the engine's own",
+        ),
+        (
             Plugin("p", agents=(agent(input_model=Unpublishable),)),
             "a.py",
             "agent 'helper' has a model without a schema",

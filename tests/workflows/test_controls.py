@@ -73,6 +73,7 @@ async def test_an_approval_that_nobody_gives_runs_out(engine: Engine) -> None:
 
 async def test_code_authored_workflows_take_a_signal_or_their_timer(engine: Engine) -> None:
     started = await engine.start("t_countdown", {"seconds": 60})
+    await engine.eventually(started.job_id, lambda job: "a timer or a signal" in job.reason.message)
     await engine.parts.client.get_workflow_handle(started.job_id).signal("go")
     job = await engine.ended(started.job_id)
     assert job.result is not None
