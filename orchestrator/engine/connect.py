@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from typing import Any
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from orchestrator.domain.errors import InvalidInput, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.plugin import OrchestratorPlugin
@@ -31,7 +32,18 @@ def connect_options(environment: Mapping[str, str] | None = None, address: str |
     options.setdefault("target_host", "127.0.0.1:7233")
     if address:
         options["target_host"] = address
+    if _on_this_machine(options["target_host"]):
+        # The SDK compresses by default, which between two processes of one machine only costs time.
+        options["grpc_compression"] = GrpcCompression.NONE
     return options
+
+
+def _on_this_machine(target_host: str) -> bool:
+    host = target_host.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | None = None) -> Client:
