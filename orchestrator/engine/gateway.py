@@ -7,7 +7,11 @@ from datetime import timedelta
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import PendingWorkflowTaskState, TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+    DescribeWorkflowExecutionResponse,
+)
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
@@ -50,6 +54,7 @@ class TemporalGateway:
         self._clock = clock
         self._histories = HistoryReader(client)
         self._pollers: dict[str, tuple[float, int]] = {}
+        self._namespace_id: str | None = None
 
     async def start(self, job: JobInput) -> str:
         """Start the job's workflow under its own id, or find the one that already runs; the answer is the run id."""
@@ -75,6 +80,15 @@ class TemporalGateway:
                 rpc_timeout=_QUICK,
             )
         return handle.result_run_id or handle.first_execution_run_id or ""
+
+    async def namespace_id(self) -> str:
+        """Which namespace of which Temporal installation this is: an id that no other one shares."""
+        if self._namespace_id is None:
+            request = DescribeNamespaceRequest(namespace=self._client.namespace)
+            with rpc_errors(f"namespace: {self._client.namespace}"):
+                answer = await self._client.workflow_service.describe_namespace(request, timeout=_QUICK)
+            self._namespace_id = answer.namespace_info.id
+        return self._namespace_id
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
         """Send a signal; it is durable once this returns, worker or not."""

@@ -139,8 +139,14 @@ class JobReader:
 
 
 def accepted(row: JobRecord) -> Job:
-    """A job that the index holds and Temporal does not know yet: accepted, about to be started."""
+    """A job that the index holds and this Temporal does not know: about to be started, or another Temporal's."""
     job = row.job
+    reason = Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal.")
+    if row.start_state == "started":
+        reason = Reason(
+            code=ReasonCode.STUCK,
+            message="This Temporal server does not know the job. Is it the server and namespace that started it?",
+        )
     return Job(
         id=row.id,
         run_id="",
@@ -149,11 +155,12 @@ def accepted(row: JobRecord) -> Job:
         name=job.name,
         owner=job.owner,
         code=job.code,
-        state=JobState.PENDING,
-        reason=Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal."),
-        progress=0,
+        state=row.state,
+        reason=reason,
+        progress=row.progress,
         input=job.input,
         config=job.config.model_dump(mode="json"),
         webhook_url=job.webhook_url,
         created_at=row.created_at,
+        started_at=row.started_at,
     )

@@ -56,22 +56,25 @@ class IndexReconciler:
         job = project(row.id, facts, pending)
         if not job.state.terminal:
             if row.start_state != "started":
-                await self._jobs.started(row.id, job.run_id)
+                await self._jobs.started(row.id, job.run_id, await self._gateway.namespace_id())
             if row.state is not job.state:
                 await self._jobs.set_state(row.id, job.state)
             return None
         job = with_attempts(job, await self._attempts.for_job(row.id))
         return "closed" if await self._reader.close(job, facts) else None
 
-    async def _unknown(self, row: JobRecord) -> str:
-        """Temporal does not know the job: never started, refused, or deleted there."""
+    async def _unknown(self, row: JobRecord) -> str | None:
+        """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""
         if row.start_state == "accepted":
             run_id = await self._gateway.start(row.job)
-            await self._jobs.started(row.id, run_id)
+            await self._jobs.started(row.id, run_id, await self._gateway.namespace_id())
             return "started"
         if row.start_state == "doubtful":
             await self._jobs.drop(row.id)
             return "dropped"
+        if row.namespace_id != await self._gateway.namespace_id():
+            log.warning("job_of_another_temporal", job_id=row.id)
+            return None
         error = JobError(type="deleted", message="Temporal no longer holds this job; it was deleted there.")
         job = accepted(row).model_copy(
             update={

@@ -86,7 +86,7 @@ class JobStarter:
         except OrchestratorError:
             await self._jobs.drop(job.job_id)
             raise
-        await self._jobs.started(job.job_id, run_id)
+        await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None)
 
     def _job(self, principal: Principal, request: StartRequest) -> JobInput:

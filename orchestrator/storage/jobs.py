@@ -42,13 +42,14 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(JobRow):
-    """A row with what its job was started with, which may be large."""
+    """A row with what its job was started with, which may be large, and the Temporal namespace that has it."""
 
     job: JobInput
+    namespace_id: str | None
 
 
 _ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
-_RECORD: Final = (*_ROW, jobs.c.job_input)
+_RECORD: Final = (*_ROW, jobs.c.job_input, jobs.c.namespace_id)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
@@ -56,7 +57,9 @@ _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
-_STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
+_STARTED: Final = update(jobs).where(
+    _THIS, (jobs.c.start_state != StartState.STARTED) | jobs.c.namespace_id.is_(null())
+)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
 _FINISH: Final = update(jobs).where(_THIS, _UNFINISHED)
 _LEAVE_ATTEMPTS: Final = (
@@ -98,9 +101,14 @@ class JobRepository:
                 return found
         raise Unavailable("The job is being started and dropped at the same time.", job_id=job.job_id)
 
-    async def started(self, job_id: str, run_id: str) -> None:
+    async def started(self, job_id: str, run_id: str, namespace_id: str) -> None:
         """Temporal has the job. A run that is known already stays: a later call tells of an earlier run."""
-        values = {"this_job": job_id, "start_state": StartState.STARTED, "run_id": run_id}
+        values = {
+            "this_job": job_id,
+            "start_state": StartState.STARTED,
+            "run_id": run_id,
+            "namespace_id": namespace_id,
+        }
         await self._db.autocommit(lambda connection: connection.execute(_STARTED, values).close())
 
     async def doubtful(self, job_id: str) -> None:
@@ -262,7 +270,9 @@ def _row(found: RowMapping) -> JobRow:
 
 
 def _record(found: RowMapping) -> JobRecord:
-    return JobRecord(**_columns(found), job=JobInput.model_validate(found["job_input"]))
+    return JobRecord(
+        **_columns(found), job=JobInput.model_validate(found["job_input"]), namespace_id=found["namespace_id"]
+    )
 
 
 def _columns(found: RowMapping) -> dict[str, Any]:

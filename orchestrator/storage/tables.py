@@ -80,6 +80,7 @@ jobs: Final = Table(
     Column("request_hash", String, nullable=False),
     Column("start_state", _words(StartState), nullable=False),
     Column("run_id", String),
+    Column("namespace_id", String),
     Column("total_calls", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),

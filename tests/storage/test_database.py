@@ -242,11 +242,11 @@ async def test_locked_database_is_unavailable(url: str, jobs: JobRepository, mon
 
     async with _locked(url):
         with pytest.raises(Unavailable):
-            await JobRepository(impatient).started(job.job_id, "run-1")
+            await JobRepository(impatient).started(job.job_id, "run-1", "ns")
         with pytest.raises(Unavailable):
             await closed(JobRepository(impatient), job.job_id)
 
-    await JobRepository(impatient).started(job.job_id, "run-2")
+    await JobRepository(impatient).started(job.job_id, "run-2", "ns")
     row = await jobs.get(job.job_id)
     assert row is not None
     assert (row.run_id, row.state) == ("run-2", JobState.PENDING)

@@ -77,10 +77,10 @@ async def test_start_states(jobs: JobRepository):
 
     await jobs.doubtful(job.job_id)
     assert await state() == (StartState.DOUBTFUL, None)
-    await jobs.started(job.job_id, "run-1")
+    await jobs.started(job.job_id, "run-1", "ns")
     assert await state() == (StartState.STARTED, "run-1")
     await jobs.doubtful(job.job_id)
-    await jobs.started(job.job_id, "run-0")
+    await jobs.started(job.job_id, "run-0", "ns")
     assert await state() == (StartState.STARTED, "run-1")
 
 
@@ -88,7 +88,7 @@ async def test_drop_forgets_only_what_never_ran(jobs: JobRepository, attempts: A
     refused = await accepted(jobs, job_input("wf_job_refused"))
     started = await accepted(jobs, job_input("wf_job_started"))
     running = await accepted(jobs, job_input("wf_job_running"))
-    await jobs.started(started.job_id, "run-1")
+    await jobs.started(started.job_id, "run-1", "ns")
     await attempts.started(task(running, 0), attempt=1, at=at(1))
 
     assert await jobs.drop(refused.job_id)
@@ -174,7 +174,7 @@ async def test_closed_job_is_never_reopened(jobs: JobRepository, attempts: Attem
     before = await jobs.get(job.job_id)
 
     await jobs.set_state(job.job_id, JobState.RUNNING)
-    await jobs.started(job.job_id, "run-1")
+    await jobs.started(job.job_id, "run-1", "ns")
     await jobs.doubtful(job.job_id)
     await attempts.started(task(job, 0), attempt=1, at=at(70))
     assert not await jobs.drop(job.job_id)

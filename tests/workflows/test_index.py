@@ -10,7 +10,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge
-from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
 from orchestrator.services.reading import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
@@ -83,6 +83,21 @@ async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> No
     job = await engine.job(started.job_id)
     assert job.error is not None
     assert (job.state, job.error.type) == (JobState.CANCELLED, "deleted")
+
+
+async def test_a_job_of_another_temporal_is_left_alone_and_said_to_be(engine: Engine) -> None:
+    template = await engine.run("t_echo", {})
+    row = await engine.parts.jobs.get(template.id)
+    assert row is not None
+    foreign = row.job.model_copy(update={"job_id": f"{template.id}x"})
+    await engine.parts.jobs.accept(foreign, request_hash="x", at=row.created_at)
+    await engine.parts.jobs.started(foreign.job_id, "run", "the namespace of another server")
+    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed <= 1
+    job = await engine.job(foreign.job_id)
+    assert not job.state.terminal
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.STUCK
+    assert "does not know the job" in job.reason.message
 
 
 async def test_one_key_is_one_job(engine: Engine) -> None:

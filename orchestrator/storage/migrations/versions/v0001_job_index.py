@@ -36,6 +36,7 @@ def _create_jobs() -> None:
         sa.Column("request_hash", sa.String, nullable=False),
         sa.Column("start_state", sa.String(16), nullable=False),
         sa.Column("run_id", sa.String),
+        sa.Column("namespace_id", sa.String),
         sa.Column("total_calls", sa.Integer, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True)),
