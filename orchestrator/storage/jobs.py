@@ -57,9 +57,7 @@ _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
-_STARTED: Final = update(jobs).where(
-    _THIS, (jobs.c.start_state != StartState.STARTED) | jobs.c.namespace_id.is_(null())
-)
+_STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
 _FINISH: Final = update(jobs).where(_THIS, _UNFINISHED)
 _LEAVE_ATTEMPTS: Final = (
