@@ -9,6 +9,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio import activity, workflow
 
 # Libraries whose every request would be a line of its own.
+_SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _QUIET: Final = ("httpx2", "httpcore2", "openai", "anthropic", "alembic", "asyncio", "watchfiles")
 _SECRET_WORDS: Final = ("authorization", "api_key", "apikey", "password", "secret", "token", "cookie")
 _COUNTS: Final = ("tokens", "_tokens", "max_tokens")
@@ -52,6 +53,11 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    for name in _SERVER:  # a bare uvicorn has set up handlers of its own before us
+        server = logging.getLogger(name)
+        server.handlers.clear()
+        server.propagate = True
+        server.setLevel(logging.NOTSET)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import logging.config
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import structlog
 from temporalio import activity, workflow
 from temporalio.testing import ActivityEnvironment
+from uvicorn.config import LOGGING_CONFIG
 
 from orchestrator import logs
 
@@ -56,9 +58,8 @@ def test_context_event_and_utc_time() -> None:
 
 def test_libraries_log_the_same_way() -> None:
     out = io.StringIO()
+    logging.config.dictConfig(LOGGING_CONFIG)  # what a bare uvicorn does before it imports the application
     logs.configure("INFO", "json", out)
-    # Servers that other tests ran in this process may have turned it down.
-    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.error").info("Started %s", "now", extra={"color_message": "\x1b[1m"})
     logging.getLogger("httpx2").info("HTTP Request: GET https://example.com?token=1")
     (line,) = lines(out)
