@@ -28,6 +28,7 @@ class PlanWorkflow:
         self._state = Carried()
         self._settled: set[str] = set()
         self._active: set[str] = set()
+        self._told_to_pause: bool | None = None
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> JobResult:
@@ -53,12 +54,12 @@ class PlanWorkflow:
     @workflow.signal
     def pause(self, control: Control) -> None:
         """Start nothing new until resumed; what runs goes on."""
-        self._state = self._state.model_copy(update={"paused": True})
+        self._set_paused(paused=True)
 
     @workflow.signal
     def resume(self, control: Control) -> None:
         """Go on after a pause."""
-        self._state = self._state.model_copy(update={"paused": False})
+        self._set_paused(paused=False)
 
     @workflow.signal
     def approve(self, decision: Decision) -> None:
@@ -72,6 +73,10 @@ class PlanWorkflow:
         if decision.step not in self._state.approved:
             self._state.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
 
+    def _set_paused(self, *, paused: bool) -> None:
+        self._told_to_pause = paused
+        self._state = self._state.model_copy(update={"paused": paused})
+
     def _restore(self, carried: Carried | None) -> None:
         """Go on where an earlier run of the same job stopped; signals that came before this line stay."""
         if carried is None:
@@ -81,7 +86,7 @@ class PlanWorkflow:
             update={
                 "approved": [*carried.approved, *early.approved],
                 "rejected": {**carried.rejected, **early.rejected},
-                "paused": carried.paused or early.paused,
+                "paused": carried.paused if self._told_to_pause is None else self._told_to_pause,
             }
         )
         done = {(result.step, result.agent) for result in carried.results}
