@@ -122,6 +122,7 @@ class TemporalGateway:
         """Every fact of a job from its first, then each new one as it happens; ends with the job."""
         async for fact in self._histories.of(job_id).follow():
             yield fact
+        self._histories.forget(job_id)
 
     async def end(self, job_id: str) -> None:
         """Wait until the job has ended. Raises `NotFound`."""
