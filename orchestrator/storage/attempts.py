@@ -47,16 +47,24 @@ _JOB_RUNS: Final = (
         started_at=func.coalesce(jobs.c.started_at, bindparam("began", type_=jobs.c.started_at.type)),
     )
 )
-_LOCKED_JOB: Final = (
-    select(jobs.c.progress, jobs.c.total_calls, jobs.c.state).where(jobs.c.id == _THIS_JOB).with_for_update()
+_LOCK_JOB: Final = select(jobs.c.id).where(jobs.c.id == _THIS_JOB).with_for_update()
+_COMPLETED_CALLS: Final = (
+    select(func.count())
+    .select_from(
+        select(attempts.c.step, attempts.c.agent)
+        .distinct()
+        .where(attempts.c.job_id == _THIS_JOB, attempts.c.status == AttemptStatus.COMPLETED)
+        .subquery()
+    )
+    .scalar_subquery()
 )
-_COMPLETED_CALLS: Final = select(func.count()).select_from(
-    select(attempts.c.step, attempts.c.agent)
-    .distinct()
-    .where(attempts.c.job_id == _THIS_JOB, attempts.c.status == AttemptStatus.COMPLETED)
-    .subquery()
+_SHARE: Final = _COMPLETED_CALLS * 100 // jobs.c.total_calls
+_ADVANCE: Final = (
+    update(jobs)
+    .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)), jobs.c.total_calls > 0)
+    .where(jobs.c.progress < _SHARE)
+    .values(progress=case((_SHARE > _MAX_OPEN_PROGRESS, _MAX_OPEN_PROGRESS), else_=_SHARE))
 )
-_PROGRESS: Final = update(jobs).where(jobs.c.id == _THIS_JOB)
 _OF_JOB: Final = (
     select(attempts)
     .where(attempts.c.job_id == _THIS_JOB)
@@ -151,19 +159,14 @@ class AttemptRepository:
         connection.execute(_JOB_RUNS, {"this_job": task.job_id, "began": at})
 
     def _write_end(self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any]) -> None:
-        if outcome["status"] is not AttemptStatus.COMPLETED:
-            connection.execute(self._end, {**key, **outcome})
-            return
         this = {"this_job": key["job_id"]}
-        # The lock comes first: of two calls that end at once, the second must count the first.
-        row = connection.execute(_LOCKED_JOB, this).first()
+        completed = outcome["status"] is AttemptStatus.COMPLETED
+        if completed and connection.dialect.name == "postgresql":
+            # Of two calls that end at once, the second must count the first. SQLite's transactions do not overlap.
+            connection.execute(_LOCK_JOB, this).close()
         connection.execute(self._end, {**key, **outcome})
-        if row is None or row.state.terminal or not row.total_calls:
-            return
-        done = connection.execute(_COMPLETED_CALLS, this).scalar_one()
-        progress = min(_MAX_OPEN_PROGRESS, done * 100 // row.total_calls)
-        if progress > row.progress:
-            connection.execute(_PROGRESS, {**this, "progress": progress})
+        if completed:
+            connection.execute(_ADVANCE, this)
 
     async def _try(self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int) -> None:
         """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job."""
