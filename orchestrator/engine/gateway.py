@@ -102,9 +102,13 @@ class TemporalGateway:
 
     async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
         """All facts of a job and what is pending now. Needs no worker and no visibility store."""
+        history = self._histories.of(job_id)
+        if history.closed_run:
+            await history.complete()
+            self._histories.forget(job_id)
+            return list(history.facts), NOTHING_PENDING
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             description = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_QUICK)
-        history = self._histories.of(job_id)
         while not history.knows(description.run_id):
             if history.ended:  # an operator reset the job: its runs are others now
                 self._histories.forget(job_id)
@@ -124,9 +128,9 @@ class TemporalGateway:
             yield fact
         self._histories.forget(job_id)
 
-    async def end(self, job_id: str) -> None:
-        """Wait until the job has ended. Raises `NotFound`."""
-        await self._histories.of(job_id).end()
+    async def end(self, job_id: str, run_id: str = "") -> None:
+        """Wait until the job has ended; a known `run_id` spares the next `read` a request. Raises `NotFound`."""
+        await self._histories.of(job_id).end(run_id)
 
     async def news(self, job_id: str) -> None:
         """Wait until the job's history has something new, or the long-poll's round is over."""

@@ -39,6 +39,7 @@ class JobHistory:
         self.run_id = ""
         self.facts: list[Fact] = []
         self.ended = False
+        self.closed_run = ""
 
     @property
     def run_length(self) -> int:
@@ -84,12 +85,13 @@ class JobHistory:
                 log.warning("history_not_read", job_id=self._job_id, error=fault.message)
                 await asyncio.sleep(_PAUSE)
 
-    async def end(self) -> None:
+    async def end(self, run_id: str = "") -> None:
         """Wait until the job has ended, with one answer from the server instead of one for every piece of news.
 
-        Goes on by itself when Temporal was away for a while. Raises `NotFound`.
+        Where the caller knows the job's run, `closed_run` is the last one afterwards. Goes on by itself when Temporal
+        was away for a while. Raises `NotFound`.
         """
-        run_id, token = self.run_id, b""
+        run_id, token = self.run_id or run_id, b""
         while not self.ended:
             try:
                 answer = await self._fetch(run_id, token, wait=True, end_only=True)
@@ -102,8 +104,14 @@ class JobHistory:
                 continue
             last = fact_of(answer.history.events[-1], run_id)
             if not isinstance(last, RunContinued):
+                self.closed_run = run_id
                 return
             run_id, token = last.new_run_id, b""
+
+    async def complete(self) -> None:
+        """Read on to the last fact of a job that `end` saw end."""
+        while not self.ended:
+            await self.advance(self.closed_run)
 
     async def _poll(self, run_id: str) -> None:
         first = not self.run_id

@@ -38,12 +38,15 @@ class JobFollower:
             job = await self._reader.get(principal, job_id)
         return job
 
-    async def until_end(self, principal: Principal, job_id: str, seconds: float) -> Job:
-        """The job once it has ended, or as it is after `seconds`. Raises `NotFound`, `Unavailable`."""
+    async def until_end(self, principal: Principal, job_id: str, seconds: float, *, run_id: str = "") -> Job:
+        """The job once it has ended, or as it is after `seconds`. `run_id` is its run where the caller knows it.
+
+        Raises `NotFound`, `Unavailable`.
+        """
         if seconds > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._gateway.end(job_id)
+                    await self._gateway.end(job_id, run_id)
         return await self._reader.get(principal, job_id)
 
     async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:

@@ -44,6 +44,7 @@ class Started:
     created_at: datetime
     webhook_url: str | None
     replayed: bool
+    run_id: str = ""
 
 
 class JobStarter:
@@ -87,7 +88,7 @@ class JobStarter:
             await self._jobs.drop(job.job_id)
             raise
         await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
-        return _started(job, existing.created_at if existing else at, replayed=existing is not None)
+        return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
 
     def _job(self, principal: Principal, request: StartRequest) -> JobInput:
         name, schema, plan, code = self._target(request)
@@ -163,5 +164,5 @@ def _same_request(existing: JobRecord, digest: str) -> None:
         )
 
 
-def _started(job: JobInput, created_at: datetime, *, replayed: bool) -> Started:
-    return Started(job.job_id, job.kind, job.definition, created_at, job.webhook_url, replayed)
+def _started(job: JobInput, created_at: datetime, *, replayed: bool, run_id: str = "") -> Started:
+    return Started(job.job_id, job.kind, job.definition, created_at, job.webhook_url, replayed, run_id)
