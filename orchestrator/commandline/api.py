@@ -40,6 +40,6 @@ async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -
         url = url_of(listener)
         async with beside(ApiServer(create_app(Stack(opened)), listener).run_until(stop), stop):
             if await unless_stopped(stop, until_answering(url, "/healthz")):
-                exits.say(f"ready {url}  docs {url}/docs")
+                process.ready(f"{url}  docs {url}/docs")
             await stop.wait()
     return exits.OK

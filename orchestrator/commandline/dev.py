@@ -81,7 +81,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
     try:
         async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
-                exits.say(f"ready {url}  docs {url}/docs  temporal-ui {parts.settings.temporal_ui_url}")
+                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.settings.temporal_ui_url}")
             await stop.wait()
     finally:
         await parts.aclose()

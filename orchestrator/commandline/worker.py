@@ -48,4 +48,4 @@ async def _announce(parts: Parts) -> None:
         except Unavailable as fault:
             log.warning("waiting", fault=fault.message)
         await asyncio.sleep(_POLL)
-    exits.say(f"ready {parts.client.identity} polls {queue}")
+    process.ready(f"{parts.client.identity} polls {queue}")
