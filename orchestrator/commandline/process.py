@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from uvicorn.loops.auto import auto_loop_factory
+
 from orchestrator import logs
 from orchestrator.commandline.exits import INTERRUPTED, leave, say
 from orchestrator.settings import Settings
@@ -18,7 +20,8 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     A second signal ends the process at once. Answers the exit code.
     """
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
-    return asyncio.run(_with_signals(main))
+    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # uvloop where there is one, for workers too
+        return runner.run(_with_signals(main))
 
 
 def ready(what: str) -> None:
