@@ -1,0 +1,90 @@
+"""Reads and memory: one API process and one worker, each on its own, with jobs that stay open."""
+
+import asyncio
+import os
+import time
+from functools import partial
+from itertools import cycle
+from statistics import median
+from typing import Any, Final
+
+import httpx2
+
+from bench.connection import Connection
+from bench.figures import Figure, at_least, at_most
+from bench.jobs import started
+from bench.load import Call, one_at_a_time, per_second
+from bench.plugin import J3, WAIT
+from bench.processes import BenchFailed, Command, memory, processor_seconds
+
+OPEN_JOBS: Final = 20
+CACHED: Final = 200
+LANES: Final = 8
+_PATIENCE: Final = 120.0
+
+
+async def measure(api: Command, worker: Command, *, metrics_port: int, port: int, key: str, reads: int) -> list[Figure]:
+    """Read latency and rate with open jobs, then the memory of both processes once the worker holds many jobs."""
+    connections = [Connection(port, key) for _ in range(LANES)]
+    one = connections[0]
+    waiting = [await started(one, WAIT) for _ in range(OPEN_JOBS)]
+    ended = [await started(one, J3) for _ in range(OPEN_JOBS)]
+    for job_id in waiting:
+        await _until(one, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
+    for job_id in ended:
+        await _until(one, job_id, lambda job: job["status"] == "completed")
+    figures = []
+    for kind, jobs, limit in (("open", waiting, 10), ("closed", ended, 4)):
+        lanes: list[Call] = [partial(_read, connection, cycle(jobs)) for connection in connections]
+        await per_second(lanes, reads // 4)  # warm-up
+        times = await one_at_a_time(partial(_read, one, cycle(jobs)), reads)
+        figures.append(at_most(f"GET /v1/jobs/{{id}}, {kind}, p50", limit, median(times), "ms", _p95(times)))
+        figures.append(await _rate(f"  {kind} jobs, {LANES} connections", lanes, reads * 2))
+    for _ in range(CACHED - OPEN_JOBS):
+        await started(one, WAIT)
+    await _until_cached(metrics_port)
+    for connection in connections:
+        await connection.close()
+    return [
+        *figures,
+        at_most(f"worker, resident, {CACHED} cached jobs", 250, await memory(worker.pid), "MB"),
+        at_most("API process, resident", 200, await memory(api.pid), "MB"),
+    ]
+
+
+async def _rate(name: str, lanes: list[Call], count: int) -> Figure:
+    before, began = await processor_seconds(os.getpid()), time.perf_counter()
+    rate = await per_second(lanes, count)
+    after, seconds = await processor_seconds(os.getpid()), time.perf_counter() - began
+    note = "" if before is None or after is None else f"the client used {(after - before) / seconds:.0%} of a core"
+    return at_least(name, 300, rate, "requests/s", note)
+
+
+async def _read(connection: Connection, jobs: Any) -> None:
+    await connection.call("GET", f"/v1/jobs/{next(jobs)}")
+
+
+async def _until(connection: Connection, job_id: str, holds: Any) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not holds(job := await connection.call("GET", f"/v1/jobs/{job_id}")):
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"a job does not get where it should: {job}")
+        await asyncio.sleep(0.05)
+
+
+async def _until_cached(metrics_port: int) -> None:
+    """Wait until the worker itself says that it holds all the open jobs."""
+    deadline = time.monotonic() + _PATIENCE
+    held = 0.0
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        while held < CACHED:
+            if time.monotonic() > deadline:
+                raise BenchFailed(f"the worker holds {held:g} jobs, not {CACHED}")
+            await asyncio.sleep(0.2)
+            text = (await http.get(f"http://127.0.0.1:{metrics_port}/metrics")).text
+            lines = [line for line in text.splitlines() if line.startswith("temporal_sticky_cache_size{")]
+            held = max((float(line.rpartition(" ")[2]) for line in lines), default=0.0)
+
+
+def _p95(times: list[float]) -> str:
+    return f"p95 {sorted(times)[int(len(times) * 0.95)]:.1f} ms"
