@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uuid6
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from orchestrator.staffing import OpenRuntime
 
 log = structlog.get_logger(__name__)
+
+# Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
+_START_PATIENCE: Final = 0.02
 
 
 def now() -> datetime:
@@ -112,7 +115,8 @@ class Parts:
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     """Build every part over one client; opens nothing by itself."""
     database = Database(settings.index_url())
-    jobs, attempts, artifacts = JobRepository(database), AttemptRepository(database), ArtifactRepository(database)
+    jobs, artifacts = JobRepository(database), ArtifactRepository(database)
+    attempts = AttemptRepository(database, patience=_START_PATIENCE)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     reader = JobReader(gateway, jobs, attempts, clock=now)

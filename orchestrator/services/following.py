@@ -47,6 +47,7 @@ class JobFollower:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._gateway.end(job_id, run_id)
+                return await self._reader.ended(principal, job_id)
         return await self._reader.get(principal, job_id)
 
     async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:

@@ -65,6 +65,10 @@ class JobReader:
             job = await self._from_history(job_id)
         return self.visible(principal, job)
 
+    async def ended(self, principal: Principal, job_id: str) -> Job:
+        """A job that was just seen to end: the index has no snapshot of it yet. Raises as `get` does."""
+        return self.visible(principal, await self._from_history(job_id))
+
     def visible(self, principal: Principal, job: Job) -> Job:
         """The job, if its owner or an admin asks. Raises `NotFound`."""
         if not principal.sees(job.owner):

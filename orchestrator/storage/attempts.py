@@ -90,11 +90,25 @@ class AgentHealth:
     failures: int
 
 
-class AttemptRepository:
-    """The port `AttemptLog` over the job index, and its reading side."""
+@dataclass(slots=True)
+class _Start:
+    """The start of an attempt until it is written; `due` once its write is under way."""
 
-    def __init__(self, db: Database) -> None:
+    at: datetime
+    writing: "asyncio.Task[None] | None" = None
+    due: bool = False
+
+
+class AttemptRepository:
+    """The port `AttemptLog` over the job index, and its reading side.
+
+    `patience` is how many seconds a start may wait for its end, so that a call done by then costs one transaction.
+    """
+
+    def __init__(self, db: Database, *, patience: float = 0) -> None:
         self._db = db
+        self._patience = patience
+        self._starts: dict[tuple[Any, ...], _Start] = {}
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
         self._begin = _upsert(db, ("started_at", *ends))
         self._end = _upsert(db, ends)
@@ -102,11 +116,23 @@ class AttemptRepository:
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
         """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""
+        key = _key(task, attempt)
+        start = self._starts[tuple(key.values())] = _Start(at)
 
         async def write() -> None:
-            await self._db.transaction(lambda connection: self._write_start(connection, task, attempt, at))
+            nothing = {"completed_at": None, "model": None, "error": None, **_usage_values(None)}
+            running = {"status": AttemptStatus.RUNNING, **nothing}
+            await self._db.transaction(lambda connection: self._write_start(connection, key, at, running))
 
-        await self._try(write, "started", task, attempt)
+        async def write_in_time() -> None:
+            await asyncio.sleep(self._patience)
+            start.due = True
+            await self._try(write, "started", task, attempt)
+            self._starts.pop(tuple(key.values()), None)
+
+        start.writing = asyncio.create_task(write_in_time())
+        if not self._patience:
+            await start.writing
 
     async def ended(
         self,
@@ -121,9 +147,11 @@ class AttemptRepository:
     ) -> None:
         """An attempt ended; a completed one moves the job's progress on. Never raises."""
         outcome = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
+        key = _key(task, attempt)
+        began = await self._unwritten_start(key)
 
         async def write() -> None:
-            await self._db.transaction(lambda connection: self._write_end(connection, _key(task, attempt), outcome))
+            await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, began))
 
         await self._try(write, "ended", task, attempt)
 
@@ -150,21 +178,35 @@ class AttemptRepository:
         found = await self._db.autocommit(lambda connection: connection.execute(wanted).one())
         return AgentHealth(found.last, found.mean, found.executions, found.failures)
 
-    def _write_start(self, connection: Connection, task: AgentTask, attempt: int, at: datetime) -> None:
-        key = _key(task, attempt)
-        if attempt > 1:
-            connection.execute(_LEAVE_EARLIER, {f"this_{name}": value for name, value in key.items()})
-        nothing = {"completed_at": None, "model": None, "error": None, **_usage_values(None)}
-        connection.execute(self._begin, {**key, "status": AttemptStatus.RUNNING, "started_at": at, **nothing})
-        connection.execute(_JOB_RUNS, {"this_job": task.job_id, "began": at})
+    async def _unwritten_start(self, key: dict[str, Any]) -> datetime | None:
+        """When an attempt began, if that is still to be written; a write that is under way is waited for."""
+        start = self._starts.pop(tuple(key.values()), None)
+        if start is None or start.writing is None:
+            return None
+        if start.due:
+            await start.writing
+            return None
+        start.writing.cancel()
+        return start.at
 
-    def _write_end(self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any]) -> None:
+    def _write_start(self, connection: Connection, key: dict[str, Any], at: datetime, values: dict[str, Any]) -> None:
+        if key["attempt"] > 1:
+            connection.execute(_LEAVE_EARLIER, {f"this_{name}": value for name, value in key.items()})
+        connection.execute(self._begin, {**key, "started_at": at, **values})
+        connection.execute(_JOB_RUNS, {"this_job": key["job_id"], "began": at})
+
+    def _write_end(
+        self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any], began: datetime | None
+    ) -> None:
         this = {"this_job": key["job_id"]}
         completed = outcome["status"] is AttemptStatus.COMPLETED
         if completed and connection.dialect.name == "postgresql":
             # Of two calls that end at once, the second must count the first. SQLite's transactions do not overlap.
             connection.execute(_LOCK_JOB, this).close()
-        connection.execute(self._end, {**key, **outcome})
+        if began is None:
+            connection.execute(self._end, {**key, **outcome})
+        else:
+            self._write_start(connection, key, began, outcome)
         if completed:
             connection.execute(_ADVANCE, this)
 

@@ -5,7 +5,9 @@ import pytest
 from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, JobState
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.attempts import AgentHealth, AttemptRepository
+from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository, JobRow
+from orchestrator.testing import eventually
 from tests.storage.rows import accepted, at, closed, job_input, task
 
 USAGE = Usage(prompt_tokens=120, completion_tokens=30, cost=0.0018, provider_cost=None)
@@ -175,3 +177,46 @@ async def test_health_of_an_agent(jobs: JobRepository, attempts: AttemptReposito
 
     assert (health.last_execution, health.executions, health.failures) == (at(80), 4, 2)
     assert health.avg_response_time == pytest.approx(1.25, abs=0.001)
+
+
+async def test_start_of_a_short_call_is_written_with_its_end(database: Database, jobs: JobRepository):
+    patient = AttemptRepository(database, patience=60)
+    job = await accepted(jobs, job_input())
+
+    await patient.started(task(job, 0), attempt=1, at=at(1))
+    assert await patient.for_job(job.job_id) == []
+    await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=USAGE)
+
+    assert await patient.for_job(job.job_id) == [
+        ("step_0", "agent_0", _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE))
+    ]
+    row = await read(jobs)
+    assert (row.state, row.started_at, row.progress) == (JobState.RUNNING, at(1), 50)
+
+
+async def test_start_of_a_longer_call_is_written_before_its_end(database: Database, jobs: JobRepository):
+    patient = AttemptRepository(database, patience=0.01)
+    job = await accepted(jobs, job_input())
+
+    await patient.started(task(job, 0), attempt=1, at=at(1))
+    rows = await eventually(lambda: patient.for_job(job.job_id), bool)
+    assert rows == [("step_0", "agent_0", _attempt(1, AttemptStatus.RUNNING, 1, None))]
+    await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.FAILED)
+
+    assert await patient.for_job(job.job_id) == [("step_0", "agent_0", _attempt(1, AttemptStatus.FAILED, 1, 2))]
+
+
+async def test_end_waits_for_a_start_that_is_being_written(database: Database, jobs: JobRepository):
+    patient = AttemptRepository(database, patience=1e-6)
+    job = await accepted(jobs, job_input())
+
+    for number in range(1, 30):
+        await patient.started(task(job, 0), attempt=number, at=at(number))
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        await patient.ended(task(job, 0), attempt=number, at=at(number), status=AttemptStatus.FAILED)
+
+    rows = await patient.for_job(job.job_id)
+    assert [(row.attempt.number, row.attempt.status, row.attempt.started_at) for row in rows] == [
+        (number, AttemptStatus.FAILED, at(number)) for number in range(1, 30)
+    ]
