@@ -43,7 +43,6 @@ class _Call:
     chars: int = 0
     usage: Usage | None = None
     model: str | None = None
-    noted: asyncio.Future[None] | None = None
 
     def received(self, chars: int) -> None:
         self.chars = chars
@@ -84,8 +83,7 @@ class AgentActivities:
             job_id=task.job_id, step=task.step.id, agent=call.agent, attempt=call.attempt
         ):
             agent = self._agent(call.agent)
-            # History has the call already, so the row may be written while the agent begins; its end waits for it.
-            call.noted = asyncio.ensure_future(self._attempts.started(task, attempt=call.attempt, at=self._clock()))
+            await self._attempts.started(task, attempt=call.attempt, at=self._clock())
             structlog.get_logger().info("agent_call_started")
             try:
                 async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
@@ -177,8 +175,6 @@ class AgentActivities:
         failure: JobError | None = None
         if error is not None:
             failure = job_error(error, step=call.task.step.id, agent=call.agent)
-        if call.noted is not None:
-            await call.noted
         await self._attempts.ended(
             call.task,
             attempt=call.attempt,
