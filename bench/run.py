@@ -61,7 +61,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="about a minute, with wider spread")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         with TemporaryDirectory(prefix="orchestrator-bench-") as folder:
             figures = asyncio.run(measure(Path(folder), quick=options.quick, console=console))
