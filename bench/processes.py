@@ -46,7 +46,7 @@ class Command:
         while _READY.search(self._log.read_text(errors="replace")) is None:
             if self._process.returncode is not None or time.perf_counter() - began > _PATIENCE:
                 await self.stop()
-                raise BenchFailed(f"`orchestrator {self._arguments[0]}` did not get ready:\n{self._tail()}")
+                raise BenchFailed(f"`orchestrator {self._arguments[0]}` did not get ready")
             await asyncio.sleep(_POLL)
         self.ready_seconds = time.perf_counter() - began
         return self
@@ -75,8 +75,10 @@ class Command:
             raise BenchFailed("the command was not started")
         return self._process.pid
 
-    def _tail(self) -> str:
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+def tail(log: Path) -> str:
+    """The last lines of a command's output."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])
 
 
 def free_port() -> int:

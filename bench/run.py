@@ -21,7 +21,7 @@ sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for 
 
 from bench import jobs, reads
 from bench.figures import Figure, as_data, at_most, show
-from bench.processes import BenchFailed, Command, free_port
+from bench.processes import BenchFailed, Command, free_port, tail
 from orchestrator.commandline.exits import leave
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.server_binary import locate
@@ -62,12 +62,14 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 140)
-    try:
-        with TemporaryDirectory(prefix="orchestrator-bench-") as folder:
+    with TemporaryDirectory(prefix="orchestrator-bench-") as folder:
+        try:
             figures = asyncio.run(measure(Path(folder), quick=options.quick, console=console))
-    except (BenchFailed, OrchestratorError) as fault:
-        console.print(f"bench: {fault}", style="bold", markup=False)
-        return 1
+        except (BenchFailed, OrchestratorError) as fault:
+            for log in Path(folder).glob("*/*.log"):
+                console.print(f"{log.name} ends with:\n{tail(log)}", markup=False, highlight=False)
+            console.print(f"bench: {fault}", style="bold", markup=False)
+            return 1
     show(console, figures)
     if options.json:
         about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
