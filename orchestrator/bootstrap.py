@@ -109,6 +109,7 @@ class Parts:
         """Let go of connections."""
         if self.runtime is not None:
             await self.runtime.models.aclose()
+        await self.services.reader.settle()
         await self.database.close()
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from orchestrator.domain.limits import TIERS, Tier, TierLimits
+
 
 class Settings(BaseSettings):
     """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one."""
@@ -23,6 +25,28 @@ class Settings(BaseSettings):
     admin_api_key: SecretStr | None = Field(
         default=None, description="Bootstrap key with scope admin:*; `orchestrator dev` makes one when unset."
     )
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Digests API keys and seals webhook secrets; every process of an installation needs the same one. "
+        "Made and kept in the data directory when unset.",
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("ORCHESTRATOR_REDIS_URL", "REDIS_URL"),
+        description="Shares request windows and token streams between processes.",
+    )
+    tiers: dict[Tier, TierLimits] = Field(
+        default_factory=dict, description="JSON: limits of a tier that differ from the documented ones."
+    )
+    webhook_allow_private: bool = Field(default=False, description="Let webhooks go to private addresses.")
+    webhook_retry_schedule: str = Field(
+        default="0,5,300,1800,7200,18000,36000,50400,72000,86400",
+        pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
+        description="Seconds before each attempt of a delivery, comma-separated; jitter comes on top.",
+    )
+    cors_origins: str = Field(default="", description="Origins of browsers that may call, comma-separated.")
+    trusted_hosts: str = Field(default="*", description="Host names that are answered, comma-separated.")
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
@@ -48,6 +72,14 @@ class Settings(BaseSettings):
             if url.startswith(plain):
                 return "postgresql+psycopg://" + url.removeprefix(plain)
         return url
+
+    def tier_limits(self) -> dict[Tier, TierLimits]:
+        """The limits of every tier."""
+        return {**TIERS, **self.tiers}
+
+    def retry_schedule(self) -> list[float]:
+        """Seconds before each attempt of a webhook delivery."""
+        return [float(seconds) for seconds in self.webhook_retry_schedule.split(",")]
 
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""

@@ -27,6 +27,7 @@ async def call_agent(
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
     task = AgentTask(
         job_id=job.job_id,
+        owner=job.owner,
         definition=job.definition,
         kind=job.kind,
         step=known,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.domain.errors import Forbidden
+from orchestrator.domain.limits import Tier
 
 
 class Scope(StrEnum):
@@ -21,10 +22,15 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `id` owns the jobs that it starts."""
+    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with.
+
+    Without a tier nothing is limited: that is the bootstrap key's.
+    """
 
     id: str
     scopes: frozenset[Scope]
+    tier: Tier | None = None
+    key: str | None = None
 
     @property
     def admin(self) -> bool:

@@ -32,6 +32,7 @@ class AgentTask(Message):
     """Input of an agent's activity: all that one call needs, in plain data."""
 
     job_id: str
+    owner: str = ""
     definition: str
     kind: JobKind
     step: Step

@@ -8,6 +8,7 @@ OrchestratorError
 ├── Forbidden
 ├── NotFound
 ├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
+├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
 ├── Unavailable           a part we need does not answer; `retry_after` seconds
 ├── DeadlineExceeded      the caller's wait ended; the job goes on
 ├── CatalogueError        an agent or workflow definition is invalid; names the file and the fault
@@ -83,6 +84,19 @@ class WrongState(OrchestratorError):
     """The job exists but cannot do what was asked in its present state."""
 
     code = "wrong_state"
+
+
+class LimitExceeded(OrchestratorError):
+    """A limit of the caller's tier is reached; nothing was started. Worth another try after `retry_after` seconds.
+
+    `limit` names which: `requests_per_minute`, `concurrent_jobs` or `monthly_tokens` (D-067, D-068).
+    """
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, limit: str, retry_after: float, **details: Any) -> None:
+        super().__init__(message, limit=limit, **details)
+        self.retry_after = retry_after
 
 
 class Unavailable(OrchestratorError):

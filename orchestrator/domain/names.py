@@ -9,7 +9,9 @@ SIGNAL_REJECT: Final = "reject"
 
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
+ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
 WORKFLOW_RECONCILE: Final = "reconcile"
+WORKFLOW_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 
 # Set at start only: each later upsert costs a visibility write.

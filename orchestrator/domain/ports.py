@@ -1,6 +1,6 @@
 """What the inner rooms ask of the outer ones. Activities and the runtime know these, never their makers."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,8 +12,10 @@ from orchestrator.domain.commands import (
     ReconcileReport,
     ReconcileRequest,
 )
+from orchestrator.domain.deltas import Delta
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport, Posted, Posting
 
 
 class AgentRuntime(Protocol):
@@ -68,3 +70,27 @@ class Reconciler(Protocol):
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
         """One pass over the open rows."""
+
+
+class DeltaBus(Protocol):
+    """Carries deltas from the worker that runs a call to whoever watches its job (A7)."""
+
+    def publish(self, delta: Delta) -> None:
+        """Hand a delta on. Neither waits nor raises: nobody may be listening, and a full queue drops it."""
+
+    def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
+        """The job's deltas from now on; close it when done. A reader that is too slow misses some."""
+
+
+class WebhookSender(Protocol):
+    """Makes one signed POST to a subscriber."""
+
+    async def post(self, posting: Posting) -> Posted:
+        """What came of it; never raises for what the receiver, its name or its network does."""
+
+
+class Deliveries(Protocol):
+    """What the delivery workflow's activity asks of the product."""
+
+    async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
+        """Make one attempt and write it down. Raises `Unavailable` when the index does not answer."""

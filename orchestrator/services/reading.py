@@ -1,5 +1,6 @@
 """Reading jobs: an open one from its history, a closed one from its snapshot, either when the other is gone."""
 
+import asyncio
 import builtins
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class JobReader:
         self._jobs = jobs
         self._attempts = attempts
         self._clock = clock
+        self._writing: set[asyncio.Task[None]] = set()
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """The job as it stands now. Raises `NotFound` (also for another owner's), `Unavailable`."""
@@ -66,8 +68,8 @@ class JobReader:
         return self.visible(principal, job)
 
     async def ended(self, principal: Principal, job_id: str) -> Job:
-        """A job that was just seen to end: the index has no snapshot of it yet. Raises as `get` does."""
-        return self.visible(principal, await self._from_history(job_id))
+        """A job that was just seen to end: its snapshot is written after the answer. Raises as `get` does."""
+        return self.visible(principal, await self._from_history(job_id, wait=False))
 
     def visible(self, principal: Principal, job: Job) -> Job:
         """The job, if its owner or an admin asks. Raises `NotFound`."""
@@ -124,7 +126,11 @@ class JobReader:
             return None
         return Job.model_validate(stored) if stored is not None else None
 
-    async def _from_history(self, job_id: str) -> Job:
+    async def settle(self) -> None:
+        """Wait until every snapshot under way is written. Before the connections are closed."""
+        await asyncio.gather(*self._writing)
+
+    async def _from_history(self, job_id: str, *, wait: bool = True) -> Job:
         try:
             facts, pending = await self._gateway.read(job_id)
         except NotFound:
@@ -135,11 +141,22 @@ class JobReader:
         job = project(job_id, facts, pending)
         try:
             job = with_attempts(job, await self._attempts.for_job(job_id))
-            if job.state.terminal:
-                await self.close(job, facts)
         except Unavailable:
             log.warning("index_not_repaired", job_id=job_id)
+            return job
+        if job.state.terminal:
+            writing = asyncio.create_task(self._closed(job, facts), name=f"snapshot of {job_id}")
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
+            if wait:
+                await asyncio.shield(writing)
         return job
+
+    async def _closed(self, job: Job, facts: Sequence[Fact]) -> None:
+        try:
+            await self.close(job, facts)
+        except Unavailable:
+            log.warning("index_not_repaired", job_id=job.id)
 
 
 def accepted(row: JobRecord) -> Job:

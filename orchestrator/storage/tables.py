@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -22,6 +23,8 @@ from sqlalchemy import (
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.limits import Tier
+from orchestrator.domain.webhooks import DeliveryState
 
 
 class StartState(StrEnum):
@@ -115,7 +118,9 @@ attempts: Final = Table(
     Column("completion_tokens", Integer),
     Column("cost", Float),
     Column("provider_cost", Float),
+    Column("owner", String),
     Index("ix_attempts_agent_started", "agent", "started_at"),
+    Index("ix_attempts_owner_completed", "owner", "completed_at"),
 )
 
 artifacts: Final = Table(
@@ -126,4 +131,97 @@ artifacts: Final = Table(
     Column("name", String, nullable=False),
     Column("body", _JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("scopes", _JSON, nullable=False),
+    Column("tier", _words(Tier)),
+    Column("created_by", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
+# The secrets of a key: one and, until it expires, the one before it. `digest` is keyed; `prefix` finds the row.
+api_key_secrets: Final = Table(
+    "api_key_secrets",
+    metadata,
+    Column("prefix", String, primary_key=True),
+    Column("key_id", String, nullable=False, index=True),
+    Column("digest", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+)
+
+# Append-only: nothing updates or deletes a row.
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("principal", String, nullable=False),
+    Column("key_id", String),
+    Column("action", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("address", String),
+    Column("request_id", String, nullable=False),
+    Index("ix_audit_principal", "principal", "id"),
+)
+
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False, index=True),
+    Column("url", String, nullable=False),
+    Column("events", _JSON, nullable=False),
+    Column("secret", String, nullable=False),  # sealed, like the one before it
+    Column("previous_secret", String),
+    Column("previous_until", UtcDateTime),
+    Column("disabled_at", UtcDateTime),
+    Column("disabled_reason", String),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Written together with the end of its job: what has to be told survives whoever was to tell it.
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("webhook_id", String),
+    Column("owner", String, nullable=False),
+    Column("job_id", String),
+    Column("event", String, nullable=False),
+    Column("url", String, nullable=False),
+    Column("message_id", String, nullable=False),
+    Column("data", _JSON),
+    Column("state", _words(DeliveryState), nullable=False),
+    Column("started", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("next_attempt_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Index("ix_deliveries_webhook", "webhook_id", "created_at", "id"),
+    Index("ix_deliveries_job", "job_id"),
+    Index("ix_deliveries_state", "state", "created_at"),
+)
+
+delivery_attempts: Final = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery_id", String, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("verdict", String, nullable=False),
+    Column("status", Integer),
+    Column("error", String),
+    Column("duration", Float, nullable=False),
 )

@@ -62,8 +62,8 @@ def variables() -> dict[str, str]:
     for name, field in Settings.model_fields.items():
         alias = field.validation_alias
         choices = getattr(alias, "choices", None) or [alias or f"ORCHESTRATOR_{name.upper()}"]
-        default = field.default
-        text = "" if default in (None, "") else f"{default:g}" if isinstance(default, float) else str(default)
+        default = field.get_default(call_default_factory=True)
+        text = "" if default in (None, "", {}) else f"{default:g}" if isinstance(default, float) else str(default)
         found |= dict.fromkeys(choices, text)
     return found
 

@@ -1,0 +1,1 @@
+"""Webhook delivery: sign, post to a checked address, classify the answer."""

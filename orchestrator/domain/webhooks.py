@@ -1,0 +1,84 @@
+"""Webhooks: what is told to whom, and what became of each delivery (D-098 to D-103, A10)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from orchestrator.domain.commands import Message
+
+
+class WebhookEvent(StrEnum):
+    """What a subscriber can be told. A cancelled or timed-out job is told as `job.failed` (C-49)."""
+
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    WEBHOOK_DISABLED = "webhook.disabled"
+    WEBHOOK_TEST = "webhook.test"
+
+
+class DeliveryState(StrEnum):
+    """Where one delivery is. `dropped`: its webhook was deleted or disabled before it came through."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    DROPPED = "dropped"
+
+
+class Verdict(StrEnum):
+    """What one attempt's answer means for the next one."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    GONE = "gone"
+
+
+class Posting(Message):
+    """One HTTP POST to a subscriber. `secrets` sign it, the newest first."""
+
+    url: str
+    message_id: str
+    at: datetime
+    body: dict[str, Any] = Field(description="Without the key `signature`, which the sender adds (C-53).")
+    secrets: list[str]
+
+
+class Posted(Message):
+    """What came of one POST. `retry_after` is the receiver's own wish and `duration` how long it took, in seconds."""
+
+    verdict: Verdict
+    status: int | None = None
+    error: str | None = None
+    retry_after: float | None = None
+    duration: float = 0.0
+
+
+class DeliveryInput(Message):
+    """Input of the workflow `webhook_delivery`. `schedule` holds the seconds before each attempt, jitter apart."""
+
+    delivery_id: str
+    schedule: list[float]
+
+
+class DeliveryAttempt(Message):
+    """Input of the activity that makes one attempt; `last` when no other will follow."""
+
+    delivery_id: str
+    number: int
+    last: bool = False
+
+
+class DeliveryReport(Message):
+    """Output of that activity: go on only while `state` is pending."""
+
+    state: DeliveryState
+    retry_after: float | None = None
+
+
+class DeliveryResult(Message):
+    """Output of the workflow `webhook_delivery`."""
+
+    state: DeliveryState
+    attempts: int
