@@ -22,3 +22,10 @@ def temporal_settings() -> dict[str, bool | int | float | str]:
         "history.transferProcessorEnsureCloseBeforeDelete": False,
         "history.visibilityProcessorEnsureCloseBeforeDelete": False,
     }
+
+
+@pytest.fixture(autouse=True)
+def ledger_lines(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The ledger lines that the test proves (`tests.ledger`)."""
+    lines: tuple[str, ...] = getattr(request, "param", ())
+    return lines
