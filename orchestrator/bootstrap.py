@@ -27,6 +27,7 @@ from orchestrator.engine.server_files import search_attributes
 from orchestrator.engine.worker import build_worker, check_in_sandbox
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.sealing import Sealer, kept_secret
 from orchestrator.services.access import Authenticator
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
@@ -77,6 +78,7 @@ class Parts:
     jobs: JobRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
+    sealer: Sealer
     services: Services
     reconciler: IndexReconciler
     runtime: "OpenRuntime | None" = None
@@ -114,7 +116,8 @@ class Parts:
 
 
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
-    """Build every part over one client; opens nothing by itself."""
+    """Build every part over one client; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
+    sealer = _sealer(settings)
     database = Database(settings.index_url())
     jobs, artifacts = JobRepository(database), ArtifactRepository(database)
     attempts = AttemptRepository(database, patience=_START_PATIENCE)
@@ -132,6 +135,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         jobs=jobs,
         attempts=attempts,
         artifacts=artifacts,
+        sealer=sealer,
         services=Services(
             access=Authenticator(settings.admin_api_key),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
@@ -146,6 +150,16 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         ),
         reconciler=reconciler,
     )
+
+
+def _sealer(settings: Settings) -> Sealer:
+    if settings.secret_key is not None:
+        return Sealer(settings.secret_key.get_secret_value())
+    try:
+        return Sealer(kept_secret(settings.data_dir))
+    except OSError as fault:
+        message = f"The data directory keeps no secret key ({fault.strerror}): set ORCHESTRATOR_SECRET_KEY"
+        raise Unavailable(message) from fault
 
 
 async def prepare(parts: Parts, *, reconcile: bool = True) -> None:

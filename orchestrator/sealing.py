@@ -57,6 +57,11 @@ class Sealer:
             raise Unsealable("A stored secret was sealed with another ORCHESTRATOR_SECRET_KEY") from None
 
 
+def callback_secret(sealer: Sealer, owner: str) -> str:
+    """What signs the callbacks of an owner's jobs, `whsec_` and base64: one per account, always the same (C-54)."""
+    return "whsec_" + base64.b64encode(sealer.derived(f"webhook:{owner}")).decode()
+
+
 def kept_secret(data_dir: Path) -> str:
     """The secret of a data directory, made by the first process that needs it and readable by its owner alone.
 
