@@ -1,7 +1,9 @@
 """Who asks, and what they may do (D-014, D-015)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from orchestrator.domain.errors import Forbidden
 from orchestrator.domain.limits import Tier
@@ -20,6 +22,26 @@ class Scope(StrEnum):
     ADMIN = "admin:*"
 
 
+class Role(StrEnum):
+    """What users are (S-005)."""
+
+    ADMIN = "admin"
+    SYSTEM_ADMIN = "system_admin"
+    ORCHESTRATION_MANAGER = "orchestration_manager"
+
+
+ORDINARY: Final = frozenset(Scope) - {Scope.ADMIN}
+"""What everybody may who has signed in: all but administration (C-22)."""
+
+
+def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
+    """The scopes that roles stand for (C-22)."""
+    held = set(roles)
+    if held & {Role.ADMIN, Role.SYSTEM_ADMIN}:
+        return frozenset({Scope.ADMIN})
+    return ORDINARY if held else frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with.
@@ -31,6 +53,7 @@ class Principal:
     scopes: frozenset[Scope]
     tier: Tier | None = None
     key: str | None = None
+    roles: frozenset[Role] = frozenset()
 
     @property
     def admin(self) -> bool:
