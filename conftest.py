@@ -6,7 +6,7 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.plugins import BUILT_IN
 from tests.catalogue import TEST_PLUGIN
 
-pytest_plugins = ["orchestrator.testing"]
+pytest_plugins = ["orchestrator.testing", "tests.redis_server"]
 
 
 @pytest.fixture(scope="session")
