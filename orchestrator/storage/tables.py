@@ -80,6 +80,7 @@ jobs: Final = Table(
     Column("progress", Integer, nullable=False),
     Column("job_input", _JSON, nullable=False),
     Column("webhook_url", String),
+    Column("subject", String),
     Column("request_hash", String, nullable=False),
     Column("start_state", _words(StartState), nullable=False),
     Column("run_id", String),
@@ -98,6 +99,7 @@ jobs: Final = Table(
     Index("ix_jobs_owner_created", "owner", "created_at", "id"),
     Index("ix_jobs_owner_state_created", "owner", "state", "created_at", "id"),
     Index("ix_jobs_definition_created", "definition", "created_at", "id"),
+    Index("ix_jobs_subject_created", "subject", "created_at", "id"),
     Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
 )
 
@@ -224,4 +226,61 @@ delivery_attempts: Final = Table(
     Column("status", Integer),
     Column("error", String),
     Column("duration", Float, nullable=False),
+)
+
+users: Final = Table(
+    "users",
+    metadata,
+    Column("username", String, primary_key=True),
+    Column("password_hash", String, nullable=False),
+    Column("roles", _JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Each login begins a family; each token of it is used once.
+refresh_tokens: Final = Table(
+    "refresh_tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("family", String, nullable=False, index=True),
+    Column("subject", String, nullable=False, index=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Agents that users made for themselves (O-016). A deleted one stays for the executions that name it.
+user_agents: Final = Table(
+    "user_agents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("description", String),
+    Column("framework", String, nullable=False),
+    Column("configuration", _JSON, nullable=False),
+    Column("tags", _JSON, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index("ix_user_agents_owner", "owner", "created_at", "id"),
+)
+
+# Saved configurations of such agents (O-035).
+configurations: Final = Table(
+    "configurations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("description", String),
+    Column("framework", String, nullable=False),
+    Column("configuration", _JSON, nullable=False),
+    Column("template", Boolean, nullable=False),
+    Column("public", Boolean, nullable=False),
+    Column("usage_count", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_configurations_owner", "owner", "created_at", "id"),
 )
