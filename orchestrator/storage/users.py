@@ -29,12 +29,14 @@ class UserRepository:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._add = db.insert(users).on_conflict_do_nothing(index_elements=[users.c.username])
+        self._add = (
+            db.insert(users).on_conflict_do_nothing(index_elements=[users.c.username]).returning(users.c.username)
+        )
 
     async def add(self, user: UserRecord) -> bool:
         """Store a new user; False when the name is taken."""
         row = {name: getattr(user, name) for name in UserRecord.__dataclass_fields__}
-        return await self._db.transaction(lambda connection: connection.execute(self._add, row).rowcount > 0)
+        return await self._db.transaction(lambda connection: connection.execute(self._add, row).first() is not None)
 
     async def get(self, username: str) -> UserRecord | None:
         """A user, or None."""
