@@ -114,6 +114,8 @@ class JobInput(Message):
     config: JobConfig = JobConfig()
     plan: Plan
     webhook_url: str | None = None
+    subject: str | None = Field(default=None, description="What the job is about, for lists: a user's own agent.")
+    labels: dict[str, str] = Field(default_factory=dict, description="A surface's own notes on the job.")
     code: bool = False
     carried: Carried | None = None
 

@@ -152,6 +152,8 @@ class Job(Value):
     input: dict[str, Any]
     config: dict[str, Any]
     webhook_url: str | None = None
+    subject: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
     calls: list[AgentCall] = Field(default_factory=list)
     usage: Usage = Usage()
     result: dict[str, Any] | None = None

@@ -105,6 +105,8 @@ class JobFold:
             input=told.input if told else {},
             config=told.config.model_dump(mode="json") if told else {},
             webhook_url=told.webhook_url if told else None,
+            subject=told.subject if told else None,
+            labels=told.labels if told else {},
             calls=calls,
             usage=usage,
             result=self.result,

@@ -31,6 +31,7 @@ class JobFilter:
     states: Sequence[JobState] | None = None
     kind: JobKind | None = None
     definition: str | None = None
+    subject: str | None = None
     limit: int = 20
     offset: int = 0
 
@@ -84,6 +85,7 @@ class JobReader:
             states=wanted.states,
             kind=wanted.kind,
             definition=wanted.definition,
+            subject=wanted.subject,
             limit=wanted.limit,
             offset=wanted.offset,
         )
@@ -182,6 +184,8 @@ def accepted(row: JobRecord) -> Job:
         input=job.input,
         config=job.config.model_dump(mode="json"),
         webhook_url=job.webhook_url,
+        subject=job.subject,
+        labels=job.labels,
         created_at=row.created_at,
         started_at=row.started_at,
     )

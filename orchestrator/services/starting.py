@@ -24,7 +24,10 @@ AGENT_STEP = "execute"
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a caller wants run: an agent or a workflow of the catalogue."""
+    """What a caller wants run: an agent or a workflow of the catalogue.
+
+    `subject` and `labels` are a surface's own, as is `id_tail`, the end of the new job's id: random and never reused.
+    """
 
     kind: JobKind
     target: str
@@ -32,6 +35,9 @@ class StartRequest:
     config: JobConfig = field(default_factory=JobConfig)
     webhook_url: str | None = None
     idempotency_key: str | None = None
+    subject: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    id_tail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,8 @@ class JobStarter:
             config=request.config,
             plan=plan,
             webhook_url=request.webhook_url,
+            subject=request.subject,
+            labels=request.labels,
             code=code,
         )
 
@@ -122,7 +130,7 @@ class JobStarter:
     def _id(self, principal: Principal, request: StartRequest) -> str:
         key = request.idempotency_key
         if key is None:
-            return job_id(request.kind, self._new_id())
+            return job_id(request.kind, request.id_tail or self._new_id())
         if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
             raise InvalidInput(
                 f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",

@@ -86,6 +86,7 @@ class JobRepository:
             "progress": 0,
             "job_input": job,
             "webhook_url": job.webhook_url,
+            "subject": job.subject,
             "request_hash": request_hash,
             "start_state": StartState.ACCEPTED,
             "total_calls": len(job.plan.calls()),
@@ -196,6 +197,7 @@ class JobRepository:
         states: Sequence[JobState] | None,
         kind: JobKind | None,
         definition: str | None,
+        subject: str | None = None,
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
@@ -209,6 +211,8 @@ class JobRepository:
             matching.append(jobs.c.kind == kind)
         if definition is not None:
             matching.append(jobs.c.definition == definition)
+        if subject is not None:
+            matching.append(jobs.c.subject == subject)
         total = select(func.count()).select_from(jobs).where(*matching)
         page = (
             select(*_ROW, total.scalar_subquery().label("total"))
