@@ -28,10 +28,12 @@ from orchestrator.engine.worker import build_worker, check_in_sandbox
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.sealing import Sealer, kept_secret
-from orchestrator.services.access import Authenticator
+from orchestrator.services.access import Authenticator, BootstrapKey, IssuedKeys
+from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
 from orchestrator.services.following import JobFollower
+from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.readiness import Readiness
@@ -42,8 +44,10 @@ from orchestrator.services.starting import JobStarter
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.keys import KeyRepository
 from workflows.registry import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -79,6 +83,7 @@ class Parts:
     attempts: AttemptRepository
     artifacts: ArtifactRepository
     sealer: Sealer
+    issued_keys: IssuedKeys
     services: Services
     reconciler: IndexReconciler
     runtime: "OpenRuntime | None" = None
@@ -112,6 +117,7 @@ class Parts:
         if self.runtime is not None:
             await self.runtime.models.aclose()
         await self.services.reader.settle()
+        await self.issued_keys.settle()
         await self.database.close()
 
 
@@ -121,6 +127,8 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     database = Database(settings.index_url())
     jobs, artifacts = JobRepository(database), ArtifactRepository(database)
     attempts = AttemptRepository(database, patience=_START_PATIENCE)
+    keys = KeyRepository(database)
+    issued_keys = IssuedKeys(keys, sealer, clock=now)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     reader = JobReader(gateway, jobs, attempts, clock=now)
@@ -136,8 +144,11 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         attempts=attempts,
         artifacts=artifacts,
         sealer=sealer,
+        issued_keys=issued_keys,
         services=Services(
-            access=Authenticator(settings.admin_api_key),
+            access=Authenticator([BootstrapKey(settings.admin_api_key), issued_keys]),
+            keys=KeyIssuer(keys, sealer, issued_keys, clock=now, new_id=new_id),
+            audit=AuditLog(AuditRepository(database)),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
             starter=JobStarter(catalogue, gateway, jobs, clock=now, new_id=new_id),
             reader=reader,

@@ -1,7 +1,8 @@
-"""Who asks, and what they may do (D-014, D-015)."""
+"""Who asks, with which key, what they may do and what they did (D-012 to D-015)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -68,3 +69,60 @@ class Principal:
     def sees(self, owner: str) -> bool:
         """Whether a job of that owner is visible."""
         return self.admin or owner == self.id
+
+
+class KeyState(StrEnum):
+    """Whether an issued key still opens anything."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An issued key (D-012), without its secret. `owner` is the principal whose jobs it starts and sees.
+
+    `prefix` finds the newest secret, of which it is the public part.
+    """
+
+    id: str
+    owner: str
+    name: str
+    scopes: frozenset[Scope]
+    tier: Tier | None
+    created_by: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    prefix: str
+
+    @property
+    def principal(self) -> Principal:
+        """Who comes with this key."""
+        return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id)
+
+    def state(self, at: datetime) -> KeyState:
+        """Where the key is at a time; revoked is final."""
+        if self.revoked_at is not None:
+            return KeyState.REVOKED
+        return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= at else KeyState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One call that was to change something: who asked for what, from where, and what became of it.
+
+    `action` is the method and the route's template, `path` what was asked for without its query.
+    """
+
+    at: datetime
+    principal: str
+    key_id: str | None
+    action: str
+    path: str
+    status: int
+    address: str | None
+    request_id: str
+    id: int = 0

@@ -1,25 +1,207 @@
-"""Who a bearer token is (D-010). Issued keys and JWTs join here."""
+"""Who a bearer token is (D-010): the bootstrap key, or an issued one. Further kinds of credential join here (C-17)."""
 
+import asyncio
 import hmac
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
+import structlog
 from pydantic import SecretStr
 
-from orchestrator.domain.access import Principal, Scope
-from orchestrator.domain.errors import Unauthenticated
+from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
+from orchestrator.domain.errors import Unauthenticated, Unavailable
+from orchestrator.sealing import Sealer
+from orchestrator.storage.keys import KeyRepository, StoredSecret
 
-ADMIN = Principal(id="admin", scopes=frozenset({Scope.ADMIN}))
+log = structlog.get_logger(__name__)
+
+ADMIN: Final = Principal(id="admin", scopes=frozenset({Scope.ADMIN}))
+
+KEY_PREFIX: Final = "dvr_sk_live_"
+KEY_LIFETIME: Final = 5.0
+"""Seconds that a verified key is known without another look at the index, and a revocation elsewhere unseen."""
+
+_FORM: Final = re.compile(KEY_PREFIX + r"[0-9a-f]{80}")
+_PREFIX_DIGITS: Final = 16  # the other 64 are 256 bits that nobody can guess
+_MOST_KNOWN: Final = 10_000
+_USE_NOTED: Final = timedelta(minutes=1)
+
+
+class Credential(Protocol):
+    """One kind of credential."""
+
+    async def principal(self, token: str) -> Principal | None:
+        """Whose token it is, or None when it is of another kind. Raises `Unauthenticated`, `Unavailable`."""
+
+    async def still_valid(self, principal: Principal) -> bool | None:
+        """Whether a principal may go on, or None when they came with another kind."""
 
 
 class Authenticator:
-    """Knows the bootstrap key of the settings."""
+    """Asks each kind of credential in turn."""
 
-    def __init__(self, admin_api_key: SecretStr | None) -> None:
-        self._admin = admin_api_key.get_secret_value().encode() if admin_api_key else None
+    def __init__(self, kinds: Sequence[Credential]) -> None:
+        self._kinds = kinds
 
     async def authenticate(self, token: str | None) -> Principal:
-        """The principal of a bearer token. Raises `Unauthenticated`; compares in constant time."""
+        """The principal of a bearer token. Raises `Unauthenticated`, and `Unavailable` when the index is needed."""
         if not token:
             raise Unauthenticated("No API key: send Authorization: Bearer YOUR_API_KEY")
-        if self._admin is None or not hmac.compare_digest(token.encode(), self._admin):
-            raise Unauthenticated("The API key is not valid")
-        return ADMIN
+        if token.isascii():
+            for kind in self._kinds:
+                if (principal := await kind.principal(token)) is not None:
+                    return principal
+        raise unknown_key()
+
+    async def still_valid(self, principal: Principal) -> bool:
+        """Whether a caller who was let in may go on, for streams that outlive their key. Never raises; cheap."""
+        for kind in self._kinds:
+            if (valid := await kind.still_valid(principal)) is not None:
+                return valid
+        return False
+
+
+class BootstrapKey:
+    """The key of the settings: scope `admin:*`, no limits."""
+
+    def __init__(self, admin_api_key: SecretStr | None) -> None:
+        self._key = admin_api_key.get_secret_value().encode() if admin_api_key else None
+
+    async def principal(self, token: str) -> Principal | None:
+        """The admin, if it is that key; compares in constant time."""
+        return ADMIN if self._key and hmac.compare_digest(token.encode(), self._key) else None
+
+    async def still_valid(self, principal: Principal) -> bool | None:
+        """The settings do not change while the process runs."""
+        return True if principal == ADMIN else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key_id: str
+    principal: Principal | None
+    until: float
+
+
+class IssuedKeys:
+    """Keys that were issued, `dvr_sk_live_…` (D-013). A verified one is known for `KEY_LIFETIME` seconds."""
+
+    def __init__(
+        self,
+        keys: KeyRepository,
+        sealer: Sealer,
+        *,
+        clock: Callable[[], datetime],
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = keys
+        self._sealer = sealer
+        self._clock = clock
+        self._timer = timer
+        self._nobody = sealer.digest("")
+        self._known: dict[str, _Known] = {}  # by digest of the token, and by key id
+        self._forgotten = 0
+        self._noting: set[asyncio.Task[None]] = set()
+
+    async def principal(self, token: str) -> Principal | None:
+        """Whose key it is. Takes the same steps for an unknown key as for a wrong one.
+
+        Raises `Unauthenticated`, which gives a reason only to those who hold the whole key; `Unavailable`.
+        """
+        if not token.startswith(KEY_PREFIX):
+            return None
+        if not _FORM.fullmatch(token):
+            raise unknown_key()
+        digest = self._sealer.digest(token)
+        if (known := self._fresh(digest)) is not None:
+            return known.principal
+        forgotten = self._forgotten
+        found = await self._keys.find(lookup_prefix(token))
+        if not self._sealer.matches(token, found.digest if found else self._nobody) or found is None:
+            raise unknown_key()
+        at = self._clock()
+        self._refuse_ended(found, at)
+        self._remember(digest, found.key.id, found.key.principal, forgotten, found.key.expires_at, found.expires_at)
+        self._note_use(found.key, at)
+        return found.key.principal
+
+    async def still_valid(self, principal: Principal) -> bool | None:
+        """Whether the key that a principal came with is active and still has their scopes.
+
+        While the index does not answer nothing can be revoked: then they may go on.
+        """
+        if principal.key is None:
+            return None
+        known = self._fresh(principal.key)
+        if known is None:
+            forgotten = self._forgotten
+            try:
+                key = await self._keys.get(principal.key)
+            except Unavailable:
+                return True
+            active = key is not None and key.state(self._clock()) is KeyState.ACTIVE
+            now = key.principal if key is not None and active else None
+            known = self._remember(principal.key, principal.key, now, forgotten, key.expires_at if key else None)
+        return known.principal is not None and principal.scopes <= known.principal.scopes
+
+    def forget(self, key_id: str) -> None:
+        """Look at the index again before this key is let in: it has changed."""
+        self._forgotten += 1
+        self._known = {name: known for name, known in self._known.items() if known.key_id != key_id}
+
+    async def settle(self) -> None:
+        """Let the notes of uses under way end."""
+        await asyncio.gather(*self._noting)
+
+    def _fresh(self, name: str) -> _Known | None:
+        known = self._known.get(name)
+        return known if known is not None and self._timer() < known.until else None
+
+    def _remember(
+        self, name: str, key_id: str, principal: Principal | None, forgotten: int, *ends: datetime | None
+    ) -> _Known:
+        left = [KEY_LIFETIME, *((end - self._clock()).total_seconds() for end in ends if end is not None)]
+        known = _Known(key_id, principal, self._timer() + min(left))
+        if forgotten == self._forgotten:  # else what was read may be older than a revocation
+            self._known.pop(name, None)
+            self._known[name] = known
+            if len(self._known) > _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+        return known
+
+    @staticmethod
+    def _refuse_ended(found: StoredSecret, at: datetime) -> None:
+        match found.key.state(at):
+            case KeyState.REVOKED:
+                raise Unauthenticated("The API key was revoked")
+            case KeyState.EXPIRED:
+                raise Unauthenticated("The API key has expired")
+        if found.expires_at is not None and found.expires_at <= at:
+            raise Unauthenticated("The API key was rotated: use the new one")
+
+    def _note_use(self, key: ApiKey, at: datetime) -> None:
+        if key.last_used_at is not None and at - key.last_used_at < _USE_NOTED:
+            return
+        noting = asyncio.create_task(self._used(key.id, at))
+        self._noting.add(noting)
+        noting.add_done_callback(self._noting.discard)
+
+    async def _used(self, key_id: str, at: datetime) -> None:
+        try:
+            await self._keys.used(key_id, at=at, unless_since=at - _USE_NOTED)
+        except Unavailable as fault:
+            log.warning("key_use_not_written", key_id=key_id, error=fault.message)
+
+
+def lookup_prefix(token: str) -> str:
+    """The public part of an issued key, which finds it."""
+    return token.removeprefix(KEY_PREFIX)[:_PREFIX_DIGITS]
+
+
+def unknown_key() -> Unauthenticated:
+    """The one answer to whatever opens nothing."""
+    return Unauthenticated("The API key is not valid")

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from orchestrator.services.access import Authenticator
+from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
 from orchestrator.services.following import JobFollower
+from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
@@ -17,6 +19,8 @@ class Services:
     """One of each use-case group."""
 
     access: Authenticator
+    keys: KeyIssuer
+    audit: AuditLog
     catalogue: CatalogueReader
     starter: JobStarter
     reader: JobReader

@@ -1,0 +1,119 @@
+"""Rows of issued keys and of their secrets, which are kept as keyed digests (D-011 to D-013)."""
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, null, or_, select, update
+
+from orchestrator.domain.access import ApiKey, Scope
+from orchestrator.storage.database import Database
+from orchestrator.storage.tables import api_key_secrets as secrets
+from orchestrator.storage.tables import api_keys as keys
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """A secret of a key: its keyed digest, and when it ends if a newer one has replaced it."""
+
+    key: ApiKey
+    digest: str
+    expires_at: datetime | None
+
+
+_FIELDS: Final = tuple(keys.c[name] for name in ApiKey.__dataclass_fields__ if name != "prefix")
+_CURRENT: Final = (secrets.c.key_id == keys.c.id) & secrets.c.expires_at.is_(null())
+_KEYS: Final = select(*_FIELDS, secrets.c.prefix).select_from(keys.join(secrets, _CURRENT))
+
+# Every caller's first request needs it: to make the statement costs more than to run it.
+_FIND: Final = (
+    select(*_FIELDS, secrets.c.prefix, secrets.c.digest, secrets.c.expires_at.label("secret_expires_at"))
+    .select_from(keys.join(secrets, secrets.c.key_id == keys.c.id))
+    .where(secrets.c.prefix == bindparam("this_prefix"))
+)
+
+
+class KeyRepository:
+    """The keys of the index. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, key: ApiKey, digest: str) -> None:
+        """Write a new key and its secret."""
+        row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _words(key.scopes)}
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(keys), row)
+            connection.execute(insert(secrets), _secret(key.id, key.prefix, digest, key.created_at))
+
+        await self._db.transaction(write)
+
+    async def find(self, prefix: str) -> StoredSecret | None:
+        """The secret that a prefix leads to, with its key, or None. Whether it is valid is for the caller to see."""
+        this = {"this_prefix": prefix}
+        found = await self._db.autocommit(lambda connection: connection.execute(_FIND, this).mappings().first())
+        return None if found is None else StoredSecret(_key(found), found["digest"], found["secret_expires_at"])
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        """A key, or None."""
+        wanted = _KEYS.where(keys.c.id == key_id)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
+        return None if found is None else _key(found)
+
+    async def list(self, *, limit: int, offset: int) -> tuple[builtins.list[ApiKey], int]:
+        """One page of keys, newest first, and how many there are."""
+        page = _KEYS.order_by(keys.c.created_at.desc(), keys.c.id.desc()).limit(limit).offset(offset)
+
+        def read(connection: Connection) -> tuple[builtins.list[ApiKey], int]:
+            total = connection.execute(select(func.count()).select_from(keys)).scalar_one()
+            return [_key(row) for row in connection.execute(page).mappings()], total
+
+        return await self._db.autocommit(read)
+
+    async def change(self, key_id: str, **values: Any) -> bool:
+        """Change columns of a key; False when there is none that is not revoked."""
+        if "scopes" in values:
+            values["scopes"] = _words(values["scopes"])
+        change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(null())).values(**values)
+        return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
+
+    async def rotate(self, key_id: str, *, prefix: str, digest: str, at: datetime, until: datetime) -> bool:
+        """Give a key a new secret; the one before is valid `until` then, older ones no more.
+
+        False when there is no such key, or it is revoked.
+        """
+        lock = select(keys.c.id).where(keys.c.id == key_id, keys.c.revoked_at.is_(null())).with_for_update()
+        replaced = delete(secrets).where(secrets.c.key_id == key_id, secrets.c.expires_at.is_not(null()))
+        current = update(secrets).where(secrets.c.key_id == key_id).values(expires_at=until)
+
+        def write(connection: Connection) -> bool:
+            if connection.execute(lock).first() is None:
+                return False
+            connection.execute(replaced)
+            connection.execute(current)
+            connection.execute(insert(secrets), _secret(key_id, prefix, digest, at))
+            return True
+
+        return await self._db.transaction(write)
+
+    async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
+        """Note a key's use, unless one was noted since."""
+        long_ago = or_(keys.c.last_used_at.is_(null()), keys.c.last_used_at <= unless_since)
+        note = update(keys).where(keys.c.id == key_id, long_ago).values(last_used_at=at)
+        await self._db.autocommit(lambda connection: connection.execute(note).close())
+
+
+def _words(scopes: frozenset[Scope]) -> Sequence[str]:
+    return [scope for scope in Scope if scope in scopes]
+
+
+def _secret(key_id: str, prefix: str, digest: str, at: datetime) -> dict[str, Any]:
+    return {"prefix": prefix, "key_id": key_id, "digest": digest, "created_at": at, "expires_at": None}
+
+
+def _key(row: RowMapping) -> ApiKey:
+    values = {name: row[name] for name in ApiKey.__dataclass_fields__}
+    return ApiKey(**values | {"scopes": frozenset(Scope(word) for word in row["scopes"])})
