@@ -165,3 +165,4 @@ class ReconcileReport(Message):
     closed: int = 0
     started: int = 0
     dropped: int = 0
+    told: int = Field(default=0, description="Webhook deliveries that were started.")

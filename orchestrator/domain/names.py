@@ -30,6 +30,11 @@ MAX_INLINE_RESULT_BYTES: Final = 1024 * 1024
 MAX_INLINE_AGENT_BYTES: Final = 64 * 1024
 
 
+def webhook_queue(task_queue: str) -> str:
+    """The queue of webhook deliveries: receivers that hang must not take the slots of agent calls."""
+    return f"{task_queue}-webhooks"
+
+
 def activity_id(step: str, agent: str) -> str:
     """The id of an agent's activity, `<step>.<agent>` (A2), from which history alone names the step."""
     return f"{step}.{agent}"

@@ -1,12 +1,14 @@
 """Webhooks: what is told to whom, and what became of each delivery (D-098 to D-103, A10)."""
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from orchestrator.domain.commands import Message
+from orchestrator.domain.jobs import JobState
 
 
 class WebhookEvent(StrEnum):
@@ -16,6 +18,22 @@ class WebhookEvent(StrEnum):
     JOB_FAILED = "job.failed"
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_TEST = "webhook.test"
+
+
+SUBSCRIBABLE: Final = (WebhookEvent.JOB_COMPLETED, WebhookEvent.JOB_FAILED, WebhookEvent.WEBHOOK_DISABLED)
+
+
+def event_of(state: JobState) -> WebhookEvent:
+    """What the end of a job is told as."""
+    return WebhookEvent.JOB_COMPLETED if state is JobState.COMPLETED else WebhookEvent.JOB_FAILED
+
+
+def delivery_id(cause: str, webhook_id: str | None) -> str:
+    """The id of the delivery that tells one webhook (None: the job's own callback) of one cause: always the same.
+
+    It is the id of the delivery's workflow, too.
+    """
+    return "whd_" + hashlib.sha256(f"{cause}\0{webhook_id or ''}".encode()).hexdigest()[:32]
 
 
 class DeliveryState(StrEnum):
@@ -63,11 +81,15 @@ class DeliveryInput(Message):
 
 
 class DeliveryAttempt(Message):
-    """Input of the activity that makes one attempt; `last` when no other will follow."""
+    """Input of the activity that makes one attempt; `last` when no other will follow.
+
+    `next_delay` is how many seconds after this attempt the next one is due.
+    """
 
     delivery_id: str
     number: int
     last: bool = False
+    next_delay: float | None = None
 
 
 class DeliveryReport(Message):

@@ -1,21 +1,36 @@
 """Rows of jobs: accepted before the start, listed, and closed with a final snapshot (A4)."""
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, case, delete, func, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    String,
+    bindparam,
+    case,
+    delete,
+    func,
+    null,
+    select,
+    update,
+)
 
 from orchestrator.domain.commands import JobInput
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
 from orchestrator.storage.database import Database
+from orchestrator.storage.deliveries import DueDelivery, Outbox
 from orchestrator.storage.tables import StartState, attempts, jobs
 
 _INSERT_TRIES: Final = 3
+_NAMED_JOBS: Final = 5  # How many of the jobs that are in the way a refusal names.
+_SLOT_RETRY_AFTER: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +80,32 @@ _LEAVE_ATTEMPTS: Final = (
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
     .values(status=AttemptStatus.UNKNOWN)
 )
+_OPEN_OF_OWNER: Final = select(jobs.c.id).where(jobs.c.owner == bindparam("this_owner"), _OPEN)
+# Held until the transaction ends: of two processes that start jobs of one owner, the second counts the first's.
+_LOCK_OWNER: Final = select(
+    func.pg_advisory_xact_lock(func.hashtextextended(bindparam("this_owner", type_=String()), 0))
+)
 
 
 class JobRepository:
     """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, dispatch: Callable[[Sequence[DueDelivery]], None] = lambda due: None) -> None:
+        """`dispatch` is handed the deliveries that a job's end made due; it must not wait."""
         self._db = db
+        self._outbox = Outbox(db)
+        self._dispatch = dispatch
         self._insert = db.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.id]).returning(jobs.c.id)
 
-    async def accept(self, job: JobInput, *, request_hash: str, at: datetime) -> JobRecord | None:
-        """Write the row of a job that is about to be started: None when it is new, else the row that was there."""
+    async def accept(
+        self, job: JobInput, *, request_hash: str, at: datetime, limit: int | None = None
+    ) -> JobRecord | None:
+        """Write the row of a job that is about to be started: None when it is new, else the row that was there.
+
+        With `limit` its owner has at most so many open jobs, however many processes accept at once: raises
+        `LimitExceeded` otherwise (D-068), though never for a job that was accepted before. The row is the slot, so
+        whatever closes or drops the row sets the slot free.
+        """
         row = {
             "id": job.job_id,
             "kind": job.kind,
@@ -93,7 +123,7 @@ class JobRepository:
             "created_at": at,
         }
         for _ in range(_INSERT_TRIES):
-            if await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None:
+            if await self._write_new(row, limit):
                 return None
             # The row that is in the way may be dropped before it is read: then the id is free again.
             if (found := await self.get(job.job_id)) is not None:
@@ -152,7 +182,7 @@ class JobRepository:
         run_id: str | None,
         at: datetime,
     ) -> bool:
-        """Write how a job ended; whether that changed its row.
+        """Write how a job ended, and what webhooks have to be told of it; whether that changed its row.
 
         Terminal is final and the first outcome wins. An outcome without a snapshot is the workflow's own word; the
         first snapshot, which is the closed history's, completes it, and settles it where the two differ.
@@ -176,13 +206,16 @@ class JobRepository:
         elif snapshot is not None and (reached := snapshot.get("progress")) is not None:
             close = close.values(progress=case((jobs.c.progress < reached, reached), else_=jobs.c.progress))
 
-        def write(connection: Connection) -> bool:
+        def write(connection: Connection) -> builtins.list[DueDelivery] | None:
             if not connection.execute(close, values).rowcount:
-                return False
+                return None
             connection.execute(_LEAVE_ATTEMPTS, {"this_job": job_id})
-            return True
+            return self._outbox.job_ended(connection, job_id, state, at)
 
-        return await self._db.transaction(write)
+        due = await self._db.transaction(write)
+        if due:
+            self._dispatch(due)
+        return due is not None
 
     async def set_state(self, job_id: str, state: JobState) -> None:
         """Note that an open job is in another open state; a closed job stays closed."""
@@ -251,6 +284,34 @@ class JobRepository:
             return rows
 
         return await self._db.autocommit(read)
+
+    async def _write_new(self, row: dict[str, Any], limit: int | None) -> bool:
+        """Insert a job's row, if its owner has a slot; False when there is one. Raises `LimitExceeded`."""
+        if limit is None:
+            return (
+                await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
+            )
+        owner = {"this_owner": row["owner"]}
+
+        def write(connection: Connection) -> bool:
+            # SQLite's transactions do not overlap.
+            if connection.dialect.name == "postgresql":
+                connection.execute(_LOCK_OWNER, owner).close()
+            running = connection.execute(_OPEN_OF_OWNER, owner).scalars().all()
+            if len(running) < limit:
+                return connection.execute(self._insert, row).first() is not None
+            if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
+                return False
+            raise LimitExceeded(
+                f"{len(running)} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
+                limit="concurrent_jobs",
+                retry_after=_SLOT_RETRY_AFTER,
+                allowed=limit,
+                used=len(running),
+                job_ids=running[:_NAMED_JOBS],
+            )
+
+        return await self._db.transaction(write)
 
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
         change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)

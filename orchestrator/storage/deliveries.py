@@ -1,0 +1,291 @@
+"""Deliveries of webhooks: written together with what they tell, then attempt by attempt (A10)."""
+
+import builtins
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, exists, func, select, update
+
+from orchestrator.domain.jobs import JobState
+from orchestrator.domain.webhooks import DeliveryState, WebhookEvent, delivery_id, event_of
+from orchestrator.storage.database import Database
+from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, webhooks
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery whose workflow has to be started."""
+
+    id: str
+    owner: str
+    event: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow(DueDelivery):
+    """One delivery. `webhook_id` is None for a job's own callback, `data` for what is told of a job."""
+
+    webhook_id: str | None
+    job_id: str | None
+    message_id: str
+    data: dict[str, Any] | None
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt; `status` is the receiver's HTTP status, `duration` is seconds."""
+
+    number: int
+    at: datetime
+    verdict: str
+    status: int | None
+    error: str | None
+    duration: float
+
+
+_ROW: Final = tuple(deliveries.c[name] for name in DeliveryRow.__dataclass_fields__)
+_DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_fields__)
+_ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in AttemptRow.__dataclass_fields__)
+
+# Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
+_AUDIENCE: Final = (
+    select(jobs.c.owner, jobs.c.webhook_url, webhooks.c.id, webhooks.c.url, webhooks.c.events)
+    .select_from(
+        jobs.outerjoin(
+            webhooks,
+            and_(
+                webhooks.c.owner == jobs.c.owner,
+                webhooks.c.disabled_at.is_(None),
+                webhooks.c.created_at <= bindparam("ended_at"),
+            ),
+        )
+    )
+    .where(jobs.c.id == bindparam("this_job"))
+)
+
+
+class Outbox:
+    """Writes what has to be told in the transaction of whoever causes it: it survives whoever was to tell it."""
+
+    def __init__(self, db: Database) -> None:
+        self._insert = db.insert(deliveries).on_conflict_do_nothing(index_elements=[deliveries.c.id])
+
+    def job_ended(self, connection: Connection, job_id: str, state: JobState, at: datetime) -> list[DueDelivery]:
+        """The deliveries of a job's end that are new: a webhook is told once, whoever closes the job, and how often."""
+        event = event_of(state)
+        audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
+        due = []
+        if audience and audience[0].webhook_url:
+            due += self._add(connection, audience[0].owner, None, audience[0].webhook_url, event, at, job_id=job_id)
+        for one in audience:
+            if one.id is not None and event in one.events:
+                due += self._add(connection, one.owner, one.id, one.url, event, at, job_id=job_id)
+        return due
+
+    def disabled(
+        self, connection: Connection, webhook_id: str, reason: str, cause: str, at: datetime
+    ) -> list[DueDelivery]:
+        """Disable a webhook and tell the owner's others of it. `cause` is the delivery that failed."""
+        switch_off = (
+            update(webhooks)
+            .where(webhooks.c.id == webhook_id, webhooks.c.disabled_at.is_(None))
+            .values(disabled_at=at, disabled_reason=reason, updated_at=at)
+            .returning(webhooks.c.owner, webhooks.c.url)
+        )
+        disabled = connection.execute(switch_off).first()
+        if disabled is None:
+            return []
+        data = {"webhook_id": webhook_id, "url": disabled.url, "reason": reason}
+        event = WebhookEvent.WEBHOOK_DISABLED
+        others = select(webhooks.c.id, webhooks.c.url, webhooks.c.events).where(
+            webhooks.c.owner == disabled.owner, webhooks.c.disabled_at.is_(None)
+        )
+        due = []
+        for one in connection.execute(others).all():
+            if event in one.events:
+                due += self._add(connection, disabled.owner, one.id, one.url, event, at, cause=cause, data=data)
+        return due
+
+    def _add(
+        self,
+        connection: Connection,
+        owner: str,
+        webhook_id: str | None,
+        url: str,
+        event: WebhookEvent,
+        at: datetime,
+        *,
+        job_id: str | None = None,
+        cause: str = "",
+        data: dict[str, Any] | None = None,
+    ) -> list[DueDelivery]:
+        new_id = delivery_id(job_id or cause, webhook_id)
+        row = new_row(
+            DeliveryRow(
+                id=new_id,
+                owner=owner,
+                event=event,
+                url=url,
+                webhook_id=webhook_id,
+                job_id=job_id,
+                message_id=new_id,
+                data=data,
+                state=DeliveryState.PENDING,
+                attempts=0,
+                created_at=at,
+            )
+        )
+        written = connection.execute(self._insert, row).rowcount
+        return [DueDelivery(new_id, owner, event, url)] if written else []
+
+
+class DeliveryRepository:
+    """The deliveries of the index. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._outbox = Outbox(db)
+
+    async def add(self, row: DeliveryRow) -> None:
+        """Write a delivery that somebody asked for."""
+        add = deliveries.insert().values(new_row(row))
+        await self._db.autocommit(lambda connection: connection.execute(add).close())
+
+    async def get(self, delivery_id: str) -> DeliveryRow | None:
+        """A delivery, or None."""
+        wanted = select(*_ROW).where(deliveries.c.id == delivery_id)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
+        return None if found is None else _row(found)
+
+    async def started(self, ids: builtins.list[str]) -> None:
+        """Temporal has their workflows."""
+        mark = update(deliveries).where(deliveries.c.id.in_(ids)).values(started=True)
+        await self._db.autocommit(lambda connection: connection.execute(mark).close())
+
+    async def unstarted(self, *, before: datetime, limit: int) -> builtins.list[DueDelivery]:
+        """Deliveries of before that nobody started, oldest first."""
+        wanted = (
+            select(*_DUE)
+            .where(
+                deliveries.c.state == DeliveryState.PENDING,
+                deliveries.c.started.is_(False),
+                deliveries.c.created_at < before,
+            )
+            .order_by(deliveries.c.created_at)
+            .limit(limit)
+        )
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().all())
+        return [DueDelivery(**each) for each in found]
+
+    async def drop(self, delivery_id: str, *, at: datetime) -> None:
+        """Give a pending delivery up: nobody wants it any more."""
+        drop = _settle(delivery_id).values(state=DeliveryState.DROPPED, next_attempt_at=None, completed_at=at)
+        await self._db.autocommit(lambda connection: connection.execute(drop).close())
+
+    async def record(
+        self,
+        delivery: DeliveryRow,
+        attempt: AttemptRow,
+        *,
+        state: DeliveryState,
+        next_attempt_at: datetime | None,
+        disabling: str | None,
+    ) -> builtins.list[DueDelivery]:
+        """Write an attempt and what follows from it; an attempt that is made again overwrites itself.
+
+        `disabling` is why the webhook is disabled by it, if it is. Answers what others have to be told of that.
+        """
+        columns = {name: getattr(attempt, name) for name in AttemptRow.__dataclass_fields__}
+        row = self._db.insert(delivery_attempts).values(delivery_id=delivery.id, **columns)
+        keep = row.on_conflict_do_update(index_elements=_key(delivery_attempts), set_=columns)
+        completed_at = None if state is DeliveryState.PENDING else attempt.at
+        settle = _settle(delivery.id).values(
+            state=state, attempts=attempt.number, next_attempt_at=next_attempt_at, completed_at=completed_at
+        )
+
+        def write(connection: Connection) -> builtins.list[DueDelivery]:
+            connection.execute(keep)
+            connection.execute(settle)
+            if disabling is None or delivery.webhook_id is None:
+                return []
+            return self._outbox.disabled(connection, delivery.webhook_id, disabling, delivery.id, attempt.at)
+
+        return await self._db.transaction(write)
+
+    async def delivered_since(self, webhook_id: str, moment: datetime) -> bool:
+        """Whether a webhook has taken any delivery since then."""
+        taken = select(
+            exists().where(
+                deliveries.c.webhook_id == webhook_id,
+                deliveries.c.state == DeliveryState.DELIVERED,
+                deliveries.c.completed_at >= moment,
+            )
+        )
+        return bool(await self._db.autocommit(lambda connection: connection.execute(taken).scalar_one()))
+
+    async def list(
+        self,
+        *,
+        webhook_id: str | None = None,
+        job_id: str | None = None,
+        state: DeliveryState | None = None,
+        limit: int,
+        offset: int,
+    ) -> tuple[builtins.list[tuple[DeliveryRow, builtins.list[AttemptRow]]], int]:
+        """One page of deliveries, newest first, each with its attempts, and the number of all that match."""
+        matching: builtins.list[ColumnElement[bool]] = []
+        if webhook_id is not None:
+            matching.append(deliveries.c.webhook_id == webhook_id)
+        if job_id is not None:
+            matching.append(deliveries.c.job_id == job_id)
+        if state is not None:
+            matching.append(deliveries.c.state == state)
+        count = select(func.count()).select_from(deliveries).where(*matching)
+        newest = (deliveries.c.created_at.desc(), deliveries.c.id.desc())
+        page = select(*_ROW).where(*matching).order_by(*newest).limit(limit).offset(offset)
+
+        def read(connection: Connection) -> tuple[builtins.list[tuple[DeliveryRow, builtins.list[AttemptRow]]], int]:
+            rows = [_row(each) for each in connection.execute(page).mappings()]
+            made = _attempts(connection, [row.id for row in rows])
+            return [(row, made.get(row.id, [])) for row in rows], connection.execute(count).scalar_one()
+
+        return await self._db.autocommit(read)
+
+
+def new_row(row: DeliveryRow) -> dict[str, Any]:
+    """The columns of a delivery that is not started yet."""
+    return {name: getattr(row, name) for name in DeliveryRow.__dataclass_fields__} | {"started": False}
+
+
+def _settle(delivery_id: str) -> Any:
+    return update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.PENDING)
+
+
+def _key(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key.columns]
+
+
+def _row(found: RowMapping) -> DeliveryRow:
+    return DeliveryRow(**found)
+
+
+def _attempts(connection: Connection, ids: list[str]) -> dict[str, list[AttemptRow]]:
+    if not ids:
+        return {}
+    wanted = (
+        select(delivery_attempts.c.delivery_id, *_ATTEMPT)
+        .where(delivery_attempts.c.delivery_id.in_(ids))
+        .order_by(delivery_attempts.c.delivery_id, delivery_attempts.c.number)
+    )
+    made: dict[str, list[AttemptRow]] = {}
+    for each in connection.execute(wanted).mappings():
+        columns = {name: each[name] for name in AttemptRow.__dataclass_fields__}
+        made.setdefault(each["delivery_id"], []).append(AttemptRow(**columns))
+    return made
