@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orchestrator.domain.limits import TIERS, Tier, TierLimits
+from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
 
 
 class Settings(BaseSettings):
@@ -39,6 +39,16 @@ class Settings(BaseSettings):
     tiers: dict[Tier, TierLimits] = Field(
         default_factory=dict, description="JSON: limits of a tier that differ from the documented ones."
     )
+    surface_limits: dict[SurfaceLimit, Window] = Field(
+        default_factory=dict, description="JSON: request limits of the other surfaces that differ from the documented."
+    )
+    jwt_secret_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("ORCHESTRATOR_JWT_SECRET_KEY", "JWT_SECRET_KEY"),
+        description="Signs the tokens of users (HS256); follows from the secret key when unset.",
+    )
+    admin_username: str | None = Field(default=None, description="Bootstrap user with role admin.")
+    admin_password: SecretStr | None = Field(default=None, description="That user's password.")
     webhook_allow_private: bool = Field(default=False, description="Let webhooks go to private addresses.")
     webhook_retry_schedule: str = Field(
         default="0,5,300,1800,7200,18000,36000,50400,72000,86400",
@@ -76,6 +86,10 @@ class Settings(BaseSettings):
     def tier_limits(self) -> dict[Tier, TierLimits]:
         """The limits of every tier."""
         return {**TIERS, **self.tiers}
+
+    def surface_windows(self) -> dict[SurfaceLimit, Window]:
+        """The request limits of every surface but the native one."""
+        return {**SURFACE_LIMITS, **self.surface_limits}
 
     def retry_schedule(self) -> list[float]:
         """Seconds before each attempt of a webhook delivery."""

@@ -1,5 +1,6 @@
 """How much a caller may use: requests, jobs at once, tokens in a month (D-065)."""
 
+import math
 from enum import StrEnum
 from typing import Final
 
@@ -38,10 +39,53 @@ TIERS: Final = {
 
 
 class Allowance(BaseModel):
-    """What is left of a window of requests. `reset` is the Unix time, in seconds, at which all of it is back."""
+    """What is left of a window of requests. `reset` is the Unix time, in seconds, at which requests come back.
+
+    A request that was refused has `retry_after`, in seconds. One that could not be counted is let through and says so.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     limit: int
     remaining: int
     reset: int
+    retry_after: int | None = None
+    counted: bool = True
+
+    @classmethod
+    def unlimited(cls, now: float) -> "Allowance":
+        """What a caller without a limit is told at a Unix time."""
+        return cls(limit=UNLIMITED, remaining=UNLIMITED, reset=math.ceil(now) + 60)
+
+
+class SurfaceLimit(StrEnum):
+    """The limits that the other surfaces document, each for a group of their routes (C-24)."""
+
+    EXECUTE_WORKFLOW = "execute_workflow"
+    CHAT = "chat"
+    CHAT_SOCKET = "chat_socket"
+    ORCHESTRATION = "orchestration"
+    AGENTORCHESTRA = "agentorchestra"
+    EXECUTIONS = "executions"
+    AUTHENTICATION = "authentication"
+
+
+class Window(BaseModel):
+    """At most `limit` requests of one client in any `seconds`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit: int = Field(ge=1)
+    seconds: int = Field(ge=1)
+
+
+SURFACE_LIMITS: Final = {
+    SurfaceLimit.EXECUTE_WORKFLOW: Window(limit=10, seconds=60),
+    SurfaceLimit.CHAT: Window(limit=1050, seconds=60),
+    SurfaceLimit.CHAT_SOCKET: Window(limit=100, seconds=60),
+    SurfaceLimit.ORCHESTRATION: Window(limit=100, seconds=60),
+    SurfaceLimit.AGENTORCHESTRA: Window(limit=1000, seconds=3600),
+    SurfaceLimit.EXECUTIONS: Window(limit=100, seconds=3600),
+    SurfaceLimit.AUTHENTICATION: Window(limit=10, seconds=900),
+}
+"""As documented: M-037, A-006 with the burst of A-008 on top, A-007, S-022, O-006; sign-in is O-006's, too (C-27)."""
