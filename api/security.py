@@ -3,22 +3,25 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
 from api.deps import Svc
+from api.limits import count_request
 from orchestrator.domain.access import Principal, Scope
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 
 
 async def authenticated(
-    services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    request: Request, services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """The caller. Raises `Unauthenticated`."""
+    """The caller, whose request is counted. Raises `Unauthenticated`, `LimitExceeded`."""
     principal = await services.access.authenticate(credentials.credentials if credentials else None)
+    request.state.principal = principal
     bind_contextvars(principal=principal.id)
+    await count_request(request, services, principal)
     return principal
 
 
@@ -32,6 +35,8 @@ def scoped(scope: Scope) -> Callable[..., Awaitable[Principal]]:
     return allowed
 
 
+Caller = Annotated[Principal, Depends(authenticated)]
+Admin = Annotated[Principal, Depends(scoped(Scope.ADMIN))]
 AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ))]
 AgentsExecute = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE))]
 WorkflowsRead = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_READ))]

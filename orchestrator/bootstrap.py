@@ -34,8 +34,10 @@ from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
+from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
 from orchestrator.services.reconciling import IndexReconciler
@@ -117,6 +119,7 @@ class Parts:
         if self.runtime is not None:
             await self.runtime.models.aclose()
         await self.services.reader.settle()
+        await self.services.limits.aclose()
         await self.issued_keys.settle()
         await self.database.close()
 
@@ -131,6 +134,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     issued_keys = IssuedKeys(keys, sealer, clock=now)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
+    quotas = Quotas(settings.tier_limits(), jobs, attempts, clock=now)
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
     reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
@@ -150,17 +154,23 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             keys=KeyIssuer(keys, sealer, issued_keys, clock=now, new_id=new_id),
             audit=AuditLog(AuditRepository(database)),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
-            starter=JobStarter(catalogue, gateway, jobs, clock=now, new_id=new_id),
+            starter=JobStarter(catalogue, gateway, jobs, quotas, clock=now, new_id=new_id),
             reader=reader,
             follower=follower,
             controller=JobController(gateway, reader, follower, jobs),
             outputs=JobOutputs(reader, artifacts),
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),
+            limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits()),
+            quotas=quotas,
             sync_timeout=settings.sync_timeout,
             temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}",
         ),
         reconciler=reconciler,
     )
+
+
+def _redis_url(settings: Settings) -> str | None:
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
 
 
 def _sealer(settings: Settings) -> Sealer:

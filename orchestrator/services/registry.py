@@ -8,7 +8,9 @@ from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
+from orchestrator.services.limiting import RequestLimits
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
 from orchestrator.services.starting import JobStarter
@@ -28,6 +30,8 @@ class Services:
     controller: JobController
     outputs: JobOutputs
     readiness: Readiness
+    limits: RequestLimits
+    quotas: Quotas
     sync_timeout: float
     temporal_ui: str
 

@@ -12,10 +12,18 @@ from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobConfig, JobInput
-from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, OrchestratorError, PayloadTooLarge, Unavailable
+from orchestrator.domain.errors import (
+    IdempotencyReuse,
+    InvalidInput,
+    LimitExceeded,
+    OrchestratorError,
+    PayloadTooLarge,
+    Unavailable,
+)
 from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id, job_id
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.quotas import Quotas
 from orchestrator.services.validation import check_input
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
@@ -61,6 +69,7 @@ class JobStarter:
         catalogue: Catalogue,
         gateway: TemporalGateway,
         jobs: JobRepository,
+        quotas: Quotas,
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
@@ -68,18 +77,19 @@ class JobStarter:
         self._catalogue = catalogue
         self._gateway = gateway
         self._jobs = jobs
+        self._quotas = quotas
         self._clock = clock
         self._new_id = new_id
 
     async def start(self, principal: Principal, request: StartRequest) -> Started:
         """Start a job. Nothing is started unless the whole request is sound.
 
-        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `Unavailable`.
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
         job = self._job(principal, request)
         digest = _digest(request)
         at = self._clock()
-        existing = await self._jobs.accept(job, request_hash=digest, at=at)
+        existing = await self._accept(principal, job, digest, at)
         if existing is not None:
             _same_request(existing, digest)
             if existing.start_state == "started":
@@ -95,6 +105,17 @@ class JobStarter:
             raise
         await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
+
+    async def _accept(self, principal: Principal, job: JobInput, digest: str, at: datetime) -> JobRecord | None:
+        """Write the job's row within the caller's limits; the row that was there, whose job is not refused again."""
+        try:
+            await self._quotas.check_tokens(principal)
+        except LimitExceeded:
+            if (existing := await self._jobs.get(job.job_id)) is None:
+                raise
+            return existing
+        limit = self._quotas.limits(principal).concurrent_jobs
+        return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
 
     def _job(self, principal: Principal, request: StartRequest) -> JobInput:
         name, schema, plan, code = self._target(request)

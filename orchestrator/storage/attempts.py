@@ -7,17 +7,15 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import BindParameter, Connection, Float, RowMapping, bindparam, case, func, select, update
+from sqlalchemy import BindParameter, Connection, RowMapping, bindparam, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import FunctionElement
 
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.domain.jobs import OPEN_STATES, Attempt, AttemptStatus, JobError, JobState
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
+from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 
 log = structlog.get_logger(__name__)
@@ -64,6 +62,12 @@ _ADVANCE: Final = (
     .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)), jobs.c.total_calls > 0)
     .where(jobs.c.progress < _SHARE)
     .values(progress=case((_SHARE > _MAX_OPEN_PROGRESS, _MAX_OPEN_PROGRESS), else_=_SHARE))
+)
+_TOKENS: Final = select(
+    func.coalesce(func.sum(attempts.c.prompt_tokens), 0) + func.coalesce(func.sum(attempts.c.completion_tokens), 0)
+).where(
+    attempts.c.owner == bindparam("this_owner"),
+    attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type),
 )
 _OF_JOB: Final = (
     select(attempts)
@@ -121,7 +125,7 @@ class AttemptRepository:
 
         async def write() -> None:
             nothing = {"completed_at": None, "model": None, "error": None, **_usage_values(None)}
-            running = {"status": AttemptStatus.RUNNING, **nothing}
+            running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **nothing}
             await self._db.transaction(lambda connection: self._write_start(connection, key, at, running))
 
         async def write_in_time() -> None:
@@ -146,7 +150,8 @@ class AttemptRepository:
         error: JobError | None = None,
     ) -> None:
         """An attempt ended; a completed one moves the job's progress on. Never raises."""
-        outcome = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
+        ended = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
+        outcome = {"owner": task.owner or None, **ended}
         key = _key(task, attempt)
         began = await self._unwritten_start(key)
 
@@ -171,12 +176,20 @@ class AttemptRepository:
         last = select(func.max(attempts.c.started_at)).where(attempts.c.agent == agent_id).scalar_subquery()
         wanted = select(
             last.label("last"),
-            func.avg(case((completed, _Seconds(attempts.c.started_at, attempts.c.completed_at)))).label("mean"),
+            func.avg(case((completed, Seconds(attempts.c.started_at, attempts.c.completed_at)))).label("mean"),
             func.count(case((completed | failed, 1))).label("executions"),
             func.count(case((failed, 1))).label("failures"),
         ).where(attempts.c.agent == agent_id, attempts.c.started_at >= since)
         found = await self._db.autocommit(lambda connection: connection.execute(wanted).one())
         return AgentHealth(found.last, found.mean, found.executions, found.failures)
+
+    async def tokens_since(self, owner: str, since: datetime) -> int:
+        """Prompt and completion tokens that an owner was billed for in attempts that ended since a time (D-065).
+
+        Every attempt counts, failed and repeated ones too. Raises `Unavailable`.
+        """
+        wanted = {"this_owner": owner, "since": since}
+        return await self._db.autocommit(lambda connection: int(connection.execute(_TOKENS, wanted).scalar_one()))
 
     async def _unwritten_start(self, key: dict[str, Any]) -> datetime | None:
         """When an attempt began, if that is still to be written; a write that is under way is waited for."""
@@ -249,25 +262,6 @@ async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
         except Unavailable:
             await asyncio.sleep(delay)
     return await write()
-
-
-class _Seconds(FunctionElement[float]):
-    """Seconds from the first timestamp to the second."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(_Seconds, "postgresql")
-def _postgresql_seconds(element: _Seconds, compiler: SQLCompiler, **kw: Any) -> str:
-    begin, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"EXTRACT(EPOCH FROM {end} - {begin})::float"
-
-
-@compiles(_Seconds, "sqlite")
-def _sqlite_seconds(element: _Seconds, compiler: SQLCompiler, **kw: Any) -> str:
-    begin, end = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"((julianday({end}) - julianday({begin})) * 86400.0)"
 
 
 def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.Insert:

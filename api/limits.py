@@ -1,0 +1,43 @@
+"""Counts a caller's request, and says on every response what is left (D-065 to D-067, C-25)."""
+
+import time
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import LimitExceeded
+from orchestrator.domain.limits import Allowance
+from orchestrator.services.registry import Services
+
+
+async def count_request(request: Request, services: Services, principal: Principal) -> None:
+    """Count one request of an authenticated caller and keep what is left for the response.
+
+    Raises `LimitExceeded`; nothing is counted then.
+    """
+    allowance = await services.limits.admit(principal)
+    request.state.allowance = allowance
+    if allowance is not None and allowance.retry_after is not None:
+        raise LimitExceeded(
+            f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
+            limit="requests_per_minute",
+            retry_after=allowance.retry_after,
+            allowed=allowance.limit,
+        )
+
+
+def allowance_of(scope: Scope) -> Allowance | None:
+    """What is left after the request of an ASGI scope; None when nothing limits its caller."""
+    found: Allowance | None = scope.get("state", {}).get("allowance")
+    return found
+
+
+def limit_headers(scope: Scope) -> dict[str, str]:
+    """The three headers of every response (D-066)."""
+    allowance = allowance_of(scope) or Allowance.unlimited(time.time())
+    return {
+        "X-RateLimit-Limit": str(allowance.limit),
+        "X-RateLimit-Remaining": str(allowance.remaining),
+        "X-RateLimit-Reset": str(allowance.reset),
+    }

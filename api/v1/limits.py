@@ -1,0 +1,65 @@
+"""The route that tells a caller their limits, and what they use of them (D-065)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+
+from api.deps import Svc
+from api.limits import allowance_of
+from api.security import authenticated
+from api.v1.envelope import ERRORS, V1Route
+from api.v1.wire import Timestamp, Wire
+from orchestrator.domain.access import Principal
+from orchestrator.domain.limits import Tier
+
+router = APIRouter(prefix="/v1/limits", tags=["limits"], route_class=V1Route, responses=ERRORS)
+
+
+class Requests(Wire):
+    """Requests in any minute, per API key; `reset` is a Unix time in seconds."""
+
+    limit: int | None
+    remaining: int | None
+    reset: int | None
+
+
+class Jobs(Wire):
+    """Jobs that are open at once, per owner."""
+
+    limit: int | None
+    used: int
+
+
+class Tokens(Wire):
+    """Prompt and completion tokens since the begin of the calendar month in UTC, per owner."""
+
+    limit: int | None
+    used: int
+    reset: Timestamp
+
+
+class LimitsBody(Wire):
+    """A limit that is null does not limit; so does a tier that is null."""
+
+    tier: Tier | None = Field(description="Null for the bootstrap key.")
+    requests_per_minute: Requests
+    concurrent_jobs: Jobs
+    monthly_tokens: Tokens
+
+
+@router.get("")
+async def get_limits(
+    principal: Annotated[Principal, Depends(authenticated)], services: Svc, request: Request
+) -> LimitsBody:
+    """The caller's limits and what is used of them; this request is counted already."""
+    usage = await services.quotas.usage(principal)
+    left = allowance_of(request.scope)
+    return LimitsBody(
+        tier=principal.tier,
+        requests_per_minute=Requests(
+            limit=left and left.limit, remaining=left and left.remaining, reset=left and left.reset
+        ),
+        concurrent_jobs=Jobs(limit=usage.limits.concurrent_jobs, used=usage.jobs),
+        monthly_tokens=Tokens(limit=usage.limits.monthly_tokens, used=usage.tokens, reset=usage.month_ends),
+    )

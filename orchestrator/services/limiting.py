@@ -1,0 +1,145 @@
+"""Counts requests in moving windows, here or in Redis, and lets them through when Redis is gone (D-065, C-24)."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.limits import Allowance, Tier, TierLimits
+
+log = structlog.get_logger(__name__)
+
+SOCKET_TIMEOUT: Final = 0.25
+PATIENCE: Final = 0.5  # Seconds that one request may wait in all, for its turn and for Redis.
+PAUSE: Final = 2.0  # Seconds until a Redis that failed is tried again, by one request.
+_WARN_EVERY: Final = 60.0
+_CONNECTIONS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """At most `limit` requests of one identity in any `seconds`. Windows of policies with other names stand apart."""
+
+    name: str
+    limit: int
+    seconds: int = 60
+
+
+class RateLimiter:
+    """Counts requests by policy and identity: in this process, or in the Redis that all processes share.
+
+    The window moves, and is exact: no span of its length ever holds more than `limit` requests. A sliding counter only
+    estimates, and a fixed window lets twice as many through around its edge. The price is one stored time for each
+    request let through, `limit` at most. A request that is refused does not count.
+    """
+
+    def __init__(self, redis_url: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._pool = None if redis_url is None else _pool(redis_url)
+        self._windows: MovingWindowRateLimiter | None = None
+        self._failed = False
+        self._paused_until = self._silent_until = -math.inf
+
+    async def hit(self, policy: Policy, identity: str) -> Allowance:
+        """Count a request, unless it is refused, and tell what is left.
+
+        Without an answer from Redis the request is let through uncounted, at once or within `PATIENCE` seconds.
+        """
+        if time.monotonic() < self._paused_until:
+            return self._uncounted(policy)
+        if self._failed:  # This request looks whether Redis is back; the others go on meanwhile.
+            self._paused_until = time.monotonic() + PAUSE
+        item = RateLimitItemPerSecond(policy.limit, policy.seconds)
+        windows = self._opened()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                admitted = await windows.hit(item, policy.name, identity)
+                window = await windows.get_window_stats(item, policy.name, identity)
+        except (RedisError, OSError, TimeoutError) as fault:
+            self._pause(fault)
+            return self._uncounted(policy)
+        self._failed, self._paused_until = False, -math.inf
+        wait = max(1, math.ceil(window.reset_time - self._clock()))
+        return Allowance(
+            limit=policy.limit,
+            remaining=max(0, window.remaining) if admitted else 0,
+            reset=math.ceil(window.reset_time),
+            retry_after=None if admitted else wait,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of the connections; the next request opens them again."""
+        if self._pool is not None:
+            await self._pool.disconnect()
+
+    def _opened(self) -> MovingWindowRateLimiter:
+        if self._windows is None:  # Not before the first request: a store in memory needs a running loop.
+            if self._pool is None:
+                self._windows = MovingWindowRateLimiter(MemoryStorage())
+            else:
+                # The pool has the address; the library only reads the scheme.
+                store = RedisStorage("async+redis://", implementation="redispy", connection_pool=self._pool)  # type: ignore[arg-type]
+                self._windows = MovingWindowRateLimiter(store)
+        return self._windows
+
+    def _pause(self, fault: Exception) -> None:
+        self._failed = True
+        self._paused_until = time.monotonic() + PAUSE
+        if time.monotonic() >= self._silent_until:
+            self._silent_until = time.monotonic() + _WARN_EVERY
+            log.warning("limiter_unavailable", fault=type(fault).__name__)
+
+    def _uncounted(self, policy: Policy) -> Allowance:
+        reset = math.ceil(self._clock()) + policy.seconds
+        return Allowance(limit=policy.limit, remaining=policy.limit, reset=reset, counted=False)
+
+
+class RequestLimits:
+    """Which policy holds for whom. Those of a surface or a group of routes are to stand here, beside the tiers'."""
+
+    def __init__(self, limiter: RateLimiter, tiers: Mapping[Tier, TierLimits]) -> None:
+        self._limiter = limiter
+        self._tiers = {
+            tier: Policy("tier", limits.requests_per_minute)
+            for tier, limits in tiers.items()
+            if limits.requests_per_minute is not None
+        }
+
+    async def admit(self, principal: Principal) -> Allowance | None:
+        """Count one request of an authenticated caller, per API key (D-065); None when nothing limits them."""
+        policy = self._tiers.get(principal.tier) if principal.tier is not None else None
+        if policy is None:
+            return None
+        identity = f"key:{principal.key}" if principal.key is not None else f"owner:{principal.id}"
+        return await self._limiter.hit(policy, identity)
+
+    async def aclose(self) -> None:
+        """Let go of the limiter's connections."""
+        await self._limiter.aclose()
+
+
+def _pool(url: str) -> BlockingConnectionPool:
+    """Connections that give up soon and are not tried again: the request is let through instead.
+
+    A burst waits for its turn: a pool that refuses would let it through uncounted.
+    """
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=PATIENCE,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=SOCKET_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
