@@ -1,6 +1,6 @@
 """What callers send (D-023, D-037): checked strictly, unknown keys refused by name."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Header
 from pydantic import (
@@ -13,24 +13,12 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import PydanticCustomError, PydanticSerializationError, from_json, to_json
+from pydantic_core import PydanticCustomError
 
+from api.storable import storable
 from orchestrator.domain.commands import JobConfig
 
 _URL: Final = TypeAdapter(HttpUrl)
-
-
-def _storable(value: Any) -> Any:
-    """What survives the way to Temporal and back: text that UTF-8 can carry, no deeper than its parser goes."""
-    try:
-        from_json(to_json([[[[[[[[value]]]]]]]]))
-    except (PydanticSerializationError, ValueError):
-        raise PydanticCustomError(
-            "unstorable",
-            "Input should be {expected}",
-            {"expected": "JSON of valid Unicode, nested less than 190 levels deep"},
-        ) from None
-    return value
 
 
 def _http_url(value: str) -> str:
@@ -41,8 +29,8 @@ def _http_url(value: str) -> str:
     return value
 
 
-Text = Annotated[str, Field(max_length=1000), AfterValidator(_storable)]
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(_storable)]
+Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 
 class Body(BaseModel):
@@ -56,7 +44,7 @@ class ConfigBody(JobConfig):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)] | None = Field(
+    model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)] | None = Field(
         default=None, description="`provider:model`."
     )
 
