@@ -14,6 +14,7 @@ from starlette.responses import Response
 from orchestrator.domain.errors import (
     Forbidden,
     InvalidInput,
+    LimitExceeded,
     NotFound,
     OrchestratorError,
     PayloadTooLarge,
@@ -33,8 +34,51 @@ class MethodNotAllowed(OrchestratorError):
     code = "method_not_allowed"
 
 
+class InvalidRequest(InvalidInput):
+    """The request does not have the shape that the route declares. `faults` are FastAPI's own words for all of it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        faults: list[dict[str, Any]],
+        field: str,
+        provided: Any = None,
+        expected: str | None = None,
+    ) -> None:
+        super().__init__(message, field=field, provided=provided, expected=expected)
+        self.faults = faults
+
+
+class UrlTooLong(InvalidInput):
+    """The URL is over the limit (414)."""
+
+    code = "url_too_long"
+
+
+class HeadersTooLarge(InvalidInput):
+    """The header block is over the limit (431)."""
+
+    code = "headers_too_large"
+
+
+class BodyTooLate(InvalidInput):
+    """The body did not arrive in time (408)."""
+
+    code = "body_too_late"
+
+
 # What a caller may meet. Everything else is a fault of ours, whose text stays in the log.
-EXPECTED: Final = (InvalidInput, Unauthenticated, Forbidden, NotFound, WrongState, Unavailable, MethodNotAllowed)
+EXPECTED: Final = (
+    InvalidInput,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    WrongState,
+    LimitExceeded,
+    Unavailable,
+    MethodNotAllowed,
+)
 
 _TYPES: Final = {
     "bool": "boolean",
@@ -97,32 +141,41 @@ def as_domain(fault: Exception) -> OrchestratorError:
         return MethodNotAllowed("This path does not take this method", allow=(fault.headers or {}).get("Allow", ""))
     if fault.status_code == 413:
         return PayloadTooLarge(str(fault.detail), field="body", expected="a smaller body")
+    if fault.status_code == 408:
+        return BodyTooLate(str(fault.detail), field="body", expected="the whole body, sooner")
     return InvalidInput("The body cannot be read as JSON", field="body", expected="JSON object in UTF-8")
 
 
-def invalid_request(fault: RequestValidationError) -> InvalidInput:
+def invalid_request(fault: RequestValidationError) -> InvalidRequest:
     """The first thing that is wrong with a request, with the field's name, what came and what was expected (D-096)."""
     error = fault.errors()[0]
+    faults = [{"type": one["type"], "loc": list(one["loc"]), "msg": one["msg"]} for one in fault.errors()]
     place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
     # Two levels name a field; deeper ones are pydantic's own words for the types in between.
     name = ".".join(str(part) for part in place[1:3] if isinstance(part, str)) or "body"
     match error["type"]:
         case "json_invalid":
             message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
-            return InvalidInput(message, field="body", expected="JSON object")
+            return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
         case "missing" if name == "body":
-            return InvalidInput("Missing request body", field="body", expected="JSON object")
+            return InvalidRequest("Missing request body", faults=faults, field="body", expected="JSON object")
         case "missing":
             expected = _REQUIRED.get(name, "a value")
-            return InvalidInput(f"Missing required field: {name}", field=name, expected=expected)
+            return InvalidRequest(f"Missing required field: {name}", faults=faults, field=name, expected=expected)
         case "extra_forbidden":
-            return InvalidInput(f"Unknown field: {name}", field=name, provided=echo(given), expected="no such field")
+            return InvalidRequest(
+                f"Unknown field: {name}", faults=faults, field=name, provided=echo(given), expected="no such field"
+            )
         case _ if isinstance(given, bytes):
             message = "The body must be JSON, sent with Content-Type: application/json"
-            return InvalidInput(message, field="body", expected="JSON object")
+            return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
     expected = _expected(error["type"], context, error["msg"])
-    return InvalidInput(
-        f"Invalid value for {name}: expected {expected}", field=name, provided=echo(given), expected=expected
+    return InvalidRequest(
+        f"Invalid value for {name}: expected {expected}",
+        faults=faults,
+        field=name,
+        provided=echo(given),
+        expected=expected,
     )
 
 
