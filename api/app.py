@@ -1,6 +1,6 @@
 """Puts the application together: routers, middleware, error handling. Opens nothing by itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,11 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import health
+from api.auditing import AuditTrail
 from api.deps import ApiState, ServiceSource, api_state
 from api.errors import as_domain
+from api.hardening import ApiOptions, Hardening
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
+from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
-from api.v1 import agents, controls, events, jobs, workflows
+from api.v1 import agents, audit, auth, controls, events, jobs, limits, workflows, ws
 from api.v1.envelope import render
 from orchestrator.domain.errors import Unavailable
 
@@ -38,23 +41,32 @@ class OrchestratorApi(FastAPI):
         return document
 
 
-def create_app(source: ServiceSource, *, registry: CollectorRegistry | None = None) -> FastAPI:
+def create_app(
+    source: ServiceSource,
+    *,
+    options: Callable[[], ApiOptions] = ApiOptions,
+    registry: CollectorRegistry | None = None,
+) -> FastAPI:
     """The application over one source of services, which it opens at start-up or, without one, at the first request.
 
+    `options` is asked for the guards of the edge when the application starts.
     `registry` receives the HTTP metrics; a fresh one by default, so that applications can live side by side.
     """
-    state = ApiState(source=source, registry=registry or CollectorRegistry())
+    registry = registry or CollectorRegistry()
+    state = ApiState(source=source, registry=registry, sockets=SocketMetrics(registry))
     app = OrchestratorApi(
         title=TITLE, description=DESCRIPTION, version=VERSION, lifespan=_lifespan, redirect_slashes=False
     )
     app.state.api = state
-    for part in (health, agents, workflows, jobs, controls, events):
+    for part in (health, agents, workflows, jobs, controls, events, limits, auth, audit, ws):
         app.include_router(part.router)
     app.add_exception_handler(HTTPException, _no_route)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
+    app.add_middleware(Hardening, options=options, render=render)
     app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
     app.add_middleware(RequestEdge, render=render)
+    app.add_middleware(AuditTrail)
     return app
 
 

@@ -35,7 +35,7 @@ class AuditRepository:
         before: int | None,
         limit: int,
     ) -> list[AuditEntry]:
-        """Entries, newest first. `action` is how theirs begins, `before` the id that theirs is below; None passes all."""
+        """Entries, newest first, below the id `before`; `action` is how theirs begins. None does not filter."""
         matching: list[ColumnElement[bool]] = []
         if principal is not None:
             matching.append(audit.c.principal == principal)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,9 @@ from api.app import create_app
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
+from orchestrator.domain.limits import Tier
+from orchestrator.services.access import ADMIN as BOOTSTRAP
+from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 
@@ -108,3 +111,16 @@ def app_with(running: Engine) -> Callable[..., FastAPI]:
         return create_app(Fixed(replace(running.services, **changes)))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def key(running: Engine) -> Callable[..., Awaitable[dict[str, str]]]:
+    """Issues a real key and gives the headers that carry it: every scope but `admin:*` and no limits, unless told."""
+
+    async def issue(
+        scopes: Collection[Scope] = frozenset(Scope) - {Scope.ADMIN}, tier: Tier = Tier.ENTERPRISE, **more: Any
+    ) -> dict[str, str]:
+        request = KeyRequest(more.pop("name", "test"), frozenset(scopes), tier, **more)
+        return {"Authorization": f"Bearer {(await running.services.keys.issue(BOOTSTRAP, request)).token}"}
+
+    return issue

@@ -1,0 +1,86 @@
+"""Writes down every call that was to change something, whoever of the authenticated callers made it."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.deps import api_state
+from orchestrator.domain.access import AuditEntry, Principal
+from orchestrator.domain.errors import OrchestratorError
+
+log = structlog.get_logger(__name__)
+
+_CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_NO_ROUTE: Final = "(none)"
+_LONGEST_PATH: Final = 500
+_SECRETS: Final = re.compile(r"(dvr_sk_[a-z]+_|ao_|whsec_)[A-Za-z0-9_+/=\-]{8,}")
+
+
+class AuditTrail:
+    """Leaves one entry for each such call, refused ones too, after its answer: nobody waits for it.
+
+    Nothing of query strings, bodies or secrets is kept.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] not in _CHANGING:
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            await self._record(scope, status)
+
+    async def _record(self, scope: Scope, status: int) -> None:
+        principal = scope["state"].get("principal") or await _caller(scope)
+        if principal is not None:
+            services = await api_state(scope["app"]).source.services()
+            await services.audit.record(_entry(scope, principal, status))
+
+
+async def _caller(scope: Scope) -> Principal | None:
+    """Who made a call that was refused before anybody asked: no such route, a body that cannot be read."""
+    scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    app: FastAPI = scope["app"]
+    try:
+        services = await api_state(app).source.services()
+        return await services.access.authenticate(token.strip())
+    except OrchestratorError:
+        return None
+
+
+def _entry(scope: Mapping[str, Any], principal: Principal, status: int) -> AuditEntry:
+    route = getattr(scope.get("route"), "path", _NO_ROUTE)
+    path = _SECRETS.sub(r"\1…", quote(scope["path"]))
+    client = scope.get("client")
+    return AuditEntry(
+        at=datetime.now(UTC),
+        principal=principal.id,
+        key_id=principal.key,
+        action=f"{scope['method']} {route}",
+        path=path[:_LONGEST_PATH],
+        status=status,
+        address=client[0] if client else None,
+        request_id=scope["state"]["request_id"],
+    )
