@@ -9,32 +9,30 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, unbind_contextvars
 
 from api.errors import Render, internal
+from api.hardening import security_headers
+from api.limits import allowance_of, limit_headers
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES: Final = 2 * 1024 * 1024
-SECURITY_HEADERS: Final = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "X-XSS-Protection": "1; mode=block",
-}
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "(none)"
 
 
-def request_id(request: Request) -> str:
-    """The id of a request: the caller's own, or a new one (D-096)."""
-    return str(getattr(request.state, "request_id", "")) or _new_request_id()
+def request_id(connection: HTTPConnection) -> str:
+    """The id of a request or socket: the caller's own, or a new one (D-096)."""
+    return str(getattr(connection.state, "request_id", "")) or _chosen_id(connection.headers)
 
 
-def _new_request_id() -> str:
-    return f"req_{secrets.token_hex(10)}"
+def _chosen_id(headers: Headers) -> str:
+    wanted = headers.get("x-request-id", "")
+    return wanted if _REQUEST_ID.fullmatch(wanted) else f"req_{secrets.token_hex(10)}"
 
 
 class RequestEdge:
@@ -49,8 +47,7 @@ class RequestEdge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        wanted = Headers(scope=scope).get("x-request-id", "")
-        given = wanted if _REQUEST_ID.fullmatch(wanted) else _new_request_id()
+        given = _chosen_id(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = given
         began = False
 
@@ -58,7 +55,9 @@ class RequestEdge:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                MutableHeaders(scope=message).update({**SECURITY_HEADERS, "X-Request-ID": given})
+                headers = MutableHeaders(scope=message)
+                careful = security_headers(scope["scheme"], headers.get("content-type", ""))
+                headers.update({**careful, **limit_headers(scope), "X-Request-ID": given})
             await send(message)
 
         with bound_contextvars(request_id=given):
@@ -89,6 +88,11 @@ class HttpMetrics:
         )
         self.in_flight = Gauge(
             "orchestrator_http_requests_in_flight", "Requests being answered now, streams included.", registry=registry
+        )
+        self.uncounted = Counter(
+            "orchestrator_limiter_unavailable",
+            "Requests let through uncounted because Redis did not answer.",
+            registry=registry,
         )
 
 
@@ -125,6 +129,8 @@ class Observation:
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         self._metrics.requests.labels(method, route, status).inc()
         self._metrics.seconds.labels(method, route, status).observe(until_response)
+        if (allowance := allowance_of(scope)) is not None and not allowance.counted:
+            self._metrics.uncounted.inc()
         log.info(
             "request",
             method=scope["method"],

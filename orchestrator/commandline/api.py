@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from api.app import create_app
+from api.hardening import ApiOptions
 from orchestrator.bootstrap import Parts, Stack, assemble
 from orchestrator.commandline import exits, process
 from orchestrator.commandline.admin_key import with_kept_key
@@ -36,9 +37,10 @@ async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -
         await parts.database.migrate()
         return parts
 
+    app = create_app(Stack(opened), options=lambda: ApiOptions.of(settings))
     with listen(host, port, "--port") as listener:
         url = url_of(listener)
-        async with beside(ApiServer(create_app(Stack(opened)), listener).run_until(stop), stop):
+        async with beside(ApiServer(app, listener).run_until(stop), stop):
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")
             await stop.wait()

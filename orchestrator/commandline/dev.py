@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.hardening import ApiOptions
 from orchestrator.bootstrap import Parts, connect_worker
 from orchestrator.commandline import exits, process, tasks, temporal
 from orchestrator.commandline.admin_key import ensure_key
@@ -64,7 +65,8 @@ async def _main(settings: Settings, ports: DevPorts, made_key: str | None, stop:
         if made_key:
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.
-        api = ApiServer(create_app(source), listener)
+        app = create_app(source, options=lambda: ApiOptions.of(settings))
+        api = ApiServer(app, listener)
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
             if address:
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})

@@ -12,10 +12,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from orchestrator.commandline.exits import FAILED, Refused
+from orchestrator.commandline.http_protocol import BoundedHttp
 
 log = structlog.get_logger(__name__)
 
 _GRACE: Final = 5
+_MAX_FRAME: Final = 64 * 1024  # of what a client sends over a WebSocket
 _PATIENCE: Final = 15.0
 _POLL: Final = 0.2
 
@@ -24,7 +26,16 @@ class ApiServer(uvicorn.Server):
     """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests."""
 
     def __init__(self, app: FastAPI, listener: socket.socket) -> None:
-        super().__init__(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE))
+        config = uvicorn.Config(
+            app,
+            http=BoundedHttp,
+            ws_max_size=_MAX_FRAME,
+            server_header=False,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+        super().__init__(config)
         self._listener = listener
 
     async def run_until(self, stop: asyncio.Event) -> None:

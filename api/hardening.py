@@ -1,0 +1,246 @@
+"""What the HTTP edge refuses before any route: foreign hosts and origins, outsized heads, slow bodies, endless work."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import HeadersTooLarge, Render, UrlTooLong
+from orchestrator.domain.errors import InvalidInput, OrchestratorError, Unavailable
+from orchestrator.settings import Settings
+
+LONGEST_POLL: Final = 60.0
+MARGIN: Final = 30.0
+POLICY_VIOLATION: Final = 1008  # WebSocket close code
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+EXPOSED: Final = (
+    "Idempotency-Replayed",
+    "Location",
+    "Retry-After",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "X-Request-ID",
+)
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-XSS-Protection": "1; mode=block",
+    "Referrer-Policy": "no-referrer",
+}
+_DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+# The only pages are those of the API's own document; their scripts are inline and from one CDN.
+_PAGE_POLICY: Final = (
+    "default-src 'none'; base-uri 'none'; connect-src 'self'; frame-ancestors 'none'; worker-src blob:; "
+    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
+    "font-src https://fonts.gstatic.com; img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly"
+)
+_HSTS: Final = "max-age=31536000; includeSubDomains"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """How one application guards its edge; seconds and bytes. The defaults are safe, and open to every host name."""
+
+    cors_origins: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ("*",)
+    body_seconds: float = 30.0
+    deadline_seconds: float = 120.0 + MARGIN
+    max_url_bytes: int = 8 * 1024
+    max_header_bytes: int = 32 * 1024
+    max_query_parameters: int = 100
+
+    @classmethod
+    def of(cls, settings: Settings) -> "ApiOptions":
+        """As the settings say; the deadline lies behind every wait that a route may have of its own."""
+        return cls(
+            cors_origins=_listed(settings.cors_origins),
+            trusted_hosts=_listed(settings.trusted_hosts) or ("*",),
+            deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
+        )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def security_headers(scheme: str, content_type: str) -> dict[str, str]:
+    """The headers that tell a browser to be careful with an answer (M-054)."""
+    policy = _PAGE_POLICY if content_type.startswith("text/html") else _DATA_POLICY
+    secured = {"Strict-Transport-Security": _HSTS} if scheme == "https" else {}
+    return {**SECURITY_HEADERS, "Content-Security-Policy": policy, **secured}
+
+
+class Hardening:
+    """Every guard in its place. `options` is asked when the application starts, not when it is imported."""
+
+    def __init__(self, app: ASGIApp, options: Callable[[], ApiOptions], render: Render) -> None:
+        given = options()
+        app = Deadline(BodyTimeout(app, given.body_seconds), given.deadline_seconds, render)
+        app = HeadLimits(app, given, render)
+        if "*" not in given.trusted_hosts:
+            app = TrustedHosts(app, given.trusted_hosts, render)
+        self._app = _cors(app, given.cors_origins) if given.cors_origins else app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
+
+
+def _cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """Browsers of these origins may call (M-052); credentials go with named origins only."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_credentials="*" not in origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=EXPOSED,
+    )
+
+
+class TrustedHosts:
+    """Answers requests for these host names only (M-053); probes, which come by address, are always answered."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...], render: Render) -> None:
+        self._app = app
+        self._render = render
+        self._check = TrustedHostMiddleware(_nothing, hosts, www_redirect=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer or refuse one request."""
+        if scope["type"] == "lifespan" or scope["path"] in PROBES or await self._trusted(scope, receive):
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("host", "")[:200]
+        fault = InvalidInput("This host name is not served here", field="Host", provided=given, expected="a known host")
+        await _refuse(fault, self._render, scope, receive, send)
+
+    async def _trusted(self, scope: Scope, receive: Receive) -> bool:
+        said: list[Message] = []
+
+        async def hear(message: Message) -> None:
+            said.append(message)
+
+        await self._check(scope, receive, hear)
+        return not said
+
+
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Stands behind the check of host names, which says something only when it refuses."""
+
+
+class HeadLimits:
+    """Refuses a URL, a header block or a query that is larger than any honest caller needs."""
+
+    def __init__(self, app: ASGIApp, options: ApiOptions, render: Render) -> None:
+        self._app = app
+        self._options = options
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer or refuse one request."""
+        fault = None if scope["type"] == "lifespan" else self._fault(scope)
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await _refuse(fault, self._render, scope, receive, send)
+
+    def _fault(self, scope: Scope) -> InvalidInput | None:
+        most, query = self._options, scope["query_string"]
+        path = scope.get("raw_path") or scope["path"].encode()
+        if len(path) + len(query) + 1 > most.max_url_bytes:
+            return UrlTooLong(f"The URL is longer than {most.max_url_bytes} bytes", field="url")
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > most.max_header_bytes:
+            return HeadersTooLarge(f"The headers are larger than {most.max_header_bytes} bytes", field="headers")
+        if query.count(b"&") >= most.max_query_parameters:
+            expected = f"at most {most.max_query_parameters} parameters"
+            return InvalidInput("The query has too many parameters", field="query", expected=expected)
+        return None
+
+
+class BodyTimeout:
+    """Gives up on a body that does not arrive in time, and on its connection (slow loris).
+
+    The error arises where the route reads its body, so that the route's own dialect words it.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        give_up_at = asyncio.get_running_loop().time() + self._seconds
+        arrived = late = False
+
+        async def timed() -> Message:
+            nonlocal arrived, late
+            if arrived:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(give_up_at):
+                    message = await receive()
+            except TimeoutError:
+                late = True
+                raise HTTPException(408, f"The body did not arrive within {self._seconds:g} seconds") from None
+            arrived = not message.get("more_body", False)
+            return message
+
+        async def answer(message: Message) -> None:
+            if late and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, timed, answer)
+
+
+class Deadline:
+    """Ends every request but event streams at the server's own deadline; what it had begun in the engine goes on."""
+
+    def __init__(self, app: ASGIApp, seconds: float, render: Render) -> None:
+        self._app = app
+        self._seconds = seconds
+        self._render = render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request in time, or with 503."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = False
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+
+                async def answer(message: Message) -> None:
+                    nonlocal began
+                    if message["type"] == "http.response.start":
+                        began = True
+                        if Headers(raw=message.get("headers", [])).get("content-type", "").startswith("text/event-"):
+                            limit.reschedule(None)
+                    await send(message)
+
+                await self._app(scope, receive, answer)
+        except TimeoutError:
+            if began or not limit.expired():
+                raise
+            fault = Unavailable(f"No answer within {self._seconds:g} seconds", retry_after=MARGIN)
+            await _refuse(fault, self._render, scope, receive, send)
+
+
+async def _refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": fault.message})
+    else:
+        await render(Request(scope), fault)(scope, receive, send)

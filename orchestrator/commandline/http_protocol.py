@@ -1,0 +1,97 @@
+"""uvicorn's HTTP connection with the two bounds that it lacks: how long and how large a request's head may be."""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+log = structlog.get_logger(__name__)
+
+HEAD_SECONDS: Final = 30.0
+# The application refuses a large head politely (431 over 32 KiB); this is where reading on would only cost memory.
+MAX_HEAD_BYTES: Final = 128 * 1024
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Closes a connection whose next request head does not come whole in time, or does not come to an end."""
+
+    head_seconds = HEAD_SECONDS
+    max_head_bytes = MAX_HEAD_BYTES
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._head_bytes = 0
+        self._reading_head = True
+        self._messages = 0
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client has connected and owes a request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come. Those that belong to an unfinished head alone are counted."""
+        before = self._messages
+        super().data_received(data)
+        upgraded = self.transport.get_protocol() is not self
+        if upgraded or self.transport.is_closing() or not self._reading_head or self._messages != before:
+            return
+        self._expect_head()
+        self._head_bytes += len(data)
+        if self._head_bytes > self.max_head_bytes:
+            self._refuse(431, "Request head too large")
+
+    def on_headers_complete(self) -> None:
+        """A head is whole."""
+        self._head_came()
+        self._reading_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A request is whole: what comes now is the next head."""
+        self._reading_head = True
+        self._head_bytes = 0
+        self._messages += 1
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A request is answered. One that is still being sent has as long as a head to end."""
+        super().on_response_complete()
+        if not self._reading_head and not self.transport.is_closing():
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(self.head_seconds, self._too_late)
+
+    def _head_came(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        self._late = None
+        if self._answering() or self.transport.is_closing():
+            return
+        if self._head_bytes:
+            self._refuse(408, "Request head not received in time")
+        else:  # a connection opened in advance, or the rest of a body that nobody waits for
+            self.transport.close()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: int, reason: str) -> None:
+        log.warning("connection_refused", status=status, reason=reason, client=self.client)
+        if not self._answering():
+            text = reason.encode()
+            head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % len(text) + text)
+        self.transport.close()
