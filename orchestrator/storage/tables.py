@@ -66,6 +66,10 @@ _JSON: Final = JSON(none_as_null=True)
 # A row is finished once it holds the final snapshot; an outcome without one still has to be completed from history.
 _UNFINISHED: Final = text("snapshot IS NULL")
 
+# Metrics read what ended, from indices that hold all they need: written once per row, when it ends.
+_CLOSED: Final = text("closed_at IS NOT NULL")
+_COMPLETED: Final = text("completed_at IS NOT NULL")
+
 metadata: Final = MetaData()
 
 jobs: Final = Table(
@@ -101,6 +105,12 @@ jobs: Final = Table(
     Index("ix_jobs_definition_created", "definition", "created_at", "id"),
     Index("ix_jobs_subject_created", "subject", "created_at", "id"),
     Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index(
+        "ix_jobs_closed",
+        *("closed_at", "kind", "definition", "state", "owner", "created_at", "started_at"),
+        sqlite_where=_CLOSED,
+        postgresql_where=_CLOSED,
+    ),
 )
 
 # No foreign key to jobs, here and below: a missing index row must not fail the job that runs.
@@ -123,6 +133,13 @@ attempts: Final = Table(
     Column("owner", String),
     Index("ix_attempts_agent_started", "agent", "started_at"),
     Index("ix_attempts_owner_completed", "owner", "completed_at"),
+    Index(
+        "ix_attempts_agent_completed",
+        *("agent", "completed_at", "status", "owner", "started_at", "prompt_tokens", "completion_tokens", "cost"),
+        sqlite_where=_COMPLETED,
+        postgresql_where=_COMPLETED,
+    ),
+    Index("ix_attempts_completed", "completed_at", sqlite_where=_COMPLETED, postgresql_where=_COMPLETED),
 )
 
 artifacts: Final = Table(
@@ -214,6 +231,7 @@ deliveries: Final = Table(
     Index("ix_deliveries_webhook", "webhook_id", "created_at", "id"),
     Index("ix_deliveries_job", "job_id"),
     Index("ix_deliveries_state", "state", "created_at"),
+    Index("ix_deliveries_event", "event", "state"),
 )
 
 delivery_attempts: Final = Table(
@@ -222,7 +240,7 @@ delivery_attempts: Final = Table(
     Column("delivery_id", String, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("verdict", String, nullable=False),
+    Column("verdict", String, nullable=False, index=True),
     Column("status", Integer),
     Column("error", String),
     Column("duration", Float, nullable=False),

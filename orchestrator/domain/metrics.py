@@ -1,0 +1,210 @@
+"""What is counted over jobs and agent calls: one aggregate for every surface (C-05)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+
+
+class Period(StrEnum):
+    """How far back the figures of an agent go (D-056)."""
+
+    HOUR = "1h"
+    DAY = "24h"
+    WEEK = "7d"
+    MONTH = "30d"
+    ALL = "all"
+
+    @property
+    def length(self) -> timedelta | None:
+        """Its length, or None for all time."""
+        lengths = {
+            Period.HOUR: timedelta(hours=1),
+            Period.DAY: timedelta(hours=24),
+            Period.WEEK: timedelta(days=7),
+            Period.MONTH: timedelta(days=30),
+        }
+        return lengths.get(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time that includes `since` but not `until`. Without `since` it goes back to the beginning."""
+
+    since: datetime | None
+    until: datetime
+
+    @classmethod
+    def last(cls, length: timedelta | None, now: datetime) -> "Window":
+        """The stretch of that length that ends now; all time for None."""
+        return cls(None if length is None else now - length, now)
+
+    def previous(self) -> "Window | None":
+        """The stretch of the same length just before, or None before all time."""
+        if self.since is None:
+            return None
+        return Window(self.since - (self.until - self.since), self.since)
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """Executions that ended: of jobs, or of agents' attempts.
+
+    A timed-out execution failed; a cancelled one is in neither number, while its tokens count. `seconds` is the time
+    of the successful ones together; `known_cost` sums the known prices in USD, None where none is known.
+    """
+
+    successful: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    known_cost: float | None = None
+
+    @property
+    def total(self) -> int:
+        """Successful and failed ones (D-055, D-057)."""
+        return self.successful + self.failed
+
+    @property
+    def success_rate(self) -> float:
+        """Percent with one decimal; 0.0 when nothing ended."""
+        return round(100 * self.successful / self.total, 1) if self.total else 0.0
+
+    @property
+    def mean_seconds(self) -> float:
+        """Mean time of a successful one; 0.0 without any."""
+        return self.seconds / self.successful if self.successful else 0.0
+
+    @property
+    def mean_tokens(self) -> int:
+        """Tokens for each that ended, a whole number; 0 when nothing ended."""
+        return round(self.tokens / self.total) if self.total else 0
+
+    @property
+    def cost(self) -> float | None:
+        """USD; None when tokens were used and no price is known."""
+        if self.known_cost is None:
+            return None if self.tokens else 0.0
+        return self.known_cost
+
+    @property
+    def mean_cost(self) -> float | None:
+        """USD for each that ended; 0.0 when nothing ended, None like `cost`."""
+        if self.cost is None:
+            return None
+        return self.cost / self.total if self.total else 0.0
+
+    def plus(self, other: "Executions") -> "Executions":
+        """Both together."""
+        known = [cost for cost in (self.known_cost, other.known_cost) if cost is not None]
+        return Executions(
+            successful=self.successful + other.successful,
+            failed=self.failed + other.failed,
+            seconds=self.seconds + other.seconds,
+            tokens=self.tokens + other.tokens,
+            known_cost=sum(known) if known else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What ended on one UTC day. At the ends of a window a day may be cut."""
+
+    date: date
+    executions: Executions
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Every job that ended in a window; tokens and money are those of the attempts that ended in it (D-054).
+
+    `agents` counts attempts of agent calls, `workflows` jobs with the tokens of all their attempts; both hold only
+    what ended in the window. `days` is every UTC day of the window.
+    """
+
+    window: Window
+    jobs: Executions
+    agents: Mapping[str, Executions]
+    workflows: Mapping[str, Executions]
+    days: Sequence[Day]
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Nearest-rank percentiles in seconds: each is the time of a call that really ran. 0.0 without any."""
+
+    p50: float = 0.0
+    p95: float = 0.0
+    p99: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentMetrics:
+    """How one agent's attempts ended in a window, by themselves and by UTC day (D-056)."""
+
+    agent_id: str
+    window: Window
+    executions: Executions
+    percentiles: Percentiles
+    days: Sequence[Day]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An approval step of a workflow: the step, and the calls (step, agent) that come before it."""
+
+    definition: str
+    step: str
+    calls: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What only grows: sums over jobs and attempts that ended, by their labels.
+
+    The last key of `durations` and `waits` is the upper bound of a bucket in seconds, not cumulated; infinity is the
+    last. `duration_seconds` and `wait_seconds` are the sums.
+    """
+
+    jobs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    durations: Counter[tuple[str, float]] = field(default_factory=Counter)
+    duration_seconds: dict[str, float] = field(default_factory=dict)
+    waits: Counter[tuple[str, float]] = field(default_factory=Counter)
+    wait_seconds: dict[str, float] = field(default_factory=dict)
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cost: dict[str, float] = field(default_factory=dict)
+
+    def plus(self, other: "Tally") -> "Tally":
+        """Both together."""
+        total = Tally()
+        for each in fields(Tally):
+            sums = getattr(total, each.name)
+            for part in (getattr(self, each.name), getattr(other, each.name)):
+                for key, value in part.items():
+                    sums[key] = sums.get(key, 0) + value
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is there now: open jobs by state, and webhook deliveries by event and state, their attempts by verdict.
+
+    `stalled` open jobs made no progress for a while; `oldest` is when the oldest open job was accepted.
+    """
+
+    open: Mapping[str, int]
+    oldest: datetime | None
+    stalled: int
+    deliveries: Mapping[tuple[str, str], int]
+    delivery_attempts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFigures:
+    """What the job index tells operators, and when it was read."""
+
+    at: datetime
+    ended: Tally
+    now: Standing
