@@ -1,16 +1,13 @@
 """The route that tells a caller their limits, and what they use of them (D-065)."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from api.deps import Svc
 from api.limits import allowance_of
-from api.security import authenticated
+from api.security import Caller
 from api.v1.envelope import ERRORS, V1Route
 from api.v1.wire import Timestamp, Wire
-from orchestrator.domain.access import Principal
 from orchestrator.domain.limits import Tier
 
 router = APIRouter(prefix="/v1/limits", tags=["limits"], route_class=V1Route, responses=ERRORS)
@@ -49,9 +46,7 @@ class LimitsBody(Wire):
 
 
 @router.get("")
-async def get_limits(
-    principal: Annotated[Principal, Depends(authenticated)], services: Svc, request: Request
-) -> LimitsBody:
+async def get_limits(principal: Caller, services: Svc, request: Request) -> LimitsBody:
     """The caller's limits and what is used of them; this request is counted already."""
     usage = await services.quotas.usage(principal)
     left = allowance_of(request.scope)

@@ -45,8 +45,15 @@ class RateLimiter:
     request let through, `limit` at most. A request that is refused does not count.
     """
 
-    def __init__(self, redis_url: str | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
+        self._timer = timer
         self._pool = None if redis_url is None else _pool(redis_url)
         self._windows: MovingWindowRateLimiter | None = None
         self._failed = False
@@ -57,10 +64,10 @@ class RateLimiter:
 
         Without an answer from Redis the request is let through uncounted, at once or within `PATIENCE` seconds.
         """
-        if time.monotonic() < self._paused_until:
+        if self._timer() < self._paused_until:
             return self._uncounted(policy)
         if self._failed:  # This request looks whether Redis is back; the others go on meanwhile.
-            self._paused_until = time.monotonic() + PAUSE
+            self._paused_until = self._timer() + PAUSE
         item = RateLimitItemPerSecond(policy.limit, policy.seconds)
         windows = self._opened()
         try:
@@ -96,9 +103,9 @@ class RateLimiter:
 
     def _pause(self, fault: Exception) -> None:
         self._failed = True
-        self._paused_until = time.monotonic() + PAUSE
-        if time.monotonic() >= self._silent_until:
-            self._silent_until = time.monotonic() + _WARN_EVERY
+        self._paused_until = self._timer() + PAUSE
+        if self._timer() >= self._silent_until:
+            self._silent_until = self._timer() + _WARN_EVERY
             log.warning("limiter_unavailable", fault=type(fault).__name__)
 
     def _uncounted(self, policy: Policy) -> Allowance:
