@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 from activities.agents import AgentActivities
 from activities.records import RecordActivities
 from activities.registry import activities
+from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect, connect_options
@@ -43,6 +44,7 @@ from orchestrator.services.reading import JobReader
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
 from orchestrator.services.starting import JobStarter
+from orchestrator.services.watching import JobWatcher
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
@@ -86,6 +88,7 @@ class Parts:
     artifacts: ArtifactRepository
     sealer: Sealer
     issued_keys: IssuedKeys
+    bus: MemoryBus
     services: Services
     reconciler: IndexReconciler
     runtime: "OpenRuntime | None" = None
@@ -137,6 +140,8 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     quotas = Quotas(settings.tier_limits(), jobs, attempts, clock=now)
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
+    bus = MemoryBus()
+    access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys])
     reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
     return Parts(
         settings=settings,
@@ -149,14 +154,16 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         artifacts=artifacts,
         sealer=sealer,
         issued_keys=issued_keys,
+        bus=bus,
         services=Services(
-            access=Authenticator([BootstrapKey(settings.admin_api_key), issued_keys]),
+            access=access,
             keys=KeyIssuer(keys, sealer, issued_keys, clock=now, new_id=new_id),
             audit=AuditLog(AuditRepository(database)),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
             starter=JobStarter(catalogue, gateway, jobs, quotas, clock=now, new_id=new_id),
             reader=reader,
             follower=follower,
+            watcher=JobWatcher(follower, bus, access),
             controller=JobController(gateway, reader, follower, jobs),
             outputs=JobOutputs(reader, artifacts),
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),

@@ -1,6 +1,7 @@
 """Waiting for a job without polling: until it changes, until it ends, or event by event with a cursor (A6)."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
@@ -57,12 +58,21 @@ class JobFollower:
         none of this job's, `Unavailable`.
         """
         past = await self.past(principal, job_id, None)
-        skip = skipped(past, after)
-        for event in past[skip:]:
-            yield event
-        if past and past[-1].type.terminal:
-            return
+        async with aclosing(self.beyond(job_id, past, after)) as events:
+            del past
+            async for event in events:
+                yield event
+
+    async def beyond(self, job_id: str, past: list[JobEvent], after: str | None) -> AsyncGenerator[JobEvent]:
+        """As `events`, for a caller that has read (and may see) the job's `past`, all of it, just now."""
         told = past[-1].id if past else None
+        ended = bool(past) and past[-1].type.terminal
+        rest = deque(past[skipped(past, after) :])
+        del past  # A stream may stay open for hours, next to hundreds of others.
+        while rest:
+            yield rest.popleft()
+        if ended:
+            return
         async with aclosing(self._live(job_id)) as live:
             async for event in live:
                 if told is not None:

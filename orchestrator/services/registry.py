@@ -14,6 +14,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
 from orchestrator.services.starting import JobStarter
+from orchestrator.services.watching import JobWatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Services:
     starter: JobStarter
     reader: JobReader
     follower: JobFollower
+    watcher: JobWatcher
     controller: JobController
     outputs: JobOutputs
     readiness: Readiness

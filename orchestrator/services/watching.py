@@ -1,0 +1,82 @@
+"""One live stream of a job for every transport: its durable events, and the text of its running agents (A6, A7)."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.deltas import Delta
+from orchestrator.domain.errors import Unauthenticated
+from orchestrator.domain.events import JobEvent
+from orchestrator.domain.ports import DeltaBus
+from orchestrator.services.access import Authenticator
+from orchestrator.services.following import JobFollower
+
+RECHECK_SECONDS: Final = 5.0
+
+_Item = JobEvent | Delta
+
+
+class JobWatcher:
+    """Follows jobs for streams that stay open; looks every `recheck_seconds` whether their reader still may."""
+
+    def __init__(
+        self,
+        follower: JobFollower,
+        bus: DeltaBus,
+        access: Authenticator,
+        *,
+        recheck_seconds: float = RECHECK_SECONDS,
+    ) -> None:
+        self._follower = follower
+        self._bus = bus
+        self._access = access
+        self._recheck_seconds = recheck_seconds
+
+    async def watch(
+        self, principal: Principal, job_id: str, after: str | None, *, deltas: bool = True
+    ) -> AsyncGenerator[JobEvent | Delta]:
+        """Every durable event after the cursor (`JobFollower.events`), interleaved with the deltas of running calls.
+
+        Without `deltas` the events alone. Ends after the terminal event, whatever text is still under way. Raises
+        `NotFound`, `InvalidInput` for a cursor that is none of this job's, `Unavailable`, and `Unauthenticated` once
+        the caller's key is revoked or expired.
+        """
+        # Read here, so that nobody hears the text of a job that they may not see.
+        past = await self._follower.past(principal, job_id, None)
+        events: AsyncGenerator[Any] = self._follower.beyond(job_id, past, after)
+        del past
+        sources: list[AsyncGenerator[Any]] = [self._bus.subscribe(job_id), events] if deltas else [events]
+        waiting = {asyncio.create_task(_next(source)): source for source in sources}
+        loop = asyncio.get_running_loop()
+        look = loop.time() + self._recheck_seconds
+        try:
+            while True:
+                patience = max(0.0, look - loop.time())
+                done, _ = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                if loop.time() >= look:
+                    await self._recheck(principal)
+                    look = loop.time() + self._recheck_seconds
+                # Text first: it was there before the event that ends its call.
+                for task in sorted(done, key=lambda ready: waiting[ready] is events):
+                    source = waiting.pop(task)
+                    if (item := task.result()) is None:
+                        return
+                    yield item
+                    if isinstance(item, JobEvent) and item.type.terminal:
+                        return
+                    waiting[asyncio.create_task(_next(source))] = source
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            for source in sources:
+                await source.aclose()
+
+    async def _recheck(self, principal: Principal) -> None:
+        if not await self._access.still_valid(principal):
+            raise Unauthenticated("The API key is no longer valid")
+
+
+async def _next(source: AsyncGenerator[Any]) -> _Item | None:
+    return await anext(source, None)
