@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded
-from orchestrator.domain.limits import Allowance
+from orchestrator.domain.limits import Allowance, SurfaceLimit
 from orchestrator.services.registry import Services
 
 
@@ -22,6 +22,22 @@ async def count_request(request: Request, services: Services, principal: Princip
         raise LimitExceeded(
             f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
             limit="requests_per_minute",
+            retry_after=allowance.retry_after,
+            allowed=allowance.limit,
+        )
+
+
+async def count_surface_request(request: Request, services: Services, limit: SurfaceLimit, client: str) -> None:
+    """Count one request of a client against the limit that its surface documents (C-24).
+
+    Raises `LimitExceeded`; nothing is counted then.
+    """
+    allowance = await services.limits.admit_surface(limit, client)
+    request.state.allowance = allowance
+    if allowance.retry_after is not None:
+        raise LimitExceeded(
+            f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
+            limit="requests",
             retry_after=allowance.retry_after,
             allowed=allowance.limit,
         )

@@ -14,13 +14,20 @@ from orchestrator.domain.access import Principal, Scope
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 
 
-async def authenticated(
+async def identified(
     request: Request, services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """The caller, whose request is counted. Raises `Unauthenticated`, `LimitExceeded`."""
+    """The caller. Raises `Unauthenticated`."""
     principal = await services.access.authenticate(credentials.credentials if credentials else None)
     request.state.principal = principal
     bind_contextvars(principal=principal.id)
+    return principal
+
+
+async def authenticated(
+    request: Request, services: Svc, principal: Annotated[Principal, Depends(identified)]
+) -> Principal:
+    """The caller, whose request is counted against their tier (D-065). Raises `Unauthenticated`, `LimitExceeded`."""
     await count_request(request, services, principal)
     return principal
 

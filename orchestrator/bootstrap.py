@@ -44,6 +44,8 @@ from orchestrator.services.reading import JobReader
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
 from orchestrator.services.starting import JobStarter
+from orchestrator.services.tokens import TokenSigner
+from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
 from orchestrator.services.watching import JobWatcher
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
@@ -52,6 +54,7 @@ from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
+from orchestrator.storage.users import UserRepository
 from workflows.registry import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -141,7 +144,9 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
     bus = MemoryBus()
-    access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys])
+    signer = TokenSigner(_token_secret(settings, sealer), clock=now)
+    tokens = SignedTokens(signer, clock=now)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys, tokens])
     reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
     return Parts(
         settings=settings,
@@ -158,6 +163,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         services=Services(
             access=access,
             keys=KeyIssuer(keys, sealer, issued_keys, clock=now, new_id=new_id),
+            users=UserAccounts(UserRepository(database), signer, bootstrap=_bootstrap_user(settings), clock=now),
             audit=AuditLog(AuditRepository(database)),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
             starter=JobStarter(catalogue, gateway, jobs, quotas, clock=now, new_id=new_id),
@@ -167,13 +173,24 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             controller=JobController(gateway, reader, follower, jobs),
             outputs=JobOutputs(reader, artifacts),
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),
-            limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits()),
+            limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits(), settings.surface_windows()),
             quotas=quotas,
             sync_timeout=settings.sync_timeout,
             temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}",
         ),
         reconciler=reconciler,
     )
+
+
+def _token_secret(settings: Settings, sealer: Sealer) -> str:
+    given = settings.jwt_secret_key
+    return given.get_secret_value() if given is not None else sealer.derived("tokens").hex()
+
+
+def _bootstrap_user(settings: Settings) -> BootstrapUser | None:
+    if not settings.admin_username or settings.admin_password is None:
+        return None
+    return BootstrapUser(settings.admin_username, settings.admin_password)
 
 
 def _redis_url(settings: Settings) -> str | None:

@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Response
 
 from api.deps import Svc
+from api.outputs import whole_output
 from api.security import AgentsExecute, AgentsRead
 from api.v1.bodies import IdempotencyKey, StartBody
 from api.v1.catalogue import AgentDetail, AgentHealthBody, AgentList, agent_detail, agent_health, agent_list
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import AgentAccepted, Finished
 from api.v1.rendering import agent_accepted, agent_finished
-from api.v1.starting import START_ERRORS, announce, finished, start_request, whole_output
+from api.v1.starting import START_ERRORS, announce, finished, start_request
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=V1Route, responses=ERRORS)

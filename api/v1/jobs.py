@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from api.deps import JobId, Svc
+from api.outputs import whole_output
 from api.security import JobsRead
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
 from api.v1.rendering import STATUS, job_detail, job_list
-from api.v1.starting import whole_output
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.services.reading import JobFilter

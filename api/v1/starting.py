@@ -10,7 +10,7 @@ from api.v1.bodies import StartBody
 from api.v1.envelope import NOT_FOUND, ErrorEnvelope
 from api.v1.wire import Links
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import DeadlineExceeded, NotFound, Unavailable
+from orchestrator.domain.errors import DeadlineExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job
 from orchestrator.services.registry import Services
@@ -74,14 +74,3 @@ async def first_look(services: Services, principal: Principal, started: Started)
     except Unavailable as fault:
         log.warning("job_not_read_after_start", job_id=started.job_id, error=fault.message)
         return None
-
-
-async def whole_output(services: Services, job: Job) -> dict[str, Any] | None:
-    """The job's output with all stored parts, as far as they can be read; None while there is none."""
-    if job.result is None:
-        return None
-    try:
-        return await services.outputs.of(job)
-    except (Unavailable, NotFound) as fault:
-        log.warning("output_not_whole", job_id=job.id, error=fault.message)
-        return job.result

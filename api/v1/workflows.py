@@ -3,13 +3,14 @@
 from fastapi import APIRouter, Response
 
 from api.deps import Svc
+from api.outputs import whole_output
 from api.security import WorkflowsRead, WorkflowsRun
 from api.v1.bodies import IdempotencyKey, StartBody
 from api.v1.catalogue import WorkflowDetail, WorkflowList, workflow_detail, workflow_list
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import WorkflowAccepted, WorkflowFinished
 from api.v1.rendering import workflow_accepted, workflow_finished
-from api.v1.starting import START_ERRORS, announce, finished, first_look, start_request, whole_output
+from api.v1.starting import START_ERRORS, announce, finished, first_look, start_request
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(prefix="/v1/workflows", tags=["workflows"], route_class=V1Route, responses=ERRORS)

@@ -47,6 +47,8 @@ def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
 class Principal:
     """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with.
 
+    A user came with a signed token instead, which says their roles and ends at `expires_at`.
+
     Without a tier nothing is limited: that is the bootstrap key's.
     """
 
@@ -55,6 +57,7 @@ class Principal:
     tier: Tier | None = None
     key: str | None = None
     roles: frozenset[Role] = frozenset()
+    expires_at: datetime | None = None
 
     @property
     def admin(self) -> bool:

@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from orchestrator.domain.access import Principal
-from orchestrator.domain.limits import Allowance, Tier, TierLimits
+from orchestrator.domain.limits import SURFACE_LIMITS, Allowance, SurfaceLimit, Tier, TierLimits, Window
 
 log = structlog.get_logger(__name__)
 
@@ -114,10 +114,16 @@ class RateLimiter:
 
 
 class RequestLimits:
-    """Which policy holds for whom. Those of a surface or a group of routes are to stand here, beside the tiers'."""
+    """Which policy holds for whom: the tier's on the native surface, on the others the one that they document."""
 
-    def __init__(self, limiter: RateLimiter, tiers: Mapping[Tier, TierLimits]) -> None:
+    def __init__(
+        self,
+        limiter: RateLimiter,
+        tiers: Mapping[Tier, TierLimits],
+        surfaces: Mapping[SurfaceLimit, Window] = SURFACE_LIMITS,
+    ) -> None:
         self._limiter = limiter
+        self._surfaces = {name: Policy(name, window.limit, window.seconds) for name, window in surfaces.items()}
         self._tiers = {
             tier: Policy("tier", limits.requests_per_minute)
             for tier, limits in tiers.items()
@@ -131,6 +137,10 @@ class RequestLimits:
             return None
         identity = f"key:{principal.key}" if principal.key is not None else f"owner:{principal.id}"
         return await self._limiter.hit(policy, identity)
+
+    async def admit_surface(self, limit: SurfaceLimit, client: str) -> Allowance:
+        """Count one request of a client against a surface's own limit (C-24)."""
+        return await self._limiter.hit(self._surfaces[limit], client)
 
     async def aclose(self) -> None:
         """Let go of the limiter's connections."""

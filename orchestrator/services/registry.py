@@ -14,6 +14,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
 from orchestrator.services.starting import JobStarter
+from orchestrator.services.users import UserAccounts
 from orchestrator.services.watching import JobWatcher
 
 
@@ -23,6 +24,7 @@ class Services:
 
     access: Authenticator
     keys: KeyIssuer
+    users: UserAccounts
     audit: AuditLog
     catalogue: CatalogueReader
     starter: JobStarter

@@ -57,7 +57,24 @@ def principal_of(claims: Claims) -> Principal:
         scopes=ORDINARY if claims.roles is None else scopes_of(known),
         tier=None if Role.ADMIN in known else USER_TIER,
         roles=frozenset(known),
+        expires_at=claims.expires_at,
     )
+
+
+class SignedTokens:
+    """The kind of credential that users come with: three parts, two dots (C-17)."""
+
+    def __init__(self, signer: TokenSigner, *, clock: Callable[[], datetime]) -> None:
+        self._signer = signer
+        self._clock = clock
+
+    async def principal(self, token: str) -> Principal | None:
+        """Whose token it is. Raises `Unauthenticated`."""
+        return principal_of(self._signer.read(token)) if token.count(".") == 2 else None
+
+    async def still_valid(self, principal: Principal) -> bool | None:
+        """Whether the token that a user came with has not ended."""
+        return None if principal.expires_at is None else self._clock() < principal.expires_at
 
 
 class UserAccounts:

@@ -1,0 +1,182 @@
+"""Pure mapping between sessions and jobs (C-29, C-32, C-43)."""
+
+import re
+import uuid
+from collections.abc import Iterable
+from typing import Any, Final
+
+from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
+from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.errors import InvalidInput, NotFound
+from orchestrator.domain.ids import JobKind, job_id
+from orchestrator.domain.jobs import CallStatus, Job, JobState
+from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.services.starting import StartRequest
+
+SURFACE: Final = "orchestrator"
+FULL: Final = "full"
+ALIASES: Final = {FULL: "full_stack_development"}
+
+STATUS: Final = {
+    JobState.PENDING: "queued",
+    JobState.RUNNING: "running",
+    JobState.PAUSED: "running",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "failed",
+    JobState.TIMEOUT: "failed",
+}
+
+_OVERRIDES: Final = frozenset({"model", "temperature", "max_tokens", "parallel_execution", "stop_on_error"})
+_TITLE_WORDS: Final = 6
+_CODE: Final = re.compile(
+    r".*\.(py|jsx?|tsx?|vue|svelte|html|css|go|rs|java|kt|rb|php|cs|sql|sh|tf|ya?ml)|(.*/)?(Dockerfile|Makefile)"
+)
+
+
+def workflow_types(definitions: Iterable[WorkflowDefinition]) -> list[str]:
+    """Every type that can be started: the alias first, then the workflows by id (M-017)."""
+    return [*ALIASES, *(definition.id for definition in definitions)]
+
+
+def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session_id: str) -> StartRequest:
+    """The start that a request asks for. Raises `InvalidInput` for overrides that are none."""
+    configuration = request.configuration or {}
+    return StartRequest(
+        kind=JobKind.WORKFLOW,
+        target=definition.id,
+        input=workflow_input(definition.input_schema, request.requirements, configuration),
+        config=_config(configuration),
+        webhook_url=getattr(request, "webhook_url", None),
+        labels={"surface": SURFACE, "workflow_type": request.workflow_type, "priority": request.priority or "normal"},
+        id_tail=uuid.UUID(session_id).hex,
+    )
+
+
+def workflow_input(schema: dict[str, Any], requirements: str, configuration: dict[str, Any]) -> dict[str, Any]:
+    """A workflow's own input: what the configuration gives by name, and the requirements wherever text is needed."""
+    known: dict[str, Any] = schema.get("properties", {})
+    given = {name: value for name, value in configuration.items() if name not in _OVERRIDES}
+    filled = {
+        name: _filled(name, known.get(name, {}), requirements)
+        for name in schema.get("required", [])
+        if name not in given
+    }
+    return {"requirements": [requirements], **filled, **given}
+
+
+def session_of(native: str) -> str:
+    """The session id of a job: a UUID, by which it is found again."""
+    return str(uuid.UUID(hex=native.rpartition("_")[2]))
+
+
+def job_of(session_id: str) -> str:
+    """The job behind a session id. Raises `NotFound` for what cannot be one (M-016)."""
+    try:
+        return job_id(JobKind.WORKFLOW, uuid.UUID(session_id).hex)
+    except ValueError:
+        raise NotFound(f"Unknown session: {session_id[:80]}") from None
+
+
+def from_job(job: Job, output: dict[str, Any] | None) -> WorkflowProgressResponse:
+    """Where a session is. `output` is the job's whole output, once there is one."""
+    failed = STATUS[job.state] == "failed"
+    done = [step for step, calls in job.steps().items() if all(call.status is CallStatus.COMPLETED for call in calls)]
+    return WorkflowProgressResponse.model_validate(
+        {
+            "session_id": session_of(job.id),
+            "status": STATUS[job.state],
+            "progress": job.progress,
+            "current_phase": current_phase(job),
+            "phases_completed": done,
+            "errors": _errors(job),
+            "partial_results": _partial(job, output),
+            "workflow_type": job.labels.get("workflow_type", job.definition),
+            "reason": job.reason.message if job.reason else None,
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "completed_at": job.closed_at if job.state is JobState.COMPLETED else None,
+            "failed_at": job.closed_at if failed else None,
+            "error": error_text(job) if failed else None,
+            "results": output,
+            "generated_code": generated_code(output) if output and job.state is JobState.COMPLETED else None,
+        }
+    )
+
+
+def current_phase(job: Job) -> str | None:
+    """The first step that is neither done nor not begun, or None."""
+    if job.state.terminal:
+        return None
+    idle = (CallStatus.PENDING, CallStatus.SKIPPED)
+    busy = (
+        step for step, calls in job.steps().items() if any(c.status not in idle and not c.status.ended for c in calls)
+    )
+    return next(busy, None)
+
+
+def error_text(job: Job) -> str:
+    """Why a session failed; a cancelled or late one has no status of its own here (section 7)."""
+    if job.state is JobState.CANCELLED:
+        return f"cancelled: {job.cancel_reason}" if job.cancel_reason else "cancelled"
+    if job.state is JobState.TIMEOUT:
+        return "timeout"
+    return job.error.message if job.error else "failed"
+
+
+def generated_code(output: dict[str, Any]) -> dict[str, str]:
+    """The code among a job's deliverables, by path (M-014, C-63)."""
+    files = output.get("deliverables", [])
+    return {file["path"]: file["content"] for file in files if file.get("content") and _CODE.fullmatch(file["path"])}
+
+
+def _errors(job: Job) -> list[dict[str, str]]:
+    """What went wrong so far, attempts that were made good included."""
+    found = [
+        {"phase": call.step, "agent": call.agent, "type": error.type, "message": error.message}
+        for call in job.calls
+        if (error := call.error) is not None
+    ]
+    if job.error is not None and not found:
+        found.append({"phase": job.error.step or "", "type": job.error.type, "message": job.error.message})
+    return found
+
+
+def _partial(job: Job, output: dict[str, Any] | None) -> dict[str, Any] | None:
+    if output is not None:
+        return {"status": output.get("status"), "deliverables": [file["path"] for file in output["deliverables"]]}
+    finished = [f"{call.step}.{call.agent}" for call in job.calls if call.status is CallStatus.COMPLETED]
+    return {"calls_completed": finished} if finished else None
+
+
+def _filled(name: str, schema: dict[str, Any], requirements: str) -> Any:
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "array":
+            return [requirements]
+        case "object":
+            return {}
+        case "integer" | "number":
+            return schema.get("minimum", 0)
+        case "boolean":
+            return False
+    return _title(requirements) if name.endswith("_name") or name == "name" else requirements
+
+
+def _title(requirements: str) -> str:
+    words = re.findall(r"\w[\w'-]*", requirements)[:_TITLE_WORDS]
+    return " ".join(words) or "Untitled"
+
+
+def _config(configuration: dict[str, Any]) -> JobConfig:
+    overrides = {name: configuration[name] for name in _OVERRIDES & configuration.keys()}
+    try:
+        return JobConfig.model_validate(overrides)
+    except ValueError:
+        raise InvalidInput(
+            "The configuration's model settings are not valid",
+            field="configuration",
+            provided=overrides,
+            expected="model: string, temperature: 0 to 2, max_tokens: 1 to 1000000",
+        ) from None

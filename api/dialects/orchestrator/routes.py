@@ -1,0 +1,77 @@
+"""Routes of sessions: start by type, look, list the types (M-009 to M-018, M-035, M-038, M-039)."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from api.deps import Svc
+from api.dialects.orchestrator import mapping, sessions
+from api.dialects.orchestrator.cache import APICache
+from api.dialects.orchestrator.errors import OrchestratorRoute
+from api.dialects.orchestrator.models import (
+    ErrorResponse,
+    WorkflowAccepted,
+    WorkflowProgressResponse,
+    WorkflowRequest,
+    WorkflowRequestV2,
+    WorkflowTypes,
+)
+from api.security import identified
+from orchestrator.domain.access import Principal, Scope
+
+router = APIRouter(
+    tags=["sessions"],
+    route_class=OrchestratorRoute,
+    responses={"default": {"model": ErrorResponse, "description": "Any error"}, 422: {"model": ErrorResponse}},
+)
+_limited = Depends(sessions.limited)
+_cache = APICache()
+
+
+@router.post("/execute-workflow", dependencies=[_limited])
+async def execute_workflow(request: WorkflowRequest, services: Svc) -> WorkflowAccepted:
+    """Start a workflow by its type; needs no credential."""
+    return await _accepted(request, services, sessions.PUBLIC)
+
+
+@router.post("/api/v1/execute-workflow", dependencies=[_limited])
+async def execute_workflow_v1(request: WorkflowRequest, services: Svc) -> WorkflowAccepted:
+    """The same, version 1."""
+    return await _accepted(request, services, sessions.PUBLIC)
+
+
+@router.post("/api/v2/execute-workflow", dependencies=[_limited])
+async def execute_workflow_v2(request: WorkflowRequestV2, services: Svc) -> WorkflowAccepted:
+    """The same, version 2: tells `webhook_url` of the end."""
+    return await _accepted(request, services, sessions.PUBLIC)
+
+
+@router.post("/protected/execute-workflow")
+async def protected_execute(
+    request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(identified)]
+) -> WorkflowAccepted:
+    """The same for a signed-in user, who owns the session."""
+    principal.require(Scope.WORKFLOWS_RUN)
+    return await _accepted(request, services, principal)
+
+
+@router.get("/workflow-status/{session_id}")
+async def workflow_status(session_id: str, services: Svc) -> WorkflowProgressResponse:
+    """Where a session is, and what came of it."""
+    return await sessions.progress(services, session_id)
+
+
+@router.get("/workflow-types")
+async def workflow_types(services: Svc) -> WorkflowTypes:
+    """Every type that can be started; kept for five minutes."""
+    key = _cache.get_key("workflow-types", {})
+    if (kept := await _cache.get(key)) is not None:
+        return WorkflowTypes.model_validate(kept)
+    types = WorkflowTypes(workflow_types=mapping.workflow_types(services.catalogue.workflows()))
+    await _cache.set(key, types.model_dump())
+    return types
+
+
+async def _accepted(request: WorkflowRequest, services: Svc, principal: Principal) -> WorkflowAccepted:
+    session_id, started = await sessions.start(services, principal, request)
+    return WorkflowAccepted(session_id=session_id, workflow_type=request.workflow_type, created_at=started.created_at)

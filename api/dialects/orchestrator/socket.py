@@ -1,0 +1,91 @@
+"""`WS /ws/{session_id}`: a session as it goes on, from its first event (M-027, M-029 to M-031)."""
+
+import json
+from collections import Counter
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, WebSocket
+
+from api.deps import ServiceSource, api_state
+from api.dialects.orchestrator import mapping, sessions
+from api.errors import EXPECTED
+from api.outputs import whole_output
+from api.sockets import TRY_AGAIN_LATER, Hangup, Line, SocketLimits, converse, socket_limits
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.errors import NotFound, OrchestratorError
+from orchestrator.domain.events import EventType, JobEvent
+from orchestrator.domain.jobs import Job
+from orchestrator.services.registry import Services
+
+router = APIRouter()
+
+UNKNOWN_SESSION: Final = 4404
+_READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
+
+
+@router.websocket("/ws/{session_id}")
+async def socket(
+    websocket: WebSocket, session_id: str, limits: Annotated[SocketLimits, Depends(socket_limits)]
+) -> None:
+    """Tells what happens in one session; `ping` is answered with `pong`, other text is ignored."""
+    state = api_state(websocket.app)
+    talk = partial(_talk, state.source, session_id)
+    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+
+
+async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
+    try:
+        services = await source.services()
+        job = await sessions.job_of(services, session_id)
+    except NotFound as fault:
+        raise Hangup(UNKNOWN_SESSION, "unknown session", _error(session_id, fault)) from fault
+    except EXPECTED as fault:
+        raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
+    line.tasks.create_task(_tell(services, session_id, job, line), name=f"session {session_id}")
+    while True:
+        if await line.receive() == "ping":
+            await line.outbox.put("pong")
+
+
+async def _tell(services: Services, session_id: str, job: Job, line: Line) -> None:
+    """Every event of the session, the past first; the socket stays open after the last."""
+    left = Counter(call.step for call in job.calls)
+    try:
+        async with aclosing(services.follower.events(_READER, job.id, None)) as events:
+            async for event in events:
+                for update in updates(event, left):
+                    about = {"session_id": session_id, "status": mapping.STATUS[event.state]}
+                    await line.outbox.put(json.dumps({**update, **about}))
+                if event.type.terminal:
+                    await line.outbox.put(json.dumps(await _final(services, session_id, job.id)))
+    except EXPECTED as fault:
+        raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
+
+
+def updates(event: JobEvent, left: "Counter[str]") -> list[dict[str, Any]]:
+    """What one event is told as (M-027). `left`, the calls of each step that are not done, is counted down."""
+    told: list[dict[str, Any]] = [{"type": "progress", "value": event.progress, "phase": event.current_step}]
+    step = str(event.data.get("step"))
+    if event.type is EventType.JOB_PROGRESS and event.name == "agent.completed" and left[step]:
+        left[step] -= 1
+        if not left[step]:
+            told.append({"type": "phase_complete", "phase": step})
+    return told
+
+
+async def _final(services: Services, session_id: str, job_id: str) -> dict[str, Any]:
+    job = await services.reader.get(_READER, job_id)
+    failed = mapping.STATUS[job.state] == "failed"
+    return {
+        "type": "final_result",
+        "results": await whole_output(services, job),
+        "error": mapping.error_text(job) if failed else None,
+        "session_id": session_id,
+        "status": mapping.STATUS[job.state],
+    }
+
+
+def _error(session_id: str, fault: OrchestratorError) -> str:
+    return json.dumps({"type": "error", "message": fault.message, "session_id": session_id, "status": "failed"})
