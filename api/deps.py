@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Path, Request
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
+from api.sockets import SocketMetrics
 from orchestrator.domain.errors import NotFound
 from orchestrator.services.registry import Services
 
@@ -31,6 +32,7 @@ class ApiState:
 
     source: ServiceSource
     registry: CollectorRegistry
+    sockets: SocketMetrics
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -44,13 +46,20 @@ async def _services(request: Request) -> Services:
     return await api_state(request.app).source.services()
 
 
-async def _known_job_id(job_id: Annotated[str, Path(description="`job_…` or `wf_job_…` (D-050).")]) -> str:
-    """The id, if it can be a job's: other workflows of the same Temporal namespace are nobody's jobs."""
+def known_job_id(job_id: str) -> str:
+    """The id, if it can be a job's: other workflows of the same Temporal namespace are nobody's jobs.
+
+    Raises `NotFound`.
+    """
     if not _JOB_ID.fullmatch(job_id):
         raise NotFound(f"Unknown job: {job_id[:80]}", job_id=job_id[:80])
-    bind_contextvars(job_id=job_id)
+    return job_id
+
+
+async def _path_job_id(job_id: Annotated[str, Path(description="`job_…` or `wf_job_…` (D-050).")]) -> str:
+    bind_contextvars(job_id=known_job_id(job_id))
     return job_id
 
 
 Svc = Annotated[Services, Depends(_services)]
-JobId = Annotated[str, Depends(_known_job_id)]
+JobId = Annotated[str, Depends(_path_job_id)]

@@ -1,0 +1,255 @@
+"""What every WebSocket shares: bounded sending, an end that reaches all its tasks, the figures of all sockets."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from structlog.contextvars import bound_contextvars
+
+from api.middleware import request_id
+
+log = structlog.get_logger(__name__)
+
+NORMAL: Final = 1000
+ABNORMAL: Final = 1006
+INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012
+TRY_AGAIN_LATER: Final = 1013
+BAD_FRAMES: Final = 4400
+UNAUTHENTICATED: Final = 4401
+AUTH_TIMEOUT: Final = 4408
+TOO_SLOW: Final = 4429
+_KNOWN: Final = frozenset({*range(1000, 1016), BAD_FRAMES, UNAUTHENTICATED, AUTH_TIMEOUT, TOO_SLOW})
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """What one socket may take up. Times are seconds, sizes bytes."""
+
+    auth_timeout: float = 10.0
+    recheck: float = 30.0
+    frame_bytes: int = 64 * 1024
+    frames_per_minute: int = 120
+    bad_frames: int = 20
+    subscriptions: int = 100
+    waiting_frames: int = 256
+    waiting_bytes: int = 4 * 1024 * 1024
+    patience: float = 5.0
+    grace: float = 5.0
+
+
+def socket_limits() -> SocketLimits:
+    """The limits of every socket; a dependency, so that an application can override them."""
+    return SocketLimits()
+
+
+class SocketMetrics:
+    """The instruments of all sockets, in the registry of one application (A-029)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.open = Gauge("websocket_connections", "Active WebSocket connections", registry=registry)
+        self.closes = Counter(
+            "orchestrator_websocket_closes", "WebSocket connections ended, by close code.", ("code",), registry=registry
+        )
+
+    def closed(self, code: int) -> None:
+        """Count one end. Codes that a client made up are counted as `other`."""
+        self.closes.labels(str(code) if code in _KNOWN else "other").inc()
+
+
+class Hangup(Exception):
+    """The server ends the connection: a close code, a short reason, and the frame that is sent just before."""
+
+    def __init__(self, code: int, reason: str, last: str | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+        self.last = last
+
+
+class TooSlow(Hangup):
+    """The client does not read what it asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(TOO_SLOW, "client reads too slowly")
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    text: str
+    droppable: bool
+
+
+class Outbox:
+    """The frames that wait to be sent to one client, in order, and never more than the limits say."""
+
+    def __init__(self, send: Callable[[str], Awaitable[None]], limits: SocketLimits) -> None:
+        self._send = send
+        self._limits = limits
+        self._waiting: deque[_Frame] = deque()
+        self._characters = 0
+        self._changed = asyncio.Condition()
+
+    async def put(self, text: str) -> None:
+        """Queue a frame that must arrive; pieces that need not make room for it.
+
+        Raises `TooSlow` when there is no room for it within `patience` seconds.
+        """
+        try:
+            async with asyncio.timeout(self._limits.patience), self._changed:
+                if self._full():
+                    self._drop()
+                await self._changed.wait_for(lambda: not self._full())
+                self._append(_Frame(text, droppable=False))
+        except TimeoutError:
+            raise TooSlow from None
+
+    async def offer(self, text: str) -> bool:
+        """Queue a frame that need not arrive; False when there was no room and it is gone."""
+        async with self._changed:
+            if self._full():
+                return False
+            self._append(_Frame(text, droppable=True))
+            return True
+
+    async def run(self) -> None:
+        """Send, one frame after another, until cancelled; a frame whose sending was cancelled still waits."""
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._waiting))
+            await self._send_first()
+
+    async def drain(self, last: str | None) -> None:
+        """Send what waits and then, if given, one frame more."""
+        while self._waiting:
+            await self._send_first()
+        if last is not None:
+            await self._send(last)
+
+    async def _send_first(self) -> None:
+        frame = self._waiting.popleft()
+        try:
+            await self._send(frame.text)
+        except asyncio.CancelledError:
+            self._waiting.appendleft(frame)
+            raise
+        async with self._changed:
+            self._characters -= len(frame.text)
+            self._changed.notify_all()
+
+    def _append(self, frame: _Frame) -> None:
+        self._waiting.append(frame)
+        self._characters += len(frame.text)
+        self._changed.notify_all()
+
+    def _full(self) -> bool:
+        return len(self._waiting) >= self._limits.waiting_frames or self._characters >= self._limits.waiting_bytes
+
+    def _drop(self) -> None:
+        kept = [frame for frame in self._waiting if not frame.droppable]
+        self._characters -= sum(len(frame.text) for frame in self._waiting if frame.droppable)
+        self._waiting = deque(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One accepted socket. Whatever is started in `tasks` ends with it, and a `Hangup` raised there ends it."""
+
+    websocket: WebSocket
+    outbox: Outbox
+    tasks: asyncio.TaskGroup
+
+    async def receive(self) -> str | bytes:
+        """The client's next frame, text or binary. Raises `WebSocketDisconnect`."""
+        message = await self.websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code") or NORMAL, message.get("reason"))
+        text: str | None = message.get("text")
+        return message["bytes"] if text is None else text
+
+
+async def converse(
+    websocket: WebSocket,
+    talk: Callable[[Line], Awaitable[None]],
+    *,
+    closing: asyncio.Event,
+    metrics: SocketMetrics,
+    limits: SocketLimits,
+) -> None:
+    """Accept a socket and let a dialect `talk` on it until the client, the dialect or the server (`closing`) ends it.
+
+    Every task of the socket has ended when this returns.
+    """
+    given = websocket.state.request_id = request_id(websocket)
+    with bound_contextvars(request_id=given), metrics.open.track_inprogress():
+        began, code = time.perf_counter(), INTERNAL_ERROR
+        try:
+            await websocket.accept(headers=[(b"x-request-id", given.encode())])
+            outbox = Outbox(_sending(websocket), limits)
+            end = await _until_end(websocket, outbox, talk, closing)
+            code = end.code
+            if isinstance(end, Hangup):
+                await _hang_up(websocket, outbox, end, closing, limits.grace)
+        finally:
+            metrics.closed(code)
+            duration = round(time.perf_counter() - began, 4)
+            log.info("socket_closed", path=websocket.scope["path"], code=code, duration=duration)
+
+
+def _sending(websocket: WebSocket) -> Callable[[str], Awaitable[None]]:
+    async def send(text: str) -> None:
+        try:
+            await websocket.send_text(text)
+        except RuntimeError as late:  # the server has closed the socket by itself: no pong came, or a broken frame
+            raise WebSocketDisconnect(ABNORMAL) from late
+
+    return send
+
+
+async def _until_end(
+    websocket: WebSocket, outbox: Outbox, talk: Callable[[Line], Awaitable[None]], closing: asyncio.Event
+) -> Hangup | WebSocketDisconnect:
+    async def conversation() -> None:
+        await talk(Line(websocket, outbox, tasks))
+        raise Hangup(NORMAL, "")
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(outbox.run(), name="socket sender")
+            tasks.create_task(_until_closing(closing), name="socket watch")
+            tasks.create_task(conversation(), name="socket reader")
+    except ExceptionGroup as ended:
+        return _why(ended)
+    raise AssertionError("a conversation ends with a reason")
+
+
+def _why(ended: ExceptionGroup[Exception]) -> Hangup | WebSocketDisconnect:
+    unexpected = [one for one in ended.exceptions if not isinstance(one, Hangup | WebSocketDisconnect)]
+    if unexpected:
+        log.error("socket_failed", exc_info=unexpected[0])
+        return Hangup(INTERNAL_ERROR, "internal error")
+    gone = next((one for one in ended.exceptions if isinstance(one, WebSocketDisconnect)), None)
+    first = ended.exceptions[0]
+    return gone or (first if isinstance(first, Hangup) else Hangup(INTERNAL_ERROR, "internal error"))
+
+
+async def _until_closing(closing: asyncio.Event) -> None:
+    await closing.wait()
+    raise Hangup(SERVICE_RESTART, "service restart")
+
+
+async def _hang_up(websocket: WebSocket, outbox: Outbox, end: Hangup, closing: asyncio.Event, grace: float) -> None:
+    """Say the last words and close; a client that does not read them has `grace` seconds."""
+    try:
+        async with asyncio.timeout(grace):
+            if not closing.is_set():
+                await outbox.drain(end.last)
+            await websocket.close(end.code, end.reason)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError) as fault:
+        log.info("socket_not_closed", code=end.code, error=type(fault).__name__)

@@ -1,0 +1,235 @@
+"""`WS /v1/ws`: jobs as they go on, over one socket per client (D-002, D-058 to D-064, C-46 to C-49)."""
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Final
+
+import structlog
+from fastapi import APIRouter, Depends, WebSocket
+from fastapi.security.utils import get_authorization_scheme_param
+from structlog.contextvars import bind_contextvars
+
+from api.deps import ServiceSource, api_state, known_job_id
+from api.errors import EXPECTED
+from api.sockets import (
+    AUTH_TIMEOUT,
+    BAD_FRAMES,
+    TRY_AGAIN_LATER,
+    UNAUTHENTICATED,
+    Hangup,
+    Line,
+    SocketLimits,
+    TooSlow,
+    converse,
+    socket_limits,
+)
+from api.v1.envelope import envelope
+from api.v1.events import whole_body
+from api.v1.models import EventBody
+from api.v1.wire import Wire
+from api.v1.ws_frames import (
+    Auth,
+    AuthOk,
+    ClientFrame,
+    ErrorFrame,
+    Ping,
+    Pong,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    parsed,
+    told,
+)
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.errors import (
+    InvalidInput,
+    LimitExceeded,
+    OrchestratorError,
+    Unauthenticated,
+    Unavailable,
+    WrongState,
+)
+from orchestrator.services.following import skipped
+from orchestrator.services.registry import Services
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter()
+
+_MINUTE: Final = 60.0
+
+
+@router.websocket("/v1/ws")
+async def socket(websocket: WebSocket, limits: Annotated[SocketLimits, Depends(socket_limits)]) -> None:
+    """A client's socket: first who it is, then subscriptions to jobs."""
+    state = api_state(websocket.app)
+    talk = partial(_talk, state.source, limits)
+    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+
+
+async def _talk(source: ServiceSource, limits: SocketLimits, line: Line) -> None:
+    try:
+        services = await source.services()
+        principal = await _principal(services, limits, line)
+    except Unauthenticated as fault:
+        raise Hangup(UNAUTHENTICATED, "authentication failed", _error(line, fault)) from fault
+    except Unavailable as fault:
+        raise Hangup(TRY_AGAIN_LATER, "try again later", _error(line, fault)) from fault
+    bind_contextvars(principal=principal.id)
+    await Conversation(line, services, principal, limits).run()
+
+
+async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
+    """Who the header of the handshake or else the first frame names. Raises `Unauthenticated`, `Unavailable`."""
+    scheme, token = get_authorization_scheme_param(line.websocket.headers.get("authorization"))
+    if scheme.lower() == "bearer":
+        return await services.access.authenticate(token)
+    try:
+        async with asyncio.timeout(limits.auth_timeout):
+            raw = await line.receive()
+    except TimeoutError:
+        late = Unauthenticated(f"No auth frame came within {limits.auth_timeout:g} seconds")
+        raise Hangup(AUTH_TIMEOUT, "no auth frame in time", _error(line, late)) from None
+    try:
+        frame = parsed(raw, limits.frame_bytes)
+    except InvalidInput as fault:
+        raise Unauthenticated(f"The first frame must be an auth frame. {fault.message}") from fault
+    if not isinstance(frame, Auth):
+        raise Unauthenticated(f"The first frame must be an auth frame, not {frame.type}")
+    return await services.access.authenticate(frame.token)
+
+
+class Conversation:
+    """What one known client asks for and is told."""
+
+    def __init__(self, line: Line, services: Services, principal: Principal, limits: SocketLimits) -> None:
+        self._line = line
+        self._services = services
+        self._principal = principal
+        self._limits = limits
+        self._subscriptions: dict[str, asyncio.Task[None]] = {}
+        self._times: deque[float] = deque(maxlen=limits.frames_per_minute)
+        self._bad = 0
+
+    async def run(self) -> None:
+        """Answer frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
+        scopes = sorted(self._principal.scopes)
+        await self._tell(AuthOk(principal=self._principal.id, scopes=[str(scope) for scope in scopes]))
+        self._line.tasks.create_task(self._recheck(), name="socket recheck")
+        while True:
+            raw = await self._line.receive()
+            try:
+                self._count_frame()
+                frame = await self._read(raw)
+                if frame is not None:
+                    await self._answer(frame)
+            except EXPECTED as fault:
+                await self._refuse(fault)
+
+    def _count_frame(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if len(self._times) == self._limits.frames_per_minute and now - self._times[0] < _MINUTE:
+            most = self._limits.frames_per_minute
+            wait = _MINUTE - (now - self._times[0])
+            raise LimitExceeded(
+                f"At most {most} frames a minute; this one is dropped", limit="frames", retry_after=wait
+            )
+        self._times.append(now)
+
+    async def _read(self, raw: str | bytes) -> ClientFrame | None:
+        try:
+            return parsed(raw, self._limits.frame_bytes)
+        except InvalidInput as fault:
+            self._bad += 1
+            if self._bad >= self._limits.bad_frames:
+                raise Hangup(BAD_FRAMES, "too many bad frames", _error(self._line, fault)) from fault
+            await self._refuse(fault)
+            return None
+
+    async def _answer(self, frame: ClientFrame) -> None:
+        match frame:
+            case Auth():
+                raise WrongState("This socket has been authenticated already")
+            case Ping():
+                await self._tell(Pong())
+            case Subscribe():
+                self._subscribe(frame)
+            case Unsubscribe(job_id=job_id):
+                if (task := self._subscriptions.pop(job_id, None)) is not None:
+                    task.cancel()
+                await self._tell(Unsubscribed(job_id=job_id, reason="requested"))
+
+    def _subscribe(self, frame: Subscribe) -> None:
+        self._principal.require(Scope.JOBS_READ)
+        job_id, most = known_job_id(frame.job_id), self._limits.subscriptions
+        if job_id in self._subscriptions:
+            raise WrongState(f"Already subscribed to {job_id}", job_id=job_id)
+        if len(self._subscriptions) >= most:
+            raise WrongState(f"At most {most} subscriptions on one socket", job_id=job_id)
+        name = f"socket subscription {job_id}"
+        self._subscriptions[job_id] = self._line.tasks.create_task(self._subscription(frame), name=name)
+
+    async def _subscription(self, frame: Subscribe) -> None:
+        job_id = frame.job_id
+        try:
+            end = await self._follow(frame)
+        finally:
+            if self._subscriptions.get(job_id) is asyncio.current_task():
+                del self._subscriptions[job_id]
+        if end is not None:
+            await self._tell(end)
+
+    async def _follow(self, frame: Subscribe) -> Unsubscribed | None:
+        """Tell a job's events; answers the last frame, None when the subscription was refused."""
+        job_id, began = frame.job_id, False
+        try:
+            past = await self._services.follower.past(self._principal, job_id, None)
+            seen = skipped(past, frame.after)
+            await self._tell(Subscribed(job_id=job_id))
+            began = True
+            await self._events(frame, past[seen - 1].id if seen else None)
+        except Unauthenticated as fault:
+            raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(self._line, fault)) from fault
+        except EXPECTED as fault:
+            await self._refuse(fault, job_id)
+            return Unsubscribed(job_id=job_id, reason="error") if began else None
+        return Unsubscribed(job_id=job_id, reason="ended")
+
+    async def _events(self, frame: Subscribe, after: str | None) -> None:
+        before: EventBody | None = None
+        async with aclosing(self._services.follower.events(self._principal, frame.job_id, after)) as news:
+            async for event in news:
+                body = await whole_body(self._services, self._principal, event)
+                for piece in told(body, before):
+                    await self._tell(piece)
+                before = body
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.recheck)
+            if not await self._services.access.still_valid(self._principal):
+                fault = Unauthenticated("This credential was revoked or has expired")
+                raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(self._line, fault))
+
+    async def _refuse(self, fault: OrchestratorError, job_id: str | None = None) -> None:
+        await self._say(_error(self._line, fault, job_id))
+
+    async def _tell(self, frame: Wire) -> None:
+        await self._say(frame.model_dump_json())
+
+    async def _say(self, text: str) -> None:
+        try:
+            await self._line.outbox.put(text)
+        except TooSlow as slow:
+            message = "This client reads too slowly. Connect again and subscribe after the last id that you have"
+            fault = LimitExceeded(message, limit="waiting_frames", retry_after=1)
+            slow.last = _error(self._line, fault)
+            raise
+
+
+def _error(line: Line, fault: OrchestratorError, job_id: str | None = None) -> str:
+    given = job_id or fault.details.get("job_id")
+    return ErrorFrame(job_id=given, error=envelope(line.websocket, fault).error).model_dump_json()

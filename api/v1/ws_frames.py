@@ -1,0 +1,164 @@
+"""The frames of `/v1/ws`: what a client may send, what it is told (D-058 to D-064)."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from api.errors import echo, invalid_request
+from api.v1.envelope import ErrorBody
+from api.v1.models import EventBody
+from api.v1.wire import Timestamp, Wire, absent
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.events import EventType
+
+_TYPES: Final = "one of auth, subscribe, unsubscribe, ping"
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Auth(_Sent):
+    """The first frame of a client that sent no `Authorization` header (D-058)."""
+
+    type: Literal["auth"]
+    token: str
+
+
+class Subscribe(_Sent):
+    """Follow a job (D-059), from its first event, after a cursor, or from `now`; `deltas` are pieces of text."""
+
+    type: Literal["subscribe"]
+    channel: Literal["job"]
+    job_id: str
+    after: str | None = None
+    deltas: bool = True
+
+
+class Unsubscribe(_Sent):
+    """Follow a job no longer."""
+
+    type: Literal["unsubscribe"]
+    channel: Literal["job"]
+    job_id: str
+
+
+class Ping(_Sent):
+    """Ask whether the server is there."""
+
+    type: Literal["ping"]
+
+
+ClientFrame = Auth | Subscribe | Unsubscribe | Ping
+_CLIENT_FRAME: Final[TypeAdapter[ClientFrame]] = TypeAdapter(Annotated[ClientFrame, Field(discriminator="type")])
+
+
+class AuthOk(Wire):
+    """The client is known."""
+
+    type: Literal["auth_ok"] = "auth_ok"
+    principal: str
+    scopes: list[str]
+
+
+class Subscribed(Wire):
+    """The job's events follow."""
+
+    type: Literal["subscribed"] = "subscribed"
+    channel: Literal["job"] = "job"
+    job_id: str
+
+
+class Unsubscribed(Wire):
+    """Nothing more follows of that job: it has `ended`, the client `requested` it, or an `error` was told before."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    channel: Literal["job"] = "job"
+    job_id: str
+    reason: Literal["ended", "requested", "error"]
+
+
+class Pong(Wire):
+    """The answer to a ping."""
+
+    type: Literal["pong"] = "pong"
+    timestamp: Timestamp = Field(default_factory=lambda: datetime.now(UTC))
+
+
+class JobUpdate(Wire):
+    """Where a job is, whenever that has changed (D-060, C-48). The event itself follows."""
+
+    type: Literal["job_update"] = "job_update"
+    job_id: str
+    status: str
+    state: str
+    progress: int
+    current_step: str | None
+    message: str
+    timestamp: Timestamp
+
+    @classmethod
+    def of(cls, event: EventBody) -> "JobUpdate":
+        """What an event says of its job."""
+        return cls(**event.model_dump(include=set(cls.model_fields) - {"type"}))
+
+
+class EventFrame(EventBody):
+    """One event, as everywhere; that of completion carries the whole output here, too (D-061)."""
+
+    output: dict[str, Any] | None = Field(default=None, exclude_if=absent)
+
+    @classmethod
+    def of(cls, event: EventBody) -> "EventFrame":
+        """The event as a frame."""
+        output = event.data.get("output") if event.type == EventType.JOB_COMPLETED else None
+        return cls(**dict(event), output=output)
+
+
+class ErrorFrame(Wire):
+    """An error, worded as over HTTP (D-096); `job_id` names the subscription where it is one's."""
+
+    type: Literal["error"] = "error"
+    job_id: str | None = Field(default=None, exclude_if=absent)
+    error: ErrorBody
+
+
+def told(event: EventBody, before: EventBody | None) -> Sequence[Wire]:
+    """The frames of an event that came after `before` (None for the first): an update where something has changed,
+    then the event. In this order a client that goes on after the event has missed nothing."""
+    changed = (
+        before is None
+        or event.type == EventType.JOB_PROGRESS
+        or (event.state, event.progress) != (before.state, before.progress)
+    )
+    frame = EventFrame.of(event)
+    return [JobUpdate.of(event), frame] if changed else [frame]
+
+
+def parsed(raw: str | bytes, largest: int) -> ClientFrame:
+    """A client's frame of at most `largest` bytes. Raises `InvalidInput`."""
+    if isinstance(raw, bytes):
+        raise InvalidInput("Binary frames are not read", field="frame", expected="JSON object in a text frame")
+    if len(raw.encode()) > largest:
+        expected = f"at most {largest} bytes"
+        raise InvalidInput("The frame is too large", field="frame", provided=echo(raw), expected=expected)
+    try:
+        return _CLIENT_FRAME.validate_json(raw)
+    except ValidationError as fault:
+        raise _invalid(fault) from fault
+
+
+def _invalid(fault: ValidationError) -> InvalidInput:
+    error = fault.errors(include_url=False)[0]
+    match error["type"]:
+        case "union_tag_not_found":
+            return InvalidInput("Missing required field: type", field="type", expected=_TYPES)
+        case "union_tag_invalid":
+            given = echo(error["ctx"]["tag"])
+            return InvalidInput(f"Unknown type of frame: {given}", field="type", provided=given, expected=_TYPES)
+        case _ if not error["loc"]:
+            return InvalidInput("The frame is not a JSON object", field="frame", expected="JSON object")
+    return invalid_request(RequestValidationError([error]))

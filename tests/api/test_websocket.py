@@ -1,0 +1,523 @@
+"""Jobs as they go on over `/v1/ws`: every frame over a real connection."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from api.sockets import SocketLimits, socket_limits
+from orchestrator.domain.access import Scope
+from orchestrator.domain.errors import Unavailable
+from orchestrator.testing import ADMIN_KEY, Engine, eventually
+from tests.api.conftest import ADMIN, Keys, served
+from tests.api.test_jobs import UNKNOWN, ended, start, until
+from tests.ledger import ledger
+
+Make = Callable[..., FastAPI]
+
+
+class Client:
+    """A socket with JSON in and out."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, type: str, **fields: Any) -> None:
+        await self.connection.send(json.dumps({"type": type, **fields}))
+
+    async def next(self, seconds: float = 30) -> dict[str, Any]:
+        async with asyncio.timeout(seconds):
+            frame: dict[str, Any] = json.loads(await self.connection.recv())
+        return frame
+
+    async def ask(self, type: str, **fields: Any) -> dict[str, Any]:
+        await self.send(type, **fields)
+        return await self.next()
+
+    async def subscribe(self, job_id: str, **more: Any) -> None:
+        answer = await self.ask("subscribe", channel="job", job_id=job_id, **more)
+        assert answer == {"type": "subscribed", "channel": "job", "job_id": job_id}
+
+    async def rest(self, job_id: str) -> list[dict[str, Any]]:
+        """Every frame to the end of a subscription."""
+        frames = []
+        while (frame := await self.next())["type"] != "unsubscribed":
+            frames.append(frame)
+        assert frame == {"type": "unsubscribed", "channel": "job", "job_id": job_id, "reason": "ended"}
+        return frames
+
+    async def whole(self, job_id: str, **more: Any) -> list[dict[str, Any]]:
+        """Subscribe, and every frame from there to the end."""
+        await self.subscribe(job_id, **more)
+        return await self.rest(job_id)
+
+    async def end(self) -> tuple[int, str]:
+        """Read to the close; its code and reason."""
+        try:
+            while True:
+                await self.next()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code, closed.rcvd.reason
+
+
+def address(url: object) -> str:
+    return str(url).rstrip("/").replace("http://", "ws://") + "/v1/ws"
+
+
+@asynccontextmanager
+async def bare(url: object, **more: Any) -> AsyncIterator[Client]:
+    """A socket on which nothing has been said."""
+    async with connect(address(url), proxy=None, **more) as connection:
+        yield Client(connection)
+
+
+@asynccontextmanager
+async def known(url: object, token: str = ADMIN_KEY) -> AsyncIterator[Client]:
+    """A socket whose client is known."""
+    async with bare(url) as client:
+        assert (await client.ask("auth", token=token))["type"] == "auth_ok"
+        yield client
+
+
+def limited(app: FastAPI, **limits: Any) -> FastAPI:
+    app.dependency_overrides[socket_limits] = lambda: SocketLimits(**limits)
+    return app
+
+
+def events(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The durable events among frames."""
+    return [frame for frame in frames if "id" in frame]
+
+
+def token_of(headers: dict[str, str]) -> str:
+    return headers["Authorization"].removeprefix("Bearer ")
+
+
+@pytest.fixture
+def url(live: httpx2.AsyncClient) -> str:
+    return str(live.base_url)
+
+
+async def page(client: httpx2.AsyncClient, job_id: str) -> list[dict[str, Any]]:
+    answer = await client.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000})
+    told: list[dict[str, Any]] = answer.json()["events"]
+    return told
+
+
+@ledger("D-002", "D-058")
+async def test_a_client_says_who_it_is_in_its_first_frame(url: str):
+    async with bare(url) as client:
+        answer = await client.ask("auth", token=ADMIN_KEY)
+        assert answer == {"type": "auth_ok", "principal": "admin", "scopes": ["admin:*"]}
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+@ledger("D-058", "C-47")
+async def test_a_header_at_the_handshake_stands_for_the_auth_frame(url: str):
+    async with bare(url, additional_headers={**ADMIN, "X-Request-ID": "mine"}) as client:
+        assert (await client.next())["type"] == "auth_ok"
+        assert client.connection.response.headers["X-Request-ID"] == "mine"
+        again = await client.ask("auth", token=ADMIN_KEY)
+        assert (again["error"]["code"], again["error"]["request_id"]) == ("invalid_request", "mine")
+
+
+@ledger("D-058", "D-095", "D-096")
+@pytest.mark.parametrize("how", ["frame", "header", "no token", "other frame", "no json", "binary"])
+async def test_a_client_that_nobody_knows_is_told_and_closed(url: str, how: str):
+    first: dict[str, str | bytes] = {
+        "frame": '{"type": "auth", "token": "dvr_sk_live_wrong"}',
+        "no token": '{"type": "auth"}',
+        "other frame": f'{{"type": "subscribe", "channel": "job", "job_id": "{UNKNOWN}"}}',
+        "no json": "hello",
+        "binary": b'{"type": "auth"}',
+    }
+    headers = {"Authorization": "Bearer dvr_sk_live_wrong"} if how == "header" else None
+    async with bare(url, additional_headers=headers) as client:
+        if how != "header":
+            await client.connection.send(first[how])
+        frame = await client.next()
+        assert frame["type"] == "error"
+        assert set(frame["error"]) == {"code", "message", "details", "request_id", "timestamp"}
+        assert frame["error"]["code"] == "authentication_failed"
+        assert await client.end() == (4401, "authentication failed")
+
+
+@ledger("D-058")
+async def test_a_client_that_stays_silent_is_closed(app_with: Make):
+    async with served(limited(app_with(), auth_timeout=0.05)) as url, bare(url) as client:
+        frame = await client.next()
+        assert (frame["type"], frame["error"]["code"]) == ("error", "authentication_failed")
+        assert await client.end() == (4408, "no auth frame in time")
+
+
+@ledger("D-059", "D-060", "D-061", "D-062", "D-063", "C-46", "C-48")
+async def test_a_late_subscriber_gets_the_job_from_its_first_event(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_three")
+    await ended(live, job_id)
+    async with known(url) as client:
+        frames = await client.whole(job_id)
+    told = events(frames)
+    assert [{key: value for key, value in one.items() if key != "output"} for one in told] == await page(live, job_id)
+    assert (told[0]["type"], told[1]["type"]) == ("job_queued", "job_started")
+    assert {"type", "job_id", "status", "progress", "current_step", "message", "timestamp", "id"} <= set(told[1])
+    assert (told[-1]["type"], told[-1]["status"], told[-1]["progress"]) == ("job_completed", "completed", 100)
+    assert told[-1]["output"] == (await live.get(f"/v1/jobs/{job_id}/output")).json()
+    assert all("output" not in one for one in told[:-1])
+    updates = [frame for frame in frames if frame["type"] == "job_update"]
+    assert {one["job_id"] for one in updates} == {job_id}
+    assert [one["progress"] for one in updates] == sorted(one["progress"] for one in updates)
+    assert (updates[0]["status"], updates[-1]["status"], updates[-1]["progress"]) == ("queued", "completed", 100)
+    for progress in (one for one in told if one["type"] == "job_progress"):
+        before = frames[frames.index(progress) - 1]
+        assert before["type"] == "job_update"
+        assert {**before, "type": "job_progress"}.items() <= progress.items()
+
+
+@ledger("D-002", "D-059", "D-062")
+async def test_events_arrive_while_the_job_goes_on(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_approval")
+    names = []
+    async with known(url) as client:
+        await client.subscribe(job_id)
+        while (frame := await client.next())["type"] != "unsubscribed":
+            names += [frame["name"]] if "id" in frame else []
+            if names[-1:] == ["step.waiting"] and "id" in frame:
+                await live.post(f"/v1/jobs/{job_id}/approve")
+    assert names == [event["name"] for event in await page(live, job_id)]
+    assert names.index("step.waiting") < names.index("step.approved")
+    assert names[-1] == "job.completed"
+
+
+@ledger("D-064", "C-49")
+async def test_a_cancelled_job_ends_as_failed_with_status_cancelled_on_a_socket(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_slow")
+    async with known(url) as client:
+        await client.subscribe(job_id)
+        await until(live, job_id, lambda job: job["status"] == "running")
+        await live.post(f"/v1/jobs/{job_id}/cancel")
+        last = (await client.rest(job_id))[-1]
+    assert (last["type"], last["status"], last["name"]) == ("job_failed", "cancelled", "job.cancelled")
+
+
+@ledger("D-062")
+async def test_a_failed_job_says_why_on_a_socket(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_broken")
+    async with known(url) as client:
+        last = (await client.whole(job_id))[-1]
+    assert (last["type"], last["status"], last["data"]["error"]["type"]) == (
+        "job_failed",
+        "failed",
+        "provider_rejected",
+    )
+
+
+@ledger("C-46")
+async def test_a_client_that_comes_back_gets_exactly_what_it_missed(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_three")
+    await ended(live, job_id)
+    whole = [event["id"] for event in await page(live, job_id)]
+    async with known(url) as client:
+        for seen in range(1, len(whole) + 1):
+            told = events(await client.whole(job_id, after=whole[seen - 1]))
+            assert [event["id"] for event in told] == whole[seen:]
+
+
+async def test_now_skips_the_past_on_a_socket(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_approval")
+    await until(live, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
+    async with known(url) as client:
+        await client.subscribe(job_id, after="now")
+        await live.post(f"/v1/jobs/{job_id}/approve")
+        told = events(await client.rest(job_id))
+    assert (told[0]["name"], told[-1]["name"]) == ("step.approved", "job.completed")
+
+
+@ledger("C-46")
+async def test_a_client_goes_on_where_it_was_when_the_server_restarts(app_with: Make, client: httpx2.AsyncClient):
+    job_id = await start(client, "t_approval")
+    async with served(app_with()) as first, known(first) as before:
+        await before.subscribe(job_id)
+        read = []
+        while (frame := await before.next()).get("name") != "step.waiting":
+            read += [frame["id"]] if "id" in frame else []
+        read.append(frame["id"])
+    await client.post(f"/v1/jobs/{job_id}/approve")
+    async with served(app_with()) as second, known(second) as after:
+        read += [event["id"] for event in events(await after.whole(job_id, after=read[-1]))]
+    assert read == [event["id"] for event in await page(client, job_id)]
+
+
+async def test_one_socket_follows_several_jobs(live: httpx2.AsyncClient, url: str):
+    jobs = [await start(live, "t_three") for _ in range(3)]
+    told: dict[str, list[str]] = {job_id: [] for job_id in jobs}
+    open_jobs = set(jobs)
+    async with known(url) as client:
+        for job_id in jobs:
+            await client.send("subscribe", channel="job", job_id=job_id)
+        while open_jobs:
+            frame = await client.next()
+            if frame["type"] == "unsubscribed":
+                open_jobs.remove(frame["job_id"])
+            elif "id" in frame:
+                told[frame["job_id"]].append(frame["id"])
+    for job_id in jobs:
+        assert told[job_id] == [event["id"] for event in await page(live, job_id)]
+
+
+@ledger("D-059", "D-095")
+@pytest.mark.parametrize("job_id", [UNKNOWN, "job_" + "0" * 32, "webhook_delivery", "", "x" * 5000, "job_\u0000"])
+async def test_a_job_that_is_not_there_is_told_and_the_socket_stays(url: str, job_id: str):
+    async with known(url) as client:
+        answer = await client.ask("subscribe", channel="job", job_id=job_id)
+        assert (answer["type"], answer["error"]["code"]) == ("error", "not_found")
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+@ledger("D-059", "D-015")
+async def test_the_job_of_another_owner_is_not_there(
+    live: httpx2.AsyncClient, url: str, key: Callable[..., Awaitable[dict[str, str]]]
+):
+    job_id = await start(live, "t_three")
+    async with known(url, token_of(await key())) as client:
+        answer = await client.ask("subscribe", channel="job", job_id=job_id)
+        assert (answer["job_id"], answer["error"]["code"]) == (job_id, "not_found")
+
+
+@ledger("D-015", "D-095")
+async def test_a_client_without_the_scope_may_not_follow_jobs(app_with: Make):
+    app = app_with(access=Keys(reader={Scope.AGENTS_READ}))
+    async with served(app) as url, bare(url) as client:
+        answer = await client.ask("auth", token="reader")
+        assert answer == {"type": "auth_ok", "principal": "reader", "scopes": ["agents:read"]}
+        refused = await client.ask("subscribe", channel="job", job_id=UNKNOWN)
+        assert (refused["error"]["code"], refused["error"]["details"]) == ("forbidden", {"scope": "jobs:read"})
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+async def test_a_second_subscription_to_a_job_is_refused(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_approval")
+    async with known(url) as client:
+        await client.subscribe(job_id, after="now")
+        answer = await client.ask("subscribe", channel="job", job_id=job_id)
+        while answer["type"] != "error":
+            answer = await client.next()
+        assert answer["error"]["code"] == "invalid_request"
+        assert answer["job_id"] == job_id
+        assert (await client.ask("ping"))["type"] == "pong"
+    await live.post(f"/v1/jobs/{job_id}/cancel")
+
+
+async def test_an_unsubscribed_job_is_told_no_longer_and_may_be_followed_again(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_approval")
+    await until(live, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
+    async with known(url) as client:
+        await client.subscribe(job_id, after="now")
+        answer = await client.ask("unsubscribe", channel="job", job_id=job_id)
+        assert answer == {"type": "unsubscribed", "channel": "job", "job_id": job_id, "reason": "requested"}
+        await live.post(f"/v1/jobs/{job_id}/approve")
+        await ended(live, job_id)
+        assert (await client.ask("ping"))["type"] == "pong"
+        assert events(await client.whole(job_id))[-1]["type"] == "job_completed"
+
+
+async def test_a_socket_has_a_number_of_subscriptions(app_with: Make, client: httpx2.AsyncClient):
+    jobs = [await start(client, "t_approval") for _ in range(3)]
+    async with served(limited(app_with(), subscriptions=2)) as url, known(url) as socket:
+        for job_id in jobs[:2]:
+            await until(client, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
+            await socket.subscribe(job_id, after="now")
+        refused = await socket.ask("subscribe", channel="job", job_id=jobs[2])
+        assert refused["error"]["code"] == "invalid_request"
+        await socket.ask("unsubscribe", channel="job", job_id=jobs[0])
+        await socket.subscribe(jobs[2])
+    for job_id in jobs:
+        await client.post(f"/v1/jobs/{job_id}/cancel")
+
+
+BAD: dict[str, tuple[str | bytes, str]] = {
+    "no json": ("{", "frame"),
+    "empty": ("", "frame"),
+    "a list": ("[]", "frame"),
+    "a number": ("1", "frame"),
+    "null": ("null", "frame"),
+    "deep": ("[" * 5000, "frame"),
+    "binary": (b'{"type": "ping"}', "frame"),
+    "large": (json.dumps({"type": "ping", "pad": "x" * 70_000}), "frame"),
+    "no type": ('{"token": "x"}', "type"),
+    "unknown type": ('{"type": "shout"}', "type"),
+    "type of another kind": ('{"type": 7}', "type"),
+    "unknown field": ('{"type": "ping", "extra": 1}', "extra"),
+    "no job": ('{"type": "subscribe", "channel": "job"}', "job_id"),
+    "no channel": (f'{{"type": "subscribe", "job_id": "{UNKNOWN}"}}', "channel"),
+    "other channel": (f'{{"type": "subscribe", "channel": "agent", "job_id": "{UNKNOWN}"}}', "channel"),
+    "job of another kind": ('{"type": "subscribe", "channel": "job", "job_id": 7}', "job_id"),
+    "unsubscribe from nothing": ('{"type": "unsubscribe", "channel": "job"}', "job_id"),
+}
+
+
+@ledger("D-059", "D-095", "D-096")
+@pytest.mark.parametrize("name", BAD)
+async def test_a_bad_frame_is_refused_and_the_socket_stays(url: str, name: str):
+    raw, field = BAD[name]
+    async with known(url) as client:
+        await client.connection.send(raw)
+        answer = await client.next()
+        assert (answer["type"], answer["error"]["code"]) == ("error", "invalid_request")
+        assert answer["error"]["details"]["field"] == field
+        assert answer["error"]["request_id"].startswith("req_")
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+async def test_a_bad_cursor_is_refused_and_the_socket_stays(live: httpx2.AsyncClient, url: str):
+    job_id = await start(live, "t_three")
+    await ended(live, job_id)
+    async with known(url) as client:
+        for cursor in ("nonsense", "run:1", "x" * 5000):
+            answer = await client.ask("subscribe", channel="job", job_id=job_id, after=cursor)
+            assert (answer["error"]["code"], answer["error"]["details"]["field"]) == ("invalid_request", "after")
+        await client.whole(job_id)
+
+
+async def test_too_many_bad_frames_end_the_socket(app_with: Make):
+    async with served(limited(app_with(), bad_frames=3)) as url, known(url) as client:
+        for _ in range(3):
+            assert (await client.ask("shout"))["error"]["code"] == "invalid_request"
+        assert await client.end() == (4400, "too many bad frames")
+
+
+@ledger("D-095")
+async def test_too_many_frames_a_minute_are_dropped(app_with: Make):
+    async with served(limited(app_with(), frames_per_minute=3)) as url, known(url) as client:
+        answers = [await client.ask("ping") for _ in range(5)]
+        assert [one["type"] for one in answers] == ["pong"] * 3 + ["error"] * 2
+        assert answers[-1]["error"]["code"] == "rate_limit_exceeded"
+
+
+@ledger("D-010")
+async def test_a_key_that_is_revoked_ends_its_sockets(
+    app_with: Make, running: Engine, key: Callable[..., Awaitable[dict[str, str]]]
+):
+    token = token_of(await key(name="short-lived"))
+    async with served(limited(app_with(), recheck=0.05)) as url, bare(url) as client:
+        principal = await running.services.access.authenticate(token)
+        await client.ask("auth", token=token)
+        await running.services.keys.revoke(str(principal.key))
+        frame = await client.next()
+        assert (frame["type"], frame["error"]["code"]) == ("error", "authentication_failed")
+        assert await client.end() == (4401, "no longer authenticated")
+
+
+@ledger("D-095")
+async def test_a_service_that_is_not_there_is_told_and_the_client_comes_back_later(app_with: Make):
+    class Away:
+        async def authenticate(self, _: str | None) -> None:
+            raise Unavailable("The index does not answer")
+
+    async with served(app_with(access=Away())) as url, bare(url) as client:
+        frame = await client.ask("auth", token="any")
+        assert frame["error"]["code"] == "service_unavailable"
+        assert await client.end() == (1013, "try again later")
+
+
+async def test_a_fault_in_the_middle_is_told_on_the_socket_which_stays(app_with: Make, running: Engine):
+    class Failing:
+        past = running.services.follower.past
+
+        async def events(self, *_: Any) -> AsyncIterator[Any]:
+            raise Unavailable("Temporal does not answer")
+            yield
+
+    job = await running.run("t_three", {})
+    async with served(app_with(follower=Failing())) as url, known(url) as client:
+        await client.subscribe(job.id)
+        fault, end = await client.next(), await client.next()
+        assert (fault["type"], fault["job_id"]) == ("error", job.id)
+        assert fault["error"]["code"] == "service_unavailable"
+        assert end == {"type": "unsubscribed", "channel": "job", "job_id": job.id, "reason": "error"}
+        assert (await client.ask("ping"))["type"] == "pong"
+
+
+async def test_a_fault_of_ours_ends_the_socket_and_tells_nothing_of_itself(app_with: Make, running: Engine):
+    class Broken:
+        async def past(self, *_: Any) -> None:
+            raise ZeroDivisionError("secret")
+
+    app = app_with(follower=Broken())
+    async with served(app) as url, known(url) as client:
+        await client.send("subscribe", channel="job", job_id=UNKNOWN)
+        assert await client.end() == (1011, "internal error")
+    assert closes(app, 1011) == 1
+
+
+async def test_a_server_that_stops_ends_its_sockets(app_with: Make, client: httpx2.AsyncClient):
+    job_id = await start(client, "t_approval")
+    app = app_with()
+    async with served(app) as url, known(url) as following, known(url) as idle, bare(url) as unknown:
+        await following.subscribe(job_id)
+        app.state.api.closing.set()
+        for one in (following, idle, unknown):
+            assert await one.end() == (1012, "service restart")
+    assert (closes(app, 1012), connections(app)) == (3, 0)
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+
+
+def connections(app: FastAPI) -> float:
+    return app.state.api.registry.get_sample_value("websocket_connections") or 0.0
+
+
+def closes(app: FastAPI, code: int) -> float:
+    return app.state.api.registry.get_sample_value("orchestrator_websocket_closes_total", {"code": str(code)}) or 0.0
+
+
+def socket_tasks() -> list[str]:
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("socket ")]
+
+
+@ledger("A-029", "D-002")
+async def test_a_client_that_goes_away_leaves_no_task_behind(app_with: Make, client: httpx2.AsyncClient):
+    job_id = await start(client, "t_approval")
+    app = app_with()
+    quiet = len(socket_tasks())
+
+    async def look() -> tuple[float, int]:
+        return connections(app), len(socket_tasks()) - quiet
+
+    async with served(app) as url:
+        for leave in ("close", "drop"):
+            async with known(url) as one:
+                await one.subscribe(job_id)
+                assert await look() == (1, 5)
+                if leave == "drop":
+                    one.connection.transport.abort()
+            await eventually(look, lambda seen: seen == (0, 0))
+        assert "websocket_connections 0.0" in (await metrics_text(url))
+    assert closes(app, 1000) == 1
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+
+
+async def metrics_text(url: str) -> str:
+    async with httpx2.AsyncClient(base_url=url, headers=ADMIN) as http:
+        return (await http.get("/metrics")).text
+
+
+@ledger("C-46", "D-002")
+async def test_a_hundred_sockets_on_one_server_all_get_every_event(live: httpx2.AsyncClient, url: str):
+    jobs = [await start(live, "t_slow", {"seconds": 0.5}) for _ in range(5)]
+
+    async def read(number: int) -> tuple[str, list[str]]:
+        job_id = jobs[number % len(jobs)]
+        async with known(url) as client:
+            return job_id, [event["id"] for event in events(await client.whole(job_id))]
+
+    told = await asyncio.gather(*(read(number) for number in range(100)))
+    for job_id in jobs:
+        whole = [event["id"] for event in await page(live, job_id)]
+        assert [ids for name, ids in told if name == job_id] == [whole] * 20
