@@ -33,6 +33,7 @@ from orchestrator.services.access import Authenticator, BootstrapKey, IssuedKeys
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RateLimiter, RequestLimits
@@ -52,6 +53,7 @@ from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
+from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.users import UserRepository
@@ -91,6 +93,7 @@ class Parts:
     artifacts: ArtifactRepository
     sealer: Sealer
     issued_keys: IssuedKeys
+    dispatcher: DeliveryDispatcher
     bus: MemoryBus
     services: Services
     reconciler: IndexReconciler
@@ -125,6 +128,7 @@ class Parts:
         if self.runtime is not None:
             await self.runtime.models.aclose()
         await self.services.reader.settle()
+        await self.dispatcher.settle()
         await self.services.limits.aclose()
         await self.issued_keys.settle()
         await self.database.close()
@@ -134,12 +138,14 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     """Build every part over one client; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
     sealer = _sealer(settings)
     database = Database(settings.index_url())
-    jobs, artifacts = JobRepository(database), ArtifactRepository(database)
+    timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
+    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
+    deliveries = DeliveryRepository(database)
+    dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
+    jobs, artifacts = JobRepository(database, dispatcher.dispatch), ArtifactRepository(database)
     attempts = AttemptRepository(database, patience=_START_PATIENCE)
     keys = KeyRepository(database)
     issued_keys = IssuedKeys(keys, sealer, clock=now)
-    timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
-    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     quotas = Quotas(settings.tier_limits(), jobs, attempts, clock=now)
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
@@ -147,7 +153,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     signer = TokenSigner(_token_secret(settings, sealer), clock=now)
     tokens = SignedTokens(signer, clock=now)
     access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys, tokens])
-    reconciler = IndexReconciler(gateway, reader, jobs, attempts, clock=now)
+    reconciler = IndexReconciler(gateway, reader, jobs, attempts, dispatcher, clock=now)
     return Parts(
         settings=settings,
         catalogue=catalogue,
@@ -159,6 +165,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         artifacts=artifacts,
         sealer=sealer,
         issued_keys=issued_keys,
+        dispatcher=dispatcher,
         bus=bus,
         services=Services(
             access=access,

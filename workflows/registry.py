@@ -11,6 +11,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 from workflows import definitions
 from workflows.plan import PlanWorkflow
 from workflows.reconcile import ReconcileWorkflow
+from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 
 def _definition(name: str) -> WorkflowDefinition:
@@ -31,4 +32,4 @@ def _definition(name: str) -> WorkflowDefinition:
 DEFINITIONS: Final[tuple[WorkflowDefinition, ...]] = tuple(
     _definition(module.name) for module in pkgutil.iter_modules(definitions.__path__)
 )
-WORKFLOWS: Final[tuple[type, ...]] = (PlanWorkflow, ReconcileWorkflow)
+WORKFLOWS: Final[tuple[type, ...]] = (PlanWorkflow, ReconcileWorkflow, WebhookDeliveryWorkflow)

@@ -1,6 +1,7 @@
 """Webhooks: what is told to whom, and what became of each delivery (D-098 to D-103, A10)."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -104,3 +105,57 @@ class DeliveryResult(Message):
 
     state: DeliveryState
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook. Both secrets are sealed; the previous one signs, too, until `previous_until`."""
+
+    id: str
+    owner: str
+    url: str
+    events: list[str]
+    secret: str
+    created_at: datetime
+    updated_at: datetime
+    previous_secret: str | None = None
+    previous_until: datetime | None = None
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery whose workflow has to be started."""
+
+    id: str
+    owner: str
+    event: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(DueDelivery):
+    """One delivery. `webhook_id` is None for a job's own callback, `data` for what is told of a job."""
+
+    webhook_id: str | None
+    job_id: str | None
+    message_id: str
+    data: dict[str, Any] | None
+    state: DeliveryState
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeAttempt:
+    """One attempt; `status` is the receiver's HTTP status, `duration` is seconds."""
+
+    number: int
+    at: datetime
+    verdict: str
+    status: int | None
+    error: str | None
+    duration: float

@@ -21,17 +21,20 @@ from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orchestrator.domain import names
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
+from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader
 from orchestrator.projection.facts import pending_call
 
 _QUICK = timedelta(seconds=5)
 _FAIRNESS_KEY = 64  # Longer keys are refused.
+_AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
 _KIND = SearchAttributeKey.for_keyword(names.ATTRIBUTE_KIND)
 _DEFINITION = SearchAttributeKey.for_keyword(names.ATTRIBUTE_DEFINITION)
 _OWNER = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
@@ -80,6 +83,24 @@ class TemporalGateway:
                 rpc_timeout=_QUICK,
             )
         return handle.result_run_id or handle.first_execution_run_id or ""
+
+    async def start_delivery(self, delivery: DeliveryInput, *, owner: str, summary: str) -> None:
+        """Start a delivery's workflow under its own id, unless it was started before. `summary` is for operators."""
+        with rpc_errors(f"delivery: {delivery.delivery_id}", delivery_id=delivery.delivery_id):
+            try:
+                await self._client.start_workflow(
+                    names.WORKFLOW_WEBHOOK_DELIVERY,
+                    delivery,
+                    id=delivery.delivery_id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    static_summary=summary,
+                    priority=Priority(priority_key=_AFTER_JOBS, fairness_key=owner[:_FAIRNESS_KEY]),
+                    rpc_timeout=_QUICK,
+                )
+            except WorkflowAlreadyStartedError:
+                return
 
     async def namespace_id(self) -> str:
         """Which namespace of which Temporal installation this is: an id that no other one shares."""

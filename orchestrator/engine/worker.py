@@ -1,13 +1,16 @@
 """Builds the worker: workflows and agents of one catalogue on one task queue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.client import Client
+from temporalio.plugin import SimplePlugin
 from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 
+from orchestrator.domain import names
 from orchestrator.domain.catalogue import CodeWorkflow
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.engine.plugin import sandbox
@@ -19,14 +22,25 @@ def build_worker(
     task_queue: str,
     workflows: Sequence[type],
     activities: Sequence[Callable[..., Any]],
+    beside: Worker | None = None,
     concurrent_agents: int = 50,
 ) -> Worker:
-    """A worker that takes workflow tasks and agent calls. The client carries our plugin, so the worker does too."""
+    """A worker that takes workflow tasks and agent calls. The client carries our plugin, so the worker does too.
+
+    `beside` runs as long as it does.
+    """
+
+    @asynccontextmanager
+    async def run_beside() -> AsyncIterator[None]:
+        async with beside or nullcontext():
+            yield
+
     return Worker(
         client,
         task_queue=task_queue,
         workflows=list(workflows),
         activities=list(activities),
+        plugins=[SimplePlugin("orchestrator.beside", run_context=run_beside)],
         max_cached_workflows=500,
         # Workflow tasks are CPU-bound under the GIL: a few at a time keep a cold start from stalling everything.
         max_concurrent_workflow_tasks=20,
@@ -37,6 +51,19 @@ def build_worker(
         max_heartbeat_throttle_interval=timedelta(seconds=2),
         default_heartbeat_throttle_interval=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=5),
+    )
+
+
+def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any]) -> Worker:
+    """A worker for webhook deliveries alone: while receivers hang, agent calls still have slots."""
+    return Worker(
+        client,
+        task_queue=names.webhook_queue(task_queue),
+        activities=[deliver],
+        max_concurrent_activities=200,  # They wait for the network.
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
+        # What is cut off is attempted again, with the same message id.
+        graceful_shutdown_timeout=timedelta(seconds=2),
     )
 
 

@@ -11,6 +11,7 @@ from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.job import project
+from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.reading import JobReader, accepted
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 class IndexReconciler:
-    """One pass: close what ended, start what was accepted and never started, drop what was refused."""
+    """One pass: close what ended, start what was accepted and never started, drop what was refused, tell webhooks."""
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class IndexReconciler:
         reader: JobReader,
         jobs: JobRepository,
         attempts: AttemptRepository,
+        dispatcher: DeliveryDispatcher,
         *,
         clock: Callable[[], datetime],
     ) -> None:
@@ -34,12 +36,15 @@ class IndexReconciler:
         self._reader = reader
         self._jobs = jobs
         self._attempts = attempts
+        self._dispatcher = dispatcher
         self._clock = clock
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
         """Look at every unfinished row older than the grace. Raises `Unavailable` when a store does not answer."""
         before = self._clock() - timedelta(seconds=request.grace)
-        done = {"checked": 0, "closed": 0, "started": 0, "dropped": 0}
+        # First: what a failing pass closes is dispatched by whoever closes it, and in the next pass if need be.
+        told = await self._dispatcher.repair(before=before, limit=request.limit)
+        done = {"checked": 0, "closed": 0, "started": 0, "dropped": 0, "told": told}
         for row in await self._jobs.unfinished(before=before, limit=request.limit):
             done["checked"] += 1
             verdict = await self._one(row)

@@ -1,58 +1,27 @@
 """Deliveries of webhooks: written together with what they tell, then attempt by attempt (A10)."""
 
 import builtins
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, exists, func, select, update
 
 from orchestrator.domain.jobs import JobState
-from orchestrator.domain.webhooks import DeliveryState, WebhookEvent, delivery_id, event_of
+from orchestrator.domain.webhooks import (
+    Delivery,
+    DeliveryState,
+    DueDelivery,
+    MadeAttempt,
+    WebhookEvent,
+    delivery_id,
+    event_of,
+)
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, webhooks
 
-
-@dataclass(frozen=True, slots=True)
-class DueDelivery:
-    """A delivery whose workflow has to be started."""
-
-    id: str
-    owner: str
-    event: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryRow(DueDelivery):
-    """One delivery. `webhook_id` is None for a job's own callback, `data` for what is told of a job."""
-
-    webhook_id: str | None
-    job_id: str | None
-    message_id: str
-    data: dict[str, Any] | None
-    state: DeliveryState
-    attempts: int
-    created_at: datetime
-    next_attempt_at: datetime | None = None
-    completed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One attempt; `status` is the receiver's HTTP status, `duration` is seconds."""
-
-    number: int
-    at: datetime
-    verdict: str
-    status: int | None
-    error: str | None
-    duration: float
-
-
-_ROW: Final = tuple(deliveries.c[name] for name in DeliveryRow.__dataclass_fields__)
+_ROW: Final = tuple(deliveries.c[name] for name in Delivery.__dataclass_fields__)
 _DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_fields__)
-_ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in AttemptRow.__dataclass_fields__)
+_ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__dataclass_fields__)
 
 # Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
 _AUDIENCE: Final = (
@@ -81,12 +50,13 @@ class Outbox:
         """The deliveries of a job's end that are new: a webhook is told once, whoever closes the job, and how often."""
         event = event_of(state)
         audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
-        due = []
-        if audience and audience[0].webhook_url:
-            due += self._add(connection, audience[0].owner, None, audience[0].webhook_url, event, at, job_id=job_id)
+        due: list[DueDelivery] = []
+        told: dict[str, Any] = {"event": event, "at": at, "cause": job_id, "job_id": job_id}
+        if audience and (callback := audience[0].webhook_url):
+            due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **told)
         for one in audience:
             if one.id is not None and event in one.events:
-                due += self._add(connection, one.owner, one.id, one.url, event, at, job_id=job_id)
+                due += self._add(connection, owner=one.owner, webhook_id=one.id, url=one.url, **told)
         return due
 
     def disabled(
@@ -102,48 +72,47 @@ class Outbox:
         disabled = connection.execute(switch_off).first()
         if disabled is None:
             return []
-        data = {"webhook_id": webhook_id, "url": disabled.url, "reason": reason}
         event = WebhookEvent.WEBHOOK_DISABLED
+        data = {"webhook_id": webhook_id, "url": disabled.url, "reason": reason}
+        told: dict[str, Any] = {"owner": disabled.owner, "event": event, "at": at, "cause": cause, "data": data}
         others = select(webhooks.c.id, webhooks.c.url, webhooks.c.events).where(
             webhooks.c.owner == disabled.owner, webhooks.c.disabled_at.is_(None)
         )
-        due = []
+        due: list[DueDelivery] = []
         for one in connection.execute(others).all():
             if event in one.events:
-                due += self._add(connection, disabled.owner, one.id, one.url, event, at, cause=cause, data=data)
+                due += self._add(connection, webhook_id=one.id, url=one.url, **told)
         return due
 
     def _add(
         self,
         connection: Connection,
+        *,
         owner: str,
         webhook_id: str | None,
         url: str,
         event: WebhookEvent,
         at: datetime,
-        *,
+        cause: str,
         job_id: str | None = None,
-        cause: str = "",
         data: dict[str, Any] | None = None,
     ) -> list[DueDelivery]:
-        new_id = delivery_id(job_id or cause, webhook_id)
-        row = new_row(
-            DeliveryRow(
-                id=new_id,
-                owner=owner,
-                event=event,
-                url=url,
-                webhook_id=webhook_id,
-                job_id=job_id,
-                message_id=new_id,
-                data=data,
-                state=DeliveryState.PENDING,
-                attempts=0,
-                created_at=at,
-            )
+        """The new delivery, or nothing when it was there."""
+        new_id = delivery_id(cause, webhook_id)
+        row = Delivery(
+            id=new_id,
+            owner=owner,
+            event=event,
+            url=url,
+            webhook_id=webhook_id,
+            job_id=job_id,
+            message_id=new_id,
+            data=data,
+            state=DeliveryState.PENDING,
+            attempts=0,
+            created_at=at,
         )
-        written = connection.execute(self._insert, row).rowcount
-        return [DueDelivery(new_id, owner, event, url)] if written else []
+        return [row] if connection.execute(self._insert, _new_row(row)).rowcount else []
 
 
 class DeliveryRepository:
@@ -153,12 +122,12 @@ class DeliveryRepository:
         self._db = db
         self._outbox = Outbox(db)
 
-    async def add(self, row: DeliveryRow) -> None:
+    async def add(self, row: Delivery) -> None:
         """Write a delivery that somebody asked for."""
-        add = deliveries.insert().values(new_row(row))
+        add = deliveries.insert().values(_new_row(row))
         await self._db.autocommit(lambda connection: connection.execute(add).close())
 
-    async def get(self, delivery_id: str) -> DeliveryRow | None:
+    async def get(self, delivery_id: str) -> Delivery | None:
         """A delivery, or None."""
         wanted = select(*_ROW).where(deliveries.c.id == delivery_id)
         found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
@@ -191,8 +160,8 @@ class DeliveryRepository:
 
     async def record(
         self,
-        delivery: DeliveryRow,
-        attempt: AttemptRow,
+        delivery: Delivery,
+        attempt: MadeAttempt,
         *,
         state: DeliveryState,
         next_attempt_at: datetime | None,
@@ -202,7 +171,7 @@ class DeliveryRepository:
 
         `disabling` is why the webhook is disabled by it, if it is. Answers what others have to be told of that.
         """
-        columns = {name: getattr(attempt, name) for name in AttemptRow.__dataclass_fields__}
+        columns = {name: getattr(attempt, name) for name in MadeAttempt.__dataclass_fields__}
         row = self._db.insert(delivery_attempts).values(delivery_id=delivery.id, **columns)
         keep = row.on_conflict_do_update(index_elements=_key(delivery_attempts), set_=columns)
         completed_at = None if state is DeliveryState.PENDING else attempt.at
@@ -238,7 +207,7 @@ class DeliveryRepository:
         state: DeliveryState | None = None,
         limit: int,
         offset: int,
-    ) -> tuple[builtins.list[tuple[DeliveryRow, builtins.list[AttemptRow]]], int]:
+    ) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
         """One page of deliveries, newest first, each with its attempts, and the number of all that match."""
         matching: builtins.list[ColumnElement[bool]] = []
         if webhook_id is not None:
@@ -251,7 +220,7 @@ class DeliveryRepository:
         newest = (deliveries.c.created_at.desc(), deliveries.c.id.desc())
         page = select(*_ROW).where(*matching).order_by(*newest).limit(limit).offset(offset)
 
-        def read(connection: Connection) -> tuple[builtins.list[tuple[DeliveryRow, builtins.list[AttemptRow]]], int]:
+        def read(connection: Connection) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
             rows = [_row(each) for each in connection.execute(page).mappings()]
             made = _attempts(connection, [row.id for row in rows])
             return [(row, made.get(row.id, [])) for row in rows], connection.execute(count).scalar_one()
@@ -259,9 +228,9 @@ class DeliveryRepository:
         return await self._db.autocommit(read)
 
 
-def new_row(row: DeliveryRow) -> dict[str, Any]:
+def _new_row(row: Delivery) -> dict[str, Any]:
     """The columns of a delivery that is not started yet."""
-    return {name: getattr(row, name) for name in DeliveryRow.__dataclass_fields__} | {"started": False}
+    return {name: getattr(row, name) for name in Delivery.__dataclass_fields__} | {"started": False}
 
 
 def _settle(delivery_id: str) -> Any:
@@ -272,11 +241,11 @@ def _key(table: Table) -> list[str]:
     return [column.name for column in table.primary_key.columns]
 
 
-def _row(found: RowMapping) -> DeliveryRow:
-    return DeliveryRow(**found)
+def _row(found: RowMapping) -> Delivery:
+    return Delivery(**found)
 
 
-def _attempts(connection: Connection, ids: list[str]) -> dict[str, list[AttemptRow]]:
+def _attempts(connection: Connection, ids: list[str]) -> dict[str, list[MadeAttempt]]:
     if not ids:
         return {}
     wanted = (
@@ -284,8 +253,8 @@ def _attempts(connection: Connection, ids: list[str]) -> dict[str, list[AttemptR
         .where(delivery_attempts.c.delivery_id.in_(ids))
         .order_by(delivery_attempts.c.delivery_id, delivery_attempts.c.number)
     )
-    made: dict[str, list[AttemptRow]] = {}
+    made: dict[str, list[MadeAttempt]] = {}
     for each in connection.execute(wanted).mappings():
-        columns = {name: each[name] for name in AttemptRow.__dataclass_fields__}
-        made.setdefault(each["delivery_id"], []).append(AttemptRow(**columns))
+        columns = {name: each[name] for name in MadeAttempt.__dataclass_fields__}
+        made.setdefault(each["delivery_id"], []).append(MadeAttempt(**columns))
     return made

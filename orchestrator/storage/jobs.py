@@ -24,8 +24,9 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
+from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
-from orchestrator.storage.deliveries import DueDelivery, Outbox
+from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.tables import StartState, attempts, jobs
 
 _INSERT_TRIES: Final = 3

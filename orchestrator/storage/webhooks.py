@@ -1,34 +1,15 @@
 """Webhooks that callers registered; their secrets are sealed before they come here (D-098)."""
 
 import builtins
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
+from orchestrator.domain.webhooks import Webhook
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import webhooks
 
-
-@dataclass(frozen=True, slots=True)
-class WebhookRow:
-    """One webhook. Both secrets are sealed; the previous one signs, too, until `previous_until`."""
-
-    id: str
-    owner: str
-    url: str
-    events: list[str]
-    secret: str
-    created_at: datetime
-    updated_at: datetime
-    previous_secret: str | None = None
-    previous_until: datetime | None = None
-    disabled_at: datetime | None = None
-    disabled_reason: str | None = None
-
-
-_ROW: Final = tuple(webhooks.c[name] for name in WebhookRow.__dataclass_fields__)
+_ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
 
 
 class WebhookRepository:
@@ -37,10 +18,10 @@ class WebhookRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, row: WebhookRow, *, most: int) -> bool:
+    async def add(self, row: Webhook, *, most: int) -> bool:
         """Write a new webhook; False when its owner has `most` of them."""
         had = select(func.count()).select_from(webhooks).where(webhooks.c.owner == row.owner)
-        new = insert(webhooks).values({name: getattr(row, name) for name in WebhookRow.__dataclass_fields__})
+        new = insert(webhooks).values({name: getattr(row, name) for name in Webhook.__dataclass_fields__})
 
         def write(connection: Connection) -> bool:
             if connection.execute(had).scalar_one() >= most:
@@ -50,26 +31,26 @@ class WebhookRepository:
 
         return await self._db.transaction(write)
 
-    async def get(self, webhook_id: str) -> WebhookRow | None:
+    async def get(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None."""
         wanted = select(*_ROW).where(webhooks.c.id == webhook_id)
         found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
         return None if found is None else _row(found)
 
-    async def list(self, *, owner: str | None, limit: int, offset: int) -> tuple[builtins.list[WebhookRow], int]:
+    async def list(self, *, owner: str | None, limit: int, offset: int) -> tuple[builtins.list[Webhook], int]:
         """One page of an owner's webhooks (None: everybody's), oldest first, and the number of all."""
         matching = [] if owner is None else [webhooks.c.owner == owner]
         count = select(func.count()).select_from(webhooks).where(*matching)
         oldest = (webhooks.c.created_at, webhooks.c.id)
         page = select(*_ROW).where(*matching).order_by(*oldest).limit(limit).offset(offset)
 
-        def read(connection: Connection) -> tuple[builtins.list[WebhookRow], int]:
+        def read(connection: Connection) -> tuple[builtins.list[Webhook], int]:
             rows = [_row(each) for each in connection.execute(page).mappings()]
             return rows, connection.execute(count).scalar_one()
 
         return await self._db.autocommit(read)
 
-    async def change(self, webhook_id: str, **values: Any) -> WebhookRow | None:
+    async def change(self, webhook_id: str, **values: Any) -> Webhook | None:
         """Change columns of a webhook and read it back; None when it is gone."""
         change = update(webhooks).where(webhooks.c.id == webhook_id).values(**values).returning(*_ROW)
         found = await self._db.autocommit(lambda connection: connection.execute(change).mappings().first())
@@ -81,5 +62,5 @@ class WebhookRepository:
         return await self._db.autocommit(lambda connection: connection.execute(forget).rowcount > 0)
 
 
-def _row(found: RowMapping) -> WebhookRow:
-    return WebhookRow(**found)
+def _row(found: RowMapping) -> Webhook:
+    return Webhook(**found)

@@ -1,0 +1,149 @@
+"""One attempt of a delivery: what is told, to whom, signed with what, and what follows from the answer (A10)."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ports import WebhookSender
+from orchestrator.domain.webhooks import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryReport,
+    DeliveryState,
+    MadeAttempt,
+    Posted,
+    Posting,
+    Verdict,
+    Webhook,
+    WebhookEvent,
+)
+from orchestrator.sealing import Sealer, Unsealable, callback_secret
+from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.payloads import DeliveryBodies
+from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.webhooks import WebhookRepository
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_WAIT: Final = 86400.0  # Seconds that a receiver may ask for.
+
+
+class WebhookDeliverer:
+    """The port `Deliveries`. At least once: an attempt whose record is lost is made again, with the same message id."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryRepository,
+        webhooks: WebhookRepository,
+        bodies: DeliveryBodies,
+        *,
+        sender: WebhookSender,
+        sealer: Sealer,
+        dispatcher: DeliveryDispatcher,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._deliveries = deliveries
+        self._webhooks = webhooks
+        self._bodies = bodies
+        self._sender = sender
+        self._sealer = sealer
+        self._dispatcher = dispatcher
+        self._clock = clock
+
+    async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
+        """Make one attempt and write it down. Raises `Unavailable` when the index does not answer."""
+        delivery = await self._deliveries.get(attempt.delivery_id)
+        if delivery is None:
+            return DeliveryReport(state=DeliveryState.DROPPED)
+        if delivery.state is not DeliveryState.PENDING:
+            return DeliveryReport(state=delivery.state)
+        webhook = await self._webhooks.get(delivery.webhook_id) if delivery.webhook_id else None
+        if delivery.webhook_id and (webhook is None or webhook.disabled_at):
+            return await self._dropped(delivery, "its webhook was deleted or disabled")
+        at = self._clock()
+        try:
+            body = await self._bodies.of(delivery)
+            if webhook and body["event"] != delivery.event and body["event"] not in webhook.events:
+                return await self._dropped(delivery, f"the job's end is now {body['event']}")
+            secrets = self._secrets(delivery, webhook, at)
+        except (NotFound, Unsealable) as fault:
+            posted = Posted(verdict=Verdict.RETRY, error=fault.message)
+        else:
+            posted = await self._posted(delivery, webhook, body, secrets, at)
+        return await self._recorded(delivery, webhook, attempt, posted, at)
+
+    async def _posted(
+        self, delivery: Delivery, webhook: Webhook | None, body: dict[str, Any], secrets: list[str], at: datetime
+    ) -> Posted:
+        url = webhook.url if webhook else delivery.url
+        return await self._sender.post(
+            Posting(url=url, message_id=delivery.message_id, at=at, body=body, secrets=secrets)
+        )
+
+    def _secrets(self, delivery: Delivery, webhook: Webhook | None, at: datetime) -> list[str]:
+        """The newest first. A job's own callback is signed with its account's secret (C-54). Raises `Unsealable`."""
+        if webhook is None:
+            return [callback_secret(self._sealer, delivery.owner)]
+        secrets = [self._sealer.unseal(webhook.secret)]
+        if webhook.previous_secret and webhook.previous_until and webhook.previous_until > at:
+            secrets.append(self._sealer.unseal(webhook.previous_secret))
+        return secrets
+
+    async def _dropped(self, delivery: Delivery, why: str) -> DeliveryReport:
+        await self._deliveries.drop(delivery.id, at=self._clock())
+        log.info("delivery_dropped", delivery_id=delivery.id, webhook_id=delivery.webhook_id, why=why)
+        return DeliveryReport(state=DeliveryState.DROPPED)
+
+    async def _recorded(
+        self, delivery: Delivery, webhook: Webhook | None, attempt: DeliveryAttempt, posted: Posted, at: datetime
+    ) -> DeliveryReport:
+        state = _state(posted.verdict, last=attempt.last)
+        retry_after = min(posted.retry_after, _LONGEST_WAIT) if posted.retry_after is not None else None
+        wait = max(attempt.next_delay or 0.0, retry_after or 0.0)
+        disabling = await self._disabling(delivery, webhook, posted) if state is DeliveryState.FAILED else None
+        told = await self._deliveries.record(
+            delivery,
+            MadeAttempt(attempt.number, at, str(posted.verdict), posted.status, posted.error, posted.duration),
+            state=state,
+            next_attempt_at=self._clock() + timedelta(seconds=wait) if state is DeliveryState.PENDING else None,
+            disabling=disabling,
+        )
+        if disabling is not None:
+            log.warning("webhook_disabled", webhook_id=delivery.webhook_id, owner=delivery.owner, reason=disabling)
+        if told:
+            self._dispatcher.dispatch(told)
+        log.info(
+            "delivery_attempted",
+            delivery_id=delivery.id,
+            number=attempt.number,
+            state=str(state),
+            status=posted.status,
+            error=posted.error,
+        )
+        return DeliveryReport(state=state, retry_after=retry_after)
+
+    async def _disabling(self, delivery: Delivery, webhook: Webhook | None, posted: Posted) -> str | None:
+        """Why a failed delivery disables its webhook, if it does.
+
+        Not for a test, nor when the webhook took another delivery, or its owner changed it, while this one was tried.
+        """
+        if webhook is None or delivery.event == WebhookEvent.WEBHOOK_TEST:
+            return None
+        if posted.verdict is Verdict.GONE:
+            return f"The receiver answered {posted.status}: it wants nothing any more"
+        if webhook.updated_at > delivery.created_at:
+            return None
+        if await self._deliveries.delivered_since(webhook.id, delivery.created_at):
+            return None
+        return f"Every attempt since {delivery.created_at:%Y-%m-%dT%H:%M:%SZ} failed"
+
+
+def _state(verdict: Verdict, *, last: bool) -> DeliveryState:
+    if verdict is Verdict.DELIVERED:
+        return DeliveryState.DELIVERED
+    if verdict is Verdict.GONE or last:
+        return DeliveryState.FAILED
+    return DeliveryState.PENDING

@@ -1,0 +1,83 @@
+"""What a delivery says: of a job what `/v1` shows of it, of anything else what its row holds (D-100)."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.webhooks import Delivery, event_of
+from orchestrator.services.following import JobFollower
+from orchestrator.services.output import JobOutputs
+from orchestrator.services.reading import JobReader
+
+log = structlog.get_logger(__name__)
+
+_STATUS: Final = {
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+    JobState.TIMEOUT: "failed",
+}
+_PATIENCE: Final = 5.0
+
+
+class DeliveryBodies:
+    """Builds the body of a delivery when it is sent: nothing large or secret waits in a row or in a history."""
+
+    def __init__(self, reader: JobReader, follower: JobFollower, outputs: JobOutputs) -> None:
+        self._reader = reader
+        self._follower = follower
+        self._outputs = outputs
+
+    async def of(self, delivery: Delivery) -> dict[str, Any]:
+        """`{event, job_id, timestamp, data}`. Raises `NotFound` when the job is gone, `Unavailable`."""
+        if delivery.job_id is None:
+            return _body(delivery.event, None, delivery.created_at, delivery.data or {})
+        job = await self._ended(delivery.owner, delivery.job_id)
+        data = {
+            "status": _STATUS[job.state],
+            "output": await self._output(job),
+            "metrics": _metrics(job),
+            "error": None if job.error is None else job.error.model_dump(mode="json"),
+        }
+        # The closed history may correct what the workflow said of its own end.
+        return _body(event_of(job.state), job.id, job.closed_at or delivery.created_at, data)
+
+    async def _ended(self, owner: str, job_id: str) -> Job:
+        """The job once Temporal has closed it, which is a moment after its workflow said how it ended."""
+        reader = Principal(id=owner, scopes=frozenset())
+        job = await self._reader.get(reader, job_id)
+        if not job.state.terminal:
+            job = await self._follower.until_end(reader, job_id, _PATIENCE)
+        if not job.state.terminal:
+            raise Unavailable("The job has not ended yet", job_id=job_id, retry_after=_PATIENCE)
+        return job
+
+    async def _output(self, job: Job) -> dict[str, Any] | None:
+        if job.result is None:
+            return None
+        try:
+            return await self._outputs.of(job)
+        except NotFound as fault:
+            log.warning("output_not_whole", job_id=job.id, error=fault.message)
+            return job.result
+
+
+def _body(event: str, job_id: str | None, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"event": str(event), "job_id": job_id, "timestamp": stamp, "data": data}
+
+
+def _metrics(job: Job) -> dict[str, Any]:
+    usage, seconds = job.usage, job.duration
+    return {
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "execution_time": None if seconds is None else round(seconds, 3),
+        "cost": usage.cost,
+        "provider_cost": usage.provider_cost,
+    }

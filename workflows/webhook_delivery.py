@@ -1,0 +1,79 @@
+"""The delivery of one webhook event: attempt, timer, attempt (A10). Its history is the delivery's log."""
+
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain import names
+    from orchestrator.domain.webhooks import (
+        DeliveryAttempt,
+        DeliveryInput,
+        DeliveryReport,
+        DeliveryResult,
+        DeliveryState,
+    )
+
+_JITTER: Final = 0.1
+# An attempt is made again when the index or the worker fails it; what the receiver does is never such a fault.
+_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
+)
+
+
+@workflow.defn(name=names.WORKFLOW_WEBHOOK_DELIVERY)
+class WebhookDeliveryWorkflow:
+    """Attempts a delivery until it is taken, refused for good, dropped, or its schedule is used up. No job."""
+
+    @workflow.run
+    async def run(self, delivery: DeliveryInput) -> DeliveryResult:
+        """One attempt for each entry of the schedule, at most. Needs nothing from whoever started it."""
+        delays = [_jittered(seconds) for seconds in delivery.schedule]
+        report = DeliveryReport(state=DeliveryState.PENDING)
+        made = 0
+        for made, delay in enumerate(delays, start=1):
+            wait = max(delay, report.retry_after or 0.0)
+            if wait > 0:
+                _show(delivery, f"attempt {made} of {len(delays)} is due {wait:.0f} seconds after the one before")
+                await workflow.sleep(wait, summary=f"before attempt {made} of {len(delays)}")
+            following = delays[made] if made < len(delays) else None
+            report = await _attempt(delivery, made, following)
+            if report.state is not DeliveryState.PENDING:
+                break
+        _show(delivery, f"**{report.state}** after {made} of {len(delays)} attempts")
+        return DeliveryResult(state=report.state, attempts=made)
+
+
+async def _attempt(delivery: DeliveryInput, number: int, following: float | None) -> DeliveryReport:
+    last = following is None
+    try:
+        report: DeliveryReport = await workflow.execute_activity(
+            names.ACTIVITY_DELIVER_WEBHOOK,
+            DeliveryAttempt(delivery_id=delivery.delivery_id, number=number, last=last, next_delay=following),
+            activity_id=f"attempt_{number}",
+            summary=f"attempt {number} of {len(delivery.schedule)}",
+            task_queue=names.webhook_queue(workflow.info().task_queue),
+            result_type=DeliveryReport,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(hours=12),
+            retry_policy=_RETRY,
+        )
+    except ActivityError as error:
+        if last or is_cancelled_exception(error):
+            raise
+        workflow.logger.warning("delivery_attempt_not_made", extra={"number": number})
+        return DeliveryReport(state=DeliveryState.PENDING)
+    return report
+
+
+def _jittered(seconds: float) -> float:
+    """So that what failed together does not come back together."""
+    return seconds * workflow.random().uniform(1 - _JITTER, 1 + _JITTER)
+
+
+def _show(delivery: DeliveryInput, where: str) -> None:
+    """Tell the operator's page where the delivery is."""
+    workflow.set_current_details(f"{delivery.delivery_id}: {where}")
