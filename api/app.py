@@ -19,8 +19,7 @@ from api.hardening import ApiOptions, Hardening
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
-from api.v1 import agents, audit, auth, controls, events, jobs, limits, workflows, ws
-from api.v1.envelope import render
+from api.surfaces import SURFACES, render
 from orchestrator.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -58,8 +57,10 @@ def create_app(
         title=TITLE, description=DESCRIPTION, version=VERSION, lifespan=_lifespan, redirect_slashes=False
     )
     app.state.api = state
-    for part in (health, agents, workflows, jobs, controls, events, limits, auth, audit, ws):
-        app.include_router(part.router)
+    app.include_router(health.router)
+    for surface in SURFACES:
+        for router in surface.routers:
+            app.include_router(router)
     app.add_exception_handler(HTTPException, _no_route)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
