@@ -208,6 +208,28 @@ class EventBody(Wire):
     data: dict[str, Any]
 
 
+class DeltaData(Wire):
+    """Which attempt of which call the text belongs to. `index` counts from 0 within the attempt."""
+
+    step: str
+    agent: str
+    attempt: int
+    index: int
+    text: str
+
+
+class DeltaBody(Wire):
+    """Text of a running agent, in streams only. Not an event of the log: it has no `id` and is never sent again."""
+
+    type: str
+    name: str
+    job_id: str
+    status: str
+    current_step: str
+    timestamp: Timestamp
+    data: DeltaData
+
+
 class EventPage(Wire):
     """Events after a cursor, oldest first. `next` is the cursor to go on from, null once nothing can follow."""
 

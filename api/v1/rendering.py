@@ -1,7 +1,7 @@
 """Pure mapping from the native job to the bodies of the native API."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.v1.models import (
@@ -10,6 +10,8 @@ from api.v1.models import (
     CallBody,
     Cancelled,
     Controlled,
+    DeltaBody,
+    DeltaData,
     EventBody,
     Finished,
     JobDetail,
@@ -23,7 +25,8 @@ from api.v1.models import (
     WorkflowFinished,
 )
 from api.v1.wire import Links
-from orchestrator.domain.events import JobEvent
+from orchestrator.domain.deltas import Delta, DeltaKind
+from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reason
 from orchestrator.domain.plans import WorkflowDefinition
@@ -155,6 +158,19 @@ def event_body(event: JobEvent) -> EventBody:
         message=event.message,
         timestamp=event.timestamp,
         data=event.data,
+    )
+
+
+def delta_body(delta: Delta) -> DeltaBody:
+    """One piece of a running agent's text, stamped now."""
+    return DeltaBody(
+        type=EventType.AGENT_EVENT,
+        name="agent.reset" if delta.kind is DeltaKind.RESET else "agent.delta",
+        job_id=delta.job_id,
+        status=STATUS[JobState.RUNNING],
+        current_step=delta.step,
+        timestamp=datetime.now(UTC),
+        data=DeltaData(step=delta.step, agent=delta.agent, attempt=delta.attempt, index=delta.index, text=delta.text),
     )
 
 

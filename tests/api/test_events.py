@@ -270,15 +270,13 @@ async def test_many_readers_see_the_same_order(live: httpx2.AsyncClient, running
 
 async def test_a_fault_in_the_middle_is_told_in_the_stream(app_with: Callable[..., FastAPI], running: Engine):
     class Failing:
-        past = running.services.follower.past
-
-        async def events(self, *_: Any) -> AsyncIterator[Any]:
+        async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
             raise Unavailable("Temporal does not answer")
             yield
 
     job = await running.start("t_three", {})
     await running.ended(job.job_id)
-    async with over(app_with(follower=Failing()), **ADMIN) as client:
+    async with over(app_with(watcher=Failing()), **ADMIN) as client:
         told = await stream(client, job.job_id)
     assert [frame.event for frame in told] == ["snapshot", "stream_error"]
     assert told[-1].id is None
