@@ -30,6 +30,7 @@ def _http_url(value: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+WebUrl = Annotated[str, Field(max_length=2000), AfterValidator(_http_url)]
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 
@@ -59,9 +60,9 @@ class StartBody(Body):
     input: JsonObject = Field(description="As the `input_schema` of the agent or workflow says; at most 1 MiB.")
     config: ConfigBody = ConfigBody()
     asynchronous: bool = Field(default=False, alias="async", description="True answers 202 at once.")
-    webhook_url: Annotated[str, Field(max_length=2000), AfterValidator(_http_url)] | None = Field(
+    webhook_url: WebUrl | None = Field(
         default=None,
-        description="Kept with an asynchronous job and shown; not called yet, and never in synchronous mode (D-024).",
+        description="Told how an asynchronous job ended (D-103). Accepted and left alone in synchronous mode (D-024).",
     )
 
 

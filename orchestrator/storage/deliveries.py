@@ -44,7 +44,8 @@ class Outbox:
     """Writes what has to be told in the transaction of whoever causes it: it survives whoever was to tell it."""
 
     def __init__(self, db: Database) -> None:
-        self._insert = db.insert(deliveries).on_conflict_do_nothing(index_elements=[deliveries.c.id])
+        new = db.insert(deliveries).on_conflict_do_nothing(index_elements=[deliveries.c.id])
+        self._insert = new.returning(deliveries.c.id)
 
     def job_ended(self, connection: Connection, job_id: str, state: JobState, at: datetime) -> list[DueDelivery]:
         """The deliveries of a job's end that are new: a webhook is told once, whoever closes the job, and how often."""
@@ -112,7 +113,7 @@ class Outbox:
             attempts=0,
             created_at=at,
         )
-        return [row] if connection.execute(self._insert, _new_row(row)).rowcount else []
+        return [] if connection.execute(self._insert, _new_row(row)).first() is None else [row]
 
 
 class DeliveryRepository:

@@ -1,0 +1,170 @@
+"""Bodies of the webhook routes (D-098, C-51)."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, Field
+
+from api.v1.bodies import Body, Text, WebUrl
+from api.v1.wire import Timestamp, Wire, absent
+from orchestrator.domain.webhooks import Delivery, DeliveryState, MadeAttempt, Webhook
+from orchestrator.services.webhooks import DeliveryPage, Registered
+
+_THIRTY_DAYS: Final = 2_592_000
+_DAY: Final = 86_400
+
+Secret = Annotated[Text, Field(min_length=1, max_length=256)]
+Events = Annotated[list[Text], Field(max_length=20)]
+
+
+class RegisterBody(Body):
+    """A webhook to register."""
+
+    url: WebUrl
+    events: Events = Field(description="`job.completed`, `job.failed`, `webhook.disabled`.")
+    secret: Secret | None = Field(default=None, description="Signs the deliveries; made when left out.")
+
+
+class ChangeWebhookBody(Body):
+    """What is to change. What is left out stays."""
+
+    url: WebUrl | None = None
+    events: Events | None = None
+    active: bool | None = None
+
+
+class RotateSecretBody(Body):
+    """The new secret, made when left out, and how long the old one signs, too."""
+
+    secret: Secret | None = None
+    overlap_seconds: int = Field(default=_DAY, ge=0, le=_THIRTY_DAYS, description="0 ends the old one now.")
+
+    def overlap(self) -> timedelta:
+        """The same as a duration."""
+        return timedelta(seconds=self.overlap_seconds)
+
+
+class PageQuery(BaseModel):
+    """Which page."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    offset: int = Field(default=0, ge=0, le=1_000_000_000)
+
+
+class DeliveryQuery(PageQuery):
+    """Which deliveries."""
+
+    state: DeliveryState | None = None
+
+
+class WebhookBody(Wire):
+    """A webhook, without its secret. `disabled_reason` says why it is not active."""
+
+    id: str
+    url: str
+    events: list[str]
+    active: bool
+    disabled_reason: str | None
+    disabled_at: Timestamp | None
+    created_at: Timestamp
+    updated_at: Timestamp
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> "WebhookBody":
+        """The body of one webhook."""
+        return cls(**_fields(webhook))
+
+
+class WebhookRegistered(WebhookBody):
+    """A webhook. `secret` is there only when it was made here, this once."""
+
+    secret: str | None = Field(default=None, exclude_if=absent)
+
+    @classmethod
+    def of_registered(cls, done: Registered) -> "WebhookRegistered":
+        """The body of a new webhook."""
+        return cls(**_fields(done.webhook), secret=done.secret)
+
+
+class WebhookRotated(WebhookRegistered):
+    """A webhook with its new secret. Until `previous_until` the old one signs, too."""
+
+    previous_until: Timestamp | None
+
+    @classmethod
+    def of_registered(cls, done: Registered) -> "WebhookRotated":
+        """The body of a webhook after a rotation."""
+        return cls(**_fields(done.webhook), secret=done.secret, previous_until=done.webhook.previous_until)
+
+
+class DeliveryAttemptBody(Wire):
+    """One attempt. `status` is the receiver's HTTP status, `duration` is seconds."""
+
+    number: int
+    at: Timestamp
+    verdict: str = Field(description="`delivered`, `retry` or `gone`.")
+    status: int | None
+    error: str | None
+    duration: float
+
+
+class DeliveryBody(Wire):
+    """One delivery with its attempts so far. `message_id` is what the receiver sees as `webhook-id`."""
+
+    id: str
+    webhook_id: str | None
+    job_id: str | None
+    event: str
+    url: str
+    message_id: str
+    state: DeliveryState
+    attempts: list[DeliveryAttemptBody]
+    created_at: Timestamp
+    next_attempt_at: Timestamp | None
+    completed_at: Timestamp | None
+
+    @classmethod
+    def of(cls, delivery: Delivery, made: list[MadeAttempt]) -> "DeliveryBody":
+        """The body of one delivery."""
+        attempts = [
+            DeliveryAttemptBody(
+                number=one.number,
+                at=one.at,
+                verdict=one.verdict,
+                status=one.status,
+                error=one.error,
+                duration=round(one.duration, 3),
+            )
+            for one in made
+        ]
+        plain = {name: getattr(delivery, name) for name in cls.model_fields if name != "attempts"}
+        return cls(**plain, attempts=attempts)
+
+
+class WebhookList(Wire):
+    """One page of webhooks, oldest first; `total` counts all."""
+
+    webhooks: list[WebhookBody]
+    total: int
+    limit: int
+    offset: int
+
+
+class DeliveryList(Wire):
+    """One page of deliveries, newest first; `total` counts all that match."""
+
+    deliveries: list[DeliveryBody]
+    total: int
+    limit: int
+    offset: int
+
+    @classmethod
+    def of(cls, page: DeliveryPage, query: PageQuery) -> "DeliveryList":
+        """The body of a page."""
+        rows = [DeliveryBody.of(delivery, made) for delivery, made in page.rows]
+        return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset)
+
+
+def _fields(webhook: Webhook) -> dict[str, Any]:
+    plain = {name: getattr(webhook, name) for name in WebhookBody.model_fields if name != "active"}
+    return plain | {"active": webhook.disabled_at is None}

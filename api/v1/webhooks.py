@@ -1,0 +1,104 @@
+"""Routes of webhooks (D-098 to D-103): register, list, change, rotate, test, delete; and what was delivered."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api.deps import JobId, Svc
+from api.security import Caller, JobsRead
+from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.webhook_bodies import (
+    ChangeWebhookBody,
+    DeliveryBody,
+    DeliveryList,
+    DeliveryQuery,
+    PageQuery,
+    RegisterBody,
+    RotateSecretBody,
+    WebhookBody,
+    WebhookList,
+    WebhookRegistered,
+    WebhookRotated,
+)
+
+router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=V1Route, responses=ERRORS)
+
+
+@router.post("/webhooks", status_code=201)
+async def register_webhook(
+    body: RegisterBody, principal: Caller, services: Svc, response: Response
+) -> WebhookRegistered:
+    """Register a webhook. Without a `secret` one is made and shown this once."""
+    done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
+    response.headers["Location"] = f"/v1/webhooks/{done.webhook.id}"
+    return WebhookRegistered.of_registered(done)
+
+
+@router.get("/webhooks")
+async def list_webhooks(principal: Caller, services: Svc, query: Annotated[PageQuery, Query()]) -> WebhookList:
+    """The caller's webhooks, oldest first; everybody's for an admin."""
+    page = await services.webhooks.list(principal, limit=query.limit, offset=query.offset)
+    rows = [WebhookBody.of(row) for row in page.rows]
+    return WebhookList(webhooks=rows, total=page.total, limit=query.limit, offset=query.offset)
+
+
+@router.get("/webhooks/{webhook_id}", responses=NOT_FOUND)
+async def get_webhook(webhook_id: str, principal: Caller, services: Svc) -> WebhookBody:
+    """One webhook, without its secret."""
+    return WebhookBody.of(await services.webhooks.get(principal, webhook_id))
+
+
+@router.patch("/webhooks/{webhook_id}", responses=NOT_FOUND)
+async def change_webhook(webhook_id: str, body: ChangeWebhookBody, principal: Caller, services: Svc) -> WebhookBody:
+    """Change a webhook; what is left out stays. `active: true` takes one up again that was disabled."""
+    row = await services.webhooks.change(principal, webhook_id, url=body.url, events=body.events, active=body.active)
+    return WebhookBody.of(row)
+
+
+@router.delete("/webhooks/{webhook_id}", status_code=204, responses=NOT_FOUND)
+async def delete_webhook(webhook_id: str, principal: Caller, services: Svc) -> None:
+    """Forget a webhook. Deliveries that are not through are dropped."""
+    await services.webhooks.delete(principal, webhook_id)
+
+
+@router.post("/webhooks/{webhook_id}/rotate-secret", responses=NOT_FOUND)
+async def rotate_webhook_secret(
+    webhook_id: str, principal: Caller, services: Svc, body: RotateSecretBody | None = None
+) -> WebhookRotated:
+    """Another secret. During the overlap deliveries carry a signature of each."""
+    wanted = body or RotateSecretBody()
+    done = await services.webhooks.rotate(principal, webhook_id, overlap=wanted.overlap(), secret=wanted.secret)
+    return WebhookRotated.of_registered(done)
+
+
+@router.post("/webhooks/{webhook_id}/test", status_code=202, responses=NOT_FOUND)
+async def test_webhook(webhook_id: str, principal: Caller, services: Svc) -> DeliveryBody:
+    """Send `webhook.test` once, now; its delivery tells what came of it."""
+    return DeliveryBody.of(await services.webhooks.test(principal, webhook_id), [])
+
+
+@router.get("/webhooks/{webhook_id}/deliveries", responses=NOT_FOUND)
+async def list_webhook_deliveries(
+    webhook_id: str, principal: Caller, services: Svc, query: Annotated[DeliveryQuery, Query()]
+) -> DeliveryList:
+    """What was sent to a webhook, or is going to be, newest first, attempt by attempt."""
+    page = await services.webhooks.deliveries(
+        principal, webhook_id, state=query.state, limit=query.limit, offset=query.offset
+    )
+    return DeliveryList.of(page, query)
+
+
+@router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=NOT_FOUND)
+async def redeliver(webhook_id: str, delivery_id: str, principal: Caller, services: Svc) -> DeliveryBody:
+    """Send a message once more, as a new delivery with the same `message_id`."""
+    return DeliveryBody.of(await services.webhooks.redeliver(principal, webhook_id, delivery_id), [])
+
+
+@router.get("/jobs/{job_id}/deliveries", responses=NOT_FOUND)
+async def list_job_deliveries(
+    job_id: JobId, principal: JobsRead, services: Svc, query: Annotated[PageQuery, Query()]
+) -> DeliveryList:
+    """What was told of a job's end: its own callback (`webhook_id` null), and its owner's webhooks."""
+    await services.reader.get(principal, job_id)
+    page = await services.webhooks.deliveries_of_job(job_id, limit=query.limit, offset=query.offset)
+    return DeliveryList.of(page, query)
