@@ -77,8 +77,8 @@ async def stop_all(running: Engine, client: httpx2.AsyncClient) -> None:
         )
         return [row.id for row in rows]
 
-    for job_id in await still_open():
-        await running.services.controller.cancel(TESTER, job_id, reason="the test is over")
+    cancel = running.services.controller.cancel
+    await asyncio.gather(*(cancel(TESTER, job_id, reason="the test is over") for job_id in await still_open()))
     await eventually(still_open, lambda found: found == [])
 
 
