@@ -1,10 +1,16 @@
 """What is counted over jobs and agent calls: one aggregate for every surface (C-05)."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from math import inf
+from typing import Final
+
+# Upper bounds of the buckets of jobs' durations and of their waits for a worker, in seconds.
+DURATIONS: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, inf)
+WAITS: Final = (0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, inf)
 
 
 class Period(StrEnum):
@@ -39,12 +45,6 @@ class Window:
     def last(cls, length: timedelta | None, now: datetime) -> "Window":
         """The stretch of that length that ends now; all time for None."""
         return cls(None if length is None else now - length, now)
-
-    def previous(self) -> "Window | None":
-        """The stretch of the same length just before, or None before all time."""
-        if self.since is None:
-            return None
-        return Window(self.since - (self.until - self.since), self.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +159,26 @@ class Gate:
     calls: tuple[tuple[str, str], ...]
 
 
+def _sums() -> defaultdict[str, float]:
+    return defaultdict(float)
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What only grows: sums over jobs and attempts that ended, by their labels.
 
-    The last key of `durations` and `waits` is the upper bound of a bucket in seconds, not cumulated; infinity is the
-    last. `duration_seconds` and `wait_seconds` are the sums.
+    `durations` and `waits` count jobs by kind and upper bound of the bucket, each bucket by itself; their seconds are
+    sums by kind. Money is the known prices.
     """
 
     jobs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     durations: Counter[tuple[str, float]] = field(default_factory=Counter)
-    duration_seconds: dict[str, float] = field(default_factory=dict)
+    duration_seconds: defaultdict[str, float] = field(default_factory=_sums)
     waits: Counter[tuple[str, float]] = field(default_factory=Counter)
-    wait_seconds: dict[str, float] = field(default_factory=dict)
+    wait_seconds: defaultdict[str, float] = field(default_factory=_sums)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
-    cost: dict[str, float] = field(default_factory=dict)
+    cost: defaultdict[str, float] = field(default_factory=_sums)
 
     def plus(self, other: "Tally") -> "Tally":
         """Both together."""
@@ -183,7 +187,7 @@ class Tally:
             sums = getattr(total, each.name)
             for part in (getattr(self, each.name), getattr(other, each.name)):
                 for key, value in part.items():
-                    sums[key] = sums.get(key, 0) + value
+                    sums[key] += value
         return total
 
 

@@ -1,0 +1,115 @@
+"""The figures of the job index as Prometheus metrics."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from orchestrator.domain.jobs import OPEN_STATES
+from orchestrator.domain.metrics import DURATIONS, WAITS, IndexFigures, Standing, Tally
+from orchestrator.domain.webhooks import DeliveryState
+
+
+class IndexCollector(Collector):
+    """Gives the figures of one reading; without them only says that the index is down."""
+
+    def __init__(self, figures: IndexFigures | None) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """One family for each metric."""
+        up = GaugeMetricFamily("orchestrator_index_up", "Whether the job index answered: what follows is read from it.")
+        up.add_metric([], 0.0 if self._figures is None else 1.0)
+        yield up
+        if self._figures is not None:
+            yield from _jobs(self._figures.ended)
+            yield from _calls(self._figures.ended)
+            yield from _open_jobs(self._figures.now, self._figures.at)
+            yield from _webhooks(self._figures.now)
+
+
+def index_metrics(figures: IndexFigures | None) -> bytes:
+    """The figures in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(IndexCollector(figures))
+    return generate_latest(registry)
+
+
+def _jobs(ended: Tally) -> Iterable[Metric]:
+    labels = ("kind", "definition", "state")
+    yield _counter("orchestrator_jobs", "Jobs that ended, by what they ran and how they ended.", labels, ended.jobs)
+    yield _histogram(
+        "orchestrator_job_duration_seconds",
+        "Seconds from a job's first task to its end, whatever the end.",
+        DURATIONS,
+        ended.durations,
+        ended.duration_seconds,
+    )
+    yield _histogram(
+        "orchestrator_job_queue_wait_seconds",
+        "Seconds from the acceptance of a job that has ended to its first task.",
+        WAITS,
+        ended.waits,
+        ended.wait_seconds,
+    )
+
+
+def _calls(ended: Tally) -> Iterable[Metric]:
+    yield _counter("orchestrator_steps", "Attempts of agent calls that ended.", ("agent", "status"), ended.steps)
+    yield _counter("orchestrator_tokens", "Tokens of attempts that ended.", ("agent", "kind"), ended.tokens)
+    costs = {(agent,): cost for agent, cost in ended.cost.items()}
+    yield _counter("orchestrator_cost_usd", "Cost of attempts that ended, where the price is known.", ("agent",), costs)
+
+
+def _open_jobs(now: Standing, at: datetime) -> Iterable[Metric]:
+    states = GaugeMetricFamily("orchestrator_jobs_open", "Jobs that have not ended, by state.", labels=["state"])
+    for state in sorted(OPEN_STATES):
+        states.add_metric([state], now.open.get(state, 0))
+    yield states
+    yield _gauge(
+        "orchestrator_jobs_stalled",
+        "Open jobs to which nothing has happened for 15 minutes, but those that are paused or wait for an approval.",
+        now.stalled,
+    )
+    age = max(0.0, (at - now.oldest).total_seconds()) if now.oldest else 0.0
+    yield _gauge("orchestrator_oldest_open_job_seconds", "Age of the oldest open job; 0 without one.", age)
+
+
+def _webhooks(now: Standing) -> Iterable[Metric]:
+    ended = {key: count for key, count in now.deliveries.items() if key[1] != DeliveryState.PENDING}
+    pending = sum(count for (_, state), count in now.deliveries.items() if state == DeliveryState.PENDING)
+    yield _counter("orchestrator_webhook_deliveries", "Deliveries that ended.", ("event", "state"), ended)
+    yield _gauge("orchestrator_webhook_deliveries_pending", "Deliveries under way or waiting for an attempt.", pending)
+    attempts = {(verdict,): count for verdict, count in now.delivery_attempts.items()}
+    yield _counter("orchestrator_webhook_attempts", "Attempts of deliveries, by verdict.", ("verdict",), attempts)
+
+
+def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]) -> Metric:
+    family = CounterMetricFamily(name, told, labels=labels)
+    for key in sorted(counts):
+        family.add_metric(key, counts[key])
+    return family
+
+
+def _gauge(name: str, told: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, told, value=value)
+
+
+def _histogram(
+    name: str,
+    told: str,
+    bounds: Sequence[float],
+    counts: Mapping[tuple[str, float], int],
+    sums: Mapping[str, float],
+) -> Metric:
+    family = HistogramMetricFamily(name, told, labels=["kind"])
+    for kind in sorted(sums):
+        below, buckets = 0, []
+        for bound in bounds:
+            below += counts.get((kind, bound), 0)
+            buckets.append((floatToGoString(bound), below))
+        family.add_metric([kind], buckets, sums[kind])
+    return family

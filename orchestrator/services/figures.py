@@ -1,0 +1,92 @@
+"""What operators watch, read from the job index at most every few seconds, however often it is asked for."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.metrics import Gate, IndexFigures, Tally, Window
+from orchestrator.storage.figures import FiguresRepository
+
+log = structlog.get_logger(__name__)
+
+KEPT: Final = timedelta(seconds=10)
+# What ended long ago is counted again at this interval; in between only what ended since is read.
+RECOUNT: Final = timedelta(hours=1)
+# The end of a job may reach the index late, while it is repaired: what is younger is counted at every reading.
+SETTLED: Final = timedelta(minutes=5)
+STALLED: Final = timedelta(minutes=15)
+OTHER: Final = "(other)"
+
+
+class FiguresReader:
+    """The figures of the whole index. Names outside the catalogue count as `(other)`, so that labels stay few."""
+
+    def __init__(self, figures: FiguresRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
+        self._figures = figures
+        self._agents = frozenset(catalogue.agents)
+        self._definitions = frozenset([*catalogue.agents, *catalogue.workflows])
+        self._gates = gates(catalogue)
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._settled: tuple[datetime, Tally] | None = None
+        self._read: tuple[datetime, IndexFigures | None] | None = None
+
+    async def read(self) -> IndexFigures | None:
+        """The figures, at most ten seconds old; None while the index does not answer."""
+        async with self._lock:
+            now = self._clock()
+            if self._read is None or now - self._read[0] >= KEPT:
+                self._read = now, await self._figures_at(now)
+            return self._read[1]
+
+    async def _figures_at(self, now: datetime) -> IndexFigures | None:
+        try:
+            if self._settled is None or now - self._settled[0] >= RECOUNT + SETTLED:
+                until = now - SETTLED
+                self._settled = until, await self._figures.tally(Window(None, until))
+            until, settled = self._settled
+            recent = await self._figures.tally(Window(until, now))
+            standing = await self._figures.standing(self._gates, quiet_since=now - STALLED)
+        except Unavailable as fault:
+            log.warning("index_not_read", error=fault.message)
+            return None
+        return IndexFigures(at=now, ended=self._bounded(settled.plus(recent)), now=standing)
+
+    def _bounded(self, tally: Tally) -> Tally:
+        known = Tally(
+            durations=tally.durations,
+            duration_seconds=tally.duration_seconds,
+            waits=tally.waits,
+            wait_seconds=tally.wait_seconds,
+        )
+        for (kind, definition, state), jobs in tally.jobs.items():
+            known.jobs[kind, definition if definition in self._definitions else OTHER, state] += jobs
+        for (agent, status), steps in tally.steps.items():
+            known.steps[self._agent(agent), status] += steps
+        for (agent, kind), tokens in tally.tokens.items():
+            known.tokens[self._agent(agent), kind] += tokens
+        for agent, cost in tally.cost.items():
+            known.cost[self._agent(agent)] += cost
+        return known
+
+    def _agent(self, agent: str) -> str:
+        return agent if agent in self._agents else OTHER
+
+
+def gates(catalogue: Catalogue) -> list[Gate]:
+    """The approval steps of all declared workflows, each with the calls of the steps that it needs."""
+    return [
+        Gate(
+            definition=definition.id,
+            step=step.id,
+            calls=tuple(call for call in definition.plan.calls() if call[0] in step.needs),
+        )
+        for definition in catalogue.workflows.values()
+        for step in definition.plan.steps
+        if step.approval is not None and not definition.code
+    ]

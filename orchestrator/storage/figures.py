@@ -1,0 +1,151 @@
+"""Sums over the whole index, for Prometheus: cheap enough to be read at every scrape."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, literal_column, not_, or_, select
+
+from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobState
+from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, Standing, Tally, Window
+from orchestrator.storage.database import Database
+from orchestrator.storage.moments import Seconds
+from orchestrator.storage.tables import attempts, deliveries, delivery_attempts, jobs
+
+_MOVING: Final = (JobState.PENDING, JobState.RUNNING)
+_OVER: Final = (AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
+
+
+class FiguresRepository:
+    """Reads what operators watch. Raises `Unavailable`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def tally(self, window: Window) -> Tally:
+        """Jobs and attempts that ended in a window. All of time costs a pass over their indices."""
+        ended, called = _ended_jobs(window), _ended_attempts(window)
+
+        def read(connection: Connection) -> Tally:
+            tally = Tally()
+            for job in connection.execute(ended):
+                tally.jobs[job.kind, job.definition, job.state] += job.number
+                if job.duration is not None:
+                    tally.durations[job.kind, DURATIONS[job.duration]] += job.number
+                    tally.duration_seconds[job.kind] += job.duration_seconds
+                if job.wait is not None:
+                    tally.waits[job.kind, WAITS[job.wait]] += job.number
+                    tally.wait_seconds[job.kind] += job.wait_seconds
+            for call in connection.execute(called):
+                tally.steps[call.agent, call.status] += call.number
+                tally.tokens[call.agent, "prompt"] += call.prompt or 0
+                tally.tokens[call.agent, "completion"] += call.completion or 0
+                if call.cost is not None:
+                    tally.cost[call.agent] += call.cost
+            return tally
+
+        return await self._db.autocommit(read)
+
+    async def standing(self, gates: Sequence[Gate], *, quiet_since: datetime) -> Standing:
+        """What is there now. An open job counts as stalled if nothing has happened to it since a time, unless it is
+        paused or one of `gates` is next."""
+        opened = select(jobs.c.state, func.count(), func.min(jobs.c.created_at)).where(
+            jobs.c.state.in_(sorted(OPEN_STATES))
+        )
+        stalled = _stalled(gates, quiet_since)
+        by_event = select(deliveries.c.event, deliveries.c.state, func.count())
+        by_verdict = select(delivery_attempts.c.verdict, func.count())
+
+        def read(connection: Connection) -> Standing:
+            states = connection.execute(opened.group_by(jobs.c.state)).all()
+            ended = connection.execute(by_event.group_by(deliveries.c.event, deliveries.c.state))
+            verdicts = connection.execute(by_verdict.group_by(delivery_attempts.c.verdict))
+            return Standing(
+                open={state: count for state, count, _ in states},
+                oldest=min((oldest for _, _, oldest in states), default=None),
+                stalled=connection.execute(stalled).scalar_one(),
+                deliveries={(event, state): count for event, state, count in ended},
+                delivery_attempts=dict(verdicts.tuples().all()),
+            )
+
+        return await self._db.autocommit(read)
+
+
+def _within(moment: ColumnElement[Any], window: Window) -> ColumnElement[bool]:
+    before = moment < window.until
+    return before if window.since is None else and_(before, moment >= window.since)
+
+
+def _ended_jobs(window: Window) -> Select[Any]:
+    """Jobs by labels and by the buckets of their duration and wait, which are null where a time is missing."""
+    columns = (
+        jobs.c.kind,
+        jobs.c.definition,
+        jobs.c.state,
+        Seconds(jobs.c.started_at, jobs.c.closed_at).label("duration"),
+        Seconds(jobs.c.created_at, jobs.c.started_at).label("wait"),
+    )
+    # Materialized: else SQLite computes the seconds again for each bucket.
+    timed = select(*columns).where(_within(jobs.c.closed_at, window)).cte("timed").prefix_with("MATERIALIZED")
+    labels = (
+        timed.c.kind,
+        timed.c.definition,
+        timed.c.state,
+        _bucket(timed.c.duration, DURATIONS).label("duration"),
+        _bucket(timed.c.wait, WAITS).label("wait"),
+    )
+    return select(
+        *labels,
+        func.count().label("number"),
+        func.sum(timed.c.duration).label("duration_seconds"),
+        func.sum(timed.c.wait).label("wait_seconds"),
+    ).group_by(*(literal_column(str(number)) for number in range(1, len(labels) + 1)))
+
+
+def _bucket(seconds: ColumnElement[float], bounds: Sequence[float]) -> ColumnElement[int | None]:
+    """The number of the first bucket that the seconds fit into; the last one takes all."""
+    *finite, _ = bounds
+    buckets = [(seconds <= bound, number) for number, bound in enumerate(finite)]
+    return case(*buckets, (seconds.is_not(None), len(finite)))
+
+
+def _ended_attempts(window: Window) -> Select[Any]:
+    return (
+        select(
+            attempts.c.agent,
+            attempts.c.status,
+            func.count().label("number"),
+            func.sum(attempts.c.prompt_tokens).label("prompt"),
+            func.sum(attempts.c.completion_tokens).label("completion"),
+            func.sum(attempts.c.cost).label("cost"),
+        )
+        .where(_within(attempts.c.completed_at, window))
+        .group_by(attempts.c.agent, attempts.c.status)
+    )
+
+
+def _stalled(gates: Sequence[Gate], quiet_since: datetime) -> Select[int]:
+    of_job = attempts.c.job_id == jobs.c.id
+    moved = exists().where(of_job, or_(attempts.c.started_at >= quiet_since, attempts.c.completed_at >= quiet_since))
+    return (
+        select(func.count())
+        .select_from(jobs)
+        .where(
+            jobs.c.state.in_(_MOVING),
+            jobs.c.created_at < quiet_since,
+            or_(jobs.c.started_at.is_(None), jobs.c.started_at < quiet_since),
+            not_(moved),
+            *(not_(_waits_at(gate)) for gate in gates),
+        )
+    )
+
+
+def _waits_at(gate: Gate) -> ColumnElement[bool]:
+    """Whether everything before an approval step is over, and the step has not begun: then a person is asked."""
+    of_job = attempts.c.job_id == jobs.c.id
+    begun = exists().where(of_job, attempts.c.step == gate.step)
+    done = (
+        exists().where(of_job, attempts.c.step == step, attempts.c.agent == agent, attempts.c.status.in_(_OVER))
+        for step, agent in gate.calls
+    )
+    return and_(jobs.c.definition == gate.definition, jobs.c.state == JobState.RUNNING, not_(begun), *done)

@@ -1,0 +1,173 @@
+"""Sums over jobs and attempts that ended, for the metrics of the API (D-054, D-056)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, case, func, select
+
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.metrics import Executions, Percentiles, Window
+from orchestrator.storage.database import Database
+from orchestrator.storage.moments import Seconds, UtcDay
+from orchestrator.storage.tables import attempts, jobs
+
+# A cancelled job or attempt neither succeeded nor failed; what became of an unknown attempt nobody knows.
+_JOB_DONE: Final = jobs.c.state == JobState.COMPLETED
+_JOB_FAILED: Final = jobs.c.state.in_([JobState.FAILED, JobState.TIMEOUT])
+_DONE: Final = attempts.c.status == AttemptStatus.COMPLETED
+_FAILED: Final = attempts.c.status.in_([AttemptStatus.FAILED, AttemptStatus.TIMED_OUT])
+
+_JOB_SECONDS: Final = Seconds(jobs.c.started_at, jobs.c.closed_at)
+_SECONDS: Final = Seconds(attempts.c.started_at, attempts.c.completed_at)
+_TOKENS: Final = attempts.c.prompt_tokens + attempts.c.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Executions of one name (a workflow or an agent; of whatever it is where that is empty) on one UTC day."""
+
+    name: str
+    day: date
+    executions: Executions
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What ended in a window. `workflow_usage` is the tokens and money of ended workflow jobs, all their attempts."""
+
+    jobs: Sequence[Sum]
+    workflows: Sequence[Sum]
+    workflow_usage: Sequence[Sum]
+    agents: Sequence[Sum]
+
+
+class MetricsRepository:
+    """Reads what ended in a window; of one owner, or of everybody for None. Raises `Unavailable`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def overview(self, window: Window, *, owner: str | None) -> Sums:
+        """Jobs, workflows and agents by UTC day."""
+        all_jobs = _ended_jobs(window, owner)
+        agents = _ended_attempts(window, owner)
+        usage = _workflow_usage(window, owner)
+
+        def read(connection: Connection) -> Sums:
+            found = connection.execute(all_jobs).mappings().all()
+            return Sums(
+                jobs=_sums(found),
+                workflows=_sums(each for each in found if each["kind"] is JobKind.WORKFLOW),
+                workflow_usage=_sums(connection.execute(usage).mappings()),
+                agents=_sums(connection.execute(agents).mappings()),
+            )
+
+        return await self._db.autocommit(read)
+
+    async def agent(self, agent_id: str, window: Window, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
+        """One agent's attempts by UTC day, and percentiles of the times of completed ones."""
+        of_agent = attempts.c.agent == agent_id
+        sums = _ended_attempts(window, owner).where(of_agent)
+        ranks = _percentiles(_in_window(attempts, window, owner).where(of_agent, _DONE))
+
+        def read(connection: Connection) -> tuple[Sequence[Sum], Percentiles]:
+            found = _sums(connection.execute(sums).mappings())
+            rank = connection.execute(ranks).one()
+            return found, Percentiles(*(value or 0.0 for value in rank))
+
+        return await self._db.autocommit(read)
+
+
+def _in_window(table: Table, window: Window, owner: str | None) -> Select[Any]:
+    end = table.c.closed_at if table is jobs else table.c.completed_at
+    chosen: list[ColumnElement[bool]] = [end < window.until]
+    if window.since is not None:
+        chosen.append(end >= window.since)
+    if owner is not None:
+        chosen.append(table.c.owner == owner)
+    return select().select_from(table).where(*chosen)
+
+
+def _ended_jobs(window: Window, owner: str | None) -> Select[Any]:
+    day = UtcDay(jobs.c.closed_at)
+    return (
+        _in_window(jobs, window, owner)
+        .add_columns(
+            day.label("day"),
+            jobs.c.kind,
+            jobs.c.definition.label("name"),
+            func.count(case((_JOB_DONE, 1))).label("successful"),
+            func.count(case((_JOB_FAILED, 1))).label("failed"),
+            func.sum(case((_JOB_DONE, _JOB_SECONDS))).label("seconds"),
+        )
+        .group_by(day, jobs.c.kind, jobs.c.definition)
+    )
+
+
+def _ended_attempts(window: Window, owner: str | None) -> Select[Any]:
+    day = UtcDay(attempts.c.completed_at)
+    return (
+        _in_window(attempts, window, owner)
+        .add_columns(
+            day.label("day"),
+            attempts.c.agent.label("name"),
+            func.count(case((_DONE, 1))).label("successful"),
+            func.count(case((_FAILED, 1))).label("failed"),
+            func.sum(case((_DONE, _SECONDS))).label("seconds"),
+            func.sum(_TOKENS).label("tokens"),
+            func.sum(attempts.c.cost).label("known_cost"),
+        )
+        .group_by(day, attempts.c.agent)
+    )
+
+
+def _workflow_usage(window: Window, owner: str | None) -> Select[Any]:
+    """The tokens of every attempt of workflow jobs that succeeded or failed in the window."""
+    ended = (
+        _in_window(jobs, window, owner)
+        .where(jobs.c.kind == JobKind.WORKFLOW, _JOB_DONE | _JOB_FAILED)
+        .add_columns(jobs.c.id, jobs.c.definition, UtcDay(jobs.c.closed_at).label("day"))
+        .subquery()
+    )
+    return (
+        select(
+            ended.c.day,
+            ended.c.definition.label("name"),
+            func.sum(_TOKENS).label("tokens"),
+            func.sum(attempts.c.cost).label("known_cost"),
+        )
+        .join_from(ended, attempts, attempts.c.job_id == ended.c.id)
+        .group_by(ended.c.day, ended.c.definition)
+    )
+
+
+def _percentiles(chosen: Select[Any]) -> Select[Any]:
+    """Nearest-rank: of `n` sorted times, the one at the rounded-up share of `n`."""
+    times = chosen.add_columns(_SECONDS.label("seconds")).subquery()
+    ranked = select(
+        times.c.seconds,
+        func.row_number().over(order_by=times.c.seconds).label("rank"),
+        func.count().over().label("total"),
+    ).subquery()
+    at = ((ranked.c.total * percent + 99) // 100 for percent in (50, 95, 99))
+    return select(*(func.max(case((ranked.c.rank == rank, ranked.c.seconds))) for rank in at))
+
+
+def _sums(found: Iterable[RowMapping]) -> list[Sum]:
+    return [
+        Sum(
+            name=each["name"],
+            day=date.fromisoformat(each["day"]),
+            executions=Executions(
+                **{
+                    column: each[column]
+                    for column in ("successful", "failed", "seconds", "tokens", "known_cost")
+                    if each.get(column) is not None
+                }
+            ),
+        )
+        for each in found
+    ]
