@@ -25,7 +25,7 @@ BAD_FRAMES: Final = 4400
 UNAUTHENTICATED: Final = 4401
 AUTH_TIMEOUT: Final = 4408
 TOO_SLOW: Final = 4429
-_KNOWN: Final = frozenset({*range(1000, 1016), BAD_FRAMES, UNAUTHENTICATED, AUTH_TIMEOUT, TOO_SLOW})
+_KNOWN: Final = frozenset({*range(1000, 1016), *range(4400, 4500)})
 
 
 @dataclass(frozen=True, slots=True)

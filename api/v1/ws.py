@@ -28,6 +28,7 @@ from api.sockets import (
 from api.v1.envelope import envelope
 from api.v1.events import whole_body
 from api.v1.models import EventBody
+from api.v1.rendering import delta_body
 from api.v1.wire import Wire
 from api.v1.ws_frames import (
     Auth,
@@ -44,6 +45,7 @@ from api.v1.ws_frames import (
     told,
 )
 from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import (
     InvalidInput,
     LimitExceeded,
@@ -183,14 +185,13 @@ class Conversation:
             await self._tell(end)
 
     async def _follow(self, frame: Subscribe) -> Unsubscribed | None:
-        """Tell a job's events; answers the last frame, None when the subscription was refused."""
+        """Tell a job's news; answers the last frame, None when the subscription was refused."""
         job_id, began = frame.job_id, False
         try:
-            past = await self._services.follower.past(self._principal, job_id, None)
-            seen = skipped(past, frame.after)
+            after = await self._place(job_id, frame.after)
             await self._tell(Subscribed(job_id=job_id))
             began = True
-            await self._events(frame, past[seen - 1].id if seen else None)
+            await self._stream(job_id, after, deltas=frame.deltas)
         except Unauthenticated as fault:
             raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(self._line, fault)) from fault
         except EXPECTED as fault:
@@ -198,13 +199,22 @@ class Conversation:
             return Unsubscribed(job_id=job_id, reason="error") if began else None
         return Unsubscribed(job_id=job_id, reason="ended")
 
-    async def _events(self, frame: Subscribe, after: str | None) -> None:
+    async def _place(self, job_id: str, after: str | None) -> str | None:
+        """The cursor that a subscription begins at: `now` is the moment at which the client is told so."""
+        past = await self._services.follower.past(self._principal, job_id, None)
+        seen = skipped(past, after)
+        return past[seen - 1].id if seen else None
+
+    async def _stream(self, job_id: str, after: str | None, *, deltas: bool) -> None:
         before: EventBody | None = None
-        async with aclosing(self._services.follower.events(self._principal, frame.job_id, after)) as news:
-            async for event in news:
-                body = await whole_body(self._services, self._principal, event)
-                for piece in told(body, before):
-                    await self._tell(piece)
+        async with aclosing(self._services.watcher.watch(self._principal, job_id, after, deltas=deltas)) as news:
+            async for item in news:
+                if isinstance(item, Delta):
+                    await self._line.outbox.offer(delta_body(item).model_dump_json())
+                    continue
+                body = await whole_body(self._services, self._principal, item)
+                for frame in told(body, before):
+                    await self._tell(frame)
                 before = body
 
     async def _recheck(self) -> None:

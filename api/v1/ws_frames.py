@@ -29,7 +29,7 @@ class Auth(_Sent):
 
 
 class Subscribe(_Sent):
-    """Follow a job (D-059), from its first event, after a cursor, or from `now`; `deltas` are pieces of text."""
+    """Follow a job (D-059), from its first event, after a cursor, or from `now`; `deltas`: its agents' text, too."""
 
     type: Literal["subscribe"]
     channel: Literal["job"]

@@ -1,9 +1,11 @@
 """Jobs as they go on over `/v1/ws`: every frame over a real connection."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -13,8 +15,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.sockets import SocketLimits, socket_limits
-from orchestrator.domain.access import Scope
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.events import EventType, JobEvent
+from orchestrator.domain.jobs import JobState
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.api.conftest import ADMIN, Keys, served
 from tests.api.test_jobs import UNKNOWN, ended, start, until
@@ -60,12 +65,10 @@ class Client:
 
     async def end(self) -> tuple[int, str]:
         """Read to the close; its code and reason."""
-        try:
+        with suppress(ConnectionClosed):
             while True:
                 await self.next()
-        except ConnectionClosed as closed:
-            assert closed.rcvd is not None
-            return closed.rcvd.code, closed.rcvd.reason
+        return self.connection.close_code or 0, self.connection.close_reason or ""
 
 
 def address(url: object) -> str:
@@ -429,14 +432,12 @@ async def test_a_service_that_is_not_there_is_told_and_the_client_comes_back_lat
 
 async def test_a_fault_in_the_middle_is_told_on_the_socket_which_stays(app_with: Make, running: Engine):
     class Failing:
-        past = running.services.follower.past
-
-        async def events(self, *_: Any) -> AsyncIterator[Any]:
+        async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
             raise Unavailable("Temporal does not answer")
             yield
 
     job = await running.run("t_three", {})
-    async with served(app_with(follower=Failing())) as url, known(url) as client:
+    async with served(app_with(watcher=Failing())) as url, known(url) as client:
         await client.subscribe(job.id)
         fault, end = await client.next(), await client.next()
         assert (fault["type"], fault["job_id"]) == ("error", job.id)
@@ -521,3 +522,91 @@ async def test_a_hundred_sockets_on_one_server_all_get_every_event(live: httpx2.
     for job_id in jobs:
         whole = [event["id"] for event in await page(live, job_id)]
         assert [ids for name, ids in told if name == job_id] == [whole] * 20
+
+
+class Talkative:
+    """A watcher of a job that tells more than a client reads, unless `count` ends it; knows its open streams."""
+
+    def __init__(self, message: str, *, deltas: int = 0, count: int | None = None) -> None:
+        self.open = 0
+        self._message = message
+        self._deltas = deltas
+        self._count = count
+
+    async def past(self, *_: Any) -> list[JobEvent]:
+        return []
+
+    async def watch(
+        self, principal: Principal, job_id: str, after: str | None, *, deltas: bool
+    ) -> AsyncIterator[JobEvent | Delta]:
+        self.open += 1
+        try:
+            for index in range(self._deltas if deltas else 0):
+                yield Delta(job_id=job_id, step="a", agent="t_echo", attempt=1, index=index, text=self._message)
+            for number in itertools.islice(itertools.count(1), self._count):
+                yield JobEvent(
+                    id=f"run:{number}",
+                    type=EventType.AGENT_EVENT,
+                    name="agent.scheduled",
+                    job_id=job_id,
+                    state=JobState.RUNNING,
+                    progress=0,
+                    message=self._message,
+                    timestamp=datetime.now(UTC),
+                )
+        finally:
+            self.open -= 1
+
+
+@ledger("C-46")
+async def test_a_client_that_does_not_read_is_closed_and_can_go_on_after_what_it_read(app_with: Make):
+    watcher = Talkative("x" * 200_000)
+    app = limited(app_with(follower=watcher, watcher=watcher), patience=0.2, grace=30)
+
+    async def streams() -> int:
+        return watcher.open
+
+    async with served(app) as url, bare(url, max_queue=1, compression=None) as client:
+        await client.ask("auth", token=ADMIN_KEY)
+        await client.subscribe(UNKNOWN)
+        await eventually(streams, lambda seen: seen == 1)
+        await eventually(streams, lambda seen: seen == 0)
+        frames = []
+        while (frame := await client.next())["type"] != "error":
+            frames.append(frame)
+        assert frame["error"]["code"] == "rate_limit_exceeded"
+        assert await client.end() == (4429, "client reads too slowly")
+    read = [event["id"] for event in events(frames)]
+    assert read == [f"run:{number}" for number in range(1, len(read) + 1)]
+    assert closes(app, 4429) == 1
+
+
+async def test_a_client_that_never_reads_again_is_given_up(app_with: Make):
+    watcher = Talkative("x" * 200_000)
+    app = limited(app_with(follower=watcher, watcher=watcher), patience=0.1, grace=0.1)
+
+    async def open_sockets() -> float:
+        return connections(app)
+
+    async with served(app) as url, bare(url, max_queue=1, compression=None) as client:
+        await client.ask("auth", token=ADMIN_KEY)
+        await client.subscribe(UNKNOWN)
+        await eventually(open_sockets, lambda seen: seen == 0)
+        assert (closes(app, 4429), watcher.open) == (1, 0)
+        client.connection.transport.abort()
+
+
+@ledger("D-062")
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_the_text_of_a_running_agent_is_told_unless_it_is_not_wanted(app_with: Make, wanted: bool):
+    watcher = Talkative("hello", deltas=2, count=1)
+    async with served(app_with(follower=watcher, watcher=watcher)) as url, known(url) as client:
+        await client.subscribe(UNKNOWN, deltas=wanted)
+        if wanted:
+            for index in range(2):
+                piece = await client.next()
+                assert (piece["type"], piece["name"], piece["job_id"]) == ("agent_event", "agent.delta", UNKNOWN)
+                assert (piece["data"]["index"], piece["data"]["text"]) == (index, "hello")
+                assert "id" not in piece
+        assert (await client.next())["type"] == "job_update"
+        assert (await client.next())["id"] == "run:1"
