@@ -1,6 +1,5 @@
 """Writes down every call that was to change something, whoever of the authenticated callers made it."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,13 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.deps import api_state
 from orchestrator.domain.access import AuditEntry, Principal
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.sealing import without_secrets
 
 log = structlog.get_logger(__name__)
 
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _NO_ROUTE: Final = "(none)"
 _LONGEST_PATH: Final = 500
-_SECRETS: Final = re.compile(r"(dvr_sk_[a-z]+_|ao_|whsec_)[A-Za-z0-9_+/=\-]{8,}")
 
 
 class AuditTrail:
@@ -72,7 +71,7 @@ async def _caller(scope: Scope) -> Principal | None:
 
 def _entry(scope: Mapping[str, Any], principal: Principal, status: int) -> AuditEntry:
     route = getattr(scope.get("route"), "path", _NO_ROUTE)
-    path = _SECRETS.sub(r"\1…", quote(scope["path"]))
+    path = without_secrets(quote(scope["path"]))
     client = scope.get("client")
     return AuditEntry(
         at=datetime.now(UTC),

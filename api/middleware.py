@@ -16,6 +16,7 @@ from structlog.contextvars import bound_contextvars, unbind_contextvars
 from api.errors import Render, internal
 from api.hardening import security_headers
 from api.limits import allowance_of, limit_headers
+from orchestrator.sealing import without_secrets
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +136,7 @@ class Observation:
             "request",
             method=scope["method"],
             route=route,
-            path=scope["path"],
+            path=without_secrets(scope["path"]),
             status=status,
             duration=round(duration, 4),
         )

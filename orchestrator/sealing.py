@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ from orchestrator.domain.errors import OrchestratorError
 
 _FILE: Final = "secret-key"
 _BYTES: Final = 32
+_SECRETS: Final = re.compile(
+    r"(\bdvr_sk_[a-z]+_)[A-Za-z0-9_\-]{8,}|(\bao_)[0-9a-f]{8,}|(\bwhsec_)[A-Za-z0-9_+/=%\-]{8,}"
+)
 
 
 class Unsealable(OrchestratorError):
@@ -55,6 +59,11 @@ class Sealer:
             return self._box.decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise Unsealable("A stored secret was sealed with another ORCHESTRATOR_SECRET_KEY") from None
+
+
+def without_secrets(text: str) -> str:
+    """The text, with whatever looks like a key or a secret of this product cut short."""
+    return _SECRETS.sub(r"\1\2\3…", text)
 
 
 def callback_secret(sealer: Sealer, owner: str) -> str:

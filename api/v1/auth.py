@@ -37,7 +37,7 @@ def _moment(value: Any) -> Any:
     raise PydanticCustomError("moment", "Input should be {expected}", {"expected": "an ISO 8601 time with its offset"})
 
 
-def _some(scopes: frozenset[Scope]) -> frozenset[Scope]:
+def _some(scopes: list[Scope]) -> list[Scope]:
     if not scopes:
         raise PydanticCustomError("no_scope", "Input should be {expected}", {"expected": "at least one scope"})
     return scopes
@@ -45,7 +45,8 @@ def _some(scopes: frozenset[Scope]) -> frozenset[Scope]:
 
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 KeyName = Annotated[Text, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Scopes = Annotated[frozenset[Scope], Field(strict=False), AfterValidator(_some)]
+ScopeWord = Annotated[Scope, Field(strict=False)]
+Scopes = Annotated[list[ScopeWord], AfterValidator(_some)]
 TierWord = Annotated[Tier, Field(strict=False)]
 Owner = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.@:\-]+$")]
 
@@ -69,7 +70,7 @@ class IssueBody(Body):
             if expires_at is not None:
                 raise InvalidInput("Give expires_at or expires_in, not both", field="expires_in", expected="one")
             expires_at = datetime.now(UTC) + timedelta(seconds=self.expires_in)
-        return KeyRequest(self.name, self.scopes, self.tier, self.owner, expires_at)
+        return KeyRequest(self.name, frozenset(self.scopes), self.tier, self.owner, expires_at)
 
 
 class ChangeBody(Body):
@@ -79,6 +80,10 @@ class ChangeBody(Body):
     scopes: Scopes | None = None
     tier: TierWord | None = None
     expires_at: Moment | None = Field(default=None, description="An explicit null lets the key never expire.")
+
+    def granted(self) -> frozenset[Scope] | None:
+        """The new scopes, or None where they stay."""
+        return None if self.scopes is None else frozenset(self.scopes)
 
     def end(self) -> datetime | EllipsisType | None:
         """The new end, which may be none, or an ellipsis where nothing is said of it."""
@@ -204,7 +209,7 @@ async def get_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
 async def change_key(_: Admin, services: Svc, key_id: str, body: ChangeBody) -> KeyBody:
     """Change a key's name, scopes, tier or end; what is left out stays."""
     changed = await services.keys.change(
-        key_id, name=body.name, scopes=body.scopes, tier=body.tier, expires_at=body.end()
+        key_id, name=body.name, scopes=body.granted(), tier=body.tier, expires_at=body.end()
     )
     return KeyBody.of(changed)
 
