@@ -14,6 +14,7 @@ ALLOWED_IMPORTS = {
     "enum",
     "graphlib",
     "hashlib",
+    "math",
     "orchestrator",
     "pydantic",
     "typing",
