@@ -13,6 +13,7 @@ from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from activities.deltas import CallText
 from activities.errors import application_error, job_error
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
@@ -20,7 +21,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.names import activity_id
-from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog
+from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus
 from orchestrator.domain.usage import Usage
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -59,6 +60,7 @@ class AgentActivities:
         artifacts: ArtifactStore,
         clock: Callable[[], datetime],
         *,
+        bus: DeltaBus,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         store_pauses: Sequence[float] = STORE_PAUSES,
     ) -> None:
@@ -66,6 +68,7 @@ class AgentActivities:
         self._runtime = runtime
         self._attempts = attempts
         self._artifacts = artifacts
+        self._bus = bus
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
         self._store_pauses = store_pauses
@@ -107,8 +110,11 @@ class AgentActivities:
 
     async def _run(self, agent: Agent, call: _Call) -> AgentResult:
         call.task = await self._told_in_full(call.task)
+        sink = CallText(self._bus, call.task, call.agent, call.attempt)
+        if call.attempt > 1 and agent.function is None:
+            sink.reset()
         try:
-            result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received)
+            result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received, sink=sink)
         except AgentError as error:
             call.usage = error.usage
             raise

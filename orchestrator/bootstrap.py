@@ -34,9 +34,11 @@ from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
 from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.figures import FiguresReader
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.quotas import Quotas
@@ -54,8 +56,10 @@ from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
+from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.users import UserRepository
 from workflows.registry import WORKFLOWS
 
@@ -88,6 +92,7 @@ class Parts:
     client: Client
     gateway: TemporalGateway
     database: Database
+    reports: Database
     jobs: JobRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
@@ -115,7 +120,7 @@ class Parts:
 
         if self.runtime is None:
             self.runtime = open_runtime(self.settings, now)
-        agents = AgentActivities(self.catalogue, self.runtime.runner, self.attempts, self.artifacts, now)
+        agents = AgentActivities(self.catalogue, self.runtime.runner, self.attempts, self.artifacts, now, bus=self.bus)
         records = RecordActivities(OutcomeRecorder(self.jobs), self.reconciler, clock=now)
         return [
             *activities(agents, self.catalogue.activities),
@@ -132,12 +137,14 @@ class Parts:
         await self.services.limits.aclose()
         await self.issued_keys.settle()
         await self.database.close()
+        await self.reports.close()
 
 
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     """Build every part over one client; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
     sealer = _sealer(settings)
     database = Database(settings.index_url())
+    reports = Database(settings.index_url())  # Sums over many rows hold up no job.
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     deliveries = DeliveryRepository(database)
@@ -160,6 +167,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         client=client,
         gateway=gateway,
         database=database,
+        reports=reports,
         jobs=jobs,
         attempts=attempts,
         artifacts=artifacts,
@@ -179,6 +187,8 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             watcher=JobWatcher(follower, bus, access),
             controller=JobController(gateway, reader, follower, jobs),
             outputs=JobOutputs(reader, artifacts),
+            metrics=MetricsReader(MetricsRepository(reports), catalogue, clock=now),
+            figures=FiguresReader(FiguresRepository(reports), catalogue, clock=now),
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),
             limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits(), settings.surface_windows()),
             quotas=quotas,

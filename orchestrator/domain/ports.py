@@ -18,11 +18,23 @@ from orchestrator.domain.usage import Usage
 from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport, Posted, Posting
 
 
+class TextSink(Protocol):
+    """Takes the text of a running call for its readers (A7). Neither method waits or raises."""
+
+    def text(self, piece: str) -> None:
+        """More of the answer; goes on where the piece before ended."""
+
+    def reset(self) -> None:
+        """What came before is void: the model answers anew."""
+
+
 class AgentRuntime(Protocol):
     """Runs one agent call once. Never retries by itself (A8)."""
 
-    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None]) -> AgentResult:
-        """The result of one call. `progress` takes the characters received so far.
+    async def run(
+        self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None], sink: TextSink
+    ) -> AgentResult:
+        """The result of one call. `progress` takes the characters received so far, `sink` the text among them.
 
         Raises `AgentError`, already sorted into retryable or not.
         """

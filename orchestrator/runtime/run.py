@@ -1,26 +1,15 @@
 """Runs one agent call once: a prompted agent through a model, a function agent directly."""
 
 import json
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_ai import Agent as ModelAgent
-from pydantic_ai import ModelRetry, ModelSettings, RunContext, TextOutput, ToolOutput
+from pydantic_ai import ModelRetry, ModelSettings, TextOutput, ToolOutput
 from pydantic_ai.exceptions import AgentRunError, UserError
-from pydantic_ai.messages import (
-    AgentStreamEvent,
-    ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    ThinkingPart,
-    ThinkingPartDelta,
-    ToolCallPart,
-    ToolCallPartDelta,
-)
+from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.usage import RunUsage
@@ -29,7 +18,9 @@ from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, Functi
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage, published_cost
+from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.errors import agent_error
 from orchestrator.runtime.models import ModelSource
 from orchestrator.runtime.prompts import user_prompt
@@ -52,14 +43,16 @@ class AgentRunner:
         self._models = models
         self._clock = clock
 
-    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress) -> AgentResult:
-        """One call, tried once. `progress` takes the characters received so far.
+    async def run(
+        self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
+    ) -> AgentResult:
+        """One call, tried once. `progress` takes the characters received so far, `sink` the text as it arrives.
 
         Raises `AgentError`; what an agent function raises on its own passes through unchanged.
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
-        return await self._ask_model(agent, task, progress)
+        return await self._ask_model(agent, task, AnswerText(progress, sink))
 
     async def _call_function(self, agent: Agent, function: AgentFunction, task: AgentTask, attempt: int) -> AgentResult:
         call = FunctionCall(
@@ -80,7 +73,7 @@ class AgentRunner:
         usage = Usage(cost=0.0, provider_cost=0.0)
         return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
 
-    async def _ask_model(self, agent: Agent, task: AgentTask, progress: Progress) -> AgentResult:
+    async def _ask_model(self, agent: Agent, task: AgentTask, arriving: AnswerText) -> AgentResult:
         model = self._models.model_for(agent, task)
         spent = RunUsage()
         prompt = user_prompt(task)
@@ -90,7 +83,7 @@ class AgentRunner:
                 model_settings=_settings(agent, task, model),
                 usage=spent,
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
-                event_stream_handler=_counter(progress),
+                event_stream_handler=arriving.read,
             )
         except (AgentRunError, UserError) as error:
             billed = _usage(agent, spent, None) if spent.has_values() else None
@@ -191,35 +184,6 @@ def _settings(agent: Agent, task: AgentTask, model: Model) -> ModelSettings:
     if model.profile.get("supports_forced_tool_choice", True):
         settings["tool_choice"] = [_ANSWER_TOOL]
     return settings
-
-
-def _counter(progress: Progress) -> Callable[[RunContext[None], AsyncIterable[AgentStreamEvent]], Any]:
-    received = 0
-
-    async def count(_: RunContext[None], events: AsyncIterable[AgentStreamEvent]) -> None:
-        nonlocal received
-        async for event in events:
-            if size := len(_text_of(event)):
-                received += size
-                progress(received)
-
-    return count
-
-
-def _text_of(event: AgentStreamEvent) -> str:
-    match event:
-        case PartStartEvent(part=TextPart(content=text) | ThinkingPart(content=text)):
-            return text
-        case PartStartEvent(part=ToolCallPart(args=str(text))):
-            return text
-        case PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
-            return text
-        case PartDeltaEvent(delta=ThinkingPartDelta(content_delta=str(text))):
-            return text
-        case PartDeltaEvent(delta=ToolCallPartDelta(args_delta=str(text))):
-            return text
-        case _:
-            return ""
 
 
 def _usage(agent: Agent, spent: RunUsage, provider_cost: float | None) -> Usage:

@@ -17,6 +17,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.agents import AgentActivities
+from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.agents import Agent, Deliverable
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
@@ -24,6 +25,7 @@ from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus
 from orchestrator.domain.plans import Step
+from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage
 
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -44,7 +46,9 @@ class Runtime:
         self.behaviour = behaviour
         self.calls: list[tuple[str, int]] = []
 
-    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress) -> AgentResult:
+    async def run(
+        self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
+    ) -> AgentResult:
         self.calls.append((agent.id, attempt))
         return await self.behaviour(progress)
 
@@ -84,7 +88,16 @@ class Artifacts:
 class Bench:
     """One activity with its ports and a Temporal test environment."""
 
-    def __init__(self, behaviour: Behaviour, *, store_fault: Exception | None = None, **info: Any) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour,
+        *,
+        store_fault: Exception | None = None,
+        runtime: Any = None,
+        bus: Any = None,
+        function: Any = None,
+        **info: Any,
+    ) -> None:
         agent = Agent(
             id="writer",
             name="Writer",
@@ -92,8 +105,9 @@ class Bench:
             description="Writes.",
             capabilities=("writing",),
             input_model=Anything,
+            function=function,
         )
-        self.runtime = Runtime(behaviour)
+        self.runtime = runtime or Runtime(behaviour)
         self.attempts = Attempts()
         self.artifacts = Artifacts(store_fault)
         self.beats: list[Any] = []
@@ -108,6 +122,7 @@ class Bench:
             self.attempts,
             self.artifacts,
             lambda: NOW,
+            bus=bus or MemoryBus(),
             heartbeat_seconds=0.01,
             store_pauses=(0.0, 0.0),
         )

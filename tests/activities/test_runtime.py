@@ -16,6 +16,7 @@ from orchestrator.domain.plans import Step, Timeouts
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
+from tests.fakes.sink import Sink
 
 NOW = datetime(2026, 11, 20, 10, 0, 5, 123456, tzinfo=UTC)
 KEY = "sk-very-secret-key-0123456789"
@@ -71,7 +72,7 @@ async def run_on(server: OpenAIServer, agent: Agent | None = None, task: AgentTa
     models = ModelSource(ModelConfig(llm_base_url=server.url, llm_api_key=KEY))
     try:
         return await AgentRunner(models, lambda: NOW).run(
-            agent or make_agent(), task or make_task(), attempt=1, progress=progress or (lambda _: None)
+            agent or make_agent(), task or make_task(), attempt=1, progress=progress or (lambda _: None), sink=Sink()
         )
     finally:
         await models.aclose()
@@ -297,7 +298,7 @@ async def test_a_function_agent_gets_the_same_effect_id_on_every_attempt():
     models = ModelSource(ModelConfig())
     agent = make_agent(function=act, output_model=Estimate)
     runner = AgentRunner(models, lambda: NOW)
-    results = [await runner.run(agent, make_task(), attempt=n, progress=lambda _: None) for n in (1, 2)]
+    results = [await runner.run(agent, make_task(), attempt=n, progress=lambda _: None, sink=Sink()) for n in (1, 2)]
     await models.aclose()
     assert [call.effect_id for call in calls] == ["job_1/plan/product_manager"] * 2
     assert [call.attempt for call in calls] == [1, 2]
@@ -317,9 +318,9 @@ async def test_errors_of_a_function_pass_through_and_a_wrong_answer_is_malformed
     models = ModelSource(ModelConfig())
     runner = AgentRunner(models, lambda: NOW)
     with pytest.raises(KeyError):
-        await runner.run(make_agent(function=fail), make_task(), attempt=1, progress=lambda _: None)
+        await runner.run(make_agent(function=fail), make_task(), attempt=1, progress=lambda _: None, sink=Sink())
     with pytest.raises(AgentError) as failed:
-        await runner.run(make_agent(function=wrong), make_task(), attempt=1, progress=lambda _: None)
+        await runner.run(make_agent(function=wrong), make_task(), attempt=1, progress=lambda _: None, sink=Sink())
     await models.aclose()
     assert (failed.value.kind, failed.value.retryable) == ("malformed_output", False)
 
@@ -327,7 +328,9 @@ async def test_errors_of_a_function_pass_through_and_a_wrong_answer_is_malformed
 async def test_without_a_provider_the_drafter_answers_and_says_so():
     models = ModelSource(ModelConfig(default_model="anthropic/claude-3.5-sonnet"))
     seen: list[int] = []
-    result = await AgentRunner(models, lambda: NOW).run(make_agent(), make_task(), attempt=1, progress=seen.append)
+    result = await AgentRunner(models, lambda: NOW).run(
+        make_agent(), make_task(), attempt=1, progress=seen.append, sink=Sink()
+    )
     await models.aclose()
     assert result.model == "offline/drafter"
     assert "offline draft" in result.output.lower()

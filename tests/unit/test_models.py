@@ -15,6 +15,7 @@ from orchestrator.runtime import models as models_module
 from orchestrator.runtime.models import ModelConfig, ModelSource, split_model_name
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer
+from tests.fakes.sink import Sink
 
 
 class Anything(BaseModel):
@@ -143,7 +144,7 @@ async def run_with(config: ModelConfig, model: str) -> Any:
     source = ModelSource(config)
     try:
         runner = AgentRunner(source, lambda: datetime(2026, 11, 20, tzinfo=UTC))
-        return await runner.run(make_agent(), make_task(model), attempt=1, progress=lambda _: None)
+        return await runner.run(make_agent(), make_task(model), attempt=1, progress=lambda _: None, sink=Sink())
     finally:
         await source.aclose()
 

@@ -24,6 +24,7 @@ from orchestrator.domain.plans import Step
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.offline import draft
 from orchestrator.runtime.run import AgentRunner
+from tests.fakes.sink import Sink
 
 BY_ID = {agent.id: agent for agent in AGENTS}
 STORE = {
@@ -251,7 +252,7 @@ async def run_offline(agent: Agent, given: dict[str, Any]) -> Any:
     models = ModelSource(ModelConfig())
     try:
         runner = AgentRunner(models, lambda: datetime(2026, 11, 20, tzinfo=UTC))
-        return await runner.run(agent, make_task(agent.id, given), attempt=1, progress=lambda _: None)
+        return await runner.run(agent, make_task(agent.id, given), attempt=1, progress=lambda _: None, sink=Sink())
     finally:
         await models.aclose()
 

@@ -18,7 +18,7 @@ from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.files import draft_files
 from orchestrator.runtime.offline.subject import subject_of
 
-_PIECE: Final = 2000
+_PIECE: Final = 500
 _COMMON: Final = frozenset(AgentOutput.model_fields)
 
 

@@ -1,0 +1,39 @@
+"""The text of one attempt of one agent call, on its way to whoever watches the job (A7)."""
+
+from orchestrator.domain.commands import AgentTask
+from orchestrator.domain.deltas import Delta, DeltaKind
+from orchestrator.domain.ports import DeltaBus
+
+
+class CallText:
+    """A `TextSink` that numbers an attempt's deltas, from 0, and puts them on the bus."""
+
+    def __init__(self, bus: DeltaBus, task: AgentTask, agent: str, attempt: int) -> None:
+        self._bus = bus
+        self._job_id = task.job_id
+        self._step = task.step.id
+        self._agent = agent
+        self._attempt = attempt
+        self._index = 0
+
+    def text(self, piece: str) -> None:
+        """More of the answer."""
+        self._publish(DeltaKind.TEXT, piece)
+
+    def reset(self) -> None:
+        """What came before is void."""
+        self._publish(DeltaKind.RESET)
+
+    def _publish(self, kind: DeltaKind, text: str = "") -> None:
+        self._bus.publish(
+            Delta(
+                job_id=self._job_id,
+                step=self._step,
+                agent=self._agent,
+                attempt=self._attempt,
+                index=self._index,
+                kind=kind,
+                text=text,
+            )
+        )
+        self._index += 1
