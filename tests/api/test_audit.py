@@ -1,0 +1,225 @@
+"""The audit trail over HTTP: one entry for every call that was to change something."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import APIRouter, FastAPI
+from structlog.testing import capture_logs
+
+from api.app import create_app
+from api.security import JobsCancel
+from api.v1.envelope import V1Route
+from orchestrator.domain.access import AuditEntry, Scope
+from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.services.auditing import AuditLog
+from orchestrator.testing import Engine
+from tests.api.conftest import ADMIN, Fixed, over
+from tests.api.test_auth import KEYS, issued
+from tests.ledger import ledger
+
+Issue = Callable[..., Awaitable[dict[str, str]]]
+
+
+async def trail(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+    answer = await client.get("/v1/audit", params=query, headers=ADMIN)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["entries"])
+
+
+async def test_a_call_leaves_one_entry(client: httpx2.AsyncClient, key: Issue) -> None:
+    headers = {**await key(owner="audited-one"), "X-Request-ID": "req_of_mine"}
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    answer = await client.post("/v1/jobs/job_x/cancel?reason=secret", json={"reason": "secret"}, headers=headers)
+    assert answer.status_code == 404
+    (entry,) = await trail(client, principal="audited-one")
+    at = datetime.fromisoformat(entry.pop("at"))
+    assert before <= at <= datetime.now(UTC)
+    assert re.fullmatch(r"key_[0-9a-f]{32}", entry.pop("key_id"))
+    assert entry.pop("id") > 0
+    assert entry == {
+        "principal": "audited-one",
+        "action": "POST /v1/jobs/{job_id}/cancel",
+        "path": "/v1/jobs/job_x/cancel",
+        "status": 404,
+        "address": "127.0.0.1",
+        "request_id": "req_of_mine",
+    }
+
+
+async def test_refused_calls_leave_an_entry_too_and_reading_leaves_none(client: httpx2.AsyncClient, key: Issue) -> None:
+    headers = await key([Scope.JOBS_READ], owner="audited-two")
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/v1/jobs", {}),
+        ("GET", "/v1/agents", {}),
+        ("POST", "/v1/agents/t_echo/execute", {"json": {"input": {}}}),
+        ("POST", "/v1/agents/t_echo/execute", {"content": b"{", "headers": {"Content-Type": "application/json"}}),
+        ("DELETE", f"{KEYS}/nothing", {}),
+        ("PUT", "/v1/nothing", {}),
+        ("PATCH", "/v1/jobs", {}),
+        ("POST", "/v1/jobs/job_\0/cancel".replace("\0", "%00"), {}),
+    ]
+    for method, path, more in calls:
+        await client.request(method, path, **{**more, "headers": {**headers, **more.get("headers", {})}})
+    seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal="audited-two")]
+    assert seen[::-1] == [
+        ("POST /v1/agents/{agent_id}/execute", 403),
+        ("POST /v1/agents/{agent_id}/execute", 400),
+        (f"DELETE {KEYS}/{{key_id}}", 403),
+        ("PUT (none)", 404),
+        ("PATCH /v1/jobs", 405),
+        ("POST /v1/jobs/{job_id}/cancel", 403),
+    ]
+
+
+async def test_who_is_nobody_leaves_no_entry(app: FastAPI, client: httpx2.AsyncClient) -> None:
+    newest = (await trail(client, limit=1))[0]["id"] if await trail(client, limit=1) else 0
+    async with over(app) as anonymous:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YTpi"}):
+            assert (await anonymous.post("/v1/jobs/job_x/cancel", headers=headers)).status_code == 401
+            assert (await anonymous.post("/nothing", headers=headers)).status_code == 404
+    left = await trail(client, limit=1)
+    assert (left[0]["id"] if left else 0) == newest
+
+
+async def test_later_routes_and_faults_are_covered_by_themselves(
+    running: Engine, client: httpx2.AsyncClient, key: Issue
+) -> None:
+    router = APIRouter(prefix="/v9", route_class=V1Route)
+
+    @router.post("/broken/{name}")
+    async def broken(_: JobsCancel, name: str) -> None:
+        raise RuntimeError(name)
+
+    plain = APIRouter()
+
+    @plain.delete("/v9/plain")
+    async def plainly_broken(_: JobsCancel) -> None:
+        raise RuntimeError("plain")
+
+    app = create_app(Fixed(running.services))
+    app.include_router(router)
+    app.include_router(plain)
+    async with over(app, **await key(owner="audited-three")) as caller:
+        assert (await caller.post("/v9/broken/it")).status_code == 500
+        assert (await caller.delete("/v9/plain")).status_code == 500
+    seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal="audited-three")]
+    assert seen == [("DELETE /v9/plain", 500), ("POST /v9/broken/{name}", 500)]
+
+
+async def test_the_trail_is_filtered_and_paged(client: httpx2.AsyncClient, key: Issue) -> None:
+    headers = await key(owner="audited-four")
+    for verb in ("cancel", "pause", "resume"):
+        await client.post(f"/v1/jobs/job_x/{verb}", headers=headers)
+
+    async def page(**query: Any) -> dict[str, Any]:
+        answer = await client.get("/v1/audit", params={"principal": "audited-four", **query})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def verbs(found: dict[str, Any]) -> list[str]:
+        return [entry["path"].rpartition("/")[2] for entry in found["entries"]]
+
+    first = await page(limit=2)
+    assert verbs(first) == ["resume", "pause"]
+    second = await page(limit=2, before=first["next"])
+    assert (verbs(second), second["next"]) == (["cancel"], None)
+    assert verbs(await page(action="POST /v1/jobs/{job_id}/p")) == ["pause"]
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert verbs(await page(since=soon)) == []
+    assert verbs(await page(until=soon)) == ["resume", "pause", "cancel"]
+    assert (await page(limit=3))["next"] is None, "exactly as many as asked for"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"before": 0}, "before"),
+        ({"before": 2**31}, "before"),
+        ({"since": "yesterday"}, "since"),
+        ({"until": "2026-01-01T00:00:00"}, "until"),
+        ({"principal": "a\0"}, "principal"),
+        ({"action": "x" * 201}, "action"),
+    ],
+)
+async def test_a_filter_that_cannot_be_is_refused(
+    client: httpx2.AsyncClient, query: dict[str, Any], field: str
+) -> None:
+    answer = await client.get("/v1/audit", params=query)
+    assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, field)
+
+
+@ledger("D-015")
+async def test_the_trail_is_for_admins(client: httpx2.AsyncClient, key: Issue) -> None:
+    assert (await client.get("/v1/audit", headers=await key())).status_code == 403
+    assert (await client.get("/v1/audit", headers=await key([Scope.ADMIN]))).status_code == 200
+
+
+@pytest.mark.parametrize("fault", [Unavailable("The job index does not answer."), InvalidInput("unstorable")])
+async def test_an_entry_that_cannot_be_written_is_logged_and_harms_nobody(
+    app_with: Callable[..., FastAPI], fault: Exception
+) -> None:
+    class Lost:
+        async def add(self, entry: AuditEntry) -> None:
+            raise fault
+
+    async with over(app_with(audit=AuditLog(Lost())), **ADMIN) as client:
+        with capture_logs() as logs:
+            answer = await client.post("/v1/jobs/job_x/cancel")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+    (line,) = [line for line in logs if line["event"] == "audit_not_written"]
+    assert (line["action"], line["actor"], line["status"]) == ("POST /v1/jobs/{job_id}/cancel", "admin", 404)
+    assert line["request"] == answer.headers["X-Request-ID"]
+
+
+async def test_the_answer_does_not_wait_for_its_entry(
+    app_with: Callable[..., FastAPI],
+) -> None:
+    told: list[str] = []
+
+    class Slow:
+        async def add(self, entry: AuditEntry) -> None:
+            told.append("written")
+
+    app = app_with(audit=AuditLog(Slow()))
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            told.append("answered")
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in ADMIN.items()]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/jobs/job_x/cancel",
+        "raw_path": b"/v1/jobs/job_x/cancel",
+        "query_string": b"",
+        "headers": headers,
+        "client": None,
+        "server": ("testserver", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    assert told == ["answered", "written"]
+
+
+async def test_a_secret_in_a_path_is_not_kept(client: httpx2.AsyncClient, key: Issue) -> None:
+    headers = await key(owner="audited-five")
+    token = (await issued(client))["api_key"]
+    await client.delete(f"{KEYS}/{token}", headers=headers)
+    (entry,) = await trail(client, principal="audited-five")
+    assert entry["path"] == f"{KEYS}/dvr_sk_live_…"
+    await client.post("/v1/" + "ü" * 2000, headers=headers)
+    longest = (await trail(client, principal="audited-five"))[0]["path"]
+    assert longest.startswith("/v1/%C3%BC")
+    assert len(longest) == 500
