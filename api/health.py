@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 from api.deps import ServiceSource, api_state
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.metrics import IndexFigures
+from orchestrator.metrics import index_metrics
 from orchestrator.services.readiness import Check
 
 router = APIRouter(tags=["operations"])
@@ -59,5 +61,15 @@ async def _checks(source: ServiceSource) -> list[Check]:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """Prometheus text of this process."""
-    return Response(generate_latest(api_state(request.app).registry), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus text: this process's HTTP layer, and the job index, of which every process tells the same."""
+    state = api_state(request.app)
+    text = generate_latest(state.registry) + index_metrics(await _figures(state.source))
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _figures(source: ServiceSource) -> IndexFigures | None:
+    try:
+        services = await source.services()
+    except Unavailable:
+        return None
+    return await services.figures.read()

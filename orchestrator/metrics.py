@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from math import inf
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from orchestrator.domain.jobs import OPEN_STATES
 from orchestrator.domain.metrics import DURATIONS, WAITS, IndexFigures, Standing, Tally
 from orchestrator.domain.webhooks import DeliveryState
+
+Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
 class IndexCollector(Collector):
@@ -87,7 +90,7 @@ def _webhooks(now: Standing) -> Iterable[Metric]:
     yield _counter("orchestrator_webhook_attempts", "Attempts of deliveries, by verdict.", ("verdict",), attempts)
 
 
-def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[tuple[str, ...], float]) -> Metric:
+def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[Labels, float]) -> Metric:
     family = CounterMetricFamily(name, told, labels=labels)
     for key in sorted(counts):
         family.add_metric(key, counts[key])
@@ -110,6 +113,6 @@ def _histogram(
         below, buckets = 0, []
         for bound in bounds:
             below += counts.get((kind, bound), 0)
-            buckets.append((floatToGoString(bound), below))
+            buckets.append(("+Inf" if bound == inf else str(bound), below))
         family.add_metric([kind], buckets, sums[kind])
     return family

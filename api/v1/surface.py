@@ -3,7 +3,7 @@
 from typing import Final
 
 from api.dialects.surface import Surface
-from api.v1 import agents, audit, auth, controls, events, jobs, limits, workflows, ws
+from api.v1 import agents, audit, auth, controls, events, jobs, limits, metrics, workflows, ws
 from api.v1.envelope import render
 
 DEVORA: Final = Surface(
@@ -12,6 +12,8 @@ DEVORA: Final = Surface(
     version="v1",
     description="Agents, workflows, jobs and what belongs to them: the native surface.",
     prefixes=("/v1",),
-    routers=tuple(part.router for part in (agents, workflows, jobs, controls, events, limits, auth, audit, ws)),
+    routers=tuple(
+        part.router for part in (agents, workflows, jobs, controls, events, metrics, limits, auth, audit, ws)
+    ),
     render=render,
 )

@@ -6,9 +6,11 @@ from orchestrator.services.access import Authenticator
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.figures import FiguresReader
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RequestLimits
+from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
@@ -33,6 +35,8 @@ class Services:
     watcher: JobWatcher
     controller: JobController
     outputs: JobOutputs
+    metrics: MetricsReader
+    figures: FiguresReader
     readiness: Readiness
     limits: RequestLimits
     quotas: Quotas

@@ -65,7 +65,7 @@ class FiguresRepository:
                 oldest=min((oldest for _, _, oldest in states), default=None),
                 stalled=connection.execute(stalled).scalar_one(),
                 deliveries={(event, state): count for event, state, count in ended},
-                delivery_attempts=dict(verdicts.tuples().all()),
+                delivery_attempts=dict(verdicts.all()),
             )
 
         return await self._db.autocommit(read)
