@@ -192,7 +192,7 @@ class AgentActivities:
         )
         facts: dict[str, Any] = {"status": status.value, "chars": call.chars, "model": call.model}
         if call.usage is not None:
-            facts["tokens"] = call.usage.total_tokens
+            facts |= {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
         if failure is not None:
             facts |= {"error": failure.type, "retryable": failure.retryable}
         log = structlog.get_logger()
