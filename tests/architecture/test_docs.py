@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from fastapi.routing import iter_route_contexts
+from starlette.routing import WebSocketRoute
 
 from api.app import create_app
 from api.v1.envelope import status_of
@@ -47,8 +49,13 @@ def explained(page: str) -> set[str]:
 
 
 def routes() -> set[str]:
-    paths = create_app(Fixed(None)).openapi()["paths"]
-    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    """Every route of the OpenAPI document, and every WebSocket, which it cannot name."""
+    app = create_app(Fixed(None))
+    paths = app.openapi()["paths"]
+    known = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, WebSocketRoute)]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} | {
+        f"WS {context.path}" for context in known
+    }
 
 
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
