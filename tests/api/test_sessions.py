@@ -1,0 +1,249 @@
+"""Workflows by type and their sessions, over the whole product (M)."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from fastapi import FastAPI
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from orchestrator.bootstrap import now
+from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
+from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.testing import Engine, eventually
+from tests.api.conftest import ADMIN, over, served
+from tests.ledger import ledger
+
+Make = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def make(app_with: Make) -> Make:
+    """An application whose limits have counted nothing yet."""
+
+    def fresh(**changes: Any) -> FastAPI:
+        return app_with(limits=RequestLimits(RateLimiter(), {}, SURFACE_LIMITS), **changes)
+
+    return fresh
+
+
+async def start(client: httpx2.AsyncClient, path: str = "/execute-workflow", **body: Any) -> dict[str, Any]:
+    answer = await client.post(path, json={"requirements": "Create a calculator", "workflow_type": "t_three", **body})
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def status(client: httpx2.AsyncClient, session_id: str) -> dict[str, Any]:
+    answer = await client.get(f"/workflow-status/{session_id}")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+async def ended(client: httpx2.AsyncClient, session_id: str) -> dict[str, Any]:
+    told: dict[str, Any] = await eventually(
+        lambda: status(client, session_id), lambda seen: seen["status"] in ("completed", "failed")
+    )
+    return told
+
+
+@ledger("M-001", "M-003", "M-009", "M-012", "M-013", "M-026", "M-028", "C-32")
+async def test_a_session_is_accepted_and_followed_to_its_end(make: Make):
+    async with over(make()) as client:
+        accepted = await start(client, configuration={"note": "x"})
+        assert accepted["status"] == "accepted"
+        assert uuid.UUID(accepted["session_id"]).version == 4
+        done = await ended(client, accepted["session_id"])
+    assert (done["status"], done["progress"], done["current_phase"]) == ("completed", 100, None)
+    assert done["phases_completed"]
+    assert done["errors"] == []
+    assert done["results"]["status"] == "success"
+    assert done["completed_at"] is not None
+    assert done["failed_at"] is None
+    assert "generated_code" in done
+
+
+@ledger("M-038", "M-039", "M-040")
+@pytest.mark.parametrize("path", ["/api/v1/execute-workflow", "/api/v2/execute-workflow"])
+async def test_both_versions_start_sessions(make: Make, path: str):
+    async with over(make()) as client:
+        accepted = await start(client, path)
+        assert accepted["status"] == "accepted"
+        assert (await ended(client, accepted["session_id"]))["status"] == "completed"
+
+
+@ledger("M-021", "M-022", "M-004", "M-025")
+async def test_a_custom_workflow_is_queued_with_an_estimate(make: Make):
+    async with over(make()) as client:
+        queued = await start(client, "/custom/execute", priority="critical")
+        assert set(queued) == {"session_id", "status", "message", "created_at", "estimated_completion"}
+        assert (queued["status"], queued["message"]) == ("queued", "Workflow queued for execution")
+        assert queued["estimated_completion"] >= queued["created_at"]
+        assert (await ended(client, queued["session_id"]))["status"] == "completed"
+
+
+@ledger("M-010", "M-023", "M-041", "M-042", "M-043", "M-044", "M-045", "C-12")
+@pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute", "/api/v2/execute-workflow"])
+async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
+    async with over(make()) as client:
+        answer = await client.post(
+            path, json={"requirements": "Test", "workflow_type": "invalid"}, headers={"X-Request-ID": "mine"}
+        )
+        plain = await client.post(path, json={"requirements": "Test", "workflow_type": "invalid"})
+    assert answer.status_code == 400
+    body = answer.json()
+    assert body["detail"] == "Unknown workflow type: invalid"
+    assert (body["error"], body["message"], body["request_id"]) == ("INVALID_INPUT", body["detail"], "mine")
+    assert body["details"]["field"] == "workflow_type"
+    assert "full" in body["details"]["issue"]
+    assert body["timestamp"]
+    assert plain.json()["request_id"] is None
+
+
+@ledger("M-024", "C-13")
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"workflow_type": "full"}, id="no-requirements"),
+        pytest.param({"requirements": "x"}, id="no-type"),
+        pytest.param({"requirements": "x", "workflow_type": "full", "priority": "urgent"}, id="priority"),
+        pytest.param({"requirements": 5, "workflow_type": "full"}, id="wrong-type"),
+        pytest.param({"requirements": "x", "workflow_type": "full", "configuration": []}, id="configuration"),
+    ],
+)
+async def test_a_malformed_body_is_422_as_fastapi_tells_it(make: Make, body: dict[str, Any]):
+    async with over(make()) as client:
+        answer = await client.post("/execute-workflow", json=body)
+    assert answer.status_code == 422
+    assert {"type", "loc", "msg"} <= set(answer.json()["detail"][0])
+    assert answer.json()["error"] == "VALIDATION_ERROR"
+
+
+@ledger("M-016")
+@pytest.mark.parametrize("session_id", [str(uuid.uuid4()), "nothing", "wf_job_1"])
+async def test_an_unknown_session_is_not_found(make: Make, session_id: str):
+    async with over(make()) as client:
+        answer = await client.get(f"/workflow-status/{session_id}")
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
+
+
+async def test_the_jobs_of_other_surfaces_are_no_sessions(make: Make, running: Engine):
+    job = await running.run("t_three", {"text": "x"})
+    session_id = str(uuid.UUID(hex=job.id.rpartition("_")[2]))
+    async with over(make()) as client:
+        assert (await client.get(f"/workflow-status/{session_id}")).status_code == 404
+
+
+async def test_a_session_is_a_job_of_the_native_surface(make: Make):
+    async with over(make(), **ADMIN) as client:
+        accepted = await start(client)
+        await ended(client, accepted["session_id"])
+        job = (await client.get(f"/v1/jobs/wf_job_{uuid.UUID(accepted['session_id']).hex}")).json()
+    assert (job["workflow_id"], job["status"]) == ("t_three", "completed")
+
+
+@ledger("M-017", "M-018", "M-007", "M-011")
+async def test_the_types_are_listed(make: Make):
+    async with over(make()) as client:
+        types = (await client.get("/workflow-types")).json()["workflow_types"]
+    assert types[0] == "full"
+    assert {"full_stack_development", "api_development"} <= set(types)
+
+
+@ledger("M-032", "M-033", "M-035", "C-20")
+async def test_a_signed_in_user_owns_the_session(make: Make, running: Engine):
+    secret = running.parts.sealer.derived("tokens").hex()
+    token = jwt.encode({"sub": "ada", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
+    async with over(make(), Authorization=f"Bearer {token}") as client:
+        accepted = await start(client, "/protected/execute-workflow")
+        await ended(client, accepted["session_id"])
+        own = (await client.get("/v1/jobs")).json()
+    assert [job["job_id"] for job in own["jobs"]] == [f"wf_job_{uuid.UUID(accepted['session_id']).hex}"]
+
+
+@ledger("M-033", "M-034")
+@pytest.mark.parametrize(
+    ("headers", "detail"),
+    [
+        ({}, "Not authenticated"),
+        ({"Authorization": "Bearer a.b.c"}, "Invalid authentication credentials"),
+        ({"Authorization": "Bearer nonsense"}, "Invalid authentication credentials"),
+    ],
+)
+async def test_the_protected_route_wants_a_user(make: Make, headers: dict[str, str], detail: str):
+    async with over(make(), **headers) as client:
+        answer = await client.post(
+            "/protected/execute-workflow", json={"requirements": "x", "workflow_type": "t_three"}
+        )
+    assert answer.status_code == 401
+    assert answer.json()["detail"] == detail
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@ledger("M-037", "C-16", "C-25", "M-060")
+async def test_ten_calls_a_minute_from_one_address(make: Make):
+    body = {"requirements": "Test", "workflow_type": "invalid"}
+    async with over(make()) as client:
+        first = [await client.post("/execute-workflow", json=body) for _ in range(10)]
+        refused = await client.post("/execute-workflow", json=body)
+        looked = await client.get(f"/workflow-status/{uuid.uuid4()}")
+    assert [answer.status_code for answer in first] == [400] * 10
+    assert [int(answer.headers["X-RateLimit-Remaining"]) for answer in first] == list(range(9, -1, -1))
+    assert refused.status_code == 429
+    assert refused.json()["detail"] == "Rate limit exceeded"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert refused.headers["X-RateLimit-Limit"] == "10"
+    assert looked.status_code == 404
+    assert SURFACE_LIMITS[SurfaceLimit.EXECUTE_WORKFLOW].limit == 10
+
+
+@ledger("M-029", "M-027", "M-030", "M-031", "C-46", "C-47")
+async def test_sockets_are_told_of_a_session_from_its_first_event(make: Make):
+    app = make()
+    async with served(app) as url, httpx2.AsyncClient(base_url=url, timeout=30) as client:
+        session_id = (await start(client))["session_id"]
+        await ended(client, session_id)
+        address = f"{url.replace('http', 'ws', 1)}/ws/{session_id}"
+        async with connect(address) as one, connect(address) as other:
+            told = [await frames(one), await frames(other)]
+            await one.send("hello")
+            await one.send("ping")
+            assert await one.recv() == "pong"
+    assert told[0] == told[1]
+    assert {frame["type"] for frame in told[0]} == {"progress", "phase_complete", "final_result"}
+    assert all(frame["session_id"] == session_id for frame in told[0])
+    assert told[0][-1]["results"]["status"] == "success"
+    values = [frame["value"] for frame in told[0] if frame["type"] == "progress"]
+    assert values == sorted(values)
+    assert values[-1] == 100
+
+
+async def frames(socket: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(30):
+        while not found or found[-1]["type"] != "final_result":
+            found.append(json.loads(await socket.recv()))
+    return found
+
+
+async def test_a_socket_of_an_unknown_session_is_told_so_and_closed(make: Make):
+    async with served(make()) as url, connect(f"{url.replace('http', 'ws', 1)}/ws/{uuid.uuid4()}") as socket:
+        assert json.loads(await socket.recv())["type"] == "error"
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4404
+
+
+@ledger("M-008")
+def test_a_router_in_a_file_of_its_own_is_served(app: FastAPI):
+    assert "/custom/execute" in app.openapi()["paths"]
