@@ -10,11 +10,12 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from api import health
 from api.auditing import AuditTrail
 from api.deps import ApiState, ServiceSource, api_state
-from api.errors import as_domain
+from api.errors import MethodNotAllowed, as_domain
 from api.hardening import ApiOptions, Hardening
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
 from api.sockets import SocketMetrics
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 TITLE = "Multi-Agent Orchestrator API"
 DESCRIPTION = "API for orchestrating AI agents in software development workflows"
 VERSION = "1.0.0"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 LOGO = {"url": "https://example.com/logo.png"}
 
 
@@ -86,4 +88,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _no_route(request: Request, fault: Exception) -> Response:
-    return render(request, as_domain(fault))
+    error = as_domain(fault)
+    if isinstance(error, MethodNotAllowed):  # the router names the methods of one route only
+        error = MethodNotAllowed(error.message, allow=", ".join(_methods_here(request)))
+    return render(request, error)
+
+
+def _methods_here(request: Request) -> list[str]:
+    """The methods that the path of a request takes."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
