@@ -128,7 +128,7 @@ def _workflow_usage(window: Window, owner: str | None) -> Select[Any]:
     """The tokens of every attempt of workflow jobs that succeeded or failed in the window."""
     ended = (
         _in_window(jobs, window, owner)
-        .where(jobs.c.kind == JobKind.WORKFLOW, _JOB_DONE | _JOB_FAILED)
+        .where(jobs.c.kind == JobKind.WORKFLOW, jobs.c.state != JobState.CANCELLED)
         .add_columns(jobs.c.id, jobs.c.definition, UtcDay(jobs.c.closed_at).label("day"))
         .subquery()
     )

@@ -107,10 +107,11 @@ jobs: Final = Table(
     Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
     Index(
         "ix_jobs_closed",
-        *("closed_at", "kind", "definition", "state", "owner", "created_at", "started_at"),
+        *("closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"),
         sqlite_where=_CLOSED,
         postgresql_where=_CLOSED,
     ),
+    Index("ix_jobs_owner_closed", "owner", "closed_at", sqlite_where=_CLOSED, postgresql_where=_CLOSED),
 )
 
 # No foreign key to jobs, here and below: a missing index row must not fail the job that runs.

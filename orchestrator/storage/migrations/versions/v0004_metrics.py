@@ -16,7 +16,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_closed",
         "jobs",
-        ["closed_at", "kind", "definition", "state", "owner", "created_at", "started_at"],
+        ["closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"],
+        sqlite_where=_CLOSED,
+        postgresql_where=_CLOSED,
+    )
+    op.create_index(
+        "ix_jobs_owner_closed",
+        "jobs",
+        ["owner", "closed_at"],
         sqlite_where=_CLOSED,
         postgresql_where=_CLOSED,
     )
@@ -52,4 +59,5 @@ def downgrade() -> None:
     op.drop_index("ix_deliveries_event", "deliveries")
     op.drop_index("ix_attempts_completed", "attempts")
     op.drop_index("ix_attempts_agent_completed", "attempts")
+    op.drop_index("ix_jobs_owner_closed", "jobs")
     op.drop_index("ix_jobs_closed", "jobs")
