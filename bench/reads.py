@@ -30,9 +30,9 @@ async def measure(api: Command, worker: Command, *, metrics_port: int, port: int
     waiting = [await started(one, WAIT) for _ in range(OPEN_JOBS)]
     ended = [await started(one, J3) for _ in range(OPEN_JOBS)]
     for job_id in waiting:
-        await _until(one, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
+        await until(one, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
     for job_id in ended:
-        await _until(one, job_id, lambda job: job["status"] == "completed")
+        await until(one, job_id, lambda job: job["status"] == "completed")
     figures = []
     for kind, jobs, limit in (("open", waiting, 10), ("closed", ended, 4)):
         lanes: list[Call] = [partial(_read, connection, cycle(jobs)) for connection in connections]
@@ -64,7 +64,8 @@ async def _read(connection: Connection, jobs: Any) -> None:
     await connection.call("GET", f"/v1/jobs/{next(jobs)}")
 
 
-async def _until(connection: Connection, job_id: str, holds: Any) -> None:
+async def until(connection: Connection, job_id: str, holds: Any) -> None:
+    """Wait until `holds` is true of a job. Raises `BenchFailed`."""
     deadline = time.monotonic() + _PATIENCE
     while not holds(job := await connection.call("GET", f"/v1/jobs/{job_id}")):
         if time.monotonic() > deadline:

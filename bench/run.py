@@ -19,7 +19,7 @@ from rich.console import Console
 
 sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for every job: without a cache, it compiles.
 
-from bench import jobs, reads
+from bench import jobs, reads, sockets
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
 from orchestrator.commandline.exits import leave
@@ -52,7 +52,8 @@ async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
     worker = Command(folder, "worker", **shared, ORCHESTRATOR_WORKER_METRICS_PORT=str(metrics_port))
     api = Command(folder, "api", "--port", str(port), **shared)
     async with temporal, worker, api:
-        return await reads.measure(api, worker, metrics_port=metrics_port, port=port, key=key, reads=reads_count)
+        figures = await reads.measure(api, worker, metrics_port=metrics_port, port=port, key=key, reads=reads_count)
+        return figures + await sockets.measure(api, port=port, key=key)
 
 
 def main() -> int:

@@ -17,7 +17,8 @@ from orchestrator.commandline.http_protocol import BoundedHttp
 log = structlog.get_logger(__name__)
 
 _GRACE: Final = 5
-_MAX_FRAME: Final = 64 * 1024  # of what a client sends over a WebSocket
+# The application refuses a large WebSocket frame politely (64 KiB); this is where reading on would only cost memory.
+_MAX_FRAME: Final = 1024 * 1024
 _PATIENCE: Final = 15.0
 _POLL: Final = 0.2
 

@@ -1,0 +1,85 @@
+"""Many WebSockets on one API process: whether each gets every event, how soon, and what they take."""
+
+import asyncio
+import json
+import time
+from typing import Any, Final
+
+from websockets.asyncio.client import connect
+
+from bench.connection import Connection
+from bench.figures import Figure, at_least
+from bench.jobs import started
+from bench.plugin import J3, WAIT
+from bench.processes import Command, memory
+from bench.reads import until
+
+SOCKETS: Final = 500
+ENDED: Final = 10
+OPEN: Final = 10
+
+
+async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
+    """500 sockets, each on one of 20 jobs; those that are open go on once all sockets listen."""
+    http = Connection(port, key)
+    waiting = [await started(http, WAIT) for _ in range(OPEN)]
+    ended = [await started(http, J3) for _ in range(ENDED)]
+    for job_id in waiting:
+        await until(http, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
+    for job_id in ended:
+        await until(http, job_id, lambda job: job["status"] == "completed")
+    jobs = [*waiting, *ended]
+    before = await memory(api.pid)
+    listening, measured = asyncio.Semaphore(0), asyncio.Event()
+    readers = [
+        asyncio.create_task(_read(port, key, jobs[number % len(jobs)], listening, measured))
+        for number in range(SOCKETS)
+    ]
+    for _ in readers:
+        await listening.acquire()
+    resident = await memory(api.pid)
+    measured.set()
+    began = time.perf_counter()
+    for job_id in waiting:
+        await http.call("POST", f"/v1/jobs/{job_id}/approve")
+    told = await asyncio.gather(*readers)
+    seconds = time.perf_counter() - began
+    whole = {job_id: [event["id"] for event in await _events(http, job_id)] for job_id in jobs}
+    right = sum(ids == whole[job_id] for job_id, ids in told)
+    await http.close()
+    note = f"{before:.0f} MB before, {(resident - before) * 1024 / SOCKETS:.0f} KB each"
+    return [
+        at_least(f"{SOCKETS} WebSockets on {len(jobs)} jobs, with every event", SOCKETS, right, "sockets"),
+        Figure("  API process, resident", resident, "MB", note=note),
+        Figure("  10 approvals → the last of 500 sockets told of the end", seconds, "s"),
+    ]
+
+
+async def _read(
+    port: int, key: str, job_id: str, listening: asyncio.Semaphore, measured: asyncio.Event
+) -> tuple[str, list[str]]:
+    """The ids of a job's events; `listening` is released once all that has happened so far was told. The socket stays
+    open until `measured` is set."""
+    ids: list[str] = []
+    heard = False
+    async with connect(f"ws://127.0.0.1:{port}/v1/ws", proxy=None, open_timeout=60) as socket:
+        await socket.send(json.dumps({"type": "auth", "token": key}))
+        await socket.send(json.dumps({"type": "subscribe", "channel": "job", "job_id": job_id}))
+        async for text in socket:
+            frame: dict[str, Any] = json.loads(text)
+            if "id" in frame:
+                ids.append(frame["id"])
+            last = frame["type"] == "unsubscribed"
+            if not heard and (last or frame.get("name") == "step.waiting"):
+                heard = True
+                listening.release()
+            if last:
+                await measured.wait()
+                break
+    return job_id, ids
+
+
+async def _events(http: Connection, job_id: str) -> list[dict[str, Any]]:
+    page = await http.call("GET", f"/v1/jobs/{job_id}/events?limit=1000")
+    events: list[dict[str, Any]] = page["events"]
+    return events
