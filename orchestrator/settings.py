@@ -55,8 +55,16 @@ class Settings(BaseSettings):
         pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
         description="Seconds before each attempt of a delivery, comma-separated; jitter comes on top.",
     )
-    cors_origins: str = Field(default="", description="Origins of browsers that may call, comma-separated.")
-    trusted_hosts: str = Field(default="*", description="Host names that are answered, comma-separated.")
+    cors_origins: str = Field(
+        default="",
+        pattern=r"^\s*(\*|(https?://[^\s,/*]+\s*(,\s*|$))*)\s*$",
+        description="Origins of browsers that may call, comma-separated, or `*`.",
+    )
+    trusted_hosts: str = Field(
+        default="*",
+        pattern=r"^\s*(\*|((\*\.)?[^\s,/*:]+\s*(,\s*|$))*)\s*$",
+        description="Host names that are answered, comma-separated.",
+    )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")

@@ -63,7 +63,7 @@ def _explore(document: dict[str, Any], url: str, method: str, path: str, job_id:
             "continue-on-failure": True,
             "dictionaries": {
                 "agents": {"values": ["t_echo", "t_broken", "product_manager"]},
-                "workflows": {"values": ["t_pair", "api_development"]},
+                "workflows": {"values": ["t_three", "api_development"]},
                 "jobs": {"values": [job_id]},
             },
             "parameters": {
