@@ -18,6 +18,7 @@ from activities.agents import AgentActivities
 from activities.records import RecordActivities
 from activities.registry import activities
 from orchestrator.bus.memory import MemoryBus
+from orchestrator.bus.over_redis import RedisBus, open_redis
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect, connect_options
@@ -99,7 +100,7 @@ class Parts:
     sealer: Sealer
     issued_keys: IssuedKeys
     dispatcher: DeliveryDispatcher
-    bus: MemoryBus
+    bus: MemoryBus | RedisBus
     services: Services
     reconciler: IndexReconciler
     runtime: "OpenRuntime | None" = None
@@ -136,6 +137,7 @@ class Parts:
         await self.dispatcher.settle()
         await self.services.limits.aclose()
         await self.issued_keys.settle()
+        await self.bus.aclose()
         await self.database.close()
         await self.reports.close()
 
@@ -156,7 +158,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     quotas = Quotas(settings.tier_limits(), jobs, attempts, clock=now)
     reader = JobReader(gateway, jobs, attempts, clock=now)
     follower = JobFollower(gateway, reader)
-    bus = MemoryBus()
+    bus = _bus(settings)
     signer = TokenSigner(_token_secret(settings, sealer), clock=now)
     tokens = SignedTokens(signer, clock=now)
     access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys, tokens])
@@ -208,6 +210,11 @@ def _bootstrap_user(settings: Settings) -> BootstrapUser | None:
     if not settings.admin_username or settings.admin_password is None:
         return None
     return BootstrapUser(settings.admin_username, settings.admin_password)
+
+
+def _bus(settings: Settings) -> MemoryBus | RedisBus:
+    url = _redis_url(settings)
+    return MemoryBus() if url is None else RedisBus(open_redis(url))
 
 
 def _redis_url(settings: Settings) -> str | None:

@@ -43,6 +43,9 @@ class MemoryBus:
         """How many listen to a job."""
         return len(self._readers.get(job_id, ()))
 
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
 
 class _Reader:
     """One listener: the deltas, shared with all others, that it has not taken yet."""
