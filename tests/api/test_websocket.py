@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.sockets import SocketLimits, socket_limits
+from orchestrator.commandline.http_server import ApiServer
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unavailable
@@ -333,14 +335,14 @@ async def test_an_unsubscribed_job_is_told_no_longer_and_may_be_followed_again(l
 
 async def test_a_socket_has_a_number_of_subscriptions(app_with: Make, client: httpx2.AsyncClient):
     jobs = [await start(client, "t_approval") for _ in range(3)]
-    async with served(limited(app_with(), subscriptions=2)) as url, known(url) as socket:
+    async with served(limited(app_with(), subscriptions=2)) as url, known(url) as one:
         for job_id in jobs[:2]:
             await until(client, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
-            await socket.subscribe(job_id, after="now")
-        refused = await socket.ask("subscribe", channel="job", job_id=jobs[2])
+            await one.subscribe(job_id, after="now")
+        refused = await one.ask("subscribe", channel="job", job_id=jobs[2])
         assert refused["error"]["code"] == "invalid_request"
-        await socket.ask("unsubscribe", channel="job", job_id=jobs[0])
-        await socket.subscribe(jobs[2])
+        await one.ask("unsubscribe", channel="job", job_id=jobs[0])
+        await one.subscribe(jobs[2])
     for job_id in jobs:
         await client.post(f"/v1/jobs/{job_id}/cancel")
 
@@ -610,3 +612,74 @@ async def test_the_text_of_a_running_agent_is_told_unless_it_is_not_wanted(app_w
                 assert "id" not in piece
         assert (await client.next())["type"] == "job_update"
         assert (await client.next())["id"] == "run:1"
+
+
+@ledger("D-062")
+async def test_text_that_an_agent_hands_out_reaches_the_socket(live: httpx2.AsyncClient, url: str, running: Engine):
+    job_id = await start(live, "t_approval")
+    piece = Delta(job_id=job_id, step="b", agent="t_echo", attempt=1, index=0, text="Once upon")
+    async with known(url) as client:
+        await client.subscribe(job_id)
+        while (frame := await client.next()).get("name") != "step.waiting" or "id" not in frame:
+            pass
+        running.parts.bus.publish(piece)
+        frame = await client.next()
+    assert (frame["name"], frame["current_step"], frame["data"]["text"]) == ("agent.delta", "b", "Once upon")
+    await live.post(f"/v1/jobs/{job_id}/cancel")
+
+
+async def test_the_products_own_server_keeps_the_socket_of_a_large_frame_and_ends_all_when_it_stops(app_with: Make):
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    stop = asyncio.Event()
+    serving = asyncio.create_task(ApiServer(app_with(), listener).run_until(stop))
+    async with known(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
+        answer = await client.ask("ping", pad="x" * 100_000)
+        assert (answer["type"], answer["error"]["code"]) == ("error", "invalid_request")
+        assert (await client.ask("ping"))["type"] == "pong"
+        stop.set()
+        assert (await client.end())[0] == 1012
+    await serving
+
+
+@ledger("C-46", "D-002")
+async def test_fifty_clients_that_are_cut_off_lose_nothing(app_with: Make, client: httpx2.AsyncClient):
+    jobs = [await start(client, "t_approval") for _ in range(5)]
+    for job_id in jobs:
+        await until(client, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
+    waiting = asyncio.Semaphore(0)
+    known_so_far = min([len(await page(client, job_id)) for job_id in jobs])
+
+    async def until_cut_off(url: str, number: int) -> list[str]:
+        """Reads some of the past, each client another part of it, and then whatever comes until the server is gone."""
+        read: list[str] = []
+        async with known(url) as one:
+            await one.subscribe(jobs[number % 5])
+            with suppress(ConnectionClosed):
+                while True:
+                    frame = await one.next()
+                    read += [frame["id"]] if "id" in frame else []
+                    if len(read) == number % known_so_far + 1:
+                        waiting.release()
+                        if number % 2:
+                            one.connection.transport.abort()
+        return read
+
+    async def after_that(url: str, number: int, read: list[str]) -> list[str]:
+        async with known(url) as one:
+            told = await one.whole(jobs[number % 5], after=read[-1])
+        return read + [event["id"] for event in events(told)]
+
+    async with served(app_with()) as first:
+        readers = [asyncio.create_task(until_cut_off(first, number)) for number in range(50)]
+        for _ in readers:
+            await waiting.acquire()
+    cut = await asyncio.gather(*readers)
+    for job_id in jobs:
+        await client.post(f"/v1/jobs/{job_id}/approve")
+    async with served(app_with()) as second:
+        whole = await asyncio.gather(*(after_that(second, number, cut[number]) for number in range(50)))
+    for number, ids in enumerate(whole):
+        assert ids == [event["id"] for event in await page(client, jobs[number % 5])]
+    assert len({len(read) for read in cut}) > 1
