@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup temporal temporal-postgres demo up test check bench clean
+.PHONY: help setup temporal temporal-postgres demo up test check audit bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -38,12 +38,18 @@ test: check ## Run every check and every test
 # Each tool is silent unless it finds something.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" "make check: \`$(1)\` failed" >&2; exit 1; }
 
-check: setup ## Format, lint, types, import contracts, dependencies
+check: setup ## Format, lint, types, import contracts, dependencies, security of the code
 	$(call quietly,.venv/bin/ruff format --check .)
 	$(call quietly,.venv/bin/ruff check .)
 	$(call quietly,.venv/bin/mypy)
 	$(call quietly,.venv/bin/lint-imports --no-logo)
 	$(call quietly,.venv/bin/deptry .)
+	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api)
+
+# Asks the advisory databases, so it needs the network and is no part of `check`.
+audit: setup ## Look for known vulnerabilities in the locked dependencies
+	@$(UV) export --quiet --locked --all-groups --all-extras --no-emit-project --format requirements-txt --output-file .tools/locked.txt
+	@.venv/bin/pip-audit --disable-pip --require-hashes --requirement .tools/locked.txt
 
 bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py

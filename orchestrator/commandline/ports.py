@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.commandline.exits import Refused
 
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:

@@ -8,7 +8,7 @@ closes. Imports nothing of the product, so that it starts at once.
 import ctypes
 import os
 import signal
-import subprocess
+import subprocess  # no shell, and no input of a caller  # nosec B404
 import sys
 import threading
 from types import FrameType
@@ -24,12 +24,12 @@ def become(parent: int, command: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:  # it died before the request was in place
         sys.exit(_PARENT_GONE)
-    os.execv(command[0], command)  # noqa: S606 - the caller's own command, no shell
+    os.execv(command[0], command)  # noqa: S606 - the caller's own command, no shell  # nosec B606
 
 
 def supervise(command: list[str]) -> int:
     """Run a command until it ends or standard input closes, and answer its exit code."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)  # noqa: S603 - likewise
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)  # noqa: S603 - likewise  # nosec B603
 
     def forward(_number: int, _frame: FrameType | None) -> None:
         process.terminate()
