@@ -1,0 +1,169 @@
+"""Makes one signed POST to the very address that was checked, and says what its answer means (A10, D-100)."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import httpx2
+
+from orchestrator.delivery import signing
+from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, resolve, target
+from orchestrator.domain.webhooks import Posted, Posting, Verdict
+
+_CONNECT_TIMEOUT: Final = 5.0
+_MOST_READ: Final = 4096
+_READ_TIMEOUT: Final = 1.0
+_LONGEST_WAIT: Final = 86400.0
+_BUSY: Final = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE)
+
+
+class HttpWebhookSender:
+    """The port `WebhookSender` over HTTP/1.1: no redirect, no proxy, no cookie, each request on its own connection.
+
+    `timeout` is for the whole attempt, from the name's resolution to the status, in seconds. `tls` decides which
+    certificates count; by default those that the machine trusts.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool,
+        timeout: float = 15.0,
+        resolve: Resolve = resolve,
+        tls: ssl.SSLContext | bool = True,
+    ) -> None:
+        self._allow_private = allow_private
+        self._timeout = timeout
+        self._resolve = resolve
+        # A connection kept open would be found again by its address alone, whatever name its certificate was for.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        self._transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+
+    async def post(self, posting: Posting) -> Posted:
+        """What came of it; never raises for what the receiver, its name or its network does.
+
+        `error` names neither a secret nor an address that the URL does not hold.
+        """
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            async with asyncio.timeout(self._timeout):
+                posted = await self._post(posting)
+        except TimeoutError:
+            posted = _failed(f"no answer within {self._timeout:g} s")
+        return posted.model_copy(update={"duration": clock() - started})
+
+    async def _post(self, posting: Posting) -> Posted:
+        try:
+            to = target(posting.url)
+            addresses = await checked(to, allow_private=self._allow_private, resolve=self._resolve)
+        except AddressRefused as fault:
+            return _failed(f"address refused: {fault.message}")
+        raw = signing.signed_body(posting.body, posting.secrets)
+        headers = signing.headers(
+            posting.message_id, posting.at, raw, posting.secrets, event=str(posting.body.get("event", ""))
+        )
+        posted = _failed(f"the name {to.host} does not resolve")
+        for address in addresses:
+            try:
+                return await self._answer(_request(to, address, headers, raw))
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as fault:
+                posted = _failed(_wording(fault))  # Nothing was sent yet: the next address may do.
+            except (httpx2.TransportError, OSError) as fault:
+                return _failed(_wording(fault))
+        return posted
+
+    async def _answer(self, request: httpx2.Request) -> Posted:
+        response = await self._transport.handle_async_request(request)
+        try:
+            await _drained(response)
+        finally:
+            await response.aclose()
+        return _classified(response.status_code, response.headers.get("Retry-After"))
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a `Retry-After` header, from 0 to a day; None when it says nothing in either of its forms."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_WAIT)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):  # what that parser makes of nonsense
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max((at - now).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _request(to: Target, address: str, headers: dict[str, str], raw: bytes) -> httpx2.Request:
+    """The request to a checked address; host header, SNI and the certificate's check keep the name."""
+    patience = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT)
+    return httpx2.Request(
+        "POST",
+        to.url.copy_with(host=address),
+        headers={**headers, "Host": to.url.netloc.decode("ascii"), "Connection": "close"},
+        content=raw,
+        extensions={"sni_hostname": to.host, "timeout": patience.as_dict()},
+    )
+
+
+async def _drained(response: httpx2.Response) -> None:
+    """Read a little of the body, so that an ordinary receiver sees its answer taken; the status is all that counts."""
+    read = 0
+    try:
+        async with asyncio.timeout(_READ_TIMEOUT):
+            async for piece in response.aiter_raw():
+                read += len(piece)
+                if read >= _MOST_READ:
+                    break
+    except (httpx2.TransportError, OSError):
+        return
+
+
+def _classified(status: int, wait: str | None) -> Posted:
+    if 200 <= status < 300:
+        return Posted(verdict=Verdict.DELIVERED, status=status)
+    if status == httpx2.codes.GONE:
+        return Posted(verdict=Verdict.GONE, status=status, error=f"HTTP {status}")
+    if 300 <= status < 400:
+        return Posted(verdict=Verdict.RETRY, status=status, error=f"HTTP {status}: redirects are not followed")
+    pause = retry_after(wait, datetime.now(UTC)) if status in _BUSY else None
+    return Posted(verdict=Verdict.RETRY, status=status, error=f"HTTP {status}", retry_after=pause)
+
+
+def _failed(error: str) -> Posted:
+    return Posted(verdict=Verdict.RETRY, error=error)
+
+
+def _wording(fault: Exception) -> str:
+    """A fault of the network in words of our own: the libraries' hold addresses."""
+    for cause in _causes(fault):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS failed: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS failed: {cause.reason or 'no agreement'}"
+    match fault:
+        case httpx2.ConnectTimeout():
+            return f"no connection within {_CONNECT_TIMEOUT:g} s"
+        case httpx2.ConnectError():
+            return "connection refused or host unreachable"
+        case httpx2.ProtocolError():
+            return "no valid HTTP answer"
+        case _:
+            return "the connection broke off"
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = fault
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__

@@ -1,0 +1,73 @@
+"""Signs deliveries: Standard Webhooks headers, and the documented `sha256=` as header and in the body (D-101, C-53)."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic_core import to_json
+from standardwebhooks import Webhook
+
+from orchestrator import __version__
+
+_PREFIX: Final = "whsec_"
+
+
+def signed_body(body: dict[str, Any], secrets: Sequence[str]) -> bytes:
+    """The body as sent: compact JSON in UTF-8, whose last key `signature` signs the same JSON without it (C-53).
+
+    The newest secret signs. What JSON cannot say (NaN, infinities) becomes null.
+    """
+    unsigned = to_json(body, inf_nan_mode="null")
+    return to_json({**body, "signature": _sha256(unsigned, secrets[0])}, inf_nan_mode="null")
+
+
+def headers(
+    message_id: str, at: datetime, raw: bytes, secrets: Sequence[str], *, event: str | None = None
+) -> dict[str, str]:
+    """The headers of one attempt made `at` that time; `raw` is the body as sent, `secrets` the newest first.
+
+    During a rotation both secrets sign: `webhook-signature` lists both, and `X-Devora-Signature-Previous` lets a
+    receiver that still holds the old secret verify as D-101 documents.
+    """
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    text = raw.decode()
+    signed = {
+        "Content-Type": "application/json",
+        "User-Agent": f"orchestrator/{__version__}",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": " ".join(Webhook(key_bytes(secret)).sign(message_id, at, text) for secret in secrets),
+        "X-Devora-Signature": _sha256(raw, secrets[0]),
+    }
+    if len(secrets) > 1:
+        signed["X-Devora-Signature-Previous"] = _sha256(raw, secrets[1])
+    if event is not None:
+        signed["X-Devora-Event"] = event
+    return signed
+
+
+def key_bytes(secret: str) -> bytes:
+    """The Standard Webhooks key of a secret: `whsec_` and base64 stands for those bytes, any other for itself (D-098).
+
+    A secret that begins like one but holds no base64 stands for itself, too.
+    """
+    if secret.startswith(_PREFIX):
+        encoded = secret.removeprefix(_PREFIX).rstrip("=")
+        try:
+            return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True) or secret.encode()
+        except (binascii.Error, ValueError):
+            pass
+    return secret.encode()
+
+
+def verify_webhook(payload: str, signature: str, secret: str) -> bool:
+    """Whether `signature` (`sha256=…`) is that of the payload as received; in constant time (D-101)."""
+    return hmac.compare_digest(_sha256(payload.encode(), secret).encode(), signature.encode())
+
+
+def _sha256(data: bytes, secret: str) -> str:
+    return "sha256=" + hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()
