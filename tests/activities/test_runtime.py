@@ -17,6 +17,7 @@ from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
+from tests.ledger import ledger
 
 NOW = datetime(2026, 11, 20, 10, 0, 5, 123456, tzinfo=UTC)
 KEY = "sk-very-secret-key-0123456789"
@@ -85,6 +86,7 @@ async def failure_of(*script: Answer | Failure, task: AgentTask | None = None) -
     return failed.value, server
 
 
+@ledger("D-030")
 async def test_an_answer_becomes_a_result_with_usage_and_published_cost():
     async with OpenAIServer(Answer(ANSWER)) as server:
         result = await run_on(server)

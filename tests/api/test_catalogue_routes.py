@@ -15,10 +15,12 @@ from orchestrator.services.catalogue import Availability
 from orchestrator.storage.attempts import AgentHealth
 from orchestrator.testing import Engine
 from tests.api.conftest import ADMIN, over
+from tests.ledger import ledger
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
+@ledger("D-016", "D-017", "D-018", "D-019")
 async def test_agents_are_listed_with_their_availability(client: httpx2.AsyncClient):
     body = (await client.get("/v1/agents")).json()
     assert body["total"] == len(body["agents"]) >= 28
@@ -32,8 +34,8 @@ async def test_agents_are_listed_with_their_availability(client: httpx2.AsyncCli
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", manager["health"]["last_check"])
 
 
+@ledger("D-021", "D-022", "D-069")
 async def test_one_agent_is_told_in_full(client: httpx2.AsyncClient):
-    # D-069
     agent = (await client.get("/v1/agents/product_manager")).json()
     schema = agent["input_schema"]
     Draft202012Validator.check_schema(schema)
@@ -49,6 +51,7 @@ async def test_one_agent_is_told_in_full(client: httpx2.AsyncClient):
     assert agent["pricing"] == {"per_request": 0.05, "per_1k_tokens": 0.012}
 
 
+@ledger("D-031")
 async def test_an_agents_health_counts_its_runs(client: httpx2.AsyncClient):
     for _ in range(2):
         await client.post("/v1/agents/t_echo/execute", json={"input": {}})
@@ -70,6 +73,7 @@ async def test_an_agents_health_counts_its_runs(client: httpx2.AsyncClient):
         ((2, 0), False, False, 0.0, 100.0),
     ],
 )
+@ledger("D-031")
 def test_health_is_reckoned_from_attempts(
     counts: tuple[int, int], available: bool, healthy: bool, rate: float, uptime: float
 ):
@@ -78,6 +82,7 @@ def test_health_is_reckoned_from_attempts(
     assert (body.healthy, body.error_rate, body.uptime, body.avg_response_time) == (healthy, rate, uptime, 1.235)
 
 
+@ledger("D-032", "D-033", "D-034")
 async def test_workflows_are_listed(client: httpx2.AsyncClient):
     body = (await client.get("/v1/workflows")).json()
     assert body["total"] == len(body["workflows"]) >= 10
@@ -95,6 +100,7 @@ async def test_workflows_are_listed(client: httpx2.AsyncClient):
     assert full["agents_count"] > 6
 
 
+@ledger("D-035", "D-036")
 async def test_one_workflow_is_told_step_by_step(client: httpx2.AsyncClient):
     workflow = (await client.get("/v1/workflows/api_development")).json()
     assert workflow["version"] == "1.0"
@@ -117,12 +123,14 @@ async def test_one_workflow_is_told_step_by_step(client: httpx2.AsyncClient):
 
 
 @pytest.mark.parametrize("path", ["/v1/agents/nobody", "/v1/agents/nobody/health", "/v1/workflows/nothing"])
+@ledger("D-021", "D-035", "D-095")
 async def test_an_unknown_entry_is_not_found(client: httpx2.AsyncClient, path: str):
     answer = await client.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "not_found"
 
 
+@ledger("D-016", "D-018")
 async def test_without_a_worker_every_agent_is_unavailable(app_with: Callable[..., FastAPI], running: Engine):
     class Deserted:
         agents = running.services.catalogue.agents

@@ -26,6 +26,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.services.registry import Services
 from tests.api.conftest import ADMIN, over
+from tests.ledger import ledger
 
 
 class Broken:
@@ -64,6 +65,7 @@ async def test_a_credential_that_is_none_is_refused(client: httpx2.AsyncClient, 
         (DeadlineExceeded("x"), 503, "service_unavailable"),
     ],
 )
+@ledger("D-095", "D-096")
 async def test_every_domain_error_has_its_status_and_code(fault: Exception, status: int, code: str):
     async with over(create_app(Broken(fault)), **ADMIN) as client:
         answer = await client.get("/v1/agents")
@@ -86,6 +88,7 @@ async def test_every_domain_error_has_its_status_and_code(fault: Exception, stat
         OrchestratorError("hunter2 /srv/secret"),
     ],
 )
+@ledger("D-095")
 async def test_a_fault_of_ours_is_logged_and_not_shown(fault: Exception):
     async with over(create_app(Broken(fault)), **ADMIN) as client:
         with capture_logs(processors=[merge_contextvars]) as logs:
@@ -115,6 +118,7 @@ async def test_a_fault_outside_every_route_has_the_same_shape(app_with: Callable
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/nothing", "/v1/agents/", "/v1/jobs/job_x/nothing"])
+@ledger("D-095")
 async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient, path: str):
     answer = await client.get(path)
     assert answer.status_code == 404

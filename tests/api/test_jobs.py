@@ -15,6 +15,7 @@ from orchestrator.domain.access import Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, Keys, over
+from tests.ledger import ledger
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 UNKNOWN = "wf_job_00000000000000000000000000000000"
@@ -44,6 +45,7 @@ async def ended(client: httpx2.AsyncClient, job_id: str) -> dict[str, Any]:
     return await until(client, job_id, lambda job: job["status"] not in {"queued", "running"})
 
 
+@ledger("D-004", "D-051")
 async def test_a_job_tells_everything(client: httpx2.AsyncClient):
     job = await ended(client, await start(client, "t_three", {"n": 1}))
     assert job["type"] == "workflow"
@@ -73,6 +75,7 @@ async def test_a_job_tells_everything(client: httpx2.AsyncClient):
     assert job["webhook_url"] is None
 
 
+@ledger("D-051")
 async def test_an_open_job_says_why_it_is_where_it_is(client: httpx2.AsyncClient):
     job_id = await start(client, "t_slow")
     job = await until(client, job_id, lambda job: job["reason"] and job["reason"]["code"] == "running")
@@ -105,6 +108,7 @@ async def test_a_wait_out_of_bounds_is_refused(client: httpx2.AsyncClient, wait:
     assert answer.json()["error"]["details"]["field"] == "wait"
 
 
+@ledger("D-053")
 async def test_the_output_is_whole_wherever_it_is_shown(client: httpx2.AsyncClient):
     job_id = await start(client, "t_big", {"kilobytes": 200})
     job = await ended(client, job_id)
@@ -116,6 +120,7 @@ async def test_the_output_is_whole_wherever_it_is_shown(client: httpx2.AsyncClie
     assert all(content is not None for content in contents.values())
 
 
+@ledger("D-053")
 async def test_there_is_no_output_before_the_end(client: httpx2.AsyncClient):
     job_id = await start(client, "t_approval")
     answer = await client.get(f"/v1/jobs/{job_id}/output")
@@ -140,6 +145,7 @@ async def test_there_is_no_output_before_the_end(client: httpx2.AsyncClient):
         ("POST", "/reject"),
     ],
 )
+@ledger("D-051", "D-095")
 async def test_an_unknown_job_is_not_found(client: httpx2.AsyncClient, job_id: str, method: str, tail: str):
     answer = await client.request(method, f"/v1/jobs/{job_id}{tail}")
     assert answer.status_code == 404
@@ -163,6 +169,7 @@ async def test_jobs_of_others_are_unknown(client: httpx2.AsyncClient, app_with: 
         assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 200, "an admin sees it"
 
 
+@ledger("D-045", "D-047", "D-048", "D-049")
 async def test_lists_filter_and_page_with_an_exact_total(app_with: Callable[..., FastAPI]):
     keys = Keys(
         lister={Scope.ADMIN}, owner={Scope.WORKFLOWS_RUN, Scope.AGENTS_EXECUTE, Scope.JOBS_READ, Scope.JOBS_CANCEL}
@@ -224,6 +231,7 @@ async def test_lists_filter_and_page_with_an_exact_total(app_with: Callable[...,
         ({"agent_id": "t_echo", "workflow_id": "t_three"}, "agent_id"),
     ],
 )
+@ledger("D-045", "D-046")
 async def test_a_wrong_query_is_refused(client: httpx2.AsyncClient, query: dict[str, Any], field: str):
     answer = await client.get("/v1/jobs", params=query)
     assert answer.status_code == 400, answer.text
@@ -233,6 +241,7 @@ async def test_a_wrong_query_is_refused(client: httpx2.AsyncClient, query: dict[
     assert error["details"]["expected"]
 
 
+@ledger("D-052")
 async def test_cancel_ends_the_job_and_says_so(client: httpx2.AsyncClient):
     job_id = await start(client, "t_slow")
     await until(client, job_id, lambda job: job["steps"][0]["status"] == "running")

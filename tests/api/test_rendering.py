@@ -27,6 +27,7 @@ from orchestrator.domain.jobs import (
 from orchestrator.domain.usage import Usage
 from orchestrator.services.starting import Started
 from tests.catalogue import WORKFLOWS
+from tests.ledger import ledger
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=UTC)
 C = CallStatus
@@ -71,6 +72,7 @@ def call(
         (JobState.TIMEOUT, "failed"),
     ],
 )
+@ledger("D-049")
 def test_seven_states_are_five_words(state: JobState, status: str):
     told = job_detail(job(state=state, closed_at=T0), None, "http://ui/1").model_dump()
     assert (told["status"], told["state"]) == (status, str(state))
@@ -80,6 +82,7 @@ def test_seven_states_are_five_words(state: JobState, status: str):
 @pytest.mark.parametrize(
     ("kind", "present", "left_out"), [("agent", "agent_id", "workflow_id"), ("workflow", "workflow_id", "agent_id")]
 )
+@ledger("D-047")
 def test_a_job_names_what_it_runs_once(kind: str, present: str, left_out: str):
     told = job_detail(job(kind=JobKind(kind)), None, "http://ui/1").model_dump()
     assert told[present] == "t_three"
@@ -89,6 +92,7 @@ def test_a_job_names_what_it_runs_once(kind: str, present: str, left_out: str):
         assert told[explicit] is None
 
 
+@ledger("D-004")
 def test_times_are_utc_to_the_second():
     assert stamp(T0) == "2026-01-02T03:04:05Z"
     assert stamp(T0.astimezone(timezone(timedelta(hours=5, minutes=30)))) == "2026-01-02T03:04:05Z"
@@ -127,8 +131,8 @@ def test_the_reason_of_an_open_job_is_told_whole():
 @pytest.mark.parametrize(
     ("done", "total", "percentage"), [(0, 6, 0), (2, 6, 33), (1, 3, 33), (2, 3, 66), (5, 6, 83), (6, 6, 100)]
 )
+@ledger("D-041")
 def test_step_progress_is_floored(done: int, total: int, percentage: int):
-    # D-041
     calls = [call(f"s{n}", C.COMPLETED if n < done else C.PENDING) for n in range(total)]
     told = step_progress(job(calls=calls), planned=99)
     assert (told.current_step, told.total_steps, told.percentage) == (done, total, percentage)
@@ -154,6 +158,7 @@ def test_a_job_that_tells_no_steps_yet_has_the_planned_ones():
         ((C.COMPLETED, C.SKIPPED), "cancelled"),
     ],
 )
+@ledger("D-042")
 def test_a_step_is_what_its_calls_are(found: tuple[CallStatus, CallStatus], status: str):
     calls = [call("a", found[0], "x", begin=0, end=2), call("a", found[1], "y", begin=1, end=5)]
     [told] = step_statuses(job(calls=calls))
@@ -162,8 +167,8 @@ def test_a_step_is_what_its_calls_are(found: tuple[CallStatus, CallStatus], stat
     assert told.completed_at == (T0 + timedelta(seconds=5) if ended else None)
 
 
+@ledger("D-042")
 def test_steps_that_have_not_begun_are_not_listed():
-    # D-042
     calls = [call("a", C.COMPLETED, begin=0, end=1), call("b", C.RUNNING, begin=1), call("c", C.PENDING)]
     told = [step.model_dump() for step in step_statuses(job(calls=calls))]
     assert told == [

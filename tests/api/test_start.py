@@ -11,12 +11,14 @@ from fastapi import FastAPI
 
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
+from tests.ledger import ledger
 
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 
 
+@ledger("D-023", "D-025", "D-026", "D-027", "D-070")
 async def test_execute_waits_and_answers_with_the_output(client: httpx2.AsyncClient):
-    # D-070, byte for byte as curl sends it
+    # Byte for byte as curl sends it
     body = {
         "input": {
             "task_type": "prd",
@@ -54,8 +56,8 @@ async def test_execute_waits_and_answers_with_the_output(client: httpx2.AsyncCli
     assert answer.headers["Location"] == told["links"]["self"]
 
 
+@ledger("D-037", "D-039", "D-040", "D-071", "D-105")
 async def test_run_answers_at_once_and_the_job_goes_on(client: httpx2.AsyncClient):
-    # D-071
     body = {
         "input": {
             "api_name": "Products API",
@@ -88,6 +90,7 @@ async def test_run_answers_at_once_and_the_job_goes_on(client: httpx2.AsyncClien
     assert job["output"]["deliverables"]
 
 
+@ledger("D-028")
 async def test_execute_async_answers_queued(client: httpx2.AsyncClient):
     body = {"input": {}, "async": True, "webhook_url": "https://example.com/hook"}
     answer = await client.post("/v1/agents/t_echo/execute", json=body)
@@ -101,14 +104,15 @@ async def test_execute_async_answers_queued(client: httpx2.AsyncClient):
     assert set(told) == {"job_id", "status", "agent_id", "created_at", "eta_seconds", "webhook_url", "links"}
 
 
+@ledger("D-024")
 async def test_webhook_of_a_synchronous_call_is_accepted_and_not_kept(client: httpx2.AsyncClient):
-    # D-024
     body = {"input": {}, "async": False, "webhook_url": "https://example.com/hook"}
     told = (await client.post("/v1/agents/t_echo/execute", json=body)).json()
     assert told["status"] == "completed"
     assert (await client.get(told["links"]["self"])).json()["webhook_url"] is None
 
 
+@ledger("D-037", "D-040")
 async def test_run_waits_and_answers_with_the_output_and_every_step(client: httpx2.AsyncClient):
     answer = await client.post("/v1/workflows/t_three/run", json={"input": {"x": 1}})
     told = answer.json()
@@ -132,6 +136,7 @@ async def test_a_failed_synchronous_job_answers_200_and_says_why(client: httpx2.
     assert told["error"]["step"] == "execute"
 
 
+@ledger("D-044", "D-105")
 async def test_a_synchronous_call_ends_at_the_servers_deadline_and_the_job_goes_on(
     app_with: Callable[..., FastAPI], client: httpx2.AsyncClient
 ):
@@ -150,8 +155,8 @@ async def test_a_synchronous_call_ends_at_the_servers_deadline_and_the_job_goes_
     assert (await eventually(look, lambda job: job["status"] != "running"))["status"] == "completed"
 
 
+@ledger("D-029", "D-096")
 async def test_missing_input_field_is_named_with_its_type(client: httpx2.AsyncClient):
-    # D-029
     answer = await client.post("/v1/agents/product_manager/execute", json={"input": {"context": "x"}})
     error = answer.json()["error"]
     assert answer.status_code == 400
@@ -189,6 +194,7 @@ RUN = "/v1/workflows/t_three/run"
         (RUN, [{"input": {}}], "body"),
     ],
 )
+@ledger("D-023", "D-037", "D-097")
 async def test_a_wrong_field_is_named(client: httpx2.AsyncClient, path: str, body: Any, field: str):
     before = (await client.get("/v1/jobs")).json()["total"]
     answer = await client.post(path, json=body)
@@ -219,6 +225,7 @@ async def test_a_wrong_field_is_named(client: httpx2.AsyncClient, path: str, bod
         b'{"input": {}, "config": {"model": "\\ud800"}}',
     ],
 )
+@ledger("D-097")
 async def test_a_body_that_is_no_sound_json_is_refused(client: httpx2.AsyncClient, content: bytes):
     answer = await client.post(RUN, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400, answer.text
@@ -226,6 +233,7 @@ async def test_a_body_that_is_no_sound_json_is_refused(client: httpx2.AsyncClien
     assert len(answer.content) < 2000
 
 
+@ledger("D-025")
 async def test_input_of_any_sound_shape_comes_back_as_it_was(client: httpx2.AsyncClient):
     deep: Any = "bottom"
     for _ in range(185):
@@ -246,6 +254,7 @@ async def test_a_body_that_is_not_declared_as_json_is_refused_with_the_reason(cl
 
 
 @pytest.mark.parametrize("path", ["/v1/agents/nobody/execute", "/v1/workflows/nothing/run"])
+@ledger("D-023", "D-037", "D-095")
 async def test_an_unknown_target_is_not_found(client: httpx2.AsyncClient, path: str):
     answer = await client.post(path, json={"input": {}})
     assert answer.status_code == 404
@@ -313,6 +322,7 @@ async def test_the_same_key_with_another_body_is_refused(client: httpx2.AsyncCli
     assert error["details"]["job_id"] == first.json()["job_id"]
 
 
+@ledger("D-037")
 async def test_config_reaches_the_job(client: httpx2.AsyncClient, running: Engine):
     config = {"model": "offline:drafter", "temperature": 1, "max_tokens": 100, "stop_on_error": False}
     answer = await client.post(RUN, json={"input": {}, "config": config, "async": True})

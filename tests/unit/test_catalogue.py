@@ -18,6 +18,7 @@ from orchestrator.domain.commands import JobDeliverable, JobResult
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.plugins import BUILT_IN, build_catalogue
+from tests.ledger import ledger
 from workflows.registry import DEFINITIONS
 
 CODE_TYPES = {"text/x-python", "text/typescript", "text/x-sql", "text/css", "text/x-shellscript", "text/x-dockerfile"}
@@ -30,6 +31,7 @@ each_workflow = pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda de
 # The built-in agents
 
 
+@ledger("D-009", "D-020")
 def test_28_agents_in_seven_squads() -> None:
     assert Counter(agent.squad for agent in AGENTS) == {
         "business": 4,
@@ -52,6 +54,7 @@ def test_28_agents_in_seven_squads() -> None:
         ("api_architect", "API Architect", "backend", None),
     ],
 )
+@ledger("D-019")
 def test_the_documented_agents(agent_id: str, name: str, squad: str, capabilities: str | None) -> None:
     found = BY_ID[agent_id]
 
@@ -59,6 +62,7 @@ def test_the_documented_agents(agent_id: str, name: str, squad: str, capabilitie
     assert capabilities is None or " ".join(found.capabilities) == capabilities
 
 
+@ledger("D-022")
 def test_the_product_manager_is_published_as_documented() -> None:
     found = BY_ID["product_manager"]
     schema = found.input_schema()
@@ -133,6 +137,7 @@ def test_promised_files_are_valid_and_distinct() -> None:
 # The built-in workflows
 
 
+@ledger("D-033")
 def test_ten_workflows_each_in_the_file_of_its_name() -> None:
     folder = Path(importlib.import_module("workflows.definitions").__path__[0])
 
@@ -177,6 +182,7 @@ def test_workflows_that_promise_code_have_agents_that_deliver_it(id: str) -> Non
     assert {a.media_type for agent in agents for a in ARTIFACTS[agent]} & CODE_TYPES
 
 
+@ledger("D-034", "D-038", "D-041")
 def test_full_stack_development_is_as_documented() -> None:
     found = WORKFLOWS["full_stack_development"]
     properties = found.input_schema["properties"]
@@ -192,6 +198,7 @@ def test_full_stack_development_is_as_documented() -> None:
     assert properties["tech_stack"]["properties"]["backend"] == {"type": "array", "items": {"type": "string"}}
 
 
+@ledger("D-034", "D-036")
 def test_api_development_is_as_documented() -> None:
     found = WORKFLOWS["api_development"]
     first, second, *_ = found.plan.steps

@@ -4,6 +4,7 @@ from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.testing import TESTER, Engine
 from tests.catalogue import CALLS
+from tests.ledger import ledger
 
 
 async def test_steps_run_in_the_order_of_their_needs_and_are_told_what_came_before(engine: Engine) -> None:
@@ -19,6 +20,7 @@ async def test_steps_run_in_the_order_of_their_needs_and_are_told_what_came_befo
     assert "a=summary, b=full" in reports["c"]
 
 
+@ledger("D-043")
 async def test_agents_of_a_step_run_in_parallel_unless_told_otherwise(engine: Engine) -> None:
     started = await engine.start("t_wide", {"seconds": 30})
     job = await engine.eventually(started.job_id, lambda job: job.calls[1].status is CallStatus.RUNNING)
@@ -62,6 +64,7 @@ async def test_attempts_end_at_the_policys_limit(engine: Engine) -> None:
     assert len(job.calls[0].attempts) == 4
 
 
+@ledger("D-043")
 async def test_a_failed_step_stops_the_job(engine: Engine) -> None:
     job = await engine.run("t_broken", {})
     assert job.state is JobState.FAILED
