@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api import health
+from api import documents, health
 from api.auditing import AuditTrail
 from api.deps import ApiState, ServiceSource, api_state
 from api.errors import MethodNotAllowed, as_domain
@@ -56,10 +56,16 @@ def create_app(
     registry = registry or CollectorRegistry()
     state = ApiState(source=source, registry=registry, sockets=SocketMetrics(registry))
     app = OrchestratorApi(
-        title=TITLE, description=DESCRIPTION, version=VERSION, lifespan=_lifespan, redirect_slashes=False
+        title=TITLE,
+        description=DESCRIPTION,
+        version=VERSION,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        docs_url=None,
     )
     app.state.api = state
     app.include_router(health.router)
+    app.include_router(documents.router)
     for surface in SURFACES:
         for router in surface.routers:
             app.include_router(router)

@@ -9,7 +9,10 @@ from api.errors import Render
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One surface of the application. `prefixes` are the paths whose errors it words; the longest one wins (C-07)."""
+    """One surface of the application. `prefixes` are the paths whose errors it words; the longest one wins (C-07).
+
+    `document` is the path of its OpenAPI document where that is not made from its routes.
+    """
 
     name: str
     title: str
@@ -18,6 +21,7 @@ class Surface:
     prefixes: tuple[str, ...]
     routers: tuple[APIRouter, ...]
     render: Render
+    document: str | None = None
 
     def claims(self, path: str) -> int:
         """How many characters of a path are this surface's; 0 when it is another's."""

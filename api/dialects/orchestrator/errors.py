@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.orchestrator.models import ErrorResponse
-from api.errors import InvalidRequest, MethodNotAllowed, error_route
+from api.errors import BodyTooLate, HeadersTooLarge, InvalidRequest, MethodNotAllowed, UrlTooLong, error_route
 from orchestrator.domain.errors import (
     Forbidden,
     IdempotencyReuse,
@@ -26,6 +26,9 @@ from orchestrator.domain.errors import (
 _STATUS: Final[dict[type, tuple[int, str]]] = {
     InvalidRequest: (422, "VALIDATION_ERROR"),
     InvalidInput: (400, "INVALID_INPUT"),
+    BodyTooLate: (408, "BODY_TOO_LATE"),
+    UrlTooLong: (414, "URL_TOO_LONG"),
+    HeadersTooLarge: (431, "HEADERS_TOO_LARGE"),
     WrongState: (400, "INVALID_STATE"),
     PayloadTooLarge: (413, "PAYLOAD_TOO_LARGE"),
     IdempotencyReuse: (422, "IDEMPOTENCY_REUSE"),

@@ -1,0 +1,60 @@
+"""One OpenAPI document for each surface, and pages to browse them (C-08)."""
+
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
+
+from api.dialects.surface import Surface
+from api.errors import error_route
+from api.surfaces import SURFACES, render
+from orchestrator.domain.errors import NotFound
+
+router = APIRouter(include_in_schema=False, route_class=error_route(render))
+
+_EVERYTHING = "/openapi.json"
+
+
+@router.get("/docs")
+async def everything() -> HTMLResponse:
+    """Every route, and links to each surface's own page (M-049, D-109)."""
+    return _page(_EVERYTHING, "Multi-Agent Orchestrator API")
+
+
+@router.get("/docs/{name}")
+async def browse(name: str) -> HTMLResponse:
+    """One surface's routes."""
+    surface = _named(name)
+    return _page(_document_of(surface), surface.title)
+
+
+@router.get("/openapi/{name}.json")
+async def document(name: str) -> dict[str, Any]:
+    """One surface's OpenAPI document."""
+    surface = _named(name)
+    routes = [route for part in surface.routers for route in part.routes]
+    return get_openapi(title=surface.title, version=surface.version, description=surface.description, routes=routes)
+
+
+def _named(name: str) -> Surface:
+    for surface in SURFACES:
+        if surface.name == name:
+            return surface
+    known = ", ".join(surface.name for surface in SURFACES)
+    raise NotFound(f"There is no surface {name[:40]!r}; there are: {known}")
+
+
+def _document_of(surface: Surface) -> str:
+    return surface.document or f"/openapi/{surface.name}.json"
+
+
+def _page(document_url: str, title: str) -> HTMLResponse:
+    """Swagger UI for one document, under a line of links to the others."""
+    page = bytes(get_swagger_ui_html(openapi_url=document_url, title=title).body).decode()
+    links = [("/docs", "Everything"), *((f"/docs/{surface.name}", surface.title) for surface in SURFACES)]
+    shown = " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for url, text in links)
+    navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{shown}</nav>'
+    return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))
