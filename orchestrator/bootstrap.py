@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -17,8 +18,11 @@ from temporalio.worker import Worker
 from activities.agents import AgentActivities
 from activities.records import RecordActivities
 from activities.registry import activities
+from activities.webhooks import WebhookActivities
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
+from orchestrator.delivery.addresses import checked_at_registration
+from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect, connect_options
@@ -26,7 +30,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.engine.worker import build_worker, check_in_sandbox
+from orchestrator.engine.worker import build_courier, build_worker, check_in_sandbox
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.sealing import Sealer, kept_secret
@@ -34,6 +38,7 @@ from orchestrator.services.access import Authenticator, BootstrapKey, IssuedKeys
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.figures import FiguresReader
 from orchestrator.services.following import JobFollower
@@ -42,6 +47,7 @@ from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
@@ -51,6 +57,7 @@ from orchestrator.services.starting import JobStarter
 from orchestrator.services.tokens import TokenSigner
 from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
 from orchestrator.services.watching import JobWatcher
+from orchestrator.services.webhooks import WebhookRegistry
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
@@ -62,6 +69,7 @@ from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.users import UserRepository
+from orchestrator.storage.webhooks import WebhookRepository
 from workflows.registry import WORKFLOWS
 
 if TYPE_CHECKING:
@@ -103,6 +111,7 @@ class Parts:
     bus: MemoryBus | RedisBus
     services: Services
     reconciler: IndexReconciler
+    sender: HttpWebhookSender | None = None
     runtime: "OpenRuntime | None" = None
 
     def worker(self) -> Worker:
@@ -112,7 +121,25 @@ class Parts:
             task_queue=self.settings.task_queue,
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
+            beside=self.courier(),
         )
+
+    def courier(self) -> Worker:
+        """The worker for webhook deliveries, which runs beside the one for jobs."""
+        services = self.services
+        if self.sender is None:
+            self.sender = HttpWebhookSender(allow_private=self.settings.webhook_allow_private)
+        deliverer = WebhookDeliverer(
+            DeliveryRepository(self.database),
+            WebhookRepository(self.database),
+            DeliveryBodies(services.reader, services.follower, services.outputs),
+            sender=self.sender,
+            sealer=self.sealer,
+            dispatcher=self.dispatcher,
+            clock=now,
+        )
+        deliver = WebhookActivities(deliverer).deliver_webhook
+        return build_courier(self.client, task_queue=self.settings.task_queue, deliver=deliver)
 
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Every activity that a worker of this process runs."""
@@ -133,6 +160,8 @@ class Parts:
         """Let go of connections."""
         if self.runtime is not None:
             await self.runtime.models.aclose()
+        if self.sender is not None:
+            await self.sender.aclose()
         await self.services.reader.settle()
         await self.dispatcher.settle()
         await self.services.limits.aclose()
@@ -149,8 +178,8 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     reports = Database(settings.index_url())  # Sums over many rows hold up no job.
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
-    deliveries = DeliveryRepository(database)
-    dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
+    dispatcher = DeliveryDispatcher(gateway, DeliveryRepository(database), schedule=settings.retry_schedule())
+    check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
     jobs, artifacts = JobRepository(database, dispatcher.dispatch), ArtifactRepository(database)
     attempts = AttemptRepository(database, patience=_START_PATIENCE)
     keys = KeyRepository(database)
@@ -183,7 +212,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             users=UserAccounts(UserRepository(database), signer, bootstrap=_bootstrap_user(settings), clock=now),
             audit=AuditLog(AuditRepository(database)),
             catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
-            starter=JobStarter(catalogue, gateway, jobs, quotas, clock=now, new_id=new_id),
+            starter=JobStarter(catalogue, gateway, jobs, quotas, check_url=check_url, clock=now, new_id=new_id),
             reader=reader,
             follower=follower,
             watcher=JobWatcher(follower, bus, access),
@@ -194,11 +223,19 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             readiness=Readiness(gateway, database, task_queue=settings.task_queue),
             limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits(), settings.surface_windows()),
             quotas=quotas,
+            webhooks=_webhooks(database, dispatcher, sealer, check_url),
             sync_timeout=settings.sync_timeout,
             temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}",
         ),
         reconciler=reconciler,
     )
+
+
+def _webhooks(
+    database: Database, dispatcher: DeliveryDispatcher, sealer: Sealer, check_url: Callable[[str], Awaitable[object]]
+) -> WebhookRegistry:
+    webhooks, deliveries = WebhookRepository(database), DeliveryRepository(database)
+    return WebhookRegistry(webhooks, deliveries, dispatcher, sealer, check_url=check_url, clock=now, new_id=new_id)
 
 
 def _token_secret(settings: Settings, sealer: Sealer) -> str:

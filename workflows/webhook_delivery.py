@@ -57,7 +57,7 @@ async def _attempt(delivery: DeliveryInput, number: int, following: float | None
             summary=f"attempt {number} of {len(delivery.schedule)}",
             task_queue=names.webhook_queue(workflow.info().task_queue),
             result_type=DeliveryReport,
-            start_to_close_timeout=timedelta(seconds=30),
+            start_to_close_timeout=timedelta(seconds=45),
             schedule_to_close_timeout=timedelta(hours=12),
             retry_policy=_RETRY,
         )

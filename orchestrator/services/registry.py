@@ -18,6 +18,7 @@ from orchestrator.services.reading import JobReader
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.users import UserAccounts
 from orchestrator.services.watching import JobWatcher
+from orchestrator.services.webhooks import WebhookRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Services:
     readiness: Readiness
     limits: RequestLimits
     quotas: Quotas
+    webhooks: WebhookRegistry
     sync_timeout: float
     temporal_ui: str
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -71,6 +71,7 @@ class JobStarter:
         jobs: JobRepository,
         quotas: Quotas,
         *,
+        check_url: Callable[[str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
@@ -78,6 +79,7 @@ class JobStarter:
         self._gateway = gateway
         self._jobs = jobs
         self._quotas = quotas
+        self._check_url = check_url
         self._clock = clock
         self._new_id = new_id
 
@@ -87,6 +89,8 @@ class JobStarter:
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
         job = self._job(principal, request)
+        if request.webhook_url is not None:
+            await self._check_callback(request.webhook_url)
         digest = _digest(request)
         at = self._clock()
         existing = await self._accept(principal, job, digest, at)
@@ -105,6 +109,12 @@ class JobStarter:
             raise
         await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
+
+    async def _check_callback(self, url: str) -> None:
+        try:
+            await self._check_url(url)
+        except InvalidInput as fault:
+            raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
 
     async def _accept(self, principal: Principal, job: JobInput, digest: str, at: datetime) -> JobRecord | None:
         """Write the job's row within the caller's limits; the row that was there, whose job is not refused again."""

@@ -1,0 +1,336 @@
+"""Webhooks over HTTP: whose they are, what is checked, what is told, and what is never shown."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+
+from api.app import create_app
+from orchestrator.domain.access import Scope
+from orchestrator.sealing import callback_secret
+from orchestrator.services.webhooks import MOST_WEBHOOKS
+from orchestrator.testing import Engine, eventually, running_engine
+from tests.api.conftest import Fixed, Keys, over
+from tests.catalogue import TEST_PLUGIN
+from tests.fakes.webhook_receiver import Answer, receiving
+from tests.ledger import ledger
+
+URL = "http://127.0.0.1:9/hook"
+TAKEN, FAILED = Answer(status=200), Answer(status=500)
+BOTH = ["job.completed", "job.failed"]
+RIGHTS = {Scope.AGENTS_EXECUTE, Scope.JOBS_READ}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def telling(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    """An engine that may call this machine, and tries twice in a row."""
+    folder = tmp_path_factory.mktemp("webhooks")
+    settings: dict[str, Any] = {"webhook_allow_private": True, "webhook_retry_schedule": "0,0.1"}
+    async with running_engine(temporal_address, folder, [TEST_PLUGIN], **settings) as engine:
+        yield engine
+
+
+@pytest.fixture
+def hooked(telling: Engine, request: pytest.FixtureRequest) -> FastAPI:
+    """The application with three callers whose names are new for each test."""
+    name = request.node.name
+    keys = Keys(**{f"alice {name}": RIGHTS, f"bob {name}": RIGHTS, f"root {name}": {Scope.ADMIN}})
+    return create_app(Fixed(replace(telling.services, access=keys)))
+
+
+def caller(hooked: FastAPI, request: pytest.FixtureRequest, who: str) -> httpx2.AsyncClient:
+    return over(hooked, Authorization=f"Bearer {who} {request.node.name}")
+
+
+@pytest.fixture
+async def alice(hooked: FastAPI, request: pytest.FixtureRequest) -> AsyncIterator[httpx2.AsyncClient]:
+    async with caller(hooked, request, "alice") as client:
+        yield client
+
+
+@pytest.fixture
+async def bob(hooked: FastAPI, request: pytest.FixtureRequest) -> AsyncIterator[httpx2.AsyncClient]:
+    async with caller(hooked, request, "bob") as client:
+        yield client
+
+
+@pytest.fixture
+async def root(hooked: FastAPI, request: pytest.FixtureRequest) -> AsyncIterator[httpx2.AsyncClient]:
+    async with caller(hooked, request, "root") as client:
+        yield client
+
+
+async def registered(client: httpx2.AsyncClient, url: str = URL, **more: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/webhooks", json={"url": url, "events": BOTH, **more})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def settled(client: httpx2.AsyncClient, path: str, count: int = 1) -> list[dict[str, Any]]:
+    """The deliveries at a path once there are `count` of them and none is pending."""
+
+    async def look() -> list[dict[str, Any]]:
+        answer = await client.get(f"{path}/deliveries")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["deliveries"]
+
+    return await eventually(look, lambda rows: len(rows) == count and all(one["state"] != "pending" for one in rows))
+
+
+async def ran(client: httpx2.AsyncClient, **more: Any) -> str:
+    answer = await client.post("/v1/agents/t_echo/execute", json={"input": {}, "async": True, **more})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+def verify_webhook(payload: str, signature: str, secret: str) -> bool:
+    """As the documentation has it (D-101)."""
+    expected = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(f"sha256={expected}", signature)
+
+
+@ledger("D-098", "D-099")
+async def test_the_documented_registration(alice: httpx2.AsyncClient):
+    body = {"url": URL, "events": BOTH, "secret": "webhook_secret_key"}
+    answer = await alice.post("/v1/webhooks", json=body)
+    told = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["Location"] == f"/v1/webhooks/{told['id']}"
+    assert (told["url"], told["events"], told["active"]) == (URL, BOTH, True)
+    assert told["created_at"].endswith("Z")
+    assert "secret" not in told
+    assert (await alice.get(f"/v1/webhooks/{told['id']}")).json() == told
+
+
+async def test_a_secret_that_was_made_is_shown_once(alice: httpx2.AsyncClient):
+    told = await registered(alice)
+    assert told["secret"].startswith("whsec_")
+    assert len(told["secret"]) > 40
+    for path in ("/v1/webhooks", f"/v1/webhooks/{told['id']}"):
+        assert "secret" not in (await alice.get(path)).text
+
+
+async def test_webhooks_are_their_owner_s(alice: httpx2.AsyncClient, bob: httpx2.AsyncClient, root: httpx2.AsyncClient):
+    hers = await registered(alice)
+    his = await registered(bob)
+    page = (await alice.get("/v1/webhooks")).json()
+    assert [one["id"] for one in page["webhooks"]] == [hers["id"]]
+    assert (page["total"], page["limit"], page["offset"]) == (1, 20, 0)
+    everybody = (await root.get("/v1/webhooks", params={"limit": 100})).json()["webhooks"]
+    assert {hers["id"], his["id"]} <= {one["id"] for one in everybody}
+    assert (await root.get(f"/v1/webhooks/{hers['id']}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "/rotate-secret"),
+        ("POST", "/test"),
+        ("GET", "/deliveries"),
+        ("POST", "/deliveries/whd_1/redeliver"),
+    ],
+)
+async def test_another_owner_s_webhook_is_unknown(
+    alice: httpx2.AsyncClient, bob: httpx2.AsyncClient, method: str, path: str
+):
+    hers = await registered(alice)
+    body = {"json": {}} if method == "PATCH" else {}
+    for webhook_id in (hers["id"], "wh_unknown"):
+        answer = await bob.request(method, f"/v1/webhooks/{webhook_id}{path}", **body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_a_key_is_needed(hooked: FastAPI):
+    async with over(hooked) as nobody:
+        assert (await nobody.get("/v1/webhooks")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"events": ["job.completed", "job.exploded"]}, "events"),
+        ({"events": ["webhook.test"]}, "events"),
+        ({"events": []}, "events"),
+        ({"events": "job.completed"}, "events"),
+        ({"url": "ftp://example.com/x"}, "url"),
+        ({"url": "https://"}, "url"),
+        ({"url": "https://user:password@example.com/"}, "url"),
+        ({"secret": ""}, "secret"),
+        ({"secret": "x" * 257}, "secret"),
+        ({"more": 1}, "more"),
+    ],
+)
+async def test_bad_registrations_are_refused_by_name(alice: httpx2.AsyncClient, change: dict[str, Any], field: str):
+    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": BOTH, **change})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "invalid_request")
+    assert error["details"]["field"].startswith(field)
+    assert (await alice.get("/v1/webhooks")).json()["total"] == 0
+
+
+async def test_an_unknown_event_is_told_which_there_are(alice: httpx2.AsyncClient):
+    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": ["chat.completed"]})
+    expected = answer.json()["error"]["details"]["expected"]
+    assert all(event in expected for event in (*BOTH, "webhook.disabled"))
+
+
+async def test_private_addresses_are_refused_unless_they_are_allowed(client: httpx2.AsyncClient):
+    for url in (URL, "http://[::1]/hook", "http://169.254.169.254/latest", "http://10.0.0.1/"):
+        answer = await client.post("/v1/webhooks", json={"url": url, "events": BOTH})
+        assert (answer.status_code, answer.json()["error"]["details"]["field"]) == (400, "url"), url
+        start = {"input": {}, "async": True, "webhook_url": url}
+        answer = await client.post("/v1/agents/t_echo/execute", json=start)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request"), url
+    assert (await client.get("/v1/webhooks")).json()["total"] == 0
+
+
+async def test_fifty_webhooks_are_enough(alice: httpx2.AsyncClient):
+    for _ in range(MOST_WEBHOOKS):
+        last = await registered(alice)
+    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": BOTH})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+    assert (await alice.delete(f"/v1/webhooks/{last['id']}")).status_code == 204
+    await registered(alice)
+
+
+async def test_a_webhook_is_changed_and_switched_off_and_on(alice: httpx2.AsyncClient):
+    path = f"/v1/webhooks/{(await registered(alice))['id']}"
+    changed = (await alice.patch(path, json={"url": f"{URL}2", "events": ["job.failed"]})).json()
+    assert (changed["url"], changed["events"], changed["active"]) == (f"{URL}2", ["job.failed"], True)
+    off = (await alice.patch(path, json={"active": False})).json()
+    assert (off["active"], off["disabled_reason"]) == (False, "Switched off on request")
+    refused = await alice.post(f"{path}/test")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+    on = (await alice.patch(path, json={"active": True})).json()
+    assert (on["active"], on["disabled_reason"], on["disabled_at"]) == (True, None, None)
+    assert (await alice.patch(path, json={"events": ["nothing"]})).status_code == 400
+    assert (await alice.delete(path)).status_code == 204
+    assert (await alice.get(path)).status_code == 404
+
+
+async def test_a_test_tells_at_once_what_the_receiver_says(alice: httpx2.AsyncClient):
+    async with receiving(TAKEN, FAILED) as receiver:
+        webhook = await registered(alice, receiver.url)
+        path = f"/v1/webhooks/{webhook['id']}"
+        answer = await alice.post(f"{path}/test")
+        assert (answer.status_code, answer.json()["state"], answer.json()["event"]) == (202, "pending", "webhook.test")
+        (row,) = await settled(alice, path)
+        assert (row["id"], row["state"]) == (answer.json()["id"], "delivered")
+        await alice.post(f"{path}/test")
+        newest, _ = await settled(alice, path, 2)
+        assert (newest["state"], newest["attempts"][0]["status"]) == ("failed", 500)
+        assert len(newest["attempts"]) == 1
+        told = json.loads(receiver.requests[0].body)
+    assert (told["event"], told["job_id"], told["data"]) == ("webhook.test", None, {"webhook_id": webhook["id"]})
+    assert (await alice.get(path)).json()["active"]
+
+
+@ledger("D-100", "D-101", "D-102")
+async def test_the_documented_check_of_the_signature_holds(alice: httpx2.AsyncClient):
+    async with receiving(TAKEN) as receiver:
+        webhook = await registered(alice, receiver.url, secret="webhook_secret_key")
+        await ran(alice)
+        await settled(alice, f"/v1/webhooks/{webhook['id']}")
+        (request,) = receiver.requests
+    payload = request.body.decode()
+    signature = request.headers["x-devora-signature"]
+    assert verify_webhook(payload, signature, "webhook_secret_key")
+    assert not verify_webhook(payload.replace("completed", "failed"), signature, "webhook_secret_key")
+    assert not verify_webhook(payload, signature, "another_secret")
+    assert set(json.loads(payload)) == {"event", "job_id", "timestamp", "data", "signature"}
+    assert {"status", "output", "metrics"} <= set(json.loads(payload)["data"])
+
+
+async def test_both_secrets_sign_while_they_overlap(alice: httpx2.AsyncClient):
+    async with receiving(TAKEN, TAKEN) as receiver:
+        webhook = await registered(alice, receiver.url)
+        path = f"/v1/webhooks/{webhook['id']}"
+        rotated = (await alice.post(f"{path}/rotate-secret")).json()
+        assert rotated["secret"] not in {None, webhook["secret"]}
+        assert rotated["previous_until"] > rotated["updated_at"]
+        await alice.post(f"{path}/test")
+        await settled(alice, path)
+        ended = (await alice.post(f"{path}/rotate-secret", json={"overlap_seconds": 0, "secret": "mine"})).json()
+        assert ended["previous_until"] is None
+        assert "secret" not in ended
+        await alice.post(f"{path}/test")
+        await settled(alice, path, 2)
+        both, one = receiver.requests
+    assert len(both.headers["webhook-signature"].split()) == 2
+    assert len(one.headers["webhook-signature"].split()) == 1
+    assert verify_webhook(both.body.decode(), both.headers["x-devora-signature"], rotated["secret"])
+    assert verify_webhook(one.body.decode(), one.headers["x-devora-signature"], "mine")
+
+
+async def test_the_log_tells_every_attempt(alice: httpx2.AsyncClient):
+    async with receiving(FAILED, TAKEN) as receiver:
+        webhook = await registered(alice, receiver.url)
+        path = f"/v1/webhooks/{webhook['id']}"
+        job_id = await ran(alice)
+        (row,) = await settled(alice, path)
+    assert (row["webhook_id"], row["job_id"], row["event"]) == (webhook["id"], job_id, "job.completed")
+    assert (row["url"], row["state"], row["next_attempt_at"]) == (receiver.url, "delivered", None)
+    assert [(one["number"], one["verdict"], one["status"]) for one in row["attempts"]] == [
+        (1, "retry", 500),
+        (2, "delivered", 200),
+    ]
+    assert all(one["at"].endswith("Z") and one["duration"] >= 0 for one in row["attempts"])
+    for state, total in (("delivered", 1), ("failed", 0), ("pending", 0)):
+        assert (await alice.get(f"{path}/deliveries", params={"state": state})).json()["total"] == total
+    assert (await alice.get(f"{path}/deliveries", params={"state": "lost"})).status_code == 400
+
+
+async def test_a_message_is_sent_once_more_under_the_same_id(alice: httpx2.AsyncClient, bob: httpx2.AsyncClient):
+    async with receiving(TAKEN, TAKEN) as receiver:
+        webhook = await registered(alice, receiver.url)
+        path = f"/v1/webhooks/{webhook['id']}"
+        await ran(alice)
+        (first,) = await settled(alice, path)
+        answer = await alice.post(f"{path}/deliveries/{first['id']}/redeliver")
+        assert answer.status_code == 202
+        assert answer.json()["id"] != first["id"]
+        assert answer.json()["message_id"] == first["message_id"]
+        await settled(alice, path, 2)
+        bodies = {request.body for request in receiver.requests}
+        assert (len(receiver.requests), len(bodies)) == (2, 1)
+        assert {request.headers["webhook-id"] for request in receiver.requests} == {first["message_id"]}
+        assert (await alice.post(f"{path}/deliveries/whd_unknown/redeliver")).status_code == 404
+        his = await registered(bob, receiver.url)
+        stolen = f"/v1/webhooks/{his['id']}/deliveries/{first['id']}/redeliver"
+        assert (await bob.post(stolen)).status_code == 404
+
+
+@ledger("D-023", "D-103")
+async def test_a_callback_tells_of_its_job_alone(
+    telling: Engine, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient, request: pytest.FixtureRequest
+):
+    async with receiving(TAKEN) as receiver:
+        job_id = await ran(alice, webhook_url=receiver.url)
+        (row,) = await settled(alice, f"/v1/jobs/{job_id}")
+        await settled(alice, f"/v1/jobs/{await ran(alice)}", 0)
+        (call,) = receiver.requests
+    assert (row["webhook_id"], row["job_id"], row["state"]) == (None, job_id, "delivered")
+    secret = callback_secret(telling.parts.sealer, f"alice {request.node.name}")
+    assert verify_webhook(call.body.decode(), call.headers["x-devora-signature"], secret)
+    assert json.loads(call.body)["job_id"] == job_id
+    assert (await bob.get(f"/v1/jobs/{job_id}/deliveries")).status_code == 404
+
+
+@ledger("D-024")
+async def test_a_synchronous_call_leaves_its_callback_alone(alice: httpx2.AsyncClient):
+    async with receiving(TAKEN) as receiver:
+        body = {"input": {}, "async": False, "webhook_url": receiver.url}
+        answer = await alice.post("/v1/agents/t_echo/execute", json=body)
+        assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+        assert await settled(alice, f"/v1/jobs/{answer.json()['job_id']}", 0) == []
+        assert receiver.requests == []
