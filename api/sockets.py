@@ -103,9 +103,7 @@ class Outbox:
         """
         try:
             async with asyncio.timeout(self._limits.patience), self._changed:
-                if self._full():
-                    self._drop()
-                await self._changed.wait_for(lambda: not self._full())
+                await self._changed.wait_for(self._has_room)
                 self._append(_Frame(text, droppable=False))
         except TimeoutError:
             raise TooSlow from None
@@ -134,13 +132,13 @@ class Outbox:
 
     async def _send_first(self) -> None:
         frame = self._waiting.popleft()
+        self._characters -= len(frame.text)
         try:
             await self._send(frame.text)
         except asyncio.CancelledError:
             self._waiting.appendleft(frame)
             raise
         async with self._changed:
-            self._characters -= len(frame.text)
             self._changed.notify_all()
 
     def _append(self, frame: _Frame) -> None:
@@ -151,10 +149,12 @@ class Outbox:
     def _full(self) -> bool:
         return len(self._waiting) >= self._limits.waiting_frames or self._characters >= self._limits.waiting_bytes
 
-    def _drop(self) -> None:
-        kept = [frame for frame in self._waiting if not frame.droppable]
-        self._characters -= sum(len(frame.text) for frame in self._waiting if frame.droppable)
-        self._waiting = deque(kept)
+    def _has_room(self) -> bool:
+        """Whether a frame that must arrive may be queued; those that need not give way."""
+        if self._full():
+            self._waiting = deque(frame for frame in self._waiting if not frame.droppable)
+            self._characters = sum(len(frame.text) for frame in self._waiting)
+        return not self._full()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,4 +252,4 @@ async def _hang_up(websocket: WebSocket, outbox: Outbox, end: Hangup, closing: a
                 await outbox.drain(end.last)
             await websocket.close(end.code, end.reason)
     except (TimeoutError, WebSocketDisconnect, RuntimeError) as fault:
-        log.info("socket_not_closed", code=end.code, error=type(fault).__name__)
+        log.debug("socket_not_closed", code=end.code, error=type(fault).__name__)

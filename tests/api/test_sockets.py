@@ -71,6 +71,25 @@ async def test_what_need_not_arrive_makes_room_and_finds_none():
     assert wire.told == ["first", "second", "third", "fourth", "last"]
 
 
+async def test_what_need_not_arrive_does_not_take_the_place_of_what_waits_to_be_queued():
+    wire = Wire()
+
+    async def send(text: str) -> None:
+        if text == "a":
+            assert await box.offer("piece")
+        await wire.send(text)
+
+    box = Outbox(send, SocketLimits(waiting_frames=1, patience=1))
+    await box.put("a")
+    second = asyncio.create_task(box.put("b"))
+    running = asyncio.create_task(box.run())
+    await second
+    wire.open.set()
+    await eventually(lambda: asyncio.sleep(0, len(wire.told)), lambda seen: seen == 2)
+    assert wire.told == ["a", "b"]
+    running.cancel()
+
+
 async def test_a_frame_goes_in_as_soon_as_there_is_room():
     wire = Wire()
     box = outbox(wire, waiting_frames=1, patience=30)

@@ -19,7 +19,7 @@ from api.sockets import SocketLimits, socket_limits
 from orchestrator.commandline.http_server import ApiServer
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import JobState
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
@@ -417,6 +417,20 @@ async def test_a_key_that_is_revoked_ends_its_sockets(
         await running.services.keys.revoke(str(principal.key))
         frame = await client.next()
         assert (frame["type"], frame["error"]["code"]) == ("error", "authentication_failed")
+        assert await client.end() == (4401, "no longer authenticated")
+
+
+@ledger("D-010")
+async def test_a_stream_whose_reader_is_no_longer_let_in_ends_the_socket(app_with: Make, running: Engine):
+    class Revoked:
+        async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
+            raise Unauthenticated("The API key is no longer valid")
+            yield
+
+    job = await running.run("t_three", {})
+    async with served(app_with(watcher=Revoked())) as url, known(url) as client:
+        await client.subscribe(job.id)
+        assert (await client.next())["error"]["code"] == "authentication_failed"
         assert await client.end() == (4401, "no longer authenticated")
 
 
