@@ -8,10 +8,13 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx2
+import structlog
 
 from orchestrator.delivery import signing
 from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, resolve, target
 from orchestrator.domain.webhooks import Posted, Posting, Verdict
+
+log = structlog.get_logger(__name__)
 
 _CONNECT_TIMEOUT: Final = 5.0
 _MOST_READ: Final = 4096
@@ -55,38 +58,34 @@ class HttpWebhookSender:
         started = clock()
         try:
             async with asyncio.timeout(self._timeout):
-                posted = await self._post(posting)
+                answer = await self._answer(posting)
         except TimeoutError:
-            posted = _failed(f"no answer within {self._timeout:g} s")
-        return posted.model_copy(update={"duration": clock() - started})
+            answer = f"no answer within {self._timeout:g} s"
+        duration = clock() - started
+        if isinstance(answer, str):
+            return Posted(verdict=Verdict.RETRY, error=answer, duration=duration)
+        await _drain(answer)
+        return _posted(answer.status_code, answer.headers.get("Retry-After"), duration)
 
-    async def _post(self, posting: Posting) -> Posted:
+    async def _answer(self, posting: Posting) -> httpx2.Response | str:
+        """The answer as far as its headers, or why there is none."""
         try:
             to = target(posting.url)
             addresses = await checked(to, allow_private=self._allow_private, resolve=self._resolve)
         except AddressRefused as fault:
-            return _failed(f"address refused: {fault.message}")
+            return f"address refused: {fault.message}"
         raw = signing.signed_body(posting.body, posting.secrets)
-        headers = signing.headers(
-            posting.message_id, posting.at, raw, posting.secrets, event=str(posting.body.get("event", ""))
-        )
-        posted = _failed(f"the name {to.host} does not resolve")
+        event = str(posting.body.get("event", ""))
+        headers = signing.headers(posting.message_id, posting.at, raw, posting.secrets, event=event)
+        error = f"the name {to.host} does not resolve"
         for address in addresses:
             try:
-                return await self._answer(_request(to, address, headers, raw))
+                return await self._transport.handle_async_request(_request(to, address, headers, raw))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as fault:
-                posted = _failed(_wording(fault))  # Nothing was sent yet: the next address may do.
+                error = _wording(fault)  # Nothing was sent yet: the next address may do.
             except (httpx2.TransportError, OSError) as fault:
-                return _failed(_wording(fault))
-        return posted
-
-    async def _answer(self, request: httpx2.Request) -> Posted:
-        response = await self._transport.handle_async_request(request)
-        try:
-            await _drained(response)
-        finally:
-            await response.aclose()
-        return _classified(response.status_code, response.headers.get("Retry-After"))
+                return _wording(fault)
+        return error
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -116,7 +115,7 @@ def _request(to: Target, address: str, headers: dict[str, str], raw: bytes) -> h
     )
 
 
-async def _drained(response: httpx2.Response) -> None:
+async def _drain(response: httpx2.Response) -> None:
     """Read a little of the body, so that an ordinary receiver sees its answer taken; the status is all that counts."""
     read = 0
     try:
@@ -125,23 +124,23 @@ async def _drained(response: httpx2.Response) -> None:
                 read += len(piece)
                 if read >= _MOST_READ:
                     break
-    except (httpx2.TransportError, OSError):
-        return
+    except (httpx2.TransportError, OSError) as fault:
+        log.debug("webhook_answer_cut_short", fault=type(fault).__name__)
+    finally:
+        await response.aclose()
 
 
-def _classified(status: int, wait: str | None) -> Posted:
+def _posted(status: int, wait: str | None, duration: float) -> Posted:
     if 200 <= status < 300:
-        return Posted(verdict=Verdict.DELIVERED, status=status)
-    if status == httpx2.codes.GONE:
-        return Posted(verdict=Verdict.GONE, status=status, error=f"HTTP {status}")
-    if 300 <= status < 400:
-        return Posted(verdict=Verdict.RETRY, status=status, error=f"HTTP {status}: redirects are not followed")
-    pause = retry_after(wait, datetime.now(UTC)) if status in _BUSY else None
-    return Posted(verdict=Verdict.RETRY, status=status, error=f"HTTP {status}", retry_after=pause)
-
-
-def _failed(error: str) -> Posted:
-    return Posted(verdict=Verdict.RETRY, error=error)
+        return Posted(verdict=Verdict.DELIVERED, status=status, duration=duration)
+    error = f"HTTP {status}: redirects are not followed" if 300 <= status < 400 else f"HTTP {status}"
+    return Posted(
+        verdict=Verdict.GONE if status == httpx2.codes.GONE else Verdict.RETRY,
+        status=status,
+        error=error,
+        retry_after=retry_after(wait, datetime.now(UTC)) if status in _BUSY else None,
+        duration=duration,
+    )
 
 
 def _wording(fault: Exception) -> str:

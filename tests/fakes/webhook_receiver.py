@@ -1,7 +1,9 @@
 """A local receiver of webhooks: keeps every request and answers from a script, faults of the network included."""
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,6 +108,9 @@ class Receiver:
         if isinstance(answer, Fault):
             writer.write(answer.sends)
             if answer.reset:
+                # Without lingering a close is a reset.
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return
             await reader.read()  # Silent until the client goes away.
