@@ -126,6 +126,10 @@ class Parts:
 
     def courier(self) -> Worker:
         """The worker for webhook deliveries, which runs beside the one for jobs."""
+        return build_courier(self.client, task_queue=self.settings.task_queue, deliver=self.deliver())
+
+    def deliver(self) -> Callable[..., Any]:
+        """The one activity that it runs."""
         services = self.services
         if self.sender is None:
             self.sender = HttpWebhookSender(allow_private=self.settings.webhook_allow_private)
@@ -138,11 +142,10 @@ class Parts:
             dispatcher=self.dispatcher,
             clock=now,
         )
-        deliver = WebhookActivities(deliverer).deliver_webhook
-        return build_courier(self.client, task_queue=self.settings.task_queue, deliver=deliver)
+        return WebhookActivities(deliverer).deliver_webhook
 
     def activities(self) -> Sequence[Callable[..., Any]]:
-        """Every activity that a worker of this process runs."""
+        """Every activity that the worker for jobs runs."""
         # The provider libraries cost seconds and some 80 MB: an API process never loads them.
         from orchestrator.staffing import open_runtime  # noqa: PLC0415
 

@@ -13,6 +13,6 @@ async def engine_parts_activities(tmp_path) -> set[str]:
     client = await connect({"target_host": "127.0.0.1:1"}, lazy=True)
     parts = assemble(Settings(_env_file=None, data_dir=tmp_path), build_catalogue([BUILT_IN]), client)
     try:
-        return {one.__name__ for one in parts.activities()}
+        return {one.__name__ for one in (*parts.activities(), parts.deliver())}
     finally:
         await parts.aclose()

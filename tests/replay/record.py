@@ -11,15 +11,19 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
+from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN
-from orchestrator.testing import TESTER, Engine, running_engine
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
+from tests.fakes.webhook_receiver import Answer, receiving
 
+WEBHOOKS: dict[str, Any] = {"webhook_allow_private": True, "webhook_retry_schedule": "0,0.1,0.2"}
 HISTORIES = Path(__file__).parent / "histories"
 
 
@@ -82,6 +86,22 @@ async def _countdown(engine: Engine) -> str:
     return started.job_id
 
 
+async def _told(engine: Engine, *answers: Answer) -> str:
+    """The delivery of a job's end to a receiver that answers so."""
+    async with receiving(*answers) as receiver:
+        webhooks = engine.services.webhooks
+        done = await webhooks.register(TESTER, url=receiver.url, events=["job.completed"])
+        job = await engine.run("t_echo", {})
+        page = await eventually(
+            lambda: webhooks.deliveries_of_job(job.id, limit=1, offset=0),
+            lambda page: bool(page.rows) and page.rows[0][0].state is not DeliveryState.PENDING,
+        )
+        await webhooks.delete(TESTER, done.webhook.id)
+    delivery_id = str(page.rows[0][0].id)
+    await engine.parts.client.get_workflow_handle(delivery_id).result()
+    return delivery_id
+
+
 SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
     "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
@@ -103,6 +123,9 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "cancelled": _cancelled,
     "retrying": _retrying,
     "code_authored": _countdown,
+    "webhook_delivered": lambda engine: _told(engine, Answer(status=500), Answer(status=200)),
+    "webhook_failed": lambda engine: _told(engine, *[Answer(status=500)] * 3),
+    "webhook_gone": lambda engine: _told(engine, Answer(status=410)),
 }
 CONTINUED = "continued_as_new"
 
@@ -114,7 +137,7 @@ async def record(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True) as server,
-            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN]) as engine,
+            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN], **WEBHOOKS) as engine,
         ):
             for name in wanted:
                 if name != CONTINUED:
