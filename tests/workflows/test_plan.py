@@ -74,6 +74,7 @@ async def test_a_failed_step_stops_the_job(engine: Engine) -> None:
     assert by_step["b"] is CallStatus.SKIPPED
 
 
+@ledger("D-043")
 async def test_a_failed_step_lets_later_ones_run_when_told_so(engine: Engine) -> None:
     job = await engine.run("t_broken", {}, config=JobConfig(stop_on_error=False))
     assert job.state is JobState.COMPLETED
