@@ -73,7 +73,7 @@ def target(url: str) -> Target:
     if parsed.userinfo:
         raise AddressRefused("it holds credentials")
     host = parsed.raw_host.decode("ascii").removesuffix(".")
-    if not _HOST.fullmatch(host) or ".." in host:
+    if not _HOST.fullmatch(host) or ".." in host or host.endswith("."):
         raise AddressRefused("it names no valid host")
     port = _PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if not 0 < port < 65536:
