@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uuid6
@@ -20,7 +20,7 @@ from activities.records import RecordActivities
 from activities.registry import activities
 from activities.webhooks import WebhookActivities
 from orchestrator.bus.memory import MemoryBus
-from orchestrator.bus.over_redis import RedisBus, open_redis
+from orchestrator.bus.over_redis import RedisBus
 from orchestrator.delivery.addresses import checked_at_registration
 from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
@@ -31,14 +31,17 @@ from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
 from orchestrator.engine.server_files import search_attributes
 from orchestrator.engine.worker import build_courier, build_worker, check_in_sandbox
+from orchestrator.ground import Ground, open_ground, redis_url
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
-from orchestrator.sealing import Sealer, kept_secret
+from orchestrator.sealing import Sealer
 from orchestrator.services.access import Authenticator, BootstrapKey, IssuedKeys
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.deciding import DecisionMaker
 from orchestrator.services.delivering import WebhookDeliverer
+from orchestrator.services.deployment import Deployment
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.figures import FiguresReader
 from orchestrator.services.following import JobFollower
@@ -47,12 +50,13 @@ from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
-from orchestrator.services.reading import JobReader
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
+from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.tokens import TokenSigner
 from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
@@ -66,19 +70,16 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
+from orchestrator.storage.work import WorkRepository
 from workflows.registry import WORKFLOWS
 
 if TYPE_CHECKING:
     from orchestrator.staffing import OpenRuntime
 
 log = structlog.get_logger(__name__)
-
-# Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
-_START_PATIENCE: Final = 0.02
 
 
 def now() -> datetime:
@@ -176,61 +177,63 @@ class Parts:
 
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
     """Build every part over one client; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
-    sealer = _sealer(settings)
-    database = Database(settings.index_url())
-    reports = Database(settings.index_url())  # Sums over many rows hold up no job.
-    timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
-    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
-    dispatcher = DeliveryDispatcher(gateway, DeliveryRepository(database), schedule=settings.retry_schedule())
-    check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
-    jobs, artifacts = JobRepository(database, dispatcher.dispatch), ArtifactRepository(database)
-    attempts = AttemptRepository(database, patience=_START_PATIENCE)
-    keys = KeyRepository(database)
-    issued_keys = IssuedKeys(keys, sealer, clock=now)
-    quotas = Quotas(settings.tier_limits(), jobs, attempts, clock=now)
-    reader = JobReader(gateway, jobs, attempts, clock=now)
-    follower = JobFollower(gateway, reader)
-    bus = _bus(settings)
-    signer = TokenSigner(_token_secret(settings, sealer), clock=now)
-    tokens = SignedTokens(signer, clock=now)
-    access = Authenticator([BootstrapKey(settings.admin_api_key), issued_keys, tokens])
-    reconciler = IndexReconciler(gateway, reader, jobs, attempts, dispatcher, clock=now)
+    on = open_ground(settings, client, now)
     return Parts(
         settings=settings,
         catalogue=catalogue,
         client=client,
-        gateway=gateway,
-        database=database,
-        reports=reports,
-        jobs=jobs,
-        attempts=attempts,
-        artifacts=artifacts,
-        sealer=sealer,
-        issued_keys=issued_keys,
-        dispatcher=dispatcher,
-        bus=bus,
-        services=Services(
-            access=access,
-            keys=KeyIssuer(keys, sealer, issued_keys, clock=now, new_id=new_id),
-            users=UserAccounts(UserRepository(database), signer, bootstrap=_bootstrap_user(settings), clock=now),
-            audit=AuditLog(AuditRepository(database)),
-            catalogue=CatalogueReader(catalogue, gateway, attempts, task_queue=settings.task_queue, clock=now),
-            starter=JobStarter(catalogue, gateway, jobs, quotas, check_url=check_url, clock=now, new_id=new_id),
-            reader=reader,
-            follower=follower,
-            watcher=JobWatcher(follower, bus, access),
-            controller=JobController(gateway, reader, follower, jobs),
-            outputs=JobOutputs(reader, artifacts),
-            metrics=MetricsReader(MetricsRepository(reports), catalogue, clock=now),
-            figures=FiguresReader(FiguresRepository(reports), catalogue, clock=now),
-            readiness=Readiness(gateway, database, task_queue=settings.task_queue),
-            limits=RequestLimits(RateLimiter(_redis_url(settings)), settings.tier_limits(), settings.surface_windows()),
-            quotas=quotas,
-            webhooks=_webhooks(database, dispatcher, sealer, check_url),
-            sync_timeout=settings.sync_timeout,
-            temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}",
+        gateway=on.gateway,
+        database=on.database,
+        reports=on.reports,
+        jobs=on.jobs,
+        attempts=on.attempts,
+        artifacts=on.artifacts,
+        sealer=on.sealer,
+        issued_keys=on.issued_keys,
+        dispatcher=on.dispatcher,
+        bus=on.bus,
+        services=_services(
+            settings, catalogue, on, temporal_ui=f"{settings.temporal_ui_url}/namespaces/{client.namespace}"
         ),
-        reconciler=reconciler,
+        reconciler=IndexReconciler(on.gateway, on.reader, on.jobs, on.attempts, on.dispatcher, clock=now),
+    )
+
+
+def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_ui: str) -> Services:
+    check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
+    quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=now)
+    follower = JobFollower(on.gateway, on.reader)
+    starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=now, new_id=new_id)
+    outputs = JobOutputs(on.reader, on.artifacts)
+    metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=now)
+    readiness = Readiness(on.gateway, on.database, task_queue=settings.task_queue)
+    limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
+    signer = TokenSigner(_token_secret(settings, on.sealer), clock=now)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=now)])
+    return Services(
+        access=access,
+        keys=KeyIssuer(on.keys, on.sealer, on.issued_keys, clock=now, new_id=new_id),
+        users=UserAccounts(UserRepository(on.database), signer, bootstrap=_bootstrap_user(settings), clock=now),
+        audit=AuditLog(AuditRepository(on.database)),
+        catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=now),
+        starter=starter,
+        reader=on.reader,
+        follower=follower,
+        watcher=JobWatcher(follower, on.bus, access),
+        controller=JobController(on.gateway, on.reader, follower, on.jobs),
+        outputs=outputs,
+        metrics=metrics,
+        figures=FiguresReader(FiguresRepository(on.reports), catalogue, clock=now),
+        readiness=readiness,
+        limits=limits,
+        quotas=quotas,
+        webhooks=_webhooks(on.database, on.dispatcher, on.sealer, check_url),
+        partnerships=PartnershipReader(catalogue, metrics, WorkRepository(on.reports), readiness, clock=now),
+        decisions=DecisionMaker(starter, follower, outputs, model=settings.decision_model),
+        deployment=Deployment(settings, readiness, limits),
+        resources=ResourceMeter(),
+        sync_timeout=settings.sync_timeout,
+        temporal_ui=temporal_ui,
     )
 
 
@@ -250,25 +253,6 @@ def _bootstrap_user(settings: Settings) -> BootstrapUser | None:
     if not settings.admin_username or settings.admin_password is None:
         return None
     return BootstrapUser(settings.admin_username, settings.admin_password)
-
-
-def _bus(settings: Settings) -> MemoryBus | RedisBus:
-    url = _redis_url(settings)
-    return MemoryBus() if url is None else RedisBus(open_redis(url))
-
-
-def _redis_url(settings: Settings) -> str | None:
-    return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
-
-
-def _sealer(settings: Settings) -> Sealer:
-    if settings.secret_key is not None:
-        return Sealer(settings.secret_key.get_secret_value())
-    try:
-        return Sealer(kept_secret(settings.data_dir))
-    except OSError as fault:
-        message = f"The data directory keeps no secret key ({fault.strerror}): set ORCHESTRATOR_SECRET_KEY"
-        raise Unavailable(message) from fault
 
 
 async def prepare(parts: Parts, *, reconcile: bool = True) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
 from temporalio import workflow as temporal
 
-from orchestrator.agents.registry import AGENTS
+from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
@@ -25,7 +25,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
-BUILT_IN: Final = Plugin(name="built-in", agents=AGENTS, workflows=DEFINITIONS)
+BUILT_IN: Final = Plugin(name="built-in", agents=(*AGENTS, *UNLISTED), workflows=DEFINITIONS)
 _NO_SOURCE: Final = "built-in"
 _OWN_ACTIVITIES: Final = frozenset({ACTIVITY_RECORD_OUTCOME, ACTIVITY_RECONCILE})
 
@@ -72,7 +72,8 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     if any(plugin is BUILT_IN for plugin in plugins):
         _check_used(BUILT_IN.agents, definitions)
     return Catalogue(
-        agents={agent.id: agent for agent in agents},
+        agents={agent.id: agent for agent in agents if agent.listed},
+        unlisted={agent.id: agent for agent in agents if not agent.listed},
         workflows={definition.id: _described(definition) for definition in definitions},
         code_workflows=code,
         activities=tuple(activity for plugin in plugins for activity in plugin.activities),
@@ -202,5 +203,5 @@ def _described(definition: WorkflowDefinition) -> WorkflowDefinition:
 def _check_used(agents: Iterable[Agent], definitions: Iterable[WorkflowDefinition]) -> None:
     used = {agent for definition in definitions for step in definition.plan.steps for agent in step.agents}
     for agent in agents:
-        if agent.id not in used:
+        if agent.listed and agent.id not in used:
             raise CatalogueError(agent.source, f"agent {agent.id!r} is used by no workflow")

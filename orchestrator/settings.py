@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
     default_model: str | None = Field(default=None, description="`provider:model` for every agent that names none.")
+    decision_model: str | None = Field(
+        default=None, description="`provider:model` of strategic decisions, which are waited for: a fast one."
+    )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     sync_timeout: float = Field(default=120.0, gt=0, description="Seconds that a synchronous call waits (D-044).")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orchestrator.agents import backend, business, data, devops, documentation, frontend, qa
+from orchestrator.agents import backend, business, data, deciding, devops, documentation, frontend, qa
 from orchestrator.domain.agents import Agent
 
 _SQUADS: Final = (business, frontend, backend, data, qa, devops, documentation)
@@ -12,3 +12,6 @@ AGENTS: Final[tuple[Agent, ...]] = tuple(
     for squad in _SQUADS
     for agent in squad.AGENTS
 )
+
+UNLISTED: Final[tuple[Agent, ...]] = (deciding.AGENT,)
+"""What surfaces run for themselves, beside the squads."""

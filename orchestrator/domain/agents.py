@@ -107,6 +107,7 @@ class Agent(BaseModel):
     pricing: Pricing = Pricing()
     function: AgentFunction | None = None
     source: str = "built-in"
+    listed: bool = Field(default=True, description="False for one that a surface runs for itself: no list shows it.")
 
     def input_schema(self) -> dict[str, Any]:
         """JSON Schema of the input that this agent takes when it is executed alone (D-021)."""

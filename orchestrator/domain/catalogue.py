@@ -30,17 +30,21 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that can be run, checked as a whole; made by `orchestrator.plugins.build_catalogue`."""
+    """Everything that can be run, checked as a whole; made by `orchestrator.plugins.build_catalogue`.
+
+    `unlisted` agents are found by their id and run like any other; lists and counts leave them out.
+    """
 
     agents: Mapping[str, Agent]
     workflows: Mapping[str, WorkflowDefinition]
     code_workflows: tuple[CodeWorkflow, ...] = ()
     activities: tuple[Callable[..., Any], ...] = field(default=())
+    unlisted: Mapping[str, Agent] = field(default_factory=dict)
 
     def agent(self, agent_id: str) -> Agent:
         """The agent of that id. Raises `NotFound`."""
         try:
-            return self.agents[agent_id]
+            return self.unlisted[agent_id] if agent_id in self.unlisted else self.agents[agent_id]
         except KeyError:
             raise NotFound(f"Unknown agent: {agent_id}", agent_id=agent_id) from None
 

@@ -6,15 +6,19 @@ from orchestrator.services.access import Authenticator
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.deciding import DecisionMaker
+from orchestrator.services.deployment import Deployment
 from orchestrator.services.figures import FiguresReader
 from orchestrator.services.following import JobFollower
 from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
+from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.users import UserAccounts
 from orchestrator.services.watching import JobWatcher
@@ -42,6 +46,10 @@ class Services:
     limits: RequestLimits
     quotas: Quotas
     webhooks: WebhookRegistry
+    partnerships: PartnershipReader
+    decisions: DecisionMaker
+    deployment: Deployment
+    resources: ResourceMeter
     sync_timeout: float
     temporal_ui: str
 

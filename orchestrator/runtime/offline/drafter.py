@@ -9,14 +9,16 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 from orchestrator.agents.artifacts import ARTIFACTS
+from orchestrator.agents.deciding import DECISION_STRATEGIST
 from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.runtime.offline.answer import answer, summary
+from orchestrator.runtime.offline.decision import decision_fields
 from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.files import draft_files
-from orchestrator.runtime.offline.subject import subject_of
+from orchestrator.runtime.offline.subject import Subject, subject_of
 
 _PIECE: Final = 500
 _COMMON: Final = frozenset(AgentOutput.model_fields)
@@ -33,7 +35,7 @@ def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
         "summary": summary(agent, subject),
         "output": answer(agent, subject, artifacts),
         "deliverables": [file.model_dump() for file in draft_files(agent, subject, artifacts)],
-        **FieldFiller(agent.output_model.model_json_schema(), subject).fields(leave=_COMMON),
+        **_own_fields(agent, subject),
     }
     try:
         agent.output_model.model_validate(output)
@@ -46,6 +48,12 @@ def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
             retryable=False,
         ) from None
     return output
+
+
+def _own_fields(agent: Agent, subject: Subject) -> dict[str, Any]:
+    if agent.id == DECISION_STRATEGIST:
+        return decision_fields(subject)
+    return FieldFiller(agent.output_model.model_json_schema(), subject).fields(leave=_COMMON)
 
 
 def offline_model(agent: Agent, task: AgentTask) -> FunctionModel:

@@ -1,0 +1,89 @@
+"""What the services stand on, opened from the settings: the stores, Temporal, and what digests and carries for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from temporalio.client import Client
+
+from orchestrator.bus.memory import MemoryBus
+from orchestrator.bus.over_redis import RedisBus, open_redis
+from orchestrator.domain.errors import Unavailable
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.sealing import Sealer, kept_secret
+from orchestrator.services.access import IssuedKeys
+from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.reading import JobReader
+from orchestrator.settings import Settings
+from orchestrator.storage.artifacts import ArtifactRepository
+from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.database import Database
+from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.keys import KeyRepository
+
+# Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
+_START_PATIENCE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One of each, over one client of Temporal."""
+
+    sealer: Sealer
+    database: Database
+    reports: Database  # Sums over many rows hold up no job.
+    gateway: TemporalGateway
+    dispatcher: DeliveryDispatcher
+    jobs: JobRepository
+    attempts: AttemptRepository
+    artifacts: ArtifactRepository
+    keys: KeyRepository
+    issued_keys: IssuedKeys
+    bus: MemoryBus | RedisBus
+    reader: JobReader
+
+
+def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
+    """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
+    sealer, database = _sealer(settings), Database(settings.index_url())
+    timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
+    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
+    dispatcher = DeliveryDispatcher(gateway, DeliveryRepository(database), schedule=settings.retry_schedule())
+    jobs, keys = JobRepository(database, dispatcher.dispatch), KeyRepository(database)
+    attempts = AttemptRepository(database, patience=_START_PATIENCE)
+    return Ground(
+        sealer=sealer,
+        database=database,
+        reports=Database(settings.index_url()),
+        gateway=gateway,
+        dispatcher=dispatcher,
+        jobs=jobs,
+        attempts=attempts,
+        artifacts=ArtifactRepository(database),
+        keys=keys,
+        issued_keys=IssuedKeys(keys, sealer, clock=clock),
+        bus=_bus(settings),
+        reader=JobReader(gateway, jobs, attempts, clock=clock),
+    )
+
+
+def redis_url(settings: Settings) -> str | None:
+    """Where the processes of an installation meet, or None."""
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
+
+
+def _bus(settings: Settings) -> MemoryBus | RedisBus:
+    url = redis_url(settings)
+    return MemoryBus() if url is None else RedisBus(open_redis(url))
+
+
+def _sealer(settings: Settings) -> Sealer:
+    if settings.secret_key is not None:
+        return Sealer(settings.secret_key.get_secret_value())
+    try:
+        return Sealer(kept_secret(settings.data_dir))
+    except OSError as fault:
+        message = f"The data directory keeps no secret key ({fault.strerror}): set ORCHESTRATOR_SECRET_KEY"
+        raise Unavailable(message) from fault

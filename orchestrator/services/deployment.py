@@ -1,0 +1,178 @@
+"""What the settings come to: shown without secrets (S-019), and judged for production (S-020)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from orchestrator.domain.limits import SurfaceLimit
+from orchestrator.services.limiting import RequestLimits
+from orchestrator.services.readiness import Check, Readiness
+from orchestrator.settings import Settings
+
+SHORTEST_PASSWORD: Final = 12
+_USER_INFO: Final = re.compile(r"(?<=://)\S*@")
+_QUERY: Final = re.compile(r"\?[^\s,]*")
+_REMEDY: Final = {
+    "temporal": "Start Temporal, or set TEMPORAL_ADDRESS to where it answers",
+    "database": "Start the index database, or correct ORCHESTRATOR_DATABASE_URL",
+    "worker": "Start a worker: orchestrator worker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: whether it passed, what was seen, and what to do when it did not."""
+
+    name: str
+    ok: bool
+    message: str
+    recommendation: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentReport:
+    """All checks. `score` is the percent of them that passed, with one decimal."""
+
+    findings: Sequence[Finding]
+
+    @property
+    def score(self) -> float:
+        """Percent of checks that passed."""
+        return round(100 * sum(finding.ok for finding in self.findings) / len(self.findings), 1)
+
+    @property
+    def recommendations(self) -> list[str]:
+        """What to do for each check that did not pass."""
+        return [finding.recommendation for finding in self.findings if not finding.ok]
+
+
+class Deployment:
+    """How this process was set up."""
+
+    def __init__(self, settings: Settings, readiness: Readiness, limits: RequestLimits) -> None:
+        self._settings = settings
+        self._readiness = readiness
+        self._limits = limits
+
+    def configuration(self) -> dict[str, Any]:
+        """Every setting by name. Of a secret only whether it is set; URLs come without user, password and query."""
+        fields = Settings.model_fields
+        secret = {name for name, field in fields.items() if is_secret(field)}
+        plain = self._settings.model_dump(mode="json", exclude=secret)
+        plain |= {
+            "database_url": self._settings.index_url(),
+            "tiers": {tier: one.model_dump() for tier, one in self._settings.tier_limits().items()},
+            "surface_limits": {name: one.model_dump() for name, one in self._settings.surface_windows().items()},
+        }
+        shown = {name: shown_value(value) for name, value in plain.items()}
+        given = {name: getattr(self._settings, name) is not None for name in sorted(secret)}
+        return {"settings": shown, "secrets_configured": given}
+
+    async def report(self, *, encrypted: bool) -> DeploymentReport:
+        """Whether this can go into production. `encrypted` is whether the request for it came over TLS."""
+        checks = await self._readiness.checks()
+        return DeploymentReport(
+            [
+                *(_answers(check) for check in checks),
+                *self._durability(),
+                await self._sharing(),
+                *self._exposure(encrypted=encrypted),
+                *self._work(),
+            ]
+        )
+
+    def _durability(self) -> Iterator[Finding]:
+        postgres = self._settings.index_url().startswith("postgresql")
+        yield Finding(
+            "postgresql",
+            postgres,
+            "the index is in PostgreSQL" if postgres else "the index is in SQLite, in one file of one machine",
+            "Set ORCHESTRATOR_DATABASE_URL to a PostgreSQL database",
+        )
+        kept = self._settings.secret_key is not None
+        yield Finding(
+            "secret_key",
+            kept,
+            "a secret key is set" if kept else "the secret key was made here and lies in the data directory",
+            "Set ORCHESTRATOR_SECRET_KEY, the same for every process, and keep a copy in a safe place",
+        )
+
+    async def _sharing(self) -> Finding:
+        message = "no Redis: every process counts requests for itself"
+        ok = False
+        if self._settings.redis_url is not None:
+            ok = (await self._limits.admit_surface(SurfaceLimit.ORCHESTRATION, "deployment readiness")).counted
+            message = "Redis counts requests for all processes" if ok else "Redis does not answer"
+        return Finding("redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach")
+
+    def _exposure(self, *, encrypted: bool) -> Iterator[Finding]:
+        yield Finding(
+            "tls",
+            encrypted,
+            "this request came over TLS" if encrypted else "this request came without TLS",
+            "Put a load balancer with TLS in front, and let it set X-Forwarded-Proto",
+        )
+        hosts = self._settings.trusted_hosts.strip() != "*"
+        yield Finding(
+            "trusted_hosts",
+            hosts,
+            "only known host names are answered" if hosts else "any host name is answered",
+            "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
+        )
+        origins = self._settings.cors_origins.strip() != "*"
+        yield Finding(
+            "cors_origins",
+            origins,
+            "browsers of named origins only may call" if origins else "browsers of any origin may call",
+            "Set ORCHESTRATOR_CORS_ORIGINS to the origins of your own pages",
+        )
+        password = self._settings.admin_password
+        strong = password is None or len(password.get_secret_value()) >= SHORTEST_PASSWORD
+        yield Finding(
+            "admin_password",
+            strong,
+            "no short bootstrap password is set" if strong else "the bootstrap user's password is short",
+            f"Set ORCHESTRATOR_ADMIN_PASSWORD to at least {SHORTEST_PASSWORD} characters, or unset it and add users",
+        )
+        private = self._settings.webhook_allow_private
+        yield Finding(
+            "webhook_targets",
+            not private,
+            "webhooks may reach private addresses" if private else "webhooks reach public addresses only",
+            "Unset ORCHESTRATOR_WEBHOOK_ALLOW_PRIVATE",
+        )
+
+    def _work(self) -> Iterator[Finding]:
+        given = self._settings
+        model = any((given.llm_base_url, given.openai_api_key, given.anthropic_api_key))
+        yield Finding(
+            "model_provider",
+            model,
+            "a model provider is configured" if model else "no model provider: answers are offline drafts",
+            "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL",
+        )
+        bounded = given.job_timeout is not None
+        yield Finding(
+            "job_timeout",
+            bounded,
+            f"a job ends after {given.job_timeout:g} seconds" if bounded else "a job may run for ever",
+            "Set ORCHESTRATOR_JOB_TIMEOUT to the longest time that a job may take, in seconds",
+        )
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether a setting's value must never be shown: its type says so."""
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def shown_value(value: Any) -> Any:
+    """A setting as it may be seen: without what a URL carries beside its address."""
+    return _QUERY.sub("", _USER_INFO.sub("", value)) if isinstance(value, str) and "://" in value else value
+
+
+def _answers(check: Check) -> Finding:
+    return Finding(check.name, check.ok, check.message, _REMEDY[check.name])
