@@ -49,21 +49,21 @@ def _jobs(ended: Tally) -> Iterable[Metric]:
         "Seconds from a job's first task to its end, whatever the end.",
         DURATIONS,
         ended.durations,
-        ended.duration_seconds,
+        ended.duration_ms,
     )
     yield _histogram(
         "orchestrator_job_queue_wait_seconds",
         "Seconds from the acceptance of a job that has ended to its first task.",
         WAITS,
         ended.waits,
-        ended.wait_seconds,
+        ended.wait_ms,
     )
 
 
 def _calls(ended: Tally) -> Iterable[Metric]:
     yield _counter("orchestrator_steps", "Attempts of agent calls that ended.", ("agent", "status"), ended.steps)
     yield _counter("orchestrator_tokens", "Tokens of attempts that ended.", ("agent", "kind"), ended.tokens)
-    costs = {(agent,): cost for agent, cost in ended.cost.items()}
+    costs = {(agent,): micro_usd / 1_000_000 for agent, micro_usd in ended.micro_usd.items()}
     yield _counter("orchestrator_cost_usd", "Cost of attempts that ended, where the price is known.", ("agent",), costs)
 
 
@@ -106,13 +106,13 @@ def _histogram(
     told: str,
     bounds: Sequence[float],
     counts: Mapping[tuple[str, float], int],
-    sums: Mapping[str, float],
+    milliseconds: Mapping[str, int],
 ) -> Metric:
     family = HistogramMetricFamily(name, told, labels=["kind"])
-    for kind in sorted(sums):
+    for kind in sorted(milliseconds):
         below, buckets = 0, []
         for bound in bounds:
             below += counts.get((kind, bound), 0)
             buckets.append(("+Inf" if bound == inf else str(bound), below))
-        family.add_metric([kind], buckets, sums[kind])
+        family.add_metric([kind], buckets, milliseconds[kind] / 1000)
     return family

@@ -1,6 +1,6 @@
 """What is counted over jobs and agent calls: one aggregate for every surface (C-05)."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
@@ -159,35 +159,29 @@ class Gate:
     calls: tuple[tuple[str, str], ...]
 
 
-def _sums() -> defaultdict[str, float]:
-    return defaultdict(float)
-
-
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What only grows: sums over jobs and attempts that ended, by their labels.
 
-    `durations` and `waits` count jobs by kind and upper bound of the bucket, each bucket by itself; their seconds are
-    sums by kind. Money is the known prices.
+    `durations` and `waits` count jobs by kind and upper bound of the bucket, each bucket by itself. Times are whole
+    milliseconds and money (known prices only) whole millionths of a USD, so that no order of adding changes a sum.
     """
 
     jobs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     durations: Counter[tuple[str, float]] = field(default_factory=Counter)
-    duration_seconds: defaultdict[str, float] = field(default_factory=_sums)
+    duration_ms: Counter[str] = field(default_factory=Counter)
     waits: Counter[tuple[str, float]] = field(default_factory=Counter)
-    wait_seconds: defaultdict[str, float] = field(default_factory=_sums)
+    wait_ms: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
-    cost: defaultdict[str, float] = field(default_factory=_sums)
+    micro_usd: Counter[str] = field(default_factory=Counter)
 
     def plus(self, other: "Tally") -> "Tally":
         """Both together."""
         total = Tally()
         for each in fields(Tally):
-            sums = getattr(total, each.name)
-            for part in (getattr(self, each.name), getattr(other, each.name)):
-                for key, value in part.items():
-                    sums[key] += value
+            for part in (self, other):
+                getattr(total, each.name).update(getattr(part, each.name))
         return total
 
 

@@ -8,7 +8,8 @@ from typing import Final
 import structlog
 
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.ids import JobKind
 from orchestrator.domain.metrics import Gate, IndexFigures, Tally, Window
 from orchestrator.storage.figures import FiguresRepository
 
@@ -28,8 +29,7 @@ class FiguresReader:
 
     def __init__(self, figures: FiguresRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
         self._figures = figures
-        self._agents = frozenset(catalogue.agents)
-        self._definitions = frozenset([*catalogue.agents, *catalogue.workflows])
+        self._catalogue = catalogue
         self._gates = gates(catalogue)
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -60,22 +60,30 @@ class FiguresReader:
     def _bounded(self, tally: Tally) -> Tally:
         known = Tally(
             durations=tally.durations,
-            duration_seconds=tally.duration_seconds,
+            duration_ms=tally.duration_ms,
             waits=tally.waits,
-            wait_seconds=tally.wait_seconds,
+            wait_ms=tally.wait_ms,
         )
         for (kind, definition, state), jobs in tally.jobs.items():
-            known.jobs[kind, definition if definition in self._definitions else OTHER, state] += jobs
+            known.jobs[kind, self._definition(kind, definition), state] += jobs
         for (agent, status), steps in tally.steps.items():
             known.steps[self._agent(agent), status] += steps
         for (agent, kind), tokens in tally.tokens.items():
             known.tokens[self._agent(agent), kind] += tokens
-        for agent, cost in tally.cost.items():
-            known.cost[self._agent(agent)] += cost
+        for agent, cost in tally.micro_usd.items():
+            known.micro_usd[self._agent(agent)] += cost
         return known
 
+    def _definition(self, kind: str, definition: str) -> str:
+        if kind == JobKind.AGENT:
+            return self._agent(definition)
+        return definition if definition in self._catalogue.workflows else OTHER
+
     def _agent(self, agent: str) -> str:
-        return agent if agent in self._agents else OTHER
+        try:
+            return self._catalogue.agent(agent).id
+        except NotFound:
+            return OTHER
 
 
 def gates(catalogue: Catalogue) -> list[Gate]:

@@ -23,7 +23,10 @@ class FiguresRepository:
         self._db = db
 
     async def tally(self, window: Window) -> Tally:
-        """Jobs and attempts that ended in a window. All of time costs a pass over their indices."""
+        """Jobs, once their final snapshot is there, and attempts that ended in a window.
+
+        All of time costs a pass over their indices.
+        """
         ended, called = _ended_jobs(window), _ended_attempts(window)
 
         def read(connection: Connection) -> Tally:
@@ -32,16 +35,16 @@ class FiguresRepository:
                 tally.jobs[job.kind, job.definition, job.state] += job.number
                 if job.duration is not None:
                     tally.durations[job.kind, DURATIONS[job.duration]] += job.number
-                    tally.duration_seconds[job.kind] += job.duration_seconds
+                    tally.duration_ms[job.kind] += int(job.duration_ms)
                 if job.wait is not None:
                     tally.waits[job.kind, WAITS[job.wait]] += job.number
-                    tally.wait_seconds[job.kind] += job.wait_seconds
+                    tally.wait_ms[job.kind] += int(job.wait_ms)
             for call in connection.execute(called):
                 tally.steps[call.agent, call.status] += call.number
                 tally.tokens[call.agent, "prompt"] += call.prompt or 0
                 tally.tokens[call.agent, "completion"] += call.completion or 0
-                if call.cost is not None:
-                    tally.cost[call.agent] += call.cost
+                if call.micro_usd is not None:
+                    tally.micro_usd[call.agent] += int(call.micro_usd)
             return tally
 
         return await self._db.autocommit(read)
@@ -82,11 +85,14 @@ def _ended_jobs(window: Window) -> Select[Any]:
         jobs.c.kind,
         jobs.c.definition,
         jobs.c.state,
-        Seconds(jobs.c.started_at, jobs.c.closed_at).label("duration"),
-        Seconds(jobs.c.created_at, jobs.c.started_at).label("wait"),
+        _not_negative(Seconds(jobs.c.started_at, jobs.c.closed_at)).label("duration"),
+        _not_negative(Seconds(jobs.c.created_at, jobs.c.started_at)).label("wait"),
     )
+    # The final snapshot may still mend a row's times and state; what only grows must not be taken back.
+    unsettled = select(jobs.c.id).where(jobs.c.snapshot.is_(None))
+    settled = select(*columns).where(_within(jobs.c.closed_at, window), jobs.c.id.not_in(unsettled))
     # Materialized: else SQLite computes the seconds again for each bucket.
-    timed = select(*columns).where(_within(jobs.c.closed_at, window)).cte("timed").prefix_with("MATERIALIZED")
+    timed = settled.cte("timed").prefix_with("MATERIALIZED")
     labels = (
         timed.c.kind,
         timed.c.definition,
@@ -97,9 +103,14 @@ def _ended_jobs(window: Window) -> Select[Any]:
     return select(
         *labels,
         func.count().label("number"),
-        func.sum(timed.c.duration).label("duration_seconds"),
-        func.sum(timed.c.wait).label("wait_seconds"),
+        func.sum(func.round(timed.c.duration * 1000)).label("duration_ms"),
+        func.sum(func.round(timed.c.wait * 1000)).label("wait_ms"),
     ).group_by(*(literal_column(str(number)) for number in range(1, len(labels) + 1)))
+
+
+def _not_negative(seconds: ColumnElement[float]) -> ColumnElement[float]:
+    """Clocks of different machines may disagree."""
+    return case((seconds < 0, 0.0), else_=seconds)
 
 
 def _bucket(seconds: ColumnElement[float], bounds: Sequence[float]) -> ColumnElement[int | None]:
@@ -117,7 +128,7 @@ def _ended_attempts(window: Window) -> Select[Any]:
             func.count().label("number"),
             func.sum(attempts.c.prompt_tokens).label("prompt"),
             func.sum(attempts.c.completion_tokens).label("completion"),
-            func.sum(attempts.c.cost).label("cost"),
+            func.sum(func.round(attempts.c.cost * 1_000_000)).label("micro_usd"),
         )
         .where(_within(attempts.c.completed_at, window))
         .group_by(attempts.c.agent, attempts.c.status)

@@ -30,7 +30,8 @@ def job_row(job_id: str, state: JobState = JobState.COMPLETED, *, seconds: float
         "total_calls": 1,
         "created_at": begun - timedelta(seconds=0.5),
         "started_at": begun,
-        "closed_at": None if state in (JobState.PENDING, JobState.RUNNING, JobState.PAUSED) else closed_at,
+        "closed_at": closed_at if state.terminal else None,
+        "snapshot": {} if state.terminal else None,
         **more,
     }
 

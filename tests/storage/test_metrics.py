@@ -19,11 +19,12 @@ from orchestrator.domain.metrics import DURATIONS, WAITS, Executions, Gate, Perc
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
 from orchestrator.storage.figures import FiguresRepository
+from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.metrics import MetricsRepository, Sum
 from orchestrator.storage.tables import attempts, deliveries, delivery_attempts
 from tests.ledger import ledger
 from tests.storage.ended import attempt_row, job_row, write
-from tests.storage.rows import T0, at
+from tests.storage.rows import T0, at, closed
 
 HOUR = Window(at(-3600), at(1))
 EVER = Window(None, at(1))
@@ -203,7 +204,7 @@ async def test_nothing_at_all_is_no_fault(metrics: MetricsRepository, figures: F
     assert [*sums.jobs, *sums.agents, *sums.workflows, *sums.workflow_usage] == []
     assert await metrics.agent(AGENT, EVER, owner="alice") == ([], Percentiles())
     tally = await figures.tally(EVER)
-    assert not any((tally.jobs, tally.durations, tally.waits, tally.steps, tally.tokens, tally.cost))
+    assert not any((tally.jobs, tally.durations, tally.waits, tally.steps, tally.tokens, tally.micro_usd))
     standing = await figures.standing([], quiet_since=T0)
     assert (standing.open, standing.oldest, standing.stalled) == ({}, None, 0)
 
@@ -234,16 +235,31 @@ async def test_tally_sorts_jobs_into_buckets(database: Database, figures: Figure
         ("agent", math.inf): 1,
         ("workflow", 30.0): 1,
     }
-    assert tally.duration_seconds == {
-        "agent": pytest.approx(100_000.45, abs=0.01),
-        "workflow": pytest.approx(20, abs=0.002),
-    }
-    assert tally.wait_seconds == {"agent": pytest.approx(1.5, abs=0.01), "workflow": pytest.approx(0.5, abs=0.002)}
+    assert tally.duration_ms == {"agent": pytest.approx(100_000_450, abs=5), "workflow": pytest.approx(20_000, abs=2)}
+    assert tally.wait_ms == {"agent": pytest.approx(1500, abs=5), "workflow": pytest.approx(500, abs=2)}
     assert {kind for kind, _ in tally.waits} == {"agent", "workflow"}
     assert sum(tally.waits.values()) == 4, "one never began"
     assert {bound for _, bound in tally.waits} <= {0.5, 1.0}, "half a second, give or take"
     assert set(DURATIONS) >= {bound for _, bound in tally.durations}
     assert set(WAITS) >= {0.5, 1.0}
+
+
+async def test_tally_waits_for_the_final_snapshot(database: Database, figures: FiguresRepository, jobs: JobRepository):
+    await write(database, job_rows=[job_row("wf_job_1", JobState.COMPLETED, snapshot=None), job_row("wf_job_2")])
+    assert (await figures.tally(EVER)).jobs.total() == 1
+
+    assert await closed(jobs, "wf_job_1", JobState.FAILED, at=at(-7))
+
+    tally = await figures.tally(EVER)
+    assert {state: number for (*_, state), number in tally.jobs.items()} == {"COMPLETED": 1, "FAILED": 1}
+
+
+async def test_clocks_that_disagree_make_no_negative_time(database: Database, figures: FiguresRepository):
+    early = {"created_at": at(-10), "started_at": at(-12), "closed_at": at(-13)}
+    await write(database, job_rows=[job_row("wf_job_1", **early)])
+    tally = await figures.tally(EVER)
+    assert (tally.duration_ms, tally.wait_ms) == ({"workflow": 0}, {"workflow": 0})
+    assert (tally.durations, tally.waits) == ({("workflow", 0.1): 1}, {("workflow", 0.05): 1})
 
 
 async def test_tally_counts_calls_that_ended(database: Database, figures: FiguresRepository):
@@ -263,7 +279,7 @@ async def test_tally_counts_calls_that_ended(database: Database, figures: Figure
     assert tally.steps == {(AGENT, "completed"): 2, (AGENT, "failed"): 1, ("api_designer", "completed"): 1}
     assert tally.tokens[AGENT, "prompt"] == 45
     assert tally.tokens[AGENT, "completion"] == 15
-    assert tally.cost == {AGENT: pytest.approx(0.02)}, "an unknown price is none"
+    assert tally.micro_usd == {AGENT: 20_000}, "an unknown price is none"
 
 
 @pytest.mark.parametrize(
@@ -429,7 +445,7 @@ async def test_sqlite_reads_metrics_by_time_and_never_a_whole_table(
             walk = re.match(r"(SCAN|SEARCH) (jobs|attempts|deliveries|delivery_attempts)\b", line)
             if walk is None:
                 continue
-            assert walk[1] == "SEARCH" or "COVERING INDEX" in line, (statement, line)
+            assert walk[1] == "SEARCH" or re.search("COVERING INDEX|ix_jobs_unfinished", line), (statement, line)
             if walk[2] == "jobs":
-                assert re.search(r"ix_jobs_(closed|owner_closed|state_created) \(", line), (statement, line)
+                assert re.search(r"ix_jobs_(closed|owner_closed|state_created|unfinished)\b", line), (statement, line)
     file.close()

@@ -251,11 +251,11 @@ class Index:
         for definition in ("t_three", "t_retired", "t_forgotten"):
             tally.jobs["workflow", definition, "COMPLETED"] += number
         tally.durations["workflow", 1.0] += number
-        tally.duration_seconds["workflow"] += number / 2
+        tally.duration_ms["workflow"] += 500 * number
         for agent in ("t_echo", "t_retired"):
             tally.steps[agent, "completed"] += number
             tally.tokens[agent, "prompt"] += 10 * number
-            tally.cost[agent] += 0.5 * number
+            tally.micro_usd[agent] += 50 * number
         return tally
 
     async def standing(self, waits: Sequence[Gate], *, quiet_since: datetime) -> Standing:
@@ -309,9 +309,9 @@ async def test_figures_hold_only_names_of_the_catalogue() -> None:
     assert read.ended.jobs == {("workflow", "t_three", "COMPLETED"): 3, ("workflow", OTHER, "COMPLETED"): 6}
     assert read.ended.steps == {("t_echo", "completed"): 3, (OTHER, "completed"): 3}
     assert read.ended.tokens == {("t_echo", "prompt"): 30, (OTHER, "prompt"): 30}
-    assert read.ended.cost == {"t_echo": 1.5, OTHER: 1.5}
+    assert read.ended.micro_usd == {"t_echo": 150, OTHER: 150}
     assert read.ended.durations == {("workflow", 1.0): 3}
-    assert read.ended.duration_seconds == {"workflow": 1.5}
+    assert read.ended.duration_ms == {"workflow": 1500}
 
 
 async def test_index_that_is_down_is_not_asked_more_often() -> None:
@@ -348,7 +348,8 @@ def test_histograms_cumulate() -> None:
     tally.durations["agent", 0.5] += 2
     tally.durations["agent", 60.0] += 1
     tally.durations["agent", math.inf] += 1
-    tally.duration_seconds["agent"] += 20_000.5
+    tally.duration_ms["agent"] += 20_000_500
+    tally.micro_usd["t_echo"] += 1_250
     found = samples(IndexFigures(NOW, tally, STANDING))
     name = "orchestrator_job_duration_seconds"
     counts = {
@@ -364,6 +365,7 @@ def test_histograms_cumulate() -> None:
     )
     assert found[f"{name}_count", "agent"] == 4
     assert found[f"{name}_sum", "agent"] == 20_000.5
+    assert found["orchestrator_cost_usd_total", "t_echo"] == 0.00125
 
 
 def test_standing_as_gauges_and_deliveries_as_counters() -> None:

@@ -1,0 +1,125 @@
+"""The job index at `GET /metrics`: numbers of jobs that really ran, and an endpoint that answers without it."""
+
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.app import create_app
+from orchestrator.bootstrap import now
+from orchestrator.domain.errors import Unavailable
+from orchestrator.services.figures import FiguresReader
+from orchestrator.storage.database import Database
+from orchestrator.storage.figures import FiguresRepository
+from orchestrator.testing import TESTER, Engine, eventually
+from tests.api.conftest import over
+from tests.api.test_errors import Broken
+
+DRAFT = {"task_type": "prd", "context": "A library that lends tools"}
+Samples = dict[tuple[str, ...], float]
+
+
+def parsed(answer: httpx2.Response) -> Samples:
+    """Every sample by its name and the values of its labels, in the order of their names."""
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    return {
+        (one.name, *(one.labels[label] for label in sorted(one.labels))): one.value
+        for family in text_string_to_metric_families(answer.text)
+        for one in family.samples
+    }
+
+
+@pytest.fixture
+def scrape(running: Engine, app_with: Callable[..., FastAPI]):
+    """Reads the endpoint as one process that was just started: nothing is kept from before."""
+
+    async def read() -> Samples:
+        await running.services.reader.settle()
+        figures = FiguresReader(FiguresRepository(running.parts.reports), running.parts.catalogue, clock=now)
+        async with over(app_with(figures=figures)) as anonymous:
+            return parsed(await anonymous.get("/metrics"))
+
+    return read
+
+
+async def test_jobs_that_ran_are_counted(running: Engine, scrape):
+    before = await scrape()
+    await running.run("t_three", {})
+    await running.run("t_flaky", {"failures": 1})
+    await running.run("t_broken", {})
+    drafted = await running.run("product_manager", DRAFT)
+    after = await scrape()
+
+    def grown(*sample: str) -> float:
+        return after[sample] - before.get(sample, 0)
+
+    # Labels in the order of their names: definition, kind, state.
+    assert grown("orchestrator_jobs_total", "t_three", "workflow", "COMPLETED") == 1
+    assert grown("orchestrator_jobs_total", "t_flaky", "workflow", "COMPLETED") == 1
+    assert grown("orchestrator_jobs_total", "t_broken", "workflow", "FAILED") == 1
+    assert grown("orchestrator_jobs_total", "product_manager", "agent", "COMPLETED") == 1
+    assert grown("orchestrator_steps_total", "t_flaky", "completed") == 1
+    assert grown("orchestrator_steps_total", "t_flaky", "failed") == 1
+    assert grown("orchestrator_steps_total", "t_broken", "failed") == 1
+    used = drafted.usage
+    assert used.total_tokens > 0
+    assert grown("orchestrator_tokens_total", "product_manager", "prompt") == used.prompt_tokens
+    assert grown("orchestrator_tokens_total", "product_manager", "completion") == used.completion_tokens
+    assert used.cost is not None
+    assert grown("orchestrator_cost_usd_total", "product_manager") == pytest.approx(used.cost)
+    for histogram in ("orchestrator_job_duration_seconds", "orchestrator_job_queue_wait_seconds"):
+        assert grown(f"{histogram}_count", "workflow") == grown(f"{histogram}_bucket", "workflow", "+Inf") == 3
+        assert grown(f"{histogram}_count", "agent") == 1
+        assert grown(f"{histogram}_sum", "workflow") > 0
+    assert drafted.duration == pytest.approx(grown("orchestrator_job_duration_seconds_sum", "agent"), abs=0.01)
+
+
+async def test_open_jobs_are_gauges(running: Engine, scrape):
+    before = await scrape()
+    started = await running.start("t_slow", {})
+
+    async def open_now() -> float:
+        return (await scrape())["orchestrator_jobs_open", "RUNNING"]
+
+    await eventually(open_now, lambda number: number > before["orchestrator_jobs_open", "RUNNING"])
+    during = await scrape()
+    assert during["orchestrator_oldest_open_job_seconds",] > 0
+    assert during["orchestrator_jobs_stalled",] == before["orchestrator_jobs_stalled",]
+    await running.services.controller.cancel(TESTER, started.job_id, "")
+    await eventually(open_now, lambda number: number == before["orchestrator_jobs_open", "RUNNING"])
+
+
+async def test_every_process_tells_the_same(running: Engine, scrape):
+    await running.run("t_three", {})
+
+    def of_the_index(samples: Samples) -> Samples:
+        local = ("orchestrator_http", "orchestrator_oldest", "orchestrator_websocket", "orchestrator_limiter")
+        return {
+            sample: value
+            for sample, value in samples.items()
+            if sample[0].startswith("orchestrator_") and not sample[0].startswith(local)
+        }
+
+    first, second = of_the_index(await scrape()), of_the_index(await scrape())
+    assert first == second
+    assert ("orchestrator_jobs_total", "t_three", "workflow", "COMPLETED") in first
+
+
+async def test_the_endpoint_answers_without_the_index(running: Engine, app_with: Callable[..., FastAPI]):
+    gone = Database("postgresql+psycopg://nobody@127.0.0.1:1/gone")
+    figures = FiguresReader(FiguresRepository(gone), running.parts.catalogue, clock=now)
+    async with over(app_with(figures=figures)) as anonymous:
+        await anonymous.get("/healthz")
+        found = parsed(await anonymous.get("/metrics"))
+    await gone.close()
+    assert found["orchestrator_index_up",] == 0
+    assert not any(sample[0].startswith("orchestrator_job") for sample in found)
+    assert found["orchestrator_http_requests_total", "GET", "/healthz", "200"] == 1
+
+
+async def test_the_endpoint_answers_while_nothing_could_be_opened():
+    async with over(create_app(Broken(Unavailable("no database")))) as anonymous:
+        assert parsed(await anonymous.get("/metrics"))["orchestrator_index_up",] == 0
