@@ -4,7 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +120,18 @@ def test_the_headers_name_event_and_sender_and_no_secret():
     assert sent["Content-Type"] == "application/json"
     assert sent["User-Agent"].startswith("orchestrator/")
     assert "webhook_secret_key" not in str(sent)
+
+
+@pytest.mark.parametrize("secret", ["whsec_" + base64.b64encode(bytes(range(32))).decode(), "webhook_secret_key"])
+@pytest.mark.parametrize("check", ["is_genuine", "is_signed"])
+def test_the_documented_receiver_takes_what_is_signed_and_nothing_else(secret: str, check: str):
+    page = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    receiver: dict[str, Any] = {}
+    exec(example, receiver)
+    for secrets in ([secret], [secret, "older"], ["newest", secret]):
+        raw, sent = signed(*secrets)
+        received = {name.lower(): value for name, value in sent.items()}
+        assert receiver[check](received, raw, secret)
+        assert not receiver[check](received, raw, "another")
+        assert not receiver[check](received, raw + b" ", secret)
