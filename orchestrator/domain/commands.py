@@ -117,6 +117,11 @@ class JobInput(Message):
     subject: str | None = Field(default=None, description="What the job is about, for lists: a user's own agent.")
     labels: dict[str, str] = Field(default_factory=dict, description="A surface's own notes on the job.")
     code: bool = False
+    answer: str | None = Field(
+        default=None,
+        description="The step whose answer is the job's output, with the agents' typed fields in `metadata.data`; "
+        "without one it is a digest of all.",
+    )
     carried: Carried | None = None
 
 

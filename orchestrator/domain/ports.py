@@ -12,6 +12,14 @@ from orchestrator.domain.commands import (
     ReconcileReport,
     ReconcileRequest,
 )
+from orchestrator.domain.conversations import (
+    ConversationRecord,
+    JobEnded,
+    JobQuery,
+    Memory,
+    SessionEnd,
+    TurnAcceptance,
+)
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.usage import Usage
@@ -106,3 +114,22 @@ class Deliveries(Protocol):
 
     async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
         """Make one attempt and write it down. Raises `Unavailable` when the index does not answer."""
+
+
+class ConversationLog(Protocol):
+    """What a conversation's activities ask of the product. Every method raises `Unavailable`."""
+
+    async def accept(self, turn: TurnAcceptance) -> None:
+        """Write the row of a turn's job, before it is started."""
+
+    async def ended(self, query: JobQuery) -> JobEnded | None:
+        """How a job ended, or None while it goes on. Raises `NotFound`."""
+
+    async def recall(self, conversation_id: str) -> Memory:
+        """What a conversation stored last."""
+
+    async def remember(self, record: ConversationRecord) -> None:
+        """Store what it remembers."""
+
+    async def end(self, end: SessionEnd) -> None:
+        """Store what it remembers and tell of its end."""

@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.domain.commands import AgentResult, JobDeliverable, JobInput, JobResult
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.names import activity_id
 
 
 def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
@@ -17,10 +18,14 @@ def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobE
         return JobResult(output=only.output, deliverables=_deliverables(ordered, reports=False), metadata=metadata)
     return JobResult(
         status="partial" if failures else "success",
-        output=_digest(job, ordered, failures),
+        output=_answer(job, ordered) or _digest(job, ordered, failures),
         deliverables=_deliverables(ordered, reports=True),
         metadata=_metadata(job, ordered, failures, at),
     )
+
+
+def _answer(job: JobInput, results: list[AgentResult]) -> str | None:
+    return next((result.output for result in results if result.step == job.answer), None)
 
 
 def _in_plan_order(job: JobInput, results: list[AgentResult]) -> list[AgentResult]:
@@ -73,4 +78,5 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         "models": sorted({result.model for result in results}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
+        **({"data": {activity_id(r.step, r.agent): r.data for r in results if r.data}} if job.answer else {}),
     }

@@ -62,6 +62,22 @@ class Quotas:
                 used=used,
             )
 
+    async def check_jobs(self, principal: Principal) -> None:
+        """Raises `LimitExceeded` when the caller has as many open jobs as the tier allows, for work whose job is
+        accepted later; `JobRepository.accept` holds the limit where it is accepted at once."""
+        limit = self.limits(principal).concurrent_jobs
+        if limit is None:
+            return
+        running = (await self.usage(principal)).jobs
+        if running >= limit:
+            raise LimitExceeded(
+                f"{running} of {limit} concurrent jobs are running. Retry after 5 seconds.",
+                limit="concurrent_jobs",
+                retry_after=5.0,
+                allowed=limit,
+                used=running,
+            )
+
     async def usage(self, principal: Principal) -> Usage:
         """What the caller uses now."""
         now = self._clock()

@@ -1,0 +1,72 @@
+"""The activities of conversations (A11): the row of a turn's job, the memory, the end of a session."""
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.errors import application_error
+from orchestrator.domain import names
+from orchestrator.domain.commands import Recorded
+from orchestrator.domain.conversations import (
+    ConversationQuery,
+    ConversationRecord,
+    JobEnded,
+    JobQuery,
+    Memory,
+    SessionEnd,
+    TurnAcceptance,
+)
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.ports import ConversationLog
+
+
+class ConversationActivities:
+    """Bound to their port once, by the composition root."""
+
+    def __init__(self, records: ConversationLog) -> None:
+        self._records = records
+
+    @activity.defn(name=names.ACTIVITY_ACCEPT_TURN)
+    async def accept_turn(self, turn: TurnAcceptance) -> Recorded:
+        """Write the row of a turn's job; one that is there stays."""
+        try:
+            await self._records.accept(turn)
+        except OrchestratorError as error:
+            raise application_error(error) from None
+        return Recorded()
+
+    @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
+    async def await_job(self, query: JobQuery) -> JobEnded:
+        """How a job ended that another has started. While it has not, the attempt fails and comes again."""
+        try:
+            ended = await self._records.ended(query)
+        except OrchestratorError as error:
+            raise application_error(error) from None
+        if ended is None:
+            raise ApplicationError("the job goes on", type="open", category=ApplicationErrorCategory.BENIGN)
+        return ended
+
+    @activity.defn(name=names.ACTIVITY_RECALL)
+    async def recall_conversation(self, query: ConversationQuery) -> Memory:
+        """What the session's last run stored; nothing for a new session."""
+        try:
+            return await self._records.recall(query.conversation_id)
+        except OrchestratorError as error:
+            raise application_error(error) from None
+
+    @activity.defn(name=names.ACTIVITY_REMEMBER)
+    async def remember_conversation(self, record: ConversationRecord) -> Recorded:
+        """Store what the session remembers."""
+        try:
+            await self._records.remember(record)
+        except OrchestratorError as error:
+            raise application_error(error) from None
+        return Recorded()
+
+    @activity.defn(name=names.ACTIVITY_END_SESSION)
+    async def end_session(self, end: SessionEnd) -> Recorded:
+        """Store the memory for good, and tell webhooks of the end, once."""
+        try:
+            await self._records.end(end)
+        except OrchestratorError as error:
+            raise application_error(error) from None
+        return Recorded()

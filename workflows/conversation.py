@@ -1,0 +1,251 @@
+"""A conversation as an entity workflow (A11): each turn an update, each turn's work a job of its own."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+from temporalio import workflow
+from temporalio.common import (
+    Priority,
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
+from temporalio.exceptions import TimeoutError as RanOutOfTime
+
+from workflows.lifecycle import error_told
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain import names
+    from orchestrator.domain.commands import Control, JobInput, JobResult, Recorded
+    from orchestrator.domain.conversations import (
+        MOST_WAITING,
+        SESSION_BUSY,
+        ConversationEnd,
+        ConversationInput,
+        ConversationQuery,
+        ConversationRecord,
+        JobEnded,
+        JobQuery,
+        Memory,
+        SessionEnd,
+        TurnAcceptance,
+        TurnRequest,
+        TurnResult,
+    )
+    from orchestrator.domain.jobs import JobError
+
+_MOST_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
+_FAIRNESS_KEY: Final = 64
+_PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
+
+
+@workflow.defn(name=names.WORKFLOW_CONVERSATION)
+class ConversationWorkflow:
+    """Takes turns strictly in order, remembers them, and ends after a while without one. No job itself."""
+
+    @workflow.init
+    def __init__(self, conversation: ConversationInput) -> None:
+        self._conversation = conversation
+        self._memory = conversation.memory
+        self._turns = conversation.turns
+        self._order = asyncio.Lock()
+        self._waiting = 0
+        self._moves = 0
+
+    @workflow.run
+    async def run(self, conversation: ConversationInput) -> ConversationEnd:
+        """Wait for turns until there are none for `idle` seconds; the session's next turn starts it again."""
+        try:
+            while not await self._over():
+                if self._draining():
+                    await workflow.wait_condition(workflow.all_handlers_finished)
+                    carried = {"memory": self._memory, "turns": self._turns}
+                    workflow.continue_as_new(conversation.model_copy(update=carried))
+        except asyncio.CancelledError:
+            await workflow.wait_condition(workflow.all_handlers_finished)  # what is being answered is answered
+            raise
+        return ConversationEnd(turns=self._turns)
+
+    @workflow.update(name=names.UPDATE_TURN)
+    async def turn(self, request: TurnRequest) -> TurnResult:
+        """Answer one message, after all that came before it. A turn whose job fails is answered, too."""
+        self._moves += 1
+        self._waiting += 1
+        try:
+            async with self._order:
+                return await self._answer(request)
+        finally:
+            self._waiting -= 1
+            self._moves += 1
+
+    @turn.validator
+    def _has_room(self, request: TurnRequest) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise ApplicationError("the session has too many messages waiting", type=SESSION_BUSY)
+
+    @workflow.update(name=names.UPDATE_RESET)
+    async def reset(self, control: Control) -> Recorded:
+        """Forget every turn so far."""
+        self._moves += 1
+        async with self._order:
+            self._memory = Memory()
+            await self._store()
+        return Recorded()
+
+    def _draining(self) -> bool:
+        many = self._turns - self._conversation.turns >= _MOST_TURNS
+        return self._moves > 0 and (many or workflow.info().is_continue_as_new_suggested())
+
+    async def _over(self) -> bool:
+        """Whether the session ended, once a turn has come or gone, or none has for `idle` seconds."""
+        moves = self._moves
+        try:
+            await workflow.wait_condition(
+                lambda: self._moves != moves or self._draining(),
+                timeout=self._conversation.idle,
+                timeout_summary="session idles",
+            )
+        except TimeoutError:
+            if workflow.all_handlers_finished():
+                await self._end_session()
+        else:
+            return False
+        return self._moves == moves and workflow.all_handlers_finished()
+
+    async def _answer(self, request: TurnRequest) -> TurnResult:
+        memory = await self._recalled()
+        job = request.job
+        if request.use_memory and memory.turns:
+            job = job.model_copy(update={"input": {**job.input, "history": memory.told()}})
+        ended = await self._run_job(job, request)
+        self._turns += 1
+        if ended.state == "COMPLETED":
+            message = str(job.input.get("message", ""))
+            self._memory = memory.with_turn(job.job_id, workflow.now(), message, ended.output)
+            await self._store()
+        return TurnResult(job_id=ended.job_id, state=ended.state, error=ended.error)
+
+    async def _run_job(self, job: JobInput, request: TurnRequest) -> JobEnded:
+        """The turn's job, run as a child. Its row is written first, so that it is seen and counted like any other."""
+        await workflow.execute_local_activity(
+            names.ACTIVITY_ACCEPT_TURN,
+            TurnAcceptance(job=job, request_hash=request.request_hash),
+            result_type=Recorded,
+            start_to_close_timeout=timedelta(seconds=5),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            retry_policy=_PATIENT,
+        )
+        timeout = timedelta(seconds=request.job_timeout) if request.job_timeout else None
+        try:
+            result: JobResult = await workflow.execute_child_workflow(
+                job.definition,
+                job,
+                id=job.job_id,
+                result_type=JobResult,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                # The job is its owner's: it goes on when an operator ends the conversation.
+                parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+                execution_timeout=timeout,
+                static_summary=job.name,
+                priority=Priority(fairness_key=job.owner[:_FAIRNESS_KEY]),
+                search_attributes=_attributes(job),
+            )
+        except WorkflowAlreadyStartedError:
+            return await self._seen_through(job)  # a repeated request of an earlier run, or the reconciler was first
+        except ChildWorkflowError as failure:
+            return _failed(job, failure)
+        return JobEnded(job_id=job.job_id, state="COMPLETED", output=result.output)
+
+    async def _seen_through(self, job: JobInput) -> JobEnded:
+        ended: JobEnded = await workflow.execute_activity(
+            names.ACTIVITY_AWAIT_JOB,
+            JobQuery(job_id=job.job_id, owner=job.owner),
+            result_type=JobEnded,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(hours=24),
+            retry_policy=_PATIENT,
+        )
+        return ended
+
+    async def _recalled(self) -> Memory:
+        """What the session's earlier turns were: this run's, else those that its last run stored."""
+        if self._memory is None:
+            self._memory = await workflow.execute_local_activity(
+                names.ACTIVITY_RECALL,
+                ConversationQuery(conversation_id=self._conversation.conversation_id),
+                result_type=Memory,
+                start_to_close_timeout=timedelta(seconds=5),
+                schedule_to_close_timeout=timedelta(minutes=10),
+                retry_policy=_PATIENT,
+            )
+        return self._memory
+
+    async def _store(self) -> None:
+        """For readers, and the next run. A silent index holds no turn: the next one stores again."""
+        record = ConversationRecord(
+            conversation_id=self._conversation.conversation_id, memory=self._memory or Memory()
+        )
+        try:
+            await workflow.execute_local_activity(
+                names.ACTIVITY_REMEMBER,
+                record,
+                result_type=Recorded,
+                start_to_close_timeout=timedelta(seconds=2),
+                schedule_to_close_timeout=timedelta(seconds=4),
+                retry_policy=RetryPolicy(maximum_attempts=2),
+            )
+        except ActivityError as failure:
+            workflow.logger.warning("memory_not_stored", extra={"error": str(failure.cause or failure)})
+
+    async def _end_session(self) -> None:
+        info = workflow.info()
+        end = SessionEnd(
+            conversation_id=self._conversation.conversation_id,
+            run_id=info.run_id,
+            owner=self._conversation.owner,
+            session_id=self._conversation.session_id,
+            turns=self._turns,
+            memory=await self._recalled(),
+            at=workflow.now(),
+        )
+        await workflow.execute_activity(
+            names.ACTIVITY_END_SESSION,
+            end,
+            result_type=Recorded,
+            start_to_close_timeout=timedelta(seconds=10),
+            schedule_to_close_timeout=timedelta(hours=24),
+            retry_policy=_PATIENT,
+        )
+
+
+def _attributes(job: JobInput) -> TypedSearchAttributes:
+    values = {
+        names.ATTRIBUTE_KIND: str(job.kind),
+        names.ATTRIBUTE_DEFINITION: job.definition,
+        names.ATTRIBUTE_OWNER: job.owner,
+    }
+    pairs = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values.items()]
+    return TypedSearchAttributes(pairs)
+
+
+def _failed(job: JobInput, failure: ChildWorkflowError) -> JobEnded:
+    cause = failure.cause
+    if is_cancelled_exception(failure):
+        error = JobError(type="cancelled", message="Cancelled on request.")
+        return JobEnded(job_id=job.job_id, state="CANCELLED", error=error)
+    if isinstance(cause, RanOutOfTime):
+        return JobEnded(
+            job_id=job.job_id, state="TIMEOUT", error=JobError(type="timeout", message="The job ran out of time.")
+        )
+    error = error_told(cause) if isinstance(cause, ApplicationError) else JobError(type="error", message=str(cause))
+    return JobEnded(job_id=job.job_id, state="FAILED", error=error)
