@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
 from api.sockets import SocketMetrics
+from api.streaming import SharedFrames
 from orchestrator.domain.errors import NotFound
 from orchestrator.services.registry import Services
 
@@ -28,12 +29,14 @@ class ServiceSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """What one application holds. `closing` is set when its server stops: open streams end then."""
+    """What one application holds. `closing` is set when its server stops: open streams end then.
+    `frames` are those that its streams share."""
 
     source: ServiceSource
     registry: CollectorRegistry
     sockets: SocketMetrics
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    frames: SharedFrames = field(default_factory=SharedFrames)
 
 
 def api_state(app: FastAPI) -> ApiState:

@@ -3,22 +3,46 @@
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Final
+from weakref import WeakValueDictionary
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 KEEP_ALIVE_SECONDS: Final = 15.0
+# Bytes handed to the server at once: it waits for a slow client between two pieces, and holds no more than one.
+PIECE_BYTES: Final = 16_384
 _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 def frame(event: str, data: str, cursor: str | None = None) -> bytes:
     """One event on the wire. `data` is JSON; a frame without `cursor` leaves the client's place as it is."""
     return format_sse_event(data_str=data, event=event, id=cursor)
+
+
+class SharedFrames:
+    """Large frames that many streams of one process send: made once, and kept while one of them is sent."""
+
+    def __init__(self) -> None:
+        self._made: WeakValueDictionary[str, asyncio.Task[bytes]] = WeakValueDictionary()
+
+    def of(self, key: str, make: Callable[[], Coroutine[None, None, bytes]]) -> asyncio.Task[bytes]:
+        """The frame under a key, made now unless it is at hand. Hold the task until the frame is sent."""
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = asyncio.create_task(make(), name="shared frame")
+            made.add_done_callback(partial(self._settle, key))
+        return made
+
+    def _settle(self, key: str, made: asyncio.Task[bytes]) -> None:
+        """One that failed is made anew for the next. Whoever waited for it may all have gone."""
+        if made.cancelled() or made.exception() is not None:
+            self._made.pop(key, None)
 
 
 class EventStream(StreamingResponse):
@@ -54,7 +78,8 @@ async def kept_alive(
             ready, upcoming = upcoming.result(), None
             if ready is None:
                 return
-            yield ready
+            for start in range(0, len(ready), PIECE_BYTES):
+                yield ready[start : start + PIECE_BYTES]
     finally:
         stop.cancel()
         if upcoming is None or upcoming.done():

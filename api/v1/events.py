@@ -1,7 +1,9 @@
 """A job's events: a page of them, or a stream that starts with the job as it is (A6)."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
@@ -75,12 +77,18 @@ async def _frames(
     job: Job,
     items: AsyncGenerator[JobEvent | Delta],
 ) -> AsyncGenerator[bytes, None]:
+    shared = api_state(request.app).frames
     try:
         whole = job_detail(job, await whole_output(services, job), services.run_page(job.id))
         yield frame("snapshot", whole.model_dump_json())
         async with aclosing(items):
             async for item in items:
-                yield await _frame(services, principal, item)
+                if not isinstance(item, JobEvent) or item.type is not EventType.JOB_COMPLETED:
+                    yield await _frame(services, principal, item)
+                    continue
+                # It carries the whole output, to every reader at the same moment.
+                last = shared.of(item.id, partial(_frame, services, principal, item))
+                yield await asyncio.shield(last)
     except OrchestratorError as fault:
         # The status has been sent; the reader learns of the fault here and comes back with its cursor.
         yield frame("stream_error", envelope(request, fault).model_dump_json())

@@ -1,11 +1,12 @@
 """Frames with keep-alives between them."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from api.streaming import frame, kept_alive
+from api.streaming import PIECE_BYTES, SharedFrames, frame, kept_alive
 
 
 class Source:
@@ -100,3 +101,68 @@ async def test_a_fault_of_the_source_reaches_the_reader():
     assert await anext(told) == b"1"
     with pytest.raises(RuntimeError, match="broken"):
         await anext(told)
+
+
+async def test_a_large_frame_is_handed_over_in_pieces():
+    large = bytes(range(256)) * 1000
+    source = Source(large, b"next")
+    source.queue.put_nowait(None)
+    pieces = [one async for one in kept_alive(source.frames(), asyncio.Event())]
+    assert b"".join(pieces) == large + b"next"
+    assert max(map(len, pieces)) == PIECE_BYTES
+
+
+async def test_a_shared_frame_is_made_once_for_all_who_send_it_at_the_same_time():
+    made: list[str] = []
+
+    async def make(name: str) -> bytes:
+        made.append(name)
+        await asyncio.sleep(0)
+        return name.encode()
+
+    frames = SharedFrames()
+
+    async def read(name: str) -> bytes:
+        held = frames.of(name, lambda: make(name))
+        return await asyncio.shield(held)
+
+    read_by_all = await asyncio.gather(*(read(name) for name in "aaab"))
+    assert read_by_all == [b"a", b"a", b"a", b"b"]
+    assert made == ["a", "b"]
+    gc.collect()
+    assert await frames.of("a", lambda: make("again")) == b"again"  # nothing is kept that nobody sends
+
+
+async def test_a_reader_that_leaves_does_not_take_a_shared_frame_from_the_others():
+    ready = asyncio.Event()
+
+    async def make() -> bytes:
+        await ready.wait()
+        return b"1"
+
+    frames = SharedFrames()
+
+    async def read() -> bytes:
+        held = frames.of("a", make)
+        return await asyncio.shield(held)
+
+    leaving, staying = asyncio.create_task(read()), asyncio.create_task(read())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    ready.set()
+    assert await staying == b"1"
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_a_shared_frame_that_fails_fails_for_all_and_is_made_anew():
+    async def fail() -> bytes:
+        raise RuntimeError("broken")
+
+    async def make() -> bytes:
+        return b"1"
+
+    frames = SharedFrames()
+    held = [frames.of("a", fail), frames.of("a", fail)]
+    assert [str(fault) for fault in await asyncio.gather(*held, return_exceptions=True)] == ["broken", "broken"]
+    assert await frames.of("a", make) == b"1"
