@@ -1,8 +1,10 @@
 """What is made of the sums: rates, days, periods, labels, and the text that Prometheus reads."""
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -388,3 +390,17 @@ def test_standing_as_gauges_and_deliveries_as_counters() -> None:
         ("orchestrator_webhook_deliveries_pending",): 5,
         ("orchestrator_webhook_attempts_total", "retry"): 7,
     }
+
+
+def test_every_metric_is_documented_and_every_rule_names_one() -> None:
+    page = (Path(__file__).parents[2] / "docs/operating.md").read_text()
+    section = page.partition("### Metrics of the job index")[2].partition("\n## ")[0]
+    tally = Tally()
+    tally.duration_ms["agent"] += 1
+    tally.wait_ms["agent"] += 1
+    text = index_metrics(IndexFigures(NOW, tally, STANDING)).decode()
+    exported = set(re.findall(r"^# HELP (\w+)", text, re.MULTILINE))
+    assert set(re.findall(r"^\| `(orchestrator_\w+)`", section, re.MULTILINE)) == exported
+    rules = section.partition("```yaml")[2].partition("```")[0]
+    in_rules = {name.removesuffix("_bucket") for name in re.findall(r"orchestrator_\w+", rules)}
+    assert in_rules == exported
