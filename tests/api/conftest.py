@@ -63,6 +63,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
     """The application on a real server: streams and disconnects need one."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5))
     listener = socket.socket()
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the product does
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
