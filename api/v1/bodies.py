@@ -23,14 +23,18 @@ _URL: Final = TypeAdapter(HttpUrl)
 
 def _http_url(value: str) -> str:
     try:
-        _URL.validate_python(value)
+        _URL.validate_python(value if value.isascii() else "")  # a URI is ASCII; pydantic would take an IRI
     except ValidationError:
         raise PydanticCustomError("url", "Input should be {expected}", {"expected": "an http or https URL"}) from None
     return value
 
 
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
-WebUrl = Annotated[str, Field(max_length=2000), AfterValidator(_http_url)]
+WebUrl = Annotated[
+    str,
+    Field(max_length=2000, json_schema_extra={"pattern": "^https?://"}),
+    AfterValidator(_http_url),
+]
 JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 

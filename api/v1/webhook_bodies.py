@@ -3,25 +3,26 @@
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from api.v1.bodies import Body, Text, WebUrl
 from api.v1.wire import Timestamp, Wire, absent
-from orchestrator.domain.webhooks import Delivery, DeliveryState, MadeAttempt, Webhook
+from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
 from orchestrator.services.webhooks import DeliveryPage, Registered
 
 _THIRTY_DAYS: Final = 2_592_000
 _DAY: Final = 86_400
 
 Secret = Annotated[Text, Field(min_length=1, max_length=256)]
-Events = Annotated[list[Text], Field(max_length=20)]
+Event = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(SUBSCRIBABLE)})]
+Events = Annotated[list[Event], Field(min_length=1, max_length=20)]
 
 
 class RegisterBody(Body):
     """A webhook to register."""
 
     url: WebUrl
-    events: Events = Field(description="`job.completed`, `job.failed`, `webhook.disabled`.")
+    events: Events
     secret: Secret | None = Field(default=None, description="Signs the deliveries; made when left out.")
 
 

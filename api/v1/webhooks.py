@@ -29,6 +29,7 @@ async def register_webhook(
     body: RegisterBody, principal: Caller, services: Svc, response: Response
 ) -> WebhookRegistered:
     """Register a webhook. Without a `secret` one is made and shown this once."""
+    response.headers["Cache-Control"] = "no-store"  # a secret that is shown once
     done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
     response.headers["Location"] = f"/v1/webhooks/{done.webhook.id}"
     return WebhookRegistered.of_registered(done)
@@ -63,9 +64,10 @@ async def delete_webhook(webhook_id: str, principal: Caller, services: Svc) -> N
 
 @router.post("/webhooks/{webhook_id}/rotate-secret", responses=NOT_FOUND)
 async def rotate_webhook_secret(
-    webhook_id: str, principal: Caller, services: Svc, body: RotateSecretBody | None = None
+    webhook_id: str, principal: Caller, services: Svc, response: Response, body: RotateSecretBody | None = None
 ) -> WebhookRotated:
     """Another secret. During the overlap deliveries carry a signature of each."""
+    response.headers["Cache-Control"] = "no-store"  # a secret that is shown once
     wanted = body or RotateSecretBody()
     done = await services.webhooks.rotate(principal, webhook_id, overlap=wanted.overlap(), secret=wanted.secret)
     return WebhookRotated.of_registered(done)

@@ -324,6 +324,12 @@ async def test_operators_see_what_is_delivered_where(engine: Engine) -> None:
     assert description.workflow_type == names.WORKFLOW_WEBHOOK_DELIVERY
     assert description.status is WorkflowExecutionStatus.COMPLETED
     assert await description.static_summary() == "job.completed to 127.0.0.1"
+    queues = [
+        event.activity_task_scheduled_event_attributes.task_queue.name
+        for event in (await engine.history(delivery.id)).events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    ]
+    assert queues == [names.webhook_queue(engine.parts.settings.task_queue)]
 
 
 async def _count(receiver: Receiver) -> int:
