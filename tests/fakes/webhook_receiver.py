@@ -1,6 +1,7 @@
 """A local receiver of webhooks: keeps every request and answers from a script, faults of the network included."""
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -22,10 +23,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is sent instead of an answer, and whether the connection is then reset or kept open in silence."""
+    """What is sent instead of an answer, `below_tls` if so, and whether the connection is then reset or silent."""
 
     sends: bytes = b""
     reset: bool = False
+    below_tls: bool = False
 
 
 RESET = Fault(reset=True)
@@ -106,10 +108,13 @@ class Receiver:
 
     async def _answer(self, answer: Answer | Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if isinstance(answer, Fault):
-            writer.write(answer.sends)
+            connection = writer.get_extra_info("socket")
+            if answer.below_tls:
+                os.write(connection.fileno(), answer.sends)
+            else:
+                writer.write(answer.sends)
             if answer.reset:
                 # Without lingering a close is a reset.
-                connection = writer.get_extra_info("socket")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
                 return

@@ -368,6 +368,15 @@ async def test_a_receiver_that_wants_a_client_s_certificate_is_tried_again(
     assert posted.error
 
 
+async def test_tls_that_breaks_after_the_handshake_is_tried_again(authority: Authority, tls_sender: HttpWebhookSender):
+    fault = Fault(b"HTTP/1.1 200 OK\r\n\r\n", below_tls=True)
+    async with receiving(fault, tls=authority.serving("hooks.example")) as receiver:
+        posted = await tls_sender.post(posting(receiver.url_for("hooks.example")))
+        assert len(receiver.requests) == 1
+    assert (posted.verdict, posted.status) == (Verdict.RETRY, None)
+    assert (posted.error or "").startswith("TLS failed: ")
+
+
 async def test_tls_to_a_plain_port_is_tried_again(tls_sender: HttpWebhookSender):
     async with receiving(NOT_HTTP) as receiver:
         posted = await tls_sender.post(posting(f"https://hooks.example:{receiver.port}/"))
