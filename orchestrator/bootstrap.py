@@ -16,6 +16,7 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 from temporalio.worker import Worker
 
 from activities.agents import AgentActivities
+from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
 from activities.registry import activities
 from activities.webhooks import WebhookActivities
@@ -26,6 +27,7 @@ from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect, connect_options
+from orchestrator.engine.conversing import ConversationGateway
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
@@ -39,6 +41,7 @@ from orchestrator.services.access import Authenticator, BootstrapKey, IssuedKeys
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.conversing import Conversations
 from orchestrator.services.deciding import DecisionMaker
 from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.deployment import Deployment
@@ -56,6 +59,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
+from orchestrator.services.remembering import ConversationRecords
 from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.tokens import TokenSigner
@@ -154,10 +158,25 @@ class Parts:
             self.runtime = open_runtime(self.settings, now)
         agents = AgentActivities(self.catalogue, self.runtime.runner, self.attempts, self.artifacts, now, bus=self.bus)
         records = RecordActivities(OutcomeRecorder(self.jobs), self.reconciler, clock=now)
+        conversations = ConversationActivities(
+            ConversationRecords(
+                self.jobs,
+                self.artifacts,
+                self.services.follower,
+                DeliveryRepository(self.database),
+                self.dispatcher,
+                clock=now,
+            )
+        )
         return [
             *activities(agents, self.catalogue.activities),
             records.record_outcome,
             records.reconcile_index,
+            conversations.accept_turn,
+            conversations.await_job,
+            conversations.recall_conversation,
+            conversations.remember_conversation,
+            conversations.end_session,
         ]
 
     async def aclose(self) -> None:
@@ -232,6 +251,20 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
         decisions=DecisionMaker(starter, follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
+        conversations=Conversations(
+            ConversationGateway(on.client, settings.task_queue),
+            ConversationRecords(
+                on.jobs, on.artifacts, follower, DeliveryRepository(on.database), on.dispatcher, clock=now
+            ),
+            on.bus,
+            quotas=quotas,
+            reader=on.reader,
+            outputs=outputs,
+            idle=settings.conversation_idle,
+            patience=settings.sync_timeout,
+            job_timeout=settings.job_timeout,
+            new_id=new_id,
+        ),
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
     )

@@ -31,6 +31,7 @@ _START_PATIENCE: Final = 0.02
 class Ground:
     """One of each, over one client of Temporal."""
 
+    client: Client
     sealer: Sealer
     database: Database
     reports: Database  # Sums over many rows hold up no job.
@@ -54,6 +55,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     jobs, keys = JobRepository(database, dispatcher.dispatch), KeyRepository(database)
     attempts = AttemptRepository(database, patience=_START_PATIENCE)
     return Ground(
+        client=client,
         sealer=sealer,
         database=database,
         reports=Database(settings.index_url()),

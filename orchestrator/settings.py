@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
     sync_timeout: float = Field(default=120.0, gt=0, description="Seconds that a synchronous call waits (D-044).")
+    conversation_idle: float = Field(
+        default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."
+    )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
     retention_days: int = Field(default=30, ge=1, description="How long Temporal keeps closed jobs.")
     reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")

@@ -192,9 +192,7 @@ class ConversationWorkflow:
 
     async def _store(self) -> None:
         """For readers, and the next run. A silent index holds no turn: the next one stores again."""
-        record = ConversationRecord(
-            conversation_id=self._conversation.conversation_id, memory=self._memory or Memory()
-        )
+        record = ConversationRecord(conversation_id=self._conversation.conversation_id, memory=self._memory or Memory())
         try:
             await workflow.execute_local_activity(
                 names.ACTIVITY_REMEMBER,

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import WorkflowDefinition
 from workflows import definitions
+from workflows.conversation import ConversationWorkflow
 from workflows.plan import PlanWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -32,4 +33,9 @@ def _definition(name: str) -> WorkflowDefinition:
 DEFINITIONS: Final[tuple[WorkflowDefinition, ...]] = tuple(
     _definition(module.name) for module in pkgutil.iter_modules(definitions.__path__)
 )
-WORKFLOWS: Final[tuple[type, ...]] = (PlanWorkflow, ReconcileWorkflow, WebhookDeliveryWorkflow)
+WORKFLOWS: Final[tuple[type, ...]] = (
+    PlanWorkflow,
+    ConversationWorkflow,
+    ReconcileWorkflow,
+    WebhookDeliveryWorkflow,
+)

@@ -58,13 +58,30 @@ _TO_USER: Final = (
 )
 _TIMES: Final = Timeouts(start_to_close=180, schedule_to_close=900)
 
-AGENTS: Final = tuple(
-    Agent(
-        id=agent_id,
+_REVIEW: Final = (
+    "Check each draft against the message: is it right, is it complete, does it answer what was asked? Name the faults "
+    "in `findings`, say in `verdict` what is to be done, and put into `score` how good the best draft is. Score "
+    "strictly: 0.5 is an answer that helps but misleads or leaves out something that matters, 0.9 one that you would "
+    "send unchanged."
+)
+_MERGE: Final = (
+    "Take the best of every draft, mend what the critique found, and write one answer in one voice. Do not mention the "
+    "drafts."
+)
+_JUDGE: Final = (
+    "Weigh the proposals against the message and against each other, decide, and give the user the answer that "
+    "follows, with the reasons for it and the strongest point of the other side. Put into `score` how well the answer "
+    "that you give is supported by the debate."
+)
+
+
+def _agent(id: str, name: str, description: str, instructions: str, output_model: type[AgentOutput]) -> Agent:
+    return Agent(
+        id=id,
         name=name,
         squad=SQUAD,
         description=description,
-        capabilities=capabilities,
+        capabilities=("chat",),
         instructions=f"You are the {name.lower()} of a team that answers chat messages. {instructions}",
         input_model=MessageInput,
         output_model=output_model,
@@ -72,38 +89,12 @@ AGENTS: Final = tuple(
         listed=False,
         source="orchestrator/agents/chat.py",
     )
-    for agent_id, name, description, capabilities, output_model, instructions in (
-        (
-            REVIEWER,
-            "Answer Reviewer",
-            "Checks drafted answers to a message, scores them and corrects what is wrong",
-            ("fact_checking", "scoring", "correction"),
-            Judgement,
-            "Check each draft against the message: is it right, is it complete, does it answer what was asked? "
-            "Name the faults in `findings`, say in `verdict` what is to be done, and put into `score` how good the "
-            "best draft is. Score strictly: 0.5 is an answer that helps but misleads or leaves out something that "
-            "matters, 0.9 one that you would send unchanged.",
-        ),
-        (
-            MERGER,
-            "Answer Merger",
-            "Makes one answer of several drafts and their critique",
-            ("synthesis", "editing"),
-            AgentOutput,
-            "Take the best of every draft, mend what the critique found, and write one answer in one voice. "
-            "Do not mention the drafts.",
-        ),
-        (
-            JUDGE,
-            "Debate Judge",
-            "Weighs two opposed proposals and decides",
-            ("argument_analysis", "scoring", "decision"),
-            Judgement,
-            "Weigh the proposals against the message and against each other, decide, and give the user the answer "
-            "that follows, with the reasons for it and the strongest point of the other side. Put into `score` how "
-            "well the answer that you give is supported by the debate.",
-        ),
-    )
+
+
+AGENTS: Final = (
+    _agent(REVIEWER, "Answer Reviewer", "Checks drafted answers, scores and corrects them", _REVIEW, Judgement),
+    _agent(MERGER, "Answer Merger", "Makes one answer of several drafts and their critique", _MERGE, AgentOutput),
+    _agent(JUDGE, "Debate Judge", "Weighs two opposed proposals and decides", _JUDGE, Judgement),
 )
 
 

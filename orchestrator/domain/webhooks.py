@@ -17,11 +17,19 @@ class WebhookEvent(StrEnum):
 
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
+    CHAT_COMPLETED = "chat.completed"
+    SESSION_ENDED = "session.ended"
     WEBHOOK_DISABLED = "webhook.disabled"
     WEBHOOK_TEST = "webhook.test"
 
 
-SUBSCRIBABLE: Final = (WebhookEvent.JOB_COMPLETED, WebhookEvent.JOB_FAILED, WebhookEvent.WEBHOOK_DISABLED)
+SUBSCRIBABLE: Final = (
+    WebhookEvent.JOB_COMPLETED,
+    WebhookEvent.JOB_FAILED,
+    WebhookEvent.CHAT_COMPLETED,
+    WebhookEvent.SESSION_ENDED,
+    WebhookEvent.WEBHOOK_DISABLED,
+)
 
 
 def event_of(state: JobState) -> WebhookEvent:

@@ -6,6 +6,7 @@ from orchestrator.services.access import Authenticator
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
 from orchestrator.services.controlling import JobController
+from orchestrator.services.conversing import Conversations
 from orchestrator.services.deciding import DecisionMaker
 from orchestrator.services.deployment import Deployment
 from orchestrator.services.figures import FiguresReader
@@ -50,6 +51,7 @@ class Services:
     decisions: DecisionMaker
     deployment: Deployment
     resources: ResourceMeter
+    conversations: Conversations
     sync_timeout: float
     temporal_ui: str
 

@@ -85,6 +85,21 @@ class Outbox:
                 due += self._add(connection, webhook_id=one.id, url=one.url, **told)
         return due
 
+    def told(
+        self, connection: Connection, *, owner: str, event: WebhookEvent, cause: str, data: dict[str, Any], at: datetime
+    ) -> list[DueDelivery]:
+        """The deliveries, as far as they are new, of something that is no job's end."""
+        hooks = select(webhooks.c.id, webhooks.c.url, webhooks.c.events).where(
+            webhooks.c.owner == owner, webhooks.c.disabled_at.is_(None), webhooks.c.created_at <= at
+        )
+        due: list[DueDelivery] = []
+        for one in connection.execute(hooks).all():
+            if event in one.events:
+                due += self._add(
+                    connection, owner=owner, webhook_id=one.id, url=one.url, event=event, at=at, cause=cause, data=data
+                )
+        return due
+
     def _add(
         self,
         connection: Connection,
@@ -127,6 +142,14 @@ class DeliveryRepository:
         """Write a delivery that somebody asked for."""
         add = deliveries.insert().values(_new_row(row))
         await self._db.autocommit(lambda connection: connection.execute(add).close())
+
+    async def tell(
+        self, owner: str, event: WebhookEvent, *, cause: str, data: dict[str, Any], at: datetime
+    ) -> builtins.list[DueDelivery]:
+        """Write that an owner's webhooks are to be told of something, each once per `cause`; answers what is new."""
+        return await self._db.transaction(
+            lambda connection: self._outbox.told(connection, owner=owner, event=event, cause=cause, data=data, at=at)
+        )
 
     async def get(self, delivery_id: str) -> Delivery | None:
         """A delivery, or None."""

@@ -1,0 +1,130 @@
+"""What the services ask of a conversation's workflow: one update, which starts the workflow where none runs (A11)."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from pydantic import BaseModel
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError
+
+from orchestrator.domain import names
+from orchestrator.domain.conversations import SESSION_BUSY, ConversationInput
+from orchestrator.domain.errors import DeadlineExceeded, LimitExceeded, NotFound, OrchestratorError, Unavailable
+from orchestrator.engine.connect import rpc_errors
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+# Seconds until a worker must have taken an update: before that it is not durable.
+TAKEN_WITHIN: Final = 10.0
+_FAIRNESS_KEY: Final = 64
+_TRIES: Final = 3
+
+
+class ConversationGateway:
+    """One per process, over one client. Raises domain errors, never Temporal's own."""
+
+    def __init__(self, client: Client, task_queue: str, *, taken_within: float = TAKEN_WITHIN) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._taken_within = taken_within
+
+    async def ask(
+        self,
+        conversation: ConversationInput,
+        update: str,
+        message: BaseModel,
+        answer: type[Answer],
+        *,
+        update_id: str,
+        seconds: float,
+    ) -> Answer:
+        """What a conversation answers to an update; the same `update_id` gets the same answer, and is done once.
+
+        Raises `Unavailable` when no worker takes it soon: it may then be lost. Raises `DeadlineExceeded` when it is
+        taken and not answered within `seconds`: it goes on. Raises `LimitExceeded` when too many wait before it.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        with rpc_errors(f"session: {conversation.session_id[:80]}"):
+            handle = await self._taken(conversation, update, message, answer, update_id)
+            left = deadline - asyncio.get_running_loop().time()
+            asking = asyncio.ensure_future(handle.result())
+            try:
+                done, _ = await asyncio.wait({asking}, timeout=max(0.0, left))
+                if not done:
+                    raise DeadlineExceeded(f"No answer within {seconds:g} seconds; it is still being worked on")
+                return asking.result()
+            except WorkflowUpdateFailedError as failure:
+                raise _refused(failure) from failure
+            finally:
+                asking.cancel()
+
+    async def _taken(
+        self,
+        conversation: ConversationInput,
+        update: str,
+        message: BaseModel,
+        answer: type[Answer],
+        update_id: str,
+    ) -> "WorkflowUpdateHandle[Answer]":
+        for _ in range(_TRIES):
+            sending = asyncio.ensure_future(self._send(conversation, update, message, answer, update_id))
+            try:
+                done, _ = await asyncio.wait({sending}, timeout=self._taken_within)
+                if not done:
+                    raise Unavailable(
+                        f"No worker took the message within {self._taken_within:g} seconds. "
+                        "Send it again with the same X-Request-ID",
+                        retry_after=2.0,
+                    )
+                with rpc_errors("session"):
+                    return sending.result()
+            except NotFound:
+                continue  # the run that was there ended just then
+            finally:
+                sending.cancel()
+        raise Unavailable("The session is being ended. Send the message again with the same X-Request-ID")
+
+    async def _send(
+        self,
+        conversation: ConversationInput,
+        update: str,
+        message: BaseModel,
+        answer: type[Answer],
+        update_id: str,
+    ) -> "WorkflowUpdateHandle[Answer]":
+        start: WithStartWorkflowOperation[object, object] = WithStartWorkflowOperation(
+            names.WORKFLOW_CONVERSATION,
+            conversation,
+            id=conversation.conversation_id,
+            task_queue=self._task_queue,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=f"session {conversation.session_id[:80]}",
+            priority=Priority(fairness_key=conversation.owner[:_FAIRNESS_KEY]),
+        )
+        return await self._client.start_update_with_start_workflow(
+            update,
+            message,
+            start_workflow_operation=start,
+            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            id=update_id,
+            result_type=answer,
+            rpc_timeout=timedelta(seconds=self._taken_within + 5),
+        )
+
+
+def _refused(failure: WorkflowUpdateFailedError) -> OrchestratorError:
+    cause = failure.cause
+    if isinstance(cause, ApplicationError) and cause.type == SESSION_BUSY:
+        return LimitExceeded(
+            "The session has too many messages waiting. Retry after 5 seconds.", limit="session", retry_after=5.0
+        )
+    return Unavailable(f"The message was not answered: {cause}", retry_after=5.0)

@@ -1,0 +1,264 @@
+"""Chat: one message in, one answer out; the work is a job, the session an entity workflow (A11, A-013 to A-015)."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.agents.chat import chat_plan, definition_id
+from orchestrator.domain import names
+from orchestrator.domain.access import Principal
+from orchestrator.domain.commands import Control, JobInput, Recorded
+from orchestrator.domain.conversations import (
+    SURFACE,
+    ConversationInput,
+    Memory,
+    Mode,
+    Swarm,
+    TurnRequest,
+    TurnResult,
+    conversation_id,
+    turn_job_id,
+)
+from orchestrator.domain.deltas import Delta
+from orchestrator.domain.errors import DeadlineExceeded, PayloadTooLarge, StepFailed, WrongState
+from orchestrator.domain.ids import JobKind, job_id
+from orchestrator.domain.jobs import AgentCall, Job
+from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.domain.ports import ConversationLog, DeltaBus
+from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.services.output import JobOutputs
+from orchestrator.services.quotas import Quotas
+from orchestrator.services.reading import JobReader
+
+MOST_CONTEXT_BYTES: Final = 64 * 1024
+_NOBODY_JUDGED: Final = "quality_score is null: in lite mode nothing judges the answer."
+_NOT_JUDGED: Final = "quality_score is null: the reviewing agent did not score the answer."
+_DRAFTED: Final = (
+    "quality_score is null: no model provider is configured, and the offline drafter cannot judge. "
+    "The answer is an offline draft, not a model's."
+)
+_OF_DRAFTS: Final = "quality_score is the critique's score of the best draft, before the drafts were merged."
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What a client says. `request_id` is the client's own: the same one with the same message is the same turn."""
+
+    text: str
+    session_id: str
+    mode: Mode
+    swarm: Swarm
+    use_memory: bool = False
+    user_context: dict[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answered message. `seconds` is how long its job ran, `score` the review's own, None when nothing judged."""
+
+    job: Job
+    session_id: str
+    answer: str
+    model: str | None
+    score: float | None
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A message on its way: the job that will answer it, and what its conversation is asked."""
+
+    job_id: str
+    request: TurnRequest
+    conversation: ConversationInput
+
+
+class Conversations:
+    """Sessions of one owner each. What is raised names the job where there is one."""
+
+    def __init__(
+        self,
+        gateway: ConversationGateway,
+        records: ConversationLog,
+        bus: DeltaBus,
+        *,
+        quotas: Quotas,
+        reader: JobReader,
+        outputs: JobOutputs,
+        idle: float,
+        patience: float,
+        job_timeout: float | None,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._gateway = gateway
+        self._quotas = quotas
+        self._reader = reader
+        self._outputs = outputs
+        self._records = records
+        self._bus = bus
+        self._idle = idle
+        self._patience = patience
+        self._job_timeout = job_timeout
+        self._new_id = new_id
+
+    async def begin(self, principal: Principal, message: ChatMessage) -> Begun:
+        """Look at a message and at the caller's limits; nothing is started yet.
+
+        Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
+        """
+        job = self._job(principal, message)
+        await self._quotas.check_tokens(principal)
+        await self._quotas.check_jobs(principal)
+        request = TurnRequest(
+            job=job, request_hash=_digest(message), use_memory=message.use_memory, job_timeout=self._job_timeout
+        )
+        return Begun(job.job_id, request, self._conversation(principal, message.session_id))
+
+    async def answer(self, principal: Principal, begun: Begun) -> Turn:
+        """The answer to a message, after all that was said before it in its session.
+
+        Raises `DeadlineExceeded` when it takes longer than the server waits (the turn goes on), `StepFailed` and
+        `WrongState` when the turn's job failed or was cancelled, `LimitExceeded`, `Unavailable`.
+        """
+        try:
+            result = await self._gateway.ask(
+                begun.conversation,
+                names.UPDATE_TURN,
+                begun.request,
+                TurnResult,
+                update_id=begun.job_id,
+                seconds=self._patience,
+            )
+        except DeadlineExceeded as late:
+            raise DeadlineExceeded(
+                f"{late.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=late.retry_after
+            ) from None
+        if result.state != "COMPLETED":
+            raise _not_answered(result)
+        job = await self._reader.ended(principal, result.job_id)
+        return await self._turn(begun, job)
+
+    async def stream(self, principal: Principal, begun: Begun) -> AsyncGenerator[Delta | Turn]:
+        """The text of the answer as it is written, then the turn itself. Raises as `answer` does."""
+        step = begun.request.job.answer
+        deltas = self._bus.subscribe(begun.job_id)
+        piece = asyncio.ensure_future(anext(deltas))
+        await asyncio.sleep(0)  # listen before there is something to hear
+        answering = asyncio.ensure_future(self.answer(principal, begun))
+        try:
+            while not answering.done():
+                await asyncio.wait({piece, answering}, return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    delta = piece.result()
+                    piece = asyncio.ensure_future(anext(deltas))
+                    if delta.step == step:
+                        yield delta
+            yield answering.result()
+        finally:
+            for task in (piece, answering):
+                task.cancel()
+            await asyncio.gather(piece, answering, return_exceptions=True)
+            await deltas.aclose()
+
+    async def history(self, principal: Principal, session_id: str) -> Memory:
+        """What a session remembers. Raises `Unavailable`."""
+        return await self._records.recall(conversation_id(principal.id, session_id))
+
+    async def reset(self, principal: Principal, session_id: str) -> None:
+        """Let a session forget, after the turns under way. Raises `DeadlineExceeded`, `Unavailable`."""
+        await self._gateway.ask(
+            self._conversation(principal, session_id),
+            names.UPDATE_RESET,
+            Control(actor=principal.id),
+            Recorded,
+            update_id=self._new_id(),
+            seconds=self._patience,
+        )
+
+    def _conversation(self, principal: Principal, session_id: str) -> ConversationInput:
+        return ConversationInput(
+            conversation_id=conversation_id(principal.id, session_id),
+            owner=principal.id,
+            session_id=session_id,
+            idle=self._idle,
+        )
+
+    def _job(self, principal: Principal, message: ChatMessage) -> JobInput:
+        if len(json.dumps(message.user_context).encode()) > MOST_CONTEXT_BYTES:
+            expected = f"at most {MOST_CONTEXT_BYTES} bytes"
+            raise PayloadTooLarge("user_context is too large", field="user_context", expected=expected)
+        plan, answer, _ = chat_plan(message.swarm, message.mode)
+        return JobInput(
+            job_id=self._job_id(principal, message),
+            kind=JobKind.WORKFLOW,
+            definition=definition_id(message.swarm, message.mode),
+            name=f"Chat: {message.swarm}, {message.mode}",
+            owner=principal.id,
+            input={"message": message.text, "user_context": message.user_context},
+            plan=plan,
+            answer=answer,
+            subject=conversation_id(principal.id, message.session_id),
+            labels={"surface": SURFACE, "session_id": message.session_id, "mode": f"{message.swarm}/{message.mode}"},
+        )
+
+    def _job_id(self, principal: Principal, message: ChatMessage) -> str:
+        if message.request_id is None:
+            return job_id(JobKind.WORKFLOW, self._new_id())
+        return turn_job_id(principal.id, message.session_id, message.request_id, _digest(message))
+
+    async def _turn(self, begun: Begun, job: Job) -> Turn:
+        swarm, _, mode = job.labels["mode"].partition("/")
+        _, answering, judging = chat_plan(Swarm(swarm), Mode(mode))
+        calls = {call.step: call for call in job.calls}
+        call = calls[answering]
+        whole = await self._outputs.of(job)
+        score, notes = _judged(job, calls.get(judging or ""), merged=judging not in (None, answering))
+        return Turn(
+            job=job,
+            session_id=begun.conversation.session_id,
+            answer=_whole_answer(whole, call),
+            model=call.model,
+            score=score,
+            seconds=job.duration or 0.0,
+            notes=notes,
+        )
+
+
+def _whole_answer(whole: dict[str, Any], call: AgentCall) -> str:
+    """The answer in full: the job's own output is only a preview of a very long one."""
+    path = f"reports/{call.step}/{call.agent}.md"
+    full = next((file["content"] for file in whole["deliverables"] if file["path"] == path), None)
+    return str(full or whole["output"])
+
+
+def _judged(job: Job, call: AgentCall | None, *, merged: bool) -> tuple[float | None, tuple[str, ...]]:
+    """The review's own score, and what has to be said of it."""
+    if call is None:
+        drafted = any(one.model == OFFLINE_MODEL for one in job.calls)
+        return None, (_DRAFTED,) if drafted else (_NOBODY_JUDGED,)
+    if call.model == OFFLINE_MODEL:
+        return None, (_DRAFTED,)
+    data = (job.result or {}).get("metadata", {}).get("data", {})
+    score = data.get(names.activity_id(call.step, call.agent), {}).get("score")
+    if score is None:
+        return None, (_NOT_JUDGED,)
+    return float(score), (_OF_DRAFTS,) if merged else ()
+
+
+def _not_answered(result: TurnResult) -> Exception:
+    why = result.error.message if result.error else result.state.lower()
+    if result.state == "CANCELLED":
+        return WrongState("The message was cancelled before it was answered", job_id=result.job_id)
+    if result.state == "TIMEOUT":
+        return DeadlineExceeded(f"The job of this message ran out of time: {why}", job_id=result.job_id)
+    return StepFailed(f"The message could not be answered: {why}", job_id=result.job_id)
+
+
+def _digest(message: ChatMessage) -> str:
+    body = [message.text, message.mode, message.swarm, message.use_memory, message.user_context]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
