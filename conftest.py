@@ -5,6 +5,19 @@ import pytest
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.plugins import BUILT_IN
 from tests.catalogue import TEST_PLUGIN
+from tests.conformance import Conformance
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--conformance`: write `docs/conformance.md` from this run."""
+    parser.addoption("--conformance", action="store_true", help="write docs/conformance.md from this run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add what the option asks for."""
+    if config.getoption("--conformance"):
+        config.pluginmanager.register(Conformance())
+
 
 pytest_plugins = ["orchestrator.testing", "tests.redis_server"]
 
