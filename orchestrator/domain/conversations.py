@@ -18,6 +18,7 @@ REMEMBERED_CHARACTERS: Final = 2000
 MOST_WAITING: Final = 8
 SESSION_BUSY: Final = "session_busy"
 SURFACE: Final = "chat"
+_PREFIX: Final = "conv_"
 
 
 class Swarm(StrEnum):
@@ -150,7 +151,12 @@ class ConversationEnd(Message):
 
 def conversation_id(owner: str, session_id: str) -> str:
     """The workflow id of one owner's session; the session id is the client's own text (C-30)."""
-    return "conv_" + hashlib.sha256(f"{owner}\0{session_id}".encode()).hexdigest()[:32]
+    return _PREFIX + hashlib.sha256(f"{owner}\0{session_id}".encode()).hexdigest()[:32]
+
+
+def is_conversation(subject: str) -> bool:
+    """Whether the subject of a job is a conversation, so that the job is a turn of it."""
+    return subject.startswith(_PREFIX)
 
 
 def turn_job_id(owner: str, session_id: str, request_id: str, digest: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from orchestrator.domain.commands import Message
+from orchestrator.domain.conversations import is_conversation
 from orchestrator.domain.jobs import JobState
 
 
@@ -35,6 +36,14 @@ SUBSCRIBABLE: Final = (
 def event_of(state: JobState) -> WebhookEvent:
     """What the end of a job is told as."""
     return WebhookEvent.JOB_COMPLETED if state is JobState.COMPLETED else WebhookEvent.JOB_FAILED
+
+
+def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
+    """Every event that the end of a job is told as: the native one, and that of the chat whose turn it was (C-52)."""
+    native = event_of(state)
+    if state is JobState.COMPLETED and subject is not None and is_conversation(subject):
+        return [native, WebhookEvent.CHAT_COMPLETED]
+    return [native]
 
 
 def delivery_id(cause: str, webhook_id: str | None) -> str:

@@ -14,7 +14,7 @@ from orchestrator.domain.webhooks import (
     MadeAttempt,
     WebhookEvent,
     delivery_id,
-    event_of,
+    events_of,
 )
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, webhooks
@@ -25,7 +25,7 @@ _ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__data
 
 # Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
 _AUDIENCE: Final = (
-    select(jobs.c.owner, jobs.c.webhook_url, webhooks.c.id, webhooks.c.url, webhooks.c.events)
+    select(jobs.c.owner, jobs.c.webhook_url, jobs.c.subject, webhooks.c.id, webhooks.c.url, webhooks.c.events)
     .select_from(
         jobs.outerjoin(
             webhooks,
@@ -49,15 +49,21 @@ class Outbox:
 
     def job_ended(self, connection: Connection, job_id: str, state: JobState, at: datetime) -> list[DueDelivery]:
         """The deliveries of a job's end that are new: a webhook is told once, whoever closes the job, and how often."""
-        event = event_of(state)
         audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
         due: list[DueDelivery] = []
-        told: dict[str, Any] = {"event": event, "at": at, "cause": job_id, "job_id": job_id}
+        native, *more = events_of(state, audience[0].subject if audience else None)
+        told: dict[str, Any] = {"event": native, "at": at, "cause": job_id, "job_id": job_id}
         if audience and (callback := audience[0].webhook_url):
             due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **told)
         for one in audience:
-            if one.id is not None and event in one.events:
-                due += self._add(connection, owner=one.owner, webhook_id=one.id, url=one.url, **told)
+            if one.id is None:
+                continue
+            hook: dict[str, Any] = {"owner": one.owner, "webhook_id": one.id, "url": one.url}
+            if native in one.events:
+                due += self._add(connection, **hook, **told)
+            for event in more:
+                if event in one.events:
+                    due += self._add(connection, **hook, **told | {"event": event, "cause": f"{job_id}/{event}"})
         return due
 
     def disabled(
