@@ -4,19 +4,20 @@ from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
+from api.limits import count_surface_request
 from api.security import Admin, Caller
 from api.v1.bodies import Body, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.domain.limits import Tier
-from orchestrator.services.access import KEY_PREFIX
+from orchestrator.domain.limits import SurfaceLimit, Tier
+from orchestrator.services.access import ADMIN, KEY_PREFIX
 from orchestrator.services.keys import IssuedKey, KeyRequest
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=V1Route, responses=ERRORS)
@@ -183,7 +184,14 @@ def _once(response: Response) -> None:
     response.headers["Cache-Control"] = "no-store"
 
 
-@router.post("/api-keys", status_code=201)
+async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
+    """Ten keys in fifteen minutes from one address (C-27); nothing limits the bootstrap key. Raises `LimitExceeded`."""
+    if principal != ADMIN:
+        address = request.client.host if request.client else "unknown"
+        await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"address:{address} keys")
+
+
+@router.post("/api-keys", status_code=201, dependencies=[Depends(_attempted)])
 async def issue_key(principal: Admin, services: Svc, body: IssueBody, response: Response) -> KeyIssued:
     """Issue a key. Its secret is in this answer and nowhere else."""
     _once(response)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from api.dialects.surface import Surface
-from api.v1 import agents, audit, auth, controls, events, jobs, limits, metrics, webhooks, workflows, ws
+from api.v1 import agents, audit, auth, controls, events, jobs, limits, metrics, users, webhooks, workflows, ws
 from api.v1.envelope import render
 
 DEVORA: Final = Surface(
@@ -13,7 +13,8 @@ DEVORA: Final = Surface(
     description="Agents, workflows, jobs and what belongs to them: the native surface.",
     prefixes=("/v1",),
     routers=tuple(
-        part.router for part in (agents, workflows, jobs, controls, events, metrics, webhooks, limits, auth, audit, ws)
+        part.router
+        for part in (agents, workflows, jobs, controls, events, metrics, webhooks, limits, auth, users, audit, ws)
     ),
     render=render,
 )

@@ -1,0 +1,30 @@
+"""Sign-in of users: tokens for a password, and for a refresh token (S-004, S-006, S-007, C-20, C-21, C-27)."""
+
+from fastapi import APIRouter, Depends, Response
+
+from api.deps import Svc
+from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
+from api.dialects.devskyy.guards import attempted, counted_by_address
+from api.dialects.devskyy.models import LoginRequest, RefreshRequest, TokenResponse
+from orchestrator.services.users import Tokens
+
+router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"], route_class=DevSkyyRoute, responses=ERRORS)
+
+
+@router.post("/login", dependencies=[Depends(attempted)])
+async def login(body: LoginRequest, services: Svc, response: Response) -> TokenResponse:
+    """Sign in: an access token for 15 minutes and a refresh token for 7 days."""
+    return _answer(response, await services.users.login(body.username, body.password))
+
+
+@router.post("/refresh", dependencies=[Depends(counted_by_address)])
+async def refresh(body: RefreshRequest, services: Svc, response: Response) -> TokenResponse:
+    """New tokens for a refresh token, which is used up: used twice, it ends every token of its sign-in."""
+    return _answer(response, await services.users.refresh(body.refresh_token))
+
+
+def _answer(response: Response, tokens: Tokens) -> TokenResponse:
+    response.headers["Cache-Control"] = "no-store"
+    return TokenResponse(
+        access_token=tokens.access_token, refresh_token=tokens.refresh_token, expires_in=tokens.expires_in
+    )

@@ -1,0 +1,88 @@
+"""Orchestration: health, metrics, decisions, partnerships, status, configuration, readiness (S-012 to S-020, S-035)."""
+
+from typing import Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.deps import Svc
+from api.dialects.devskyy import auth, mapping
+from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
+from api.dialects.devskyy.guards import ANY_ROLE, Caller, counted_by_address, guarded
+from api.dialects.devskyy.models import (
+    ConfigResponse,
+    DecisionRequest,
+    DecisionResponse,
+    DeploymentReadiness,
+    EndpointList,
+    HealthResponse,
+    MetricsResponse,
+    PartnershipStatus,
+    SystemStatus,
+)
+from orchestrator.domain.access import Principal, Role
+from orchestrator.domain.errors import Unavailable
+from orchestrator.services.reading import JobFilter, JobPage
+from orchestrator.services.registry import Services
+
+router = APIRouter(prefix="/api/v1/orchestration", tags=["orchestration"], route_class=DevSkyyRoute, responses=ERRORS)
+
+VERSION: Final = "1.0.0"
+_LATEST: Final = JobFilter(limit=10)
+
+
+@router.get("/health", **guarded(*ANY_ROLE, target_ms=50))
+async def health(services: Svc) -> HealthResponse:
+    """Overall system health and every partnership's; 503 while Temporal or the database does not answer."""
+    return mapping.health(await services.partnerships.report())
+
+
+@router.get("/metrics", **guarded(*ANY_ROLE, target_ms=100))
+async def metrics(services: Svc) -> list[MetricsResponse]:
+    """Performance of every partnership over the last 24 hours."""
+    return mapping.metrics(await services.partnerships.report())
+
+
+@router.post("/decisions", **guarded(*ANY_ROLE, target_ms=500))
+async def decisions(body: DecisionRequest, principal: Caller, services: Svc, response: Response) -> DecisionResponse:
+    """A strategic decision on a context; `X-Job-Id` names its job. 503 when that takes long: the job goes on."""
+    decided = await services.decisions.decide(principal, body.context, {"surface": mapping.SURFACE})
+    response.headers["X-Job-Id"] = decided.job_id
+    return mapping.decision(decided)
+
+
+@router.get("/partnerships", **guarded(*ANY_ROLE, target_ms=200))
+async def partnerships(services: Svc) -> list[PartnershipStatus]:
+    """Status and progress of every partnership over the last 24 hours."""
+    return mapping.partnerships(await services.partnerships.report())
+
+
+@router.get("/status", **guarded(*ANY_ROLE))
+async def status(principal: Caller, services: Svc) -> SystemStatus:
+    """The parts of the installation, what this process uses, and the latest jobs that the caller may see."""
+    checks, latest = await services.readiness.checks(), await _latest(services, principal)
+    return mapping.status(checks, services.resources.read(), latest)
+
+
+@router.get("/config", **guarded(Role.ADMIN))
+async def config(services: Svc) -> ConfigResponse:
+    """The configuration without secrets; role `admin` only."""
+    return ConfigResponse(**services.deployment.configuration())
+
+
+@router.get("/deployment/readiness", **guarded(*ANY_ROLE))
+async def deployment_readiness(request: Request, services: Svc) -> DeploymentReadiness:
+    """Whether this deployment is ready for production, and what to do where it is not."""
+    return mapping.readiness(await services.deployment.report(encrypted=request.url.scheme == "https"))
+
+
+@router.get("/docs/endpoints", dependencies=[Depends(counted_by_address)])
+async def endpoints() -> EndpointList:
+    """Every operation of this surface."""
+    return EndpointList(version=VERSION, endpoints=mapping.endpoints([*auth.router.routes, *router.routes]))
+
+
+async def _latest(services: Services, principal: Principal) -> JobPage | None:
+    try:
+        return await services.reader.list(principal, _LATEST)
+    except Unavailable:  # the checks tell it
+        return None

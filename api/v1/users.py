@@ -1,0 +1,85 @@
+"""Routes of users, who sign in for tokens (S-005, C-22): add, list, remove."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
+
+from api.deps import Svc
+from api.security import Admin
+from api.v1.bodies import Body, Text
+from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.wire import Timestamp, Wire
+from orchestrator.domain.access import Role
+from orchestrator.services.users import User
+
+router = APIRouter(prefix="/v1/users", tags=["users"], route_class=V1Route, responses=ERRORS)
+
+SHORTEST_PASSWORD: Final = 8
+
+
+def _some(roles: list[Role]) -> list[Role]:
+    if not roles:
+        raise PydanticCustomError("no_role", "Input should be {expected}", {"expected": "at least one role"})
+    return list(dict.fromkeys(roles))
+
+
+RoleWord = Annotated[Role, Field(strict=False)]
+Username = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.@\-]+$")]
+
+
+class UserBody(Body):
+    """A user to add."""
+
+    username: Username
+    password: Annotated[Text, Field(min_length=SHORTEST_PASSWORD)]
+    roles: Annotated[list[RoleWord], AfterValidator(_some)]
+
+
+class UserQuery(BaseModel):
+    """Which page of users."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+    offset: int = Field(default=0, ge=0, le=1_000_000_000)
+
+
+class UserShown(Wire):
+    """A user, without the password."""
+
+    username: str
+    roles: list[Role]
+    created_at: Timestamp
+
+    @classmethod
+    def of(cls, user: User) -> "UserShown":
+        """The body of one user."""
+        return cls(username=user.username, roles=list(user.roles), created_at=user.created_at)
+
+
+class UserList(Wire):
+    """One page of users by name; `total` counts all. The user of the settings is not among them."""
+
+    users: list[UserShown]
+    total: int
+    limit: int
+    offset: int
+
+
+@router.post("", status_code=201)
+async def add_user(_: Admin, services: Svc, body: UserBody) -> UserShown:
+    """Add a user. Their password is kept as an Argon2 hash."""
+    return UserShown.of(await services.users.add(body.username, body.password, body.roles))
+
+
+@router.get("")
+async def list_users(_: Admin, services: Svc, query: Annotated[UserQuery, Query()]) -> UserList:
+    """Every user that was added, by name."""
+    users, total = await services.users.list(limit=query.limit, offset=query.offset)
+    return UserList(users=[UserShown.of(user) for user in users], total=total, limit=query.limit, offset=query.offset)
+
+
+@router.delete("/{username}", status_code=204, responses=NOT_FOUND)
+async def remove_user(_: Admin, services: Svc, username: Username) -> None:
+    """Remove a user: no sign-in and no refresh any more. An access token ends by itself, within 15 minutes."""
+    await services.users.remove(username)
