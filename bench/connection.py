@@ -20,7 +20,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer. Raises `BenchFailed` for any status but 200 and 202."""
+        """The JSON answer. Raises `BenchFailed` for any status but 200, 201 and 202."""
         reader = await self._send(method, path, body)
         headers = await self._head(reader, method, path)
         return from_json(await reader.readexactly(int(headers["content-length"])))
@@ -59,7 +59,7 @@ class Connection:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         status = int(head[0].split()[1])
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        if status not in (200, 202):
+        if status not in (200, 201, 202):
             text = (await reader.readexactly(int(headers.get("content-length", 0)))).decode(errors="replace")
             raise BenchFailed(f"{method} {path} answered {status}: {text[:500]}")
         return headers

@@ -19,13 +19,17 @@ from rich.console import Console
 
 sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for every job: without a cache, it compiles.
 
-from bench import jobs, reads, sockets
+from bench import jobs, reads, sockets, streams, surfaces
+from bench.connection import Connection
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
 from orchestrator.commandline.exits import leave
+from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.engine.server_binary import locate
 
+_WIDE: Final = {"requests_per_minute": 10**6, "concurrent_jobs": 10**4, "monthly_tokens": 10**9}
 FULL: Final = jobs.Amount(repeats=7, in_sequence=20, in_parallel=96)
 QUICK: Final = jobs.Amount(repeats=2, in_sequence=10, in_parallel=48)
 
@@ -46,14 +50,34 @@ async def measure(folder: Path, *, quick: bool, console: Console) -> list[Figure
 
 
 async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
-    address, port, metrics_port = f"127.0.0.1:{free_port()}", free_port(), free_port()
-    shared = {"TEMPORAL_ADDRESS": address, "ORCHESTRATOR_ADMIN_API_KEY": key}
+    address, port, other, metrics_port = f"127.0.0.1:{free_port()}", free_port(), free_port(), free_port()
+    shared = {
+        "TEMPORAL_ADDRESS": address,
+        "ORCHESTRATOR_ADMIN_API_KEY": key,
+        # Counted like any caller's, and never reached.
+        "ORCHESTRATOR_TIERS": json.dumps({"enterprise": _WIDE}),
+        "ORCHESTRATOR_SURFACE_LIMITS": json.dumps({name: {"limit": 10**6, "seconds": 60} for name in SurfaceLimit}),
+    }
     temporal = Command(folder, "temporal", "--port", address.rpartition(":")[2], "--ui-port", "0")
     worker = Command(folder, "worker", **shared, ORCHESTRATOR_WORKER_METRICS_PORT=str(metrics_port))
     api = Command(folder, "api", "--port", str(port), **shared)
+    second = Command(folder, "api", "--port", str(other), **shared)
     async with temporal, worker, api:
+        key = await _issued(port, key)
         figures = await reads.measure(api, worker, metrics_port=metrics_port, port=port, key=key, reads=reads_count)
-        return figures + await sockets.measure(api, port=port, key=key)
+        figures += await streams.measure(api, port=port, key=key)
+        figures += await sockets.measure(api, port=port, key=key)
+        async with second:
+            return figures + await surfaces.measure((port, other), key, calls=reads_count // 20)
+
+
+async def _issued(port: int, admin_key: str) -> str:
+    """A key of a caller with limits: what is measured is what callers get."""
+    admin = Connection(port, admin_key)
+    scopes = [str(scope) for scope in ORDINARY]
+    answer = await admin.call("POST", "/v1/auth/api-keys", {"name": "bench", "scopes": scopes, "tier": "enterprise"})
+    await admin.close()
+    return str(answer["api_key"])
 
 
 def main() -> int:
