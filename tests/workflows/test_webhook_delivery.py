@@ -195,6 +195,17 @@ async def test_a_webhook_deleted_while_it_is_tried_gets_nothing_more(engine: Eng
         assert len(receiver.requests) == 1
 
 
+async def test_what_is_pending_goes_to_the_new_url(engine: Engine) -> None:
+    async with receiving(FAILED) as old, receiving(TAKEN) as new:
+        webhook = await hook(engine, old)
+        await ran(engine)
+        await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
+        await engine.services.webhooks.change(TESTER, webhook.id, url=new.url)
+        ((delivery, _),) = await settled(engine, webhook)
+    assert delivery.state is DeliveryState.DELIVERED
+    assert len(new.requests) == 1
+
+
 @ledger("D-103")
 async def test_a_job_s_own_callback_is_signed_with_its_account_s_secret(engine: Engine) -> None:
     async with receiving(TAKEN) as receiver:
