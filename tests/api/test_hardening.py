@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.hardening import ApiOptions, BodyTimeout, Deadline
@@ -381,8 +382,9 @@ def _every_operation() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("method", "path"), _every_operation())
 async def test_no_fault_of_ours_is_told(method: str, path: str):
     here = path.replace("{job_id}", "job_x").replace("{", "").replace("}", "")
-    async with over(LEAKY, **ADMIN) as client:
-        answer = await client.request(method, here, json={"input": {}} if method == "POST" else None)
+    with capture_logs() as logs:
+        async with over(LEAKY, **ADMIN) as client:
+            answer = await client.request(method, here, json={"input": {}} if method == "POST" else None)
     assert "hunter2" not in answer.text
     assert "ZeroDivision" not in answer.text
     assert "Traceback" not in answer.text
@@ -390,3 +392,4 @@ async def test_no_fault_of_ours_is_told(method: str, path: str):
     if path.startswith("/v1/"):
         assert answer.status_code == 500
         assert answer.json()["error"]["code"] == "internal_error"
+        assert "request_failed" in {line["event"] for line in logs}
