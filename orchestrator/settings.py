@@ -6,6 +6,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
+from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 
 
 class Settings(BaseSettings):
@@ -21,7 +22,7 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("ORCHESTRATOR_DATABASE_URL", "DATABASE_URL"),
         description="Index database; default SQLite in the data directory.",
     )
-    task_queue: str = Field(default="orchestrator", description="Temporal task queue of workflows and agents.")
+    task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
         default=None, description="Bootstrap key with scope admin:*; `orchestrator dev` makes one when unset."
     )

@@ -59,6 +59,7 @@ async def call_agent(
     result = await workflow.execute_activity(
         agent,
         task,
+        task_queue=known.task_queue,
         activity_id=activity_id,
         summary=known.name,
         result_type=AgentResult,

@@ -30,6 +30,7 @@ ATTRIBUTE_OWNER: Final = "JobOwner"
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"
 
+DEFAULT_TASK_QUEUE: Final = "orchestrator"
 OFFLINE_MODEL: Final = "offline/drafter"
 
 MAX_INPUT_BYTES: Final = 1024 * 1024
@@ -41,6 +42,12 @@ MAX_INLINE_AGENT_BYTES: Final = 64 * 1024
 def webhook_queue(task_queue: str) -> str:
     """The queue of webhook deliveries: receivers that hang must not take the slots of agent calls."""
     return f"{task_queue}-webhooks"
+
+
+def framework_queue(task_queue: str, framework: str) -> str:
+    """The queue of one framework's agents: `agents-<framework>`, behind the installation's own name if it has one."""
+    own = "" if task_queue == DEFAULT_TASK_QUEUE else f"{task_queue}-"
+    return f"{own}agents-{framework}"
 
 
 def activity_id(step: str, agent: str) -> str:

@@ -50,6 +50,9 @@ class Step(Frozen):
     estimated_time: str = "1-2 minutes"
     instruction: str = ""
     short: bool = Field(default=False, description="Run as a local activity: only for work under a second.")
+    task_queue: str | None = Field(
+        default=None, min_length=1, description="Where other workers than the workflow's own take the step's calls."
+    )
     approval: Approval | None = None
     retry: RetryPolicy = RetryPolicy()
     timeouts: Timeouts = Timeouts()
@@ -58,6 +61,12 @@ class Step(Frozen):
     def _agents_are_unique(self) -> Self:
         if len(set(self.agents)) != len(self.agents):
             raise ValueError(f"step {self.id!r} names an agent twice")
+        return self
+
+    @model_validator(mode="after")
+    def _short_steps_stay_home(self) -> Self:
+        if self.short and self.task_queue is not None:
+            raise ValueError(f"step {self.id!r} is short, so it runs beside its workflow: it can name no task_queue")
         return self
 
 

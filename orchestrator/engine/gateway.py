@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 from pydantic import BaseModel
-from temporalio.api.enums.v1 import PendingWorkflowTaskState, TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import (
     DescribeNamespaceRequest,
-    DescribeTaskQueueRequest,
     DescribeWorkflowExecutionResponse,
 )
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -30,11 +28,13 @@ from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader
+from orchestrator.engine.inspection import pollers
 from orchestrator.projection.facts import pending_call
 
 _QUICK = timedelta(seconds=5)
 _FAIRNESS_KEY = 64  # Longer keys are refused.
 _AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
+_PRIORITIES = {"critical": 1, "high": 2, "normal": 3, "low": 4}
 _KIND = SearchAttributeKey.for_keyword(names.ATTRIBUTE_KIND)
 _DEFINITION = SearchAttributeKey.for_keyword(names.ATTRIBUTE_DEFINITION)
 _OWNER = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
@@ -56,7 +56,7 @@ class TemporalGateway:
         self._job_timeout = job_timeout
         self._clock = clock
         self._histories = HistoryReader(client)
-        self._pollers: dict[str, tuple[float, int]] = {}
+        self._pollers: dict[tuple[str, bool], tuple[float, int]] = {}
         self._namespace_id: str | None = None
 
     async def start(self, job: JobInput) -> str:
@@ -71,7 +71,9 @@ class TemporalGateway:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 execution_timeout=self._job_timeout,
                 static_summary=job.name,
-                priority=Priority(fairness_key=job.owner[:_FAIRNESS_KEY]),
+                priority=Priority(
+                    priority_key=_PRIORITIES.get(job.labels.get("priority", "")), fairness_key=job.owner[:_FAIRNESS_KEY]
+                ),
                 search_attributes=TypedSearchAttributes(
                     [
                         SearchAttributePair(_KIND, str(job.kind)),
@@ -159,21 +161,23 @@ class TemporalGateway:
         if not history.ended:
             await history.advance()
 
-    async def pollers(self, queue: str) -> int | None:
-        """How many workers poll a queue, remembered for a second; None when that cannot be told."""
+    async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
+        """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
         now = self._clock()
-        known = self._pollers.get(queue)
+        known = self._pollers.get((queue, activities))
         if known and now - known[0] < 1.0:
             return known[1]
-        request = DescribeTaskQueueRequest(
-            namespace=self._client.namespace,
-            task_queue=TaskQueue(name=queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-        with rpc_errors(f"task queue: {queue}"):
-            answer = await self._client.workflow_service.describe_task_queue(request, timeout=_QUICK)
-        self._pollers[queue] = (now, len(answer.pollers))
-        return len(answer.pollers)
+        found = len(await pollers(self._client, queue, activities=activities))
+        self._pollers[queue, activities] = (now, found)
+        return found
+
+    def framework_queue(self, framework: str) -> str:
+        """The task queue of one framework's agents (O-018)."""
+        return names.framework_queue(self._task_queue, framework)
+
+    async def offers(self, framework: str) -> bool:
+        """Whether a worker takes calls of that framework's agents now. Raises `Unavailable`."""
+        return bool(await self.pollers(self.framework_queue(framework), activities=True))
 
     async def ping(self) -> None:
         """Raises `Unavailable` unless Temporal answers."""

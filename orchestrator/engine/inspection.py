@@ -48,12 +48,11 @@ async def inspect_server(client: Client, task_queue: str) -> ServerState:
     )
 
 
-async def pollers(client: Client, task_queue: str) -> frozenset[str]:
-    """The identities of the workers that poll a task queue for workflow tasks. Raises `Unavailable`."""
+async def pollers(client: Client, task_queue: str, *, activities: bool = False) -> frozenset[str]:
+    """The identities of the workers that poll a queue for workflow tasks, or for activities. Raises `Unavailable`."""
+    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY if activities else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
     request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=task_queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
     )
     with rpc_errors(f"task queue: {task_queue}"):
         answer = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)

@@ -35,6 +35,7 @@ class StartRequest:
     """What a caller wants run: an agent or a workflow of the catalogue.
 
     `subject` and `labels` are a surface's own, as is `id_tail`, the end of the new job's id: random and never reused.
+    `task_queue` is where a single agent's call goes when it is not the job's own: a framework's queue.
     """
 
     kind: JobKind
@@ -46,6 +47,7 @@ class StartRequest:
     subject: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     id_tail: str | None = None
+    task_queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,9 @@ class JobStarter:
     def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], Plan, bool]:
         if request.kind is JobKind.AGENT:
             agent = self._catalogue.agent(request.target)
-            step = Step(id=AGENT_STEP, name=agent.name, squad=agent.squad, agents=(agent.id,))
+            step = Step(
+                id=AGENT_STEP, name=agent.name, squad=agent.squad, agents=(agent.id,), task_queue=request.task_queue
+            )
             return agent.name, agent.input_schema(), Plan(steps=(step,)), False
         definition = self._catalogue.workflow(request.target)
         return definition.name, definition.input_schema, definition.plan, definition.code

@@ -1,0 +1,72 @@
+"""What an adapter of an agent framework takes, asks and gives: plain data that also crosses pipes (O-018)."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from orchestrator.domain.agents import Deliverable, StepOutput
+from orchestrator.domain.usage import Usage
+
+FRAMEWORK_PATTERN: Final = r"^[a-z][a-z0-9_\-]{0,62}$"
+# `executed_by` in the metadata of an output names the framework, or says this.
+NATIVE: Final = "native"
+EXECUTED_BY: Final = "executed_by"
+# The error of an execution whose framework no worker offers, and whose agent allows no other way.
+FRAMEWORK_UNAVAILABLE: Final = "framework_unavailable"
+
+
+class Plain(BaseModel):
+    """Immutable, and tolerant of fields that a newer version added."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class FrameworkTask(Plain):
+    """One attempt of one agent call that a framework is to make."""
+
+    framework: str
+    job_id: str
+    step: str
+    attempt: int
+    effect_id: str = Field(description="The same on every attempt of the call: an idempotency key for side effects.")
+    agent: str = Field(description="The agent's name.")
+    description: str = ""
+    configuration: dict[str, Any] = Field(default={}, description="The agent's own, as its user wrote it.")
+    input: dict[str, Any] = {}
+    context: list[StepOutput] = Field(default=[], description="What earlier steps of the job gave.")
+    model: str | None = Field(default=None, description="`provider:model`, where the request names one.")
+    temperature: float | None = None
+    max_tokens: int | None = None
+    seconds: float = Field(description="The time that the attempt has.")
+
+
+class FrameworkResult(Plain):
+    """What the framework made of it.
+
+    `usage` and `model` are what it spent by itself, beside the questions that it asked the product.
+    """
+
+    output: str = Field(description="The full answer, as Markdown.")
+    summary: str = Field(default="", description="At most three sentences; by default the beginning of the output.")
+    deliverables: list[Deliverable] = []
+    data: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    usage: Usage | None = None
+    model: str | None = None
+
+
+class Question(Plain):
+    """One call of a model. The task's input is told with it."""
+
+    title: str = Field(min_length=1, description="What the call is for, in a word or two.")
+    instructions: str = Field(default="", description="The system prompt.")
+    instruction: str = Field(default="", description="What to do now.")
+    context: list[StepOutput] = Field(default=[], description="Earlier answers: in full, or as summaries alone.")
+
+
+class Answer(Plain):
+    """What the model said."""
+
+    summary: str
+    output: str
+    model: str
