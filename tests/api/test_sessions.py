@@ -90,6 +90,16 @@ async def test_a_custom_workflow_is_queued_with_an_estimate(make: Make):
         assert (await ended(client, queued["session_id"]))["status"] == "completed"
 
 
+@ledger("M-021")
+@pytest.mark.parametrize(("priority", "key"), [("critical", 1), ("high", 2), ("normal", 3), ("low", 4)])
+async def test_the_priority_is_temporals(make: Make, running: Engine, priority: str, key: int):
+    async with over(make()) as client:
+        session_id = (await start(client, priority=priority))["session_id"]
+    handle = running.parts.client.get_workflow_handle(f"wf_job_{uuid.UUID(session_id).hex}")
+    info = (await handle.describe()).raw_description.workflow_execution_info
+    assert info.priority.priority_key == key
+
+
 @ledger("M-010", "M-023", "M-041", "M-042", "M-043", "M-044", "M-045", "C-12")
 @pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute", "/api/v2/execute-workflow"])
 async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
