@@ -1,0 +1,36 @@
+"""What agents began lately, on both databases."""
+
+from orchestrator.domain.jobs import AttemptStatus
+from orchestrator.storage.database import Database
+from orchestrator.storage.work import Work, WorkRepository
+from tests.ledger import ledger
+from tests.storage.ended import attempt_row, write
+from tests.storage.rows import at
+
+AGENT, OTHER = "backend_developer", "api_architect"
+
+
+@ledger("S-013", "S-016")
+async def test_calls_are_counted_once_and_their_attempts_each(database: Database):
+    rows = [
+        attempt_row("job_1", AttemptStatus.FAILED),
+        attempt_row("job_1", attempt=2),
+        attempt_row("job_2", AttemptStatus.TIMED_OUT),
+        attempt_row("job_2", AttemptStatus.UNKNOWN, attempt=2, completed_at=None),
+        attempt_row("job_3", AttemptStatus.RUNNING, completed_at=None),
+        attempt_row("job_3", step="b"),
+        attempt_row("job_4", agent=OTHER),
+        attempt_row("job_5", completed_at=at(-100)),
+        attempt_row("job_6", agent="somebody_else"),
+    ]
+    await write(database, attempt_rows=rows)
+    found = await WorkRepository(database).begun([AGENT, OTHER], since=at(-50))
+    assert sorted(found, key=lambda one: (one.agent, one.step)) == [
+        Work(OTHER, "a", calls=1, completed=1, attempts=1, lost=0),
+        Work(AGENT, "a", calls=3, completed=1, attempts=5, lost=2),
+        Work(AGENT, "b", calls=1, completed=1, attempts=1, lost=0),
+    ]
+
+
+async def test_nothing_begun_is_nothing(database: Database):
+    assert await WorkRepository(database).begun([AGENT], since=at(0)) == []

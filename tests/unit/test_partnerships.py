@@ -1,0 +1,223 @@
+"""Partnerships from what was measured, and decisions drafted from their context alone."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.agents.deciding import AGENT, DecisionOutput
+from orchestrator.domain.access import Principal
+from orchestrator.domain.commands import AgentTask
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.metrics import Executions, Overview, Window
+from orchestrator.domain.plans import Step
+from orchestrator.plugins import BUILT_IN, build_catalogue
+from orchestrator.runtime.offline.drafter import draft
+from orchestrator.services.deployment import shown_value
+from orchestrator.services.partnerships import (
+    KEPT,
+    MOST_DELIVERABLES,
+    Health,
+    PartnershipReader,
+    PartnershipReport,
+    groups,
+    health,
+    percent,
+)
+from orchestrator.services.readiness import Check
+from orchestrator.storage.work import Work
+from tests.ledger import ledger
+
+CATALOGUE = build_catalogue([BUILT_IN])
+T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+class Measured:
+    """What the services below would tell, and how often they were asked."""
+
+    def __init__(self, ended: dict[str, Executions], work: list[Work], *, worker: bool = True) -> None:
+        self.ended, self.work, self.worker = ended, work, worker
+        self.now = T0
+        self.asked = 0
+
+    def clock(self) -> datetime:
+        return self.now
+
+    async def checks(self) -> list[Check]:
+        return [Check("worker", ok=self.worker, message="")]
+
+    async def overview(self, principal: Principal, length: timedelta) -> Overview:
+        assert principal.admin
+        self.asked += 1
+        return Overview(Window.last(length, self.now), Executions(), self.ended, {}, [])
+
+    async def begun(self, agents: Collection[str], *, since: datetime) -> list[Work]:
+        assert since == self.now - timedelta(hours=24)
+        return [one for one in self.work if one.agent in agents]
+
+    def reader(self) -> PartnershipReader:
+        seen: Any = self
+        return PartnershipReader(CATALOGUE, seen, seen, seen, clock=self.clock)
+
+
+async def report(*args: Any, **more: Any) -> dict[str, Any]:
+    told: PartnershipReport = await Measured(*args, **more).reader().report()
+    return {one.id: one for one in told.partnerships}
+
+
+@ledger("S-017")
+def test_the_documented_partnerships_stand_before_the_squads():
+    found = groups(CATALOGUE)
+    assert [group.id for group in found[:2]] == ["cursor_technical", "grok_brand"]
+    assert found[0].name == "Cursor Technical Partnership"
+    assert {squad for group in found[2:] for squad in group.squads} == {a.squad for a in CATALOGUE.agents.values()}
+    assert len({group.id for group in found}) == len(found)
+
+
+@ledger("S-012", "S-017")
+@pytest.mark.parametrize(
+    ("successful", "failed", "word"),
+    [
+        (0, 0, Health.UNKNOWN),
+        (1, 0, Health.EXCELLENT),
+        (950, 50, Health.EXCELLENT),
+        (949, 51, Health.GOOD),
+        (871, 129, Health.GOOD),
+        (849, 151, Health.FAIR),
+        (70, 30, Health.FAIR),
+        (69, 31, Health.POOR),
+        (0, 1, Health.POOR),
+    ],
+)
+def test_health_follows_the_score(successful: int, failed: int, word: Health):
+    assert health(Executions(successful=successful, failed=failed)) is word
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "told"), [(0, 0, 0.0), (0, 3, 0.0), (2, 3, 66.7), (3, 3, 100.0), (9999, 10000, 99.9)]
+)
+def test_a_hundred_percent_is_all(part: int, whole: int, told: float):
+    assert percent(part, whole) == told
+
+
+@ledger("S-013", "S-016")
+async def test_a_partnership_is_the_sum_of_its_agents():
+    told = await report(
+        {
+            "api_architect": Executions(successful=3, failed=1, seconds=0.6),
+            "cicd_engineer": Executions(successful=1, seconds=0.2),
+            "ui_ux_designer": Executions(failed=2),
+            "somebody_gone": Executions(failed=9),
+        },
+        [
+            Work("api_architect", "api_design", calls=3, completed=3, attempts=4, lost=1),
+            Work("cicd_engineer", "api_design", calls=1, completed=0, attempts=1, lost=0),
+            Work("api_architect", "execute", calls=1, completed=1, attempts=1, lost=0),
+        ],
+    )
+    technical = told["cursor_technical"]
+    assert (technical.score, technical.response_time, technical.health) == (80.0, 200.0, Health.FAIR)
+    assert (technical.progress, technical.uptime) == (80.0, 83.3)
+    assert [(one.name, one.progress) for one in technical.deliverables] == [
+        ("Api design", 75.0),
+        ("API Architect", 100.0),
+    ]
+    assert (told["backend_squad"].score, told["devops_squad"].score) == (75.0, 100.0)
+    assert (told["grok_brand"].score, told["grok_brand"].health) == (0.0, Health.POOR)
+    assert told["data_squad"].deliverables == []
+
+
+@ledger("S-013")
+@pytest.mark.parametrize(("worker", "uptime"), [(True, 100.0), (False, 0.0)])
+async def test_without_work_uptime_is_whether_there_is_a_worker(worker: bool, uptime: float):
+    told = await report({}, [], worker=worker)
+    assert {one.uptime for one in told.values()} == {uptime}
+    assert {one.health for one in told.values()} == {Health.UNKNOWN}
+
+
+async def test_only_so_many_deliverables_are_told():
+    work = [Work("api_architect", f"step_{n}", calls=n + 1, completed=0, attempts=1, lost=0) for n in range(50)]
+    told = (await report({}, work))["backend_squad"].deliverables
+    assert [one.name for one in told] == [f"Step {n}" for n in range(49, 49 - MOST_DELIVERABLES, -1)]
+
+
+@ledger("S-025")
+async def test_it_is_measured_once_in_five_seconds():
+    measured = Measured({}, [])
+    reader = measured.reader()
+    first = await reader.report()
+    measured.now += KEPT - timedelta(milliseconds=1)
+    assert await reader.report() is first
+    measured.now += timedelta(milliseconds=1)
+    assert (await reader.report()).at == measured.now
+    assert measured.asked == 2
+
+
+def decided(context: dict[str, Any]) -> DecisionOutput:
+    step = Step(id="execute", name=AGENT.name, squad=AGENT.squad, agents=(AGENT.id,))
+    task = AgentTask(
+        job_id="job_1",
+        definition=AGENT.id,
+        kind=JobKind.AGENT,
+        step=step,
+        agent=AGENT.id,
+        input={"context": context},
+        inline_limit=1000,
+    )
+    return DecisionOutput.model_validate(draft(AGENT, task))
+
+
+@ledger("S-014", "S-015")
+def test_a_drafted_decision_keeps_to_time_and_money():
+    told = decided({"business_goal": "increase_revenue", "timeframe": "Q1_2025", "budget": 50000})
+    assert told.decision == "PILOT_INCREASE_REVENUE"
+    assert "10000 of 50000" in told.implementation_plan[1].action
+    assert told.implementation_plan[0].timeline == "first quarter of Q1_2025"
+    assert "Spending stays within 50000" in told.success_metrics
+
+
+@ledger("S-014")
+@pytest.mark.parametrize("context", [{}, {"budget": "$5,000"}, {"timeframe": "soon", "budget": 1}])
+def test_without_a_goal_the_decision_is_to_ask_for_one(context: dict[str, Any]):
+    told = decided(context)
+    assert told.decision == "GATHER_CONTEXT"
+    assert all(str(value) in told.rationale for value in context.values())
+
+
+@ledger("S-014")
+def test_everything_that_is_given_is_told():
+    told = decided({"company": "Acme", "goal": "Grow in Asia", "constraints": ["no layoffs"], "owner": "Ada"})
+    for word in ("Acme", "Grow in Asia", "no layoffs", "Ada"):
+        assert word in told.rationale
+    assert told.decision == "PILOT_GROW_IN_ASIA"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@ledger("S-014", "S-015")
+@given(st.dictionaries(st.sampled_from(["goal", "budget", "time", "name", "tools", "ü", ""]), JSON, max_size=5))
+def test_any_context_is_decided_on(context: dict[str, Any]):
+    told = decided(context)
+    assert [phase.phase for phase in told.implementation_plan] == list(range(1, len(told.implementation_plan) + 1))
+
+
+@ledger("S-019")
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("postgresql://user:p@ss/word@db:5432/index?sslpassword=x", "postgresql://db:5432/index"),
+        ("https://llm.example/v1", "https://llm.example/v1"),
+        ("plain words? yes", "plain words? yes"),
+        (5, 5),
+    ],
+)
+def test_a_url_is_shown_without_what_it_carries(value: Any, shown: Any):
+    assert shown_value(value) == shown
