@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Protocol
 
@@ -36,6 +37,7 @@ class ApiState:
     registry: CollectorRegistry
     sockets: SocketMetrics
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    started: float = field(default_factory=time.monotonic)
     frames: SharedFrames = field(default_factory=SharedFrames)
 
 

@@ -1,8 +1,13 @@
 """Probes and metrics of the process itself; no credentials (C-06)."""
 
+import math
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -59,12 +64,28 @@ async def _checks(source: ServiceSource) -> list[Check]:
     return await services.readiness.checks()
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}, "application/json": {}}}}
+)
 async def metrics(request: Request) -> Response:
-    """Prometheus text: this process's HTTP layer, and the job index, of which every process tells the same."""
+    """Prometheus text: this process's HTTP layer, and the job index, of which every process tells the same.
+
+    The same figures as JSON for a client that accepts `application/json` and no text (C-03).
+    """
     state = api_state(request.app)
     text = generate_latest(state.registry) + index_metrics(await _figures(state.source))
+    accept = request.headers.get("accept", "")
+    if "application/json" in accept and "text/" not in accept:
+        return JSONResponse({"metrics": [_family(family) for family in text_string_to_metric_families(text.decode())]})
     return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+def _family(family: Metric) -> dict[str, Any]:
+    samples = [
+        {"name": one.name, "labels": one.labels, "value": one.value if math.isfinite(one.value) else None}
+        for one in family.samples
+    ]
+    return {"name": family.name, "type": family.type, "help": family.documentation, "samples": samples}
 
 
 async def _figures(source: ServiceSource) -> IndexFigures | None:

@@ -58,7 +58,7 @@ class RequestEdge:
                 began = True
                 headers = MutableHeaders(scope=message)
                 careful = security_headers(scope["scheme"], headers.get("content-type", ""))
-                headers.update({**careful, **limit_headers(scope), "X-Request-ID": given})
+                headers.update({**careful, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
             await send(message)
 
         with bound_contextvars(request_id=given):
@@ -81,6 +81,7 @@ class HttpMetrics:
         self.requests = Counter(
             "orchestrator_http_requests", "Requests answered, by route template.", labels, registry=registry
         )
+        self.documented = Counter("http_requests", "Total HTTP requests", ("method", "endpoint"), registry=registry)
         self.seconds = Histogram(
             "orchestrator_http_response_seconds",
             "Seconds until the response began, by route template.",
@@ -129,6 +130,7 @@ class Observation:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         self._metrics.requests.labels(method, route, status).inc()
+        self._metrics.documented.labels(method, route).inc()
         self._metrics.seconds.labels(method, route, status).observe(until_response)
         if (allowance := allowance_of(scope)) is not None and not allowance.counted:
             self._metrics.uncounted.inc()

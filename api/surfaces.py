@@ -5,13 +5,14 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.dialects.ai_orchestra.surface import AI_ORCHESTRA
 from api.dialects.devskyy.surface import DEVSKYY
 from api.dialects.orchestrator.surface import ORCHESTRATOR
 from api.dialects.surface import Surface
 from api.v1.surface import DEVORA
 from orchestrator.domain.errors import OrchestratorError
 
-SURFACES: Final[tuple[Surface, ...]] = (DEVORA, DEVSKYY, ORCHESTRATOR)
+SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, DEVSKYY, ORCHESTRATOR)
 
 
 def surface_of(path: str) -> Surface:

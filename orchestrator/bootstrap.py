@@ -225,7 +225,13 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
     starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=now, new_id=new_id)
     outputs = JobOutputs(on.reader, on.artifacts)
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=now)
-    readiness = Readiness(on.gateway, on.database, task_queue=settings.task_queue)
+    readiness = Readiness(
+        on.gateway,
+        on.database,
+        task_queue=settings.task_queue,
+        cache=on.bus.ping,
+        models=bool(settings.llm_base_url or settings.openai_api_key or settings.anthropic_api_key),
+    )
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
     signer = TokenSigner(_token_secret(settings, on.sealer), clock=now)
     access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=now)])

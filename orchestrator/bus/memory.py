@@ -43,6 +43,9 @@ class MemoryBus:
         """How many listen to a job."""
         return len(self._readers.get(job_id, ()))
 
+    async def ping(self) -> None:
+        """Nothing that could be away."""
+
     async def aclose(self) -> None:
         """Nothing to let go of."""
 

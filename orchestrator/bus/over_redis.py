@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.deltas import Delta
+from orchestrator.domain.errors import Unavailable
 
 CHANNEL: Final = "orchestrator:deltas"
 MOST_UNSENT: Final = 10_000
@@ -89,6 +90,13 @@ class RedisBus:
             if not self._wanted[channel]:
                 del self._wanted[channel]
             self._run("tune to deltas", self._tune)
+
+    async def ping(self) -> None:
+        """Raises `Unavailable` unless Redis answers."""
+        try:
+            await self._redis.ping()
+        except _FAULTS as fault:
+            raise Unavailable("Redis does not answer") from fault
 
     async def aclose(self) -> None:
         """Stop, and let go of the connections; what is unsent is lost."""

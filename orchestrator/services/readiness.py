@@ -1,7 +1,7 @@
 """Whether this process can serve: Temporal, database and a polling worker."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from orchestrator.domain.errors import OrchestratorError, Unavailable
@@ -21,10 +21,20 @@ class Check:
 class Readiness:
     """Looks at every part that a request may need."""
 
-    def __init__(self, gateway: TemporalGateway, database: Database, *, task_queue: str) -> None:
+    def __init__(
+        self,
+        gateway: TemporalGateway,
+        database: Database,
+        *,
+        task_queue: str,
+        cache: Callable[[], Awaitable[None]],
+        models: bool,
+    ) -> None:
         self._gateway = gateway
         self._database = database
         self._task_queue = task_queue
+        self._cache = cache
+        self._models = models
 
     async def checks(self) -> list[Check]:
         """All parts at once; never raises."""
@@ -35,6 +45,11 @@ class Readiness:
                 self._check("worker", self._worker()),
             )
         )
+
+    async def further(self) -> list[Check]:
+        """What makes the product better and is not needed: Redis where one is configured, a model's provider."""
+        told = "ok" if self._models else "no provider is configured here: answers are drafted offline"
+        return [await self._check("cache", self._cache()), Check("models", ok=self._models, message=told)]
 
     async def _worker(self) -> None:
         if not await self._gateway.pollers(self._task_queue):

@@ -1,0 +1,90 @@
+"""Pure mapping between messages and turns, checks and health (A-013, A-014, A-026, A-028)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from api.dialects.ai_orchestra.models import ChatData, ChatMetadata, ChatRequest, Health, Readiness, Step
+from orchestrator.domain.jobs import Job
+from orchestrator.services.conversing import ChatMessage, Turn
+from orchestrator.services.readiness import Check
+
+SYSTEM_VERSION: Final = "2.0.0"
+# What each component of the document is, here.
+_COMPONENTS: Final = {
+    "orchestra_manager": "temporal",
+    "command_dispatcher": "worker",
+    "memory_system": "database",
+    "swarm_intelligence": "models",
+}
+_VITAL: Final = frozenset({"temporal", "worker"})
+
+
+def to_message(request: ChatRequest, session_id: str, request_id: str | None) -> ChatMessage:
+    """What a request says."""
+    return ChatMessage(
+        text=request.message,
+        session_id=session_id,
+        mode=request.optimization_mode,
+        swarm=request.swarm_type,
+        use_memory=request.use_memory,
+        user_context=request.user_context,
+        request_id=request_id,
+    )
+
+
+def from_turn(turn: Turn) -> ChatData:
+    """An answer."""
+    job = turn.job
+    return ChatData(
+        response=turn.answer,
+        session_id=turn.session_id,
+        execution_mode=job.labels["mode"],
+        quality_score=turn.score,
+        execution_time=round(turn.seconds, 3),
+        metadata=ChatMetadata(
+            tokens_used=job.usage.total_tokens,
+            model=turn.model,
+            processing_steps=steps(job),
+            job_id=job.id,
+            cost=job.usage.cost,
+            notes=list(turn.notes),
+        ),
+    )
+
+
+def steps(job: Job) -> list[Step]:
+    """Every agent call of a job, in the plan's order."""
+    return [
+        Step(
+            step=call.step,
+            agent=call.agent,
+            status=call.status,
+            duration=None if call.duration is None else round(call.duration, 3),
+        )
+        for call in job.calls
+    ]
+
+
+def health(checks: Sequence[Check], uptime: float) -> Health:
+    """The components, and whether the system as a whole can work."""
+    ok = {check.name: check.ok for check in checks}
+    components: dict[str, Any] = {
+        name: "healthy" if ok.get(check, False) else "degraded" for name, check in _COMPONENTS.items()
+    }
+    return Health(
+        status="healthy" if all(ok.get(name, False) for name in _VITAL) else "unhealthy",
+        version=SYSTEM_VERSION,
+        uptime=round(uptime, 1),
+        components=components,
+    )
+
+
+def readiness(checks: Sequence[Check]) -> Readiness:
+    """Without its cache the system serves: limits and token streams are each process's own then."""
+    ok = {check.name: check.ok for check in checks}
+    told = {
+        "database": ok.get("database", False),
+        "cache": ok.get("cache", True),
+        "external_services": ok.get("temporal", False) and ok.get("worker", False),
+    }
+    return Readiness(ready=told["database"] and told["external_services"], checks=told)

@@ -1,0 +1,158 @@
+"""Bodies exactly as documented (A-010, A-013, A-014, A-018, A-026, A-028, A-036)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
+
+from api.storable import storable
+from orchestrator.domain.conversations import Mode, Swarm
+
+LONGEST_MESSAGE: Final = 32_000
+LONGEST_SESSION_ID: Final = 200
+_V1_NAMES: Final = {"text": "message", "sessionId": "session_id"}
+
+Version = Literal["v1", "v2"]
+SessionId = Annotated[str, Field(min_length=1, max_length=LONGEST_SESSION_ID), AfterValidator(storable)]
+
+
+class ChatRequest(BaseModel):
+    """One message (A-013). The body of version 1, `{"text", "sessionId"}`, is recognised, too (A-018)."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    message: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(storable)]
+    session_id: SessionId | None = Field(default=None, description="Of your choice; made when left out.")
+    optimization_mode: Mode = Mode.BALANCED
+    swarm_type: Swarm = Swarm.RESEARCH_TEAM
+    use_memory: bool = Field(default=False, description="Whether the agents are shown the session's earlier turns.")
+    user_context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
+
+    _version: Version = PrivateAttr(default="v2")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _either_version(cls, data: Any, handler: ModelWrapValidatorHandler["ChatRequest"]) -> "ChatRequest":
+        if not isinstance(data, dict) or "text" not in data or "message" in data:
+            return handler(data)
+        request = handler({_V1_NAMES.get(name, name): value for name, value in data.items()})
+        request._version = "v1"  # noqa: SLF001 - its own
+        return request
+
+    @property
+    def version(self) -> Version:
+        """Whose shape the body had."""
+        return self._version
+
+
+class Step(BaseModel):
+    """One agent's part in an answer. `duration` is seconds."""
+
+    step: str
+    agent: str
+    status: str
+    duration: float | None
+
+
+class ChatMetadata(BaseModel):
+    """How an answer came about. `notes` say what the other fields leave open."""
+
+    tokens_used: int
+    model: str | None
+    processing_steps: list[Step]
+    job_id: str
+    cost: float | None
+    notes: list[str]
+
+
+class ChatData(BaseModel):
+    """An answer (A-014). `execution_time` is seconds; `quality_score`, from 0 to 1, is null when nothing judged it."""
+
+    response: str
+    session_id: str
+    execution_mode: str
+    quality_score: float | None
+    execution_time: float
+    metadata: ChatMetadata
+
+
+class WebhookRequest(BaseModel):
+    """A webhook to register (A-036)."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)]
+    events: Annotated[list[Annotated[str, AfterValidator(storable)]], Field(min_length=1, max_length=20)]
+    secret: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)] | None = Field(
+        default=None, description="Signs the deliveries; made when left out."
+    )
+
+
+class WebhookData(BaseModel):
+    """The registered webhook; `secret` only when it was made here."""
+
+    id: str
+    url: str
+    events: list[str]
+    created_at: datetime
+    secret: str | None = Field(default=None, exclude_if=lambda secret: secret is None)
+
+
+class Metadata(BaseModel):
+    """Which request this answers."""
+
+    request_id: str = Field(description="A UUID.")
+    timestamp: datetime
+    version: Version
+
+
+class Fault(BaseModel):
+    """What went wrong. For bad input `details` are `{"field", "reason"}`."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class Failed(BaseModel):
+    """Every error's body (A-011)."""
+
+    success: Literal[False] = False
+    data: None = None
+    metadata: Metadata
+    error: Fault
+
+
+Data = TypeVar("Data", bound=BaseModel)
+
+
+class Answered(BaseModel, Generic[Data]):
+    """Every other body (A-010)."""
+
+    success: Literal[True] = True
+    data: Data
+    metadata: Metadata
+    error: None = None
+
+
+class Health(BaseModel):
+    """How the system is (A-026); `uptime` is seconds. A degraded component does not make the whole unhealthy."""
+
+    status: Literal["healthy", "unhealthy"]
+    version: str
+    uptime: float
+    components: dict[str, Literal["healthy", "degraded"]]
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served (A-028)."""
+
+    ready: bool
+    checks: dict[str, bool]

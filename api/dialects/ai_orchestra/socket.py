@@ -1,0 +1,264 @@
+"""`WS /chat/ws/{client_id}/{session_id}`: real-time chat in one session (A-019 to A-025, C-47)."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Depends, WebSocket
+from fastapi.security.utils import get_authorization_scheme_param
+from structlog.contextvars import bind_contextvars
+
+from api.deps import ServiceSource, api_state
+from api.dialects.ai_orchestra import mapping
+from api.dialects.ai_orchestra.errors import fault as worded
+from api.dialects.ai_orchestra.frames import (
+    COMMANDS,
+    Chat,
+    ClientFrame,
+    Command,
+    Control,
+    Said,
+    ServerFrame,
+    Stream,
+    parsed,
+)
+from api.dialects.ai_orchestra.models import LONGEST_SESSION_ID
+from api.errors import EXPECTED
+from api.sockets import (
+    BAD_FRAMES,
+    TRY_AGAIN_LATER,
+    UNAUTHENTICATED,
+    Hangup,
+    Line,
+    SocketLimits,
+    converse,
+    socket_limits,
+)
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.deltas import Delta, DeltaKind
+from orchestrator.domain.errors import (
+    InvalidInput,
+    LimitExceeded,
+    OrchestratorError,
+    Unauthenticated,
+    Unavailable,
+    WrongState,
+)
+from orchestrator.domain.limits import SurfaceLimit
+from orchestrator.services.conversing import ChatMessage, Turn
+from orchestrator.services.registry import Services
+
+router = APIRouter()
+
+_MOST_WAITING: Final = 8
+_BUSY_RETRY: Final = 5.0
+_Spoken = Chat | Stream | Command
+
+
+@router.websocket("/chat/ws/{client_id}/{session_id}")
+async def socket(
+    websocket: WebSocket, client_id: str, session_id: str, limits: Annotated[SocketLimits, Depends(socket_limits)]
+) -> None:
+    """A client's socket: first who it is, then messages, answered one after another."""
+    state = api_state(websocket.app)
+    bind_contextvars(client_id=client_id[:LONGEST_SESSION_ID])
+    talk = partial(_talk, state.source, session_id, limits)
+    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+
+
+async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, line: Line) -> None:
+    try:
+        services = await source.services()
+        if len(session_id) > LONGEST_SESSION_ID:
+            expected = f"at most {LONGEST_SESSION_ID} characters"
+            fault = InvalidInput("The session id is too long", field="session_id", expected=expected)
+            raise Hangup(BAD_FRAMES, "session id too long", _error(fault))
+        principal = await _principal(services, limits, line)
+        principal.require(Scope.WORKFLOWS_RUN)
+    except Unavailable as fault:
+        raise Hangup(TRY_AGAIN_LATER, "try again later", _error(fault)) from fault
+    except EXPECTED as fault:
+        raise Hangup(UNAUTHENTICATED, "authentication failed", _error(fault)) from fault
+    bind_contextvars(principal=principal.id)
+    await Talk(line, services, principal, session_id, limits).run()
+
+
+async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
+    """Who the handshake's header, its `token`, or else the first frame names. Raises `Unauthenticated`."""
+    scheme, token = get_authorization_scheme_param(line.websocket.headers.get("authorization"))
+    if scheme.lower() == "bearer":
+        return await services.access.authenticate(token)
+    if (given := line.websocket.query_params.get("token")) is not None:
+        return await services.access.authenticate(given)
+    try:
+        async with asyncio.timeout(limits.auth_timeout):
+            frame = parsed(await line.receive(), limits.frame_bytes)
+    except TimeoutError:
+        raise Unauthenticated(f"No control frame with a token came within {limits.auth_timeout:g} seconds") from None
+    except InvalidInput as fault:
+        raise Unauthenticated(f"The first frame must be a control frame with a token. {fault.message}") from fault
+    if not isinstance(frame, Control) or frame.data.action != "auth":
+        raise Unauthenticated('The first frame must be {"type": "control", "data": {"action": "auth", "token": …}}')
+    principal = await services.access.authenticate(frame.data.token)
+    await line.outbox.put(_frame("control", action="auth", status="authenticated"))
+    return principal
+
+
+class Talk:
+    """What one known client says and is told. Its messages wait for each other; pings and `cancel` do not."""
+
+    def __init__(
+        self, line: Line, services: Services, principal: Principal, session_id: str, limits: SocketLimits
+    ) -> None:
+        self._line = line
+        self._services = services
+        self._principal = principal
+        self._session_id = session_id
+        self._limits = limits
+        self._connection = uuid.uuid4().hex
+        self._spoken: asyncio.Queue[_Spoken] = asyncio.Queue(_MOST_WAITING)
+        self._job_id: str | None = None
+        self._bad = 0
+
+    async def run(self) -> None:
+        """Take frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
+        self._line.tasks.create_task(self._answer_all(), name="chat answers")
+        self._line.tasks.create_task(self._recheck(), name="chat recheck")
+        while True:
+            raw = await self._line.receive()
+            try:
+                await self._count()
+                await self._take(parsed(raw, self._limits.frame_bytes))
+            except InvalidInput as fault:
+                self._bad += 1
+                if self._bad >= self._limits.bad_frames:
+                    raise Hangup(BAD_FRAMES, "too many bad frames", _error(fault)) from fault
+                await self._line.outbox.put(_error(fault))
+            except EXPECTED as fault:
+                await self._line.outbox.put(_error(fault))
+
+    async def _count(self) -> None:
+        """At most 100 messages a minute (A-007); one that is too many is dropped (A-025). Raises `LimitExceeded`."""
+        allowance = await self._services.limits.admit_surface(SurfaceLimit.CHAT_SOCKET, self._connection)
+        if allowance.retry_after is not None:
+            raise LimitExceeded(
+                f"At most {allowance.limit} messages a minute on one connection; this one is dropped",
+                limit="messages",
+                retry_after=allowance.retry_after,
+            )
+
+    async def _take(self, frame: ClientFrame) -> None:
+        match frame:
+            case Control():
+                await self._control(frame)
+            case Command() if frame.data.command == "help":
+                await self._say("command", command="help", commands=COMMANDS)
+            case Command() if frame.data.command == "cancel":
+                await self._cancel()
+            case _:
+                try:
+                    self._spoken.put_nowait(frame)
+                except asyncio.QueueFull:
+                    raise LimitExceeded(
+                        f"{_MOST_WAITING} messages wait already", limit="session", retry_after=_BUSY_RETRY
+                    ) from None
+
+    async def _control(self, frame: Control) -> None:
+        match frame.data.action:
+            case "ping":
+                await self._say("control", action="pong")
+            case "status":
+                waiting = self._spoken.qsize()
+                about = {"session_id": self._session_id, "principal": self._principal.id, "job_id": self._job_id}
+                await self._say("control", action="status", status="connected", waiting=waiting, **about)
+            case "auth":
+                raise WrongState("This socket has been authenticated already")
+            case _:
+                return
+
+    async def _cancel(self) -> None:
+        if self._job_id is None:
+            raise WrongState("No message is being answered")
+        await self._services.controller.cancel(self._principal, self._job_id, "cancelled over the chat socket")
+        await self._say("command", command="cancel", job_id=self._job_id)
+
+    async def _answer_all(self) -> None:
+        while True:
+            frame = await self._spoken.get()
+            try:
+                await self._answer(frame)
+            except EXPECTED as fault:
+                await self._line.outbox.put(_error(fault))
+            finally:
+                self._job_id = None
+
+    async def _answer(self, frame: _Spoken) -> None:
+        conversations = self._services.conversations
+        if isinstance(frame, Command):
+            if frame.data.command == "reset":
+                await conversations.reset(self._principal, self._session_id)
+                await self._say("command", command="reset")
+                return
+            memory = await conversations.history(self._principal, self._session_id)
+            turns = [turn.model_dump(mode="json") for turn in memory.turns]
+            await self._say("command", command="history", session_id=self._session_id, turns=turns)
+            return
+        begun = await conversations.begin(self._principal, self._message(frame.data))
+        self._job_id = begun.job_id
+        if isinstance(frame, Chat):
+            await self._reply(await conversations.answer(self._principal, begun))
+            return
+        async with aclosing(conversations.stream(self._principal, begun)) as pieces:
+            await self._stream(pieces)
+
+    async def _stream(self, pieces: AsyncGenerator[Delta | Turn]) -> None:
+        """Tokens as they come, what was lost of them at the end, and then the whole answer."""
+        told, index = "", 0
+        async for piece in pieces:
+            if isinstance(piece, Turn):
+                rest = piece.answer.removeprefix(told) if piece.answer.startswith(told) else ""
+                await self._say("stream", token=rest, index=index, done=True)
+                await self._reply(piece)
+            elif piece.kind is DeltaKind.RESET:
+                told, index = "", 0
+                await self._say("stream", token="", index=0, done=False, reset=True)
+            else:
+                told += piece.text
+                await self._say("stream", token=piece.text, index=index, done=False)
+                index += 1
+
+    def _message(self, said: Said) -> ChatMessage:
+        return ChatMessage(
+            text=said.message,
+            session_id=self._session_id,
+            mode=said.optimization_mode,
+            swarm=said.swarm_type,
+            use_memory=said.use_memory,
+            user_context=said.context,
+            request_id=said.request_id,
+        )
+
+    async def _reply(self, turn: Turn) -> None:
+        data = mapping.from_turn(turn).model_dump(mode="json")
+        await self._say("chat", **data)
+
+    async def _say(self, type: Literal["chat", "command", "control", "stream"], **data: object) -> None:
+        await self._line.outbox.put(_frame(type, **data))
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.recheck)
+            if not await self._services.access.still_valid(self._principal):
+                fault = Unauthenticated("This credential was revoked or has expired")
+                raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(fault))
+
+
+def _frame(type: Literal["chat", "command", "control", "stream"], **data: object) -> str:
+    return ServerFrame(type=type, data=data).model_dump_json()
+
+
+def _error(fault: OrchestratorError) -> str:
+    return ServerFrame(type="error", data=worded(fault).model_dump(mode="json")).model_dump_json()
