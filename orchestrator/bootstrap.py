@@ -53,6 +53,7 @@ from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.own import own_work
 from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.quotas import Quotas
@@ -223,6 +224,7 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
     quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=now)
     follower = JobFollower(on.gateway, on.reader)
     starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=now, new_id=new_id)
+    controller = JobController(on.gateway, on.reader, follower, on.jobs)
     outputs = JobOutputs(on.reader, on.artifacts)
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=now)
     readiness = Readiness(
@@ -245,7 +247,7 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
         reader=on.reader,
         follower=follower,
         watcher=JobWatcher(follower, on.bus, access),
-        controller=JobController(on.gateway, on.reader, follower, on.jobs),
+        controller=controller,
         outputs=outputs,
         metrics=metrics,
         figures=FiguresReader(FiguresRepository(on.reports), catalogue, clock=now),
@@ -271,6 +273,7 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
             job_timeout=settings.job_timeout,
             new_id=new_id,
         ),
+        own=own_work(on.database, starter, on.reader, controller, clock=now, new_id=new_id),
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
     )

@@ -15,6 +15,7 @@ from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.output import JobOutputs
+from orchestrator.services.own import OwnWork
 from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
@@ -52,6 +53,7 @@ class Services:
     deployment: Deployment
     resources: ResourceMeter
     conversations: Conversations
+    own: OwnWork
     sync_timeout: float
     temporal_ui: str
 

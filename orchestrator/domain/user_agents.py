@@ -1,0 +1,136 @@
+"""Agents that users make for themselves, their saved configurations and their figures (O-016, O-035, O-042)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from orchestrator.domain.jobs import JobState
+
+USER_AGENT: Final = "user_agent"
+"""The catalogue's agent that performs users' agents; no list shows it."""
+
+UNAVAILABLE_AGENT: Final = "user_agent_unavailable"
+"""The one that fails at once, because nothing may perform the user's agent."""
+
+EXECUTING: Final = (USER_AGENT, UNAVAILABLE_AGENT)
+"""What the jobs of executions run."""
+
+
+class Framework(StrEnum):
+    """The frameworks that an agent may be made for (O-018)."""
+
+    AUTOGEN = "autogen"
+    METAGPT = "metagpt"
+    CREWAI = "crewai"
+    AUTOGPT = "autogpt"
+    BABYAGI = "babyagi"
+    LANGGRAPH = "langgraph"
+    CAMELAI = "camelai"
+    AGENTVERSE = "agentverse"
+    OPENAGENTS = "openagents"
+    MINIAGI = "miniagi"
+    ORCA = "orca"
+
+
+class AgentStatus(StrEnum):
+    """Where an agent is (O-019, C-71). Nothing is deployed, so that none is ever `DEPLOYING`."""
+
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    ERROR = "ERROR"
+    DEPLOYING = "DEPLOYING"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgent:
+    """An agent as its owner made it."""
+
+    id: str
+    owner: str
+    name: str
+    description: str | None
+    framework: Framework
+    configuration: dict[str, Any]
+    tags: list[str]
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFigures:
+    """What became of an agent's executions. `mean_seconds` is that of the successful ones, None without any."""
+
+    total: int = 0
+    successful: int = 0
+    mean_seconds: float | None = None
+    last_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAgent:
+    """An agent with its live status and figures."""
+
+    agent: UserAgent
+    status: AgentStatus
+    figures: AgentFigures = AgentFigures()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A saved configuration. Public ones are seen by everybody. `usage_count` counts the executions that used it."""
+
+    id: str
+    owner: str
+    name: str
+    description: str | None
+    framework: Framework
+    configuration: dict[str, Any]
+    template: bool
+    public: bool
+    usage_count: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Executions of one framework's agents that began on a UTC day and are in one state now.
+
+    `seconds` is the time of completed ones together; `cost` sums the known prices in USD, None where none is known.
+    """
+
+    day: date
+    framework: Framework
+    state: JobState
+    total: int
+    seconds: float
+    tokens: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What an owner has now, and had of that when a period began."""
+
+    active_agents: int
+    active_agents_before: int
+    agents_by_framework: Mapping[Framework, int]
+    frameworks_before: int
+    configurations: int
+    configurations_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """An owner's executions that began in a period, how many began in the one before, and what they have."""
+
+    since: datetime
+    until: datetime
+    tallies: Sequence[Tally]
+    executions_before: int
+    estate: Estate

@@ -1,0 +1,52 @@
+"""What users make and run for themselves: their agents, saved configurations and executions, over one database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.services.configurations import Configurations
+from orchestrator.services.controlling import JobController
+from orchestrator.services.executions import Executions
+from orchestrator.services.reading import JobReader
+from orchestrator.services.starting import JobStarter
+from orchestrator.services.user_agents import UserAgents
+from orchestrator.storage.configurations import ConfigurationRepository
+from orchestrator.storage.database import Database
+from orchestrator.storage.executions import ExecutionRepository
+from orchestrator.storage.user_agents import UserAgentRepository
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWork:
+    """One of each."""
+
+    agents: UserAgents
+    configurations: Configurations
+    executions: Executions
+
+
+def own_work(
+    database: Database,
+    starter: JobStarter,
+    reader: JobReader,
+    controller: JobController,
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> OwnWork:
+    """Put them together; opens nothing by itself."""
+    agents, executions = UserAgentRepository(database), ExecutionRepository(database)
+    configurations = Configurations(ConfigurationRepository(database), clock=clock, new_id=new_id)
+    return OwnWork(
+        agents=UserAgents(agents, executions, controller, clock=clock, new_id=new_id),
+        configurations=configurations,
+        executions=Executions(
+            agents,
+            executions,
+            configurations=configurations,
+            starter=starter,
+            reader=reader,
+            controller=controller,
+            clock=clock,
+        ),
+    )

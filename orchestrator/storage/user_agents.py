@@ -1,0 +1,134 @@
+"""Rows of users' agents, with what the job index tells of their executions (O-009 to O-017)."""
+
+import builtins
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, insert, select, update
+
+from orchestrator.domain.jobs import JobState
+from orchestrator.domain.user_agents import EXECUTING, AgentFigures, AgentStatus, Framework, LiveAgent, UserAgent
+from orchestrator.storage.database import Database
+from orchestrator.storage.moments import Seconds
+from orchestrator.storage.tables import jobs
+from orchestrator.storage.tables import user_agents as agents
+
+_FIELDS: Final = tuple(agents.c[name] for name in UserAgent.__dataclass_fields__)
+_ALIVE: Final = agents.c.deleted_at.is_(None)
+
+# What makes a job an execution of an agent; the owner is the agent's own.
+_ITS_JOBS: Final = (jobs.c.subject == agents.c.id) & (jobs.c.owner == agents.c.owner) & jobs.c.definition.in_(EXECUTING)
+
+
+def _some(*states: JobState) -> ColumnElement[bool]:
+    return exists().where(_ITS_JOBS, jobs.c.state.in_(states)).correlate(agents)
+
+
+_NEWEST: Final = (
+    select(jobs.c.state)
+    .where(_ITS_JOBS)
+    .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    .limit(1)
+    .correlate(agents)
+    .scalar_subquery()
+)
+_STATUS: Final = case(
+    (agents.c.active.is_(False), AgentStatus.STOPPED.value),
+    (_some(JobState.PENDING, JobState.RUNNING), AgentStatus.RUNNING.value),
+    (_some(JobState.PAUSED), AgentStatus.PAUSED.value),
+    (_NEWEST.in_([JobState.FAILED, JobState.TIMEOUT]), AgentStatus.ERROR.value),
+    else_=AgentStatus.IDLE.value,
+)
+_LIVE: Final = select(*_FIELDS, _STATUS.label("status")).where(_ALIVE)
+
+
+class UserAgentRepository:
+    """The agents of users. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, agent: UserAgent) -> None:
+        """Write a new agent."""
+        row = insert(agents).values(**asdict(agent))
+        await self._db.autocommit(lambda connection: connection.execute(row).close())
+
+    async def get(self, owner: str, agent_id: str) -> LiveAgent | None:
+        """An agent of an owner's with its figures, or None."""
+        wanted = _LIVE.where(agents.c.id == agent_id, agents.c.owner == owner)
+
+        def read(connection: Connection) -> LiveAgent | None:
+            found = connection.execute(wanted).mappings().first()
+            return None if found is None else _with_figures(connection, [found])[0]
+
+        return await self._db.autocommit(read)
+
+    async def find(self, owner: str, agent_id: str) -> UserAgent | None:
+        """The agent alone, or None."""
+        wanted = select(*_FIELDS).where(_ALIVE, agents.c.id == agent_id, agents.c.owner == owner)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
+        return None if found is None else _agent(found)
+
+    async def list(
+        self,
+        owner: str,
+        *,
+        framework: Framework | None,
+        status: AgentStatus | None,
+        limit: int,
+        offset: int,
+    ) -> tuple[builtins.list[LiveAgent], int]:
+        """One page of an owner's agents with their figures, newest first, and the number of all that match."""
+        matching = [_ALIVE, agents.c.owner == owner]
+        if framework is not None:
+            matching.append(agents.c.framework == framework)
+        if status is not None:
+            matching.append(_STATUS == status.value)  # noqa: SIM300 - a column comes first
+        count = select(func.count()).select_from(agents).where(*matching)
+        newest = (agents.c.created_at.desc(), agents.c.id.desc())
+        page = _LIVE.where(*matching).order_by(*newest).limit(limit).offset(offset)
+
+        def read(connection: Connection) -> tuple[builtins.list[LiveAgent], int]:
+            rows = connection.execute(page).mappings().all()
+            return _with_figures(connection, rows), connection.execute(count).scalar_one()
+
+        return await self._db.autocommit(read)
+
+    async def change(self, owner: str, agent_id: str, **values: Any) -> bool:
+        """Change columns of an agent; False when there is none."""
+        change = update(agents).where(_ALIVE, agents.c.id == agent_id, agents.c.owner == owner).values(**values)
+        return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
+
+    async def delete(self, owner: str, agent_id: str, *, at: datetime) -> bool:
+        """Forget an agent, and with it its executions; False when there is none."""
+        return await self.change(owner, agent_id, deleted_at=at)
+
+
+def _with_figures(connection: Connection, rows: Sequence[RowMapping]) -> list[LiveAgent]:
+    done = jobs.c.state == JobState.COMPLETED
+    wanted = (
+        select(
+            agents.c.id,
+            func.count().label("total"),
+            func.count(case((done, 1))).label("successful"),
+            func.avg(case((done, Seconds(jobs.c.started_at, jobs.c.closed_at)))).label("mean_seconds"),
+            func.max(jobs.c.created_at).label("last_at"),
+        )
+        .join_from(agents, jobs, _ITS_JOBS)
+        .where(agents.c.id.in_([row["id"] for row in rows]))
+        .group_by(agents.c.id)
+    )
+    found = {each["id"]: _figures(each) for each in connection.execute(wanted).mappings()} if rows else {}
+    return [LiveAgent(_agent(row), AgentStatus(row["status"]), found.get(row["id"], AgentFigures())) for row in rows]
+
+
+def _figures(found: RowMapping) -> AgentFigures:
+    mean = found["mean_seconds"]
+    return AgentFigures(found["total"], found["successful"], None if mean is None else float(mean), found["last_at"])
+
+
+def _agent(found: RowMapping) -> UserAgent:
+    columns = {name: found[name] for name in UserAgent.__dataclass_fields__}
+    return UserAgent(**columns | {"framework": Framework(columns["framework"])})
