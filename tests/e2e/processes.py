@@ -71,9 +71,9 @@ class Command:
 
 
 class Installation:
-    """Temporal, API and worker as three processes over one data directory."""
+    """Temporal, API and worker as three processes over one data directory; `settings` are variables of all three."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.effects = folder / "effects.txt"
         self.effects.touch()
@@ -85,6 +85,7 @@ class Installation:
             "ORCHESTRATOR_RECONCILE_INTERVAL": "3",
             "PYTHONPATH": str(Path(__file__).parents[2]),
             EFFECTS: str(self.effects),
+            **settings,
         }
         data = str(folder / "data")
         self.temporal = Command(
@@ -126,8 +127,8 @@ class Installation:
 
 
 @asynccontextmanager
-async def installation(folder: Path) -> AsyncIterator[Installation]:
-    running = Installation(folder)
+async def installation(folder: Path, **settings: str) -> AsyncIterator[Installation]:
+    running = Installation(folder, **settings)
     try:
         await (await running.temporal.start()).ready()
         await running.worker.start()
