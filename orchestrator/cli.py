@@ -71,11 +71,20 @@ def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None
 
 
 @app.command()
-def worker(data_dir: DataDir = None) -> None:
+def worker(
+    framework: Annotated[
+        str | None, typer.Option(help="Take the calls of this framework's agents, and nothing else.")
+    ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="The framework's adapter, as module:attribute.", show_default="what is installed for it"),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
     from orchestrator.commandline import worker as command
 
-    raise typer.Exit(command.run(_settings(data_dir)))
+    raise typer.Exit(command.run(_settings(data_dir), framework, adapter))
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """`orchestrator worker`: takes jobs from Temporal, which may come up later."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 import structlog
@@ -8,10 +9,13 @@ import structlog
 from orchestrator.bootstrap import Parts, connect_worker
 from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.collisions import refuse_collisions
+from orchestrator.commandline.frameworks import framework_worker
 from orchestrator.commandline.tasks import unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_worker
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.inspection import pollers
+from orchestrator.frameworks import FrameworkAdapter
+from orchestrator.frameworks.loading import load_adapter
 from orchestrator.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -19,31 +23,41 @@ log = structlog.get_logger(__name__)
 _POLL: Final = 0.2
 
 
-def run(settings: Settings) -> int:
-    """Work until told to stop, then finish what is under way. Answers the exit code; raises `Refused`."""
+def run(settings: Settings, framework: str | None = None, adapter: str | None = None) -> int:
+    """Work until told to stop, then finish what is under way. Answers the exit code.
+
+    With a framework, only the calls of its agents, by its adapter (`module:attribute`, or an installed one).
+    Raises `Refused`, and `CatalogueError` for a framework without an adapter.
+    """
     refuse_collisions()
-    return process.serve(settings, lambda stop: _main(settings, stop))
+    if framework is None:
+        if adapter is not None:
+            raise exits.Refused("--adapter goes with --framework")
+        return process.serve(settings, lambda stop: _main(settings, stop))
+    loaded = load_adapter(framework, adapter)
+    return process.serve(settings, lambda stop: _main(settings, stop, loaded))
 
 
-async def _main(settings: Settings, stop: asyncio.Event) -> int:
+async def _main(settings: Settings, stop: asyncio.Event, adapter: FrameworkAdapter | None = None) -> int:
     parts = await unless_stopped(stop, connect_worker(settings))
     if parts is None:
         return exits.OK
-    announcing = asyncio.ensure_future(_announce(parts))
+    make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)
+    announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
-        await keep_going("worker", lambda: serve_worker(parts.worker, stop), stop)
+        await keep_going("worker", lambda: serve_worker(make, stop), stop)
     finally:
         await tasks.cancelled(announcing)
         await parts.aclose()
     return exits.OK
 
 
-async def _announce(parts: Parts) -> None:
+async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
     """Say `ready` once Temporal names this very process among the queue's pollers."""
-    queue = parts.settings.task_queue
+    queue = parts.settings.task_queue if adapter is None else parts.gateway.framework_queue(adapter.name)
     while True:
         try:
-            if parts.client.identity in await pollers(parts.client, queue):
+            if parts.client.identity in await pollers(parts.client, queue, activities=adapter is not None):
                 break
         except Unavailable as fault:
             log.warning("waiting", fault=fault.message)

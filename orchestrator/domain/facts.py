@@ -199,6 +199,7 @@ class Pending:
     """What Temporal knows beyond history: open calls, an open workflow task, and who polls the queue.
 
     `pollers` is None when the queue could not be asked; `task_attempt` counts tries of the open workflow task.
+    `unattended` are queues of single steps on which a call waits and which nobody polls.
     """
 
     calls: tuple[PendingCall, ...] = ()
@@ -206,6 +207,7 @@ class Pending:
     task_started: bool = False
     task_attempt: int = 0
     pollers: int | None = None
+    unattended: tuple[str, ...] = ()
 
 
 NOTHING_PENDING = Pending()

@@ -1,7 +1,8 @@
 """What the services ask of Temporal: start, signal, cancel, read, follow."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from pydantic import BaseModel
@@ -24,7 +25,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orchestrator.domain import names
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
+from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader
@@ -143,7 +144,17 @@ class TemporalGateway:
             self._histories.forget(job_id)
             return list(history.facts), NOTHING_PENDING
         queue = description.task_queue or self._task_queue
-        return list(history.facts), _pending(description.raw_description, await self.pollers(queue))
+        pending = _pending(description.raw_description, await self.pollers(queue))
+        return list(history.facts), replace(pending, unattended=await self._unattended(history.facts, pending))
+
+    async def _unattended(self, known: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
+        """The queues of single steps on which a call waits and which nobody polls."""
+        waiting = {call.step for call in pending.calls if not call.started}
+        plan = next((fact.job.plan for fact in known if isinstance(fact, RunStarted) and fact.job), None)
+        if not waiting or plan is None:
+            return ()
+        queues = dict.fromkeys(step.task_queue for step in plan.steps if step.id in waiting and step.task_queue)
+        return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
     async def follow(self, job_id: str) -> AsyncIterator[Fact]:
         """Every fact of a job from its first, then each new one as it happens; ends with the job."""

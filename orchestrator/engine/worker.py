@@ -67,6 +67,20 @@ def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any
     )
 
 
+def build_framework_worker(client: Client, *, task_queue: str, run_agent: Callable[..., Any]) -> Worker:
+    """A worker that takes the agent calls of one framework and no workflow tasks (O-018)."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        activities=[run_agent],
+        max_concurrent_activities=20,  # A framework keeps more in memory than a call of a model.
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
+        max_heartbeat_throttle_interval=timedelta(seconds=2),
+        default_heartbeat_throttle_interval=timedelta(seconds=2),
+        graceful_shutdown_timeout=timedelta(seconds=5),
+    )
+
+
 def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
     """Load each class as a worker would, before one is started: it would only try again for ever.
 

@@ -1,6 +1,7 @@
 """What an adapter of an agent framework implements and may use; `docs/frameworks.md` shows how (O-018)."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from orchestrator.domain.agents import Deliverable, StepOutput
@@ -19,6 +20,7 @@ __all__ = [
     "Question",
     "StepOutput",
     "Usage",
+    "persona",
 ]
 
 
@@ -49,3 +51,16 @@ class FrameworkAdapter(Protocol):
         Raises `AgentError` to say what went wrong and whether another attempt can help; whatever else it raises
         counts as `framework_failed`, which is tried again.
         """
+
+
+def persona(task: FrameworkTask, *, without: Collection[str] = ()) -> str:
+    """The system prompt that makes a model the task's agent: name, description, and how its user set it up.
+
+    `without` names keys of the configuration that are the framework's own business.
+    """
+    setup = {key: value for key, value in task.configuration.items() if key not in without}
+    parts = [f"You are {task.agent}.", task.description]
+    if setup:
+        parts.append("Your user set you up like this; follow it:\n\n" + json.dumps(setup, ensure_ascii=False, indent=2))
+    parts.append("Answer in `output` as Markdown, in the depth that the input asks for.")
+    return "\n\n".join(part for part in parts if part)

@@ -15,6 +15,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         _cancelling(fold, pending)
         or _stuck(fold)
         or _no_worker(fold, pending)
+        or _unattended_queue(fold, pending)
         or _paused(fold, calls)
         or _approval(fold)
         or _held(pending)
@@ -55,6 +56,17 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
     return Reason(
         code=ReasonCode.NO_WORKER,
         message="No worker polls the task queue; the job goes on as soon as one does.",
+        step=fold.current_step,
+    )
+
+
+def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:
+    """Only if nothing else is under way: a job with one such step may well be busy with others."""
+    if not pending.unattended or any(call.started for call in pending.calls):
+        return None
+    return Reason(
+        code=ReasonCode.NO_WORKER,
+        message=f"No worker polls the task queue {pending.unattended[0]}; the call goes on as soon as one does.",
         step=fold.current_step,
     )
 

@@ -1,0 +1,190 @@
+"""Runs agents on LangGraph: a graph from the agent's configuration, each node one call of a model (O-018).
+
+Needs the extra `langgraph`; nothing else of the product imports this module.
+"""
+
+import operator
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from typing import Annotated, Any, Final, Protocol, Self, TypedDict
+
+from langgraph.errors import GraphRecursionError
+from langgraph.graph import END, START, StateGraph
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from orchestrator.domain.agents import StepOutput
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
+from orchestrator.frameworks import FrameworkAdapter, FrameworkCall, persona
+
+_NODE_LIMIT: Final = 50
+_GRAPH_KEYS: Final = ("nodes", "edges", "recursionLimit", "recursion_limit")
+
+
+class Node(BaseModel):
+    """One call of a model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]{0,62}$")
+    instructions: str = ""
+
+
+class Edge(BaseModel):
+    """What follows what. With `when`, only if the answer of `from` has that text; an edge without it is the rest."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str = Field(alias="from")
+    target: str = Field(alias="to")
+    when: str | None = Field(default=None, min_length=1)
+
+
+class Graph(BaseModel):
+    """The part of an agent's configuration that is its graph; by default plan, act, review."""
+
+    nodes: tuple[Node, ...] = Field(
+        default=(
+            Node(id="plan", instructions="Plan how to do the task: the steps, and what a good result must have."),
+            Node(id="act", instructions="Do the task after the plan. Give the complete result."),
+            Node(
+                id="review",
+                instructions="Check the result against the task and the plan, mend its faults, "
+                "and give the complete final result.",
+            ),
+        ),
+        min_length=1,
+        max_length=_NODE_LIMIT,
+    )
+    edges: tuple[Edge, ...] = Field(default=(), description="By default each node follows the one before it.")
+    recursion_limit: int = Field(
+        default=25, ge=1, le=200, validation_alias=AliasChoices("recursionLimit", "recursion_limit")
+    )
+
+    @model_validator(mode="after")
+    def _edges_join_nodes(self) -> Self:
+        ids = [node.id for node in self.nodes]
+        if len(set(ids)) != len(ids):
+            raise ValueError("node ids are not unique")
+        for edge in self.edges:
+            for end, known in ((edge.source, {*ids, START}), (edge.target, {*ids, END})):
+                if end not in known:
+                    raise ValueError(f"an edge names {end!r}, which is no node")
+        return self
+
+    def joined(self) -> tuple[Edge, ...]:
+        """Every edge, with those that the configuration leaves out: the order of the nodes, and where it begins."""
+        if not self.edges:
+            ids = [START, *(node.id for node in self.nodes)]
+            return tuple(Edge(**{"from": a, "to": b}) for a, b in pairwise(ids))
+        if any(edge.source == START for edge in self.edges):
+            return self.edges
+        return (Edge(**{"from": START, "to": self.nodes[0].id}), *self.edges)
+
+
+class State(TypedDict):
+    """What the nodes share: every answer so far, in order."""
+
+    answers: Annotated[list[StepOutput], operator.add]
+
+
+class LangGraphAdapter:
+    """The adapter of the framework `langgraph`."""
+
+    name: Final = "langgraph"
+
+    async def run(self, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        """Run the agent's graph. Raises `AgentError` of kind `invalid_configuration` or `recursion_limit`."""
+        graph = _graph(task.configuration)
+        try:
+            compiled = _built(graph, task, call).compile()
+        except ValueError as error:  # a graph that LangGraph refuses: an entry that leads nowhere
+            raise _invalid(str(error)) from None
+        try:
+            state = await compiled.ainvoke({"answers": []}, {"recursion_limit": graph.recursion_limit})
+        except GraphRecursionError:
+            raise AgentError(
+                f"The graph was not at its end after {graph.recursion_limit} rounds (recursionLimit).",
+                kind="recursion_limit",
+                retryable=False,
+            ) from None
+        return _result(graph, state["answers"])
+
+
+ADAPTER: Final[FrameworkAdapter] = LangGraphAdapter()
+
+
+def _graph(configuration: dict[str, Any]) -> Graph:
+    try:
+        return Graph.model_validate(configuration)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)[:3]
+        raise _invalid(
+            "; ".join(f"{'.'.join(map(str, one['loc'])) or 'graph'}: {one['msg']}" for one in faults)
+        ) from None
+
+
+def _invalid(fault: str) -> AgentError:
+    message = f"The agent's configuration is no graph that LangGraph can run: {fault}"
+    return AgentError(message, kind="invalid_configuration", retryable=False)
+
+
+def _built(graph: Graph, task: FrameworkTask, call: FrameworkCall) -> "StateGraph[State]":
+    builder = StateGraph(State)
+    for node in graph.nodes:
+        builder.add_node(node.id, _runner(node, task, call))
+    edges = graph.joined()
+    for source in dict.fromkeys(edge.source for edge in edges):
+        leaving = [edge for edge in edges if edge.source == source]
+        if any(edge.when is not None for edge in leaving):
+            builder.add_conditional_edges(source, _chooser(source, leaving))
+            continue
+        for edge in leaving:
+            builder.add_edge(source, edge.target)
+    return builder
+
+
+class _Step(Protocol):
+    def __call__(self, state: State) -> Awaitable[State]: ...
+
+
+def _runner(node: Node, task: FrameworkTask, call: FrameworkCall) -> _Step:
+    async def run(state: State) -> State:
+        answer = await call.ask(
+            Question(
+                title=node.id,
+                instructions=persona(task, without=_GRAPH_KEYS),
+                instruction=node.instructions,
+                context=[*task.context, *state["answers"]],
+            )
+        )
+        return {"answers": [StepOutput(step=node.id, agent=task.agent, summary=answer.summary, output=answer.output)]}
+
+    return run
+
+
+def _chooser(source: str, edges: list[Edge]) -> Callable[[State], list[str]]:
+    """Where to go from a node: where its last answer has the text of an edge, else along the edges without one."""
+
+    def choose(state: State) -> list[str]:
+        said = next((one.output or "" for one in reversed(state["answers"]) if one.step == source), "")
+        met = [edge.target for edge in edges if edge.when is not None and edge.when in said]
+        return met or [edge.target for edge in edges if edge.when is None] or [END]
+
+    return choose
+
+
+def _result(graph: Graph, answers: list[StepOutput]) -> FrameworkResult:
+    """The last answer of each node at which the graph may end; of a graph that ended elsewhere, the very last."""
+    edges = graph.joined()
+    inner = {edge.source for edge in edges if edge.target != END} - {
+        edge.source for edge in edges if edge.target == END
+    }
+    last = {answer.step: answer for answer in answers}
+    final = [answer for step, answer in last.items() if step not in inner] or answers[-1:]
+    return FrameworkResult(
+        output="\n\n".join(answer.output or "" for answer in final),
+        summary=final[-1].summary if final else "",
+        data={"nodes": [{"node": answer.step, "summary": answer.summary} for answer in answers]},
+        metadata={"rounds": len(answers)},
+    )

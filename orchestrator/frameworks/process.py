@@ -1,0 +1,147 @@
+"""Runs a framework in an environment of its own: one child process for each call, JSON lines on its pipes (O-018).
+
+To the child, on standard input: first `{"task": …}`, later `{"answer": …}` for each of its questions.
+From the child, on standard output: any number of `{"progress": 120}` and `{"ask": …}`, one at a time, and at the end
+`{"result": …}` or `{"error": {"message": …, "kind": …, "retryable": …}}`. Standard error is the worker's.
+"""
+
+import asyncio
+import json
+import os
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
+from orchestrator.frameworks import FrameworkCall
+
+# One line carries a whole answer with its files.
+_LINE_LIMIT: Final = 32 * 1024 * 1024
+_GRACE: Final = 3.0
+# What is the installation's own: a framework needs its provider's key, never ours.
+_OWN_VARIABLES: Final = ("ORCHESTRATOR_", "TEMPORAL_", "DATABASE_URL", "REDIS_URL", "JWT_SECRET_KEY")
+
+
+class Fault(BaseModel):
+    """Why the child could not do it."""
+
+    message: str
+    kind: str = Field(default="framework_failed", pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    retryable: bool = True
+
+
+class Line(BaseModel):
+    """One line of the child: exactly one of these."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    progress: int | None = Field(default=None, ge=0)
+    ask: Question | None = None
+    result: FrameworkResult | None = None
+    error: Fault | None = None
+
+
+class ProcessAdapter:
+    """The adapter of a framework that another program runs: one child for each call, ended with it.
+
+    `command` is the program and its arguments, no shell. The child has this process's environment without what is the
+    installation's own, and `environment` on top.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+        self._name = name
+        self._command = tuple(command)
+        self._environment = dict(environment or {})
+
+    @property
+    def name(self) -> str:
+        """The framework's name."""
+        return self._name
+
+    async def run(self, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        """Let a child make one attempt. Raises `AgentError` as the child says, or `framework_failed`.
+
+        `framework_misconfigured` when the program cannot be started.
+        """
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, env=self._variables(), limit=_LINE_LIMIT
+            )
+        except OSError as error:
+            message = f"The program of {self._name} cannot be started: {error.strerror}: {self._command[0]}"
+            raise AgentError(message, kind="framework_misconfigured", retryable=False) from None
+        child = _Child(self._name, process)
+        try:
+            return await _converse(child, task, call)
+        finally:
+            await asyncio.shield(child.end())
+
+    def _variables(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+        return {**inherited, **self._environment}
+
+
+class _Child:
+    """One running program and the two ends of its pipes."""
+
+    def __init__(self, name: str, process: Process) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the child was started without pipes")
+        self._name = name
+        self._process = process
+        self._input = process.stdin
+        self._output = process.stdout
+
+    async def say(self, message: dict[str, Any]) -> None:
+        """Write one line. A child that reads no more is told of by what it wrote, or by its end."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._input.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
+            await self._input.drain()
+
+    async def line(self) -> Line:
+        """The next line. Raises `AgentError` at the end, and for what is no line of ours."""
+        try:
+            text = await self._output.readline()
+            if not text:
+                raise self._failed(f"ended with code {await self._process.wait()} and gave no result")
+            return Line.model_validate_json(text)
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, fault["loc"])) or "line"
+            raise self._failed(f"wrote what is not of the protocol ({where}: {fault['msg']})") from None
+        except ValueError:
+            raise self._failed(f"wrote a line of more than {_LINE_LIMIT} bytes") from None
+
+    async def end(self) -> None:
+        """End the child unless it has ended: asked first, killed after three seconds."""
+        self._input.close()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), _GRACE)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def _failed(self, what: str) -> AgentError:
+        return AgentError(f"The program of {self._name} {what}.", kind="framework_failed", retryable=True)
+
+
+async def _converse(child: _Child, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+    await child.say({"task": task.model_dump(mode="json")})
+    while True:
+        line = await child.line()
+        if line.error is not None:
+            raise AgentError(line.error.message, kind=line.error.kind, retryable=line.error.retryable)
+        if line.result is not None:
+            return line.result
+        if line.ask is not None:
+            answer = await call.ask(line.ask)
+            await child.say({"answer": answer.model_dump(mode="json")})
+        elif line.progress is not None:
+            call.progress(line.progress)
