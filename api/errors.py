@@ -99,6 +99,7 @@ _BOUNDS: Final = {
 }
 _REQUIRED: Final = {"input": "object"}
 _LONGEST_ECHO: Final = 200
+_UNTOLD: Final = frozenset({"password"})
 
 
 def error_route(render: Render) -> type[APIRoute]:
@@ -174,7 +175,7 @@ def invalid_request(fault: RequestValidationError) -> InvalidRequest:
         f"Invalid value for {name}: expected {expected}",
         faults=faults,
         field=name,
-        provided=echo(given),
+        provided=None if name in _UNTOLD else echo(given),
         expected=expected,
     )
 

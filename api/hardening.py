@@ -24,6 +24,7 @@ EXPOSED: Final = (
     "Idempotency-Replayed",
     "Location",
     "Retry-After",
+    "X-Job-Id",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",

@@ -10,6 +10,7 @@ from typing import Final
 
 from orchestrator.domain.agents import Squad
 from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.metrics import Executions
 from orchestrator.services.access import ADMIN
 from orchestrator.services.metrics import DAY, MetricsReader
@@ -111,17 +112,26 @@ class PartnershipReader:
         self._readiness = readiness
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._kept: PartnershipReport | None = None
+        self._read: tuple[datetime, PartnershipReport | Unavailable] | None = None
 
     async def report(self) -> PartnershipReport:
-        """All of it, at most five seconds old. Raises `Unavailable`."""
+        """All of it, at most five seconds old. Raises `Unavailable`, for as long without asking again."""
         async with self._lock:
-            if self._kept is None or self._clock() - self._kept.at >= KEPT:
-                self._kept = await self._measured()
-            return self._kept
+            now = self._clock()
+            if self._read is None or now - self._read[0] >= KEPT:
+                self._read = now, await self._measured_or_not(now)
+            found = self._read[1]
+        if isinstance(found, Unavailable):
+            raise Unavailable(found.message, retry_after=KEPT.total_seconds())
+        return found
 
-    async def _measured(self) -> PartnershipReport:
-        now = self._clock()
+    async def _measured_or_not(self, now: datetime) -> PartnershipReport | Unavailable:
+        try:
+            return await self._measured(now)
+        except Unavailable as fault:
+            return fault
+
+    async def _measured(self, now: datetime) -> PartnershipReport:
         checks, overview, work = await asyncio.gather(
             self._readiness.checks(),
             self._metrics.overview(ADMIN, DAY),

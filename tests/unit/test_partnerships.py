@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.agents.deciding import AGENT, DecisionOutput
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import AgentTask
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.metrics import Executions, Overview, Window
 from orchestrator.domain.plans import Step
@@ -156,6 +157,25 @@ async def test_it_is_measured_once_in_five_seconds():
     assert measured.asked == 2
 
 
+@ledger("S-026")
+async def test_an_index_that_does_not_answer_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch):
+    measured = Measured({}, [])
+    reader = measured.reader()
+
+    async def gone(*_: Any, **__: Any) -> list[Work]:
+        raise Unavailable("The job index does not answer.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(measured, "begun", gone)
+        with pytest.raises(Unavailable, match="does not answer"):
+            await reader.report()
+    with pytest.raises(Unavailable, match="does not answer"):
+        await reader.report()
+    assert measured.asked == 1
+    measured.now += KEPT
+    assert (await reader.report()).ready
+
+
 def decided(context: dict[str, Any]) -> DecisionOutput:
     step = Step(id="execute", name=AGENT.name, squad=AGENT.squad, agents=(AGENT.id,))
     task = AgentTask(
@@ -193,6 +213,10 @@ def test_everything_that_is_given_is_told():
     for word in ("Acme", "Grow in Asia", "no layoffs", "Ada"):
         assert word in told.rationale
     assert told.decision == "PILOT_GROW_IN_ASIA"
+
+
+def test_a_list_of_nothing_says_nothing():
+    assert decided({"constraints": [" "]}).decision == "GATHER_CONTEXT"
 
 
 JSON = st.recursive(

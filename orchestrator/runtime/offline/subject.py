@@ -90,7 +90,7 @@ def subject_of(task: AgentTask) -> Subject:
     return Subject(
         name=clean(name, 80) or _title(about) or task.step.name,
         about=clean(about or name or task.step.name, 800),
-        points=_points(texts),
+        points=_points(texts) or _points([task.step.name]),
         stack=tuple(clean(text, 60) for text in stack if clean(text))[:_STACK_LIMIT],
         notes=tuple(
             (key.replace("_", " "), clean(text, 300))
