@@ -70,6 +70,8 @@ class Graph(BaseModel):
             for end, known in ((edge.source, {*ids, START}), (edge.target, {*ids, END})):
                 if end not in known:
                     raise ValueError(f"an edge names {end!r}, which is no node")
+            if edge.source == START and (edge.target == END or edge.when is not None):
+                raise ValueError("the beginning must lead to a node, on no condition")
         return self
 
     def joined(self) -> tuple[Edge, ...]:
@@ -97,11 +99,11 @@ class LangGraphAdapter:
         """Run the agent's graph. Raises `AgentError` of kind `invalid_configuration` or `recursion_limit`."""
         graph = _graph(task.configuration)
         try:
-            compiled = _built(graph, task, call).compile()
-        except ValueError as error:  # a graph that LangGraph refuses: an entry that leads nowhere
-            raise _invalid(str(error)) from None
-        try:
-            state = await compiled.ainvoke({"answers": []}, {"recursion_limit": graph.recursion_limit})
+            state = (
+                await _built(graph, task, call)
+                .compile()
+                .ainvoke({"answers": []}, {"recursion_limit": graph.recursion_limit})
+            )
         except GraphRecursionError:
             raise AgentError(
                 f"The graph was not at its end after {graph.recursion_limit} rounds (recursionLimit).",
@@ -184,7 +186,7 @@ def _result(graph: Graph, answers: list[StepOutput]) -> FrameworkResult:
     final = [answer for step, answer in last.items() if step not in inner] or answers[-1:]
     return FrameworkResult(
         output="\n\n".join(answer.output or "" for answer in final),
-        summary=final[-1].summary if final else "",
+        summary=final[-1].summary,
         data={"nodes": [{"node": answer.step, "summary": answer.summary} for answer in answers]},
         metadata={"rounds": len(answers)},
     )

@@ -1,0 +1,449 @@
+"""Adapters of frameworks: what they are told and what is made of what they give; LangGraph, programs, loading."""
+
+import asyncio
+import json
+import sys
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator.domain.agents import Agent, Pricing, StepOutput
+from orchestrator.domain.commands import AgentResult, AgentTask, JobConfig
+from orchestrator.domain.errors import AgentError, CatalogueError
+from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.names import framework_queue
+from orchestrator.domain.plans import Step, Timeouts
+from orchestrator.domain.ports import TextSink
+from orchestrator.domain.usage import Usage
+from orchestrator.frameworks import FrameworkCall, persona
+from orchestrator.frameworks.langgraph import ADAPTER
+from orchestrator.frameworks.loading import load_adapter
+from orchestrator.frameworks.process import ProcessAdapter
+from orchestrator.frameworks.runtime import FrameworkRuntime
+from orchestrator.runtime.models import ModelConfig, ModelSource
+from orchestrator.runtime.run import AgentRunner
+from orchestrator.testing import eventually
+from tests.fakes.sink import Sink
+from tests.ledger import ledger
+
+NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
+
+
+class Anything(BaseModel):
+    """Any input."""
+
+
+AGENT = Agent(
+    id="user_agent",
+    name="User Agent",
+    squad="user",
+    description="Performs a user's agent",
+    capabilities=("all",),
+    input_model=Anything,
+    pricing=Pricing(per_1k_tokens=1.0),
+)
+
+
+class Native:
+    """The product's runtime: answers with the step's name, in upper case, or as told; writes down what it was asked."""
+
+    def __init__(self, **answers: list[str]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[Agent, AgentTask]] = []
+        self.fault: AgentError | None = None
+
+    async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Any, sink: TextSink) -> AgentResult:
+        self.asked.append((agent, task))
+        if self.fault is not None and len(self.asked) > 1:
+            raise self.fault
+        text = self.answers[task.step.name].pop(0) if self.answers.get(task.step.name) else task.step.name.upper()
+        progress(10)
+        return AgentResult(
+            step=task.step.id,
+            agent=agent.id,
+            summary=f"{task.step.name} done",
+            output=text,
+            metadata={"timestamp": "then", "offline": True},
+            usage=Usage(prompt_tokens=3, completion_tokens=7, cost=0.01),
+            model="fake/model",
+        )
+
+    @property
+    def order(self) -> list[str]:
+        return [task.step.name for _, task in self.asked]
+
+
+def agent_task(configuration: dict[str, Any] | None = None, **more: Any) -> AgentTask:
+    given = {
+        "agent": "Ada",
+        "description": "Explains engines",
+        "framework": "langgraph",
+        "configuration": configuration or {},
+        "input": {"question": "why?"},
+    }
+    return AgentTask(
+        job_id="job_1",
+        definition="user_agent",
+        kind=JobKind.AGENT,
+        step=Step(id="execute", name="Execute", squad="user", agents=("user_agent",), timeouts=Timeouts(**more)),
+        agent="user_agent",
+        input=given,
+        config=JobConfig(model="openai:gpt", temperature=0.1),
+        inline_limit=10_000,
+    )
+
+
+async def run(
+    adapter: Any, native: Any, task: AgentTask | None = None, received: list[int] | None = None
+) -> AgentResult:
+    runtime = FrameworkRuntime(adapter, native, lambda: NOW)
+    seen = [] if received is None else received
+    return await runtime.run(AGENT, task or agent_task(), attempt=2, progress=seen.append, sink=Sink())
+
+
+class Adapter:
+    """An adapter that does what the test says."""
+
+    name = "f"
+
+    def __init__(self, work: Any) -> None:
+        self.work = work
+
+    async def run(self, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        result: FrameworkResult = await self.work(task, call)
+        return result
+
+
+@ledger("O-018")
+async def test_an_adapter_is_told_of_the_users_agent_in_plain_data() -> None:
+    told: list[FrameworkTask] = []
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        told.append(task)
+        return FrameworkResult(output="# Title\n\nThe first line.\n\nMore.", metadata={"rounds": 3})
+
+    result = await run(Adapter(work), Native(), agent_task({"goal": "be brief"}, start_to_close=100))
+    (task,) = told
+    assert (task.agent, task.description, task.configuration) == ("Ada", "Explains engines", {"goal": "be brief"})
+    assert (task.input, task.attempt, task.effect_id) == ({"question": "why?"}, 2, "job_1/execute/user_agent")
+    assert (task.model, task.temperature, task.seconds) == ("openai:gpt", 0.1, 95.0)
+    assert result.summary == "The first line."
+    assert result.metadata == {"rounds": 3, "timestamp": "2026-11-20T10:00:00Z", "executed_by": "f"}
+    assert (result.model, result.usage) == ("framework/f", Usage())
+
+
+async def test_an_agent_of_the_catalogue_is_told_with_its_own_input() -> None:
+    seen: list[FrameworkTask] = []
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        seen.append(task)
+        return FrameworkResult(output="done", summary="short")
+
+    await run(Adapter(work), Native(), agent_task().model_copy(update={"input": {"topic": "tea", "task_type": "x"}}))
+    assert (seen[0].agent, seen[0].input) == ("User Agent", {"topic": "tea", "task_type": "x"})
+    assert seen[0].configuration == {}
+
+
+async def test_questions_go_to_the_products_own_runtime_and_their_cost_is_summed() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        before = StepOutput(step="x", agent="y", summary="s", output="o")
+        first, second = await asyncio.gather(
+            call.ask(Question(title="one", instructions="be one", instruction="do it", context=[before])),
+            call.ask(Question(title="two")),
+        )
+        own = Usage(prompt_tokens=600, completion_tokens=400, provider_cost=0.5)
+        return FrameworkResult(output=first.output + second.output, usage=own)
+
+    native, received = Native(), list[int]()
+    result = await run(Adapter(work), native, received=received)
+    (agent, task), (other, _) = native.asked
+    assert (agent.instructions, task.step.name, task.step.instruction) == ("be one", "one", "do it")
+    assert [given.step for given in task.context] == ["x"]
+    assert (task.input, task.config.model) == ({"question": "why?"}, "openai:gpt")
+    assert "You are Ada." in other.instructions
+    assert received == [10, 20]
+    assert result.usage == Usage(prompt_tokens=606, completion_tokens=414, cost=1.02, provider_cost=0.5)
+    assert (result.output, result.model, result.metadata["offline"]) == ("ONETWO", "fake/model", True)
+
+
+async def test_a_failure_is_billed_for_what_was_asked_before_it() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        await call.ask(Question(title="one"))
+        await call.ask(Question(title="two"))
+        raise AssertionError("not reached")
+
+    native = Native()
+    native.fault = AgentError("slow down", kind="provider_rate_limited", retryable=True, usage=Usage(prompt_tokens=5))
+    with pytest.raises(AgentError) as caught:
+        await run(Adapter(work), native)
+    assert (caught.value.kind, caught.value.retryable) == ("provider_rate_limited", True)
+    assert caught.value.usage == Usage(prompt_tokens=8, completion_tokens=7, cost=0.01)
+
+
+async def test_what_a_framework_raises_is_told_without_secrets_and_tried_again() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        raise ValueError("bad key sk-proj-1234567890")
+
+    with pytest.raises(AgentError, match=r"f failed: ValueError: bad key \*\*\*") as caught:
+        await run(Adapter(work), Native())
+    assert (caught.value.kind, caught.value.retryable) == ("framework_failed", True)
+
+
+async def test_an_adapter_that_takes_too_long_is_stopped_before_temporal_does() -> None:
+    stopped = asyncio.Event()
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            stopped.set()
+        raise AssertionError("not reached")
+
+    with pytest.raises(AgentError) as caught:
+        await run(Adapter(work), Native(), agent_task(start_to_close=0.05))
+    assert (caught.value.kind, caught.value.retryable, stopped.is_set()) == ("framework_timeout", True, True)
+
+
+async def test_an_adapter_that_gives_something_else_is_refused() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> Any:
+        return {"output": "x"}
+
+    with pytest.raises(AgentError, match="dict instead of a FrameworkResult"):
+        await run(Adapter(work), Native())
+
+
+def test_a_persona_leaves_out_what_is_the_frameworks_own() -> None:
+    task = FrameworkTask(
+        framework="f",
+        job_id="j",
+        step="s",
+        attempt=1,
+        effect_id="e",
+        agent="Ada",
+        configuration={"a": 1, "nodes": 2},
+        seconds=1,
+    )
+    assert '"a": 1' in persona(task, without=("nodes",))
+    assert "nodes" not in persona(task, without=("nodes",))
+
+
+# LangGraph
+
+
+@ledger("O-018")
+async def test_langgraph_plans_acts_and_reviews_by_default_each_told_of_the_earlier_answers() -> None:
+    native = Native()
+    result = await run(ADAPTER, native)
+    assert native.order == ["plan", "act", "review"]
+    assert [given.output for given in native.asked[2][1].context] == ["PLAN", "ACT"]
+    assert "You are Ada." in native.asked[0][0].instructions
+    assert (result.output, result.summary, result.metadata["executed_by"]) == ("REVIEW", "review done", "langgraph")
+    assert [one["node"] for one in result.data["nodes"]] == ["plan", "act", "review"]
+
+
+@ledger("O-018")
+async def test_langgraph_runs_the_graph_of_the_configuration() -> None:
+    native = Native(check=["REVISE: too long", "fine"])
+    graph = {
+        "role": "editor",
+        "nodes": [{"id": "write", "instructions": "Write."}, {"id": "check"}, {"id": "publish"}],
+        "edges": [
+            {"from": "write", "to": "check"},
+            {"from": "check", "to": "write", "when": "REVISE"},
+            {"from": "check", "to": "publish"},
+        ],
+    }
+    result = await run(ADAPTER, native, agent_task(graph))
+    assert native.order == ["write", "check", "write", "check", "publish"]
+    assert native.asked[0][1].step.instruction == "Write."
+    assert '"role": "editor"' in native.asked[0][0].instructions
+    assert "REVISE" not in native.asked[0][0].instructions
+    assert result.output == "PUBLISH"
+
+
+async def test_langgraph_runs_branches_side_by_side_and_gives_the_answers_of_all_ends() -> None:
+    graph = {
+        "nodes": [{"id": "split"}, {"id": "left"}, {"id": "right"}],
+        "edges": [{"from": "split", "to": "left"}, {"from": "split", "to": "right"}],
+    }
+    result = await run(ADAPTER, Native(), agent_task(graph))
+    assert sorted(result.output.split()) == ["LEFT", "RIGHT"]
+
+
+@pytest.mark.parametrize(
+    ("graph", "fault"),
+    [
+        ({"nodes": []}, "nodes"),
+        ({"nodes": "plan"}, "nodes"),
+        ({"nodes": [{"id": "a"}, {"id": "a"}]}, "not unique"),
+        ({"nodes": [{"id": "a"}], "edges": [{"from": "a", "to": "b"}]}, "'b', which is no node"),
+        ({"nodes": [{"id": "a"}], "edges": [{"from": "__start__", "to": "__end__"}]}, "must lead to a node"),
+        ({"nodes": [{"id": "a"}], "edges": [{"from": "__start__", "to": "a", "when": "x"}]}, "on no condition"),
+        ({"nodes": [{"id": "a"}], "recursionLimit": 0}, "recursionLimit"),
+    ],
+)
+async def test_langgraph_refuses_what_is_no_graph_for_good(graph: dict[str, Any], fault: str) -> None:
+    native = Native()
+    with pytest.raises(AgentError, match=fault) as caught:
+        await run(ADAPTER, native, agent_task(graph))
+    assert (caught.value.kind, caught.value.retryable, native.asked) == ("invalid_configuration", False, [])
+
+
+async def test_langgraph_ends_a_circle_at_its_limit() -> None:
+    graph = {"nodes": [{"id": "a"}], "edges": [{"from": "a", "to": "a"}], "recursionLimit": 4}
+    native = Native()
+    with pytest.raises(AgentError) as caught:
+        await run(ADAPTER, native, agent_task(graph))
+    assert (caught.value.kind, caught.value.retryable) == ("recursion_limit", False)
+    assert caught.value.usage is not None
+    assert caught.value.usage.total_tokens == 10 * len(native.asked) > 0
+
+
+async def test_a_models_failure_passes_through_langgraph_unchanged() -> None:
+    native = Native()
+    native.fault = AgentError("come back", kind="provider_rate_limited", retryable=True, retry_after=7)
+    with pytest.raises(AgentError) as caught:
+        await run(ADAPTER, native)
+    assert (caught.value.kind, caught.value.retry_after) == ("provider_rate_limited", 7)
+
+
+async def test_langgraph_works_with_the_offline_drafter_which_says_so() -> None:
+    models = ModelSource(ModelConfig())
+    result = await run(ADAPTER, AgentRunner(models, lambda: NOW))
+    await models.aclose()
+    assert (result.model, result.metadata["offline"]) == ("offline/drafter", True)
+    assert "why?" in result.output
+    assert result.usage.total_tokens > 0
+
+
+# Programs in environments of their own
+
+
+def program(folder: Path, body: str) -> ProcessAdapter:
+    path = folder / "program.py"
+    path.write_text(
+        "import json, os, sys, time\ntask = json.loads(sys.stdin.readline())['task']\n" + textwrap.dedent(body)
+    )
+    return ProcessAdapter("f", [sys.executable, "-u", str(path)], environment={"MINE": "yes"})
+
+
+@ledger("O-018")
+async def test_a_program_of_another_environment_asks_tells_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_KEY", "not for frameworks")
+    adapter = program(
+        tmp_path,
+        """
+        print(json.dumps({"progress": 120}))
+        print(json.dumps({"ask": {"title": "one", "instruction": "go"}}))
+        answer = json.loads(sys.stdin.readline())["answer"]
+        own = [name for name in os.environ if name.startswith("ORCHESTRATOR_")]
+        output = f"{task['agent']} {answer['output']} {os.environ['MINE']} {own}"
+        print(json.dumps({"result": {"output": output, "usage": {"prompt_tokens": 1000}, "model": "their/model"}}))
+        """,
+    )
+    received = list[int]()
+    result = await run(adapter, Native(), received=received)
+    assert result.output == "Ada ONE yes []"
+    assert received == [120, 10]
+    assert (result.model, result.usage.cost) == ("their/model", 1.01)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "retryable", "says"),
+    [
+        ("print(json.dumps({'error': {'message': 'no', 'kind': 'x_y', 'retryable': False}}))", "x_y", False, "no"),
+        ("print(json.dumps({'error': {'message': 'perhaps'}}))", "framework_failed", True, "perhaps"),
+        ("sys.exit(3)", "framework_failed", True, "ended with code 3"),
+        ("print('Thinking ...')", "framework_failed", True, "not of the protocol"),
+        ("print(json.dumps({'result': {}}))", "framework_failed", True, "result.output"),
+    ],
+)
+async def test_what_goes_wrong_in_a_program_is_told(
+    tmp_path: Path, body: str, kind: str, retryable: bool, says: str
+) -> None:
+    with pytest.raises(AgentError, match=says) as caught:
+        await run(program(tmp_path, body), Native())
+    assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
+
+
+async def test_a_program_that_is_not_there_is_told_for_good() -> None:
+    with pytest.raises(AgentError, match="No such file") as caught:
+        await run(ProcessAdapter("f", ["/nowhere/python"]), Native())
+    assert (caught.value.kind, caught.value.retryable) == ("framework_misconfigured", False)
+
+
+async def test_a_cancelled_call_ends_its_program(tmp_path: Path) -> None:
+    adapter = program(tmp_path, "print(json.dumps({'progress': os.getpid()}))\ntime.sleep(60)")
+    received = list[int]()
+    running = asyncio.create_task(run(adapter, Native(), received=received))
+
+    async def seen() -> int:
+        return len(received)
+
+    await eventually(seen, bool)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not Path(f"/proc/{received[0]}/cmdline").exists()
+
+
+# Loading
+
+
+@ledger("O-018")
+def test_the_adapter_of_langgraph_is_installed_as_an_entry_point() -> None:
+    assert load_adapter("langgraph") is ADAPTER
+
+
+def test_an_adapter_is_loaded_by_module_and_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_adapters_1.py").write_text(
+        "from orchestrator.frameworks.process import ProcessAdapter\ncrewai = ProcessAdapter('crewai', ['true'])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert load_adapter("crewai", "my_adapters_1:crewai").name == "crewai"
+
+
+@pytest.mark.parametrize(
+    ("framework", "where", "fault"),
+    [
+        ("crewai", None, r"no installed package has an adapter of this name \(there are: langgraph\)"),
+        ("No Name", None, "is no framework's name"),
+        ("crewai", "orchestrator.frameworks.langgraph:ADAPTER", "is the adapter of 'langgraph', not of 'crewai'"),
+        ("langgraph", "orchestrator.frameworks.langgraph", "module:attribute"),
+        ("langgraph", "orchestrator.frameworks.langgraph:LangGraphAdapter", "is no framework adapter"),
+        ("langgraph", "orchestrator.frameworks.langgraph:nothing", "is no framework adapter"),
+        ("langgraph", "no_such_module:x", "cannot be imported"),
+    ],
+)
+def test_what_is_no_adapter_is_told(framework: str, where: str | None, fault: str) -> None:
+    with pytest.raises(CatalogueError, match=fault):
+        load_adapter(framework, where)
+
+
+def test_the_product_names_the_extra_that_a_framework_of_its_own_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langgraph.graph", None)
+    monkeypatch.delitem(sys.modules, "orchestrator.frameworks.langgraph")
+    with pytest.raises(CatalogueError, match=r"install orchestrator\[langgraph\]"):
+        load_adapter("langgraph")
+
+
+# Queues
+
+
+@ledger("O-018")
+def test_the_queue_of_a_framework_carries_the_installations_own_name_unless_that_is_the_default() -> None:
+    assert framework_queue("orchestrator", "langgraph") == "agents-langgraph"
+    assert framework_queue("blue", "langgraph") == "blue-agents-langgraph"
+
+
+def test_a_short_step_can_name_no_queue() -> None:
+    with pytest.raises(ValueError, match="can name no task_queue"):
+        Step(id="a", name="A", squad="s", agents=("x",), short=True, task_queue="q")
+    assert json.loads(Step(id="a", name="A", squad="s", agents=("x",)).model_dump_json())["task_queue"] is None
