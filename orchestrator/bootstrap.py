@@ -273,7 +273,7 @@ def _services(settings: Settings, catalogue: Catalogue, on: Ground, *, temporal_
             job_timeout=settings.job_timeout,
             new_id=new_id,
         ),
-        own=own_work(on.database, starter, on.reader, controller, clock=now, new_id=new_id),
+        own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=now, new_id=new_id),
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
     )

@@ -24,6 +24,7 @@ from orchestrator.domain.user_agents import (
     Dashboard,
     UserAgent,
 )
+from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.configurations import CONFIGURATION_ID, Configurations
 from orchestrator.services.controlling import Controlled, JobController
 from orchestrator.services.reading import JobReader
@@ -101,6 +102,7 @@ class Executions:
         self,
         agents: UserAgentRepository,
         executions: ExecutionRepository,
+        gateway: TemporalGateway,
         *,
         configurations: Configurations,
         starter: JobStarter,
@@ -110,6 +112,7 @@ class Executions:
     ) -> None:
         self._agents = agents
         self._executions = executions
+        self._gateway = gateway
         self._configurations = configurations
         self._starter = starter
         self._reader = reader
@@ -129,13 +132,16 @@ class Executions:
         saved = await self._configurations.named(principal, request.configuration, agent.configuration)
         below = {} if saved is None else saved.configuration
         configuration = {**below, **agent.configuration, **request.configuration}
-        performer = plan_for(agent.framework, configuration, ())
+        offered = (agent.framework,) if await self._gateway.offers(agent.framework) else ()
+        performer = plan_for(agent.framework, configuration, offered)
+        on_framework = performer.executed_by == agent.framework
         command = StartRequest(
             kind=JobKind.AGENT,
             target=performer.target,
             input=_told(agent, configuration, request.input),
             config=model_settings(configuration),
             subject=agent.id,
+            task_queue=self._gateway.framework_queue(agent.framework) if on_framework else None,
             labels={
                 **request.labels,
                 "agent_name": agent.name,

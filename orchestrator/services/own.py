@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.configurations import Configurations
 from orchestrator.services.controlling import JobController
 from orchestrator.services.executions import Executions
@@ -27,6 +28,7 @@ class OwnWork:
 
 def own_work(
     database: Database,
+    gateway: TemporalGateway,
     starter: JobStarter,
     reader: JobReader,
     controller: JobController,
@@ -43,6 +45,7 @@ def own_work(
         executions=Executions(
             agents,
             executions,
+            gateway,
             configurations=configurations,
             starter=starter,
             reader=reader,
