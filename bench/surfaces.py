@@ -19,7 +19,7 @@ HELD: Final = 1000
 HERE: Final = "/api/v1/orchestration"
 # Seconds of one client's pause between its calls: dashboards that refresh, people who decide.
 PACE: Final = 0.5
-DECISION_PACE: Final = 5.0
+DECISION_PACE: Final = 4.0
 TARGETS: Final = {"health": 50, "metrics": 100, "partnerships": 200}
 
 
