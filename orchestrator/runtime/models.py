@@ -2,17 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx2
-from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 from pydantic_ai.models import Model
-from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers import Provider
-from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
@@ -22,8 +19,10 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.runtime.offline import offline_model
 
+if TYPE_CHECKING:
+    from orchestrator.runtime.anthropic_models import AnthropicModels
+
 OPENAI_URL: Final = "https://api.openai.com/v1"
-ANTHROPIC_URL: Final = "https://api.anthropic.com"
 
 # Seconds. The whole call is bounded by the step's own time; `read` is the longest silence between two pieces.
 _TIMEOUT: Final = httpx2.Timeout(connect=10.0, read=180.0, write=30.0, pool=30.0)
@@ -61,6 +60,7 @@ class ModelSource:
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
         self._http = httpx2.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS)
+        self._anthropic = _anthropic(config.anthropic_api_key, self._http)
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -86,8 +86,8 @@ class ModelSource:
             return OpenAIChatModel(model, provider=self._compatible)
         if provider == "openai" and self._config.openai_api_key:
             return OpenAIChatModel(model, provider=self._openai)
-        if provider == "anthropic" and self._config.anthropic_api_key:
-            return AnthropicModel(model, provider=self._anthropic)
+        if provider == "anthropic" and self._anthropic is not None:
+            return self._anthropic.model(model)
         raise AgentError(
             f"No provider is configured for model {name!r}. {_REMEDY.get(provider, _REMEDY[''])}",
             kind="model_not_configured",
@@ -112,12 +112,14 @@ class ModelSource:
             openai_client=AsyncOpenAI(base_url=OPENAI_URL, api_key=key, http_client=self._http, max_retries=0)
         )
 
-    @cached_property
-    def _anthropic(self) -> AnthropicProvider:
-        key = self._config.anthropic_api_key
-        return AnthropicProvider(
-            anthropic_client=AsyncAnthropic(base_url=ANTHROPIC_URL, api_key=key, http_client=self._http, max_retries=0)
-        )
+
+def _anthropic(api_key: str | None, http: httpx2.AsyncClient) -> "AnthropicModels | None":
+    if not api_key:
+        return None
+    # Loaded at start, before any call waits for it, and only where it is used.
+    from orchestrator.runtime.anthropic_models import AnthropicModels  # noqa: PLC0415
+
+    return AnthropicModels(api_key, http)
 
 
 def split_model_name(name: str) -> tuple[str, str]:

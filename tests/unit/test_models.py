@@ -11,6 +11,7 @@ from orchestrator.domain.commands import AgentTask, JobConfig
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Step
+from orchestrator.runtime import anthropic_models
 from orchestrator.runtime import models as models_module
 from orchestrator.runtime.models import ModelConfig, ModelSource, split_model_name
 from orchestrator.runtime.run import AgentRunner
@@ -160,7 +161,7 @@ async def test_the_price_of_a_known_model_is_recorded_next_to_the_published_one(
 
 async def test_an_overloaded_anthropic_is_asked_once(monkeypatch):
     async with OpenAIServer(Failure(529, {"type": "overloaded_error", "message": "Overloaded"})) as server:
-        monkeypatch.setattr(models_module, "ANTHROPIC_URL", server.url.removesuffix("/v1"))
+        monkeypatch.setattr(anthropic_models, "ANTHROPIC_URL", server.url.removesuffix("/v1"))
         with pytest.raises(AgentError) as failed:
             await run_with(ModelConfig(anthropic_api_key="k"), "anthropic:claude-x")
     assert (failed.value.kind, failed.value.retryable) == ("provider_unavailable", True)
