@@ -9,6 +9,7 @@ from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import DeadlineExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.services.following import JobFollower
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.starting import JobStarter, StartRequest
@@ -26,7 +27,10 @@ class Decided:
 
 
 class DecisionMaker:
-    """Asks the decision strategist. `model` names its model; the configured default without it."""
+    """Asks the decision strategist. `model` names its model; the configured default without it.
+
+    The offline drafter, when it is named, answers in milliseconds: its call is a short one.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class DecisionMaker:
             input={"context": context},
             config=JobConfig(model=self._model),
             labels=labels,
+            short=self._model == OFFLINE_MODEL,
         )
         started = await self._starter.start(principal, request)
         try:

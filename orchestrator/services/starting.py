@@ -35,7 +35,8 @@ class StartRequest:
     """What a caller wants run: an agent or a workflow of the catalogue.
 
     `subject` and `labels` are a surface's own, as is `id_tail`, the end of the new job's id: random and never reused.
-    `task_queue` is where a single agent's call goes when it is not the job's own: a framework's queue.
+    `task_queue` is where a single agent's call goes when it is not the job's own: a framework's queue. A `short` call
+    of an agent takes surely less than a second, and is made without its own round trip to Temporal.
     """
 
     kind: JobKind
@@ -48,6 +49,7 @@ class StartRequest:
     labels: dict[str, str] = field(default_factory=dict)
     id_tail: str | None = None
     task_queue: str | None = None
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,12 @@ class JobStarter:
         if request.kind is JobKind.AGENT:
             agent = self._catalogue.agent(request.target)
             step = Step(
-                id=AGENT_STEP, name=agent.name, squad=agent.squad, agents=(agent.id,), task_queue=request.task_queue
+                id=AGENT_STEP,
+                name=agent.name,
+                squad=agent.squad,
+                agents=(agent.id,),
+                task_queue=request.task_queue,
+                short=request.short,
             )
             return agent.name, agent.input_schema(), Plan(steps=(step,)), False
         definition = self._catalogue.workflow(request.target)

@@ -26,6 +26,7 @@ from orchestrator.domain.access import Role, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
+from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.services.deciding import DecisionMaker
 from orchestrator.services.deployment import Deployment
 from orchestrator.services.limiting import RateLimiter, RequestLimits
@@ -380,6 +381,19 @@ async def test_a_decision_uses_its_context_and_is_a_job(make: Make, as_user: AsU
     assert (job.status_code, job.json()["status"]) == (200, "completed")
     assert foreign.status_code == 404
     assert "decision_strategist" not in {agent["id"] for agent in agents}
+
+
+@ledger("S-014", "S-025")
+async def test_a_decision_of_the_offline_drafter_takes_the_short_way(make: Make, running: Engine):
+    at = running.services
+    quick = DecisionMaker(at.starter, at.follower, at.outputs, model=OFFLINE_MODEL)
+    async with over(make(decisions=quick), **ADMIN) as client:
+        answer = await client.post(f"{BASE}/decisions", json={"context": CONTEXT})
+        job = (await client.get(f"/v1/jobs/{answer.headers['X-Job-Id']}")).json()
+    events = (await running.history(answer.headers["X-Job-Id"])).events
+    assert answer.json()["decision"] == "PILOT_INCREASE_REVENUE"
+    assert job["status"] == "completed"
+    assert not [event for event in events if event.HasField("activity_task_scheduled_event_attributes")]
 
 
 @ledger("S-014")
