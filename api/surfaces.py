@@ -5,6 +5,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.dialects.agentorchestra.surface import AGENTORCHESTRA
 from api.dialects.ai_orchestra.surface import AI_ORCHESTRA
 from api.dialects.devskyy.surface import DEVSKYY
 from api.dialects.orchestrator.surface import ORCHESTRATOR
@@ -12,7 +13,7 @@ from api.dialects.surface import Surface
 from api.v1.surface import DEVORA
 from orchestrator.domain.errors import OrchestratorError
 
-SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, DEVSKYY, ORCHESTRATOR)
+SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, AGENTORCHESTRA, DEVSKYY, ORCHESTRATOR)
 
 
 def surface_of(path: str) -> Surface:

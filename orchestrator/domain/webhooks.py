@@ -11,6 +11,7 @@ from pydantic import Field
 from orchestrator.domain.commands import Message
 from orchestrator.domain.conversations import is_conversation
 from orchestrator.domain.jobs import JobState
+from orchestrator.domain.user_agents import is_user_agent
 
 
 class WebhookEvent(StrEnum):
@@ -18,6 +19,9 @@ class WebhookEvent(StrEnum):
 
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
+    EXECUTION_COMPLETED = "execution.completed"
+    EXECUTION_FAILED = "execution.failed"
+    EXECUTION_CANCELLED = "execution.cancelled"
     CHAT_COMPLETED = "chat.completed"
     SESSION_ENDED = "session.ended"
     WEBHOOK_DISABLED = "webhook.disabled"
@@ -27,10 +31,19 @@ class WebhookEvent(StrEnum):
 SUBSCRIBABLE: Final = (
     WebhookEvent.JOB_COMPLETED,
     WebhookEvent.JOB_FAILED,
+    WebhookEvent.EXECUTION_COMPLETED,
+    WebhookEvent.EXECUTION_FAILED,
+    WebhookEvent.EXECUTION_CANCELLED,
     WebhookEvent.CHAT_COMPLETED,
     WebhookEvent.SESSION_ENDED,
     WebhookEvent.WEBHOOK_DISABLED,
 )
+
+
+_EXECUTION_EVENTS: Final = {
+    JobState.COMPLETED: WebhookEvent.EXECUTION_COMPLETED,
+    JobState.CANCELLED: WebhookEvent.EXECUTION_CANCELLED,
+}
 
 
 def event_of(state: JobState) -> WebhookEvent:
@@ -39,11 +52,21 @@ def event_of(state: JobState) -> WebhookEvent:
 
 
 def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
-    """Every event that the end of a job is told as: the native one, and that of the chat whose turn it was (C-52)."""
+    """Every event that the end of a job is told as: the native one, then that of the chat whose turn it was, or of the
+    user's agent whose execution it was (C-52)."""
     native = event_of(state)
+    if subject is not None and is_user_agent(subject):
+        return [native, _EXECUTION_EVENTS.get(state, WebhookEvent.EXECUTION_FAILED)]
     if state is JobState.COMPLETED and subject is not None and is_conversation(subject):
         return [native, WebhookEvent.CHAT_COMPLETED]
     return [native]
+
+
+def corrected(event: str, state: JobState, subject: str | None) -> WebhookEvent:
+    """What an event is called once the closed history has said how the job ended: its own kind, or the native one."""
+    events = events_of(state, subject)
+    kind = event.partition(".")[0]
+    return next((one for one in events if one.partition(".")[0] == kind), events[0])
 
 
 def delivery_id(cause: str, webhook_id: str | None) -> str:

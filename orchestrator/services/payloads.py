@@ -8,7 +8,7 @@ import structlog
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.jobs import Job, JobState
-from orchestrator.domain.webhooks import Delivery, events_of
+from orchestrator.domain.webhooks import Delivery, corrected
 from orchestrator.services.following import JobFollower
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.reading import JobReader
@@ -46,8 +46,7 @@ class DeliveryBodies:
         if (session_id := job.labels.get("session_id")) is not None:
             data["session_id"] = session_id
         # The closed history may correct what the workflow said of its own end.
-        events = events_of(job.state, job.subject)
-        event = delivery.event if delivery.event in events else events[0]
+        event = corrected(delivery.event, job.state, job.subject)
         return _body(event, job.id, job.closed_at or delivery.created_at, data)
 
     async def _ended(self, owner: str, job_id: str) -> Job:

@@ -1,6 +1,7 @@
 """Whether this process can serve: Temporal, database and a polling worker."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ from orchestrator.storage.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: whether it answers, and what it says when it does not."""
+    """One part: whether it answers, what it says when it does not, and how many seconds the answer took."""
 
     name: str
     ok: bool
     message: str
+    seconds: float = 0.0
 
 
 class Readiness:
@@ -57,11 +59,12 @@ class Readiness:
 
     @staticmethod
     async def _check(name: str, looking: Awaitable[None]) -> Check:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(5):
                 await looking
         except OrchestratorError as fault:
-            return Check(name, ok=False, message=fault.message)
+            return Check(name, ok=False, message=fault.message, seconds=time.perf_counter() - began)
         except TimeoutError:
-            return Check(name, ok=False, message="no answer within 5 seconds")
-        return Check(name, ok=True, message="ok")
+            return Check(name, ok=False, message="no answer within 5 seconds", seconds=time.perf_counter() - began)
+        return Check(name, ok=True, message="ok", seconds=time.perf_counter() - began)

@@ -13,6 +13,7 @@ import structlog
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.user_agents import AgentStatus, Framework, LiveAgent, UserAgent
+from orchestrator.domain.user_agents import agent_id as new_agent_id
 from orchestrator.services.controlling import JobController
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.user_agents import UserAgentRepository
@@ -72,7 +73,7 @@ class UserAgents:
         """A new agent of the caller's."""
         at = self._clock()
         agent = UserAgent(
-            id=f"agent_{self._new_id()}",
+            id=new_agent_id(self._new_id()),
             owner=principal.id,
             name=request.name,
             description=request.description,

@@ -1,6 +1,7 @@
 """Webhooks of a caller: register, list, change, rotate the secret, test, delete (D-098, D-099)."""
 
 import base64
+import builtins
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -70,10 +71,19 @@ class WebhookRegistry:
         self._new_id = new_id
 
     async def register(
-        self, principal: Principal, *, url: str, events: Sequence[str], secret: str | None = None
+        self,
+        principal: Principal,
+        *,
+        url: str,
+        events: Sequence[str],
+        secret: str | None = None,
+        any_event: bool = False,
     ) -> Registered:
-        """A new webhook of the caller's own. Raises `InvalidInput` for the URL, an event, or one too many."""
-        known = _known(events)
+        """A new webhook of the caller's own. With `any_event` it may name events that nothing tells of (C-52).
+
+        Raises `InvalidInput` for the URL, an event, or one too many.
+        """
+        known = [*dict.fromkeys(events)] if any_event else _known(events)
         await self._check_url(url)
         at = self._clock()
         made = None if secret else _new_secret()
@@ -96,6 +106,11 @@ class WebhookRegistry:
         owner = None if principal.admin else principal.id
         rows, total = await self._webhooks.list(owner=owner, limit=limit, offset=offset)
         return WebhookPage(rows, total)
+
+    async def own(self, principal: Principal) -> builtins.list[Webhook]:
+        """Every webhook of the caller's own, oldest first."""
+        rows, _ = await self._webhooks.list(owner=principal.id, limit=MOST_WEBHOOKS, offset=0)
+        return rows
 
     async def get(self, principal: Principal, webhook_id: str) -> Webhook:
         """One webhook."""

@@ -1,0 +1,70 @@
+"""Routes of users' agents (O-009 to O-017)."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+
+from api.deps import Svc
+from api.dialects.agentorchestra import mapping
+from api.dialects.agentorchestra.errors import ERRORS, AgentOrchestraRoute
+from api.dialects.agentorchestra.guards import AgentsRead, AgentsWrite
+from api.dialects.agentorchestra.models import (
+    Agent,
+    AgentDetailed,
+    AgentPage,
+    CreateAgentRequest,
+    Message,
+    UpdateAgentRequest,
+)
+from api.dialects.agentorchestra.paging import LAST_PAGE
+from orchestrator.domain.user_agents import AgentStatus, Framework
+from orchestrator.services.executions import ExecutionFilter
+from orchestrator.services.user_agents import AgentFilter
+
+router = APIRouter(prefix="/api/agents", tags=["Agents"], route_class=AgentOrchestraRoute, responses=ERRORS)
+
+SHOWN_EXECUTIONS: Final = 10
+
+
+@router.get("", response_model_exclude_none=True)
+async def list_agents(
+    *,
+    principal: AgentsRead,
+    services: Svc,
+    framework: Annotated[Framework | None, Query()] = None,
+    status: Annotated[AgentStatus | None, Query()] = None,
+    page: Annotated[int, Query(ge=1)] = 1,
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+) -> AgentPage:
+    """The caller's own agents, newest first."""
+    offset = (min(page, LAST_PAGE) - 1) * limit
+    found = await services.own.agents.list(principal, AgentFilter(framework, status, limit, offset))
+    rows = [mapping.agent(live) for live in found.rows]
+    return AgentPage(agents=rows, pagination=mapping.pagination(page, limit, found.total))
+
+
+@router.post("", status_code=201, response_model_exclude_none=True)
+async def create_agent(body: CreateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
+    """A new agent."""
+    return mapping.agent(await services.own.agents.create(principal, mapping.agent_request(body)))
+
+
+@router.get("/{id}", response_model_exclude_none=True)
+async def get_agent(id: str, principal: AgentsRead, services: Svc) -> AgentDetailed:
+    """One agent with its newest executions."""
+    live = await services.own.agents.get(principal, id)
+    newest = await services.own.executions.list(principal, ExecutionFilter(agent_id=id, limit=SHOWN_EXECUTIONS))
+    return mapping.agent_detailed(live, newest.rows)
+
+
+@router.put("/{id}", response_model_exclude_none=True)
+async def update_agent(id: str, body: UpdateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
+    """Change what is given."""
+    return mapping.agent(await services.own.agents.change(principal, id, mapping.agent_changes(body)))
+
+
+@router.delete("/{id}")
+async def delete_agent(id: str, principal: AgentsWrite, services: Svc) -> Message:
+    """Delete an agent and its executions; open ones are cancelled."""
+    cancelled = await services.own.agents.delete(principal, id)
+    return Message(message=f"Agent deleted; {cancelled} open executions cancelled")

@@ -1,0 +1,121 @@
+"""Routes of executions (O-020 to O-031, C-40, C-50)."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.responses import Response
+from structlog.contextvars import bind_contextvars
+
+from api.deps import Svc, api_state, known_job_id
+from api.dialects.agentorchestra import mapping, sse
+from api.dialects.agentorchestra.errors import ERRORS, AgentOrchestraRoute
+from api.dialects.agentorchestra.guards import AgentsWrite, JobsCancel, JobsRead, counted_execution
+from api.dialects.agentorchestra.models import (
+    ExecutionDetailed,
+    ExecutionList,
+    ExecutionStarted,
+    ExecutionStatus,
+    LogLevel,
+    LogList,
+    LogPagination,
+    Message,
+    StartExecutionRequest,
+)
+from api.dialects.agentorchestra.paging import LAST_PAGE, MOST_EXECUTIONS, MOST_LINES, within
+from api.outputs import whole_output
+from api.streaming import EventStream
+from orchestrator.services.executions import ExecutionFilter
+from orchestrator.services.following import skipped
+
+router = APIRouter(prefix="/api/executions", tags=["Executions"], route_class=AgentOrchestraRoute, responses=ERRORS)
+
+STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Event stream"}
+}
+
+
+async def _execution_id(id: Annotated[str, Path()]) -> str:
+    bind_contextvars(job_id=known_job_id(id))
+    return id
+
+
+ExecutionId = Annotated[str, Depends(_execution_id)]
+
+
+@router.get("", response_model_exclude_none=True)
+async def list_executions(
+    *,
+    principal: JobsRead,
+    services: Svc,
+    agent_id: Annotated[str | None, Query(alias="agentId")] = None,
+    status: Annotated[ExecutionStatus | None, Query()] = None,
+    page: Annotated[int, Query()] = 1,
+    limit: Annotated[int, Query(description="At most 100; more is taken as 100.")] = 20,
+) -> ExecutionList:
+    """Executions of the caller's own agents, newest first."""
+    page, limit = within(page, 1, LAST_PAGE), within(limit, 1, MOST_EXECUTIONS)
+    states = None if status is None else mapping.states_of(status)
+    wanted = ExecutionFilter(agent_id=agent_id, states=states, limit=limit, offset=(page - 1) * limit)
+    found = await services.own.executions.list(principal, wanted)
+    rows = [mapping.execution(job) for job in found.rows]
+    return ExecutionList(executions=rows, pagination=mapping.pagination(page, limit, found.total))
+
+
+@router.post("", status_code=201, dependencies=[Depends(counted_execution)])
+async def start_execution(body: StartExecutionRequest, principal: AgentsWrite, services: Svc) -> ExecutionStarted:
+    """Start an execution of one of the caller's agents."""
+    started = await services.own.executions.start(principal, mapping.start_request(body))
+    return ExecutionStarted(execution_id=started.job_id)
+
+
+@router.get("/{id}", response_model_exclude_none=True)
+async def get_execution(id: ExecutionId, principal: JobsRead, services: Svc) -> ExecutionDetailed:
+    """One execution, with its log."""
+    job = await services.own.executions.get(principal, id)
+    lines = mapping.logs(job, await services.follower.past(principal, id, None))
+    told = mapping.execution(job, await whole_output(services, job))
+    return ExecutionDetailed(**dict(told), logs=lines)
+
+
+@router.delete("/{id}")
+async def cancel_execution(id: ExecutionId, principal: JobsCancel, services: Svc) -> Message:
+    """Cancel an execution that has not ended."""
+    done = (await services.own.executions.cancel(principal, id)).done
+    return Message(message="Execution cancelled" if done else "Cancellation requested")
+
+
+@router.get("/{id}/logs", response_model_exclude_none=True)
+async def get_logs(
+    *,
+    id: ExecutionId,
+    principal: JobsRead,
+    services: Svc,
+    level: Annotated[LogLevel | None, Query(description="This level exactly.")] = None,
+    limit: Annotated[int, Query(description="At most 1000; more is taken as 1000.")] = 100,
+    offset: Annotated[int, Query()] = 0,
+) -> LogList:
+    """The log of an execution, oldest line first."""
+    job = await services.own.executions.get(principal, id)
+    offset, limit = within(offset, 0, LAST_PAGE), within(limit, 1, MOST_LINES)
+    lines = mapping.logs(job, await services.follower.past(principal, id, None))
+    matching = [line for line in lines if level in (None, line.level)]
+    rest = len(matching) - offset - limit
+    place = LogPagination(offset=offset, limit=limit, total=len(matching), has_more=rest > 0)
+    return LogList(logs=matching[offset : offset + limit], pagination=place)
+
+
+@router.get("/{id}/stream", response_class=Response, responses=STREAM)
+async def stream_execution(
+    *,
+    id: ExecutionId,
+    request: Request,
+    principal: JobsRead,
+    services: Svc,
+    last_event_id: Annotated[str | None, Header(description="The last event that was seen.")] = None,
+) -> EventStream:
+    """What happens to an execution, from its first event or after the last one seen, until it ends."""
+    job = await services.own.executions.get(principal, id)
+    past = await services.follower.past(principal, id, None)
+    seen = skipped(past, last_event_id)
+    frames = sse.execution_frames(services, principal, job, past[seen - 1] if seen else None)
+    return EventStream(frames, api_state(request.app).closing)

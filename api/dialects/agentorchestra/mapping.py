@@ -1,0 +1,226 @@
+"""Pure mapping between this surface and jobs, users' agents and configurations (C-29, C-31, C-35, C-42)."""
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from api.dialects.agentorchestra.models import (
+    Agent,
+    AgentDetailed,
+    AgentRef,
+    Configuration,
+    Count,
+    CreateAgentRequest,
+    Environment,
+    Execution,
+    ExecutionLog,
+    ExecutionProgress,
+    ExecutionStatus,
+    LogLevel,
+    Pagination,
+    StartExecutionRequest,
+    Trigger,
+    UpdateAgentRequest,
+    User,
+    Webhook,
+)
+from orchestrator.domain import user_agents as domain
+from orchestrator.domain.events import EventType, JobEvent
+from orchestrator.domain.frameworks import NATIVE
+from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.webhooks import Webhook as StoredWebhook
+from orchestrator.services.executions import ExecutionRequest
+from orchestrator.services.user_agents import AgentRequest
+
+SURFACE: Final = "agentorchestra"
+_USER: Final = "user:"
+_CHANGES: Final = {"is_active": "active"}
+
+_LEVELS: Final[dict[str, LogLevel]] = {
+    "agent.scheduled": "DEBUG",
+    "agent.cancelled": "WARN",
+    "agent.failed": "ERROR",
+    "job.cancelling": "WARN",
+    "job.cancelled": "WARN",
+    "job.failed": "FATAL",
+    "job.stuck": "ERROR",
+    "job.timeout": "FATAL",
+}
+
+
+def status_of(state: JobState) -> ExecutionStatus:
+    """A job's state in the words of this surface, which has none for a pause."""
+    return "RUNNING" if state is JobState.PAUSED else cast("ExecutionStatus", state.value)
+
+
+def states_of(status: ExecutionStatus) -> list[JobState]:
+    """The states that a status stands for."""
+    return [state for state in JobState if status_of(state) == status]
+
+
+def agent_request(body: CreateAgentRequest) -> AgentRequest:
+    """The agent that a request describes."""
+    return AgentRequest(
+        name=body.name,
+        framework=body.framework,
+        description=body.description,
+        configuration=body.configuration,
+        tags=list(body.tags),
+        active=body.is_active,
+    )
+
+
+def agent_changes(body: UpdateAgentRequest) -> dict[str, Any]:
+    """What a request changes."""
+    return {_CHANGES.get(name, name): value for name, value in body.model_dump(exclude_unset=True).items()}
+
+
+def agent(live: domain.LiveAgent) -> Agent:
+    """An agent with its figures."""
+    return Agent(**_agent(live))
+
+
+def agent_detailed(live: domain.LiveAgent, newest: Sequence[Job]) -> AgentDetailed:
+    """An agent with its newest executions."""
+    return AgentDetailed(
+        **_agent(live), executions=[execution(job) for job in newest], count=Count(executions=live.figures.total)
+    )
+
+
+def _agent(live: domain.LiveAgent) -> dict[str, Any]:
+    own, figures = live.agent, live.figures
+    return {
+        "id": own.id,
+        "name": own.name,
+        "description": own.description,
+        "framework": own.framework,
+        "status": live.status,
+        "configuration": own.configuration,
+        "tags": own.tags,
+        "is_active": own.active,
+        "total_executions": figures.total,
+        "successful_executions": figures.successful,
+        "avg_execution_time": None if figures.mean_seconds is None else round(figures.mean_seconds * 1000, 1),
+        "last_executed_at": figures.last_at,
+        "created_at": own.created_at,
+        "updated_at": own.updated_at,
+    }
+
+
+def start_request(body: StartExecutionRequest) -> ExecutionRequest:
+    """The execution that a request asks for."""
+    labels = {"surface": SURFACE, "environment": body.environment, "trigger": body.trigger}
+    return ExecutionRequest(body.agent_id, body.input, body.configuration, labels)
+
+
+def execution(job: Job, output: dict[str, Any] | None = None) -> Execution:
+    """An execution; `output` is the job's whole output where that was read."""
+    return Execution(**_execution(job, output))
+
+
+def progress(job: Job, event: JobEvent) -> ExecutionProgress:
+    """An execution as it was when something happened to it."""
+    then = {**_execution(job, None), "status": status_of(event.state)}
+    if not event.state.terminal:
+        then |= dict.fromkeys(("output", "error", "duration", "completed_at"))
+    return ExecutionProgress(**then, progress=event.progress)
+
+
+def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
+    labels, told = job.labels, output if output is not None else job.result
+    return {
+        "id": job.id,
+        "status": status_of(job.state),
+        "input": job.input.get("input", {}),
+        "output": None if told is None else _executed(told, labels["executed_by"]),
+        "error": f"{job.error.type}: {job.error.message}" if job.error is not None else None,
+        "duration": None if job.duration is None else round(job.duration * 1000),
+        "tokens_used": job.usage.total_tokens,
+        "cost": job.usage.cost,
+        "trigger": cast("Trigger", labels["trigger"]),
+        "environment": cast("Environment", labels["environment"]),
+        "started_at": job.started_at,
+        "completed_at": job.closed_at,
+        "agent": AgentRef(id=job.subject or "", name=labels["agent_name"], framework=_framework(job)),
+    }
+
+
+def _executed(result: dict[str, Any], executed_by: str) -> dict[str, Any]:
+    plain = without_nulls(result)
+    return {**plain, "metadata": {"executed_by": executed_by, **plain.get("metadata", {})}}
+
+
+def logs(job: Job, events: Sequence[JobEvent]) -> list[ExecutionLog]:
+    """The log of an execution, oldest first: who performs it where that is not its framework, then every event."""
+    return [*fallback_logs(job), *(log_line(event) for event in events)]
+
+
+def fallback_logs(job: Job) -> list[ExecutionLog]:
+    """The line that says that an execution does not run on its agent's framework, if it does not."""
+    framework, executed_by = _framework(job), job.labels["executed_by"]
+    if executed_by == framework:
+        return []
+    then = "the native runtime performs the agent" if executed_by == NATIVE else "no fallback is allowed"
+    return [
+        ExecutionLog(
+            id=f"{job.id}:framework",
+            level="WARN",
+            message=f"No worker offers the framework {framework}: {then}.",
+            timestamp=job.created_at,
+            metadata={"framework": framework, "executed_by": executed_by},
+        )
+    ]
+
+
+def log_line(event: JobEvent) -> ExecutionLog:
+    """One event as a line."""
+    about = {"event": event.name, "progress": event.progress}
+    data = {} if event.type is EventType.JOB_COMPLETED else without_nulls(event.data)
+    return ExecutionLog(
+        id=event.id,
+        level=_LEVELS.get(event.name, "INFO"),
+        message=event.message,
+        timestamp=event.timestamp,
+        metadata={**about, **data},
+    )
+
+
+def configuration(saved: domain.Configuration) -> Configuration:
+    """A saved configuration."""
+    return Configuration(
+        id=saved.id,
+        name=saved.name,
+        description=saved.description,
+        framework=saved.framework,
+        configuration=saved.configuration,
+        is_template=saved.template,
+        is_public=saved.public,
+        usage_count=saved.usage_count,
+        created_at=saved.created_at,
+        updated_at=saved.updated_at,
+        user=User(name=saved.owner.removeprefix(_USER)),
+    )
+
+
+def webhook(row: StoredWebhook) -> Webhook:
+    """A webhook, without its secret."""
+    return Webhook(
+        id=row.id, url=row.url, events=row.events, is_active=row.disabled_at is None, created_at=row.created_at
+    )
+
+
+def pagination(page: int, limit: int, total: int) -> Pagination:
+    """Which page of how many; an empty list has none."""
+    return Pagination(page=page, limit=limit, total=total, pages=-(-total // limit))
+
+
+def without_nulls(value: Any) -> Any:
+    """Plain data of our own without what is null (O-049)."""
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [without_nulls(each) for each in value if each is not None]
+    return value
+
+
+def _framework(job: Job) -> domain.Framework:
+    return domain.Framework(job.labels["framework"])

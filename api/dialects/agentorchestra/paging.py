@@ -1,0 +1,12 @@
+"""Bounds of pages that the document does not declare (C-38)."""
+
+from typing import Final
+
+LAST_PAGE: Final = 1_000_000_000
+MOST_EXECUTIONS: Final = 100
+MOST_LINES: Final = 1000
+
+
+def within(value: int, least: int, most: int) -> int:
+    """The value, or the bound that it is beyond: what no document forbids is no error."""
+    return max(least, min(value, most))

@@ -1,0 +1,90 @@
+"""The streams of this surface: one execution as it goes on, and the caller's dashboard (C-50, O-026, O-043)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Final
+
+from api.dialects.agentorchestra import dashboard, mapping
+from api.dialects.agentorchestra.errors import body_of
+from api.dialects.agentorchestra.models import Wire
+from api.outputs import whole_output
+from api.streaming import frame
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import OrchestratorError, Unauthenticated
+from orchestrator.domain.events import EventType, JobEvent
+from orchestrator.domain.jobs import Job
+from orchestrator.services.executions import ExecutionFilter
+from orchestrator.services.registry import Services
+
+LOOK_SECONDS: Final = 2.0
+_WATCHED: Final = 50
+
+
+async def execution_frames(
+    services: Services, principal: Principal, job: Job, seen: JobEvent | None
+) -> AsyncGenerator[bytes, None]:
+    """`status` first, then `log` for each event after the one seen, and with it `status`, `progress`, `completed` or
+    `error`. The last frame of an event carries its cursor: who comes back with it misses none."""
+    try:
+        yield _frame("status", mapping.execution(job))
+        for line in mapping.fallback_logs(job) if seen is None else ():
+            yield _frame("log", line)
+        state = seen.state if seen is not None else None
+        async with aclosing(
+            services.watcher.watch(principal, job.id, seen.id if seen else None, deltas=False)
+        ) as items:
+            async for event in items:
+                if not isinstance(event, JobEvent):
+                    continue
+                if event.type.terminal:
+                    yield _frame("log", mapping.log_line(event))
+                    yield await _end(services, principal, event)
+                    return
+                for told in _told(job, event, changed=event.state is not state):
+                    yield told
+                state = event.state
+    except OrchestratorError as fault:
+        # The status has been sent; the reader learns of the fault here and comes back with its cursor.
+        yield _frame("error", body_of(fault))
+
+
+def _told(job: Job, event: JobEvent, *, changed: bool) -> Iterator[bytes]:
+    line = mapping.log_line(event)
+    kind = "status" if changed else "progress" if event.type is EventType.JOB_PROGRESS else None
+    if kind is None:
+        yield _frame("log", line, event.id)
+        return
+    yield _frame("log", line)
+    yield _frame(kind, mapping.progress(job, event), event.id)
+
+
+async def _end(services: Services, principal: Principal, event: JobEvent) -> bytes:
+    job = await services.reader.ended(principal, event.job_id)
+    kind = "completed" if event.type is EventType.JOB_COMPLETED else "error"
+    return _frame(kind, mapping.execution(job, await whole_output(services, job)), event.id)
+
+
+async def dashboard_frames(services: Services, principal: Principal) -> AsyncGenerator[bytes, None]:
+    """`metrics`, the dashboard of the last 24 hours, then `execution` for each that is new or has changed, and
+    `metrics` again after them. Ends when the caller's credential does."""
+    known: dict[str, tuple[str, int]] = {}
+    try:
+        while True:
+            page = await services.own.executions.list(principal, ExecutionFilter(limit=_WATCHED))
+            changed = [job for job in reversed(page.rows) if known.get(job.id) != (job.state, job.progress)]
+            for job in changed if known else ():
+                yield _frame("execution", mapping.execution(job))
+            if changed or not known:
+                figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS["24h"])
+                yield _frame("metrics", dashboard.metrics(figures, page.rows[: dashboard.RECENT]))
+            known = {job.id: (job.state, job.progress) for job in page.rows}
+            await asyncio.sleep(LOOK_SECONDS)
+            if not await services.access.still_valid(principal):
+                raise Unauthenticated("The credential is no longer valid")
+    except OrchestratorError as fault:
+        yield _frame("error", body_of(fault))
+
+
+def _frame(kind: str, body: Wire, cursor: str | None = None) -> bytes:
+    return frame(kind, body.model_dump_json(by_alias=True, exclude_none=True), cursor)

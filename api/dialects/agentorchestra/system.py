@@ -1,0 +1,50 @@
+"""Routes of the dashboard, of health and of the document (O-041 to O-045, C-04, C-08)."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from api.deps import Svc, api_state
+from api.dialects.agentorchestra import dashboard, document, health, sse
+from api.dialects.agentorchestra.dashboard_models import DashboardMetrics, HealthStatus
+from api.dialects.agentorchestra.errors import ERRORS, AgentOrchestraRoute
+from api.dialects.agentorchestra.executions import STREAM
+from api.dialects.agentorchestra.guards import MetricsRead
+from api.dialects.agentorchestra.models import Timeframe
+from api.streaming import EventStream
+from orchestrator.services.executions import ExecutionFilter
+
+router = APIRouter(prefix="/api", route_class=AgentOrchestraRoute)
+
+_STATES: Final[dict[int | str, dict[str, Any]]] = {503: {"model": HealthStatus, "description": "Unhealthy"}}
+
+
+@router.get("/dashboard/metrics", tags=["Analytics"], responses=ERRORS, response_model_exclude_none=True)
+async def dashboard_metrics(
+    principal: MetricsRead, services: Svc, timeframe: Annotated[Timeframe, Query()] = "30d"
+) -> DashboardMetrics:
+    """The caller's figures of a period, against the one before it."""
+    told = await services.own.executions.dashboard(principal, dashboard.LENGTHS[timeframe])
+    recent = await services.own.executions.list(principal, ExecutionFilter(limit=dashboard.RECENT))
+    return dashboard.metrics(told, recent.rows)
+
+
+@router.get("/dashboard/real-time", tags=["Analytics"], response_class=Response, responses={**ERRORS, **STREAM})
+async def dashboard_stream(request: Request, principal: MetricsRead, services: Svc) -> EventStream:
+    """The dashboard, and every change of the caller's executions."""
+    return EventStream(sse.dashboard_frames(services, principal), api_state(request.app).closing)
+
+
+@router.get("/health", tags=["System"], responses=_STATES, response_model=HealthStatus)
+async def system_health(request: Request) -> Response:
+    """How the installation fares; needs no credential."""
+    told = await health.status(api_state(request.app).source)
+    body = told.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(body, 503 if told.status == "unhealthy" else 200, media_type="application/json")
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi() -> JSONResponse:
+    """The document of this surface."""
+    return JSONResponse(document.served())
