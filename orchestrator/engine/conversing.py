@@ -1,8 +1,9 @@
 """What the services ask of a conversation's workflow: one update, which starts the workflow where none runs (A11)."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
 from temporalio.client import (
@@ -21,6 +22,7 @@ from orchestrator.domain.errors import DeadlineExceeded, LimitExceeded, NotFound
 from orchestrator.engine.connect import rpc_errors
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Done = TypeVar("Done")
 
 # Seconds until a worker must have taken an update: before that it is not durable.
 TAKEN_WITHIN: Final = 10.0
@@ -55,16 +57,13 @@ class ConversationGateway:
         with rpc_errors(f"session: {conversation.session_id[:80]}"):
             handle = await self._taken(conversation, update, message, answer, update_id)
             left = deadline - asyncio.get_running_loop().time()
-            asking = asyncio.ensure_future(handle.result())
             try:
-                done, _ = await asyncio.wait({asking}, timeout=max(0.0, left))
-                if not done:
-                    raise DeadlineExceeded(f"No answer within {seconds:g} seconds; it is still being worked on")
-                return asking.result()
+                answered = await _within(max(0.0, left), handle.result())
             except WorkflowUpdateFailedError as failure:
                 raise _refused(failure) from failure
-            finally:
-                asking.cancel()
+        if answered is None:
+            raise DeadlineExceeded(f"No answer within {seconds:g} seconds; it is still being worked on")
+        return answered
 
     async def _taken(
         self,
@@ -75,21 +74,16 @@ class ConversationGateway:
         update_id: str,
     ) -> "WorkflowUpdateHandle[Answer]":
         for _ in range(_TRIES):
-            sending = asyncio.ensure_future(self._send(conversation, update, message, answer, update_id))
+            sending = self._send(conversation, update, message, answer, update_id)
             try:
-                done, _ = await asyncio.wait({sending}, timeout=self._taken_within)
-                if not done:
-                    raise Unavailable(
-                        f"No worker took the message within {self._taken_within:g} seconds. "
-                        "Send it again with the same X-Request-ID",
-                        retry_after=2.0,
-                    )
                 with rpc_errors("session"):
-                    return sending.result()
+                    handle = await _within(self._taken_within, sending)
             except NotFound:
                 continue  # the run that was there ended just then
-            finally:
-                sending.cancel()
+            if handle is None:
+                late = f"No worker took the message within {self._taken_within:g} seconds"
+                raise Unavailable(f"{late}. Send it again with the same X-Request-ID", retry_after=2.0)
+            return handle
         raise Unavailable("The session is being ended. Send the message again with the same X-Request-ID")
 
     async def _send(
@@ -119,6 +113,18 @@ class ConversationGateway:
             result_type=answer,
             rpc_timeout=timedelta(seconds=self._taken_within + 5),
         )
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, Done]) -> Done | None:
+    """What comes of it, or None when it takes longer: the SDK turns a cancellation into an error of its own."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        return task.result() if done else None
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def _refused(failure: WorkflowUpdateFailedError) -> OrchestratorError:

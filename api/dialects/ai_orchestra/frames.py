@@ -105,8 +105,8 @@ def _invalid(wrong: ValidationError) -> InvalidInput:
     if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
         expected = "one of chat, command, control, stream"
         return InvalidInput("The frame has no known type", field="type", expected=expected)
-    if error["type"] == "json_invalid":
-        return InvalidInput("The frame is not JSON", field="frame", expected="JSON object")
+    if not error["loc"]:
+        return InvalidInput("The frame is not a JSON object", field="frame", expected="JSON object")
     # As for a request: the place begins with what carried it, here the frame of that type.
     return invalid_request(RequestValidationError([{**one, "loc": _place(one["loc"])} for one in wrong.errors()]))
 
