@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from orchestrator import __version__
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
+from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.limits import Tier
 from orchestrator.settings import Settings
 
 app = typer.Typer(
@@ -126,6 +128,29 @@ def run(  # noqa: PLR0917 - options, which are given by name
         detach=detach,
     )
     raise typer.Exit(command.run(options, Console()))
+
+
+keys = typer.Typer(help="Keys of callers, issued without the API.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@keys.command("create")
+def keys_create(  # noqa: PLR0917 - options, which are given by name
+    name: Annotated[str, typer.Option(help="For people.")],
+    form: Annotated[KeyForm, typer.Option(help="What it looks like: dvr_sk_live_… or ao_…")] = KeyForm.DVR,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it may; once for each.", show_default="all but admin:*")
+    ] = None,
+    tier: Annotated[Tier, typer.Option(help="Its limits.")] = Tier.FREE,
+    owner: Annotated[str | None, typer.Option(help="Whose jobs it starts and sees.", show_default="its own")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Issue a key and print it, this once. It is written to the job index that the settings name."""
+    from orchestrator.commandline import keys as command
+    from orchestrator.services.keys import KeyRequest
+
+    scopes = frozenset(scope) if scope else ORDINARY
+    raise typer.Exit(command.create(_settings(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))
 
 
 @app.command()

@@ -48,7 +48,7 @@ class Ground:
 
 def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
     """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
-    sealer, database = _sealer(settings), Database(settings.index_url())
+    sealer, database = sealer_of(settings), Database(settings.index_url())
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
     dispatcher = DeliveryDispatcher(gateway, DeliveryRepository(database), schedule=settings.retry_schedule())
@@ -81,7 +81,8 @@ def _bus(settings: Settings) -> MemoryBus | RedisBus:
     return MemoryBus() if url is None else RedisBus(open_redis(url))
 
 
-def _sealer(settings: Settings) -> Sealer:
+def sealer_of(settings: Settings) -> Sealer:
+    """What digests keys and seals secrets. Raises `Unavailable` without a secret to do so with."""
     if settings.secret_key is not None:
         return Sealer(settings.secret_key.get_secret_value())
     try:

@@ -17,7 +17,7 @@ from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.limits import SurfaceLimit, Tier
-from orchestrator.services.access import ADMIN, KEY_PREFIX
+from orchestrator.services.access import ADMIN
 from orchestrator.services.keys import IssuedKey, KeyRequest
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=V1Route, responses=ERRORS)
@@ -142,7 +142,7 @@ class KeyBody(KeyFields):
         """The body of one key."""
         return cls(
             **_fields(key),
-            prefix=f"{KEY_PREFIX}{key.prefix[:_SHOWN_DIGITS]}…",
+            prefix=f"{key.beginning[: len(key.form.start) + _SHOWN_DIGITS]}…",
             state=key.state(datetime.now(UTC)),
             created_by=key.created_by,
             last_used_at=key.last_used_at,

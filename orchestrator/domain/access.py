@@ -74,6 +74,18 @@ class Principal:
         return self.admin or owner == self.id
 
 
+class KeyForm(StrEnum):
+    """What an issued key looks like: `dvr_sk_live_` and 80 hexadecimal digits, or `ao_` and 64 (D-013, C-17)."""
+
+    DVR = "dvr"
+    AO = "ao"
+
+    @property
+    def start(self) -> str:
+        """How its keys begin."""
+        return "dvr_sk_live_" if self is KeyForm.DVR else "ao_"
+
+
 class KeyState(StrEnum):
     """Whether an issued key still opens anything."""
 
@@ -105,6 +117,16 @@ class ApiKey:
     def principal(self) -> Principal:
         """Who comes with this key."""
         return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id)
+
+    @property
+    def form(self) -> KeyForm:
+        """What its secrets look like."""
+        return KeyForm.AO if self.prefix.startswith(KeyForm.AO.start) else KeyForm.DVR
+
+    @property
+    def beginning(self) -> str:
+        """How its newest secret begins."""
+        return self.prefix if self.form is KeyForm.AO else self.form.start + self.prefix
 
     def state(self, at: datetime) -> KeyState:
         """Where the key is at a time; revoked is final."""

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 from pydantic import SecretStr
 
-from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
+from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.sealing import Sealer
 from orchestrator.storage.keys import KeyRepository, StoredSecret
@@ -21,12 +21,12 @@ log = structlog.get_logger(__name__)
 
 ADMIN: Final = Principal(id="admin", scopes=frozenset({Scope.ADMIN}))
 
-KEY_PREFIX: Final = "dvr_sk_live_"
 KEY_LIFETIME: Final = 5.0
 """Seconds that a verified key is known without another look at the index, and a revocation elsewhere unseen."""
 
-_FORM: Final = re.compile(KEY_PREFIX + r"[0-9a-f]{80}")
-_PREFIX_DIGITS: Final = 16  # the other 64 are 256 bits that nobody can guess
+_STARTS: Final = tuple(form.start for form in KeyForm)
+_FORM: Final = re.compile(rf"{KeyForm.DVR.start}[0-9a-f]{{80}}|{KeyForm.AO.start}[0-9a-f]{{64}}")
+_PREFIX_DIGITS: Final = 16  # the others, 192 bits at least, nobody can guess
 _MOST_KNOWN: Final = 10_000
 _USE_NOTED: Final = timedelta(minutes=1)
 
@@ -88,7 +88,10 @@ class _Known:
 
 
 class IssuedKeys:
-    """Keys that were issued, `dvr_sk_live_…` (D-013). A verified one is known for `KEY_LIFETIME` seconds."""
+    """Keys that were issued, `dvr_sk_live_…` or `ao_…` (D-013, C-17).
+
+    A verified one is known for `KEY_LIFETIME` seconds.
+    """
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class IssuedKeys:
 
         Raises `Unauthenticated`, which gives a reason only to those who hold the whole key; `Unavailable`.
         """
-        if not token.startswith(KEY_PREFIX):
+        if not token.startswith(_STARTS):
             return None
         if not _FORM.fullmatch(token):
             raise unknown_key()
@@ -198,8 +201,10 @@ class IssuedKeys:
 
 
 def lookup_prefix(token: str) -> str:
-    """The public part of an issued key, which finds it."""
-    return token.removeprefix(KEY_PREFIX)[:_PREFIX_DIGITS]
+    """The public part of an issued key, which finds it; that of an `ao_` key says so."""
+    if token.startswith(KeyForm.AO.start):
+        return token[: len(KeyForm.AO.start) + _PREFIX_DIGITS]
+    return token.removeprefix(KeyForm.DVR.start)[:_PREFIX_DIGITS]
 
 
 def unknown_key() -> Unauthenticated:

@@ -11,17 +11,17 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
+from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.limits import Tier
 from orchestrator.sealing import Sealer, callback_secret
-from orchestrator.services.access import KEY_PREFIX, IssuedKeys, lookup_prefix
+from orchestrator.services.access import IssuedKeys, lookup_prefix
 from orchestrator.storage.keys import KeyRepository
 
 log = structlog.get_logger(__name__)
 
 _KEY_ID: Final = re.compile(r"key_[0-9a-f]{32}")
-_SECRET_BYTES: Final = 40  # 8 that find the key, 32 that nobody can guess
+_SECRET_BYTES: Final = {KeyForm.DVR: 40, KeyForm.AO: 32}  # 8 that find the key, and others that nobody can guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class KeyRequest:
     tier: Tier = Tier.FREE
     owner: str | None = None
     expires_at: datetime | None = None
+    form: KeyForm = KeyForm.DVR
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class KeyIssuer:
         principal.require(Scope.ADMIN)
         at = self._clock()
         _refuse_past(request.expires_at, at)
-        token, prefix = _new_token()
+        token, prefix = _new_token(request.form)
         key_id = f"key_{self._new_id()}"
         key = ApiKey(
             id=key_id,
@@ -119,7 +120,7 @@ class KeyIssuer:
     async def rotate(self, key_id: str, *, overlap: timedelta) -> IssuedKey:
         """A new secret for a key; the old one stays valid for a while. Raises `NotFound`, `WrongState`."""
         key, at = await self.get(key_id), self._clock()
-        token, prefix = _new_token()
+        token, prefix = _new_token(key.form)
         digest = self._sealer.digest(token)
         if key.state(at) is not KeyState.ACTIVE or not await self._keys.rotate(
             key_id, prefix=prefix, digest=digest, at=at, until=at + overlap
@@ -158,8 +159,8 @@ class KeyIssuer:
         return IssuedKey(key, token, callback_secret(self._sealer, key.owner))
 
 
-def _new_token() -> tuple[str, str]:
-    token = KEY_PREFIX + secrets.token_hex(_SECRET_BYTES)
+def _new_token(form: KeyForm) -> tuple[str, str]:
+    token = form.start + secrets.token_hex(_SECRET_BYTES[form])
     return token, lookup_prefix(token)
 
 

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -90,11 +92,19 @@ def test_no_page_names_a_setting_that_does_not_exist(path: Path) -> None:
 
 def commands() -> dict[str, set[str]]:
     """Every command with its options."""
-    found = typer.main.get_command(cli).commands
     return {
-        f"orchestrator {name}": {one.opts[0] for one in command.params if one.param_type_name == "option"} - {"--help"}
-        for name, command in found.items()
+        name: {one.opts[0] for one in command.params if one.param_type_name == "option"} - {"--help"}
+        for name, command in leaves("orchestrator", typer.main.get_command(cli))
     }
+
+
+def leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """The command, or those of a group, with the whole name of each."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield name, command
+    for word, one in (inner or {}).items():
+        yield from leaves(f"{name} {word}", one)
 
 
 def test_every_command_is_documented_with_its_options() -> None:

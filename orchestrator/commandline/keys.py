@@ -1,0 +1,46 @@
+"""`orchestrator keys`: issues a key of any form without the API (C-18)."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from typing import Final
+
+from orchestrator.commandline.exits import OK, Refused, say
+from orchestrator.ground import sealer_of
+from orchestrator.logs import configure
+from orchestrator.services.access import ADMIN, IssuedKeys
+from orchestrator.services.keys import IssuedKey, KeyIssuer, KeyRequest
+from orchestrator.settings import Settings
+from orchestrator.storage.database import Database
+from orchestrator.storage.keys import KeyRepository
+
+_LONGEST_NAME: Final = 100
+
+
+def create(settings: Settings, request: KeyRequest) -> int:
+    """Issue a key and print its secret, this once. Answers the exit code. Raises `Refused`, `Unavailable`."""
+    if not (0 < len(request.name) <= _LONGEST_NAME and request.name.isprintable()):
+        raise Refused(f"--name takes 1 to {_LONGEST_NAME} printable characters")
+    configure(settings.log_level, settings.log_format)
+    issued = asyncio.run(_issue(settings, request))
+    say(issued.token)
+    return OK
+
+
+async def _issue(settings: Settings, request: KeyRequest) -> IssuedKey:
+    database = Database(settings.index_url())
+    try:
+        await database.migrate()
+        keys, sealer = KeyRepository(database), sealer_of(settings)
+        issuer = KeyIssuer(keys, sealer, IssuedKeys(keys, sealer, clock=_now), clock=_now, new_id=_new_id)
+        return await issuer.issue(ADMIN, request)
+    finally:
+        await database.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
