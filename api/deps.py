@@ -31,14 +31,15 @@ class ServiceSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class ApiState:
     """What one application holds. `closing` is set when its server stops: open streams end then.
-    `frames` are those that its streams share."""
+    `frames` are those that its streams share, `socket_frames` those of its sockets."""
 
     source: ServiceSource
     registry: CollectorRegistry
     sockets: SocketMetrics
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started: float = field(default_factory=time.monotonic)
-    frames: SharedFrames = field(default_factory=SharedFrames)
+    frames: SharedFrames[bytes] = field(default_factory=SharedFrames)
+    socket_frames: SharedFrames[str] = field(default_factory=SharedFrames)
 
 
 def api_state(app: FastAPI) -> ApiState:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -17,6 +17,7 @@ from starlette.types import Send
 KEEP_ALIVE_SECONDS: Final = 15.0
 # Bytes handed to the server at once: it waits for a slow client between two pieces, and holds no more than one.
 PIECE_BYTES: Final = 16_384
+F = TypeVar("F", bytes, str)
 _HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -25,13 +26,13 @@ def frame(event: str, data: str, cursor: str | None = None) -> bytes:
     return format_sse_event(data_str=data, event=event, id=cursor)
 
 
-class SharedFrames:
-    """Large frames that many streams of one process send: made once, and kept while one of them is sent."""
+class SharedFrames(Generic[F]):
+    """Large frames that many readers of one process are sent: made once, and kept while one of them is sent."""
 
     def __init__(self) -> None:
-        self._made: WeakValueDictionary[str, asyncio.Task[bytes]] = WeakValueDictionary()
+        self._made: WeakValueDictionary[str, asyncio.Task[F]] = WeakValueDictionary()
 
-    def of(self, key: str, make: Callable[[], Coroutine[None, None, bytes]]) -> asyncio.Task[bytes]:
+    def of(self, key: str, make: Callable[[], Coroutine[None, None, F]]) -> asyncio.Task[F]:
         """The frame under a key, made now unless it is at hand. Hold the task until the frame is sent."""
         made = self._made.get(key)
         if made is None:
@@ -39,7 +40,7 @@ class SharedFrames:
             made.add_done_callback(partial(self._settle, key))
         return made
 
-    def _settle(self, key: str, made: asyncio.Task[bytes]) -> None:
+    def _settle(self, key: str, made: asyncio.Task[F]) -> None:
         """One that failed is made anew for the next. Whoever waited for it may all have gone."""
         if made.cancelled() or made.exception() is not None:
             self._made.pop(key, None)

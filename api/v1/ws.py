@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, WebSocket
 from fastapi.security.utils import get_authorization_scheme_param
 from structlog.contextvars import bind_contextvars
 
-from api.deps import ServiceSource, api_state, known_job_id
+from api.deps import ApiState, api_state, known_job_id
 from api.errors import EXPECTED
 from api.sockets import (
     AUTH_TIMEOUT,
@@ -25,24 +25,27 @@ from api.sockets import (
     converse,
     socket_limits,
 )
+from api.streaming import SharedFrames
 from api.v1.envelope import envelope
 from api.v1.events import whole_body
 from api.v1.models import EventBody
-from api.v1.rendering import delta_body
+from api.v1.rendering import delta_body, event_body
 from api.v1.wire import Wire
 from api.v1.ws_frames import (
     Auth,
     AuthOk,
     ClientFrame,
     ErrorFrame,
+    EventFrame,
+    JobUpdate,
     Ping,
     Pong,
     Subscribe,
     Subscribed,
     Unsubscribe,
     Unsubscribed,
+    changed,
     parsed,
-    told,
 )
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
@@ -54,6 +57,7 @@ from orchestrator.domain.errors import (
     Unavailable,
     WrongState,
 )
+from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.services.following import skipped
 from orchestrator.services.registry import Services
 
@@ -68,20 +72,20 @@ _MINUTE: Final = 60.0
 async def socket(websocket: WebSocket, limits: Annotated[SocketLimits, Depends(socket_limits)]) -> None:
     """A client's socket: first who it is, then subscriptions to jobs."""
     state = api_state(websocket.app)
-    talk = partial(_talk, state.source, limits)
+    talk = partial(_talk, state, limits)
     await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
 
 
-async def _talk(source: ServiceSource, limits: SocketLimits, line: Line) -> None:
+async def _talk(state: ApiState, limits: SocketLimits, line: Line) -> None:
     try:
-        services = await source.services()
+        services = await state.source.services()
         principal = await _principal(services, limits, line)
     except Unauthenticated as fault:
         raise Hangup(UNAUTHENTICATED, "authentication failed", _error(line, fault)) from fault
     except Unavailable as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(line, fault)) from fault
     bind_contextvars(principal=principal.id)
-    await Conversation(line, services, principal, limits).run()
+    await Conversation(line, services, principal, limits, state.socket_frames).run()
 
 
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
@@ -107,11 +111,19 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
 class Conversation:
     """What one known client asks for and is told."""
 
-    def __init__(self, line: Line, services: Services, principal: Principal, limits: SocketLimits) -> None:
+    def __init__(
+        self,
+        line: Line,
+        services: Services,
+        principal: Principal,
+        limits: SocketLimits,
+        shared: SharedFrames[str],
+    ) -> None:
         self._line = line
         self._services = services
         self._principal = principal
         self._limits = limits
+        self._shared = shared
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
         self._times: deque[float] = deque(maxlen=limits.frames_per_minute)
         self._bad = 0
@@ -212,10 +224,19 @@ class Conversation:
                 if isinstance(item, Delta):
                     await self._line.outbox.offer(delta_body(item).model_dump_json())
                     continue
-                body = await whole_body(self._services, self._principal, item)
-                for frame in told(body, before):
-                    await self._tell(frame)
+                body = event_body(item)
+                if changed(body, before):
+                    await self._tell(JobUpdate.of(body))
+                if item.type is EventType.JOB_COMPLETED:
+                    # It carries the whole output, to every socket at the same moment.
+                    await self._say(await asyncio.shield(self._shared.of(item.id, partial(self._whole, item))))
+                else:
+                    await self._tell(EventFrame.of(body))
                 before = body
+
+    async def _whole(self, event: JobEvent) -> str:
+        body = await whole_body(self._services, self._principal, event)
+        return EventFrame.of(body).model_dump_json()
 
     async def _recheck(self) -> None:
         while True:

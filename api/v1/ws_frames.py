@@ -1,6 +1,5 @@
 """The frames of `/v1/ws`: what a client may send, what it is told (D-058 to D-064)."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -126,16 +125,14 @@ class ErrorFrame(Wire):
     error: ErrorBody
 
 
-def told(event: EventBody, before: EventBody | None) -> Sequence[Wire]:
-    """The frames of an event that came after `before` (None for the first): an update where something has changed,
-    then the event. In this order a client that goes on after the event has missed nothing."""
-    changed = (
+def changed(event: EventBody, before: EventBody | None) -> bool:
+    """Whether a job is elsewhere than at the event `before` (None: this is the first). An update says so just before
+    the event: in this order a client that goes on after the event has missed nothing."""
+    return (
         before is None
         or event.type == EventType.JOB_PROGRESS
         or (event.state, event.progress) != (before.state, before.progress)
     )
-    frame = EventFrame.of(event)
-    return [JobUpdate.of(event), frame] if changed else [frame]
 
 
 def parsed(raw: str | bytes, largest: int) -> ClientFrame:

@@ -5,7 +5,7 @@ import itertools
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.domain.events import EventType, JobEvent
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import Job, JobState
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.api.conftest import ADMIN, Keys, served
 from tests.api.test_jobs import UNKNOWN, ended, start, until
@@ -538,6 +538,36 @@ async def test_a_hundred_sockets_on_one_server_all_get_every_event(live: httpx2.
     for job_id in jobs:
         whole = [event["id"] for event in await page(live, job_id)]
         assert [ids for name, ids in told if name == job_id] == [whole] * 20
+
+
+@ledger("D-061")
+async def test_sockets_on_one_job_share_the_frame_of_its_completion(
+    app_with: Make, live: httpx2.AsyncClient, running: Engine
+):
+    class Counting:
+        """Answers once it is let, so that every socket asks while the first frame is in the making."""
+
+        def __init__(self) -> None:
+            self.asked = 0
+            self.let = asyncio.Event()
+
+        async def get(self, principal: Principal, job_id: str) -> Job:
+            self.asked += 1
+            await self.let.wait()
+            return await running.services.reader.get(principal, job_id)
+
+    job, reader = await running.run("t_three", {}), Counting()
+    async with served(app_with(reader=reader)) as url, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(known(url)) for _ in range(10)]
+        for client in clients:
+            await client.subscribe(job.id)
+            while (await client.next())["status"] != "completed":
+                pass
+        reader.let.set()
+        last = [(await client.rest(job.id))[-1] for client in clients]
+    assert reader.asked == 1
+    assert last == [last[0]] * 10
+    assert last[0]["output"] == (await live.get(f"/v1/jobs/{job.id}")).json()["output"]
 
 
 class Talkative:
