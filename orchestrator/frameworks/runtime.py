@@ -177,7 +177,8 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
 
 def _asked(agent: Agent, told: FrameworkTask, question: Question) -> Agent:
     """The agent as the question wants it; its price and its model's settings stay."""
-    return agent.model_copy(update={"instructions": question.instructions or persona(told), "function": None})
+    who = {"name": told.agent, "description": told.description or agent.description, "function": None}
+    return agent.model_copy(update={**who, "instructions": question.instructions or persona(told)})
 
 
 def _priced(agent: Agent, own: Usage) -> Usage:
@@ -188,5 +189,5 @@ def _priced(agent: Agent, own: Usage) -> Usage:
 
 
 def _beginning(text: str) -> str:
-    line = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), text).strip()
+    line = next((line for line in text.splitlines() if line.strip() and line[0] not in "#>"), text).strip()
     return line if len(line) <= _SUMMARY_LIMIT else line[: _SUMMARY_LIMIT - 1] + "…"
