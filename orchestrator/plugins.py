@@ -20,14 +20,13 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
-from orchestrator.domain.names import ACTIVITY_RECONCILE, ACTIVITY_RECORD_OUTCOME
+from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.plans import WorkflowDefinition
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
 BUILT_IN: Final = Plugin(name="built-in", agents=(*AGENTS, *UNLISTED), workflows=DEFINITIONS)
 _NO_SOURCE: Final = "built-in"
-_OWN_ACTIVITIES: Final = frozenset({ACTIVITY_RECORD_OUTCOME, ACTIVITY_RECONCILE})
 
 
 def load_plugins(modules: Sequence[str]) -> list[Plugin]:
@@ -131,7 +130,7 @@ def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> N
 
 
 def _check_agent(agent: Agent) -> None:
-    if agent.id in _OWN_ACTIVITIES:
+    if agent.id in OWN_ACTIVITIES:
         raise CatalogueError(agent.source, f"agent id {agent.id!r} is the name of an activity of the engine's own")
     if agent.function is None and not agent.instructions.strip():
         raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")

@@ -20,6 +20,18 @@ ACTIVITY_AWAIT_JOB: Final = "await_job"
 ACTIVITY_RECALL: Final = "recall_conversation"
 ACTIVITY_REMEMBER: Final = "remember_conversation"
 ACTIVITY_END_SESSION: Final = "end_session"
+# What the worker of jobs runs beside agents, whose ids are activity types, too.
+OWN_ACTIVITIES: Final = frozenset(
+    {
+        ACTIVITY_RECORD_OUTCOME,
+        ACTIVITY_RECONCILE,
+        ACTIVITY_ACCEPT_TURN,
+        ACTIVITY_AWAIT_JOB,
+        ACTIVITY_RECALL,
+        ACTIVITY_REMEMBER,
+        ACTIVITY_END_SESSION,
+    }
+)
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 
 # Set at start only: each later upsert costs a visibility write.

@@ -10,15 +10,18 @@ import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN
+from orchestrator.services.conversing import ChatMessage
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
@@ -102,6 +105,29 @@ async def _told(engine: Engine, *answers: Answer) -> str:
     return delivery_id
 
 
+async def _turn(engine: Engine, session: str, text: str, *, idle: float = 1800, use_memory: bool = False) -> str:
+    """Says something in a session; its workflow's id."""
+    conversations = engine.services.conversations
+    said = ChatMessage(text=text, session_id=session, mode=Mode.LITE, swarm=Swarm.CODING_TEAM, use_memory=use_memory)
+    begun = await conversations.begin(TESTER, said)
+    begun = replace(begun, conversation=begun.conversation.model_copy(update={"idle": idle}))
+    await conversations.answer(TESTER, begun)
+    return begun.conversation.conversation_id
+
+
+async def _conversation(engine: Engine) -> str:
+    await _turn(engine, "open", "Hello")
+    conversation = await _turn(engine, "open", "And again", use_memory=True)
+    await engine.services.conversations.reset(TESTER, "open")
+    return conversation
+
+
+async def _conversation_ended(engine: Engine) -> str:
+    conversation = await _turn(engine, "ended", "Goodbye", idle=0.2)
+    await engine.parts.client.get_workflow_handle(conversation).result()
+    return conversation
+
+
 SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
     "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
@@ -123,6 +149,8 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "cancelled": _cancelled,
     "retrying": _retrying,
     "code_authored": _countdown,
+    "conversation": _conversation,
+    "conversation_ended": _conversation_ended,
     "webhook_delivered": lambda engine: _told(engine, Answer(status=500), Answer(status=200)),
     "webhook_failed": lambda engine: _told(engine, *[Answer(status=500)] * 3),
     "webhook_gone": lambda engine: _told(engine, Answer(status=410)),
