@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -11,13 +13,16 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.bootstrap import now
-from orchestrator.domain.access import Scope
+from orchestrator.bootstrap import new_id, now
+from orchestrator.domain.access import ORDINARY, KeyForm, Scope
+from orchestrator.domain.agents import Agent
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Window
 from orchestrator.domain.user_agents import Framework
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.own import own_work
+from orchestrator.services.starting import JobStarter
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
 from tests.api.documented import component, strict
@@ -147,7 +152,7 @@ async def test_without_a_fallback_an_execution_fails_at_once(user: httpx2.AsyncC
     done = await ended(user, await start(user, agent))
     assert done["status"] == "FAILED"
     assert done["error"].startswith("framework_unavailable: ")
-    assert [line["level"] for line in done["logs"]][0] == "WARN"
+    assert done["logs"][0]["level"] == "WARN"
     assert "FATAL" in [line["level"] for line in done["logs"]]
     assert (await user.get(f"/api/agents/{agent['id']}")).json()["status"] == "ERROR"
     again = await ended(user, await start(user, agent, configuration={"fallback": "native"}))
@@ -217,3 +222,260 @@ async def frames(client: httpx2.AsyncClient, execution_id: str, **headers: str) 
         if fields:
             found.append((fields["event"], json.loads(fields["data"]), fields.get("id")))
     return found
+
+
+@pytest.fixture
+async def slow_user(app_with: Make, running: Engine, key: Key) -> AsyncIterator[httpx2.AsyncClient]:
+    """Somebody whose executions take a minute."""
+
+    class Slow:
+        def agent(self, _: str) -> Agent:
+            return running.parts.catalogue.agent("t_slow")
+
+    async def any_url(_: str) -> None: ...
+
+    services, parts = running.services, running.parts
+    starter = JobStarter(
+        Slow(), parts.gateway, parts.jobs, services.quotas, check_url=any_url, clock=now, new_id=new_id
+    )
+    own = own_work(
+        parts.database, parts.gateway, starter, services.reader, services.controller, clock=now, new_id=new_id
+    )
+    async with client_of(app_with(own=own), **await key()) as client:
+        yield client
+
+
+async def agent_status(client: httpx2.AsyncClient, agent: dict[str, Any]) -> str:
+    told: str = (await client.get(f"/api/agents/{agent['id']}")).json()["status"]
+    return told
+
+
+@ledger("O-024", "O-019", "C-40", "C-31")
+async def test_an_open_execution_is_paused_for_all_to_see_and_cancelled(slow_user: httpx2.AsyncClient):
+    agent = await create(slow_user)
+    execution_id = await start(slow_user, agent)
+    assert await agent_status(slow_user, agent) == "RUNNING"
+    assert (await slow_user.get("/api/executions", params={"status": "RUNNING"})).status_code == 200
+    paused = await httpx_plain(slow_user, f"/v1/jobs/{execution_id}/pause")
+    assert paused.status_code == 200
+    await eventually(lambda: agent_status(slow_user, agent), lambda seen: seen == "PAUSED")
+    assert (await look(slow_user, execution_id))["status"] == "RUNNING"
+    running = (await slow_user.get("/api/executions", params={"status": "RUNNING"})).json()
+    assert [one["id"] for one in running["executions"]] == [execution_id]
+    answer = await slow_user.delete(f"/api/executions/{execution_id}")
+    assert (answer.status_code, answer.json()) == (200, {"message": "Execution cancelled"})
+    done = await ended(slow_user, execution_id)
+    assert done["status"] == "CANCELLED"
+    assert {"job.cancelling", "job.cancelled"} <= {line["metadata"].get("event") for line in done["logs"]}
+    assert await agent_status(slow_user, agent) == "IDLE"
+
+
+async def httpx_plain(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
+    """A request of another surface by the same caller."""
+    client.event_hooks = {"response": []}
+    try:
+        return await client.post(path)
+    finally:
+        client.event_hooks = {"response": [strict]}
+
+
+@ledger("O-015", "C-41")
+async def test_a_deleted_agent_leaves_nothing_running(slow_user: httpx2.AsyncClient, running: Engine):
+    agent = await create(slow_user)
+    ids = [await start(slow_user, agent) for _ in range(3)]
+    answer = await slow_user.delete(f"/api/agents/{agent['id']}")
+    assert answer.json()["message"] == "Agent deleted; 3 open executions cancelled"
+    for execution_id in ids:
+        job = await eventually(
+            partial(running.services.reader.get, BOOTSTRAP, execution_id), lambda seen: seen.state.terminal
+        )
+        assert job.state == "CANCELLED"
+    refused = await slow_user.post("/api/executions", json={"agentId": agent["id"]})
+    assert refused.status_code == 404
+
+
+@ledger("O-009", "O-005", "C-22")
+async def test_others_see_nothing_of_it_not_even_an_administrator(user: httpx2.AsyncClient, app: FastAPI, key: Key):
+    agent = await create(user)
+    execution_id = await start(user, agent)
+    await ended(user, execution_id)
+    for headers in (await key(), ADMIN):
+        async with client_of(app, **headers) as other:
+            for path in ("", "/logs", "/stream"):
+                assert (await other.get(f"/api/executions/{execution_id}{path}")).status_code == 404
+            assert (await other.delete(f"/api/executions/{execution_id}")).status_code == 404
+            assert (await other.get(f"/api/agents/{agent['id']}")).status_code == 404
+            assert (await other.put(f"/api/agents/{agent['id']}", json={"name": "Mine"})).status_code == 404
+            assert (await other.delete(f"/api/agents/{agent['id']}")).status_code == 404
+            assert (await other.post("/api/executions", json={"agentId": agent["id"]})).status_code == 404
+            listed = (await other.get("/api/executions", params={"agentId": agent["id"]})).json()
+            assert listed["executions"] == []
+
+
+async def test_the_jobs_of_other_surfaces_are_no_executions(app: FastAPI, running: Engine):
+    job = await running.run("t_echo", {"topic": "x"})
+    async with client_of(app, **ADMIN) as admin:
+        assert (await admin.get(f"/api/executions/{job.id}")).status_code == 404
+        assert (await admin.get("/api/executions/nothing")).json()["error"] == "NotFound"
+
+
+@ledger("O-010", "O-013", "O-021", "O-048", "O-049", "C-11", "C-15")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/agents", {"framework": "crewai"}),
+        ("POST", "/api/agents", {"name": "", "framework": "crewai"}),
+        ("POST", "/api/agents", {"name": "x" * 101, "framework": "crewai"}),
+        ("POST", "/api/agents", {"name": "x", "framework": "langchain"}),
+        ("POST", "/api/agents", {"name": "x", "framework": "crewai", "description": None}),
+        ("POST", "/api/agents", {"name": "x", "framework": "crewai", "isActive": "yes"}),
+        ("POST", "/api/agents", {"name": "x", "framework": "crewai", "tags": [1]}),
+        ("PUT", "/api/agents/{agent}", {"name": None}),
+        ("PUT", "/api/agents/{agent}", {"configuration": []}),
+        ("POST", "/api/executions", {}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "environment": "moon"}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "trigger": "whim"}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "configuration": {"temperature": 9}}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "configuration": {"maxTokens": "many"}}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "configuration": {"fallback": "hope"}}),
+        ("POST", "/api/executions", {"agentId": "{agent}", "configuration": {"configurationId": "config_0"}}),
+    ],
+)
+async def test_what_cannot_be_is_a_bad_request(user: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any]):
+    agent = (await create(user))["id"]
+    told = {name: agent if value == "{agent}" else value for name, value in body.items()}
+    answer = await user.request(method, path.format(agent=agent), json=told)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"] == "BadRequest"
+    assert answer.json()["details"]["field"]
+
+
+@ledger("O-011", "O-021")
+async def test_an_agent_that_is_not_active_is_not_executed(user: httpx2.AsyncClient):
+    agent = await create(user, isActive=False)
+    refused = await user.post("/api/executions", json={"agentId": agent["id"]})
+    assert (refused.status_code, refused.json()["details"]) == (400, {"agent_id": agent["id"]})
+
+
+@ledger("O-004", "C-17", "C-18")
+@pytest.mark.parametrize("form", KeyForm)
+async def test_a_key_of_either_form_opens_the_surface(app: FastAPI, running: Engine, form: KeyForm):
+    request = KeyRequest("Keys", ORDINARY, form=form)
+    issued = await running.services.keys.issue(BOOTSTRAP, request)
+    assert re.fullmatch({"ao": r"ao_[0-9a-f]{64}", "dvr": r"dvr_sk_live_[0-9a-f]{80}"}[form], issued.token)
+    assert issued.token.startswith(issued.key.beginning)
+    async with client_of(app, Authorization=f"Bearer {issued.token}") as client:
+        assert (await client.get("/api/agents")).status_code == 200
+    rotated = await running.services.keys.rotate(issued.key.id, overlap=timedelta(0))
+    assert rotated.key.form is form
+    assert rotated.token.startswith(form.start)
+    await running.services.keys.revoke(issued.key.id)
+    async with client_of(app, Authorization=f"Bearer {rotated.token}") as client:
+        assert (await client.get("/api/agents")).status_code == 401
+
+
+def token(running: Engine, user: str) -> str:
+    secret = running.parts.sealer.derived("tokens").hex()
+    return jwt.encode({"sub": user, "exp": now() + timedelta(minutes=5)}, secret, "HS256")
+
+
+def with_cookie(value: str, **headers: str) -> dict[str, str]:
+    return {"Cookie": f"next-auth.session-token={value}", **headers}
+
+
+@ledger("O-004", "C-19")
+async def test_the_session_cookie_carries_a_users_token(app: FastAPI, running: Engine, key: Key):
+    async with client_of(app, **with_cookie(token(running, "ada"))) as client:
+        assert (await client.get("/api/agents")).status_code == 200
+    api_key = (await key())["Authorization"].removeprefix("Bearer ")
+    for value in ("nonsense", "a.b.c", api_key):
+        async with client_of(app, **with_cookie(value)) as client:
+            assert (await client.get("/api/agents")).status_code == 401
+    async with over(app, **with_cookie(token(running, "ada"))) as client:
+        assert (await client.get("/v1/agents")).status_code == 401
+
+
+@ledger("C-19")
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://testserver"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "http://testserver"}, 201),
+    ],
+)
+async def test_a_session_changes_nothing_from_other_sites(
+    app: FastAPI, running: Engine, headers: dict[str, str], status: int
+):
+    body = {"name": "Scout", "framework": "orca"}
+    async with client_of(app, **with_cookie(token(running, "grace"), **headers)) as client:
+        assert (await client.post("/api/agents", json=body)).status_code == status
+    async with client_of(app, Authorization=f"Bearer {token(running, 'grace')}") as client:
+        assert (await client.post("/api/agents", json=body)).status_code == 201
+
+
+@ledger("O-004", "O-044", "C-06", "O-005")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/agents"),
+        ("POST", "/api/executions"),
+        ("GET", "/api/executions/x/stream"),
+        ("GET", "/api/configurations"),
+        ("POST", "/api/webhooks"),
+        ("GET", "/api/dashboard/metrics"),
+        ("GET", "/api/dashboard/real-time"),
+    ],
+)
+async def test_only_health_is_public(app: FastAPI, method: str, path: str):
+    async with client_of(app) as client:
+        answer = await client.request(method, path)
+        assert (answer.status_code, answer.json()["error"]) == (401, "Unauthorized")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert (await client.get("/api/health")).status_code == 200
+
+
+@ledger("C-22", "O-004")
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/api/agents", Scope.AGENTS_READ),
+        ("DELETE", "/api/agents/x", Scope.AGENTS_EXECUTE),
+        ("GET", "/api/executions", Scope.JOBS_READ),
+        ("DELETE", "/api/executions/job_x", Scope.JOBS_CANCEL),
+        ("GET", "/api/dashboard/metrics", Scope.METRICS_READ),
+    ],
+)
+async def test_each_operation_wants_its_scope(app: FastAPI, key: Key, method: str, path: str, scope: Scope):
+    async with client_of(app, **await key(ORDINARY - {scope})) as client:
+        answer = await client.request(method, path)
+    assert (answer.status_code, answer.json()["error"]) == (403, "Forbidden")
+    async with client_of(app, **await key({scope})) as client:
+        assert (await client.request(method, path)).status_code in (200, 404)
+
+
+@ledger("O-006", "C-24", "C-25", "C-16")
+async def test_a_thousand_requests_an_hour_and_a_hundred_executions(app_with: Make, key: Key):
+    windows = {
+        **SURFACE_LIMITS,
+        SurfaceLimit.AGENTORCHESTRA: Window(limit=5, seconds=3600),
+        SurfaceLimit.EXECUTIONS: Window(limit=2, seconds=3600),
+    }
+    app = app_with(limits=RequestLimits(RateLimiter(), {}, windows))
+    async with client_of(app, **await key()) as client:
+        told = [await client.post("/api/executions", json={"agentId": "agent_0"}) for _ in range(3)]
+        assert [answer.status_code for answer in told] == [404, 404, 429]
+        assert [int(answer.headers["X-RateLimit-Remaining"]) for answer in told] == [1, 0, 0]
+        assert told[2].json()["error"] == "TooManyRequests"
+        assert 3500 < int(told[2].headers["Retry-After"]) <= 3600
+        rest = [await client.get("/api/agents") for _ in range(3)]
+        assert [answer.status_code for answer in rest] == [200, 200, 429]
+        assert rest[0].headers["X-RateLimit-Limit"] == "5"
+    async with client_of(app, **ADMIN) as admin:
+        assert {(await admin.get("/api/agents")).status_code for _ in range(6)} == {200}
+    assert SURFACE_LIMITS[SurfaceLimit.AGENTORCHESTRA] == Window(limit=1000, seconds=3600)
+    assert SURFACE_LIMITS[SurfaceLimit.EXECUTIONS] == Window(limit=100, seconds=3600)

@@ -69,7 +69,7 @@ async def start_execution(body: StartExecutionRequest, principal: AgentsWrite, s
 
 
 @router.get("/{id}", response_model_exclude_none=True)
-async def get_execution(id: ExecutionId, principal: JobsRead, services: Svc) -> ExecutionDetailed:
+async def get_execution(principal: JobsRead, services: Svc, id: ExecutionId) -> ExecutionDetailed:
     """One execution, with its log."""
     job = await services.own.executions.get(principal, id)
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
@@ -78,7 +78,7 @@ async def get_execution(id: ExecutionId, principal: JobsRead, services: Svc) -> 
 
 
 @router.delete("/{id}")
-async def cancel_execution(id: ExecutionId, principal: JobsCancel, services: Svc) -> Message:
+async def cancel_execution(principal: JobsCancel, services: Svc, id: ExecutionId) -> Message:
     """Cancel an execution that has not ended."""
     done = (await services.own.executions.cancel(principal, id)).done
     return Message(message="Execution cancelled" if done else "Cancellation requested")
@@ -87,9 +87,9 @@ async def cancel_execution(id: ExecutionId, principal: JobsCancel, services: Svc
 @router.get("/{id}/logs", response_model_exclude_none=True)
 async def get_logs(
     *,
-    id: ExecutionId,
     principal: JobsRead,
     services: Svc,
+    id: ExecutionId,
     level: Annotated[LogLevel | None, Query(description="This level exactly.")] = None,
     limit: Annotated[int, Query(description="At most 1000; more is taken as 1000.")] = 100,
     offset: Annotated[int, Query()] = 0,
@@ -107,10 +107,10 @@ async def get_logs(
 @router.get("/{id}/stream", response_class=Response, responses=STREAM)
 async def stream_execution(
     *,
-    id: ExecutionId,
     request: Request,
     principal: JobsRead,
     services: Svc,
+    id: ExecutionId,
     last_event_id: Annotated[str | None, Header(description="The last event that was seen.")] = None,
 ) -> EventStream:
     """What happens to an execution, from its first event or after the last one seen, until it ends."""
