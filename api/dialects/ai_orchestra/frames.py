@@ -33,7 +33,7 @@ class Said(BaseModel):
     context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM
-    use_memory: bool = False
+    use_memory: bool = Field(default=False, strict=True)
     request_id: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(storable)] | None = None
 
 

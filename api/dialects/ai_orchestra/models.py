@@ -34,7 +34,9 @@ class ChatRequest(BaseModel):
     session_id: SessionId | None = Field(default=None, description="Of your choice; made when left out.")
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM
-    use_memory: bool = Field(default=False, description="Whether the agents are shown the session's earlier turns.")
+    use_memory: bool = Field(
+        default=False, strict=True, description="Whether the agents are shown the session's earlier turns."
+    )
     user_context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
 
     _version: Version = PrivateAttr(default="v2")
