@@ -171,3 +171,4 @@ class ReconcileReport(Message):
     started: int = 0
     dropped: int = 0
     told: int = Field(default=0, description="Webhook deliveries that were started.")
+    given_up: int = Field(default=0, description="Webhook deliveries whose workflows had ended without a word.")

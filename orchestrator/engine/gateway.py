@@ -105,6 +105,12 @@ class TemporalGateway:
             except WorkflowAlreadyStartedError:
                 return
 
+    async def delivery_open(self, delivery_id: str) -> bool:
+        """Whether a delivery's workflow goes on. Raises `NotFound`."""
+        with rpc_errors(f"delivery: {delivery_id}", delivery_id=delivery_id):
+            description = await self._client.get_workflow_handle(delivery_id).describe(rpc_timeout=_QUICK)
+        return description.status is WorkflowExecutionStatus.RUNNING
+
     async def namespace_id(self) -> str:
         """Which namespace of which Temporal installation this is: an id that no other one shares."""
         if self._namespace_id is None:

@@ -93,7 +93,7 @@ class WebhookDeliverer:
         return secrets
 
     async def _dropped(self, delivery: Delivery, why: str) -> DeliveryReport:
-        await self._deliveries.drop(delivery.id, at=self._clock())
+        await self._deliveries.give_up(delivery.id, DeliveryState.DROPPED, at=self._clock())
         log.info("delivery_dropped", delivery_id=delivery.id, webhook_id=delivery.webhook_id, why=why)
         return DeliveryReport(state=DeliveryState.DROPPED)
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from orchestrator.domain.errors import OrchestratorError, Unavailable
-from orchestrator.domain.webhooks import DeliveryInput, DueDelivery, WebhookEvent
+from orchestrator.domain.errors import NotFound, OrchestratorError, Unavailable
+from orchestrator.domain.webhooks import DeliveryInput, DeliveryState, DueDelivery, WebhookEvent
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.storage.deliveries import DeliveryRepository
 
@@ -37,6 +37,21 @@ class DeliveryDispatcher:
     async def repair(self, *, before: datetime, limit: int) -> int:
         """Start what was due before then and never started; how many that were. Raises `Unavailable`."""
         return len(await self._start(await self._deliveries.unstarted(before=before, limit=limit)))
+
+    async def give_up(self, *, at: datetime, before: datetime, limit: int) -> int:
+        """Close as failed what was due before then and whose workflow has ended without a word: terminated in Temporal,
+        or failed. One that Temporal no longer knows is started anew. How many were closed. Raises `Unavailable`."""
+        closed = 0
+        for one in await self._deliveries.overdue(before=before, limit=limit):
+            try:
+                going_on = await self._gateway.delivery_open(one.id)
+            except NotFound:
+                await self._start([one])
+                continue
+            if not going_on and await self._deliveries.give_up(one.id, DeliveryState.FAILED, at=at):
+                log.warning("delivery_given_up", delivery_id=one.id)
+                closed += 1
+        return closed
 
     async def _dispatched(self, due: Sequence[DueDelivery]) -> None:
         try:

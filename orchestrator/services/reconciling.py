@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -17,6 +18,8 @@ from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)
+
+_OVERDUE: Final = timedelta(minutes=5)  # How late a delivery's attempt may be before its workflow is looked at.
 
 
 class IndexReconciler:
@@ -41,10 +44,12 @@ class IndexReconciler:
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
         """Look at every unfinished row older than the grace. Raises `Unavailable` when a store does not answer."""
-        before = self._clock() - timedelta(seconds=request.grace)
+        at = self._clock()
+        before = at - timedelta(seconds=request.grace)
         # First: what a failing pass closes is dispatched by whoever closes it, and in the next pass if need be.
         told = await self._dispatcher.repair(before=before, limit=request.limit)
-        done = {"checked": 0, "closed": 0, "started": 0, "dropped": 0, "told": told}
+        given_up = await self._dispatcher.give_up(at=at, before=before - _OVERDUE, limit=request.limit)
+        done = {"checked": 0, "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
         for row in await self._jobs.unfinished(before=before, limit=request.limit):
             done["checked"] += 1
             verdict = await self._one(row)

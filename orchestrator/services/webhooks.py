@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 
 MOST_WEBHOOKS: Final = 50
 _SECRET_BYTES: Final = 32
+_MADE: Final = "whsec_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,9 @@ class WebhookRegistry:
     ) -> Registered:
         """A new webhook of the caller's own. With `any_event` it may name events that nothing tells of (C-52).
 
-        Raises `InvalidInput` for the URL, an event, or one too many.
+        Raises `InvalidInput` for the URL, an event, the secret, or one too many.
         """
+        _check_secret(secret)
         known = [*dict.fromkeys(events)] if any_event else _known(events)
         await self._check_url(url)
         at = self._clock()
@@ -148,7 +150,11 @@ class WebhookRegistry:
     async def rotate(
         self, principal: Principal, webhook_id: str, *, overlap: timedelta, secret: str | None = None
     ) -> Registered:
-        """Another secret. During the overlap the old one signs, too, so that receivers can change over."""
+        """Another secret. During the overlap the old one signs, too, so that receivers can change over.
+
+        Raises `InvalidInput` for the secret.
+        """
+        _check_secret(secret)
         row = await self.get(principal, webhook_id)
         at = self._clock()
         made = None if secret else _new_secret()
@@ -250,7 +256,20 @@ def _known(events: Sequence[str]) -> list[str]:
 
 
 def _new_secret() -> str:
-    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    return _MADE + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def _check_secret(secret: str | None) -> None:
+    """Raises `InvalidInput` for one that begins like those made here and is no base64: no receiver could read it."""
+    if secret is None or not secret.startswith(_MADE):
+        return
+    try:
+        readable = base64.b64decode(secret.removeprefix(_MADE), validate=True)
+    except ValueError:
+        readable = b""
+    if not readable:
+        expected = f"base64 after {_MADE}, or a secret that does not begin like this"
+        raise InvalidInput(f"What follows {_MADE} in the secret is not base64", field="secret", expected=expected)
 
 
 def _active(row: Webhook) -> Webhook:

@@ -183,10 +183,22 @@ class DeliveryRepository:
         found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().all())
         return [DueDelivery(**each) for each in found]
 
-    async def drop(self, delivery_id: str, *, at: datetime) -> None:
-        """Give a pending delivery up: nobody wants it any more."""
-        drop = _settle(delivery_id).values(state=DeliveryState.DROPPED, next_attempt_at=None, completed_at=at)
-        await self._db.autocommit(lambda connection: connection.execute(drop).close())
+    async def overdue(self, *, before: datetime, limit: int) -> builtins.list[DueDelivery]:
+        """Started deliveries of which an attempt was due before and none has been written, oldest first."""
+        due = func.coalesce(deliveries.c.next_attempt_at, deliveries.c.created_at)
+        wanted = (
+            select(*_DUE)
+            .where(deliveries.c.state == DeliveryState.PENDING, deliveries.c.started.is_(True), due < before)
+            .order_by(deliveries.c.created_at)
+            .limit(limit)
+        )
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().all())
+        return [DueDelivery(**each) for each in found]
+
+    async def give_up(self, delivery_id: str, state: DeliveryState, *, at: datetime) -> bool:
+        """End a pending delivery without another attempt; False when it was not pending any more."""
+        end = _settle(delivery_id).values(state=state, next_attempt_at=None, completed_at=at)
+        return await self._db.autocommit(lambda connection: connection.execute(end).rowcount > 0)
 
     async def record(
         self,

@@ -10,7 +10,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
-    String,
     bindparam,
     case,
     delete,
@@ -27,6 +26,7 @@ from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobSt
 from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
+from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.tables import StartState, attempts, jobs
 
 _INSERT_TRIES: Final = 3
@@ -82,10 +82,6 @@ _LEAVE_ATTEMPTS: Final = (
     .values(status=AttemptStatus.UNKNOWN)
 )
 _OPEN_OF_OWNER: Final = select(jobs.c.id).where(jobs.c.owner == bindparam("this_owner"), _OPEN)
-# Held until the transaction ends: of two processes that start jobs of one owner, the second counts the first's.
-_LOCK_OWNER: Final = select(
-    func.pg_advisory_xact_lock(func.hashtextextended(bindparam("this_owner", type_=String()), 0))
-)
 
 
 class JobRepository:
@@ -292,13 +288,10 @@ class JobRepository:
             return (
                 await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
             )
-        owner = {"this_owner": row["owner"]}
 
         def write(connection: Connection) -> bool:
-            # SQLite's transactions do not overlap.
-            if connection.dialect.name == "postgresql":
-                connection.execute(_LOCK_OWNER, owner).close()
-            running = connection.execute(_OPEN_OF_OWNER, owner).scalars().all()
+            lock_owner(connection, row["owner"])
+            running = connection.execute(_OPEN_OF_OWNER, {"this_owner": row["owner"]}).scalars().all()
             if len(running) < limit:
                 return connection.execute(self._insert, row).first() is not None
             if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:

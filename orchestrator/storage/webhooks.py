@@ -7,6 +7,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 
 from orchestrator.domain.webhooks import Webhook
 from orchestrator.storage.database import Database
+from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.tables import webhooks
 
 _ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
@@ -24,6 +25,7 @@ class WebhookRepository:
         new = insert(webhooks).values({name: getattr(row, name) for name in Webhook.__dataclass_fields__})
 
         def write(connection: Connection) -> bool:
+            lock_owner(connection, row.owner)
             if connection.execute(had).scalar_one() >= most:
                 return False
             connection.execute(new)

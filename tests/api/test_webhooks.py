@@ -170,6 +170,10 @@ async def test_a_key_is_needed(hooked: FastAPI):
         ({"url": "https://user:password@example.com/"}, "url"),
         ({"secret": ""}, "secret"),
         ({"secret": "x" * 257}, "secret"),
+        ({"secret": "whsec_"}, "secret"),
+        ({"secret": "whsec_not base64!"}, "secret"),
+        ({"secret": "whsec_YWJj=ZGVm"}, "secret"),
+        ({"secret": "whsec_YWJjZA"}, "secret"),  # without its padding Python's library cannot read it
         ({"more": 1}, "more"),
     ],
 )
@@ -182,7 +186,7 @@ async def test_bad_registrations_are_refused_by_name(alice: httpx2.AsyncClient, 
 
 
 async def test_an_unknown_event_is_told_which_there_are(alice: httpx2.AsyncClient):
-    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": ["execution.completed"]})
+    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": ["execution.exploded"]})
     expected = answer.json()["error"]["details"]["expected"]
     assert all(event in expected for event in (*BOTH, "webhook.disabled"))
 

@@ -94,6 +94,44 @@ async def test_webhooks_are_kept_and_counted(webhooks: WebhookRepository):
     assert await webhooks.change("wh_1", url="x") is None
 
 
+@ledger("D-098")
+async def test_fifty_registrations_at_once_through_two_engines_stop_at_the_limit(
+    database: Database, url: str, webhooks: WebhookRepository
+):
+    another = Database(url)
+    try:
+        repositories = (webhooks, WebhookRepository(another))
+        answers = await asyncio.gather(*(repositories[n % 2].add(webhook(f"wh_{n}"), most=5) for n in range(50)))
+    finally:
+        await another.close()
+    assert answers.count(True) == 5
+    assert (await webhooks.list(owner="alice", limit=1, offset=0))[1] == 5
+
+
+async def test_overdue_are_started_deliveries_whose_attempt_nobody_wrote(deliveries: DeliveryRepository):
+    for row in (
+        delivery("whd_overdue", created_at=at(1)),
+        delivery("whd_waits", created_at=at(0)),
+        delivery("whd_tried", created_at=at(0)),
+        delivery("whd_unstarted", created_at=at(0)),
+        delivery("whd_young", created_at=at(60)),
+        delivery("whd_ended", created_at=at(0)),
+    ):
+        await deliveries.add(row)
+    await deliveries.started(["whd_overdue", "whd_waits", "whd_tried", "whd_young", "whd_ended"])
+    for name, due in (("whd_waits", at(3600)), ("whd_tried", at(30))):
+        pending: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": due, "disabling": None}
+        await deliveries.record(delivery(name), attempt(), **pending)
+    assert await deliveries.give_up("whd_ended", DeliveryState.FAILED, at=at(9))
+    assert not await deliveries.give_up("whd_ended", DeliveryState.DROPPED, at=at(10))
+    found = await deliveries.overdue(before=at(60), limit=10)
+    assert [one.id for one in found] == ["whd_tried", "whd_overdue"]
+    assert [one.id for one in await deliveries.overdue(before=at(60), limit=1)] == ["whd_tried"]
+    ended = await deliveries.get("whd_ended")
+    assert ended is not None
+    assert ended.state is DeliveryState.FAILED
+
+
 @ledger("D-099", "D-103")
 @pytest.mark.parametrize(
     ("state", "event", "heard"),
@@ -167,7 +205,7 @@ async def test_what_nobody_started_is_found_again(deliveries: DeliveryRepository
     for n in range(4):
         await deliveries.add(delivery(f"whd_{n}", created_at=at(n)))
     await deliveries.started(["whd_1"])
-    await deliveries.drop("whd_2", at=at(9))
+    assert await deliveries.give_up("whd_2", DeliveryState.DROPPED, at=at(9))
     assert [one.id for one in await deliveries.unstarted(before=at(10), limit=10)] == ["whd_0", "whd_3"]
     assert [one.id for one in await deliveries.unstarted(before=at(3), limit=10)] == ["whd_0"]
     assert [one.id for one in await deliveries.unstarted(before=at(10), limit=1)] == ["whd_0"]
@@ -191,7 +229,7 @@ async def test_a_settled_delivery_stays_settled(deliveries: DeliveryRepository):
     done: dict[str, Any] = {"next_attempt_at": None, "disabling": None}
     await deliveries.record(row, attempt(1, "delivered", status=204), state=DeliveryState.DELIVERED, **done)
     await deliveries.record(row, attempt(2), state=DeliveryState.FAILED, **done)
-    await deliveries.drop("whd_1", at=at(9))
+    assert not await deliveries.give_up("whd_1", DeliveryState.DROPPED, at=at(9))
     kept = await deliveries.get("whd_1")
     assert kept is not None
     assert (kept.state, kept.attempts, kept.completed_at) == (DeliveryState.DELIVERED, 1, at(1))
@@ -223,7 +261,7 @@ async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_ar
 async def test_deliveries_are_listed_newest_first_by_state(deliveries: DeliveryRepository):
     for n in range(3):
         await deliveries.add(delivery(f"whd_{n}", created_at=at(n)))
-    await deliveries.drop("whd_1", at=at(9))
+    assert await deliveries.give_up("whd_1", DeliveryState.DROPPED, at=at(9))
     rows, total = await deliveries.list(webhook_id="wh_1", state=DeliveryState.PENDING, limit=1, offset=1)
     assert ([row.id for row, _ in rows], total) == (["whd_0"], 2)
     assert await deliveries.list(webhook_id="wh_none", limit=5, offset=0) == ([], 0)

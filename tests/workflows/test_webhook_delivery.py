@@ -30,12 +30,14 @@ from orchestrator.domain.webhooks import (
 )
 from orchestrator.engine.worker import build_courier, build_worker
 from orchestrator.sealing import callback_secret
+from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.webhook_receiver import RESET, STALL, Answer, Receiver, receiving
 from tests.ledger import ledger
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
 
 AT_ONCE = ReconcileRequest(grace=-1.0)
+OVERDUE = ReconcileRequest(grace=-7200.0)
 SETTINGS: dict[str, Any] = {"webhook_allow_private": True, "webhook_retry_schedule": "0,0.1,0.2"}
 FAILED = Answer(status=500)
 TAKEN = Answer(status=200)
@@ -249,6 +251,52 @@ async def test_a_job_terminated_in_temporal_is_told_by_the_reconciler(engine: En
         told = json.loads(receiver.requests[0].body)
     assert (told["event"], told["data"]["status"]) == ("job.failed", "cancelled")
     assert told["data"]["error"]["type"] == "terminated"
+
+
+@ledger("D-103")
+async def test_a_delivery_terminated_in_temporal_is_closed_as_failed_by_the_reconciler(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine.parts.dispatcher, "_schedule", [0.0, 3600.0])
+    async with receiving(FAILED) as receiver:
+        webhook = await hook(engine, receiver)
+        await ran(engine)
+        ((delivery, _),) = await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
+        assert delivery.next_attempt_at is not None
+        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0  # it waits, however late it is
+        workflow = engine.parts.client.get_workflow_handle(delivery.id)
+        await workflow.terminate(reason="an operator's wish")
+        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).given_up == 0  # not due yet, so nobody looks
+        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 1
+        ((delivery, attempts),) = await log_of(engine, webhook)
+        assert (delivery.state, len(attempts)) == (DeliveryState.FAILED, 1)
+        assert (delivery.next_attempt_at, delivery.completed_at is None) == (None, False)
+        assert (await engine.services.webhooks.get(TESTER, webhook.id)).disabled_at is None
+        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
+
+
+async def test_a_delivery_that_temporal_no_longer_knows_is_started_anew(engine: Engine) -> None:
+    async with receiving(TAKEN) as receiver:
+        webhook = await hook(engine, receiver)
+        lost = Delivery(
+            id="whd_lost",
+            owner=TESTER.id,
+            event="webhook.disabled",
+            url=receiver.url,
+            webhook_id=webhook.id,
+            job_id=None,
+            message_id="whd_lost",
+            data={},
+            state=DeliveryState.PENDING,
+            attempts=0,
+            created_at=webhook.created_at,
+        )
+        deliveries = DeliveryRepository(engine.parts.database)
+        await deliveries.add(lost)
+        await deliveries.started([lost.id])
+        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
+        ((delivery, _),) = await settled(engine, webhook)
+        assert (delivery.state, len(receiver.requests)) == (DeliveryState.DELIVERED, 1)
 
 
 async def test_a_worker_that_comes_back_goes_on_where_the_other_stopped(
