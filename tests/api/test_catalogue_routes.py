@@ -25,7 +25,7 @@ async def test_agents_are_listed_with_their_availability(client: httpx2.AsyncCli
     body = (await client.get("/v1/agents")).json()
     assert body["total"] == len(body["agents"]) >= 28
     assert (body["available"], body["unavailable"]) == (body["total"], 0)
-    assert {agent.id for agent in BUILT_IN.agents} <= {agent["id"] for agent in body["agents"]}
+    assert {agent.id for agent in BUILT_IN.agents if agent.listed} <= {agent["id"] for agent in body["agents"]}
     manager = next(agent for agent in body["agents"] if agent["id"] == "product_manager")
     assert set(manager) == {"id", "name", "squad", "description", "capabilities", "status", "health"}
     assert (manager["name"], manager["squad"], manager["status"]) == ("Product Manager", "business", "available")
