@@ -18,6 +18,8 @@ from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Quest
 from orchestrator.frameworks import FrameworkAdapter, FrameworkCall, persona
 
 _NODE_LIMIT: Final = 50
+# Calls of models in one attempt: nodes that fan out in a circle multiply with its rounds.
+_CALL_LIMIT: Final = 200
 _GRAPH_KEYS: Final = ("nodes", "edges", "recursionLimit", "recursion_limit")
 
 
@@ -105,11 +107,7 @@ class LangGraphAdapter:
                 .ainvoke({"answers": []}, {"recursion_limit": graph.recursion_limit})
             )
         except GraphRecursionError:
-            raise AgentError(
-                f"The graph was not at its end after {graph.recursion_limit} rounds (recursionLimit).",
-                kind="recursion_limit",
-                retryable=False,
-            ) from None
+            raise _endless(f"{graph.recursion_limit} rounds (recursionLimit)") from None
         return _result(graph, state["answers"])
 
 
@@ -129,6 +127,10 @@ def _graph(configuration: dict[str, Any]) -> Graph:
 def _invalid(fault: str) -> AgentError:
     message = f"The agent's configuration is no graph that LangGraph can run: {fault}"
     return AgentError(message, kind="invalid_configuration", retryable=False)
+
+
+def _endless(limit: str) -> AgentError:
+    return AgentError(f"The graph was not at its end after {limit}.", kind="recursion_limit", retryable=False)
 
 
 def _built(graph: Graph, task: FrameworkTask, call: FrameworkCall) -> "StateGraph[State]":
@@ -152,12 +154,15 @@ class _Step(Protocol):
 
 def _runner(node: Node, task: FrameworkTask, call: FrameworkCall) -> _Step:
     async def run(state: State) -> State:
+        if len(state["answers"]) >= _CALL_LIMIT:
+            raise _endless(f"{_CALL_LIMIT} calls of models")
+        latest = {answer.step: answer for answer in state["answers"]}
         answer = await call.ask(
             Question(
                 title=node.id,
                 instructions=persona(task, without=_GRAPH_KEYS),
                 instruction=node.instructions,
-                context=[*task.context, *state["answers"]],
+                context=[*task.context, *latest.values()],
             )
         )
         return {"answers": [StepOutput(step=node.id, agent=task.agent, summary=answer.summary, output=answer.output)]}

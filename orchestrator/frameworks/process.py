@@ -8,6 +8,7 @@ From the child, on standard output: any number of `{"progress": 120}` and `{"ask
 import asyncio
 import json
 import os
+import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
 from orchestrator.frameworks import FrameworkCall
+from orchestrator.runtime.errors import scrub
 
 # One line carries a whole answer with its files.
 _LINE_LIMIT: Final = 32 * 1024 * 1024
@@ -69,7 +71,12 @@ class ProcessAdapter:
         """
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, env=self._variables(), limit=_LINE_LIMIT
+                *self._command,
+                stdin=PIPE,
+                stdout=PIPE,
+                env=self._variables(),
+                limit=_LINE_LIMIT,
+                start_new_session=True,
             )
         except OSError as error:
             message = f"The program of {self._name} cannot be started: {error.strerror}: {self._command[0]}"
@@ -117,16 +124,18 @@ class _Child:
             raise self._failed(f"wrote a line of more than {_LINE_LIMIT} bytes") from None
 
     async def end(self) -> None:
-        """End the child unless it has ended: asked first, killed after three seconds."""
+        """End the child and what it started itself: asked first, killed after three seconds."""
         self._input.close()
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-        try:
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), _GRACE)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the child's whole session, which is its own; what is left of it, when the child itself has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def _failed(self, what: str) -> AgentError:
         return AgentError(f"The program of {self._name} {what}.", kind="framework_failed", retryable=True)
@@ -137,7 +146,7 @@ async def _converse(child: _Child, task: FrameworkTask, call: FrameworkCall) -> 
     while True:
         line = await child.line()
         if line.error is not None:
-            raise AgentError(line.error.message, kind=line.error.kind, retryable=line.error.retryable)
+            raise AgentError(scrub(line.error.message), kind=line.error.kind, retryable=line.error.retryable)
         if line.result is not None:
             return line.result
         if line.ask is not None:

@@ -21,13 +21,15 @@ from orchestrator.domain.errors import (
     Unavailable,
 )
 from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id, job_id
-from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.validation import check_input
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"
+# One call on a framework is many calls of models.
+_ON_FRAMEWORK = Timeouts(start_to_close=1800, schedule_to_close=7200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class JobStarter:
                 squad=agent.squad,
                 agents=(agent.id,),
                 task_queue=request.task_queue,
+                timeouts=Timeouts() if request.task_queue is None else _ON_FRAMEWORK,
                 short=request.short,
             )
             return agent.name, agent.input_schema(), Plan(steps=(step,)), False

@@ -261,6 +261,7 @@ async def test_langgraph_runs_the_graph_of_the_configuration() -> None:
     result = await run(ADAPTER, native, agent_task(graph))
     assert native.order == ["write", "check", "write", "check", "publish"]
     assert native.asked[0][1].step.instruction == "Write."
+    assert [given.output for given in native.asked[-1][1].context] == ["WRITE", "fine"]
     assert '"role": "editor"' in native.asked[0][0].instructions
     assert "REVISE" not in native.asked[0][0].instructions
     assert result.output == "PUBLISH"
@@ -304,6 +305,17 @@ async def test_langgraph_ends_a_circle_at_its_limit() -> None:
     assert caught.value.usage.total_tokens == 10 * len(native.asked) > 0
 
 
+async def test_langgraph_ends_a_circle_that_fans_out_before_it_costs_too_much() -> None:
+    leaves = [f"n{number}" for number in range(49)]
+    edges = [edge for leaf in leaves for edge in ({"from": "a", "to": leaf}, {"from": leaf, "to": "a"})]
+    graph = {"nodes": [{"id": name} for name in ("a", *leaves)], "edges": edges, "recursionLimit": 200}
+    native = Native()
+    with pytest.raises(AgentError, match="200 calls") as caught:
+        await run(ADAPTER, native, agent_task(graph))
+    assert (caught.value.kind, caught.value.retryable) == ("recursion_limit", False)
+    assert 200 <= len(native.asked) < 250
+
+
 async def test_a_models_failure_passes_through_langgraph_unchanged() -> None:
     native = Native()
     native.fault = AgentError("come back", kind="provider_rate_limited", retryable=True, retry_after=7)
@@ -322,6 +334,14 @@ async def test_langgraph_works_with_the_offline_drafter_which_says_so() -> None:
 
 
 # Programs in environments of their own
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be noticed does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def program(folder: Path, body: str) -> ProcessAdapter:
@@ -360,6 +380,7 @@ async def test_a_program_of_another_environment_asks_tells_and_answers(
     [
         ("print(json.dumps({'error': {'message': 'no', 'kind': 'x_y', 'retryable': False}}))", "x_y", False, "no"),
         ("print(json.dumps({'error': {'message': 'perhaps'}}))", "framework_failed", True, "perhaps"),
+        ("print(json.dumps({'error': {'message': 'bad sk-abc123'}}))", "framework_failed", True, r"bad \*\*\*$"),
         ("sys.exit(3)", "framework_failed", True, "ended with code 3"),
         ("print('Thinking ...')", "framework_failed", True, "not of the protocol"),
         ("print(json.dumps({'result': {}}))", "framework_failed", True, "result.output"),
@@ -379,19 +400,29 @@ async def test_a_program_that_is_not_there_is_told_for_good() -> None:
     assert (caught.value.kind, caught.value.retryable) == ("framework_misconfigured", False)
 
 
-async def test_a_cancelled_call_ends_its_program(tmp_path: Path) -> None:
-    adapter = program(tmp_path, "print(json.dumps({'progress': os.getpid()}))\ntime.sleep(60)")
+async def test_a_cancelled_call_ends_its_program_and_what_that_started(tmp_path: Path) -> None:
+    adapter = program(
+        tmp_path,
+        """
+        import signal, subprocess
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        inner = subprocess.Popen(["sleep", "60"])
+        print(json.dumps({"progress": inner.pid}))
+        print(json.dumps({"progress": os.getpid()}))
+        time.sleep(60)
+        """,
+    )
     received = list[int]()
     running = asyncio.create_task(run(adapter, Native(), received=received))
 
     async def seen() -> int:
         return len(received)
 
-    await eventually(seen, bool)
+    await eventually(seen, lambda count: count == 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert not Path(f"/proc/{received[0]}/cmdline").exists()
+    assert [pid for pid in received if alive(pid)] == []
 
 
 # Loading
