@@ -38,9 +38,12 @@ REFUSALS = {
 }
 
 
+ENDLESS = {"/api/dashboard/real-time"}
+
+
 def operations() -> list[tuple[str, str]]:
     paths = create_app(Fixed(None)).openapi()["paths"]
-    return [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    return [(method.upper(), path) for path, methods in paths.items() for method in methods if path not in ENDLESS]
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +56,7 @@ async def an_ended_job(running: Engine) -> str:
 async def test_the_document_is_kept(app: FastAPI, live: httpx2.AsyncClient, an_ended_job: str, method: str, path: str):
     url = str(live.base_url).rstrip("/")
     found = await asyncio.to_thread(_explore, app.openapi(), url, method, path, an_ended_job)
-    if path == "/v1/webhooks":
+    if path in ("/v1/webhooks", "/api/webhooks"):
         await _forget_webhooks(live)
     assert not found, "\n\n".join(found)
 

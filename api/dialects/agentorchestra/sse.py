@@ -13,7 +13,7 @@ from api.streaming import frame
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import OrchestratorError, Unauthenticated
 from orchestrator.domain.events import EventType, JobEvent
-from orchestrator.domain.jobs import Job
+from orchestrator.domain.jobs import Job, JobState
 from orchestrator.services.executions import ExecutionFilter
 from orchestrator.services.registry import Services
 
@@ -68,17 +68,18 @@ async def _end(services: Services, principal: Principal, event: JobEvent) -> byt
 async def dashboard_frames(services: Services, principal: Principal) -> AsyncGenerator[bytes, None]:
     """`metrics`, the dashboard of the last 24 hours, then `execution` for each that is new or has changed, and
     `metrics` again after them. Ends when the caller's credential does."""
-    known: dict[str, tuple[str, int]] = {}
+    known: dict[str, tuple[JobState, int]] | None = None
     try:
         while True:
             page = await services.own.executions.list(principal, ExecutionFilter(limit=_WATCHED))
-            changed = [job for job in reversed(page.rows) if known.get(job.id) != (job.state, job.progress)]
-            for job in changed if known else ():
+            now = {job.id: (job.state, job.progress) for job in page.rows}
+            changed = [job for job in reversed(page.rows) if known is not None and known.get(job.id) != now[job.id]]
+            for job in changed:
                 yield _frame("execution", mapping.execution(job))
-            if changed or not known:
+            if changed or known is None:
                 figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS["24h"])
                 yield _frame("metrics", dashboard.metrics(figures, page.rows[: dashboard.RECENT]))
-            known = {job.id: (job.state, job.progress) for job in page.rows}
+            known = now
             await asyncio.sleep(LOOK_SECONDS)
             if not await services.access.still_valid(principal):
                 raise Unauthenticated("The credential is no longer valid")
