@@ -27,12 +27,11 @@ class ConversationActivities:
 
     @activity.defn(name=names.ACTIVITY_ACCEPT_TURN)
     async def accept_turn(self, turn: TurnAcceptance) -> Recorded:
-        """Write the row of a turn's job; one that is there stays."""
+        """Write the row of a turn's job; one that is there stays, and `ok` is False when that job has ended."""
         try:
-            await self._records.accept(turn)
+            return Recorded(ok=await self._records.accept(turn))
         except OrchestratorError as error:
             raise application_error(error) from None
-        return Recorded()
 
     @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
     async def await_job(self, query: JobQuery) -> JobEnded:

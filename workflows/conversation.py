@@ -137,7 +137,7 @@ class ConversationWorkflow:
 
     async def _run_job(self, job: JobInput, request: TurnRequest) -> JobEnded:
         """The turn's job, run as a child. Its row is written first, so that it is seen and counted like any other."""
-        await workflow.execute_local_activity(
+        accepted: Recorded = await workflow.execute_local_activity(
             names.ACTIVITY_ACCEPT_TURN,
             TurnAcceptance(job=job, request_hash=request.request_hash),
             result_type=Recorded,
@@ -145,6 +145,8 @@ class ConversationWorkflow:
             schedule_to_close_timeout=timedelta(minutes=10),
             retry_policy=_PATIENT,
         )
+        if not accepted.ok:  # a repeated request, perhaps long after Temporal forgot the job
+            return await self._seen_through(job)
         timeout = timedelta(seconds=request.job_timeout) if request.job_timeout else None
         try:
             result: JobResult = await workflow.execute_child_workflow(

@@ -119,8 +119,8 @@ class Deliveries(Protocol):
 class ConversationLog(Protocol):
     """What a conversation's activities ask of the product. Every method raises `Unavailable`."""
 
-    async def accept(self, turn: TurnAcceptance) -> None:
-        """Write the row of a turn's job, before it is started."""
+    async def accept(self, turn: TurnAcceptance) -> bool:
+        """Write the row of a turn's job, before it is started; False when it has ended already."""
 
     async def ended(self, query: JobQuery) -> JobEnded | None:
         """How a job ended, or None while it goes on. Raises `NotFound`."""

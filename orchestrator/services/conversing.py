@@ -140,7 +140,7 @@ class Conversations:
             ) from None
         if result.state != "COMPLETED":
             raise _not_answered(result)
-        job = await self._reader.ended(principal, result.job_id)
+        job = await self._reader.get(principal, result.job_id)
         return await self._turn(begun, job)
 
     async def stream(self, principal: Principal, begun: Begun) -> AsyncGenerator[Delta | Turn]:

@@ -44,14 +44,20 @@ class ConversationRecords:
         self._dispatcher = dispatcher
         self._clock = clock
 
-    async def accept(self, turn: TurnAcceptance) -> None:
-        """Write the row of a turn's job. The caller's limits were looked at when the message came."""
-        await self._jobs.accept(turn.job, request_hash=turn.request_hash, at=self._clock())
+    async def accept(self, turn: TurnAcceptance) -> bool:
+        """Write the row of a turn's job; False when the row tells that it has ended.
+
+        The caller's limits were looked at when the message came.
+        """
+        there = await self._jobs.accept(turn.job, request_hash=turn.request_hash, at=self._clock())
+        return there is None or not there.state.terminal
 
     async def ended(self, query: JobQuery) -> JobEnded | None:
         """How a job ended, waiting some seconds for it; None while it goes on."""
         owner = Principal(id=query.owner, scopes=frozenset())
-        job = await self._follower.until_end(owner, query.job_id, _PATIENCE)
+        job = await self._follower.until_end(owner, query.job_id, 0)  # closed ones need no Temporal
+        if not job.state.terminal:
+            job = await self._follower.until_end(owner, query.job_id, _PATIENCE)
         if not job.state.terminal:
             return None
         output = str(job.result["output"]) if job.result else ""

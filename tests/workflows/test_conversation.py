@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.bootstrap import now
 from orchestrator.domain import names
@@ -202,6 +205,30 @@ async def test_a_repeated_request_of_an_ended_session_is_the_same_turn(temporal_
         assert again.job.id == first.job.id
         assert again.answer == first.answer
         assert len((await engine.services.conversations.history(TESTER, SESSION["id"])).turns) == 1
+
+
+async def test_a_request_repeated_after_temporal_forgot_the_job_is_the_same_turn(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    async with running_engine(temporal_address, tmp_path, [BUILT_IN], conversation_idle=0.3) as engine:
+        first = await say(engine, message(request_id="r-1"))
+        await eventually(lambda: closed(engine), lambda status: status is WorkflowExecutionStatus.COMPLETED)
+        client = engine.parts.client
+        execution = WorkflowExecution(workflow_id=first.job.id, run_id=first.job.run_id)
+        request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+        await client.workflow_service.delete_workflow_execution(request)
+        await eventually(lambda: _gone(engine, first.job.id), lambda gone: gone)
+        again = await say(engine, message(request_id="r-1"))
+        assert await _gone(engine, first.job.id)
+    assert (again.job.id, again.answer) == (first.job.id, first.answer)
+
+
+async def _gone(engine: Engine, job_id: str) -> bool:
+    try:
+        await engine.history(job_id)
+    except RPCError as error:
+        return error.status is RPCStatusCode.NOT_FOUND
+    return False
 
 
 @ledger("A-036", "C-52")
