@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 import textwrap
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from orchestrator.testing import eventually
 from tests.fakes.sink import Sink
 from tests.ledger import ledger
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 
@@ -456,6 +458,12 @@ def test_an_adapter_is_loaded_by_module_and_attribute(tmp_path: Path, monkeypatc
 def test_what_is_no_adapter_is_told(framework: str, where: str | None, fault: str) -> None:
     with pytest.raises(CatalogueError, match=fault):
         load_adapter(framework, where)
+
+
+def test_nothing_but_its_own_worker_imports_langgraph() -> None:
+    code = "import sys, api.orchestrator_api, orchestrator.commandline.worker; print('langgraph' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_product_names_the_extra_that_a_framework_of_its_own_needs(monkeypatch: pytest.MonkeyPatch) -> None:
