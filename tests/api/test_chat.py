@@ -32,6 +32,7 @@ from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_errors import Broken
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer
 from tests.ledger import ledger
+from tests.redis_server import RedisServer
 
 Make = Callable[..., FastAPI]
 Issue = Callable[..., Awaitable[dict[str, str]]]
@@ -337,6 +338,25 @@ async def test_readiness(app: FastAPI, app_with: Make):
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "checks": checks})
     assert unready.status_code == 503
     assert unready.json() == {"ready": False, "checks": dict.fromkeys(checks, False)}
+
+
+@ledger("A-028")
+async def test_the_cache_of_the_readiness_is_redis(temporal_address: str, tmp_path: Path, redis_server: RedisServer):
+    url = SecretStr(redis_server.ready())
+    async with (
+        running_engine(temporal_address, tmp_path, [BUILT_IN], redis_url=url) as engine,
+        over(create_app(Fixed(engine.services))) as client,
+    ):
+
+        async def seen() -> dict[str, Any]:
+            told: dict[str, Any] = (await client.get("/readiness")).json()
+            return told
+
+        up = await eventually(seen, lambda told: told["ready"])
+        redis_server.kill()
+        down = await seen()
+    assert up["checks"]["cache"] is True
+    assert (down["ready"], down["checks"]["cache"]) == (True, False)
 
 
 @ledger("A-029", "A-012", "C-03", "C-06", "M-020")
