@@ -224,7 +224,7 @@ class Talk:
                 await self._reply(piece)
             elif piece.kind is DeltaKind.RESET:
                 told, index = "", 0
-                await self._say("stream", token="", index=0, done=False, reset=True)
+                await self._say("stream", token="", index=0, done=False, reset=True)  # no password  # nosec B106
             else:
                 told += piece.text
                 await self._say("stream", token=piece.text, index=index, done=False)
