@@ -88,7 +88,7 @@ def _tallies(owner: str, since: datetime, until: datetime) -> Select[Any]:
             func.sum(attempts.c.prompt_tokens + attempts.c.completion_tokens).label("tokens"),
             func.sum(attempts.c.cost).label("cost"),
         )
-        .where(attempts.c.owner == owner)
+        .where(attempts.c.owner == owner, attempts.c.completed_at >= since)
         .group_by(attempts.c.job_id)
         .subquery()
     )
