@@ -1,6 +1,5 @@
 """Agents that users make for themselves, their saved configurations and their figures (O-016, O-035, O-042)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -19,17 +18,20 @@ EXECUTING: Final = (USER_AGENT, UNAVAILABLE_AGENT)
 """What the jobs of executions run."""
 
 
-_AGENT_ID: Final = re.compile(r"agent_[0-9a-f]{32}")
+_PREFIX: Final = "agent_"
+_TAIL: Final = 32
+_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 def agent_id(tail: str) -> str:
     """The id of a new agent, which is the subject of its executions' jobs; `tail` is 32 hexadecimal digits."""
-    return f"agent_{tail}"
+    return _PREFIX + tail
 
 
 def is_user_agent(subject: str) -> bool:
     """Whether the subject of a job is a user's agent."""
-    return _AGENT_ID.fullmatch(subject) is not None
+    tail = subject.removeprefix(_PREFIX)
+    return subject != tail and len(tail) == _TAIL and set(tail) <= _DIGITS
 
 
 class Framework(StrEnum):
