@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator.domain.access import Principal
+from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook, WebhookEvent
 from orchestrator.sealing import Sealer
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 MOST_WEBHOOKS: Final = 50
 _SECRET_BYTES: Final = 32
 _MADE: Final = "whsec_"
+# Webhooks carry outputs of jobs: whoever may neither run nor read any can send them nowhere.
+_TOLD: Final = (Scope.JOBS_READ, Scope.AGENTS_EXECUTE, Scope.WORKFLOWS_RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class DeliveryPage:
 
 
 class WebhookRegistry:
-    """Every method raises `Unavailable`; those that name a webhook `NotFound`, also for another owner's."""
+    """Every method raises `Unavailable`; those that name a webhook `NotFound`, also for another owner's; those that
+    change something `Forbidden`."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class WebhookRegistry:
 
         Raises `InvalidInput` for the URL, an event, the secret, or one too many.
         """
+        principal.require_any(*_TOLD)
         _check_secret(secret)
         known = [*dict.fromkeys(events)] if any_event else _known(events)
         await self._check_url(url)
@@ -134,7 +138,7 @@ class WebhookRegistry:
 
         Raises `InvalidInput`.
         """
-        row = await self.get(principal, webhook_id)
+        row = await self._changeable(principal, webhook_id)
         values: dict[str, Any] = {"updated_at": self._clock()}
         if events is not None:
             values["events"] = _known(events)
@@ -155,7 +159,7 @@ class WebhookRegistry:
         Raises `InvalidInput` for the secret.
         """
         _check_secret(secret)
-        row = await self.get(principal, webhook_id)
+        row = await self._changeable(principal, webhook_id)
         at = self._clock()
         made = None if secret else _new_secret()
         changed = await self._changed(
@@ -169,20 +173,20 @@ class WebhookRegistry:
 
     async def delete(self, principal: Principal, webhook_id: str) -> None:
         """Forget a webhook. What it still should be told is dropped."""
-        await self.get(principal, webhook_id)
+        await self._changeable(principal, webhook_id)
         if not await self._webhooks.delete(webhook_id):
             raise _unknown(webhook_id)
         log.info("webhook_deleted", webhook_id=webhook_id)
 
     async def test(self, principal: Principal, webhook_id: str) -> Delivery:
         """A delivery of `webhook.test`, attempted once, now. Raises `WrongState` for a disabled webhook."""
-        row = _active(await self.get(principal, webhook_id))
+        row = _active(await self._changeable(principal, webhook_id))
         new_id = self._delivery_id()
         return await self._deliver(row, WebhookEvent.WEBHOOK_TEST, new_id, new_id, data={"webhook_id": row.id})
 
     async def redeliver(self, principal: Principal, webhook_id: str, delivery_id: str) -> Delivery:
         """The same message once more, with attempts of its own. Raises `NotFound`, `WrongState` while it is pending."""
-        row = _active(await self.get(principal, webhook_id))
+        row = _active(await self._changeable(principal, webhook_id))
         old = await self._deliveries.get(delivery_id)
         if old is None or old.webhook_id != webhook_id:
             raise NotFound(f"Unknown delivery: {delivery_id[:80]}", delivery_id=delivery_id[:80])
@@ -204,6 +208,11 @@ class WebhookRegistry:
         """One page of what was told of a job that the caller was seen to see: its own callback's and its owner's."""
         rows, total = await self._deliveries.list(job_id=job_id, limit=limit, offset=offset)
         return DeliveryPage(rows, total)
+
+    async def _changeable(self, principal: Principal, webhook_id: str) -> Webhook:
+        """A webhook that the caller may change. Raises `Forbidden`, `NotFound`."""
+        principal.require_any(*_TOLD)
+        return await self.get(principal, webhook_id)
 
     def _delivery_id(self) -> str:
         return f"whd_{self._new_id()}"

@@ -43,7 +43,10 @@ async def telling(temporal_address: str, tmp_path_factory: pytest.TempPathFactor
 def hooked(telling: Engine, request: pytest.FixtureRequest) -> FastAPI:
     """The application with three callers whose names are new for each test."""
     name = request.node.name
-    keys = Keys(**{f"alice {name}": RIGHTS, f"bob {name}": RIGHTS, f"root {name}": {Scope.ADMIN}})
+    outsider = set(Scope) - {Scope.ADMIN, Scope.JOBS_READ, Scope.AGENTS_EXECUTE, Scope.WORKFLOWS_RUN}
+    keys = Keys(
+        **{f"alice {name}": RIGHTS, f"bob {name}": RIGHTS, f"root {name}": {Scope.ADMIN}, f"outsider {name}": outsider}
+    )
     return create_app(Fixed(replace(telling.services, access=keys)))
 
 
@@ -183,6 +186,28 @@ async def test_bad_registrations_are_refused_by_name(alice: httpx2.AsyncClient, 
     assert (answer.status_code, error["code"]) == (400, "invalid_request")
     assert error["details"]["field"].startswith(field)
     assert (await alice.get("/v1/webhooks")).json()["total"] == 0
+
+
+@ledger("D-015")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/webhooks", {"url": URL, "events": BOTH}),
+        ("PATCH", "/v1/webhooks/wh_any", {"url": URL}),
+        ("DELETE", "/v1/webhooks/wh_any", None),
+        ("POST", "/v1/webhooks/wh_any/rotate-secret", None),
+        ("POST", "/v1/webhooks/wh_any/test", None),
+        ("POST", "/v1/webhooks/wh_any/deliveries/whd_any/redeliver", None),
+    ],
+)
+async def test_a_key_that_neither_runs_nor_reads_jobs_cannot_have_their_outputs_sent_anywhere(
+    hooked: FastAPI, request: pytest.FixtureRequest, method: str, path: str, body: dict[str, Any] | None
+):
+    async with caller(hooked, request, "outsider") as client:
+        answer = await client.request(method, path, json=body)
+        assert (await client.get("/v1/webhooks")).json()["total"] == 0
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert "jobs:read" in answer.json()["error"]["message"]
 
 
 async def test_an_unknown_event_is_told_which_there_are(alice: httpx2.AsyncClient):
