@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from orchestrator.bootstrap import new_id, now
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.agents import Agent
-from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Window
+from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, Window
 from orchestrator.domain.user_agents import Framework
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
@@ -74,7 +74,7 @@ async def ended(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]
     )
 
 
-@ledger("O-009", "O-010", "O-011", "O-012", "O-013", "O-014", "O-016", "O-017", "O-047", "C-42")
+@ledger("O-009", "O-010", "O-011", "O-012", "O-013", "O-014", "O-016", "O-017", "O-047", "C-42", "C-37", "C-39")
 async def test_an_agent_is_made_changed_and_read(user: httpx2.AsyncClient):
     made = await create(user, description="Looks around", configuration={"role": "scout"}, tags=["a", "b"])
     assert (made["status"], made["isActive"], made["totalExecutions"]) == ("IDLE", True, 0)
@@ -225,8 +225,8 @@ async def frames(client: httpx2.AsyncClient, execution_id: str, **headers: str) 
 
 
 @pytest.fixture
-async def slow_user(app_with: Make, running: Engine, key: Key) -> AsyncIterator[httpx2.AsyncClient]:
-    """Somebody whose executions take a minute."""
+def slow_app(app_with: Make, running: Engine) -> FastAPI:
+    """An application whose executions take a minute."""
 
     class Slow:
         def agent(self, _: str) -> Agent:
@@ -241,7 +241,12 @@ async def slow_user(app_with: Make, running: Engine, key: Key) -> AsyncIterator[
     own = own_work(
         parts.database, parts.gateway, starter, services.reader, services.controller, clock=now, new_id=new_id
     )
-    async with client_of(app_with(own=own), **await key()) as client:
+    return app_with(own=own)
+
+
+@pytest.fixture
+async def slow_user(slow_app: FastAPI, key: Key) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(slow_app, **await key()) as client:
         yield client
 
 
@@ -479,3 +484,31 @@ async def test_a_thousand_requests_an_hour_and_a_hundred_executions(app_with: Ma
         assert {(await admin.get("/api/agents")).status_code for _ in range(6)} == {200}
     assert SURFACE_LIMITS[SurfaceLimit.AGENTORCHESTRA] == Window(limit=1000, seconds=3600)
     assert SURFACE_LIMITS[SurfaceLimit.EXECUTIONS] == Window(limit=100, seconds=3600)
+
+
+@ledger("C-28", "C-16")
+async def test_the_concurrent_jobs_of_the_tier_hold_here_too(slow_app: FastAPI, key: Key):
+    async with client_of(slow_app, **await key(tier=Tier.FREE)) as client:
+        agent = await create(client)
+        execution_id = await start(client, agent)
+        refused = await client.post("/api/executions", json={"agentId": agent["id"]})
+        await client.delete(f"/api/executions/{execution_id}")
+    assert (refused.status_code, refused.json()["error"]) == (429, "TooManyRequests")
+    assert refused.json()["details"]["limit"] == "concurrent_jobs"
+    assert refused.headers["Retry-After"]
+
+
+@ledger("C-07", "C-01", "C-11")
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/api/nothing", 404), ("PATCH", "/api/agents", 405), ("GET", "/api", 404)]
+)
+async def test_paths_that_are_not_there_are_told_in_the_words_of_this_surface(
+    app: FastAPI, method: str, path: str, status: int
+):
+    async with over(app, **ADMIN) as client:
+        answer = await client.request(method, path)
+        other = await client.post("/api/v1/execute-workflow", json={})
+    assert answer.status_code == status
+    assert set(answer.json()) <= {"error", "message", "details"}
+    assert set(answer.json()) >= {"error", "message"}
+    assert "detail" in other.json()

@@ -259,6 +259,13 @@ class Looked:
         return self._checks("cache", "models")
 
 
+class WithRedis:
+    """Stands in for `Deployment`."""
+
+    def configuration(self) -> dict[str, Any]:
+        return {"secrets_configured": {"redis_url": True}}
+
+
 @ledger("O-044", "O-045")
 @pytest.mark.parametrize(
     ("down", "status", "code", "part", "found"),
@@ -267,12 +274,13 @@ class Looked:
         ("database", "unhealthy", 503, "database", "fail"),
         ("worker", "degraded", 200, "queues", "warn"),
         ("models", "healthy", 200, "external_apis", "warn"),
+        ("cache", "degraded", 200, "redis", "fail"),
     ],
 )
 async def test_health_follows_what_is_down(  # noqa: PLR0917 - one row of the table
     app_with: Callable[..., FastAPI], down: str, status: str, code: int, part: str, found: str
 ):
-    async with client_of(app_with(readiness=Looked(down))) as client:
+    async with client_of(app_with(readiness=Looked(down), deployment=WithRedis())) as client:
         answer = await client.get("/api/health")
     told = answer.json()
     assert (answer.status_code, told["status"], told["checks"][part]["status"]) == (code, status, found)
