@@ -17,7 +17,7 @@ from api.app import create_app
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
-from orchestrator.domain.limits import Tier
+from orchestrator.domain.limits import SurfaceLimit, Tier, Window
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
@@ -79,8 +79,10 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 async def running(
     temporal_address: str, tmp_path_factory: pytest.TempPathFactory, orchestrator_plugins: list[Plugin]
 ) -> AsyncIterator[Engine]:
-    """The engine behind the API, once its worker polls."""
-    async with running_engine(temporal_address, tmp_path_factory.mktemp("api"), orchestrator_plugins) as engine:
+    """The engine behind the API, once its worker polls. All tests are one client: no limit is to meet them."""
+    wide = dict.fromkeys(SurfaceLimit, Window(limit=10**6, seconds=60))
+    folder = tmp_path_factory.mktemp("api")
+    async with running_engine(temporal_address, folder, orchestrator_plugins, surface_limits=wide) as engine:
         await eventually(engine.services.readiness.checks, lambda checks: all(check.ok for check in checks))
         yield engine
 

@@ -172,7 +172,7 @@ async def test_the_types_are_listed(make: Make):
 @ledger("M-032", "M-033", "M-035", "C-20")
 async def test_a_signed_in_user_owns_the_session(make: Make, running: Engine):
     secret = running.parts.sealer.derived("tokens").hex()
-    token = jwt.encode({"sub": "ada", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
+    token = jwt.encode({"sub": f"user-{uuid.uuid4()}", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
     async with over(make(), Authorization=f"Bearer {token}") as client:
         accepted = await start(client, "/protected/execute-workflow")
         await ended(client, accepted["session_id"])
