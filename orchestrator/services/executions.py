@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 NOBODY: Final = "none"
 FALLBACK: Final = "fallback"
 _MODEL_SETTINGS: Final = {"model": "model", "temperature": "temperature", "maxTokens": "max_tokens"}
+_SHOWN_NAME: Final = 60  # characters: Temporal's summaries hold 400 bytes
 _NOT_TOLD: Final = frozenset({*_MODEL_SETTINGS, FALLBACK, CONFIGURATION_ID})
 
 
@@ -140,6 +141,7 @@ class Executions:
             target=performer.target,
             input=_told(agent, configuration, request.input),
             config=model_settings(configuration),
+            name=" ".join(agent.name.split())[:_SHOWN_NAME] or None,
             subject=agent.id,
             task_queue=self._gateway.framework_queue(agent.framework) if on_framework else None,
             labels={

@@ -36,7 +36,8 @@ _ON_FRAMEWORK = Timeouts(start_to_close=1800, schedule_to_close=7200)
 class StartRequest:
     """What a caller wants run: an agent or a workflow of the catalogue.
 
-    `subject` and `labels` are a surface's own, as is `id_tail`, the end of the new job's id: random and never reused.
+    `name` is what a single agent's job is called instead of after its agent. `subject` and `labels` are a surface's
+    own, as is `id_tail`, the end of the new job's id: random and never reused.
     `task_queue` is where a single agent's call goes when it is not the job's own: a framework's queue. A `short` call
     of an agent takes surely less than a second, and is made without its own round trip to Temporal.
     """
@@ -47,6 +48,7 @@ class StartRequest:
     config: JobConfig = field(default_factory=JobConfig)
     webhook_url: str | None = None
     idempotency_key: str | None = None
+    name: str | None = None
     subject: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     id_tail: str | None = None
@@ -159,16 +161,17 @@ class JobStarter:
     def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], Plan, bool]:
         if request.kind is JobKind.AGENT:
             agent = self._catalogue.agent(request.target)
+            name = request.name or agent.name
             step = Step(
                 id=AGENT_STEP,
-                name=agent.name,
+                name=name,
                 squad=agent.squad,
                 agents=(agent.id,),
                 task_queue=request.task_queue,
                 timeouts=Timeouts() if request.task_queue is None else _ON_FRAMEWORK,
                 short=request.short,
             )
-            return agent.name, agent.input_schema(), Plan(steps=(step,)), False
+            return name, agent.input_schema(), Plan(steps=(step,)), False
         definition = self._catalogue.workflow(request.target)
         return definition.name, definition.input_schema, definition.plan, definition.code
 

@@ -105,7 +105,7 @@ async def test_agents_are_filtered_and_paged(user: httpx2.AsyncClient):
 
 
 @ledger("O-021", "O-022", "O-023", "O-025", "O-027", "O-028", "O-029", "O-030", "O-018", "C-29", "C-35", "C-70")
-async def test_an_execution_runs_natively_and_says_so(user: httpx2.AsyncClient):
+async def test_an_execution_runs_natively_and_says_so(user: httpx2.AsyncClient, running: Engine):
     agent = await create(user, description="Writes haikus", configuration={"goal": "brevity", "maxTokens": 500})
     execution_id = await start(user, agent, input={"topic": "rain"}, environment="staging", trigger="webhook")
     done = await ended(user, execution_id)
@@ -114,6 +114,7 @@ async def test_an_execution_runs_natively_and_says_so(user: httpx2.AsyncClient):
     assert done["agent"] == {"id": agent["id"], "name": "Scout", "framework": "crewai"}
     assert done["output"]["metadata"]["executed_by"] == "native"
     assert done["output"]["output"]
+    assert (await running.services.reader.get(BOOTSTRAP, execution_id)).name == "Scout"
     assert done["tokensUsed"] > 0
     assert done["duration"] >= 0
     assert "error" not in done
@@ -200,7 +201,9 @@ async def test_logs_are_filtered_by_one_level_and_paged(user: httpx2.AsyncClient
 async def test_a_stream_tells_an_execution_to_its_end_and_is_resumed(user: httpx2.AsyncClient):
     execution_id = await start(user, await create(user))
     whole = await frames(user, execution_id)
-    assert whole[0][0] == "status"
+    assert (whole[0][0], whole[0][1]["status"]) == ("status", "PENDING")
+    assert {"output", "startedAt", "completedAt", "tokensUsed"}.isdisjoint(whole[0][1])
+    assert [body["status"] for kind, body, _ in whole if kind == "status"] == ["PENDING", "RUNNING"]
     assert {kind for kind, _, _ in whole} == {"status", "log", "progress", "completed"}
     assert whole[-1][0] == "completed"
     for kind, body, _ in whole:
@@ -209,6 +212,10 @@ async def test_a_stream_tells_an_execution_to_its_end_and_is_resumed(user: httpx
     cursors = [cursor for _, _, cursor in whole if cursor]
     rest = await frames(user, execution_id, **{"Last-Event-ID": cursors[1]})
     assert [cursor for _, _, cursor in rest if cursor] == cursors[2:]
+    assert (rest[0][0], rest[0][1]["status"]) == ("status", "RUNNING")
+    assert "WARN" not in [body.get("level") for _, body, _ in rest]
+    over_again = await frames(user, execution_id, **{"Last-Event-ID": cursors[-1]})
+    assert [(kind, body["status"]) for kind, body, _ in over_again] == [("status", "COMPLETED")]
     assert (await user.get(f"/api/executions/{execution_id}/stream", headers={"Last-Event-ID": "x"})).status_code == 400
 
 

@@ -117,5 +117,5 @@ async def stream_execution(
     job = await services.own.executions.get(principal, id)
     past = await services.follower.past(principal, id, None)
     seen = skipped(past, last_event_id)
-    frames = sse.execution_frames(services, principal, job, past[seen - 1] if seen else None)
+    frames = sse.execution_frames(services, principal, job, past, seen)
     return EventStream(frames, api_state(request.app).closing)

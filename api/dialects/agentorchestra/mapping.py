@@ -121,7 +121,9 @@ def progress(job: Job, event: JobEvent) -> ExecutionProgress:
     """An execution as it was when something happened to it."""
     then = {**_execution(job, None), "status": status_of(event.state)}
     if not event.state.terminal:
-        then |= dict.fromkeys(("output", "error", "duration", "completed_at"))
+        then |= dict.fromkeys(("output", "error", "duration", "tokens_used", "cost", "completed_at"))
+    if event.state is JobState.PENDING:
+        then["started_at"] = None
     return ExecutionProgress(**then, progress=event.progress)
 
 

@@ -158,7 +158,7 @@ class Execution(Wire):
     output: dict[str, Any] | Absent = None
     error: str | Absent = None
     duration: int | Absent = None
-    tokens_used: int
+    tokens_used: int | Absent = None
     cost: float | Absent = None
     trigger: Trigger
     environment: Environment

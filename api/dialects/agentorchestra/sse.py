@@ -1,7 +1,7 @@
 """The streams of this surface: one execution as it goes on, and the caller's dashboard (C-50, O-026, O-043)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -22,18 +22,20 @@ _WATCHED: Final = 50
 
 
 async def execution_frames(
-    services: Services, principal: Principal, job: Job, seen: JobEvent | None
+    services: Services, principal: Principal, job: Job, past: Sequence[JobEvent], seen: int
 ) -> AsyncGenerator[bytes, None]:
-    """`status` first, then `log` for each event after the one seen, and with it `status`, `progress`, `completed` or
-    `error`. The last frame of an event carries its cursor: who comes back with it misses none."""
+    """`status` first, as it was at the reader's place: `seen` events of the past. Then `log` for each event after that,
+    and with it `status`, `progress`, `completed` or `error`. The last frame of an event carries its cursor: who comes
+    back with it misses none."""
+    place = past[max(seen - 1, 0)] if past else None
     try:
-        yield _frame("status", mapping.execution(job))
-        for line in mapping.fallback_logs(job) if seen is None else ():
+        yield _frame("status", mapping.execution(job) if place is None else mapping.progress(job, place))
+        for line in mapping.fallback_logs(job) if not seen else ():
             yield _frame("log", line)
-        state = seen.state if seen is not None else None
-        async with aclosing(
-            services.watcher.watch(principal, job.id, seen.id if seen else None, deltas=False)
-        ) as items:
+        state = place.state if place is not None else job.state
+        after = past[seen - 1].id if seen else None
+        del past  # A stream may stay open for hours.
+        async with aclosing(services.watcher.watch(principal, job.id, after, deltas=False)) as items:
             async for event in items:
                 if not isinstance(event, JobEvent):
                     continue
