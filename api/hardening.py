@@ -159,9 +159,12 @@ class HeadLimits:
         most, query = self._options, scope["query_string"]
         path = scope.get("raw_path") or scope["path"].encode()
         if len(path) + len(query) + 1 > most.max_url_bytes:
-            return UrlTooLong(f"The URL is longer than {most.max_url_bytes} bytes", field="url")
+            expected = f"at most {most.max_url_bytes} bytes"
+            return UrlTooLong(f"The URL is longer than {most.max_url_bytes} bytes", field="url", expected=expected)
         if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > most.max_header_bytes:
-            return HeadersTooLarge(f"The headers are larger than {most.max_header_bytes} bytes", field="headers")
+            expected = f"at most {most.max_header_bytes} bytes"
+            message = f"The headers are larger than {most.max_header_bytes} bytes"
+            return HeadersTooLarge(message, field="headers", expected=expected)
         if query.count(b"&") >= most.max_query_parameters:
             expected = f"at most {most.max_query_parameters} parameters"
             return InvalidInput("The query has too many parameters", field="query", expected=expected)

@@ -76,6 +76,7 @@ def told(answer: httpx2.Response, status: int, field: str) -> None:
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, "invalid_request")
     assert error["details"]["field"] == field
+    assert isinstance(error["details"]["expected"], str)
     assert error["request_id"] == answer.headers["X-Request-ID"]
 
 
