@@ -152,6 +152,9 @@ class Executions:
             },
         )
         started = await self._starter.start(principal, command)
+        if await self._agents.find(principal.id, agent.id) is None:  # deleted meanwhile, too early to see this job
+            await self._controller.cancel(principal, started.job_id, "its agent was deleted", patience=0)
+            raise unknown_agent(agent.id)
         if saved is not None:
             await self._count_use(saved)
         return started

@@ -115,15 +115,17 @@ class UserAgents:
         """Cancel the agent's open executions, then forget it and them; how many were cancelled. Raises `NotFound`."""
         if await self._agents.find(principal.id, agent_id) is None:
             raise unknown_agent(agent_id)
-        cancelled = await self._cancel_all(principal, agent_id)
+        cancelled = await self._cancel_open(principal, agent_id, set())
         await self._agents.delete(principal.id, agent_id, at=self._clock())
-        log.info("user_agent_deleted", agent_id=agent_id, owner=principal.id, cancelled=cancelled)
-        return cancelled
+        cancelled = await self._cancel_open(principal, agent_id, cancelled)  # what was started in between
+        log.info("user_agent_deleted", agent_id=agent_id, owner=principal.id, cancelled=len(cancelled))
+        return len(cancelled)
 
-    async def _cancel_all(self, principal: Principal, agent_id: str) -> int:
-        ids = await self._executions.open(principal.id, agent_id)
-        await asyncio.gather(*(self._cancel(principal, job_id) for job_id in ids))
-        return len(ids)
+    async def _cancel_open(self, principal: Principal, agent_id: str, asked: set[str]) -> set[str]:
+        """Cancel what is open and was not `asked` before; all that has been asked now."""
+        found = set(await self._executions.open(principal.id, agent_id)) - asked
+        await asyncio.gather(*(self._cancel(principal, job_id) for job_id in found))
+        return asked | found
 
     async def _cancel(self, principal: Principal, job_id: str) -> None:
         with suppress(WrongState, NotFound):  # it ended by itself

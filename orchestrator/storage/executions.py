@@ -55,8 +55,9 @@ class ExecutionRepository:
         return await self._db.autocommit(read)
 
     async def open(self, owner: str, agent_id: str) -> builtins.list[str]:
-        """The ids of an agent's executions that have not ended."""
-        wanted = _of(owner).add_columns(jobs.c.id).where(jobs.c.subject == agent_id, jobs.c.state.in_(OPEN_STATES))
+        """The ids of an agent's executions that have not ended; also of a deleted one's."""
+        its = (jobs.c.subject == agent_id) & (jobs.c.owner == owner) & jobs.c.definition.in_(EXECUTING)
+        wanted = select(jobs.c.id).where(its, jobs.c.state.in_(OPEN_STATES))
         return await self._db.autocommit(lambda connection: list(connection.execute(wanted).scalars()))
 
     async def dashboard(self, owner: str, *, before: datetime, since: datetime, until: datetime) -> Dashboard:

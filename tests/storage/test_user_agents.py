@@ -157,7 +157,9 @@ async def test_a_deleted_agent_takes_its_executions_along(
     assert await agents.delete("alice", user_agent(1).id, at=T0)
     assert not await agents.delete("alice", user_agent(1).id, at=T0)
     assert await agents.get("alice", user_agent(1).id) is None
-    assert await executions.open("alice", user_agent(1).id) == []
+    assert sorted(await executions.open("alice", user_agent(1).id)) == ["job_1", "job_2"]
+    assert await executions.open("bob", user_agent(1).id) == []
+    assert (await executions.list("alice", agent_id=user_agent(1).id, states=None, limit=9, offset=0))[1] == 0
     page, total = await agents.list("alice", framework=None, status=None, limit=10, offset=0)
     assert ([one.agent.id for one in page], total) == ([user_agent(2).id], 1)
     told = await executions.dashboard("alice", before=T0 - 2 * MONTH, since=T0 - MONTH, until=at(60))

@@ -9,8 +9,9 @@ from api.dialects.agentorchestra import dashboard, mapping
 from api.dialects.agentorchestra.document import served
 from api.dialects.agentorchestra.paging import within
 from orchestrator.agents.registry import AGENTS, UNLISTED
+from orchestrator.domain.access import ORDINARY, Principal
 from orchestrator.domain.commands import JobConfig
-from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobError, JobState
@@ -22,11 +23,13 @@ from orchestrator.domain.user_agents import (
     Estate,
     Framework,
     Tally,
+    UserAgent,
     agent_id,
     is_user_agent,
 )
 from orchestrator.domain.webhooks import corrected, events_of
-from orchestrator.services.executions import Performer, model_settings, plan_for
+from orchestrator.services.executions import ExecutionRequest, Executions, Performer, model_settings, plan_for
+from orchestrator.services.starting import Started, StartRequest
 from tests.ledger import ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -232,3 +235,45 @@ def test_the_end_of_an_execution_is_told_in_both_words(state: JobState, events: 
     assert corrected("job.completed", state, AGENT) == events[0]
     assert events_of(state, None) == events[:1]
     assert not is_user_agent("agent_scout")
+
+
+class Remembered:
+    """Stands in for what an execution is started with: an agent that is gone once it has been found, and the rest."""
+
+    def __init__(self) -> None:
+        at = {"created_at": NOON, "updated_at": NOON}
+        made = UserAgent(AGENT, "alice", "Scout", None, Framework.ORCA, {}, [], True, **at)
+        self._found = [made, None]
+        self.cancelled: list[str] = []
+
+    async def find(self, owner: str, agent: str) -> UserAgent | None:
+        return self._found.pop(0)
+
+    async def named(self, *_: Any) -> None: ...
+
+    async def offers(self, _: str) -> bool:
+        return False
+
+    async def start(self, principal: Principal, request: StartRequest) -> Started:
+        return Started("job_1", request.kind, request.target, NOON, None, replayed=False)
+
+    async def cancel(self, principal: Principal, job_id: str, *_: Any, **__: Any) -> None:
+        self.cancelled.append(job_id)
+
+
+@ledger("O-015", "C-41")
+async def test_an_execution_that_began_while_its_agent_was_deleted_is_cancelled() -> None:
+    parts: Any = Remembered()
+    executions = Executions(
+        parts,
+        parts,
+        parts,
+        configurations=parts,
+        starter=parts,
+        reader=parts,
+        controller=parts,
+        clock=lambda: NOON,
+    )
+    with pytest.raises(NotFound):
+        await executions.start(Principal("alice", ORDINARY), ExecutionRequest(AGENT, {}, {}))
+    assert parts.cancelled == ["job_1"]
