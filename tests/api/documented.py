@@ -8,6 +8,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from api.dialects.agentorchestra.document import served
 
+THEIRS = frozenset({"configuration", "input"})
+
 
 async def strict(response: httpx2.Response) -> None:
     """A hook of a client: the status is declared, the body fits its schema, and nothing in it is null."""
@@ -45,11 +47,12 @@ def component(name: str, body: Any) -> None:
 
 
 def nulls(value: Any, place: str = "") -> list[str]:
-    """Where something is null."""
+    """Where something is null; what users put into their own objects is theirs."""
     if value is None:
         return [place]
     if isinstance(value, dict):
-        return [found for name, each in value.items() for found in nulls(each, f"{place}.{name}")]
+        ours = {name: each for name, each in value.items() if name not in THEIRS or each is None}
+        return [found for name, each in ours.items() for found in nulls(each, f"{place}.{name}")]
     if isinstance(value, list):
         return [found for index, each in enumerate(value) for found in nulls(each, f"{place}[{index}]")]
     return []
