@@ -199,9 +199,9 @@ async def test_the_dashboard_counts_what_the_caller_has(user: httpx2.AsyncClient
 
 
 @ledger("O-043")
-async def test_the_dashboard_streams_changes(app: FastAPI, key: Key):
+async def test_the_dashboard_streams_changes(app_with: Callable[..., FastAPI], key: Key):
     headers = await key()
-    async with served(app) as url, httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
+    async with served(app_with()) as url, httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
         agent = await made(client, "/api/agents", name="Scout", framework="autogpt")
         told: list[tuple[str, Any]] = []
         async with asyncio.timeout(30), client.stream("GET", "/api/dashboard/real-time") as stream:
