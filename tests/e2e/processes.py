@@ -50,10 +50,11 @@ class Command:
         """Wait for the line that begins with `ready `, of this start and not an earlier one."""
         process = self.process
         assert process is not None
-        async with asyncio.timeout(seconds):
-            while self.ready_lines() < self.starts:
-                assert process.returncode is None, self.text()
-                await asyncio.sleep(0.1)
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self.ready_lines() < self.starts:
+            assert process.returncode is None, self.text()
+            assert asyncio.get_running_loop().time() < deadline, f"start {self.starts} is not ready: {self.text()}"
+            await asyncio.sleep(0.1)
         return self
 
     def ready_lines(self) -> int:
