@@ -519,3 +519,12 @@ async def test_paths_that_are_not_there_are_told_in_the_words_of_this_surface(
     assert set(answer.json()) <= {"error", "message", "details"}
     assert set(answer.json()) >= {"error", "message"}
     assert "detail" in other.json()
+
+
+@ledger("O-011", "O-021")
+async def test_the_longest_name_and_an_input_that_is_too_long(user: httpx2.AsyncClient):
+    agent = await create(user, name="😀" * 100)
+    done = await ended(user, await start(user, agent))
+    assert (done["status"], done["agent"]["name"]) == ("COMPLETED", "😀" * 100)
+    refused = await user.post("/api/executions", json={"agentId": agent["id"], "input": {"text": "x" * 1_100_000}})
+    assert (refused.status_code, refused.json()["error"]) == (413, "PayloadTooLarge")
