@@ -1,5 +1,6 @@
 """Five surfaces in one application: each path is one route's, and each surface has a document of its own."""
 
+import re
 from collections import Counter
 
 import httpx2
@@ -65,3 +66,86 @@ async def test_an_unknown_surface_is_not_found(client: httpx2.AsyncClient, path:
     answer = await client.get(path)
     assert answer.status_code == 404
     assert "devora" in answer.json()["detail"]
+
+
+DOCUMENTED = re.findall(
+    r"^[A-Z]+ /.*$",
+    """
+POST /v1/auth/api-keys
+GET /v1/agents
+GET /v1/agents/{}
+POST /v1/agents/{}/execute
+GET /v1/agents/{}/health
+GET /v1/workflows
+GET /v1/workflows/{}
+POST /v1/workflows/{}/run
+GET /v1/jobs
+GET /v1/jobs/{}
+POST /v1/jobs/{}/cancel
+GET /v1/jobs/{}/output
+GET /v1/metrics
+GET /v1/metrics/agents/{}
+POST /v1/webhooks
+WS /v1/ws
+POST /execute-workflow
+GET /workflow-status/{}
+GET /workflow-types
+GET /health
+GET /metrics
+POST /custom/execute
+POST /protected/execute-workflow
+POST /api/v1/execute-workflow
+POST /api/v2/execute-workflow
+WS /ws/{}
+POST /chat/v2/chat
+POST /chat/v1/chat
+POST /chat/v2/webhooks
+WS /chat/ws/{}/{}
+GET /readiness
+POST /api/v1/auth/login
+POST /api/v1/auth/refresh
+GET /api/v1/orchestration/health
+GET /api/v1/orchestration/metrics
+POST /api/v1/orchestration/decisions
+GET /api/v1/orchestration/partnerships
+GET /api/v1/orchestration/status
+GET /api/v1/orchestration/config
+GET /api/v1/orchestration/deployment/readiness
+GET /api/v1/orchestration/docs/endpoints
+GET /api/agents
+POST /api/agents
+GET /api/agents/{}
+PUT /api/agents/{}
+DELETE /api/agents/{}
+GET /api/executions
+POST /api/executions
+GET /api/executions/{}
+DELETE /api/executions/{}
+GET /api/executions/{}/logs
+GET /api/executions/{}/stream
+GET /api/configurations
+POST /api/configurations
+GET /api/webhooks
+POST /api/webhooks
+GET /api/dashboard/metrics
+GET /api/dashboard/real-time
+GET /api/health
+""",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("operation", DOCUMENTED)
+def test_every_documented_operation_exists(app: FastAPI, operation: str):
+    outside = {f"{method} {path}" for path, methods in _probes(app).items() for method in methods}
+    assert operation in {*patterns(app), *outside}
+
+
+def test_the_list_has_every_operation_and_channel():
+    assert len(DOCUMENTED) == len(set(DOCUMENTED)) == 59  # 53 distinct, 3 sockets, 3 that are only implied
+
+
+def _probes(app: FastAPI) -> dict[str, list[str]]:
+    """What the application itself serves, outside of every surface: probes and metrics."""
+    paths = app.openapi()["paths"]
+    return {path: [method.upper() for method in methods] for path, methods in paths.items() if path.count("/") == 1}
