@@ -31,6 +31,7 @@ async def measure(ports: Sequence[int], key: str, *, calls: int) -> list[Figure]
         await until(connections[0], job_id, lambda job: job["status"] == "completed")
     figures = []
     for name, target in TARGETS.items():
+        await _paced(connections, "GET", f"{HERE}/{name}", None, 1)  # warm-up
         took = await _paced(connections, "GET", f"{HERE}/{name}", None, calls)
         figures.append(at_most(f"{name}, {CLIENTS} clients, p95", target, _p95(took), "ms"))
     context = {"context": {"business_goal": "grow", "timeframe": "a year", "budget": 100000}}
