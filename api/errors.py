@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from orchestrator.domain.errors import (
     Forbidden,
+    IdempotencyReuse,
     InvalidInput,
     LimitExceeded,
     NotFound,
@@ -102,6 +104,43 @@ _BOUNDS: Final = {
 _REQUIRED: Final = {"input": "object"}
 _LONGEST_ECHO: Final = 200
 _UNTOLD: Final = frozenset({"password"})
+
+
+STATUS: Final[dict[type, HTTPStatus]] = {
+    InvalidInput: HTTPStatus.BAD_REQUEST,
+    WrongState: HTTPStatus.BAD_REQUEST,
+    BodyTooLate: HTTPStatus.REQUEST_TIMEOUT,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UrlTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
+    HeadersTooLarge: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    IdempotencyReuse: HTTPStatus.UNPROCESSABLE_ENTITY,
+    MethodNotAllowed: HTTPStatus.METHOD_NOT_ALLOWED,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    LimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    OrchestratorError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def status_of(error: OrchestratorError) -> HTTPStatus:
+    """The status of a domain error: that of its nearest listed ancestor. Surfaces choose only their words for it."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def wait_of(error: Unavailable | LimitExceeded) -> int:
+    """Whole seconds, at least one, after which another try is worth it."""
+    return max(1, math.ceil(error.retry_after))
+
+
+def headers_of(error: OrchestratorError) -> dict[str, str]:
+    """The headers that an error's status asks for, on every surface."""
+    if isinstance(error, Unavailable | LimitExceeded):
+        return {"Retry-After": str(wait_of(error))}
+    if isinstance(error, Unauthenticated):
+        return {"WWW-Authenticate": "Bearer"}
+    return {"Allow": error.details["allow"]} if isinstance(error, MethodNotAllowed) else {}
 
 
 def error_route(render: Render) -> type[APIRoute]:

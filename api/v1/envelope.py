@@ -1,7 +1,7 @@
 """Errors as the native API words them (D-095, D-096)."""
 
-import math
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
@@ -9,38 +9,23 @@ from pydantic import BaseModel, Field
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from api.errors import BodyTooLate, HeadersTooLarge, MethodNotAllowed, UrlTooLong, error_route
+from api import errors
+from api.errors import error_route
 from api.middleware import request_id
 from api.v1.wire import Timestamp, absent
 from orchestrator.domain.errors import (
-    Forbidden,
-    IdempotencyReuse,
     InvalidInput,
     LimitExceeded,
-    NotFound,
     OrchestratorError,
-    PayloadTooLarge,
-    Unauthenticated,
-    Unavailable,
-    WrongState,
 )
 
-_INTERNAL: Final = (500, "internal_error")
-_STATUS: Final[dict[type, tuple[int, str]]] = {
-    InvalidInput: (400, "invalid_request"),
-    WrongState: (400, "invalid_request"),
-    BodyTooLate: (408, "invalid_request"),
-    PayloadTooLarge: (413, "invalid_request"),
-    UrlTooLong: (414, "invalid_request"),
-    HeadersTooLarge: (431, "invalid_request"),
-    IdempotencyReuse: (422, "invalid_request"),
-    MethodNotAllowed: (405, "invalid_request"),
-    Unauthenticated: (401, "authentication_failed"),
-    Forbidden: (403, "forbidden"),
-    NotFound: (404, "not_found"),
-    LimitExceeded: (429, "rate_limit_exceeded"),
-    Unavailable: (503, "service_unavailable"),
-    OrchestratorError: _INTERNAL,
+_CODES: Final = {
+    HTTPStatus.UNAUTHORIZED: "authentication_failed",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "service_unavailable",
 }
 
 
@@ -76,8 +61,9 @@ NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def status_of(error: OrchestratorError) -> tuple[int, str]:
-    """HTTP status and machine code of a domain error: those of its nearest listed ancestor."""
-    return next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), _INTERNAL)
+    """HTTP status and machine code of a domain error (D-095); every other fault of the caller is `invalid_request`."""
+    status = errors.status_of(error)
+    return int(status), _CODES.get(status, "invalid_request")
 
 
 def envelope(request: HTTPConnection, error: OrchestratorError) -> ErrorEnvelope:
@@ -86,7 +72,7 @@ def envelope(request: HTTPConnection, error: OrchestratorError) -> ErrorEnvelope
         error=ErrorBody(
             code=status_of(error)[1],
             message=error.message,
-            retry_after=_seconds(error.retry_after) if isinstance(error, LimitExceeded) else None,
+            retry_after=errors.wait_of(error) if isinstance(error, LimitExceeded) else None,
             details=_details(error),
             request_id=request_id(request),
             timestamp=datetime.now(UTC),
@@ -96,19 +82,8 @@ def envelope(request: HTTPConnection, error: OrchestratorError) -> ErrorEnvelope
 
 def render(request: Request, error: OrchestratorError) -> Response:
     """The error as a response, with the headers that its status asks for."""
-    headers: dict[str, str] = {}
-    if isinstance(error, Unavailable | LimitExceeded):
-        headers["Retry-After"] = str(_seconds(error.retry_after))
-    if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = error.details["allow"]
     body = envelope(request, error).model_dump_json()
-    return Response(body, status_of(error)[0], headers, media_type="application/json")
-
-
-def _seconds(wait: float) -> int:
-    return max(1, math.ceil(wait))
+    return Response(body, status_of(error)[0], errors.headers_of(error), media_type="application/json")
 
 
 def _details(error: OrchestratorError) -> dict[str, Any]:

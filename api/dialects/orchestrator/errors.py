@@ -1,7 +1,7 @@
 """Errors as this surface words them: `ErrorResponse` and FastAPI's `detail` in one body (C-12, C-13)."""
 
-import math
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
@@ -9,36 +9,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.orchestrator.models import ErrorResponse
-from api.errors import BodyTooLate, HeadersTooLarge, InvalidRequest, MethodNotAllowed, UrlTooLong, error_route
+from api.errors import InvalidRequest, error_route, headers_of, status_of
 from orchestrator.domain.errors import (
-    Forbidden,
-    IdempotencyReuse,
     InvalidInput,
     LimitExceeded,
-    NotFound,
     OrchestratorError,
-    PayloadTooLarge,
     Unauthenticated,
-    Unavailable,
-    WrongState,
 )
 
-_STATUS: Final[dict[type, tuple[int, str]]] = {
-    InvalidRequest: (422, "VALIDATION_ERROR"),
-    InvalidInput: (400, "INVALID_INPUT"),
-    BodyTooLate: (408, "BODY_TOO_LATE"),
-    UrlTooLong: (414, "URL_TOO_LONG"),
-    HeadersTooLarge: (431, "HEADERS_TOO_LARGE"),
-    WrongState: (400, "INVALID_STATE"),
-    PayloadTooLarge: (413, "PAYLOAD_TOO_LARGE"),
-    IdempotencyReuse: (422, "IDEMPOTENCY_REUSE"),
-    MethodNotAllowed: (405, "METHOD_NOT_ALLOWED"),
-    Unauthenticated: (401, "UNAUTHENTICATED"),
-    Forbidden: (403, "FORBIDDEN"),
-    NotFound: (404, "NOT_FOUND"),
-    LimitExceeded: (429, "RATE_LIMITED"),
-    Unavailable: (503, "SERVICE_UNAVAILABLE"),
-    OrchestratorError: (500, "INTERNAL_ERROR"),
+_WORDS: Final = {
+    HTTPStatus.BAD_REQUEST: "INVALID_INPUT",
+    HTTPStatus.REQUEST_TIMEOUT: "BODY_TOO_LATE",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "PAYLOAD_TOO_LARGE",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URL_TOO_LONG",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "HEADERS_TOO_LARGE",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "VALIDATION_ERROR",
+    HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
+    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.FORBIDDEN: "FORBIDDEN",
+    HTTPStatus.NOT_FOUND: "NOT_FOUND",
+    HTTPStatus.TOO_MANY_REQUESTS: "RATE_LIMITED",
+    HTTPStatus.SERVICE_UNAVAILABLE: "SERVICE_UNAVAILABLE",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "INTERNAL_ERROR",
 }
 _LIMITED: Final = "Rate limit exceeded"
 _NOT_VALID: Final = "Invalid authentication credentials"
@@ -47,23 +39,17 @@ _ABSENT: Final = "Not authenticated"
 
 def render(request: Request, error: OrchestratorError) -> Response:
     """The error as a response."""
-    status, word = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-    headers: dict[str, str] = {}
-    if isinstance(error, Unavailable | LimitExceeded):
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = error.details["allow"]
+    # FastAPI's own status for a body that does not fit (M-024).
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if isinstance(error, InvalidRequest) else status_of(error)
     body = ErrorResponse(
-        error=word,
+        error=_WORDS[status],
         message=error.message,
         details=_details(error),
         timestamp=datetime.now(UTC),
         request_id=request.headers.get("X-Request-ID"),
         detail=_detail(request, error),
     )
-    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+    return Response(body.model_dump_json(), status, headers_of(error), media_type="application/json")
 
 
 def _detail(request: Request, error: OrchestratorError) -> str | list[dict[str, Any]]:
