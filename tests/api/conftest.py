@@ -60,7 +60,12 @@ def over(app: FastAPI, **headers: str) -> httpx2.AsyncClient:
 
 @asynccontextmanager
 async def served(app: FastAPI) -> AsyncIterator[str]:
-    """The application on a real server: streams and disconnects need one."""
+    """The application on a real server: streams and disconnects need one.
+
+    One server per application: with the first that stops, the streams of all of them would end.
+    """
+    assert not hasattr(app.state, "served"), "this application is served already"
+    app.state.served = True
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5))
     listener = socket.socket()
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the product does
@@ -73,6 +78,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         app.state.api.closing.set()
         server.should_exit = True
         await serving
+        del app.state.served
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -110,8 +110,8 @@ async def test_a_model_gives_the_answer_and_its_score(temporal_address: str, tmp
 
 
 @ledger("A-017", "A-003")
-async def test_the_documented_command_runs_as_it_is_printed(app: FastAPI):
-    async with served(app) as url:
+async def test_the_documented_command_runs_as_it_is_printed(app_with: Make):
+    async with served(app_with()) as url:
         command = DOCUMENTED.replace("https://api.ai-orchestra.com", url).replace("YOUR_TOKEN", ADMIN_KEY)
         process = await asyncio.create_subprocess_exec(
             *shlex.split(command.replace("\\\n", " ")), "-s", stdout=asyncio.subprocess.PIPE
@@ -418,8 +418,8 @@ async def heard(socket: ClientConnection) -> dict[str, Any]:
 
 
 @ledger("A-019", "A-020", "A-021")
-async def test_a_message_over_the_socket_is_answered(app: FastAPI):
-    async with talking(app) as socket:
+async def test_a_message_over_the_socket_is_answered(app_with: Make):
+    async with talking(app_with()) as socket:
         await send(socket, "chat", message="Hello AI", context={})
         frame = await heard(socket)
     assert frame["type"] == "chat"
@@ -428,8 +428,8 @@ async def test_a_message_over_the_socket_is_answered(app: FastAPI):
 
 
 @ledger("A-024")
-async def test_tokens_are_streamed_and_the_answer_follows(app: FastAPI):
-    async with talking(app) as socket:
+async def test_tokens_are_streamed_and_the_answer_follows(app_with: Make):
+    async with talking(app_with()) as socket:
         await send(socket, "stream", message="Write a Python function", swarm_type="coding-team")
         frames = []
         while not frames or frames[-1]["type"] != "chat":
@@ -443,9 +443,9 @@ async def test_tokens_are_streamed_and_the_answer_follows(app: FastAPI):
 
 
 @ledger("A-022", "A-023")
-async def test_controls_and_commands(app: FastAPI):
+async def test_controls_and_commands(app_with: Make):
     session = uuid.uuid4().hex
-    async with talking(app, session) as socket:
+    async with talking(app_with(), session) as socket:
         await send(socket, "control", action="ping")
         assert (await heard(socket))["data"] == {"action": "pong"}
         await send(socket, "control", action="status")
@@ -490,9 +490,9 @@ async def test_the_message_that_is_being_answered_can_be_cancelled(temporal_addr
 
 @ledger("C-47", "A-019", "A-003")
 @pytest.mark.parametrize("how", ["query", "frame"])
-async def test_a_browser_says_who_it_is(app: FastAPI, how: str):
+async def test_a_browser_says_who_it_is(app_with: Make, how: str):
     query = f"?token={ADMIN_KEY}" if how == "query" else ""
-    async with talking(app, headers={}, query=query) as socket:
+    async with talking(app_with(), headers={}, query=query) as socket:
         if how == "frame":
             await send(socket, "control", action="auth", token=ADMIN_KEY)
             assert (await heard(socket))["data"] == {"action": "auth", "status": "authenticated"}
@@ -513,8 +513,8 @@ async def test_a_browser_says_who_it_is(app: FastAPI, how: str):
     ],
     ids=["header", "query", "chat-first", "frame", "no-token", "no-frame"],
 )
-async def test_an_unknown_client_is_closed(app: FastAPI, headers: dict[str, str], query: str, first: Any):
-    async with talking(app, headers=headers, query=query) as socket:
+async def test_an_unknown_client_is_closed(app_with: Make, headers: dict[str, str], query: str, first: Any):
+    async with talking(app_with(), headers=headers, query=query) as socket:
         if first is not None:
             await socket.send(json.dumps(first))
         frame = await heard(socket)
@@ -558,8 +558,8 @@ def _again(socket: ClientConnection) -> str:
 
 
 @ledger("A-025")
-async def test_a_frame_that_cannot_be_read_is_an_error_and_the_connection_kept(app: FastAPI):
-    async with talking(app) as socket:
+async def test_a_frame_that_cannot_be_read_is_an_error_and_the_connection_kept(app_with: Make):
+    async with talking(app_with()) as socket:
         for raw in ("not json", b"\x00\x01", '{"type": "chat", "data": {}}', '{"type": "shout", "data": {}}'):
             await socket.send(raw)
             frame = await heard(socket)
@@ -569,13 +569,13 @@ async def test_a_frame_that_cannot_be_read_is_an_error_and_the_connection_kept(a
 
 
 @ledger("A-037")
-async def test_a_client_that_connects_again_gets_the_answer_that_it_missed(app: FastAPI, running: Engine):
+async def test_a_client_that_connects_again_gets_the_answer_that_it_missed(app_with: Make, running: Engine):
     session, mine = uuid.uuid4().hex, uuid.uuid4().hex
     said = {"message": "Do not lose this", "optimization_mode": "lite", "request_id": mine}
-    async with talking(app, session) as socket:
+    async with talking(app_with(), session) as socket:
         await send(socket, "chat", **said)
         first = await heard(socket)
-    async with talking(app, session) as socket:
+    async with talking(app_with(), session) as socket:
         await send(socket, "chat", **said)
         again = await heard(socket)
     assert first["data"] == again["data"]
