@@ -30,10 +30,10 @@ class Command:
         self.log = folder / f"{arguments[0]}.log"
         self.environment = environment
         self.process: asyncio.subprocess.Process | None = None
-        self.starts = 0
+        self.before = 0  # characters that earlier starts wrote
 
     async def start(self) -> "Command":
-        self.starts += 1
+        self.before = len(self.text())
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -51,14 +51,15 @@ class Command:
         process = self.process
         assert process is not None
         deadline = asyncio.get_running_loop().time() + seconds
-        while self.ready_lines() < self.starts:
+        while not self.ready_lines():
             assert process.returncode is None, self.text()
-            assert asyncio.get_running_loop().time() < deadline, f"start {self.starts} is not ready: {self.text()}"
+            assert asyncio.get_running_loop().time() < deadline, f"not ready: {self.text()}"
             await asyncio.sleep(0.1)
         return self
 
     def ready_lines(self) -> int:
-        return sum(line.startswith("ready ") for line in self.text().splitlines())
+        """How often this start has said that it is ready."""
+        return sum(line.startswith("ready ") for line in self.text()[self.before :].splitlines())
 
     def text(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
