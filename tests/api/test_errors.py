@@ -157,9 +157,9 @@ async def test_an_unusable_request_id_is_replaced(client: httpx2.AsyncClient, gi
     assert re.fullmatch(r"req_[0-9a-f]{20}", answer.headers["X-Request-ID"])
 
 
+@ledger("M-054")
 @pytest.mark.parametrize("path", ["/v1/agents", "/v1/nothing", "/healthz", "/docs", "/openapi.json", "/metrics"])
 async def test_security_headers_are_on_every_answer(client: httpx2.AsyncClient, path: str):
-    # M-054
     headers = (await client.get(path)).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"

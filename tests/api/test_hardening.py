@@ -241,6 +241,7 @@ async def test_a_long_url_is_refused_by_the_server_too(guarded: Callable[..., Fa
         assert await closed(reader)
 
 
+@ledger("M-052", "C-64")
 async def test_browsers_of_named_origins_may_call(guarded: Callable[..., FastAPI]):
     origin = "https://app.example.com"
     app = guarded(cors_origins=(origin,))
@@ -275,6 +276,7 @@ async def test_without_origins_there_is_nothing_for_browsers(client: httpx2.Asyn
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
+@ledger("M-053")
 @pytest.mark.parametrize(
     ("host", "served"),
     [

@@ -21,6 +21,7 @@ from orchestrator.services.readiness import Check
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.api.test_errors import Broken
+from tests.ledger import ledger
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,8 +94,8 @@ async def test_each_request_leaves_one_log_line(client: httpx2.AsyncClient):
     assert ADMIN_KEY not in repr(logs)
 
 
+@ledger("M-048", "C-08", "C-09")
 async def test_the_document_names_the_product_and_every_answer(client: httpx2.AsyncClient):
-    # M-048
     document = (await client.get("/openapi.json")).json()
     assert document["info"] == {
         "title": "Multi-Agent Orchestrator API",
@@ -114,9 +115,9 @@ async def test_the_document_names_the_product_and_every_answer(client: httpx2.As
     assert set(start["properties"]) == {"input", "config", "async", "webhook_url"}
 
 
+@ledger("M-049")
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 async def test_the_document_can_be_browsed(client: httpx2.AsyncClient, path: str):
-    # M-049
     answer = await client.get(path)
     assert answer.status_code == 200
     assert "Multi-Agent Orchestrator API" in answer.text

@@ -169,7 +169,7 @@ async def test_the_types_are_listed(make: Make):
     assert {"full_stack_development", "api_development"} <= set(types)
 
 
-@ledger("M-032", "M-033", "M-035", "C-20")
+@ledger("M-032", "M-033", "M-035", "M-036", "C-20")
 async def test_a_signed_in_user_owns_the_session(make: Make, running: Engine):
     secret = running.parts.sealer.derived("tokens").hex()
     token = jwt.encode({"sub": f"user-{uuid.uuid4()}", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
