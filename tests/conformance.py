@@ -23,8 +23,7 @@ _ELSEWHERE: Final = {
     **dict.fromkeys([f"A-{n:03}" for n in range(30, 34)], "client libraries: not built yet"),
     **dict.fromkeys(["A-037"], "advice to clients; the libraries are to follow it"),
     **dict.fromkeys(["S-034"], "client libraries: not built yet"),
-    **dict.fromkeys(["D-107", "D-108", "D-110", "M-055", "A-038", "S-037"], "says nothing that a server does"),
-    **dict.fromkeys(["M-056", "M-057", "M-058", "M-059"], "a defect of a printed snippet, not repeated here"),
+    **dict.fromkeys(["D-107", "D-108", "D-110", "A-038", "S-037"], "says nothing that a server does"),
     "M-051": "two processes with the printed pool of 60 would exhaust PostgreSQL; ours is 20",
     **dict.fromkeys(["S-026", "S-031", "S-036"], "a promise of an operator, not of the software"),
 }

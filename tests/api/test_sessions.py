@@ -55,7 +55,7 @@ async def ended(client: httpx2.AsyncClient, session_id: str) -> dict[str, Any]:
     return told
 
 
-@ledger("M-001", "M-003", "M-009", "M-012", "M-013", "M-026", "M-028", "C-32")
+@ledger("M-001", "M-003", "M-009", "M-058", "M-012", "M-013", "M-026", "M-028", "C-32")
 async def test_a_session_is_accepted_and_followed_to_its_end(make: Make):
     async with over(make()) as client:
         accepted = await start(client, configuration={"note": "x"})
@@ -100,7 +100,7 @@ async def test_the_priority_is_temporals(make: Make, running: Engine, priority: 
     assert info.priority.priority_key == key
 
 
-@ledger("M-010", "M-023", "M-041", "M-042", "M-043", "M-044", "M-045", "C-12")
+@ledger("M-010", "M-023", "M-041", "M-042", "M-043", "M-044", "M-045", "M-057", "C-12")
 @pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute", "/api/v2/execute-workflow"])
 async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
     async with over(make()) as client:
@@ -216,7 +216,7 @@ async def test_ten_calls_a_minute_from_one_address(make: Make):
     assert SURFACE_LIMITS[SurfaceLimit.EXECUTE_WORKFLOW].limit == 10
 
 
-@ledger("M-029", "M-027", "M-030", "M-031", "C-46", "C-47")
+@ledger("M-029", "M-027", "M-030", "M-031", "M-059", "C-46", "C-47")
 async def test_sockets_are_told_of_a_session_from_its_first_event(make: Make):
     app = make()
     async with served(app) as url, httpx2.AsyncClient(base_url=url, timeout=30) as client:

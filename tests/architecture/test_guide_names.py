@@ -48,3 +48,10 @@ def test_it_is_there(module: str, attribute: str):
 
 def test_the_table_was_read():
     assert len(PLACES) >= 18
+
+
+@ledger("M-055")
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/api.md", "CONTRIBUTING.md", "docs/operating.md"])
+def test_the_related_documents_exist(page: str):
+    """Architecture overview, API reference, testing, deployment."""
+    assert (Path(__file__).parents[2] / page).read_text().startswith("# ")

@@ -53,6 +53,7 @@ def test_requirements_alone_make_a_valid_input_for_every_workflow(definition: An
     assert "Create a simple API" in str(command.input)
 
 
+@ledger("M-056")
 def test_the_configuration_fills_the_input_and_overrides_the_model():
     definition = next(one for one in DEFINITIONS if one.id == "api_development")
     configuration = {"api_type": "graphql", "api_name": "Orders", "temperature": 0.2, "model": "openai:gpt"}
