@@ -126,12 +126,14 @@ class RedisBus:
 
     async def _send_some(self) -> None:
         some = [self._unsent.popleft() for _ in range(min(_BATCH, len(self._unsent)))]
-        self._lost += len(some)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for delta in some:
-                pipe.publish(_channel(delta.job_id), delta.model_dump_json())
-            await pipe.execute()
-        self._lost -= len(some)
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for delta in some:
+                    pipe.publish(_channel(delta.job_id), delta.model_dump_json())
+                await pipe.execute()
+        except _FAULTS:
+            self._lost += len(some)
+            raise
 
     async def _receive(self) -> None:
         while True:

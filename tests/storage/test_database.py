@@ -205,10 +205,9 @@ async def _nothing_answers(jobs: JobRepository, attempts: AttemptRepository) -> 
     with capture_logs() as logs:
         await attempts.started(task(job, 0), attempt=1, at=at(1))
         await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED)
-    assert [(log["event"], log["operation"], log["job_id"]) for log in logs] == [
-        ("index_write_failed", "started", job.job_id),
-        ("index_write_failed", "ended", job.job_id),
-    ]
+    # Other tests' engines may still be at work in this process.
+    failed = [log for log in logs if log["event"] == "index_write_failed" and log["job_id"] == job.job_id]
+    assert [log["operation"] for log in failed] == ["started", "ended"]
 
 
 @asynccontextmanager
@@ -264,7 +263,7 @@ async def test_locked_database_holds_no_attempt(
             with capture_logs() as logs:
                 await attempts.started(task(job, 0), attempt=1, at=at(1))
 
-    assert [(log["event"], log["fault"]) for log in logs] == [("index_write_failed", "slow")]
+    assert [log["fault"] for log in logs if log["event"] == "index_write_failed"] == ["slow"]
     await attempts.started(task(job, 0), attempt=2, at=at(5))
     assert [row.attempt.number for row in await attempts.for_job(job.job_id)] == [2]
 

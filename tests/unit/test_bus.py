@@ -152,7 +152,7 @@ async def test_what_is_no_delta_is_passed_over(redis_url: str):
             await redis.publish(f"{CHANNEL}:job_1", b'{"from": "another version"}')
             bus.publish(piece(0))
             await told(reader, [0])
-        assert [(line["event"], line["lost"]) for line in logs] == [("deltas_lost", 1)]
+        assert [line["lost"] for line in logs if line["event"] == "deltas_lost"] == [1]
 
 
 async def test_without_redis_deltas_are_lost_with_one_warning_and_come_again_with_it(redis_server: RedisServer):

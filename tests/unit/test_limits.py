@@ -174,7 +174,7 @@ async def test_without_redis_requests_pass_uncounted_until_it_is_back(
         redis_server.kill()
         timer.now += 60
         assert not (await limiter.hit(FIVE, "alice")).counted
-    assert [entry["event"] for entry in logs] == ["limiter_unavailable"] * 2  # one a minute
+    assert [entry["event"] for entry in logs].count("limiter_unavailable") == 2  # one a minute
     await limiter.aclose()
 
 
