@@ -188,7 +188,7 @@ async def test_a_worker_of_a_framework_killed_in_the_middle_is_told_of_and_the_n
         await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.NO_WORKER, 60)
         async with worker.running() as process:
             job = await engine.ended(started.job_id)
-            await eventually(worker.said, lambda said: "\nready " in said)
+            await eventually(worker.said, lambda said: f"\nready {process.pid}@" in said)
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0, worker.log.read_text()
     assert job.state is JobState.COMPLETED
@@ -196,4 +196,3 @@ async def test_a_worker_of_a_framework_killed_in_the_middle_is_told_of_and_the_n
     assert job.calls[0].attempts[-1].status is AttemptStatus.COMPLETED
     assert job.result is not None
     assert f"written by {process.pid}" in str(job.result["deliverables"])
-    assert f"\nready {process.pid}@" in await worker.said()
