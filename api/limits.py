@@ -16,15 +16,7 @@ async def count_request(request: Request, services: Services, principal: Princip
 
     Raises `LimitExceeded`; nothing is counted then.
     """
-    allowance = await services.limits.admit(principal)
-    request.state.allowance = allowance
-    if allowance is not None and allowance.retry_after is not None:
-        raise LimitExceeded(
-            f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
-            limit="requests_per_minute",
-            retry_after=allowance.retry_after,
-            allowed=allowance.limit,
-        )
+    _keep(request, await services.limits.admit(principal), "requests_per_minute")
 
 
 async def count_surface_request(request: Request, services: Services, limit: SurfaceLimit, client: str) -> None:
@@ -32,12 +24,25 @@ async def count_surface_request(request: Request, services: Services, limit: Sur
 
     Raises `LimitExceeded`; nothing is counted then.
     """
-    allowance = await services.limits.admit_surface(limit, client)
+    _keep(request, await services.limits.admit_surface(limit, client), "requests")
+
+
+def client_of(principal: Principal) -> str:
+    """Whose requests are counted together on a surface: an API key's, else a user's (S-024)."""
+    return f"key:{principal.key}" if principal.key is not None else f"user:{principal.id}"
+
+
+def address_of(request: Request) -> str:
+    """The client without a credential: its address."""
+    return f"address:{request.client.host if request.client else 'unknown'}"
+
+
+def _keep(request: Request, allowance: Allowance | None, limit: str) -> None:
     request.state.allowance = allowance
-    if allowance.retry_after is not None:
+    if allowance is not None and allowance.retry_after is not None:
         raise LimitExceeded(
             f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
-            limit="requests",
+            limit=limit,
             retry_after=allowance.retry_after,
             allowed=allowance.limit,
         )

@@ -32,10 +32,12 @@ async def authenticated(
     return principal
 
 
-def scoped(scope: Scope) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that gives the caller, if they hold the scope. It raises `Unauthenticated`, `Forbidden`."""
+def scoped(
+    scope: Scope, caller: Callable[..., Awaitable[Principal]] = authenticated
+) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that gives the caller, if they hold the scope. It raises `Forbidden`, and as `caller` does."""
 
-    async def allowed(principal: Annotated[Principal, Depends(authenticated)]) -> Principal:
+    async def allowed(principal: Annotated[Principal, Depends(caller)]) -> Principal:
         principal.require(scope)
         return principal
 

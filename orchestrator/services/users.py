@@ -93,7 +93,6 @@ class UserAccounts:
         self._bootstrap = bootstrap
         self._clock = clock
         self._hasher = PasswordHash((Argon2Hasher(),))
-        self._nobody = self._hasher.hash(secrets.token_hex())
 
     async def login(self, username: str, password: str) -> Tokens:
         """Tokens for a user. Raises `Unauthenticated` without a word on which of the two is wrong, `Unavailable`."""
@@ -142,9 +141,10 @@ class UserAccounts:
                 raise Unauthenticated(_WRONG)
             return (Role.ADMIN,)
         record = await self._users.get(username)
-        # An unknown name takes as long as a known one.
-        hashed = record.password_hash if record else self._nobody
-        if not await asyncio.to_thread(self._hasher.verify, password, hashed) or record is None:
+        if record is None:
+            await asyncio.to_thread(self._hasher.hash, password)  # An unknown name takes as long as a known one.
+            raise Unauthenticated(_WRONG)
+        if not await asyncio.to_thread(self._hasher.verify, password, record.password_hash):
             raise Unauthenticated(_WRONG)
         return _user(record).roles
 

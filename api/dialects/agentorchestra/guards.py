@@ -1,7 +1,6 @@
 """Who may call and how often: a bearer token of any kind or the session cookie, a thousand requests an hour (O-004,
 O-006, C-17, C-19)."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -9,8 +8,8 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials
 
 from api.deps import Svc
-from api.limits import count_surface_request
-from api.security import bearer, identified
+from api.limits import address_of, client_of, count_surface_request
+from api.security import bearer, identified, scoped
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Forbidden, Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit
@@ -20,11 +19,6 @@ SESSION_COOKIE: Final = "next-auth.session-token"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 session = APIKeyCookie(name=SESSION_COOKIE, auto_error=False, description="The token of a user, as a cookie.")
-
-
-def client_of(principal: Principal) -> str:
-    """Whose requests are counted together: an API key's, else a user's."""
-    return f"key:{principal.key}" if principal.key is not None else f"user:{principal.id}"
 
 
 async def counted(
@@ -40,8 +34,7 @@ async def counted(
     try:
         principal = await identified(request, services, credentials or _carried(cookie))
     except Unauthenticated:
-        address = request.client.host if request.client else "unknown"
-        await count_surface_request(request, services, SurfaceLimit.AGENTORCHESTRA, f"address:{address}")
+        await count_surface_request(request, services, SurfaceLimit.AGENTORCHESTRA, address_of(request))
         raise
     if credentials is None and request.method not in _SAFE:
         _refuse_other_sites(request)
@@ -76,19 +69,9 @@ def _refuse_other_sites(request: Request) -> None:
         raise Forbidden("A session may change something from pages of this origin only; programs send a bearer token")
 
 
-def scoped(scope: Scope) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that gives the caller, if they hold the scope. It raises as `counted` does, and `Forbidden`."""
-
-    async def allowed(principal: Annotated[Principal, Depends(counted)]) -> Principal:
-        principal.require(scope)
-        return principal
-
-    return allowed
-
-
 Caller = Annotated[Principal, Depends(counted)]
-AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ))]
-AgentsWrite = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE))]
-JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ))]
-JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL))]
-MetricsRead = Annotated[Principal, Depends(scoped(Scope.METRICS_READ))]
+AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ, counted))]
+AgentsWrite = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE, counted))]
+JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ, counted))]
+JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL, counted))]
+MetricsRead = Annotated[Principal, Depends(scoped(Scope.METRICS_READ, counted))]

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
 from api.deps import Svc
-from api.limits import count_surface_request
+from api.limits import address_of, client_of, count_surface_request
 from api.security import bearer, identified
 from orchestrator.domain.access import Principal, Role, Scope
 from orchestrator.domain.errors import Forbidden, Unauthenticated
@@ -25,16 +25,6 @@ def roles_of(principal: Principal) -> frozenset[Role]:
     if principal.admin:
         return frozenset({Role.ADMIN})
     return frozenset({Role.ORCHESTRATION_MANAGER}) if principal.scopes >= _MANAGING else frozenset()
-
-
-def client_of(principal: Principal) -> str:
-    """Whose requests are counted together: an API key's, else a user's (S-024)."""
-    return f"key:{principal.key}" if principal.key is not None else f"user:{principal.id}"
-
-
-def address_of(request: Request) -> str:
-    """The client without a credential: its address."""
-    return f"address:{request.client.host if request.client else 'unknown'}"
 
 
 async def counted(

@@ -8,7 +8,7 @@ from fastapi import Request
 from api.deps import api_state
 from api.dialects.orchestrator import mapping
 from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
-from api.limits import count_surface_request
+from api.limits import address_of, count_surface_request
 from api.outputs import whole_output
 from orchestrator.domain.access import ORDINARY, Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound
@@ -22,14 +22,14 @@ PUBLIC: Final = Principal(id="public", scopes=ORDINARY)
 """Who starts workflows without a credential: most routes of this surface ask for none (M-009)."""
 
 # The session id is unguessable and is the key to its session, whoever started it (M-012).
-_BEARER_OF_ID: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
+READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
 
 
 async def limited(request: Request) -> None:
     """Ten calls a minute from one address to one route (M-037). Raises `LimitExceeded`."""
     services = await api_state(request.app).source.services()
-    client = request.client.host if request.client else "unknown"
-    await count_surface_request(request, services, SurfaceLimit.EXECUTE_WORKFLOW, f"{client} {request.url.path}")
+    client = f"{address_of(request)} {request.url.path}"
+    await count_surface_request(request, services, SurfaceLimit.EXECUTE_WORKFLOW, client)
 
 
 async def start(services: Services, principal: Principal, request: WorkflowRequest) -> tuple[str, Started]:
@@ -53,7 +53,7 @@ def definition_of(services: Services, workflow_type: str) -> WorkflowDefinition:
 
 async def job_of(services: Services, session_id: str) -> Job:
     """The job behind a session of this surface. Raises `NotFound` (also for other surfaces' jobs), `Unavailable`."""
-    job = await services.reader.get(_BEARER_OF_ID, mapping.job_of(session_id))
+    job = await services.reader.get(READER, mapping.job_of(session_id))
     if job.labels.get("surface") != mapping.SURFACE:
         raise NotFound(f"Unknown session: {session_id[:80]}")
     return job

@@ -13,7 +13,6 @@ from api.dialects.orchestrator import mapping, sessions
 from api.errors import EXPECTED
 from api.outputs import whole_output
 from api.sockets import TRY_AGAIN_LATER, Hangup, Line, SocketLimits, converse, socket_limits
-from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import NotFound, OrchestratorError
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job
@@ -22,7 +21,6 @@ from orchestrator.services.registry import Services
 router = APIRouter()
 
 UNKNOWN_SESSION: Final = 4404
-_READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
 
 
 @router.websocket("/ws/{session_id}")
@@ -53,7 +51,7 @@ async def _tell(services: Services, session_id: str, job: Job, line: Line) -> No
     """Every event of the session, the past first; the socket stays open after the last."""
     left = Counter(call.step for call in job.calls)
     try:
-        async with aclosing(services.follower.events(_READER, job.id, None)) as events:
+        async with aclosing(services.follower.events(sessions.READER, job.id, None)) as events:
             async for event in events:
                 for update in updates(event, left):
                     about = {"session_id": session_id, "status": mapping.STATUS[event.state]}
@@ -76,7 +74,7 @@ def updates(event: JobEvent, left: "Counter[str]") -> list[dict[str, Any]]:
 
 
 async def _final(services: Services, session_id: str, job_id: str) -> dict[str, Any]:
-    job = await services.reader.get(_READER, job_id)
+    job = await services.reader.get(sessions.READER, job_id)
     failed = mapping.STATUS[job.state] == "failed"
     return {
         "type": "final_result",
