@@ -33,7 +33,7 @@ up: setup ## Start everything on this machine: Temporal, API and worker
 	@$(RUN) -m orchestrator dev
 
 test: check ## Run every check and every test
-	@$(RUN) -m tests.run --conformance
+	@$(RUN) -m tests.run --conformance --numprocesses 2 --dist loadfile
 
 # Each tool is silent unless it finds something.
 quietly = @out=$$($(1) 2>&1) || { printf '%s\n' "$$out" "make check: \`$(1)\` failed" >&2; exit 1; }

@@ -14,8 +14,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Add what the option asks for."""
-    if config.getoption("--conformance"):
+    """Add what the option asks for: in the process that hears of every test, not in one that runs some of them."""
+    if config.getoption("--conformance") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Conformance())
 
 
