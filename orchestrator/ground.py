@@ -14,7 +14,9 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.sealing import Sealer, kept_secret
 from orchestrator.services.access import IssuedKeys
 from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.following import JobFollower
 from orchestrator.services.reading import JobReader
+from orchestrator.services.remembering import ConversationRecords
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
@@ -40,10 +42,22 @@ class Ground:
     jobs: JobRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
+    deliveries: DeliveryRepository
     keys: KeyRepository
     issued_keys: IssuedKeys
     bus: MemoryBus | RedisBus
     reader: JobReader
+    follower: JobFollower
+    conversations: ConversationRecords
+
+    async def aclose(self) -> None:
+        """Finish what was left for later, and let go of connections."""
+        await self.reader.settle()
+        await self.dispatcher.settle()
+        await self.issued_keys.settle()
+        await self.bus.aclose()
+        await self.database.close()
+        await self.reports.close()
 
 
 def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
@@ -51,9 +65,11 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     sealer, database = sealer_of(settings), Database(settings.index_url())
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
-    dispatcher = DeliveryDispatcher(gateway, DeliveryRepository(database), schedule=settings.retry_schedule())
-    jobs, keys = JobRepository(database, dispatcher.dispatch), KeyRepository(database)
-    attempts = AttemptRepository(database, patience=_START_PATIENCE)
+    deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
+    dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
+    jobs, attempts = JobRepository(database, dispatcher.dispatch), AttemptRepository(database, patience=_START_PATIENCE)
+    reader = JobReader(gateway, jobs, attempts, clock=clock)
+    follower = JobFollower(gateway, reader)
     return Ground(
         client=client,
         sealer=sealer,
@@ -63,11 +79,14 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         dispatcher=dispatcher,
         jobs=jobs,
         attempts=attempts,
-        artifacts=ArtifactRepository(database),
+        artifacts=artifacts,
+        deliveries=deliveries,
         keys=keys,
         issued_keys=IssuedKeys(keys, sealer, clock=clock),
         bus=_bus(settings),
-        reader=JobReader(gateway, jobs, attempts, clock=clock),
+        reader=reader,
+        follower=follower,
+        conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=clock),
     )
 
 

@@ -64,7 +64,7 @@ class Engine:
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
         """Send a signal that a code-authored workflow handles."""
-        await self.parts.gateway.signal(job_id, name, message)
+        await self.parts.ground.gateway.signal(job_id, name, message)
 
     async def approve(self, job_id: str, step: str | None = None) -> Job:
         """Let a step run that waits for approval; `step` may be left out where only one waits."""
@@ -72,7 +72,7 @@ class Engine:
 
     async def history(self, job_id: str) -> WorkflowHistory:
         """What Temporal holds of a job, for a replay."""
-        return await self.parts.client.get_workflow_handle(job_id).fetch_history()
+        return await self.parts.ground.client.get_workflow_handle(job_id).fetch_history()
 
     async def run(self, target: str, input: dict[str, Any], **more: Any) -> Job:
         """Start a job and see it through."""

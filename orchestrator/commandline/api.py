@@ -34,7 +34,7 @@ async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -
 
     async def opened() -> Parts:
         parts = assemble(settings, catalogue, await connect(connect_options(), lazy=True))
-        await parts.database.migrate()
+        await parts.ground.database.migrate()
         return parts
 
     app = create_app(Stack(opened), options=lambda: ApiOptions.of(settings))

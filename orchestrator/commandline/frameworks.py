@@ -15,6 +15,8 @@ def framework_worker(parts: Parts, adapter: FrameworkAdapter) -> Worker:
     if parts.runtime is None:
         parts.runtime = open_runtime(parts.settings, now)
     runtime = FrameworkRuntime(adapter, parts.runtime.runner, now)
-    agents = AgentActivities(parts.catalogue, runtime, parts.attempts, parts.artifacts, now, bus=parts.bus)
-    queue = parts.gateway.framework_queue(adapter.name)
-    return build_framework_worker(parts.client, task_queue=queue, run_agent=agents.run_agent)
+    agents = AgentActivities(
+        parts.catalogue, runtime, parts.ground.attempts, parts.ground.artifacts, now, bus=parts.ground.bus
+    )
+    queue = parts.ground.gateway.framework_queue(adapter.name)
+    return build_framework_worker(parts.ground.client, task_queue=queue, run_agent=agents.run_agent)

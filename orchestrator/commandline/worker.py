@@ -54,12 +54,14 @@ async def _main(settings: Settings, stop: asyncio.Event, adapter: FrameworkAdapt
 
 async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
     """Say `ready` once Temporal names this very process among the queue's pollers."""
-    queue = parts.settings.task_queue if adapter is None else parts.gateway.framework_queue(adapter.name)
+    queue = parts.settings.task_queue if adapter is None else parts.ground.gateway.framework_queue(adapter.name)
     while True:
         try:
-            if parts.client.identity in await pollers(parts.client, queue, activities=adapter is not None):
+            if parts.ground.client.identity in await pollers(
+                parts.ground.client, queue, activities=adapter is not None
+            ):
                 break
         except Unavailable as fault:
             log.warning("waiting", fault=fault.message)
         await asyncio.sleep(_POLL)
-    process.ready(f"{parts.client.identity} polls {queue}")
+    process.ready(f"{parts.ground.client.identity} polls {queue}")

@@ -243,10 +243,16 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
 
     services, parts = running.services, running.parts
     starter = JobStarter(
-        Slow(), parts.gateway, parts.jobs, services.quotas, check_url=any_url, clock=now, new_id=new_id
+        Slow(), parts.ground.gateway, parts.ground.jobs, services.quotas, check_url=any_url, clock=now, new_id=new_id
     )
     own = own_work(
-        parts.database, parts.gateway, starter, services.reader, services.controller, clock=now, new_id=new_id
+        parts.ground.database,
+        parts.ground.gateway,
+        starter,
+        services.reader,
+        services.controller,
+        clock=now,
+        new_id=new_id,
     )
     return app_with(own=own)
 
@@ -387,7 +393,7 @@ async def test_a_key_of_either_form_opens_the_surface(app: FastAPI, running: Eng
 
 
 def token(running: Engine, user: str) -> str:
-    secret = running.parts.sealer.derived("tokens").hex()
+    secret = running.parts.ground.sealer.derived("tokens").hex()
     return jwt.encode({"sub": user, "exp": now() + timedelta(minutes=5)}, secret, "HS256")
 
 

@@ -55,7 +55,7 @@ def fresh_limits(**changes: Any) -> RequestLimits:
 def make(app_with: Make, running: Engine) -> Make:
     """An application with the documented bootstrap user, whose limits have counted nothing yet."""
     users = UserAccounts(
-        UserRepository(running.parts.database),
+        UserRepository(running.parts.ground.database),
         running.services.users._signer,
         bootstrap=BootstrapUser("admin", SecretStr("password")),
         clock=now,
@@ -191,7 +191,7 @@ async def test_without_a_role_nothing_opens(
 
 
 async def test_a_token_that_says_nothing_of_roles_has_none(make: Make, running: Engine):
-    secret = running.parts.sealer.derived("tokens").hex()
+    secret = running.parts.ground.sealer.derived("tokens").hex()
     token = jwt.encode({"sub": "ada", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
     async with over(make(), Authorization=f"Bearer {token}") as client:
         assert (await client.get(f"{BASE}/health")).status_code == 403
@@ -340,7 +340,7 @@ class Seen:
 
 
 def reader(running: Engine, seen: Seen) -> PartnershipReader:
-    work = WorkRepository(running.parts.reports)
+    work = WorkRepository(running.parts.ground.reports)
     return PartnershipReader(running.parts.catalogue, running.services.metrics, work, seen, clock=now)  # type: ignore[arg-type]
 
 

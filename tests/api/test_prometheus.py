@@ -38,7 +38,7 @@ def scrape(running: Engine, app_with: Callable[..., FastAPI]):
 
     async def read() -> Samples:
         await running.services.reader.settle()
-        figures = FiguresReader(FiguresRepository(running.parts.reports), running.parts.catalogue, clock=now)
+        figures = FiguresReader(FiguresRepository(running.parts.ground.reports), running.parts.catalogue, clock=now)
         async with over(app_with(figures=figures)) as anonymous:
             return parsed(await anonymous.get("/metrics"))
 

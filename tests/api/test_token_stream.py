@@ -212,7 +212,9 @@ async def _key(running: Engine, **more: Any) -> IssuedKey:
 def watched(running: Engine, app_with: Callable[..., FastAPI]) -> FastAPI:
     """An application that looks often whether its readers still may."""
     services = running.services
-    return app_with(watcher=JobWatcher(services.follower, running.parts.bus, services.access, recheck_seconds=0.02))
+    return app_with(
+        watcher=JobWatcher(services.follower, running.parts.ground.bus, services.access, recheck_seconds=0.02)
+    )
 
 
 async def _ended_by(watched: FastAPI, issued: IssuedKey, end: Callable[[], Any]) -> list[Frame]:

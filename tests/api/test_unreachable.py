@@ -16,7 +16,7 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
     settings = Settings(_env_file=None, data_dir=tmp_path, admin_api_key=ADMIN_KEY)
     client = await connect({"target_host": "127.0.0.1:1"}, lazy=True)
     parts = assemble(settings, build_catalogue([BUILT_IN]), client)
-    await parts.database.migrate()
+    await parts.ground.database.migrate()
     transport = httpx2.ASGITransport(app=create_app(Stack.over(parts)))
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -27,6 +27,6 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
         assert int(refused.headers["Retry-After"]) >= 1
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/v1/agents")).json()["available"] == 0
-    row = (await parts.jobs.unfinished(before=parts.services.reader._clock(), limit=10))[0]
+    row = (await parts.ground.jobs.unfinished(before=parts.services.reader._clock(), limit=10))[0]
     assert row.start_state == "doubtful"
     await parts.aclose()

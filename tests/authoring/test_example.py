@@ -120,7 +120,7 @@ async def test_the_declared_workflow_runs_under_its_own_name(
     job = await eventually(look, lambda job: job["status"] in {"completed", "failed"})
     assert job["status"] == "completed", job["error"]
     assert len(notes) == 1
-    assert await workflow_type(acme.parts.client, job_id) == "acme_release"
+    assert await workflow_type(acme.parts.ground.client, job_id) == "acme_release"
 
 
 async def test_the_workflow_in_code_runs_under_its_own_name(
@@ -132,7 +132,7 @@ async def test_the_workflow_in_code_runs_under_its_own_name(
     steps = (await http.get(f"/v1/jobs/{answer['job_id']}")).json()["steps"]
     assert [(one["step"], one["status"]) for one in steps] == [("notes", "completed"), ("publish", "completed")]
     assert len(notes) == 1
-    assert await workflow_type(acme.parts.client, answer["job_id"]) == "acme_embargo"
+    assert await workflow_type(acme.parts.ground.client, answer["job_id"]) == "acme_embargo"
 
 
 async def test_a_worker_without_the_class_leaves_the_job_to_one_that_has_it(

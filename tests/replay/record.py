@@ -84,7 +84,7 @@ async def _retrying(engine: Engine) -> str:
 async def _countdown(engine: Engine) -> str:
     started = await engine.start("t_countdown", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await engine.parts.client.get_workflow_handle(started.job_id).signal("go")
+    await engine.parts.ground.client.get_workflow_handle(started.job_id).signal("go")
     await engine.ended(started.job_id)
     return started.job_id
 
@@ -101,7 +101,7 @@ async def _told(engine: Engine, *answers: Answer) -> str:
         )
         await webhooks.delete(TESTER, done.webhook.id)
     delivery_id = str(page.rows[0][0].id)
-    await engine.parts.client.get_workflow_handle(delivery_id).result()
+    await engine.parts.ground.client.get_workflow_handle(delivery_id).result()
     return delivery_id
 
 
@@ -124,7 +124,7 @@ async def _conversation(engine: Engine) -> str:
 
 async def _conversation_ended(engine: Engine) -> str:
     conversation = await _turn(engine, "ended", "Goodbye", idle=0.2)
-    await engine.parts.client.get_workflow_handle(conversation).result()
+    await engine.parts.ground.client.get_workflow_handle(conversation).result()
     return conversation
 
 
@@ -183,7 +183,7 @@ async def _write(engine: Engine, name: str, job_id: str) -> None:
     run_id: str | None = None
     number = 1
     while True:
-        history = await engine.parts.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
+        history = await engine.parts.ground.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
         path = HISTORIES / (f"{name}.json" if number == 1 else f"{name}_{number}.json")
         path.write_text(_anonymous(history.to_json()) + "\n")
         previous = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id

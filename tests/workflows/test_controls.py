@@ -74,7 +74,7 @@ async def test_an_approval_that_nobody_gives_runs_out(engine: Engine) -> None:
 async def test_code_authored_workflows_take_a_signal_or_their_timer(engine: Engine) -> None:
     started = await engine.start("t_countdown", {"seconds": 60})
     await engine.eventually(started.job_id, lambda job: "a timer or a signal" in job.reason.message)
-    await engine.parts.client.get_workflow_handle(started.job_id).signal("go")
+    await engine.parts.ground.client.get_workflow_handle(started.job_id).signal("go")
     job = await engine.ended(started.job_id)
     assert job.result is not None
     assert "after nothing" in job.result["output"]
@@ -120,11 +120,11 @@ async def test_without_any_worker_status_is_true_and_controls_are_kept(
 async def test_a_job_ended_by_force_is_told_and_repaired(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await engine.parts.client.get_workflow_handle(started.job_id).terminate(reason="operator said so")
+    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="operator said so")
     job = await engine.job(started.job_id)
     assert job.state is JobState.CANCELLED
     assert job.error is not None
     assert (job.error.type, job.error.message) == ("terminated", "operator said so")
-    row = await engine.parts.jobs.get(started.job_id)
+    row = await engine.parts.ground.jobs.get(started.job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED

@@ -78,7 +78,7 @@ def conversation() -> str:
 
 
 async def closed(engine: Engine) -> WorkflowExecutionStatus | None:
-    description = await engine.parts.client.get_workflow_handle(conversation()).describe()
+    description = await engine.parts.ground.client.get_workflow_handle(conversation()).describe()
     return None if description.status is WorkflowExecutionStatus.RUNNING else description.status
 
 
@@ -213,7 +213,7 @@ async def test_a_request_repeated_after_temporal_forgot_the_job_is_the_same_turn
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], conversation_idle=0.3) as engine:
         first = await say(engine, message(request_id="r-1"))
         await eventually(lambda: closed(engine), lambda status: status is WorkflowExecutionStatus.COMPLETED)
-        client = engine.parts.client
+        client = engine.parts.ground.client
         execution = WorkflowExecution(workflow_id=first.job.id, run_id=first.job.run_id)
         request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
         await client.workflow_service.delete_workflow_execution(request)
@@ -266,7 +266,7 @@ async def test_a_long_session_goes_on_in_a_new_run_with_its_memory(tmp_path: Pat
         DevServer(binary, tmp_path, port=0, ui_port=None, in_memory=True, settings=short) as server,
         running_engine(server.address, tmp_path, [BUILT_IN]) as engine,
     ):
-        handle = engine.parts.client.get_workflow_handle(conversation())
+        handle = engine.parts.ground.client.get_workflow_handle(conversation())
         turns = [await say(engine, message("number 0", request_id="r-0"))]
         first_run = (await handle.describe()).run_id
         turns += [await say(engine, message(f"number {n}", use_memory=True)) for n in range(1, 6)]
@@ -383,7 +383,7 @@ async def test_too_many_waiting_messages_are_refused(temporal_address: str, tmp_
 
 async def test_without_a_worker_a_message_is_refused_soon(temporal_address: str, tmp_path: Path) -> None:
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], worker=False) as engine:
-        impatient = ConversationGateway(engine.parts.client, engine.parts.settings.task_queue, taken_within=0.5)
+        impatient = ConversationGateway(engine.parts.ground.client, engine.parts.settings.task_queue, taken_within=0.5)
         begun = await engine.services.conversations.begin(TESTER, message())
         with pytest.raises(Unavailable) as refused:
             await impatient.ask(
@@ -395,7 +395,7 @@ async def test_without_a_worker_a_message_is_refused_soon(temporal_address: str,
 async def test_a_job_that_the_reconciler_started_first_is_the_turns(engine: Engine) -> None:
     begun = await engine.services.conversations.begin(TESTER, message())
     acceptance = TurnAcceptance(job=begun.request.job, request_hash="x")
-    await engine.parts.jobs.accept(acceptance.job, request_hash="x", at=now())
+    await engine.parts.ground.jobs.accept(acceptance.job, request_hash="x", at=now())
     report = await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     assert report.started == 1
     turn = await engine.services.conversations.answer(TESTER, begun)
@@ -407,7 +407,7 @@ async def test_an_operator_who_ends_a_session_ends_no_turn(temporal_address: str
     async with modelled(temporal_address, tmp_path, replace(reply("Done."), pieces=40)) as (engine, _):
         begun = await engine.services.conversations.begin(TESTER, message())
         asking = asyncio.create_task(engine.services.conversations.answer(TESTER, begun))
-        handle = engine.parts.client.get_workflow_handle(conversation())
+        handle = engine.parts.ground.client.get_workflow_handle(conversation())
         await eventually(lambda: _accepted(engine), lambda seen: seen == 1)
         await handle.cancel()
         assert (await asking).answer == "Done."

@@ -24,7 +24,7 @@ async def test_code_that_no_longer_fits_is_told_as_stuck_and_repaired_by_a_relea
         await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
     async with (
         running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
-        Worker(engine.parts.client, task_queue=queue, workflows=[MutatedPlanWorkflow]),
+        Worker(engine.parts.ground.client, task_queue=queue, workflows=[MutatedPlanWorkflow]),
     ):
         await engine.services.controller.approve(TESTER, started.job_id, "b")
         job = await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.STUCK)
@@ -43,7 +43,7 @@ async def test_a_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
     ):
         job = await engine.run("t_long", {})
         assert (job.state, job.progress, len(job.calls)) == (JobState.COMPLETED, 100, 12)
-        facts, _ = await engine.parts.gateway.read(job.id)
+        facts, _ = await engine.parts.ground.gateway.read(job.id)
         assert [fact for fact in facts if isinstance(fact, RunContinued)]
         events = await engine.services.follower.past(TESTER, job.id, None)
         names = [event.name for event in events]
@@ -57,7 +57,7 @@ async def test_a_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
 async def test_eighteen_agents_with_20_kb_each_keep_their_history_under_3_mb(engine: Engine) -> None:
     job = await engine.run("t_eighteen", {"kilobytes": 20})
     assert job.state is JobState.COMPLETED
-    described = await engine.parts.client.get_workflow_handle(job.id).describe()
+    described = await engine.parts.ground.client.get_workflow_handle(job.id).describe()
     assert 18 * 20 * 1024 < described.raw_info.history_size_bytes < 3 * 1024 * 1024
     assert job.result is not None
     assert len(job.result["deliverables"]) == 36

@@ -44,7 +44,7 @@ async def execute(engine: Engine, framework: Framework, configuration: dict[str,
 async def offering(engine: Engine, adapter: Any) -> AsyncIterator[None]:
     """A worker of a framework, in this process, and the API's knowledge of it."""
     async with framework_worker(engine.parts, adapter):
-        await eventually(lambda: engine.parts.gateway.offers(adapter.name), bool)
+        await eventually(lambda: engine.parts.ground.gateway.offers(adapter.name), bool)
         yield
 
 

@@ -49,10 +49,10 @@ async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Eng
 async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-    await engine.parts.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     report = await engine.parts.reconciler.reconcile(AT_ONCE)
     assert (report.checked, report.closed) == (1, 1)
-    row = await engine.parts.jobs.get(started.job_id)
+    row = await engine.parts.ground.jobs.get(started.job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).checked == 0
@@ -60,13 +60,13 @@ async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -
 
 async def test_the_reconciler_starts_what_was_accepted_and_drops_what_was_refused(engine: Engine) -> None:
     template = await engine.run("t_echo", {})
-    row = await engine.parts.jobs.get(template.id)
+    row = await engine.parts.ground.jobs.get(template.id)
     assert row is not None
     accepted = row.job.model_copy(update={"job_id": f"{template.id}a"})
     refused = row.job.model_copy(update={"job_id": f"{template.id}b"})
     for job in (accepted, refused):
-        await engine.parts.jobs.accept(job, request_hash="x", at=row.created_at)
-    await engine.parts.jobs.doubtful(refused.job_id)
+        await engine.parts.ground.jobs.accept(job, request_hash="x", at=row.created_at)
+    await engine.parts.ground.jobs.doubtful(refused.job_id)
     assert (await engine.job(accepted.job_id)).state is JobState.PENDING
     report = await engine.parts.reconciler.reconcile(AT_ONCE)
     assert (report.started, report.dropped) == (1, 1)
@@ -87,11 +87,11 @@ async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> No
 
 async def test_a_job_of_another_temporal_is_left_alone_and_said_to_be(engine: Engine) -> None:
     template = await engine.run("t_echo", {})
-    row = await engine.parts.jobs.get(template.id)
+    row = await engine.parts.ground.jobs.get(template.id)
     assert row is not None
     foreign = row.job.model_copy(update={"job_id": f"{template.id}x"})
-    await engine.parts.jobs.accept(foreign, request_hash="x", at=row.created_at)
-    await engine.parts.jobs.started(foreign.job_id, "run", "the namespace of another server")
+    await engine.parts.ground.jobs.accept(foreign, request_hash="x", at=row.created_at)
+    await engine.parts.ground.jobs.started(foreign.job_id, "run", "the namespace of another server")
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed <= 1
     job = await engine.job(foreign.job_id)
     assert not job.state.terminal
@@ -137,7 +137,7 @@ async def test_jobs_run_on_when_the_index_is_gone(
 
 async def _delete(engine: Engine, job_id: str) -> None:
     """Make Temporal forget a job, as its retention does."""
-    client = engine.parts.client
+    client = engine.parts.ground.client
     request = DeleteWorkflowExecutionRequest(
         namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=job_id)
     )
@@ -145,7 +145,7 @@ async def _delete(engine: Engine, job_id: str) -> None:
 
     async def known() -> bool:
         try:
-            await engine.parts.gateway.read(job_id)
+            await engine.parts.ground.gateway.read(job_id)
         except NotFound:
             return False
         return True

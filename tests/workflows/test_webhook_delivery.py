@@ -214,7 +214,7 @@ async def test_a_job_s_own_callback_is_signed_with_its_account_s_secret(engine: 
         job = await ran(engine, webhook_url=receiver.url)
         await eventually(lambda: _count(receiver), lambda count: count == 1)
         (request,) = receiver.requests
-    digest = hmac.new(callback_secret(engine.parts.sealer, TESTER.id).encode(), request.body, hashlib.sha256)
+    digest = hmac.new(callback_secret(engine.parts.ground.sealer, TESTER.id).encode(), request.body, hashlib.sha256)
     assert request.headers["x-devora-signature"] == f"sha256={digest.hexdigest()}"
     assert json.loads(request.body)["job_id"] == job.id
 
@@ -225,17 +225,17 @@ async def test_what_the_process_could_not_start_the_reconciler_starts_once(
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         with monkeypatch.context() as dying:
-            dying.setattr(engine.parts.gateway, "start_delivery", _unavailable)
+            dying.setattr(engine.parts.ground.gateway, "start_delivery", _unavailable)
             assert (await ran(engine)).state is JobState.COMPLETED
-            await engine.parts.dispatcher.settle()
+            await engine.parts.ground.dispatcher.settle()
         ((delivery, _),) = await log_of(engine, webhook)
         assert (delivery.state, receiver.requests) == (DeliveryState.PENDING, [])
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).told == 1
         ((delivery, _),) = await settled(engine, webhook)
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).told == 0
-        engine.parts.dispatcher.dispatch([delivery])
-        await engine.parts.dispatcher.settle()
-        runs = [run async for run in engine.parts.client.list_workflows(f"WorkflowId = '{delivery.id}'")]
+        engine.parts.ground.dispatcher.dispatch([delivery])
+        await engine.parts.ground.dispatcher.settle()
+        runs = [run async for run in engine.parts.ground.client.list_workflows(f"WorkflowId = '{delivery.id}'")]
         assert (len(runs), len(receiver.requests)) == (1, 1)
 
 
@@ -245,7 +245,7 @@ async def test_a_job_terminated_in_temporal_is_told_by_the_reconciler(engine: En
         webhook = await hook(engine, receiver)
         started = await engine.start("t_slow", {})
         await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-        await engine.parts.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+        await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
         await settled(engine, webhook)
         told = json.loads(receiver.requests[0].body)
@@ -257,14 +257,14 @@ async def test_a_job_terminated_in_temporal_is_told_by_the_reconciler(engine: En
 async def test_a_delivery_terminated_in_temporal_is_closed_as_failed_by_the_reconciler(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.parts.dispatcher, "_schedule", [0.0, 3600.0])
+    monkeypatch.setattr(engine.parts.ground.dispatcher, "_schedule", [0.0, 3600.0])
     async with receiving(FAILED) as receiver:
         webhook = await hook(engine, receiver)
         await ran(engine)
         ((delivery, _),) = await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
         assert delivery.next_attempt_at is not None
         assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0  # it waits, however late it is
-        workflow = engine.parts.client.get_workflow_handle(delivery.id)
+        workflow = engine.parts.ground.client.get_workflow_handle(delivery.id)
         await workflow.terminate(reason="an operator's wish")
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).given_up == 0  # not due yet, so nobody looks
         assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 1
@@ -291,7 +291,7 @@ async def test_a_delivery_that_temporal_no_longer_knows_is_started_anew(engine: 
             attempts=0,
             created_at=webhook.created_at,
         )
-        deliveries = DeliveryRepository(engine.parts.database)
+        deliveries = DeliveryRepository(engine.parts.ground.database)
         await deliveries.add(lost)
         await deliveries.started([lost.id])
         assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
@@ -325,7 +325,7 @@ async def test_an_attempt_that_the_index_fails_is_made_again_and_is_one_attempt(
                 raise Unavailable("The job index does not answer.", retry_after=0.05)
             return DeliveryReport(state=DeliveryState.PENDING if attempt.number < 3 else DeliveryState.FAILED)
 
-    client, queue = engine.parts.client, f"{engine.parts.settings.task_queue}-faulty"
+    client, queue = engine.parts.ground.client, f"{engine.parts.settings.task_queue}-faulty"
     courier = build_courier(client, task_queue=queue, deliver=WebhookActivities(Faulty()).deliver_webhook)
     worker = build_worker(client, task_queue=queue, workflows=[WebhookDeliveryWorkflow], activities=[], beside=courier)
     async with worker:
@@ -364,7 +364,7 @@ async def test_no_secret_is_in_a_history_or_a_log(engine: Engine, capfd: pytest.
     files = engine.parts.settings.data_dir.glob("index.sqlite3*")
     stored = "".join(path.read_bytes().decode("latin-1") for path in files)
     said = capfd.readouterr()
-    callback = callback_secret(engine.parts.sealer, TESTER.id)
+    callback = callback_secret(engine.parts.ground.sealer, TESTER.id)
     assert len(histories) == 2
     for text in (*histories, (await engine.history(job.id)).to_json(), said.out + said.err, stored):
         assert secret not in text
@@ -377,7 +377,7 @@ async def test_operators_see_what_is_delivered_where(engine: Engine) -> None:
         webhook = await hook(engine, receiver)
         await ran(engine)
         ((delivery, _),) = await settled(engine, webhook)
-    handle = engine.parts.client.get_workflow_handle(delivery.id)
+    handle = engine.parts.ground.client.get_workflow_handle(delivery.id)
     await handle.result()
     description = await handle.describe()
     assert description.workflow_type == names.WORKFLOW_WEBHOOK_DELIVERY

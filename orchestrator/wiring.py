@@ -1,0 +1,126 @@
+"""Wires the services of one process: every service that a surface may call, over the opened ground."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from orchestrator.delivery.addresses import checked_at_registration
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.ground import Ground, redis_url
+from orchestrator.sealing import Sealer
+from orchestrator.services.access import Authenticator, BootstrapKey
+from orchestrator.services.auditing import AuditLog
+from orchestrator.services.catalogue import CatalogueReader
+from orchestrator.services.controlling import JobController
+from orchestrator.services.conversing import Conversations
+from orchestrator.services.deciding import DecisionMaker
+from orchestrator.services.deployment import Deployment
+from orchestrator.services.figures import FiguresReader
+from orchestrator.services.keys import KeyIssuer
+from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.metrics import MetricsReader
+from orchestrator.services.output import JobOutputs
+from orchestrator.services.own import own_work
+from orchestrator.services.partnerships import PartnershipReader
+from orchestrator.services.quotas import Quotas
+from orchestrator.services.readiness import Readiness
+from orchestrator.services.registry import Services
+from orchestrator.services.resources import ResourceMeter
+from orchestrator.services.starting import JobStarter
+from orchestrator.services.tokens import TokenSigner
+from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.watching import JobWatcher
+from orchestrator.services.webhooks import WebhookRegistry
+from orchestrator.settings import Settings
+from orchestrator.storage.audit import AuditRepository
+from orchestrator.storage.figures import FiguresRepository
+from orchestrator.storage.metrics import MetricsRepository
+from orchestrator.storage.users import UserRepository
+from orchestrator.storage.webhooks import WebhookRepository
+from orchestrator.storage.work import WorkRepository
+
+
+def wired(
+    settings: Settings,
+    catalogue: Catalogue,
+    on: Ground,
+    *,
+    temporal_ui: str,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> Services:
+    """Put them together; opens nothing by itself. `temporal_ui` is the page of this namespace."""
+    check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
+    quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=clock)
+    starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=clock, new_id=new_id)
+    controller = JobController(on.gateway, on.reader, on.follower, on.jobs)
+    outputs = JobOutputs(on.reader, on.artifacts)
+    metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
+    readiness = Readiness(
+        on.gateway,
+        on.database,
+        task_queue=settings.task_queue,
+        cache=on.bus.ping,
+        models=bool(settings.llm_base_url or settings.openai_api_key or settings.anthropic_api_key),
+    )
+    limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
+    signer = TokenSigner(_token_secret(settings, on.sealer), clock=clock)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=clock)])
+    return Services(
+        access=access,
+        keys=KeyIssuer(on.keys, on.sealer, on.issued_keys, clock=clock, new_id=new_id),
+        users=UserAccounts(UserRepository(on.database), signer, bootstrap=_bootstrap_user(settings), clock=clock),
+        audit=AuditLog(AuditRepository(on.database)),
+        catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=clock),
+        starter=starter,
+        reader=on.reader,
+        follower=on.follower,
+        watcher=JobWatcher(on.follower, on.bus, access),
+        controller=controller,
+        outputs=outputs,
+        metrics=metrics,
+        figures=FiguresReader(FiguresRepository(on.reports), catalogue, clock=clock),
+        readiness=readiness,
+        limits=limits,
+        quotas=quotas,
+        webhooks=WebhookRegistry(
+            WebhookRepository(on.database),
+            on.deliveries,
+            on.dispatcher,
+            on.sealer,
+            check_url=check_url,
+            clock=clock,
+            new_id=new_id,
+        ),
+        partnerships=PartnershipReader(catalogue, metrics, WorkRepository(on.reports), readiness, clock=clock),
+        decisions=DecisionMaker(starter, on.follower, outputs, model=settings.decision_model),
+        deployment=Deployment(settings, readiness, limits),
+        resources=ResourceMeter(),
+        conversations=Conversations(
+            ConversationGateway(on.client, settings.task_queue),
+            on.conversations,
+            on.bus,
+            quotas=quotas,
+            reader=on.reader,
+            outputs=outputs,
+            idle=settings.conversation_idle,
+            patience=settings.sync_timeout,
+            job_timeout=settings.job_timeout,
+            new_id=new_id,
+        ),
+        own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=clock, new_id=new_id),
+        sync_timeout=settings.sync_timeout,
+        temporal_ui=temporal_ui,
+    )
+
+
+def _token_secret(settings: Settings, sealer: Sealer) -> str:
+    given = settings.jwt_secret_key
+    return given.get_secret_value() if given is not None else sealer.derived("tokens").hex()
+
+
+def _bootstrap_user(settings: Settings) -> BootstrapUser | None:
+    if not settings.admin_username or settings.admin_password is None:
+        return None
+    return BootstrapUser(settings.admin_username, settings.admin_password)
