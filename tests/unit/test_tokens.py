@@ -12,7 +12,7 @@ from orchestrator.services.tokens import Claims, TokenSigner, TokenType
 from orchestrator.services.users import principal_of
 from tests.ledger import ledger
 
-SECRET = "a-shared-secret-of-32-characters!"
+SECRET = "a-shared-secret-long-enough-for-each-algorithm-tried"
 
 
 def now() -> datetime:
