@@ -1,6 +1,6 @@
 """Wires the services of one process: every service that a surface may call, over the opened ground."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 
@@ -84,34 +84,50 @@ def wired(
         readiness=readiness,
         limits=limits,
         quotas=quotas,
-        webhooks=WebhookRegistry(
-            WebhookRepository(on.database),
-            on.deliveries,
-            on.dispatcher,
-            on.sealer,
-            check_url=check_url,
-            clock=clock,
-            new_id=new_id,
-        ),
+        webhooks=_webhooks(on, check_url, clock=clock, new_id=new_id),
         partnerships=PartnershipReader(catalogue, metrics, WorkRepository(on.reports), readiness, clock=clock),
         decisions=DecisionMaker(starter, on.follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
-        conversations=Conversations(
-            ConversationGateway(on.client, settings.task_queue),
-            on.conversations,
-            on.bus,
-            quotas=quotas,
-            reader=on.reader,
-            outputs=outputs,
-            idle=settings.conversation_idle,
-            patience=settings.sync_timeout,
-            job_timeout=settings.job_timeout,
-            new_id=new_id,
-        ),
+        conversations=_conversations(settings, on, quotas, outputs, new_id=new_id),
         own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=clock, new_id=new_id),
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
+    )
+
+
+def _webhooks(
+    on: Ground,
+    check_url: Callable[[str], Awaitable[object]],
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> WebhookRegistry:
+    return WebhookRegistry(
+        WebhookRepository(on.database),
+        on.deliveries,
+        on.dispatcher,
+        on.sealer,
+        check_url=check_url,
+        clock=clock,
+        new_id=new_id,
+    )
+
+
+def _conversations(
+    settings: Settings, on: Ground, quotas: Quotas, outputs: JobOutputs, *, new_id: Callable[[], str]
+) -> Conversations:
+    return Conversations(
+        ConversationGateway(on.client, settings.task_queue),
+        on.conversations,
+        on.bus,
+        quotas=quotas,
+        reader=on.reader,
+        outputs=outputs,
+        idle=settings.conversation_idle,
+        patience=settings.sync_timeout,
+        job_timeout=settings.job_timeout,
+        new_id=new_id,
     )
 
 

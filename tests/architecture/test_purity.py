@@ -1,12 +1,18 @@
-"""The domain is passed through the sandbox unchecked, so these tests check it: no clock, chance, environment or I/O."""
+"""What runs in workflows without the sandbox's eye on it, these tests check: no clock, chance, environment or I/O.
+
+That is the domain, which is passed through, and the interpreter, which runs outside (decision 0012).
+"""
 
 import ast
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted((ROOT / "orchestrator" / "domain").glob("*.py"))
+INTERPRETER = [ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle")]
+OF_WORKFLOWS = {"asyncio", "temporalio", "workflows"}
 ALLOWED_IMPORTS = {
     "collections",
     "dataclasses",
@@ -22,29 +28,50 @@ ALLOWED_IMPORTS = {
 FORBIDDEN_CALLS = {"now", "today", "utcnow", "time", "uuid1", "uuid4", "uuid7", "getenv", "open", "print", "input"}
 
 
-def faults(source: str) -> list[str]:
-    """What a domain module must not contain."""
+def faults(source: str, allowed: Set[str] = ALLOWED_IMPORTS) -> list[str]:
+    """What a module that replays must not contain."""
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):
-                found += [f"import {n.name}" for n in names if n.name.split(".")[0] not in ALLOWED_IMPORTS]
-            case ast.ImportFrom(module=str(module)) if module.split(".")[0] not in ALLOWED_IMPORTS:
+                found += [f"import {n.name}" for n in names if n.name.split(".")[0] not in allowed]
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] not in allowed:
                 found.append(f"from {module}")
             case ast.ImportFrom(module=str(module)) if module.startswith("orchestrator.") and not module.startswith(
                 "orchestrator.domain"
             ):
                 found.append(f"from {module}")
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="workflow"))):
+                continue  # Temporal's own clock and chance, which replay.
             case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) if name in FORBIDDEN_CALLS:
                 found.append(f"{name}() in line {node.lineno}")
             case ast.For(iter=ast.Call(func=ast.Name(id="set")) | ast.Set()):
                 found.append(f"iterates over a set in line {node.lineno}")
+            case ast.Global():
+                found.append(f"global in line {node.lineno}")
     return found
+
+
+def module_state(source: str) -> list[str]:
+    """What a module keeps between runs, which would then see one another."""
+    stateless = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.With)
+    return [
+        ast.unparse(node)
+        for node in ast.parse(source).body
+        if not isinstance(node, stateless) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
 
 
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
 def test_the_domain_is_pure(path: Path) -> None:
     assert faults(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", INTERPRETER, ids=lambda path: path.stem)
+def test_the_interpreter_is_pure_and_keeps_nothing(path: Path) -> None:
+    source = path.read_text()
+    assert faults(source, ALLOWED_IMPORTS | OF_WORKFLOWS) == []
+    assert module_state(source) == []
 
 
 def test_coroutines_are_only_declared_by_ports() -> None:
@@ -65,3 +92,8 @@ def test_coroutines_are_only_declared_by_ports() -> None:
 )
 def test_the_check_bites(source: str) -> None:
     assert faults(source)
+
+
+def test_the_check_of_modules_bites() -> None:
+    assert module_state("SEEN = {}") == ["SEEN = {}"]
+    assert faults("def f():\n    global SEEN")

@@ -14,6 +14,8 @@ from orchestrator.projection.job import project
 from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
 from tests.replay.mutated import MutatedPlanWorkflow
 from tests.replay.record import CONTINUED, HISTORIES, SCENARIOS
+from tests.replay.sandboxed import ClockReadingPlanWorkflow, SandboxedPlanWorkflow
+from workflows.plan import PlanWorkflow
 from workflows.registry import WORKFLOWS
 
 FILES = sorted(HISTORIES.glob("*.json"))
@@ -36,6 +38,17 @@ def test_every_state_of_a_workflow_has_a_history() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 async def test_the_history_replays(path: Path) -> None:
     await replayer(*WORKFLOWS, CountdownWorkflow, FaultyWorkflow).replay_workflow(history(path))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+async def test_the_history_replays_in_the_sandbox(path: Path) -> None:
+    others = [each for each in WORKFLOWS if each is not PlanWorkflow]
+    await replayer(SandboxedPlanWorkflow, *others, CountdownWorkflow, FaultyWorkflow).replay_workflow(history(path))
+
+
+async def test_the_sandbox_refuses_a_look_at_the_clock() -> None:
+    with pytest.raises(RuntimeError, match=r"Cannot access datetime\.datetime\.now"):
+        await replayer(ClockReadingPlanWorkflow).replay_workflow(history(HISTORIES / "partial.json"))
 
 
 async def test_a_changed_order_of_steps_is_caught() -> None:
