@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
-from api.limits import count_surface_request
+from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
 from api.v1.bodies import Body, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
@@ -187,8 +187,7 @@ def _once(response: Response) -> None:
 async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
     """Ten keys in fifteen minutes from one address (C-27); nothing limits the bootstrap key. Raises `LimitExceeded`."""
     if principal != ADMIN:
-        address = request.client.host if request.client else "unknown"
-        await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"address:{address} keys")
+        await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} keys")
 
 
 @router.post("/api-keys", status_code=201, dependencies=[Depends(_attempted)])
