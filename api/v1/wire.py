@@ -1,17 +1,11 @@
 """How single values look on the wire."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-_SHAPE: Final = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def stamp(moment: datetime) -> str:
-    """ISO 8601 in UTC with `Z`, to the second (D-004)."""
-    return moment.astimezone(UTC).strftime(_SHAPE)
-
+from orchestrator.domain.moments import stamp
 
 Timestamp = Annotated[
     datetime,

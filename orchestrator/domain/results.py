@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.domain.commands import AgentResult, JobDeliverable, JobInput, JobResult
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import activity_id
 
 
@@ -74,7 +75,7 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
 def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
     return {
         "workflow": job.definition,
-        "timestamp": at.replace(microsecond=0).isoformat().replace("+00:00", "Z"),
+        "timestamp": stamp(at),
         "models": sorted({result.model for result in results}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],

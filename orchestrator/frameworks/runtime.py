@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult, FrameworkTask, Question
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.ports import AgentRuntime, TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
@@ -71,7 +72,7 @@ class FrameworkRuntime:
     def _result(self, agent: Agent, task: AgentTask, result: FrameworkResult, call: "_Call") -> AgentResult:
         """The result in the form that crosses Temporal, with the metadata of D-026 and who made it."""
         task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
-        timestamp = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        timestamp = stamp(self._clock())
         usage = call.spent if result.usage is None else call.spent.plus(_priced(agent, result.usage))
         return AgentResult(
             step=task.step.id,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic_ai.usage import RunUsage
 from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, FunctionCall
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage, published_cost
@@ -129,7 +130,7 @@ class AgentRunner:
     ) -> AgentResult:
         """The output in the form that crosses Temporal, with the metadata of D-026."""
         task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
-        timestamp = self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        timestamp = stamp(self._clock())
         return AgentResult(
             step=task.step.id,
             agent=agent.id,

@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 
 from orchestrator.domain.errors import NotFound
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.ports import WebhookSender
 from orchestrator.domain.webhooks import (
     Delivery,
@@ -138,7 +139,7 @@ class WebhookDeliverer:
             return None
         if await self._deliveries.delivered_since(webhook.id, delivery.created_at):
             return None
-        return f"Every attempt since {delivery.created_at:%Y-%m-%dT%H:%M:%SZ} failed"
+        return f"Every attempt since {stamp(delivery.created_at)} failed"
 
 
 def _state(verdict: Verdict, *, last: bool) -> DeliveryState:

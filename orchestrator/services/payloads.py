@@ -1,6 +1,6 @@
 """What a delivery says: of a job what `/v1` shows of it, of anything else what its row holds (D-100)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -8,6 +8,7 @@ import structlog
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.webhooks import Delivery, corrected
 from orchestrator.services.following import JobFollower
 from orchestrator.services.output import JobOutputs
@@ -70,8 +71,7 @@ class DeliveryBodies:
 
 
 def _body(event: str, job_id: str | None, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
-    stamp = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"event": str(event), "job_id": job_id, "timestamp": stamp, "data": data}
+    return {"event": str(event), "job_id": job_id, "timestamp": stamp(at), "data": data}
 
 
 def _metrics(job: Job) -> dict[str, Any]:

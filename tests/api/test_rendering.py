@@ -12,7 +12,6 @@ from api.v1.rendering import (
     step_statuses,
     workflow_accepted,
 )
-from api.v1.wire import stamp
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import (
@@ -24,6 +23,7 @@ from orchestrator.domain.jobs import (
     Reason,
     ReasonCode,
 )
+from orchestrator.domain.moments import stamp
 from orchestrator.domain.usage import Usage
 from orchestrator.services.starting import Started
 from tests.catalogue import WORKFLOWS
