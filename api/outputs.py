@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 
-from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import Job
 from orchestrator.services.registry import Services
 
@@ -13,10 +13,8 @@ log = structlog.get_logger(__name__)
 
 async def whole_output(services: Services, job: Job) -> dict[str, Any] | None:
     """The job's output with all stored parts, as far as they can be read; None while there is none."""
-    if job.result is None:
-        return None
     try:
-        return await services.outputs.of(job)
-    except (Unavailable, NotFound) as fault:
+        return await services.outputs.shown(job)
+    except Unavailable as fault:
         log.warning("output_not_whole", job_id=job.id, error=fault.message)
         return job.result

@@ -10,10 +10,11 @@ from api.outputs import whole_output
 from api.security import JobsRead
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
-from api.v1.rendering import STATUS, job_detail, job_list
+from api.v1.rendering import job_detail, job_list
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.services.reading import JobFilter
+from orchestrator.services.wording import STATUS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
 

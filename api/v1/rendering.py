@@ -32,17 +32,7 @@ from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reaso
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.reading import JobPage
 from orchestrator.services.starting import Started
-
-QUEUED: Final = "queued"
-STATUS: Final = {
-    JobState.PENDING: QUEUED,
-    JobState.RUNNING: "running",
-    JobState.PAUSED: "running",
-    JobState.COMPLETED: "completed",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-    JobState.TIMEOUT: "failed",
-}
+from orchestrator.services.wording import QUEUED, STATUS, used
 
 
 def job_detail(job: Job, output: dict[str, Any] | None, run_page: str) -> JobDetail:
@@ -176,15 +166,7 @@ def delta_body(delta: Delta) -> DeltaBody:
 
 def metrics(job: Job) -> Metrics:
     """What the job used."""
-    usage, seconds = job.usage, job.duration
-    return Metrics(
-        total_tokens=usage.total_tokens,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        execution_time=_seconds(seconds),
-        cost=usage.cost,
-        provider_cost=usage.provider_cost,
-    )
+    return Metrics(**used(job))
 
 
 def step_progress(job: Job | None, planned: int) -> StepProgress:

@@ -2,11 +2,15 @@
 
 from typing import Any
 
+import structlog
+
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import WrongState
+from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.ports import ArtifactStore
 from orchestrator.services.reading import JobReader
+
+log = structlog.get_logger(__name__)
 
 
 class JobOutputs:
@@ -20,8 +24,18 @@ class JobOutputs:
         """The job's whole output. Raises `NotFound`, `WrongState` while there is none, `Unavailable`."""
         return await self.of(await self._reader.get(principal, job_id))
 
+    async def shown(self, job: Job) -> dict[str, Any] | None:
+        """The job's output, whole but for parts that are gone; None while there is none. Raises `Unavailable`."""
+        if job.result is None:
+            return None
+        try:
+            return await self.of(job)
+        except NotFound as fault:
+            log.warning("output_not_whole", job_id=job.id, error=fault.message)
+            return job.result
+
     async def of(self, job: Job) -> dict[str, Any]:
-        """The whole output of a job that was read already. Raises `WrongState`, `Unavailable`."""
+        """The whole output of a job that was read already. Raises `WrongState`, `NotFound`, `Unavailable`."""
         if job.result is None:
             what = f"ended as {job.state} without one" if job.state.terminal else f"is {job.state}"
             raise WrongState(f"Job {job.id} has no output: it {what}", job_id=job.id, state=str(job.state))

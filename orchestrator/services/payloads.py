@@ -3,25 +3,16 @@
 from datetime import datetime
 from typing import Any, Final
 
-import structlog
-
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import NotFound, Unavailable
-from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.jobs import Job
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.webhooks import Delivery, corrected
 from orchestrator.services.following import JobFollower
 from orchestrator.services.output import JobOutputs
 from orchestrator.services.reading import JobReader
+from orchestrator.services.wording import STATUS, used
 
-log = structlog.get_logger(__name__)
-
-_STATUS: Final = {
-    JobState.COMPLETED: "completed",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-    JobState.TIMEOUT: "failed",
-}
 _PATIENCE: Final = 5.0
 
 
@@ -39,9 +30,9 @@ class DeliveryBodies:
             return _body(delivery.event, None, delivery.created_at, delivery.data or {})
         job = await self._ended(delivery.owner, delivery.job_id)
         data = {
-            "status": _STATUS[job.state],
-            "output": await self._output(job),
-            "metrics": _metrics(job),
+            "status": STATUS[job.state],
+            "output": await self._outputs.shown(job),
+            "metrics": used(job),
             "error": None if job.error is None else job.error.model_dump(mode="json"),
         }
         if (session_id := job.labels.get("session_id")) is not None:
@@ -60,27 +51,6 @@ class DeliveryBodies:
             raise Unavailable("The job has not ended yet", job_id=job_id, retry_after=_PATIENCE)
         return job
 
-    async def _output(self, job: Job) -> dict[str, Any] | None:
-        if job.result is None:
-            return None
-        try:
-            return await self._outputs.of(job)
-        except NotFound as fault:
-            log.warning("output_not_whole", job_id=job.id, error=fault.message)
-            return job.result
-
 
 def _body(event: str, job_id: str | None, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
     return {"event": str(event), "job_id": job_id, "timestamp": stamp(at), "data": data}
-
-
-def _metrics(job: Job) -> dict[str, Any]:
-    usage, seconds = job.usage, job.duration
-    return {
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "execution_time": None if seconds is None else round(seconds, 3),
-        "cost": usage.cost,
-        "provider_cost": usage.provider_cost,
-    }

@@ -1,0 +1,29 @@
+"""A job in the words of the native API, which deliveries use too (D-049, D-100)."""
+
+from typing import Any, Final
+
+from orchestrator.domain.jobs import Job, JobState
+
+QUEUED: Final = "queued"
+STATUS: Final = {
+    JobState.PENDING: QUEUED,
+    JobState.RUNNING: "running",
+    JobState.PAUSED: "running",
+    JobState.COMPLETED: "completed",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+    JobState.TIMEOUT: "failed",
+}
+
+
+def used(job: Job) -> dict[str, Any]:
+    """What the job used: costs are USD, null where no price is known; `execution_time` is seconds, once ended."""
+    usage, seconds = job.usage, job.duration
+    return {
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "execution_time": None if seconds is None else round(seconds, 3),
+        "cost": usage.cost,
+        "provider_cost": usage.provider_cost,
+    }
