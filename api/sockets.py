@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from fastapi.security.utils import get_authorization_scheme_param
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.contextvars import bound_contextvars
 
 from api.middleware import request_id
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import OrchestratorError, Unauthenticated
+from orchestrator.services.access import Authenticator
 
 log = structlog.get_logger(__name__)
 
@@ -172,6 +176,23 @@ class Line:
             raise WebSocketDisconnect(message.get("code") or NORMAL, message.get("reason"))
         text: str | None = message.get("text")
         return message["bytes"] if text is None else text
+
+
+def bearer_of(websocket: WebSocket) -> str | None:
+    """The token in the `Authorization` header of the handshake, or None."""
+    scheme, token = get_authorization_scheme_param(websocket.headers.get("authorization"))
+    return token if scheme.lower() == "bearer" else None
+
+
+async def recheck(
+    access: Authenticator, principal: Principal, seconds: float, worded: Callable[[OrchestratorError], str]
+) -> None:
+    """Look at a client's credential every so many seconds. Raises `Hangup` once it is no longer valid."""
+    while True:
+        await asyncio.sleep(seconds)
+        if not await access.still_valid(principal):
+            fault = Unauthenticated("This credential was revoked or has expired")
+            raise Hangup(UNAUTHENTICATED, "no longer authenticated", worded(fault))
 
 
 async def converse(

@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Depends, WebSocket
-from fastapi.security.utils import get_authorization_scheme_param
 from structlog.contextvars import bind_contextvars
 
 from api.deps import ApiState, api_state, known_job_id
@@ -22,7 +21,9 @@ from api.sockets import (
     Line,
     SocketLimits,
     TooSlow,
+    bearer_of,
     converse,
+    recheck,
     socket_limits,
 )
 from api.streaming import SharedFrames
@@ -90,8 +91,7 @@ async def _talk(state: ApiState, limits: SocketLimits, line: Line) -> None:
 
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
     """Who the header of the handshake or else the first frame names. Raises `Unauthenticated`, `Unavailable`."""
-    scheme, token = get_authorization_scheme_param(line.websocket.headers.get("authorization"))
-    if scheme.lower() == "bearer":
+    if (token := bearer_of(line.websocket)) is not None:
         return await services.access.authenticate(token)
     try:
         async with asyncio.timeout(limits.auth_timeout):
@@ -132,7 +132,8 @@ class Conversation:
         """Answer frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
         scopes = sorted(self._principal.scopes)
         await self._tell(AuthOk(principal=self._principal.id, scopes=[str(scope) for scope in scopes]))
-        self._line.tasks.create_task(self._recheck(), name="socket recheck")
+        checks = recheck(self._services.access, self._principal, self._limits.recheck, partial(_error, self._line))
+        self._line.tasks.create_task(checks, name="socket recheck")
         while True:
             raw = await self._line.receive()
             try:
@@ -237,13 +238,6 @@ class Conversation:
     async def _whole(self, event: JobEvent) -> str:
         body = await whole_body(self._services, self._principal, event)
         return EventFrame.of(body).model_dump_json()
-
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.recheck)
-            if not await self._services.access.still_valid(self._principal):
-                fault = Unauthenticated("This credential was revoked or has expired")
-                raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(self._line, fault))
 
     async def _refuse(self, fault: OrchestratorError, job_id: str | None = None) -> None:
         await self._say(_error(self._line, fault, job_id))

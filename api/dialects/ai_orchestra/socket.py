@@ -8,7 +8,6 @@ from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, WebSocket
-from fastapi.security.utils import get_authorization_scheme_param
 from structlog.contextvars import bind_contextvars
 
 from api.deps import ServiceSource, api_state
@@ -34,7 +33,9 @@ from api.sockets import (
     Hangup,
     Line,
     SocketLimits,
+    bearer_of,
     converse,
+    recheck,
     socket_limits,
 )
 from orchestrator.domain.access import Principal, Scope
@@ -88,11 +89,11 @@ async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, li
 
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
     """Who the handshake's header, its `token`, or else the first frame names. Raises `Unauthenticated`."""
-    scheme, token = get_authorization_scheme_param(line.websocket.headers.get("authorization"))
-    if scheme.lower() == "bearer":
+    token = bearer_of(line.websocket)
+    if token is None:
+        token = line.websocket.query_params.get("token")
+    if token is not None:
         return await services.access.authenticate(token)
-    if (given := line.websocket.query_params.get("token")) is not None:
-        return await services.access.authenticate(given)
     try:
         async with asyncio.timeout(limits.auth_timeout):
             frame = parsed(await line.receive(), limits.frame_bytes)
@@ -126,7 +127,8 @@ class Talk:
     async def run(self) -> None:
         """Take frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
         self._line.tasks.create_task(self._answer_all(), name="chat answers")
-        self._line.tasks.create_task(self._recheck(), name="chat recheck")
+        checks = recheck(self._services.access, self._principal, self._limits.recheck, _error)
+        self._line.tasks.create_task(checks, name="chat recheck")
         while True:
             raw = await self._line.receive()
             try:
@@ -247,13 +249,6 @@ class Talk:
 
     async def _say(self, type: Literal["chat", "command", "control", "stream"], **data: object) -> None:
         await self._line.outbox.put(_frame(type, **data))
-
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.recheck)
-            if not await self._services.access.still_valid(self._principal):
-                fault = Unauthenticated("This credential was revoked or has expired")
-                raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(fault))
 
 
 def _frame(type: Literal["chat", "command", "control", "stream"], **data: object) -> str:
