@@ -20,11 +20,13 @@ from orchestrator.domain.agents import Agent, AgentOutput, StepOutput
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.plans import Step
+from orchestrator.domain.plans import Step, WorkflowDefinition
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.offline import draft
+from orchestrator.runtime.offline.subject import subject_of
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.sink import Sink
+from workflows.registry import DEFINITIONS
 
 BY_ID = {agent.id: agent for agent in AGENTS}
 STORE = {
@@ -138,6 +140,66 @@ def test_an_answer_says_that_no_model_wrote_it(agent, given):
     output = drafted(agent, given)
     assert "not by a language model" in output["output"]
     assert "without a language model" in output["summary"]
+
+
+def given_to(definition: WorkflowDefinition) -> dict[str, Any]:
+    """An input with a text of its own under every name that a workflow takes."""
+    made: dict[str, Any] = {}
+    for name, schema in definition.input_schema["properties"].items():
+        match schema["type"]:
+            case "array":
+                made[name] = [f"first of {name}", f"second of {name}"]
+            case "object":
+                made[name] = {inner: [f"a {inner}"] for inner in schema["properties"]}
+            case _:
+                made[name] = schema["enum"][0] if "enum" in schema else f"The {name} given"
+    return made
+
+
+def leaves(value: Any) -> list[str]:
+    """Every text in an input."""
+    if isinstance(value, str):
+        return [value]
+    return [text for inner in (value.values() if isinstance(value, dict) else value) for text in leaves(inner)]
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.id)
+def test_a_workflows_draft_is_about_the_name_that_it_was_given(definition):
+    given = given_to(definition)
+    subject = subject_of(make_task(definition.plan.steps[0].agents[0], given))
+    assert subject.name == given[definition.input_schema["required"][0]]
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda definition: definition.id)
+def test_everything_that_a_workflow_takes_stands_in_its_documents(definition):
+    given = given_to(definition)
+    texts = leaves(given)
+    documents = [
+        file["content"]
+        for step in definition.plan.steps
+        for agent in step.agents
+        for file in drafted(agent, given)["deliverables"]
+        if file["media_type"] == "text/markdown"
+    ]
+    assert documents
+    for document in documents:
+        assert [text for text in texts if text not in document] == []
+
+
+def test_what_is_given_beside_the_work_is_no_part_of_it():
+    given = {"brand_name": "Northwind", "description": "Calm.", "components": ["button"], "colors": ["#0a3d62", "red"]}
+    subject = subject_of(make_task("design_system_engineer", given))
+    assert [point.text for point in subject.points] == ["button"]
+    assert ("colors", "#0a3d62, red") in subject.notes
+    assert "--color-accent: #0a3d62;" in content("design_system_engineer", "frontend/src/styles/tokens.css", given)
+
+
+def test_a_question_is_to_be_answered_not_built():
+    given = {"topic": "Cargo bikes", "questions": ["How big is the market?"]}
+    report = content("market_researcher", "business/market_report.md", given)
+    assert "To be answered: How big is the market? Give the figure" in report
+    assert "Must" not in report
+    assert '"big_markets"' in content("data_analyst", "data/analysis/metrics.sql", given)
 
 
 def test_earlier_steps_are_named():

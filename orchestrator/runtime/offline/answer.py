@@ -6,7 +6,7 @@ from typing import Final
 from orchestrator.agents.artifacts import Artifact
 from orchestrator.domain.agents import Agent, Squad
 from orchestrator.runtime.offline.subject import Point, Subject
-from orchestrator.runtime.offline.words import clean, kebab, pascal, plural
+from orchestrator.runtime.offline.words import clean, ended, kebab, pascal, plural
 
 NOTICE: Final = (
     "Offline draft: written by the built-in offline drafter from the input alone, not by a language model. "
@@ -19,12 +19,16 @@ _PRIORITIES: Final = ("Must", "Must", "Should", "Should", "Could")
 _View = Callable[[int, Point], str]
 
 
+def _question(_: int, point: Point) -> str:
+    return f"To be answered: {point.text} Give the figure, its source and date, the method, and how sure it is."
+
+
 def _business(index: int, point: Point) -> str:
-    return f"{_PRIORITIES[min(index, 4)]}: {point.text}. Done when a user can see it work; measure its use."
+    return f"{_PRIORITIES[min(index, 4)]}: {ended(point.text)} Done when a user can see it work; measure its use."
 
 
 def _frontend(_: int, point: Point) -> str:
-    return f"Screen `{pascal(point.name)}` serves: {point.text}. States: loading, empty, filled, error."
+    return f"Screen `{pascal(point.name)}` serves: {ended(point.text)} States: loading, empty, filled, error."
 
 
 def _backend(_: int, point: Point) -> str:
@@ -62,6 +66,8 @@ _VIEWS: Final[dict[str, tuple[str, _View]]] = {
     Squad.DEVOPS: ("Components to run", _devops),
     Squad.DOCUMENTATION: ("Outline", _documentation),
 }
+# Squads whose work on a question is its answer, not something to build.
+_ANSWERING: Final = (_business, _data)
 
 
 def summary(agent: Agent, subject: Subject) -> str:
@@ -79,7 +85,7 @@ def answer(agent: Agent, subject: Subject, artifacts: Sequence[Artifact]) -> str
         f"# {agent.name}: {subject.name}",
         f"> **{NOTICE}**",
         section("Request", [subject.about]),
-        section("Given with it", bullets(f"{label}: {text}" for label, text in subject.notes)),
+        notes_section(subject),
         points_section(agent, subject),
         _approach(agent, subject),
         section("Technology", bullets(subject.stack)),
@@ -93,7 +99,14 @@ def answer(agent: Agent, subject: Subject, artifacts: Sequence[Artifact]) -> str
 def points_section(agent: Agent, subject: Subject) -> str:
     """Every point of the input as this agent's squad looks at it."""
     title, view = _VIEWS.get(agent.squad, ("Points", _plain))
-    return section(title, [f"- **{point.id}** {view(n, point)}" for n, point in enumerate(subject.points)])
+    views = [_question if view in _ANSWERING and point.text.endswith("?") else view for point in subject.points]
+    lines = zip(views, subject.points, strict=True)
+    return section(title, [f"- **{point.id}** {told(n, point)}" for n, (told, point) in enumerate(lines)])
+
+
+def notes_section(subject: Subject) -> str:
+    """What was given beside the points."""
+    return section("Given with it", bullets(f"{label}: {text}" for label, text in subject.notes))
 
 
 def open_questions(subject: Subject) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from orchestrator.agents.artifacts import Artifact
 from orchestrator.domain.agents import Agent, Deliverable
-from orchestrator.runtime.offline.answer import NOTICE, bullets, open_questions, points_section, section
+from orchestrator.runtime.offline.answer import NOTICE, bullets, notes_section, open_questions, points_section, section
 from orchestrator.runtime.offline.python_code import python_file
 from orchestrator.runtime.offline.scripts import container_file, shell_file
 from orchestrator.runtime.offline.sql import sql_file
@@ -50,8 +50,10 @@ def _document(agent: Agent, artifact: Artifact, subject: Subject) -> str:
         f"> {NOTICE}",
         f"Purpose: {artifact.purpose}.",
         section("About", [subject.about]),
+        notes_section(subject),
         section("Contents", ["| id | text | name |", "|---|---|---|", *rows]),
         points_section(agent, subject),
+        section("Technology", bullets(subject.stack)),
         section("Open", bullets(open_questions(subject))),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,6 +1,7 @@
 """Drafts of JSON and YAML files, and the YAML they are written in."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -100,8 +101,15 @@ def _each(key: str, make: Callable[[int, Point], dict[str, Any]]) -> _Build:
     return lambda subject: {key: [make(n, point) for n, point in enumerate(subject.points)]}
 
 
+def design_tokens(subject: Subject) -> dict[str, dict[str, str]]:
+    """Plain tokens by group; the first hexadecimal colour that is given is the accent."""
+    given = re.search(r"#[0-9a-fA-F]{6}\b", " ".join(text for _, text in subject.notes))
+    accent = {"accent": given[0].lower()} if given else {}
+    return {**_TOKENS, "color": _TOKENS["color"] | accent}
+
+
 def _tokens(subject: Subject) -> dict[str, Any]:
-    return {**DESIGN_TOKENS, "components": [kebab(point.name) for point in subject.resources]}
+    return {**design_tokens(subject), "components": [kebab(point.name) for point in subject.resources]}
 
 
 def _thresholds(subject: Subject) -> dict[str, Any]:
@@ -238,7 +246,7 @@ def _mapping(subject: Subject) -> dict[str, Any]:
     return {"from": "external system", "to": subject.name, "fields": fields}
 
 
-DESIGN_TOKENS: Final[dict[str, Any]] = {
+_TOKENS: Final[dict[str, dict[str, str]]] = {
     "color": {"text": "#1a1a1a", "surface": "#ffffff", "accent": "#0b5fff", "danger": "#b3261e", "border": "#d0d5dd"},
     "space": {"s": "4px", "m": "8px", "l": "16px", "xl": "32px"},
     "radius": {"m": "8px"},

@@ -25,10 +25,15 @@ _ITEM_WORDS: Final = (
     "requirements requirement features user_stories stories acceptance_criteria goals objectives questions "
     "endpoints entities resources pages screens components tables metrics constraints"
 )
+# Lists under these names tell about the work; they are no parts of it.
+_ASIDE_WORDS: Final = (
+    "colors colours palette audiences audience stakeholders team compliance scope timeline regions tags"
+)
 _NAME: Final = tuple(_NAME_WORDS.split())
 _ABOUT: Final = tuple(_ABOUT_WORDS.split())
 _STACK: Final = frozenset(_STACK_WORDS.split())
 _ITEMS: Final = frozenset(_ITEM_WORDS.split())
+_ASIDE: Final = frozenset(_ASIDE_WORDS.split())
 _POINTS_LIMIT: Final = 8
 _NOTES_LIMIT: Final = 10
 _STACK_LIMIT: Final = 10
@@ -80,10 +85,10 @@ class Subject:
 def subject_of(task: AgentTask) -> Subject:
     """Read the subject out of a task's input. Every text of the input finds its way into the subject, shortened."""
     leaves = list(_leaves(task.input))
-    name = _first(leaves, _NAME)
+    name = _first(leaves, (*_NAME, *(key for key, *_ in leaves if key.endswith("_name"))))
     about = _first(leaves, _ABOUT)
     stack = [part for key, text, _ in leaves if key in _STACK for part in text.split(",")]
-    items = [text for key, text, listed in leaves if listed and key not in _STACK]
+    items = [text for key, text, listed in leaves if listed and key not in _STACK | _ASIDE]
     items += [line for key, text, listed in leaves if not listed and key in _ITEMS for line in sentences(text)]
     # Without a list, the description's own sentences are the points.
     texts = items or sentences(about) or [name or task.step.name]
@@ -92,11 +97,7 @@ def subject_of(task: AgentTask) -> Subject:
         about=clean(about or name or task.step.name, 800),
         points=_points(texts) or _points([task.step.name]),
         stack=tuple(clean(text, 60) for text in stack if clean(text))[:_STACK_LIMIT],
-        notes=tuple(
-            (key.replace("_", " "), clean(text, 300))
-            for key, text, listed in leaves
-            if not listed and key not in _STACK | _ITEMS and text not in (name, about)
-        )[:_NOTES_LIMIT],
+        notes=_notes([leaf for leaf in leaves if leaf[1] not in (name, about)]),
         earlier=tuple(task.context),
     )
 
@@ -104,6 +105,15 @@ def subject_of(task: AgentTask) -> Subject:
 def _points(texts: list[str]) -> tuple[Point, ...]:
     lines = list(dict.fromkeys(clean(text, 160) for text in texts if clean(text)))[:_POINTS_LIMIT]
     return tuple(Point(f"R{n}", line, topic(line, f"item_{n}")) for n, line in enumerate(lines, 1))
+
+
+def _notes(leaves: list[tuple[str, str, bool]]) -> tuple[tuple[str, str], ...]:
+    """What is neither an item nor the stack, by label; the entries of a list stand side by side."""
+    told: dict[str, list[str]] = {}
+    for key, text, listed in leaves:
+        if key in _ASIDE or not (listed or key in _STACK | _ITEMS):
+            told.setdefault(key, []).append(text)
+    return tuple((key.replace("_", " "), clean(", ".join(texts), 300)) for key, texts in told.items())[:_NOTES_LIMIT]
 
 
 def _first(leaves: list[tuple[str, str, bool]], keys: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from orchestrator.agents.artifacts import Artifact
 from orchestrator.runtime.offline.answer import NOTICE_LINE
-from orchestrator.runtime.offline.structured import DESIGN_TOKENS
+from orchestrator.runtime.offline.structured import design_tokens
 from orchestrator.runtime.offline.subject import Subject
 from orchestrator.runtime.offline.words import clean, kebab, pascal, plural
 
@@ -138,9 +138,8 @@ def typescript_file(artifact: Artifact, subject: Subject) -> str:
 
 def css_file(artifact: Artifact, subject: Subject) -> str:
     """The design tokens as custom properties, and a class for each part of the product."""
-    properties = [
-        f"  --{group}-{name}: {value};" for group, values in DESIGN_TOKENS.items() for name, value in values.items()
-    ]
+    groups = design_tokens(subject).items()
+    properties = [f"  --{group}-{name}: {value};" for group, values in groups for name, value in values.items()]
     classes = [
         f".{subject.slug}-{kebab(p.name)} {{\n  color: var(--color-text);\n  padding: var(--space-l);\n}}"
         for p in subject.resources

@@ -10,6 +10,7 @@ _STOP_WORDS: Final = (
     "into over that this these those it its their our your we i you they user users able allow allows allowing "
     "want wants need needs new all each every any support supports supporting provide provides build create add "
     "make have has use using simple full basic please so least une des les pour avec "
+    "how what which who whom whose where when why does did been was were since after before while during than then "
     "browse view manage search see get read list update delete send receive track show handle enable"
 )
 _STOP: Final = frozenset(_STOP_WORDS.split())
@@ -62,6 +63,11 @@ def plural(name: str) -> str:
     if name.endswith("y") and name[-2:-1] not in "aeiou":
         return f"{name[:-1]}ies"
     return f"{name}es" if name.endswith(_PLURAL_ES) else f"{name}s"
+
+
+def ended(text: str) -> str:
+    """A text with a mark at its end."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def sentences(text: str) -> list[str]:
