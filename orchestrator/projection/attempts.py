@@ -1,23 +1,45 @@
-"""Fills in what history forgets: the times and errors of attempts that were tried again (from the index rows)."""
+"""Fills in what history forgets: attempts that were tried again, or cut off with their job (from the index rows)."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 
-from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, Job
+from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
 
 Row = tuple[str, str, Attempt]
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
     """The job with its attempts completed from the attempt rows; where both know a thing, history wins."""
-    known = {(step, agent, attempt.number): attempt for step, agent, attempt in rows}
+    known: dict[tuple[str, str], dict[int, Attempt]] = defaultdict(dict)
+    for step, agent, attempt in rows:
+        known[step, agent][attempt.number] = attempt
     if not known:
         return job
-    return job.model_copy(update={"calls": [_complete(call, known) for call in job.calls]})
+    calls = [
+        _complete(call, known[call.step, call.agent]) if (call.step, call.agent) in known else call
+        for call in job.calls
+    ]
+    return job.model_copy(update={"calls": calls})
 
 
-def _complete(call: AgentCall, known: dict[tuple[str, str, int], Attempt]) -> AgentCall:
-    merged = [_merge(one, known.get((call.step, call.agent, one.number))) for one in call.attempts]
-    return call.model_copy(update={"attempts": merged})
+def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:
+    attempts = [_merge(one, known.get(one.number)) for one in call.attempts]
+    attempts += _untold(call, known)
+    # A short call leaves no trace in history until it has ended; its rows tell that it began.
+    began = call.status is CallStatus.SKIPPED and attempts
+    return call.model_copy(update={"attempts": attempts, "status": CallStatus.CANCELLED if began else call.status})
+
+
+def _untold(call: AgentCall, known: dict[int, Attempt]) -> list[Attempt]:
+    """Attempts of a call that ended while it waited to be tried again, or with its job: history names none of them."""
+    if not call.status.ended or call.status is CallStatus.COMPLETED:
+        return []
+    told = max((one.number for one in call.attempts), default=0)
+    return [_cut_off(known[number]) for number in sorted(known) if number > told]
+
+
+def _cut_off(row: Attempt) -> Attempt:
+    return row.model_copy(update={"status": AttemptStatus.UNKNOWN}) if row.status is AttemptStatus.RUNNING else row
 
 
 def _merge(told: Attempt, row: Attempt | None) -> Attempt:
