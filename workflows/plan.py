@@ -53,25 +53,25 @@ class PlanWorkflow:
         return assemble(job, self._state.results, self._state.failures, workflow.now())
 
     @workflow.signal
-    def pause(self, control: Control) -> None:
+    def pause(self, control: Control | None = None) -> None:
         """Start nothing new until resumed; what runs goes on."""
         self._set_paused(paused=True)
 
     @workflow.signal
-    def resume(self, control: Control) -> None:
+    def resume(self, control: Control | None = None) -> None:
         """Go on after a pause."""
         self._set_paused(paused=False)
 
     @workflow.signal
-    def approve(self, decision: Decision) -> None:
-        """Let a step that asks for it run."""
-        if decision.step not in self._state.rejected:
+    def approve(self, decision: Decision | None = None) -> None:
+        """Let a step that asks for it run. An operator's signal without an input decides nothing."""
+        if decision is not None and decision.step not in self._state.rejected:
             self._state.approved.append(decision.step)
 
     @workflow.signal
-    def reject(self, decision: Decision) -> None:
+    def reject(self, decision: Decision | None = None) -> None:
         """Refuse a step that asks for approval; it counts as failed."""
-        if decision.step not in self._state.approved:
+        if decision is not None and decision.step not in self._state.approved:
             self._state.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
 
     def _set_paused(self, *, paused: bool) -> None:

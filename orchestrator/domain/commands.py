@@ -126,17 +126,17 @@ class JobInput(Message):
 
 
 class Decision(Message):
-    """Signal `approve` or `reject`: which step, by whom, and why."""
+    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender."""
 
     step: str
-    actor: str
+    actor: str = "an operator"
     note: str = ""
 
 
 class Control(Message):
-    """Signal `pause` or `resume`: by whom, and why."""
+    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender."""
 
-    actor: str
+    actor: str = "an operator"
     note: str = ""
 
 

@@ -120,7 +120,7 @@ class SignalReceived(Fact):
     """Somebody asked for something: pause, resume, approve, reject, or a signal of an author's own."""
 
     name: str
-    payload: dict[str, Any]
+    payload: dict[str, Any] | None  # None for one that is no JSON object; empty for a signal without any.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

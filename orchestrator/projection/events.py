@@ -10,6 +10,7 @@ from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import JobState
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
+from orchestrator.projection.signals import control_of, is_control
 
 _SIGNALS = {
     names.SIGNAL_PAUSE: ("job.paused", "Paused on request."),
@@ -72,9 +73,7 @@ class EventFold:
                 data = {"error": {"type": fact.cause, "message": fact.message}}
                 return EventType.AGENT_EVENT, "job.stuck", f"The workflow's own code failed: {fact.cause}.", data
             case f.SignalReceived():
-                name, message = _SIGNALS.get(fact.name, (f"signal.{fact.name}", f"Signal {fact.name} arrived."))
-                known = {key: fact.payload[key] for key in ("step", "actor", "note") if fact.payload.get(key)}
-                return EventType.JOB_PROGRESS, name, message, known
+                return self._signal(fact)
             case f.CancelRequested():
                 return EventType.JOB_PROGRESS, "job.cancelling", "Cancellation was requested.", {"reason": fact.reason}
             case f.ApprovalAsked():
@@ -83,6 +82,16 @@ class EventFold:
                 return None
             case _:
                 return self._agent(fact)
+
+    def _signal(self, fact: f.SignalReceived) -> _Told | None:
+        job, name, message = self.fold.input, f"signal.{fact.name}", f"Signal {fact.name} arrived."
+        if is_control(job, fact):
+            if control_of(job, fact) is None:
+                return None
+            name, message = _SIGNALS[fact.name]
+        payload = fact.payload or {}
+        known = {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+        return EventType.JOB_PROGRESS, name, message, known
 
     def _agent(self, fact: Fact) -> _Told | None:
         match fact:

@@ -63,13 +63,25 @@ def _optional(info: PendingActivityInfo, field: str) -> datetime | None:
     return moment(stamp) if info.HasField(field) and stamp.seconds > 0 else None  # type: ignore[arg-type]
 
 
+def _value(payloads: Any) -> Any:
+    """The first payload as plain data: None for none and for null, the bytes of one that is not JSON."""
+    first: Payload | None = next(iter(payloads), None)
+    encoding = first.metadata.get("encoding", b"") if first else b"binary/null"
+    if first is None or encoding == b"binary/null":
+        return None
+    return json.loads(first.data) if encoding.startswith(b"json/") else first.data
+
+
 def _plain(payloads: Any) -> dict[str, Any]:
     """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
-    first: Payload | None = next(iter(payloads), None)
-    if first is None or not first.metadata.get("encoding", b"").startswith(b"json/"):
-        return {}
-    value = json.loads(first.data)
+    value = _value(payloads)
     return value if isinstance(value, dict) else {}
+
+
+def _message(payloads: Any) -> dict[str, Any] | None:
+    """What a signal carries: empty for nothing, None for what is not a JSON object."""
+    value = _value(payloads)
+    return {} if value is None else value if isinstance(value, dict) else None
 
 
 def _usage(result: Mapping[str, Any]) -> Usage:
@@ -201,7 +213,7 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_signaled_event_attributes
-    return facts.SignalReceived(name=about.signal_name, payload=_plain(about.input.payloads), **stamp)
+    return facts.SignalReceived(name=about.signal_name, payload=_message(about.input.payloads), **stamp)
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

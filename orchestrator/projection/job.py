@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
-from orchestrator.domain.commands import JobInput
+from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.ids import JobKind, kind_of
@@ -15,6 +15,7 @@ from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
+from orchestrator.projection.signals import control_of
 
 
 def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
@@ -189,13 +190,15 @@ class JobFold:
             self.approvals.pop(fact.timer_id, None)
 
     def _signal(self, fact: f.SignalReceived) -> None:
-        if fact.name in (names.SIGNAL_PAUSE, names.SIGNAL_RESUME):
-            self.paused = fact.name == names.SIGNAL_PAUSE
-            if self.state is not JobState.PENDING:
-                self.state = JobState.PAUSED if self.paused else JobState.RUNNING
-        elif fact.name in (names.SIGNAL_APPROVE, names.SIGNAL_REJECT):
-            decided = fact.payload.get("step")
-            self.approvals = {timer: step for timer, step in self.approvals.items() if step != decided}
+        match control_of(self.input, fact):
+            case Control():
+                self.paused = fact.name == names.SIGNAL_PAUSE
+                if self.state is not JobState.PENDING:
+                    self.state = JobState.PAUSED if self.paused else JobState.RUNNING
+            case Decision(step=decided):
+                self.approvals = {timer: step for timer, step in self.approvals.items() if step != decided}
+            case None:
+                pass
 
     def _advance(self) -> None:
         """Progress is completed calls over planned ones; it never falls, and is 100 only at completion."""

@@ -65,7 +65,7 @@ class History:
         self.add(f.AgentCompleted, scheduled_id=number, usage=usage, model="m", summary="done")
         return self
 
-    def signal(self, name: str, **payload: Any) -> "History":
+    def signal(self, name: str, /, **payload: Any) -> "History":
         self.add(f.SignalReceived, name=name, payload=payload)
         return self
 

@@ -56,6 +56,18 @@ def test_a_cancelled_job_ends_with_job_failed_and_says_cancelled() -> None:
     assert (last.type, last.name, last.state) == (EventType.JOB_FAILED, "job.cancelled", JobState.CANCELLED)
 
 
+def test_signals_are_told_as_what_their_workflow_makes_of_them() -> None:
+    declared = History(job_input(step("a", "one"))).task()
+    declared.signal("approve").signal("approve", step=5).signal("approve", step="a", note="fine").signal("go", step=5)
+    told = job_events("wf_job_1", declared.facts)[2:]
+    assert [(event.name, event.data) for event in told] == [
+        ("step.approved", {"step": "a", "note": "fine"}),
+        ("signal.go", {}),
+    ]
+    code = History(job_input(step("a", "one"), code=True)).task().signal("approve", step={"its": "own"})
+    assert job_events("wf_job_1", code.facts)[-1].name == "signal.approve"
+
+
 def test_parse_cursor_refuses_what_is_none() -> None:
     assert parse_cursor("run:12") == ("run", 12)
     for wrong in ("", "12", ":12", "run:", "run:x", "run:-1", "run:²"):

@@ -54,6 +54,27 @@ def test_an_activity_that_is_no_agents_says_nothing() -> None:
     assert isinstance(fact_of(event, "run"), f.Untold)
 
 
+@pytest.mark.parametrize(
+    ("encoding", "data", "payload"),
+    [
+        ("json/plain", b'{"step": "a"}', {"step": "a"}),
+        ("json/plain", b'"a"', None),
+        ("json/plain", b"null", {}),
+        ("binary/null", b"", {}),
+        ("binary/plain", b"\x00", None),
+    ],
+)
+def test_a_signals_input_is_an_object_nothing_or_unreadable(encoding: str, data: bytes, payload: object) -> None:
+    event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    event.workflow_execution_signaled_event_attributes.signal_name = "approve"
+    event.workflow_execution_signaled_event_attributes.input.payloads.add(
+        metadata={"encoding": encoding.encode()}, data=data
+    )
+    fact = fact_of(event, "run")
+    assert isinstance(fact, f.SignalReceived)
+    assert fact.payload == payload
+
+
 def test_an_agents_activity_names_its_step_without_a_payload() -> None:
     event = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
     event.activity_task_scheduled_event_attributes.activity_id = "api_design.api_architect"

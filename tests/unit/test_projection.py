@@ -110,6 +110,40 @@ def test_rows_fill_in_times_that_history_forgets_but_never_overrule_it() -> None
     assert (second.status, second.started_at) == (AttemptStatus.COMPLETED, START + timedelta(seconds=9))
 
 
+def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_the_rows() -> None:
+    history = two_steps().task()
+    history.scheduled("a", "one")
+    asked = history.scheduled("a", "two")
+    history.add(f.AgentCancelled, scheduled_id=asked)  # while it waited for its second attempt
+    history.add(f.RunTerminated, reason="enough", identity="operator")
+    job = project("wf_job_1", history.facts)
+    assert [call.attempts for call in job.calls] == [[], [], []]
+    rows = [
+        ("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
+        ("a", "two", Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM)),
+    ]
+    one, two, three = with_attempts(job, rows).calls
+    assert (one.status, [told.status for told in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
+    assert (two.status, [told.error for told in two.attempts]) == (CallStatus.CANCELLED, [BOOM])
+    assert (three.status, three.attempts) == (CallStatus.SKIPPED, [])
+
+
+def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
+    history = History(job_input(step("a", "one", short=True))).task()
+    history.add(f.RunTerminated, reason="enough", identity="operator")
+    rows = [("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START))]
+    (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
+    assert (call.status, call.attempts[0].status) == (CallStatus.CANCELLED, AttemptStatus.UNKNOWN)
+
+
+def test_rows_of_a_run_that_was_reset_add_nothing_to_a_call_that_completed() -> None:
+    history = History(job_input(step("a", "one"))).task()
+    history.completed("a", "one")
+    rows = [("a", "one", Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM))]
+    (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
+    assert [told.number for told in call.attempts] == [1]
+
+
 def test_an_approval_is_asked_for_and_a_decision_ends_the_wait() -> None:
     history = History(job_input(step("a", "one", approval=Approval(message="Ship it?")))).task()
     history.add(f.ApprovalAsked, step="a", timer_id="1")
@@ -139,6 +173,25 @@ def test_pause_and_resume() -> None:
     assert job.reason is not None
     assert job.reason.code is ReasonCode.PAUSED
     assert project("wf_job_1", history.signal("resume", actor="me").facts, ATTENDED).state is JobState.RUNNING
+
+
+def test_a_decision_without_a_step_decides_nothing_as_in_the_workflow() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    history.signal("approve").signal("approve", step=5)
+    history.add(f.SignalReceived, name="pause", payload=None)  # no object
+    job = project("wf_job_1", history.facts, ATTENDED)
+    assert (job.state, job.waiting_steps) == (JobState.RUNNING, ["a"])
+    assert project("wf_job_1", history.signal("approve", step="a").facts, ATTENDED).waiting_steps == []
+
+
+def test_an_operators_pause_needs_no_input() -> None:
+    assert project("wf_job_1", two_steps().task().signal("pause").facts, ATTENDED).state is JobState.PAUSED
+
+
+def test_a_workflow_written_in_code_gives_a_signal_its_own_meaning() -> None:
+    history = History(job_input(step("a", "one"), code=True)).task().signal("pause", actor="me")
+    assert project("wf_job_1", history.facts, ATTENDED).state is JobState.RUNNING
 
 
 def test_a_pause_before_the_first_task_holds_once_the_job_runs() -> None:

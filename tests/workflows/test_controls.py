@@ -55,6 +55,20 @@ async def test_an_approved_step_runs(engine: Engine) -> None:
     assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
 
+async def test_an_operators_signals_do_not_break_the_job(engine: Engine) -> None:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
+    handle = engine.parts.ground.client.get_workflow_handle(started.job_id)
+    await handle.signal("approve")
+    await handle.signal("approve", "b")
+    await handle.signal("pause")
+    job = await engine.eventually(started.job_id, lambda job: job.state is JobState.PAUSED)
+    assert job.waiting_steps == ["b"]
+    await handle.signal("resume")
+    await handle.signal("approve", {"step": "b"})
+    assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
+
+
 async def test_a_rejected_step_fails_the_job_with_the_note(engine: Engine) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
