@@ -53,13 +53,19 @@ def faults(source: str, allowed: Set[str] = ALLOWED_IMPORTS) -> list[str]:
 
 
 def module_state(source: str) -> list[str]:
-    """What a module keeps between runs, which would then see one another."""
-    stateless = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.With)
-    return [
-        ast.unparse(node)
-        for node in ast.parse(source).body
-        if not isinstance(node, stateless) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-    ]
+    """What a module and its classes keep between runs, which would then see one another."""
+    stateless = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+    found: list[str] = []
+    bodies: list[list[ast.stmt]] = [ast.parse(source).body]
+    while bodies:
+        for node in bodies.pop():
+            if isinstance(node, ast.ClassDef | ast.With):
+                bodies.append(node.body)
+            elif not isinstance(node, stateless) and not (
+                isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            ):
+                found.append(ast.unparse(node))
+    return found
 
 
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.stem)
@@ -96,4 +102,5 @@ def test_the_check_bites(source: str) -> None:
 
 def test_the_check_of_modules_bites() -> None:
     assert module_state("SEEN = {}") == ["SEEN = {}"]
+    assert module_state("class Walk:\n    seen = []") == ["seen = []"]
     assert faults("def f():\n    global SEEN")
