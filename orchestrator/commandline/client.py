@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,9 +50,16 @@ class NoAnswer(Exception):
 
 
 class ApiClient:
-    """One API and one key. Answers that no other attempt would change raise `Refused`, the others are tried again."""
+    """One API and one key. Answers that no other attempt would change raise `Refused`, the others are tried again.
+
+    An address or a key that cannot be one raises `Refused` at once.
+    """
 
     def __init__(self, base_url: str, api_key: str, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        if not _is_address(base_url):
+            raise Refused(f"--api-url {base_url} is no address of an API; one looks like http://127.0.0.1:8000")
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise Refused("the API key has characters that no key has; was it cut or pasted wrongly?")
         self.base_url = base_url.rstrip("/")
         self._http = httpx2.AsyncClient(
             base_url=self.base_url,
@@ -69,7 +77,7 @@ class ApiClient:
         """Whether an id is a workflow's or an agent's. Raises `Refused` when it is neither, or nothing answers."""
         for kind in (JobKind.WORKFLOW, JobKind.AGENT):
             try:
-                answer = await self._http.get(f"/v1/{kind}s/{target}")
+                answer = await self._http.get(f"/v1/{kind}s/{quote(target, safe='')}")
             except httpx2.TransportError as fault:
                 raise Refused(
                     f"no answer from {self.base_url} ({_words(fault)}); start the API with `orchestrator dev`, or name "
@@ -91,7 +99,7 @@ class ApiClient:
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = await self._request("POST", _START[kind].format(target), json=body, key=key)
+                answer = await self._request("POST", _START[kind].format(quote(target, safe="")), json=body, key=key)
                 return _parsed(_Accepted, answer.content).job_id
             except NoAnswer as fault:
                 if _now() > deadline:
@@ -194,11 +202,19 @@ def _message(answer: httpx2.Response) -> str:
     except ValueError:
         return f"HTTP {answer.status_code}: {answer.text[:200]}"
     expected = fault.details.get("expected")
-    return f"{fault.message} (expected: {expected})" if expected else fault.message
+    return f"{fault.message} (expected: {expected})" if expected and expected not in fault.message else fault.message
 
 
 def _words(fault: Exception) -> str:
     return str(fault) or type(fault).__name__
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
 
 
 def _on_this_machine(url: str) -> bool:

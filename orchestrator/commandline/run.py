@@ -123,7 +123,7 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
 
 def read_object(text: str, flag: str) -> dict[str, Any]:
     """A JSON object given inline, as a file's name, or on standard input (`-`). Raises `Refused`."""
-    source = text if text.lstrip().startswith("{") else _read(text, flag)
+    source = text if text.lstrip().startswith(("{", "[")) else _read(text, flag)
     try:
         value = json.loads(source)
     except ValueError as fault:

@@ -10,6 +10,7 @@ import pytest
 from api.v1.rendering import job_detail
 from orchestrator.commandline.client import ApiClient, NoAnswer
 from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.run import read_object
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
 
@@ -81,6 +82,38 @@ async def test_wrong_input_is_not_tried_again() -> None:
     with pytest.raises(Refused, match=r"Missing required field: name \(expected: string\)") as refused:
         await api.client().start(JobKind.AGENT, "a", {})
     assert (refused.value.code, len(api.asked)) == (2, 1)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost", "ftp://x", "http://", "", "/v1"])
+def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
+    with pytest.raises(Refused, match=r"--api-url .* looks like http://") as refused:
+        ApiClient(url, "key")
+    assert refused.value.code == 2
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(Refused, match="API key"):
+        ApiClient("http://127.0.0.1:8000", key)
+
+
+async def test_an_id_is_one_part_of_the_path() -> None:
+    api = Api(get=[problem(404, "unknown")])
+    with pytest.raises(Refused, match="no workflow and no agent"):
+        await api.client().kind_of("../jobs?a=b")
+    assert api.asked[0].url.raw_path == b"/v1/workflows/..%2Fjobs%3Fa%3Db"
+
+
+async def test_what_was_expected_is_said_once() -> None:
+    api = Api(post=[problem(400, "Invalid value for field topic: got 5, expected string")])
+    with pytest.raises(Refused, match=r"expected string$"):
+        await api.client().start(JobKind.AGENT, "a", {})
+
+
+@pytest.mark.parametrize(("text", "told"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
+def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        read_object(text, "--input")
 
 
 async def test_an_id_that_is_neither_workflow_nor_agent() -> None:
