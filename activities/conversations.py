@@ -15,7 +15,7 @@ from orchestrator.domain.conversations import (
     SessionEnd,
     TurnAcceptance,
 )
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import LimitExceeded, OrchestratorError
 from orchestrator.domain.ports import ConversationLog
 
 
@@ -27,9 +27,14 @@ class ConversationActivities:
 
     @activity.defn(name=names.ACTIVITY_ACCEPT_TURN)
     async def accept_turn(self, turn: TurnAcceptance) -> Recorded:
-        """Write the row of a turn's job; one that is there stays, and `ok` is False when that job has ended."""
+        """Write the row of a turn's job; one that is there stays, and `ok` is False when that job has ended.
+
+        Without a free slot of its owner it fails with the code of `LimitExceeded`, and its details.
+        """
         try:
             return Recorded(ok=await self._records.accept(turn))
+        except LimitExceeded as full:
+            raise ApplicationError(full.message, full.details, type=full.code, non_retryable=True) from None
         except OrchestratorError as error:
             raise application_error(error) from None
 

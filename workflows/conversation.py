@@ -139,7 +139,7 @@ class ConversationWorkflow:
         """The turn's job, run as a child. Its row is written first, so that it is seen and counted like any other."""
         accepted: Recorded = await workflow.execute_local_activity(
             names.ACTIVITY_ACCEPT_TURN,
-            TurnAcceptance(job=job, request_hash=request.request_hash),
+            TurnAcceptance(job=job, request_hash=request.request_hash, most_open=request.most_open),
             result_type=Recorded,
             start_to_close_timeout=timedelta(seconds=5),
             schedule_to_close_timeout=timedelta(minutes=10),

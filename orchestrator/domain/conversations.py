@@ -82,12 +82,16 @@ class ConversationInput(Message):
 
 
 class TurnRequest(Message):
-    """Update `turn`: the job that answers one message, `input.message`. Its id is chosen beforehand."""
+    """Update `turn`: the job that answers one message, `input.message`. Its id is chosen beforehand.
+
+    With `most_open` it is refused where its owner has so many open jobs when its turn comes.
+    """
 
     job: JobInput
     request_hash: str
     use_memory: bool = False
     job_timeout: float | None = None
+    most_open: int | None = None
 
 
 class TurnResult(Message):
@@ -99,10 +103,11 @@ class TurnResult(Message):
 
 
 class TurnAcceptance(Message):
-    """Input of the activity that writes the row of a turn's job before its start."""
+    """Input of the activity that writes the row of a turn's job before its start, within its owner's limit."""
 
     job: JobInput
     request_hash: str
+    most_open: int | None = None
 
 
 class JobQuery(Message):

@@ -1,8 +1,9 @@
 """What the services ask of a conversation's workflow: one update, which starts the workflow where none runs (A11)."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from orchestrator.domain import names
 from orchestrator.domain.conversations import SESSION_BUSY, ConversationInput
@@ -51,11 +52,12 @@ class ConversationGateway:
         """What a conversation answers to an update; the same `update_id` gets the same answer, and is done once.
 
         Raises `Unavailable` when no worker takes it soon: it may then be lost. Raises `DeadlineExceeded` when it is
-        taken and not answered within `seconds`: it goes on. Raises `LimitExceeded` when too many wait before it.
+        taken and not answered within `seconds`: it goes on. Raises `LimitExceeded` when too many wait before it, or its
+        owner has too many open jobs.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         with rpc_errors(f"session: {conversation.session_id[:80]}"):
-            handle = await self._taken(conversation, update, message, answer, update_id)
+            handle = await self._taken(partial(self._send, conversation, update, message, answer, update_id))
             left = deadline - asyncio.get_running_loop().time()
             try:
                 answered = await _within(max(0.0, left), handle.result())
@@ -66,18 +68,12 @@ class ConversationGateway:
         return answered
 
     async def _taken(
-        self,
-        conversation: ConversationInput,
-        update: str,
-        message: BaseModel,
-        answer: type[Answer],
-        update_id: str,
+        self, send: Callable[[], Coroutine[Any, Any, "WorkflowUpdateHandle[Answer]"]]
     ) -> "WorkflowUpdateHandle[Answer]":
         for _ in range(_TRIES):
-            sending = self._send(conversation, update, message, answer, update_id)
             try:
                 with rpc_errors("session"):
-                    handle = await _within(self._taken_within, sending)
+                    handle = await _within(self._taken_within, send())
             except NotFound:
                 continue  # the run that was there ended just then
             if handle is None:
@@ -128,7 +124,9 @@ async def _within(seconds: float, work: Coroutine[Any, Any, Done]) -> Done | Non
 
 
 def _refused(failure: WorkflowUpdateFailedError) -> OrchestratorError:
-    cause = failure.cause
+    cause = failure.cause.cause if isinstance(failure.cause, ActivityError) else failure.cause
+    if isinstance(cause, ApplicationError) and cause.type == LimitExceeded.code:
+        return LimitExceeded(cause.message, retry_after=5.0, **cause.details[0])
     if isinstance(cause, ApplicationError) and cause.type == SESSION_BUSY:
         return LimitExceeded(
             "The session has too many messages waiting. Retry after 5 seconds.", limit="session", retry_after=5.0

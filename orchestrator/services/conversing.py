@@ -23,7 +23,14 @@ from orchestrator.domain.conversations import (
     turn_job_id,
 )
 from orchestrator.domain.deltas import Delta
-from orchestrator.domain.errors import DeadlineExceeded, PayloadTooLarge, StepFailed, WrongState
+from orchestrator.domain.errors import (
+    DeadlineExceeded,
+    LimitExceeded,
+    NotFound,
+    PayloadTooLarge,
+    StepFailed,
+    WrongState,
+)
 from orchestrator.domain.ids import JobKind, job_id
 from orchestrator.domain.jobs import AgentCall, Job
 from orchestrator.domain.names import OFFLINE_MODEL
@@ -112,10 +119,13 @@ class Conversations:
         Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
         """
         job = self._job(principal, message)
-        await self._quotas.check_tokens(principal)
-        await self._quotas.check_jobs(principal)
+        await self._check_limits(principal, job.job_id)
         request = TurnRequest(
-            job=job, request_hash=_digest(message), use_memory=message.use_memory, job_timeout=self._job_timeout
+            job=job,
+            request_hash=_digest(message),
+            use_memory=message.use_memory,
+            job_timeout=self._job_timeout,
+            most_open=self._quotas.limits(principal).concurrent_jobs,
         )
         return Begun(job.job_id, request, self._conversation(principal, message.session_id))
 
@@ -126,14 +136,7 @@ class Conversations:
         `WrongState` when the turn's job failed or was cancelled, `LimitExceeded`, `Unavailable`.
         """
         try:
-            result = await self._gateway.ask(
-                begun.conversation,
-                names.UPDATE_TURN,
-                begun.request,
-                TurnResult,
-                update_id=begun.job_id,
-                seconds=self._patience,
-            )
+            result = await self._asked(begun)
         except DeadlineExceeded as late:
             raise DeadlineExceeded(
                 f"{late.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=late.retry_after
@@ -142,6 +145,36 @@ class Conversations:
             raise _not_answered(result)
         job = await self._reader.get(principal, result.job_id)
         return await self._turn(begun, job)
+
+    async def _check_limits(self, principal: Principal, job_id: str) -> None:
+        """Refuses early; the slot itself is taken when the message's turn comes. What has its job is not refused."""
+        try:
+            await self._quotas.check_tokens(principal)
+            await self._quotas.check_jobs(principal)
+        except LimitExceeded as full:
+            try:
+                await self._reader.get(principal, job_id)
+            except NotFound:
+                raise full from None
+
+    async def _asked(self, begun: Begun) -> TurnResult:
+        try:
+            return await self._ask(begun, begun.job_id)
+        except LimitExceeded as refused:
+            if refused.details["limit"] != "concurrent_jobs":
+                raise
+        # Temporal remembers refusals: this one may be of an earlier request for the same turn.
+        return await self._ask(begun, f"{begun.job_id}.{self._new_id()}")
+
+    async def _ask(self, begun: Begun, update_id: str) -> TurnResult:
+        return await self._gateway.ask(
+            begun.conversation,
+            names.UPDATE_TURN,
+            begun.request,
+            TurnResult,
+            update_id=update_id,
+            seconds=self._patience,
+        )
 
     async def stream(self, principal: Principal, begun: Begun) -> AsyncGenerator[Delta | Turn]:
         """The text of the answer as it is written, then the turn itself. Raises as `answer` does."""

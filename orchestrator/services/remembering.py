@@ -47,9 +47,11 @@ class ConversationRecords:
     async def accept(self, turn: TurnAcceptance) -> bool:
         """Write the row of a turn's job; False when the row tells that it has ended.
 
-        The caller's limits were looked at when the message came.
+        Raises `LimitExceeded` when its owner has as many open jobs as the tier allows.
         """
-        there = await self._jobs.accept(turn.job, request_hash=turn.request_hash, at=self._clock())
+        there = await self._jobs.accept(
+            turn.job, request_hash=turn.request_hash, at=self._clock(), limit=turn.most_open
+        )
         return there is None or not there.state.terminal
 
     async def ended(self, query: JobQuery) -> JobEnded | None:

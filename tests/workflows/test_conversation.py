@@ -57,6 +57,7 @@ def session() -> str:
 
 
 HANGS = Answer({"summary": "s", "output": "never"}, then="hang")
+FREE = Principal(id="free", scopes=frozenset({Scope.WORKFLOWS_RUN, Scope.JOBS_CANCEL}), tier=Tier.FREE)
 
 
 def reply(output: str, **fields: Any) -> Answer:
@@ -355,18 +356,28 @@ async def test_a_session_can_be_made_to_forget(engine: Engine) -> None:
 
 @ledger("C-28")
 async def test_a_tiers_limits_hold_for_messages(temporal_address: str, tmp_path: Path) -> None:
-    free = Principal(id="free", scopes=frozenset({Scope.WORKFLOWS_RUN}), tier=Tier.FREE)
     async with modelled(temporal_address, tmp_path, HANGS) as (engine, _):
         conversations = engine.services.conversations
-        begun = await conversations.begin(free, message())
-        asking = asyncio.create_task(conversations.answer(free, begun))
+        begun = await conversations.begin(FREE, message())
+        asking = asyncio.create_task(conversations.answer(FREE, begun))
         await _calling(engine, begun)
         with pytest.raises(LimitExceeded) as refused:
-            await conversations.begin(free, message("more"))
+            await conversations.begin(FREE, message("more"))
         assert refused.value.details["limit"] == "concurrent_jobs"
         await engine.services.controller.cancel(TESTER, begun.job_id, "enough", patience=30)
         with pytest.raises(WrongState):
             await asking
+
+
+async def test_a_repeated_request_needs_no_slot_of_its_own(temporal_address: str, tmp_path: Path) -> None:
+    said = message(request_id="r-1")
+    async with modelled(temporal_address, tmp_path, replace(reply("Done."), pieces=40)) as (engine, _):
+        begun = await engine.services.conversations.begin(FREE, said)
+        asking = asyncio.create_task(engine.services.conversations.answer(FREE, begun))
+        await _calling(engine, begun)
+        again = await engine.services.conversations.begin(FREE, said)
+        turns = await asyncio.gather(asking, engine.services.conversations.answer(FREE, again))
+    assert turns[0].job.id == turns[1].job.id
 
 
 async def test_too_many_waiting_messages_are_refused(temporal_address: str, tmp_path: Path) -> None:
