@@ -5,6 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
+from contextvars import Context
 from typing import Final
 
 import structlog
@@ -107,10 +108,13 @@ class RedisBus:
         await self._redis.aclose()
 
     def _run(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Have that work done by one background task, unless it is being done."""
+        """Have that work done by one background task, unless it is being done.
+
+        It is no job's or request's own, though one of them begins it: its log lines name none.
+        """
         task = self._tasks.get(name)
         if task is None or task.done():
-            self._tasks[name] = asyncio.create_task(work(), name=name)
+            self._tasks[name] = asyncio.create_task(work(), name=name, context=Context())
 
     async def _send(self) -> None:
         while True:

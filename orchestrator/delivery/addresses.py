@@ -5,7 +5,9 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
@@ -18,6 +20,8 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 _EXPECTED: Final = "http or https URL of a public host, without credentials"
 _LONGEST: Final = 2048
 _RESOLVE_TIMEOUT: Final = 3.0
+# Threads of their own: a look-up cannot be stopped, and a silent name server would hold up those of running agents.
+_LOOK_UPS: Final = ThreadPoolExecutor(16, thread_name_prefix="webhook look-up")
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-][a-z0-9._-]*|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
@@ -52,9 +56,10 @@ class Target:
 
 async def resolve(host: str, port: int) -> list[str]:
     """The addresses of a name, asked outside the event loop; none when it has none or nobody answers in 3 s."""
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         async with asyncio.timeout(_RESOLVE_TIMEOUT):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
     except (OSError, UnicodeError):  # no such name, no answer in time, or nothing that could be a name
         return []
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,8 +1,9 @@
 """One attempt of a delivery: what is told, to whom, signed with what, and what follows from the answer (A10)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -64,6 +65,8 @@ class WebhookDeliverer:
         webhook = await self._webhooks.get(delivery.webhook_id) if delivery.webhook_id else None
         if delivery.webhook_id and (webhook is None or webhook.disabled_at):
             return await self._dropped(delivery, "its webhook was deleted or disabled")
+        if webhook:
+            delivery = replace(delivery, url=webhook.url)  # its owner may have moved it
         at = self._clock()
         try:
             body = await self._bodies.of(delivery)
@@ -73,16 +76,10 @@ class WebhookDeliverer:
         except (NotFound, Unsealable) as fault:
             posted = Posted(verdict=Verdict.RETRY, error=fault.message)
         else:
-            posted = await self._posted(delivery, webhook, body, secrets, at)
+            posted = await self._sender.post(
+                Posting(url=delivery.url, message_id=delivery.message_id, at=at, body=body, secrets=secrets)
+            )
         return await self._recorded(delivery, webhook, attempt, posted, at)
-
-    async def _posted(
-        self, delivery: Delivery, webhook: Webhook | None, body: dict[str, Any], secrets: list[str], at: datetime
-    ) -> Posted:
-        url = webhook.url if webhook else delivery.url
-        return await self._sender.post(
-            Posting(url=url, message_id=delivery.message_id, at=at, body=body, secrets=secrets)
-        )
 
     def _secrets(self, delivery: Delivery, webhook: Webhook | None, at: datetime) -> list[str]:
         """The newest first. A job's own callback is signed with its account's secret (C-54). Raises `Unsealable`."""

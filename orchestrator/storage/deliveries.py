@@ -1,7 +1,7 @@
 """Deliveries of webhooks: written together with what they tell, then attempt by attempt (A10)."""
 
 import builtins
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, exists, func, select, update
@@ -209,16 +209,20 @@ class DeliveryRepository:
         next_attempt_at: datetime | None,
         disabling: str | None,
     ) -> builtins.list[DueDelivery]:
-        """Write an attempt and what follows from it; an attempt that is made again overwrites itself.
+        """Write an attempt at the delivery's `url` and what follows from it; one that is made again overwrites itself.
 
         `disabling` is why the webhook is disabled by it, if it is. Answers what others have to be told of that.
         """
         columns = {name: getattr(attempt, name) for name in MadeAttempt.__dataclass_fields__}
         row = self._db.insert(delivery_attempts).values(delivery_id=delivery.id, **columns)
         keep = row.on_conflict_do_update(index_elements=_key(delivery_attempts), set_=columns)
-        completed_at = None if state is DeliveryState.PENDING else attempt.at
+        ended_at = attempt.at + timedelta(seconds=attempt.duration)
         settle = _settle(delivery.id).values(
-            state=state, attempts=attempt.number, next_attempt_at=next_attempt_at, completed_at=completed_at
+            url=delivery.url,
+            state=state,
+            attempts=attempt.number,
+            next_attempt_at=next_attempt_at,
+            completed_at=None if state is DeliveryState.PENDING else ended_at,
         )
 
         def write(connection: Connection) -> builtins.list[DueDelivery]:
@@ -226,7 +230,7 @@ class DeliveryRepository:
             connection.execute(settle)
             if disabling is None or delivery.webhook_id is None:
                 return []
-            return self._outbox.disabled(connection, delivery.webhook_id, disabling, delivery.id, attempt.at)
+            return self._outbox.disabled(connection, delivery.webhook_id, disabling, delivery.id, ended_at)
 
         return await self._db.transaction(write)
 

@@ -232,7 +232,7 @@ async def test_a_settled_delivery_stays_settled(deliveries: DeliveryRepository):
     assert not await deliveries.give_up("whd_1", DeliveryState.DROPPED, at=at(9))
     kept = await deliveries.get("whd_1")
     assert kept is not None
-    assert (kept.state, kept.attempts, kept.completed_at) == (DeliveryState.DELIVERED, 1, at(1))
+    assert (kept.state, kept.attempts, kept.completed_at) == (DeliveryState.DELIVERED, 1, at(1.25))
     assert await deliveries.delivered_since("wh_1", at(1))
     assert not await deliveries.delivered_since("wh_1", at(2))
     assert not await deliveries.delivered_since("wh_2", at(0))
@@ -255,7 +255,7 @@ async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_ar
     assert message.data == {"webhook_id": "wh_1", "url": "https://example.com/wh_1", "reason": "it is gone"}
     off = await webhooks.get("wh_1")
     assert off is not None
-    assert (off.disabled_at, off.disabled_reason) == (at(1), "it is gone")
+    assert (off.disabled_at, off.disabled_reason) == (at(1.25), "it is gone")
 
 
 async def test_deliveries_are_listed_newest_first_by_state(deliveries: DeliveryRepository):

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from redis.asyncio import Redis
+from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from orchestrator.bus.memory import MemoryBus
@@ -176,6 +177,24 @@ async def test_without_redis_deltas_are_lost_with_one_warning_and_come_again_wit
         await eventually(lambda: asyncio.sleep(0, reader.seen[-1]), lambda last: last == 9999)
         assert 1 not in reader.seen
         assert reader.seen == sorted(set(reader.seen))
+
+
+async def test_a_warning_names_nobody_s_job_or_request(redis_server: RedisServer):
+    url = redis_server.ready()
+    async with over(url) as worker, over(url) as api:
+        with bound_contextvars(job_id="job_1", request_id="req_1"):
+            worker.publish(piece(0))
+            async with heard(api, url, "job_1") as (reader,):
+                worker.publish(piece(1))
+                await eventually(lambda: asyncio.sleep(0, list(reader.seen)), lambda seen: 1 in seen)
+        with capture_logs(processors=[merge_contextvars]) as logs:
+            redis_server.kill()
+            worker.publish(piece(2, "job_2"))
+            warned = await eventually(
+                lambda: asyncio.sleep(0, [line for line in logs if line["event"] == "deltas_lost"]),
+                lambda lines: len(lines) == 2,
+            )
+    assert [set(line) & {"job_id", "request_id"} for line in warned] == [set(), set()]
 
 
 async def test_a_redis_that_hangs_is_noticed_and_left(redis_server: RedisServer):

@@ -205,6 +205,7 @@ async def test_what_is_pending_goes_to_the_new_url(engine: Engine) -> None:
         await engine.services.webhooks.change(TESTER, webhook.id, url=new.url)
         ((delivery, _),) = await settled(engine, webhook)
     assert delivery.state is DeliveryState.DELIVERED
+    assert delivery.url == new.url
     assert len(new.requests) == 1
 
 
