@@ -66,10 +66,14 @@ class TokenSigner:
         roles = body.get("roles")
         if not body["sub"] or body.get("type", TokenType.ACCESS) != expected or not _words(roles):
             raise Unauthenticated("The token is not valid")
+        try:
+            expires_at = datetime.fromtimestamp(body["exp"], self._clock().tzinfo)
+        except (OverflowError, ValueError, OSError):
+            raise Unauthenticated("The token is not valid: its exp is no time in seconds") from None
         return Claims(
             subject=body["sub"],
             type=expected,
-            expires_at=datetime.fromtimestamp(body["exp"], self._clock().tzinfo),
+            expires_at=expires_at,
             roles=None if roles is None else tuple(roles),
             id=str(body.get("jti", "")),
             family=str(body.get("family", "")),

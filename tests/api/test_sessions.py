@@ -118,6 +118,18 @@ async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
     assert plain.json()["request_id"] is None
 
 
+@ledger("M-044", "M-043")
+@pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute"])
+@pytest.mark.parametrize("requirements", ["", " \n\t"])
+async def test_requirements_without_a_word_are_invalid_input(make: Make, path: str, requirements: str):
+    async with over(make()) as client:
+        answer = await client.post(path, json={"requirements": requirements, "workflow_type": "full"})
+    assert answer.status_code == 400
+    body = answer.json()
+    assert (body["error"], body["message"]) == ("INVALID_INPUT", "The provided input is invalid")
+    assert body["details"] == {"field": "requirements", "issue": "too short"}
+
+
 @ledger("M-024", "C-13")
 @pytest.mark.parametrize(
     "body",
@@ -143,7 +155,8 @@ async def test_an_unknown_session_is_not_found(make: Make, session_id: str):
     async with over(make()) as client:
         answer = await client.get(f"/workflow-status/{session_id}")
     assert answer.status_code == 404
-    assert answer.json()["detail"]
+    assert answer.json()["detail"] == f"Unknown session: {session_id}"
+    assert answer.json()["details"] is None
 
 
 async def test_the_jobs_of_other_surfaces_are_no_sessions(make: Make, running: Engine):
@@ -247,7 +260,8 @@ async def frames(socket: Any) -> list[dict[str, Any]]:
 
 async def test_a_socket_of_an_unknown_session_is_told_so_and_closed(make: Make):
     async with served(make()) as url, connect(f"{url.replace('http', 'ws', 1)}/ws/{uuid.uuid4()}") as socket:
-        assert json.loads(await socket.recv())["type"] == "error"
+        told = json.loads(await socket.recv())
+        assert (told["type"], told["message"]) == ("error", f"Unknown session: {told['session_id']}")
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd is not None

@@ -50,6 +50,8 @@ def test_a_token_minted_with_the_shared_secret_is_an_access_token():
         pytest.param(minted(type="refresh"), id="refresh"),
         pytest.param(minted(roles="admin"), id="roles-are-no-list"),
         pytest.param(minted(exp="soon"), id="expiry-is-no-time"),
+        pytest.param(minted(exp=1_795_250_000_000), id="expiry-in-milliseconds"),
+        pytest.param(minted(exp=10**30), id="expiry-beyond-all-calendars"),
         pytest.param(jwt.encode({"sub": "ada"}, SECRET, "HS256"), id="no-expiry"),
         pytest.param(minted(algorithm="HS384"), id="other-algorithm"),
         pytest.param(jwt.encode({"sub": "ada", "exp": now() + timedelta(minutes=1)}, "", "none"), id="unsigned"),

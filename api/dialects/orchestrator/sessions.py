@@ -34,8 +34,11 @@ async def limited(request: Request) -> None:
 
 async def start(services: Services, principal: Principal, request: WorkflowRequest) -> tuple[str, Started]:
     """Start a session; answers its id. Raises `InvalidInput`, `LimitExceeded`, `PayloadTooLarge`, `Unavailable`."""
+    definition = definition_of(services, request.workflow_type)
+    if not request.requirements.strip():  # in the document's words, after the type (M-010, M-044)
+        raise InvalidInput("The provided input is invalid", field="requirements", expected="too short")
     session_id = str(uuid.uuid4())
-    command = mapping.to_command(request, definition_of(services, request.workflow_type), session_id)
+    command = mapping.to_command(request, definition, session_id)
     return session_id, await services.starter.start(principal, command)
 
 
@@ -53,9 +56,13 @@ def definition_of(services: Services, workflow_type: str) -> WorkflowDefinition:
 
 async def job_of(services: Services, session_id: str) -> Job:
     """The job behind a session of this surface. Raises `NotFound` (also for other surfaces' jobs), `Unavailable`."""
-    job = await services.reader.get(READER, mapping.job_of(session_id))
+    unknown = NotFound(f"Unknown session: {session_id[:80]}")
+    try:
+        job = await services.reader.get(READER, mapping.job_of(session_id))
+    except NotFound:
+        raise unknown from None
     if job.labels.get("surface") != mapping.SURFACE:
-        raise NotFound(f"Unknown session: {session_id[:80]}")
+        raise unknown
     return job
 
 
