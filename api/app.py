@@ -83,6 +83,7 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = api_state(app)
     state.closing.clear()
+    _build_routes(app)
     try:
         await state.source.services()
     except Unavailable as fault:
@@ -91,6 +92,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     state.closing.set()
     await state.source.aclose()
+
+
+def _build_routes(app: FastAPI) -> None:
+    """FastAPI builds a route when it first compares it with a request: here, so that no caller waits for it."""
+    nowhere = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    for route in app.router.routes:
+        route.matches(nowhere)
 
 
 async def _no_route(request: Request, fault: Exception) -> Response:

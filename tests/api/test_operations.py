@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
@@ -133,6 +135,23 @@ async def test_start_up_opens_and_shutdown_closes(running: Engine):
     assert source.closed
     assert app.state.api.closing.is_set()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@ledger("S-014", "S-025")
+async def test_no_request_waits_for_routes_to_be_built(running: Engine, monkeypatch: pytest.MonkeyPatch):
+    built, build = [], TypeAdapter.__init__
+
+    def counted(self: TypeAdapter[Any], *given: Any, **more: Any) -> None:
+        built.append(given)
+        build(self, *given, **more)
+
+    monkeypatch.setattr(TypeAdapter, "__init__", counted)
+    app = create_app(Fixed(running.services))
+    async with app.router.lifespan_context(app), over(app, **ADMIN) as client:
+        at_start = len(built)
+        assert (await client.get("/nothing")).status_code == 404
+        assert (await client.get("/v1/agents")).status_code == 200
+    assert len(built) == at_start > 100
 
 
 async def test_start_up_goes_on_without_a_database_and_stops_at_a_broken_catalogue():
