@@ -369,15 +369,72 @@ async def test_a_tiers_limits_hold_for_messages(temporal_address: str, tmp_path:
             await asking
 
 
+@ledger("D-068", "C-28")
+async def test_messages_that_come_at_once_take_exactly_the_tiers_slots(temporal_address: str, tmp_path: Path) -> None:
+    pro = replace(FREE, id="pro", tier=Tier.PRO)
+    async with modelled(temporal_address, tmp_path, HANGS) as (engine, _):
+        conversations = engine.services.conversations
+        # All are looked at before one of them is a job.
+        begun = [await conversations.begin(pro, message(session=uuid.uuid4().hex)) for _ in range(12)]
+        asking = [asyncio.create_task(conversations.answer(pro, one)) for one in begun]
+
+        async def refused() -> list[BaseException | None]:
+            return [task.exception() for task in asking if task.done()]
+
+        faults = await eventually(refused, lambda faults: len(faults) == 7)
+        assert {type(fault) for fault in faults} == {LimitExceeded}
+        details = faults[0].details
+        assert (details["limit"], details["allowed"], details["used"]) == ("concurrent_jobs", 5, 5)
+        running = [(one.job_id, task) for one, task in zip(begun, asking, strict=True) if not task.done()]
+        assert sorted(job_id for job_id, _ in running) == sorted(details["job_ids"])
+        for job_id, task in running:
+            await engine.services.controller.cancel(pro, job_id, "enough", patience=30)
+            with pytest.raises(WrongState):
+                await task
+
+
+@ledger("C-28")
+async def test_a_refused_message_is_answered_when_it_comes_again(temporal_address: str, tmp_path: Path) -> None:
+    again = message(request_id="r-1")
+    async with modelled(temporal_address, tmp_path, HANGS, reply("At last.")) as (engine, _):
+        conversations = engine.services.conversations
+        first = await conversations.begin(FREE, message(session=uuid.uuid4().hex))
+        second = await conversations.begin(FREE, again)
+        asking = asyncio.create_task(conversations.answer(FREE, first))
+        await _calling(engine, first)
+        with pytest.raises(LimitExceeded):
+            await conversations.answer(FREE, second)
+        await engine.services.controller.cancel(FREE, first.job_id, "enough", patience=30)
+        with pytest.raises(WrongState):
+            await asking
+        turns = [await say(engine, again, FREE) for _ in range(2)]
+    assert [(turn.job.id, turn.answer) for turn in turns] == [(second.job_id, "At last.")] * 2
+
+
 async def test_a_repeated_request_needs_no_slot_of_its_own(temporal_address: str, tmp_path: Path) -> None:
     said = message(request_id="r-1")
-    async with modelled(temporal_address, tmp_path, replace(reply("Done."), pieces=40)) as (engine, _):
+    async with modelled(temporal_address, tmp_path, HANGS) as (engine, _):
         begun = await engine.services.conversations.begin(FREE, said)
         asking = asyncio.create_task(engine.services.conversations.answer(FREE, begun))
         await _calling(engine, begun)
         again = await engine.services.conversations.begin(FREE, said)
-        turns = await asyncio.gather(asking, engine.services.conversations.answer(FREE, again))
-    assert turns[0].job.id == turns[1].job.id
+        repeated = asyncio.create_task(engine.services.conversations.answer(FREE, again))
+        await engine.services.controller.cancel(FREE, begun.job_id, "enough", patience=30)
+        for task in (asking, repeated):
+            with pytest.raises(WrongState) as ended:
+                await task
+            assert ended.value.details["job_id"] == begun.job_id
+
+
+async def test_of_a_session_without_a_turn_nothing_is_told(temporal_address: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"conversation_idle": 0.3, "webhook_allow_private": True}
+    async with running_engine(temporal_address, tmp_path, [BUILT_IN], **settings) as engine:
+        webhooks = engine.services.webhooks
+        done = await webhooks.register(TESTER, url="http://127.0.0.1:9/", events=["session.ended"])
+        await engine.services.conversations.reset(TESTER, SESSION["id"])
+        await eventually(lambda: closed(engine), lambda status: status is WorkflowExecutionStatus.COMPLETED)
+        page = await webhooks.deliveries(TESTER, done.webhook.id, state=None, limit=10, offset=0)
+    assert page.total == 0
 
 
 async def test_too_many_waiting_messages_are_refused(temporal_address: str, tmp_path: Path) -> None:
