@@ -77,8 +77,13 @@ class ConversationRecords:
         await self._artifacts.put(record.conversation_id, _NAME, record.memory.model_dump(mode="json"))
 
     async def end(self, end: SessionEnd) -> None:
-        """Store the memory and write the deliveries of `session.ended`; both again when it comes again."""
+        """Store the memory and write the deliveries of `session.ended`; both again when it comes again.
+
+        Nothing is told of a session that took no message.
+        """
         await self.remember(ConversationRecord(conversation_id=end.conversation_id, memory=end.memory))
+        if not end.turns:
+            return
         due = await self._deliveries.tell(
             end.owner,
             WebhookEvent.SESSION_ENDED,
