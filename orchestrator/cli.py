@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from orchestrator import __version__
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
@@ -176,8 +177,19 @@ def _settings(data_dir: Path | None) -> Settings:
     try:
         return Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as fault:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors(include_input=False))
+        wrong = "; ".join(
+            f"{_variable(*e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in fault.errors(include_input=False)
+        )
         raise Refused(f"the settings are not valid: {wrong}") from fault
+    except SettingsError as fault:  # a value that should be JSON
+        raise Refused(f"the settings are not valid: {fault}") from fault
+
+
+def _variable(field: str | int, *inside: str | int) -> str:
+    """The environment variable of a field, and the place inside its value."""
+    name = f"ORCHESTRATOR_{str(field).upper()}" if field in Settings.model_fields else field
+    return ".".join(map(str, (name, *inside)))
 
 
 def main() -> NoReturn:

@@ -1,8 +1,9 @@
 """Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
 
+import re
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
@@ -88,15 +89,19 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, url: str | None) -> str | None:
+        if url and not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
+            raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+        return url or None
+
     def index_url(self) -> str:
-        """The SQLAlchemy URL of the job index."""
-        url = self.database_url
-        if url is None:
+        """The SQLAlchemy URL of the job index, with the drivers that we bring, whichever it names."""
+        if self.database_url is None:
             return f"sqlite:///{self.data_dir.resolve() / 'index.sqlite3'}"
-        for plain in ("postgresql://", "postgres://"):
-            if url.startswith(plain):
-                return "postgresql+psycopg://" + url.removeprefix(plain)
-        return url
+        scheme, _, rest = self.database_url.partition("://")
+        return f"{'sqlite' if scheme.startswith('sqlite') else 'postgresql+psycopg'}://{rest}"
 
     def tier_limits(self) -> dict[Tier, TierLimits]:
         """The limits of every tier."""

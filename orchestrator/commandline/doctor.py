@@ -113,7 +113,7 @@ async def _answers(http: httpx2.AsyncClient, url: str, word: str) -> bool:
 async def _index(index_url: str) -> Index:
     try:
         url = make_url(index_url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
         return Index("ORCHESTRATOR_DATABASE_URL", fault="is not a database URL")
     place = url.render_as_string(hide_password=True)
     if not _exists(url):

@@ -1,0 +1,58 @@
+"""What the environment may say, and what a command says of an environment that is wrong."""
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.commandline.exits import Refused
+from orchestrator.settings import Settings
+
+
+def refusal(command: str) -> Refused:
+    fault = CliRunner().invoke(app, [command]).exception
+    assert isinstance(fault, Refused)
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
+        ("postgres://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
+        ("postgresql+asyncpg://u:p@h/n", "postgresql+psycopg://u:p@h/n"),
+        ("sqlite+aiosqlite:////var/index.sqlite3", "sqlite:////var/index.sqlite3"),
+        ("sqlite:///index.sqlite3", "sqlite:///index.sqlite3"),
+    ],
+)
+def test_the_index_is_reached_with_our_own_drivers(monkeypatch: pytest.MonkeyPatch, given: str, used: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", given)
+    assert Settings().index_url() == used
+
+
+def test_an_empty_database_url_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", "")
+    assert Settings().index_url().endswith(".orchestrator/index.sqlite3")
+
+
+@pytest.mark.parametrize("url", ["foo", "mysql://root:secret@h/n", "sqlite://"])
+def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", url)
+    fault = refusal("doctor")
+    assert "ORCHESTRATOR_DATABASE_URL: it takes sqlite:///FILE or postgresql://" in str(fault)
+    assert "secret" not in str(fault)
+    assert fault.code == 2
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("ORCHESTRATOR_RETENTION_DAYS", "soon", "ORCHESTRATOR_RETENTION_DAYS: Input should be a valid integer"),
+        ("ORCHESTRATOR_TIERS", '{"free": 3}', "ORCHESTRATOR_TIERS.free: "),
+        ("ORCHESTRATOR_TIERS", "{", 'parsing value for field "tiers"'),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert told in str(refusal("doctor"))
