@@ -15,24 +15,19 @@ from bench.figures import Figure, at_least, at_most
 from bench.jobs import started
 from bench.load import Call, one_at_a_time, per_second
 from bench.plugin import J3, WAIT
+from bench.prepared import PATIENCE, completed, waiting_and_ended
 from bench.processes import BenchFailed, Command, memory, processor_seconds
 
 OPEN_JOBS: Final = 20
 CACHED: Final = 200
 LANES: Final = 8
-_PATIENCE: Final = 120.0
 
 
 async def measure(api: Command, worker: Command, *, metrics_port: int, port: int, key: str, reads: int) -> list[Figure]:
     """Read latency and rate with open jobs, then the memory of both processes once the worker holds many jobs."""
     connections = [Connection(port, key) for _ in range(LANES)]
     one = connections[0]
-    waiting = [await started(one, WAIT) for _ in range(OPEN_JOBS)]
-    ended = [await started(one, J3) for _ in range(OPEN_JOBS)]
-    for job_id in waiting:
-        await until(one, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
-    for job_id in ended:
-        await until(one, job_id, lambda job: job["status"] == "completed")
+    waiting, ended = await waiting_and_ended(one, OPEN_JOBS)
     figures = []
     for kind, jobs, limit in (("open", waiting, 10), ("closed", ended, 4)):
         lanes: list[Call] = [partial(_read, connection, cycle(jobs)) for connection in connections]
@@ -67,7 +62,7 @@ async def _start_alone(connection: Connection) -> float:
     began = time.perf_counter()
     job_id = await started(connection, J3)
     took = (time.perf_counter() - began) * 1000
-    await until(connection, job_id, lambda job: job["status"] == "completed")
+    await completed(connection, job_id)
     return took
 
 
@@ -75,18 +70,9 @@ async def _read(connection: Connection, jobs: Any) -> None:
     await connection.call("GET", f"/v1/jobs/{next(jobs)}")
 
 
-async def until(connection: Connection, job_id: str, holds: Any) -> None:
-    """Wait until `holds` is true of a job. Raises `BenchFailed`."""
-    deadline = time.monotonic() + _PATIENCE
-    while not holds(job := await connection.call("GET", f"/v1/jobs/{job_id}")):
-        if time.monotonic() > deadline:
-            raise BenchFailed(f"a job does not get where it should: {job}")
-        await asyncio.sleep(0.05)
-
-
 async def _until_cached(metrics_port: int) -> None:
     """Wait until the worker itself says that it holds all the open jobs."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     held = 0.0
     async with httpx2.AsyncClient(trust_env=False) as http:
         while held < CACHED:

@@ -9,25 +9,17 @@ from websockets.asyncio.client import connect
 
 from bench.connection import Connection
 from bench.figures import Figure, at_least
-from bench.jobs import started
-from bench.plugin import J3, WAIT
+from bench.prepared import event_ids, waiting_and_ended
 from bench.processes import Command, memory
-from bench.reads import until
 
 SOCKETS: Final = 500
-ENDED: Final = 10
-OPEN: Final = 10
+EACH: Final = 10
 
 
 async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
     """500 sockets, each on one of 20 jobs; those that are open go on once all sockets listen."""
     http = Connection(port, key)
-    waiting = [await started(http, WAIT) for _ in range(OPEN)]
-    ended = [await started(http, J3) for _ in range(ENDED)]
-    for job_id in waiting:
-        await until(http, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
-    for job_id in ended:
-        await until(http, job_id, lambda job: job["status"] == "completed")
+    waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
     before = await memory(api.pid)
     listening, measured = asyncio.Semaphore(0), asyncio.Event()
@@ -44,7 +36,7 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
         await http.call("POST", f"/v1/jobs/{job_id}/approve")
     told = await asyncio.gather(*readers)
     seconds = time.perf_counter() - began
-    whole = {job_id: [event["id"] for event in await _events(http, job_id)] for job_id in jobs}
+    whole = {job_id: await event_ids(http, job_id) for job_id in jobs}
     right = sum(ids == whole[job_id] for job_id, ids in told)
     await http.close()
     note = f"{before:.0f} MB before, {(resident - before) * 1024 / SOCKETS:.0f} KB each"
@@ -77,9 +69,3 @@ async def _read(
                 await measured.wait()
                 break
     return job_id, ids
-
-
-async def _events(http: Connection, job_id: str) -> list[dict[str, Any]]:
-    page = await http.call("GET", f"/v1/jobs/{job_id}/events?limit=1000")
-    events: list[dict[str, Any]] = page["events"]
-    return events

@@ -6,25 +6,17 @@ from typing import Any, Final
 
 from bench.connection import Connection
 from bench.figures import Figure, at_least, at_most
-from bench.jobs import started
-from bench.plugin import J3, WAIT
+from bench.prepared import event_ids, waiting_and_ended
 from bench.processes import Command, memory
-from bench.reads import until
 
 READERS: Final = 500
-ENDED: Final = 10
-OPEN: Final = 10
+EACH: Final = 10
 
 
 async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
     """500 readers, each on one of 20 jobs; those that are open go on once all readers listen."""
     http = Connection(port, key)
-    waiting = [await started(http, WAIT) for _ in range(OPEN)]
-    ended = [await started(http, J3) for _ in range(ENDED)]
-    for job_id in waiting:
-        await until(http, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_approval")
-    for job_id in ended:
-        await until(http, job_id, lambda job: job["status"] == "completed")
+    waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
     listening = asyncio.Semaphore(0)
     readers = [asyncio.create_task(_read(port, key, jobs[number % len(jobs)], listening)) for number in range(READERS)]
@@ -35,10 +27,7 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
         await http.call("POST", f"/v1/jobs/{job_id}/approve")
     told = await asyncio.gather(*readers)
     resident = max(resident, await memory(api.pid))
-    whole: dict[str, list[str]] = {}
-    for job_id in jobs:
-        page = await http.call("GET", f"/v1/jobs/{job_id}/events?limit=1000")
-        whole[job_id] = [event["id"] for event in page["events"]]
+    whole = {job_id: await event_ids(http, job_id) for job_id in jobs}
     await http.close()
     right = sum(ids == whole[job_id] for job_id, ids in told)
     return [
