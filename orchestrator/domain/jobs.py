@@ -148,6 +148,7 @@ class Job(Value):
     code: bool = False
     state: JobState
     reason: Reason | None = None
+    paused: bool = Field(default=False, description="A pause was asked for; in force as soon as the job runs.")
     progress: int = Field(ge=0, le=100)
     input: dict[str, Any]
     config: dict[str, Any]

@@ -102,6 +102,7 @@ class JobFold:
             code=told.code if told else True,
             state=self.state,
             reason=None if ended else why(self, calls, pending),
+            paused=self.paused,
             progress=self.progress,
             input=told.input if told else {},
             config=told.config.model_dump(mode="json") if told else {},

@@ -1,5 +1,6 @@
 """Cancel, pause, resume, approve, reject: each says whether it is done or only requested."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.domain import names
@@ -45,18 +46,19 @@ class JobController:
     async def pause(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
         """Start nothing new from now on. Raises `NotFound`, `WrongState`, `Unavailable`."""
         job = self._declared(await self._open(principal, job_id, "paused"))
-        if job.state is not JobState.PAUSED:
+        if not job.paused:
             await self._gateway.signal(job_id, names.SIGNAL_PAUSE, Control(actor=principal.id, note=note))
-            await self._remember(job_id, JobState.PAUSED)
         return await self._after(principal, job_id, JobState.PAUSED)
 
     async def resume(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
-        """Go on after a pause. Raises `NotFound`, `WrongState` when the job is not paused, `Unavailable`."""
+        """Go on after a pause, one not yet in force included.
+
+        Raises `NotFound`, `WrongState` when the job is not paused, `Unavailable`.
+        """
         job = await self._open(principal, job_id, "resumed")
-        if job.state is not JobState.PAUSED:
+        if not job.paused:
             raise WrongState(f"Job {job_id} is not paused", job_id=job_id, state=str(job.state))
         await self._gateway.signal(job_id, names.SIGNAL_RESUME, Control(actor=principal.id, note=note))
-        await self._remember(job_id, JobState.RUNNING)
         return await self._after(principal, job_id, JobState.RUNNING)
 
     async def approve(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
@@ -98,12 +100,9 @@ class JobController:
         return job
 
     async def _after(self, principal: Principal, job_id: str, state: JobState) -> Controlled:
+        """The job as it is now; lists show a new state at once, and a silent index is repaired from history."""
         job = await self._reader.get(principal, job_id)
+        if job.state is state:
+            with suppress(Unavailable):
+                await self._jobs.set_state(job_id, state)
         return Controlled(job, done=job.state is state)
-
-    async def _remember(self, job_id: str, state: JobState) -> None:
-        """Lists show the new state at once; a silent index is repaired from history."""
-        try:
-            await self._jobs.set_state(job_id, state)
-        except Unavailable:
-            return

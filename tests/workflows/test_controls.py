@@ -118,6 +118,14 @@ async def test_without_any_worker_status_is_true_and_controls_are_kept(
         assert job.state is JobState.PENDING
         assert job.reason is not None
         assert job.reason.code is ReasonCode.NO_WORKER
+        paused = await alone.services.controller.pause(TESTER, started.job_id)
+        assert not paused.done
+        row = await alone.parts.ground.jobs.get(started.job_id)
+        assert row is not None
+        assert row.state is JobState.PENDING
+        await alone.services.controller.resume(TESTER, started.job_id)
+        with pytest.raises(WrongState):
+            await alone.services.controller.resume(TESTER, started.job_id)
         await alone.services.controller.pause(TESTER, started.job_id)
         asked = await alone.services.controller.cancel(TESTER, cancelled.job_id, "no need")
         assert not asked.done
