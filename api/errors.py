@@ -98,12 +98,12 @@ _BOUNDS: Final = {
     "gt": "more than {}",
     "le": "at most {}",
     "lt": "less than {}",
-    "max_length": "at most {} characters",
-    "min_length": "at least {} characters",
+    "max_length": "at most {} {}",
+    "min_length": "at least {} {}",
 }
 _REQUIRED: Final = {"input": "object"}
 _LONGEST_ECHO: Final = 200
-_UNTOLD: Final = frozenset({"password"})
+_UNTOLD: Final = frozenset({"password", "secret", "token", "refresh_token"})
 
 
 STATUS: Final[dict[type, HTTPStatus]] = {
@@ -195,6 +195,7 @@ def invalid_request(fault: RequestValidationError) -> InvalidRequest:
     place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
     # Two levels name a field; deeper ones are pydantic's own words for the types in between.
     name = ".".join(str(part) for part in place[1:3] if isinstance(part, str)) or "body"
+    provided = None if _UNTOLD.intersection(place) else echo(given)
     match error["type"]:
         case "json_invalid":
             message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
@@ -206,29 +207,30 @@ def invalid_request(fault: RequestValidationError) -> InvalidRequest:
             return InvalidRequest(f"Missing required field: {name}", faults=faults, field=name, expected=expected)
         case "extra_forbidden":
             return InvalidRequest(
-                f"Unknown field: {name}", faults=faults, field=name, provided=echo(given), expected="no such field"
+                f"Unknown field: {name}", faults=faults, field=name, provided=provided, expected="no such field"
             )
         case _ if isinstance(given, bytes):
             message = "The body must be JSON, sent with Content-Type: application/json"
             return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
-    expected = _expected(error["type"], context, error["msg"])
+    expected = _expected(error["type"], given, context, error["msg"])
     return InvalidRequest(
         f"Invalid value for {name}: expected {expected}",
         faults=faults,
         field=name,
-        provided=None if name in _UNTOLD else echo(given),
+        provided=provided,
         expected=expected,
     )
 
 
-def _expected(kind: str, context: dict[str, Any], message: str) -> str:
+def _expected(kind: str, given: Any, context: dict[str, Any], message: str) -> str:
     if "expected" in context:
         return f"one of {context['expected']}" if kind == "literal_error" else str(context["expected"])
+    unit = "characters" if isinstance(given, str) else "items"
     for bound, words in _BOUNDS.items():
         if bound in context:
-            return words.format(context[bound])
+            return words.format(context[bound], unit)
     word, _, fault = kind.partition("_")
-    return _TYPES[word] if fault in ("type", "parsing", "from_float") and word in _TYPES else message
+    return _TYPES[word] if fault in ("type", "attributes_type", "parsing", "from_float") and word in _TYPES else message
 
 
 def echo(value: Any) -> Any:

@@ -25,7 +25,9 @@ def _http_url(value: str) -> str:
     try:
         _URL.validate_python(value if value.isascii() else "")  # a URI is ASCII; pydantic would take an IRI
     except ValidationError:
-        raise PydanticCustomError("url", "Input should be {expected}", {"expected": "an http or https URL"}) from None
+        raise PydanticCustomError(
+            "url", "Input should be {expected}", {"expected": "an http or https URL in ASCII"}
+        ) from None
     return value
 
 

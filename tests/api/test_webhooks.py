@@ -188,6 +188,45 @@ async def test_bad_registrations_are_refused_by_name(alice: httpx2.AsyncClient, 
     assert (await alice.get("/v1/webhooks")).json()["total"] == 0
 
 
+@ledger("D-096")
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"events": []}, "at least 1 items"),
+        ({"events": BOTH * 11}, "at most 20 items"),
+        ({"secret": "x" * 257}, "at most 256 characters"),
+        ({"url": "https://bücher.example/"}, "an http or https URL in ASCII"),
+    ],
+)
+async def test_a_refusal_says_what_would_do(alice: httpx2.AsyncClient, change: dict[str, Any], expected: str):
+    answer = await alice.post("/v1/webhooks", json={"url": URL, "events": BOTH, **change})
+    assert answer.json()["error"]["details"]["expected"] == expected
+
+
+@ledger("D-096")
+async def test_a_body_that_is_no_object_is_told_so(alice: httpx2.AsyncClient):
+    answer = await alice.post("/v1/webhooks/wh_any/rotate-secret", json=["x"])
+    assert answer.json()["error"]["message"] == "Invalid value for body: expected object"
+
+
+@pytest.mark.parametrize("secret", ["hunter2" * 50, ["hunter2"], {"is": "hunter2"}])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/webhooks", {"url": URL, "events": BOTH}),
+        ("PATCH", "/v1/webhooks/wh_any", {}),
+        ("POST", "/v1/webhooks/wh_any/rotate-secret", {}),
+        ("POST", "/chat/v2/webhooks", {"url": URL, "events": ["chat.completed"]}),
+        ("POST", "/api/webhooks", {"url": URL, "events": ["execution.completed"]}),
+    ],
+)
+async def test_a_secret_that_is_refused_is_not_repeated(
+    alice: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any], secret: Any
+):
+    answer = await alice.request(method, path, json={**body, "secret": secret})
+    assert "hunter2" not in answer.text
+
+
 @ledger("D-015")
 @pytest.mark.parametrize(
     ("method", "path", "body"),
