@@ -8,12 +8,19 @@ from orchestrator.commandline.exits import Refused
 
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
 
+_NOT_OURS: Final = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN)
+
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
-    """Take a port now; 0 takes a free one. Raises `Refused` naming the port and the flag that chooses another."""
+    """Take a port now; 0 takes a free one. Raises `Refused` naming the port and the flag that chooses another.
+
+    A host that this machine does not have is told as such, with `--host`.
+    """
     try:
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as fault:
+        if fault.errno in _NOT_OURS:
+            raise Refused(f"{host} is no address of this machine; choose another with --host") from fault
         why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror or fault}"
         raise Refused(f"port {port} on {host} {why}; choose another with {flag}") from fault
     # asyncio does this only for sockets that it makes; without it each answer waits 40 ms for the client's delayed ACK.

@@ -29,10 +29,15 @@ class Holder(BaseModel):
 async def acquire(lock: FileLock, data_dir: Path) -> None:
     """Take a data directory's lock; a server that outlived its starter is killed first.
 
-    Raises `Unavailable` when a live process uses the directory.
+    Raises `Unavailable` when a live process uses the directory, or nothing can be written there.
     """
-    if await _patiently(lock):
-        return
+    try:
+        if await _patiently(lock):
+            return
+    except OSError as fault:
+        raise Unavailable(
+            f"the data directory {data_dir} cannot be written ({fault.strerror}); choose another with --data-dir"
+        ) from fault
     holder = _holder(lock)
     if holder is not None and not _alive(holder.starter):
         log.warning("leftover_temporal_server_killed", pid=holder.server, data_dir=str(data_dir))

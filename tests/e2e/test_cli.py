@@ -130,6 +130,21 @@ async def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, flag: str) ->
     assert f"port {port} on 127.0.0.1 is taken; choose another with {flag}" in ended.err
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+async def test_a_host_of_another_machine_is_named_with_its_flag(tmp_path: Path, host: str) -> None:
+    ended = await orchestrator("dev", "--host", host, "--port", "0", "--data-dir", str(tmp_path))
+    assert ended.code == 2, ended.err
+    assert f"{host} is no address of this machine; choose another with --host" in ended.err
+
+
+async def test_a_data_directory_that_cannot_be_written_is_named_with_its_flag(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_text("no directory")
+    ended = await orchestrator("temporal", "--port", "0", "--ui-port", "0", "--data-dir", str(file))
+    assert (ended.code, "Traceback" in ended.err) == (1, False)
+    assert f"the data directory {file} cannot be written (File exists); choose another with --data-dir" in ended.err
+
+
 async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path: Path) -> None:
     port = free_port()
     nowhere = {"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_ADMIN_API_KEY": "dvr_sk_test_cli"}
