@@ -50,7 +50,7 @@ class Authenticator:
     async def authenticate(self, token: str | None) -> Principal:
         """The principal of a bearer token. Raises `Unauthenticated`, and `Unavailable` when the index is needed."""
         if not token:
-            raise Unauthenticated("No API key: send Authorization: Bearer YOUR_API_KEY")
+            raise Unauthenticated("No credential: send Authorization: Bearer KEY, an API key or a user's token")
         if token.isascii():
             for kind in self._kinds:
                 if (principal := await kind.principal(token)) is not None:

@@ -123,11 +123,12 @@ class Deployment:
             "only known host names are answered" if hosts else "any host name is answered",
             "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
         )
-        origins = self._settings.cors_origins.strip() != "*"
+        named = self._settings.cors_origins.strip()
+        allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
         yield Finding(
             "cors_origins",
-            origins,
-            "browsers of named origins only may call" if origins else "browsers of any origin may call",
+            named != "*",
+            allowed.get(named, "pages of named origins only may call"),
             "Set ORCHESTRATOR_CORS_ORIGINS to the origins of your own pages",
         )
         password = self._settings.admin_password

@@ -175,10 +175,10 @@ class Executions:
         try:
             job = await self._reader.get(principal, execution_id)
         except NotFound:
-            raise _unknown(execution_id) from None
+            raise unknown_execution(execution_id) from None
         mine = job.owner == principal.id and job.definition in EXECUTING and job.subject is not None
         if not mine or await self._agents.find(principal.id, job.subject or "") is None:
-            raise _unknown(execution_id)
+            raise unknown_execution(execution_id)
         return job
 
     async def cancel(self, principal: Principal, execution_id: str) -> Controlled:
@@ -231,5 +231,6 @@ def _told(agent: UserAgent, configuration: dict[str, Any], given: dict[str, Any]
     }
 
 
-def _unknown(execution_id: str) -> NotFound:
+def unknown_execution(execution_id: str) -> NotFound:
+    """The one answer for an execution that is not there, or another owner's."""
     return NotFound(f"Unknown execution: {execution_id[:80]}", execution_id=execution_id[:80])

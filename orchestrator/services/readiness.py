@@ -4,20 +4,26 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.storage.database import Database
 
+_OFFLINE: Final = "no provider is configured here: answers are drafted offline"
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: whether it answers, what it says when it does not, and how many seconds the answer took."""
+    """One part: whether it answers, what it says when it does not, and how many seconds the answer took.
+
+    `seconds` is None for a part that was not asked.
+    """
 
     name: str
     ok: bool
     message: str
-    seconds: float = 0.0
+    seconds: float | None = None
 
 
 class Readiness:
@@ -50,7 +56,7 @@ class Readiness:
 
     async def further(self) -> list[Check]:
         """What makes the product better and is not needed: Redis where one is configured, a model's provider."""
-        told = "ok" if self._models else "no provider is configured here: answers are drafted offline"
+        told = "a provider is configured; it is asked by agent calls only" if self._models else _OFFLINE
         return [await self._check("cache", self._cache()), Check("models", ok=self._models, message=told)]
 
     async def _worker(self) -> None:

@@ -153,6 +153,7 @@ async def test_without_a_fallback_an_execution_fails_at_once(user: httpx2.AsyncC
     done = await ended(user, await start(user, agent))
     assert done["status"] == "FAILED"
     assert done["error"].startswith("framework_unavailable: ")
+    assert {"output", "tokensUsed", "cost"}.isdisjoint(done)
     assert done["logs"][0]["level"] == "WARN"
     assert "FATAL" in [line["level"] for line in done["logs"]]
     assert (await user.get(f"/api/agents/{agent['id']}")).json()["status"] == "ERROR"
@@ -509,6 +510,21 @@ async def test_the_concurrent_jobs_of_the_tier_hold_here_too(slow_app: FastAPI, 
     assert (refused.status_code, refused.json()["error"]) == (429, "TooManyRequests")
     assert refused.json()["details"]["limit"] == "concurrent_jobs"
     assert refused.headers["Retry-After"]
+
+
+@ledger("O-023", "O-024", "O-025", "O-026", "C-15")
+@pytest.mark.parametrize("execution_id", ["nope", "job_nope", "reconcile-index"])
+@pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("GET", "/logs"), ("GET", "/stream"), ("DELETE", "")])
+async def test_an_unknown_execution_is_told_as_such(
+    user: httpx2.AsyncClient, execution_id: str, method: str, rest: str
+):
+    answer = await user.request(method, f"/api/executions/{execution_id}{rest}")
+    assert answer.status_code == 404
+    assert answer.json() == {
+        "error": "NotFound",
+        "message": f"Unknown execution: {execution_id}",
+        "details": {"execution_id": execution_id},
+    }
 
 
 @ledger("C-07", "C-01", "C-11")

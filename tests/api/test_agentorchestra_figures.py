@@ -239,6 +239,7 @@ async def test_health_tells_every_part(app: FastAPI, running: Engine):
     assert (told["status"], told["version"]) == ("healthy", "1.0.0")
     assert told["uptime"] > running.services.resources.read().uptime_seconds
     assert told["checks"]["database"]["responseTime"] > 0
+    assert {name for name, check in told["checks"].items() if "responseTime" in check} == {"database", "queues"}
     assert all(check["message"] for check in told["checks"].values())
     assert "openJobs" in told["metrics"]
 

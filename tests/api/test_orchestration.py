@@ -439,7 +439,11 @@ async def test_status_tells_components_resources_and_activity(make: Make, as_use
         everybody = (await client.get(f"{BASE}/status", headers=as_user("admin"))).json()
     assert set(told) == {"system_health", "resource_usage", "recent_activity"}
     assert told["system_health"] == {
-        name: {"status": "healthy", "message": "ok"} for name in ("temporal", "database", "worker")
+        **{name: {"status": "healthy", "message": "ok"} for name in ("temporal", "database", "worker", "cache")},
+        "models": {
+            "status": "degraded",
+            "message": "no provider is configured here: answers are drafted offline",
+        },
     }
     usage = told["resource_usage"]
     assert usage["rss_bytes"] > 10_000_000
@@ -535,6 +539,10 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
     ]
     assert len(lacking["recommendations"]) == len(failed)
     assert lacking["readiness_score"] == round(100 * (1 - len(failed) / len(lacking["checks"])), 1)
+    origins = {
+        check["message"] for body in (ready, lacking) for check in body["checks"] if check["name"] == "cors_origins"
+    }
+    assert origins == {"pages of this origin only may call", "pages of any origin may call"}
     silent = await told(full, "https://testserver", Seen(), counted=False)
     assert [check["name"] for check in silent["checks"] if not check["passed"]] == ["redis"]
 

@@ -51,7 +51,7 @@ class DashboardMetrics(Wire):
 
 
 class HealthCheck(Wire):
-    """One part. `response_time` is milliseconds; a part that is not configured has none."""
+    """One part. `response_time` is milliseconds; a part that was not asked has none."""
 
     status: CheckStatus
     response_time: float | Absent = None

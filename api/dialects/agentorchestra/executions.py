@@ -24,7 +24,8 @@ from api.dialects.agentorchestra.models import (
 from api.dialects.agentorchestra.paging import LAST_PAGE, MOST_EXECUTIONS, MOST_LINES, within
 from api.outputs import whole_output
 from api.streaming import EventStream
-from orchestrator.services.executions import ExecutionFilter
+from orchestrator.domain.errors import NotFound
+from orchestrator.services.executions import ExecutionFilter, unknown_execution
 from orchestrator.services.following import skipped
 
 router = APIRouter(prefix="/api/executions", tags=["Executions"], route_class=AgentOrchestraRoute, responses=ERRORS)
@@ -35,7 +36,10 @@ STREAM: Final[dict[int | str, dict[str, Any]]] = {
 
 
 async def _execution_id(id: Annotated[str, Path()]) -> str:
-    bind_contextvars(job_id=known_job_id(id))
+    try:
+        bind_contextvars(job_id=known_job_id(id))
+    except NotFound:
+        raise unknown_execution(id) from None
     return id
 
 

@@ -55,7 +55,7 @@ def _status(checks: HealthChecks, word: Any, *, uptime: float, metrics: dict[str
 def _check(check: Check, when_not: Any) -> HealthCheck:
     return HealthCheck(
         status="pass" if check.ok else when_not,
-        response_time=round(check.seconds * 1000, 2),
+        response_time=None if check.seconds is None else round(check.seconds * 1000, 2),
         message=check.message,
     )
 

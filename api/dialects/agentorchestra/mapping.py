@@ -136,7 +136,8 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
         "output": None if told is None else _executed(told, labels["executed_by"]),
         "error": f"{job.error.type}: {job.error.message}" if job.error is not None else None,
         "duration": None if job.duration is None else round(job.duration * 1000),
-        "tokens_used": job.usage.total_tokens,
+        # What an attempt without an answer has used is not in the job's history.
+        "tokens_used": job.usage.total_tokens if job.state is JobState.COMPLETED else None,
         "cost": job.usage.cost,
         "trigger": cast("Trigger", labels["trigger"]),
         "environment": cast("Environment", labels["environment"]),

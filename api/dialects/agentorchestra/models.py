@@ -24,7 +24,9 @@ _LONGEST_URL: Final = 2000
 
 def _given(value: Any) -> Any:
     if value is None:
-        raise PydanticCustomError("null", "Input should be {expected}", {"expected": "left out rather than null"})
+        raise PydanticCustomError(
+            "null", "Input should be {expected}", {"expected": "a value: leave out the field rather than send null"}
+        )
     return value
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Final
+from typing import Final, Literal
 
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
@@ -78,16 +78,22 @@ def decision(decided: Decided) -> DecisionResponse:
     return DecisionResponse.model_validate(decided.decision.model_dump())
 
 
-def status(checks: Iterable[Check], usage: ResourceUsage, latest: JobPage | None) -> SystemStatus:
+def status(
+    needed: Iterable[Check], further: Iterable[Check], usage: ResourceUsage, latest: JobPage | None
+) -> SystemStatus:
     """The installation now; without the latest jobs while the index does not answer."""
     return SystemStatus(
         system_health={
-            check.name: ComponentHealth(status="healthy" if check.ok else "unhealthy", message=check.message)
-            for check in checks
+            **{check.name: _component(check, "unhealthy") for check in needed},
+            **{check.name: _component(check, "degraded") for check in further},
         },
         resource_usage=ResourceFigures(**asdict(usage)),
         recent_activity=None if latest is None else _activity(latest),
     )
+
+
+def _component(check: Check, when_not: Literal["degraded", "unhealthy"]) -> ComponentHealth:
+    return ComponentHealth(status="healthy" if check.ok else when_not, message=check.message)
 
 
 def _activity(page: JobPage) -> list[Activity]:

@@ -111,7 +111,9 @@ class PartnershipStatus(BaseModel):
 class ComponentHealth(BaseModel):
     """One part of the installation."""
 
-    status: Literal["healthy", "unhealthy"]
+    status: Literal["healthy", "degraded", "unhealthy"] = Field(
+        description="`degraded` is a part without which jobs run, but less well."
+    )
     message: str
 
 

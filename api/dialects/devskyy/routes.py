@@ -59,8 +59,8 @@ async def partnerships(services: Svc) -> list[PartnershipStatus]:
 @router.get("/status", **guarded(*ANY_ROLE))
 async def status(principal: Caller, services: Svc) -> SystemStatus:
     """The parts of the installation, what this process uses, and the latest jobs that the caller may see."""
-    checks, latest = await services.readiness.checks(), await _latest(services, principal)
-    return mapping.status(checks, services.resources.read(), latest)
+    needed, further = await services.readiness.checks(), await services.readiness.further()
+    return mapping.status(needed, further, services.resources.read(), await _latest(services, principal))
 
 
 @router.get("/config", **guarded(Role.ADMIN))
