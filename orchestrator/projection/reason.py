@@ -32,7 +32,11 @@ def _cancelling(fold: "JobFold", pending: Pending) -> Reason | None:
     if fold.cancel is None:
         return None
     note = f" ({fold.cancel.reason})" if fold.cancel.reason else ""
-    tail = "; no worker is there to end it, it will end when one is" if _unattended(pending) else ""
+    tail = ""
+    if _unattended(pending):
+        tail = "; no worker is there to end it, it will end when one is"
+    elif fold.broken is not None:
+        tail = f"; the workflow's own code fails ({fold.broken.cause}), so that only Temporal can end it: terminate it there"
     message = f"Cancellation was requested{note}{tail}."
     return Reason(code=ReasonCode.CANCELLING, message=message, step=fold.current_step)
 

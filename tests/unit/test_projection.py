@@ -221,6 +221,17 @@ def test_cancelling_says_when_no_worker_is_there_to_end_it() -> None:
     assert "no worker" in job.reason.message
 
 
+def test_cancelling_says_when_the_workflows_own_code_cannot_end_it() -> None:
+    history = two_steps().task()
+    history.add(f.WorkflowTaskBroken, cause="non_deterministic_error", message="no")
+    history.add(f.CancelRequested, reason="")
+    reason = project("wf_job_1", history.facts, ATTENDED).reason
+    assert reason is not None
+    assert reason.code is ReasonCode.CANCELLING
+    assert "non_deterministic_error" in reason.message
+    assert "terminate it there" in reason.message
+
+
 @pytest.mark.parametrize(
     ("end", "state", "word"),
     [
