@@ -36,7 +36,7 @@ def _cancelling(fold: "JobFold", pending: Pending) -> Reason | None:
     if _unattended(pending):
         tail = "; no worker is there to end it, it will end when one is"
     elif fold.broken is not None:
-        tail = f"; the workflow's own code fails ({fold.broken.cause}), so that only Temporal can end it: terminate it there"
+        tail = f"; the workflow's own code fails ({fold.broken.cause}) and cannot end it: terminate it in Temporal"
     message = f"Cancellation was requested{note}{tail}."
     return Reason(code=ReasonCode.CANCELLING, message=message, step=fold.current_step)
 

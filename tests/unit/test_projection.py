@@ -229,7 +229,7 @@ def test_cancelling_says_when_the_workflows_own_code_cannot_end_it() -> None:
     assert reason is not None
     assert reason.code is ReasonCode.CANCELLING
     assert "non_deterministic_error" in reason.message
-    assert "terminate it there" in reason.message
+    assert "terminate it in Temporal" in reason.message
 
 
 @pytest.mark.parametrize(
