@@ -3,26 +3,22 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import httpx2
 import pytest
 import pytest_asyncio
-import schemathesis
 from fastapi import FastAPI
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import Status, events, from_schema
 
 from api.dialects.agentorchestra.document import served
 from api.dialects.agentorchestra.surface import AGENTORCHESTRA
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.testing import Engine
 from tests.api.conftest import ADMIN, over
+from tests.api.explored import ACCEPTED, faults
 from tests.ledger import ledger
 
 EXAMPLES = 15
 ENDLESS = "/dashboard/real-time"
-ACCEPTED = ["2xx", "401", "403", "404", "503"]
 REFUSALS = {
     "/executions": "the configuration may hold anything, but not everything can be executed",
     "/executions/{id}": "depends on the execution's state",
@@ -95,58 +91,24 @@ async def known(app: FastAPI, running: Engine) -> AsyncIterator[dict[str, str]]:
 @ledger("O-048", "O-049", "O-051", "C-15", "C-36")
 async def test_the_document_is_kept(live: httpx2.AsyncClient, known: dict[str, str], method: str, path: str):
     url = str(live.base_url).rstrip("/") + "/api"
-    found = await asyncio.to_thread(_explore, url, method.upper(), path, known)
+    # Nothing that is known may be deleted.
+    kind = "agent" if path.startswith("/agents") else "execution"
+    ids = ["agent_0"] if method == "delete" and kind == "agent" else [known[kind]]
+    checks = {
+        "positive_data_acceptance": {"expected-statuses": ACCEPTED + ["400"] * (path in REFUSALS)},
+        # The document calls a stream a string, the tool judges its events one by one.
+        "response_schema_conformance": {"enabled": not path.endswith("/stream")},
+    }
+    found = await asyncio.to_thread(
+        faults,
+        {**served(), "servers": []},  # at the address of the test
+        url,
+        (method.upper(), path),
+        examples=EXAMPLES,
+        known={"path.id": ids, "body.agentId": [known["agent"]]},
+        checks=checks,
+    )
     if path == "/webhooks":
         for webhook in (await live.get("/api/webhooks")).json()["webhooks"]:
             await live.delete(f"/v1/webhooks/{webhook['id']}")
     assert not found, "\n\n".join(found)
-
-
-def _explore(url: str, method: str, path: str, known: dict[str, str]) -> list[str]:
-    """What schemathesis finds wrong with one operation, as text."""
-    # Nothing that is known may be deleted.
-    kind = "agent" if path.startswith("/agents") else "execution"
-    values = ["agent_0"] if method == "DELETE" and kind == "agent" else [known[kind]]
-    config = SchemathesisConfig.from_dict(
-        {
-            "seed": 1,
-            "base-url": url,
-            "headers": ADMIN,
-            "request-timeout": 30,
-            "continue-on-failure": True,
-            "dictionaries": {"ids": {"values": values}, "agents": {"values": [known["agent"]]}},
-            "parameters": {
-                "path.id": {"dictionary": "ids", "probability": 0.6},
-                "body.agentId": {"dictionary": "agents", "probability": 0.6},
-            },
-            "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none", "no-shrink": True},
-            "checks": {
-                "positive_data_acceptance": {"expected-statuses": ACCEPTED + ["400"] * (path in REFUSALS)},
-                # The document calls a stream a string, the tool judges its events one by one.
-                "response_schema_conformance": {"enabled": not path.endswith("/stream")},
-            },
-            "phases": {"stateful": {"enabled": False}},
-            "warnings": False,
-        }
-    )
-    schema = schemathesis.openapi.from_dict(_bare(), config=config).include(method=method, path=path)
-    found, tried = [], 0
-    for event in from_schema(schema).execute():
-        match event:
-            case events.NonFatalError() | events.FatalError():
-                found.append(repr(event))
-            case events.ScenarioFinished():
-                tried += len(event.recorder.interactions)
-                for checks in event.recorder.checks.values():
-                    found += [
-                        f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
-                        for check in checks
-                        if check.status is Status.FAILURE
-                    ]
-    assert tried > 1, "nothing was tried"
-    return found
-
-
-def _bare() -> dict[str, Any]:
-    """The document as served, at the address of the test."""
-    return {**served(), "servers": []}

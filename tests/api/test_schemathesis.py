@@ -1,22 +1,18 @@
 """The OpenAPI document against the running API: whatever it promises is kept, for any request (D-007, D-097)."""
 
 import asyncio
-from typing import Any
 
 import httpx2
 import pytest
-import schemathesis
 from fastapi import FastAPI
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import Status, events, from_schema
 
 from api.app import create_app
 from orchestrator.testing import Engine
-from tests.api.conftest import ADMIN, Fixed
+from tests.api.conftest import Fixed
+from tests.api.explored import ACCEPTED, faults
 from tests.ledger import ledger
 
 EXAMPLES = 10
-ACCEPTED = ["2xx", "401", "403", "404", "503"]
 # Operations of the native surface that may refuse what their schema lets through, and why no schema can say so. Such a
 # refusal is a 400 (D-095). The other surfaces have documented words of their own for it, so they are not asked.
 REFUSALS = {
@@ -55,7 +51,21 @@ async def an_ended_job(running: Engine) -> str:
 @ledger("D-007", "D-097")
 async def test_the_document_is_kept(app: FastAPI, live: httpx2.AsyncClient, an_ended_job: str, method: str, path: str):
     url = str(live.base_url).rstrip("/")
-    found = await asyncio.to_thread(_explore, app.openapi(), url, method, path, an_ended_job)
+    known = {
+        "path.agent_id": ["t_echo", "t_broken", "product_manager"],
+        "path.workflow_id": ["t_three", "api_development"],
+        "path.job_id": [an_ended_job],
+    }
+    checks = {
+        "positive_data_acceptance": {
+            "enabled": path.startswith("/v1/"),
+            "expected-statuses": ACCEPTED + ["400"] * (path in REFUSALS),
+        }
+    }
+    operation = (method, path)
+    found = await asyncio.to_thread(
+        faults, app.openapi(), url, operation, examples=EXAMPLES, known=known, checks=checks
+    )
     if path in ("/v1/webhooks", "/api/webhooks"):
         await _forget_webhooks(live)
     assert not found, "\n\n".join(found)
@@ -66,51 +76,3 @@ async def _forget_webhooks(live: httpx2.AsyncClient) -> None:
     page = (await live.get("/v1/webhooks", params={"limit": 100})).json()
     for webhook in page["webhooks"]:
         await live.delete(f"/v1/webhooks/{webhook['id']}")
-
-
-def _explore(document: dict[str, Any], url: str, method: str, path: str, job_id: str) -> list[str]:
-    """What schemathesis finds wrong with one operation, as text."""
-    config = SchemathesisConfig.from_dict(
-        {
-            "seed": 1,
-            "base-url": url,
-            "headers": ADMIN,
-            "request-timeout": 30,
-            "continue-on-failure": True,
-            "dictionaries": {
-                "agents": {"values": ["t_echo", "t_broken", "product_manager"]},
-                "workflows": {"values": ["t_three", "api_development"]},
-                "jobs": {"values": [job_id]},
-            },
-            "parameters": {
-                "path.agent_id": {"dictionary": "agents", "probability": 0.6},
-                "path.workflow_id": {"dictionary": "workflows", "probability": 0.6},
-                "path.job_id": {"dictionary": "jobs", "probability": 0.6},
-            },
-            "generation": {"max-examples": EXAMPLES, "deterministic": True, "database": "none", "no-shrink": True},
-            "checks": {
-                "positive_data_acceptance": {
-                    "enabled": path.startswith("/v1/"),
-                    "expected-statuses": ACCEPTED + ["400"] * (path in REFUSALS),
-                }
-            },
-            "phases": {"stateful": {"enabled": False}},
-            "warnings": False,
-        }
-    )
-    schema = schemathesis.openapi.from_dict(document, config=config).include(method=method, path=path)
-    found, tried = [], 0
-    for event in from_schema(schema).execute():
-        match event:
-            case events.NonFatalError() | events.FatalError():
-                found.append(repr(event))
-            case events.ScenarioFinished():
-                tried += len(event.recorder.interactions)
-                for checks in event.recorder.checks.values():
-                    found += [
-                        f"{check.name}: {check.failure_info.failure}\n{check.failure_info.code_sample}"
-                        for check in checks
-                        if check.status is Status.FAILURE
-                    ]
-    assert tried > 1, "nothing was tried"
-    return found
