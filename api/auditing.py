@@ -1,6 +1,8 @@
-"""Writes down every call that was to change something, whoever of the authenticated callers made it."""
+"""Writes down every call that was to change something, and everything of the kind that is said over a socket."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
@@ -9,11 +11,14 @@ import structlog
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from api.deps import api_state
+from api.errors import EXPECTED, status_of
 from orchestrator.domain.access import AuditEntry, Principal
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.sealing import without_secrets
+from orchestrator.services.registry import Services
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +58,28 @@ class AuditTrail:
         principal = scope["state"].get("principal") or await _caller(scope)
         if principal is not None:
             services = await api_state(scope["app"]).source.services()
-            await services.audit.record(_entry(scope, principal, status))
+            await services.audit.record(_entry(scope, principal, f"{scope['method']} {_route(scope)}", status))
+
+
+@asynccontextmanager
+async def audited(services: Services, websocket: WebSocket, principal: Principal, did: str) -> AsyncIterator[None]:
+    """Leaves one entry for what is done over a socket: `did` is its word, the status is that of a request.
+
+    202 says that the socket ended first: what was begun goes on.
+    """
+    status = 500
+    try:
+        yield
+        status = 200
+    except EXPECTED as fault:
+        status = status_of(fault)
+        raise
+    except asyncio.CancelledError:
+        status = 202
+        raise
+    finally:
+        entry = _entry(websocket.scope, principal, f"WS {_route(websocket.scope)} {did}", status)
+        await services.audit.record(entry)
 
 
 async def _caller(scope: Scope) -> Principal | None:
@@ -69,15 +95,18 @@ async def _caller(scope: Scope) -> Principal | None:
         return None
 
 
-def _entry(scope: Mapping[str, Any], principal: Principal, status: int) -> AuditEntry:
-    route = getattr(scope.get("route"), "path", _NO_ROUTE)
+def _route(scope: Mapping[str, Any]) -> str:
+    return getattr(scope.get("route"), "path", _NO_ROUTE)
+
+
+def _entry(scope: Mapping[str, Any], principal: Principal, action: str, status: int) -> AuditEntry:
     path = without_secrets(quote(scope["path"]))
     client = scope.get("client")
     return AuditEntry(
         at=datetime.now(UTC),
         principal=principal.id,
         key_id=principal.key,
-        action=f"{scope['method']} {route}",
+        action=action,
         path=path[:_LONGEST_PATH],
         status=status,
         address=client[0] if client else None,

@@ -1,5 +1,7 @@
 """The audit trail over HTTP: one entry for every call that was to change something."""
 
+import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +11,7 @@ import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
 
 from api.app import create_app
 from api.security import JobsCancel
@@ -16,12 +19,15 @@ from api.v1.envelope import V1Route
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.services.auditing import AuditLog
-from orchestrator.testing import Engine
-from tests.api.conftest import ADMIN, Fixed, over
+from orchestrator.testing import Engine, eventually
+from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_auth import KEYS, issued
 from tests.ledger import ledger
 
 Issue = Callable[..., Awaitable[dict[str, str]]]
+
+SIGN_IN = "/api/v1/auth"
+DONE_BY_SOCKET = {"cancel": 400, "chat": 200, "reset": 200}
 
 
 async def trail(client: httpx2.AsyncClient, **query: Any) -> list[dict[str, Any]]:
@@ -73,6 +79,55 @@ async def test_refused_calls_leave_an_entry_too_and_reading_leaves_none(client: 
         ("PATCH /v1/jobs", 405),
         ("POST /v1/jobs/{job_id}/cancel", 403),
     ]
+
+
+async def test_signing_in_leaves_an_entry(app: FastAPI, client: httpx2.AsyncClient) -> None:
+    given = {"username": "audited.ada", "password": "a long password"}
+    await client.post("/v1/users", json={**given, "roles": ["orchestration_manager"]})
+    async with over(app) as anonymous:
+        assert (await anonymous.post(f"{SIGN_IN}/login", json={**given, "password": "wrong"})).status_code == 401
+        tokens = (await anonymous.post(f"{SIGN_IN}/login", json=given)).json()
+        renewing = {"refresh_token": tokens["refresh_token"]}
+        assert (await anonymous.post(f"{SIGN_IN}/refresh", json=renewing)).status_code == 200
+    seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal="user:audited.ada")]
+    assert seen == [(f"POST {SIGN_IN}/refresh", 200), (f"POST {SIGN_IN}/login", 200)]
+
+
+@pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute"])
+async def test_a_start_without_a_credential_leaves_an_entry(
+    app: FastAPI, client: httpx2.AsyncClient, path: str
+) -> None:
+    async with over(app) as anonymous:
+        answer = await anonymous.post(path, json={"requirements": "A calculator", "workflow_type": "t_three"})
+    assert answer.status_code == 200
+    entry = (await trail(client, principal="public", limit=1))[0]
+    told = (entry["action"], entry["status"], entry["address"], entry["request_id"])
+    assert told == (f"POST {path}", 200, "127.0.0.1", answer.headers["X-Request-ID"])
+
+
+async def test_what_is_done_over_a_chat_socket_leaves_entries(
+    app_with: Callable[..., FastAPI], client: httpx2.AsyncClient, key: Issue
+) -> None:
+    headers = await key(owner="audited-six") | {"X-Request-ID": "req_of_a_socket"}
+    frames = [
+        {"type": "command", "data": {"command": "cancel"}},
+        {"type": "chat", "data": {"message": "Hello"}},
+        {"type": "control", "data": {"action": "ping"}},
+        {"type": "command", "data": {"command": "history"}},
+        {"type": "command", "data": {"command": "reset"}},
+    ]
+    async with served(app_with()) as url:
+        address = f"{url.replace('http', 'ws')}/chat/ws/client/session"
+        async with connect(address, additional_headers=headers) as socket:
+            for frame in frames:
+                await socket.send(json.dumps(frame))
+            for _ in frames:
+                await asyncio.wait_for(socket.recv(), 30)
+            entries = await eventually(lambda: trail(client, principal="audited-six"), lambda seen: len(seen) == 3)
+    route = "/chat/ws/{client_id}/{session_id}"
+    seen = {(entry["action"], entry["path"], entry["request_id"]) for entry in entries}
+    assert seen == {(f"WS {route} {did}", "/chat/ws/client/session", "req_of_a_socket") for did in DONE_BY_SOCKET}
+    assert {entry["action"].rpartition(" ")[2]: entry["status"] for entry in entries} == DONE_BY_SOCKET
 
 
 async def test_who_is_nobody_leaves_no_entry(app: FastAPI, client: httpx2.AsyncClient) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from functools import partial
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, WebSocket
 from structlog.contextvars import bind_contextvars
 
+from api.auditing import audited
 from api.deps import ServiceSource, api_state
 from api.dialects.ai_orchestra import mapping
 from api.dialects.ai_orchestra.errors import fault as worded
@@ -159,7 +160,8 @@ class Talk:
             case Command() if frame.data.command == "help":
                 await self._say("command", command="help", commands=COMMANDS)
             case Command() if frame.data.command == "cancel":
-                await self._cancel()
+                async with self._audited("cancel"):
+                    await self._cancel()
             case _:
                 try:
                     self._spoken.put_nowait(frame)
@@ -201,13 +203,19 @@ class Talk:
         conversations = self._services.conversations
         if isinstance(frame, Command):
             if frame.data.command == "reset":
-                await conversations.reset(self._principal, self._session_id)
+                async with self._audited("reset"):
+                    await conversations.reset(self._principal, self._session_id)
                 await self._say("command", command="reset")
                 return
             memory = await conversations.history(self._principal, self._session_id)
             turns = [turn.model_dump(mode="json") for turn in memory.turns]
             await self._say("command", command="history", session_id=self._session_id, turns=turns)
             return
+        async with self._audited(frame.type):
+            await self._answer_message(frame)
+
+    async def _answer_message(self, frame: Chat | Stream) -> None:
+        conversations = self._services.conversations
         begun = await conversations.begin(self._principal, self._message(frame.data))
         self._job_id = begun.job_id
         if isinstance(frame, Chat):
@@ -215,6 +223,9 @@ class Talk:
             return
         async with aclosing(conversations.stream(self._principal, begun)) as pieces:
             await self._stream(pieces)
+
+    def _audited(self, did: str) -> AbstractAsyncContextManager[None]:
+        return audited(self._services, self._line.websocket, self._principal, did)
 
     async def _stream(self, pieces: AsyncGenerator[Delta | Turn]) -> None:
         """Tokens as they come, what was lost of them at the end, and then the whole answer."""

@@ -1,29 +1,33 @@
 """Sign-in of users: tokens for a password, and for a refresh token (S-004, S-006, S-007, C-20, C-21, C-27)."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from api.deps import Svc
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
 from api.dialects.devskyy.guards import attempted, counted_by_address
 from api.dialects.devskyy.models import LoginRequest, RefreshRequest, TokenResponse
+from orchestrator.services.registry import Services
 from orchestrator.services.users import Tokens
 
 router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"], route_class=DevSkyyRoute, responses=ERRORS)
 
 
 @router.post("/login", dependencies=[Depends(attempted)])
-async def login(body: LoginRequest, services: Svc, response: Response) -> TokenResponse:
+async def login(body: LoginRequest, services: Svc, request: Request, response: Response) -> TokenResponse:
     """Sign in: an access token for 15 minutes and a refresh token for 7 days."""
-    return _answer(response, await services.users.login(body.username, body.password))
+    tokens = await services.users.login(body.username, body.password)
+    return await _answer(services, request, response, tokens)
 
 
 @router.post("/refresh", dependencies=[Depends(counted_by_address)])
-async def refresh(body: RefreshRequest, services: Svc, response: Response) -> TokenResponse:
+async def refresh(body: RefreshRequest, services: Svc, request: Request, response: Response) -> TokenResponse:
     """New tokens for a refresh token, which is used up: used twice, it ends every token of its sign-in."""
-    return _answer(response, await services.users.refresh(body.refresh_token))
+    tokens = await services.users.refresh(body.refresh_token)
+    return await _answer(services, request, response, tokens)
 
 
-def _answer(response: Response, tokens: Tokens) -> TokenResponse:
+async def _answer(services: Services, request: Request, response: Response, tokens: Tokens) -> TokenResponse:
+    request.state.principal = await services.access.authenticate(tokens.access_token)  # for the audit trail
     response.headers["Cache-Control"] = "no-store"
     return TokenResponse(
         access_token=tokens.access_token, refresh_token=tokens.refresh_token, expires_in=tokens.expires_in
