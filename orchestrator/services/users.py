@@ -135,14 +135,13 @@ class UserAccounts:
             raise NotFound(f"Unknown user: {username}", username=username)
 
     async def _checked(self, username: str, password: str) -> tuple[Role, ...]:
-        if self._is_bootstrap(username):
-            wanted = self._bootstrap.password.get_secret_value() if self._bootstrap else ""
-            if not hmac.compare_digest(password.encode(), wanted.encode()):
-                raise Unauthenticated(_WRONG)
+        own = self._bootstrap if self._is_bootstrap(username) else None
+        if own is not None and hmac.compare_digest(password.encode(), own.password.get_secret_value().encode()):
             return (Role.ADMIN,)
-        record = await self._users.get(username)
+        record = await self._users.get(username) if own is None else None
         if record is None:
-            await asyncio.to_thread(self._hasher.hash, password)  # An unknown name takes as long as a known one.
+            # An unknown name takes as long as a known one, and as the one of the settings.
+            await asyncio.to_thread(self._hasher.hash, password)
             raise Unauthenticated(_WRONG)
         if not await asyncio.to_thread(self._hasher.verify, password, record.password_hash):
             raise Unauthenticated(_WRONG)

@@ -17,6 +17,7 @@ import httpx2
 import jwt
 import pytest
 from fastapi import FastAPI
+from pwdlib import PasswordHash
 from pydantic import SecretStr
 
 from api.dialects.devskyy.routes import router
@@ -111,10 +112,15 @@ async def test_a_login_gives_tokens_that_open_every_route(make: Make):
 
 @ledger("S-006", "S-021")
 @pytest.mark.parametrize(("username", "password"), [("admin", "wrong"), ("nobody", "password")])
-async def test_a_failed_login_does_not_say_what_was_wrong(make: Make, username: str, password: str):
+async def test_a_failed_login_does_not_say_what_was_wrong(
+    make: Make, monkeypatch: pytest.MonkeyPatch, username: str, password: str
+):
+    hashed: list[str] = []
+    monkeypatch.setattr(PasswordHash, "hash", lambda _, given: hashed.append(given))
     async with over(make()) as client:
         answer = await client.post("/api/v1/auth/login", json={"username": username, "password": password})
     assert answer.status_code == 401
+    assert hashed == [password]  # neither does the time that it takes
     assert answer.json() == {
         "detail": "The user name or the password is wrong",
         "error": "Unauthorized",
