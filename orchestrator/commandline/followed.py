@@ -55,11 +55,13 @@ class Why(Seen):
 
 
 class Used(Seen):
-    """What a job used: `cost` in USD, null where it is not known; `execution_time` in seconds."""
+    """What a job used. `cost` (the agents' published price) and `provider_cost` are USD, null where they are not known;
+    `execution_time` is seconds."""
 
     total_tokens: int = 0
     execution_time: float | None = None
     cost: float | None = None
+    provider_cost: float | None = None
 
 
 class FollowedJob(Seen):

@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator.commandline import deliverables, exits
 from orchestrator.commandline.client import ApiClient, NoAnswer
 from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob
+from orchestrator.commandline.followed import FollowedJob, Used
 from orchestrator.commandline.progress import display
 from orchestrator.domain.ids import kind_of
 
@@ -113,12 +113,17 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
     if job.error is not None:
         tell(f"{job.error.type}: {job.error.message}")
     used = job.metrics
-    cost = "cost unknown" if used.cost is None else f"${used.cost:.4f}"
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"
-    tell(f"{job.state.lower()}{seconds}  {used.total_tokens:,} tokens  {cost}  {models}  {len(files)} deliverables")
+    spent = f"{used.total_tokens:,} tokens  {_cost(used)}"
+    tell(f"{job.state.lower()}{seconds}  {spent}  {models}  {len(files)} deliverables")
     if job.run_page:
         tell(job.run_page)
+
+
+def _cost(used: Used) -> str:
+    price = "price unknown" if used.cost is None else f"${used.cost:.4f} at the agents' prices"
+    return price if used.provider_cost is None else f"{price}, ${used.provider_cost:.4f} to the provider"
 
 
 def read_object(text: str, flag: str) -> dict[str, Any]:

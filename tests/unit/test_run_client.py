@@ -1,16 +1,19 @@
 """The client of `orchestrator run` against an API that answers badly."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import httpx2
 import pytest
+from rich.console import Console
 
 from api.v1.rendering import job_detail
 from orchestrator.commandline.client import ApiClient, NoAnswer
 from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.run import read_object
+from orchestrator.commandline.followed import FollowedJob, Used
+from orchestrator.commandline.run import read_object, summarise
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
 
@@ -108,6 +111,21 @@ async def test_what_was_expected_is_said_once() -> None:
     api = Api(post=[problem(400, "Invalid value for field topic: got 5, expected string")])
     with pytest.raises(Refused, match=r"expected string$"):
         await api.client().start(JobKind.AGENT, "a", {})
+
+
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        (Used(cost=0.5, provider_cost=0.0), "$0.5000 at the agents' prices, $0.0000 to the provider"),
+        (Used(cost=0.5), "$0.5000 at the agents' prices  no model"),
+        (Used(), "price unknown"),
+    ],
+)
+def test_the_price_of_a_draft_is_not_told_as_money_spent(used: Used, told: str) -> None:
+    out = io.StringIO()
+    done = FollowedJob(job_id="wf_job_1", status="completed", state="COMPLETED", metrics=used)
+    summarise(done, Console(file=out))
+    assert told in out.getvalue()
 
 
 @pytest.mark.parametrize(("text", "told"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
