@@ -14,8 +14,6 @@ REVIEWER: Final = "chat_reviewer"
 MERGER: Final = "chat_merger"
 JUDGE: Final = "chat_judge"
 
-DEFAULT_SWARM: Final = Swarm.RESEARCH_TEAM
-DEFAULT_MODE: Final = Mode.BALANCED
 
 # The first of each is its lead. In a debate the second opposes the first.
 MEMBERS: Final = {

@@ -6,8 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Id = str
-
 
 class Squad(StrEnum):
     """The seven squads (D-020)."""
@@ -95,7 +93,7 @@ class Agent(BaseModel):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
-    id: Id = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
     name: str = Field(min_length=1)
     squad: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
     description: str = Field(min_length=1)

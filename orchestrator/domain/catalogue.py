@@ -38,7 +38,7 @@ class Catalogue:
     agents: Mapping[str, Agent]
     workflows: Mapping[str, WorkflowDefinition]
     code_workflows: tuple[CodeWorkflow, ...] = ()
-    activities: tuple[Callable[..., Any], ...] = field(default=())
+    activities: tuple[Callable[..., Any], ...] = ()
     unlisted: Mapping[str, Agent] = field(default_factory=dict)
 
     def agent(self, agent_id: str) -> Agent:

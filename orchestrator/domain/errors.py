@@ -13,8 +13,7 @@ OrchestratorError
 ├── DeadlineExceeded      the caller's wait ended; the job goes on
 ├── CatalogueError        an agent or workflow definition is invalid; names the file and the fault
 ├── AgentError            one agent call failed; `kind` is stable, `retryable` decides
-├── StepFailed            a plan stopped at a failed step
-└── WorkflowCodeError     workflow code raised something unexpected
+└── StepFailed            a plan stopped at a failed step
 """
 
 from typing import Any
@@ -154,9 +153,3 @@ class StepFailed(OrchestratorError):
     """A plan stopped because a step failed, was rejected, or its approval ran out of time."""
 
     code = "step_failed"
-
-
-class WorkflowCodeError(OrchestratorError):
-    """Workflow code raised an exception of its own; the job fails instead of retrying its task for ever."""
-
-    code = "workflow_error"

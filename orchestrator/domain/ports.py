@@ -82,7 +82,7 @@ class OutcomeLog(Protocol):
     """Closes a job's row."""
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
-        """Write outcome and final snapshot; False when the index did not answer."""
+        """Write the outcome; whether that changed its row. Never so when the index does not answer."""
 
 
 class Reconciler(Protocol):

@@ -127,7 +127,7 @@ def test_every_status_and_event_type_is_named_to_callers(word: str) -> None:
 def test_every_error_is_documented_with_its_status() -> None:
     listed = {(row[0], row[1]) for row in rows(API) if re.fullmatch(r"\d{3}", row[0])}
     kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, OrchestratorError)]
-    inside = {errors.CatalogueError, errors.AgentError, errors.StepFailed, errors.WorkflowCodeError}
+    inside = {errors.CatalogueError, errors.AgentError, errors.StepFailed}
     for kind in set(kinds) - inside:
         status, code = status_of(kind.__new__(kind))
         assert (str(status), f"`{code}`") in listed, kind
