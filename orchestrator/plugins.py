@@ -86,6 +86,11 @@ def _import(name: str) -> ModuleType:
         raise CatalogueError(name, f"cannot be imported: {error}") from error
     except ValidationError as error:
         raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
+    except Exception as error:  # the edge to an author's code, which can raise anything
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise CatalogueError(
+            name, f"cannot be imported: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, str]:

@@ -242,6 +242,8 @@ def test_an_installed_plugin_counts_once(module: Any, monkeypatch: pytest.Monkey
     [
         ("import acme_is_not_installed\n", "cannot be imported: No module named 'acme_is_not_installed'"),
         ("def broken(:\n", "cannot be imported: invalid syntax"),
+        ("import os\nos.environ['ACME_TOKEN']\n", "cannot be imported: KeyError: 'ACME_TOKEN' ("),
+        ("1 / 0\n", "acme_faulty.py, line 1)"),
         (MODULE, "has no top-level 'plugin'"),
         ("plugin = 'mine'\n", "has no top-level 'plugin'"),
         (MODULE + 'agent = Agent(id="Bad Id", name="x")\n', "Agent: id: String should match pattern"),
