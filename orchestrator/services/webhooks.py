@@ -172,9 +172,9 @@ class WebhookRegistry:
         return Registered(changed, made)
 
     async def delete(self, principal: Principal, webhook_id: str) -> None:
-        """Forget a webhook. What it still should be told is dropped."""
+        """Forget a webhook, and drop what it still should be told."""
         await self._changeable(principal, webhook_id)
-        if not await self._webhooks.delete(webhook_id):
+        if not await self._webhooks.delete(webhook_id, at=self._clock()):
             raise _unknown(webhook_id)
         log.info("webhook_deleted", webhook_id=webhook_id)
 

@@ -1,14 +1,15 @@
 """Webhooks that callers registered; their secrets are sealed before they come here (D-098)."""
 
 import builtins
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
-from orchestrator.domain.webhooks import Webhook
+from orchestrator.domain.webhooks import DeliveryState, Webhook
 from orchestrator.storage.database import Database
 from orchestrator.storage.locks import lock_owner
-from orchestrator.storage.tables import webhooks
+from orchestrator.storage.tables import deliveries, webhooks
 
 _ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
 
@@ -58,10 +59,20 @@ class WebhookRepository:
         found = await self._db.autocommit(lambda connection: connection.execute(change).mappings().first())
         return None if found is None else _row(found)
 
-    async def delete(self, webhook_id: str) -> bool:
-        """Forget a webhook; False when it was gone. What it still should be told is dropped when its time comes."""
+    async def delete(self, webhook_id: str, *, at: datetime) -> bool:
+        """Forget a webhook and drop what it still should be told; False when it was gone."""
         forget = delete(webhooks).where(webhooks.c.id == webhook_id)
-        return await self._db.autocommit(lambda connection: connection.execute(forget).rowcount > 0)
+        drop = (
+            update(deliveries)
+            .where(deliveries.c.webhook_id == webhook_id, deliveries.c.state == DeliveryState.PENDING)
+            .values(state=DeliveryState.DROPPED, next_attempt_at=None, completed_at=at)
+        )
+
+        def write(connection: Connection) -> bool:
+            connection.execute(drop)
+            return connection.execute(forget).rowcount > 0
+
+        return await self._db.transaction(write)
 
 
 def _row(found: RowMapping) -> Webhook:

@@ -90,7 +90,7 @@ async def test_webhooks_are_kept_and_counted(webhooks: WebhookRepository):
     changed = await webhooks.change("wh_1", url="https://example.com/new", previous_until=at(9))
     assert changed is not None
     assert (changed.url, changed.previous_until) == ("https://example.com/new", at(9))
-    assert [await webhooks.delete("wh_1"), await webhooks.delete("wh_1")] == [True, False]
+    assert [await webhooks.delete("wh_1", at=at(9)), await webhooks.delete("wh_1", at=at(9))] == [True, False]
     assert await webhooks.change("wh_1", url="x") is None
 
 
@@ -236,6 +236,25 @@ async def test_a_settled_delivery_stays_settled(deliveries: DeliveryRepository):
     assert await deliveries.delivered_since("wh_1", at(1))
     assert not await deliveries.delivered_since("wh_1", at(2))
     assert not await deliveries.delivered_since("wh_2", at(0))
+
+
+async def test_what_a_deleted_webhook_still_should_be_told_is_dropped_with_it(
+    webhooks: WebhookRepository, deliveries: DeliveryRepository
+):
+    await webhooks.add(webhook("wh_1"), most=50)
+    for row in (delivery("whd_1"), delivery("whd_2"), delivery("whd_3", webhook_id="wh_2")):
+        await deliveries.add(row)
+    taken: dict[str, Any] = {"state": DeliveryState.DELIVERED, "next_attempt_at": None, "disabling": None}
+    await deliveries.record(delivery("whd_1"), attempt(1, "delivered", status=204), **taken)
+    waits: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": at(99), "disabling": None}
+    await deliveries.record(delivery("whd_2"), attempt(1), **waits)
+    await webhooks.delete("wh_1", at=at(9))
+    kept = [await deliveries.get(f"whd_{n}") for n in (1, 2, 3)]
+    assert [row and (row.state, row.completed_at, row.next_attempt_at) for row in kept] == [
+        (DeliveryState.DELIVERED, at(1.25), None),
+        (DeliveryState.DROPPED, at(9), None),
+        (DeliveryState.PENDING, None, None),
+    ]
 
 
 async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_are_told(

@@ -183,17 +183,15 @@ async def test_a_webhook_that_took_another_delivery_meanwhile_stays_active(engin
 
 
 async def test_a_webhook_deleted_while_it_is_tried_gets_nothing_more(engine: Engine) -> None:
-    async with receiving(FAILED) as receiver:
+    async with receiving(Answer(status=503, headers={"Retry-After": "3"})) as receiver:
         webhook = await hook(engine, receiver)
         job = await ran(engine)
         await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
         await engine.services.webhooks.delete(TESTER, webhook.id)
-
-        async def state() -> DeliveryState:
-            page = await engine.services.webhooks.deliveries_of_job(job.id, limit=5, offset=0)
-            return page.rows[0][0].state
-
-        await eventually(state, lambda state: state is DeliveryState.DROPPED)
+        page = await engine.services.webhooks.deliveries_of_job(job.id, limit=5, offset=0)
+        ((delivery, _),) = page.rows
+        assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DROPPED, None)
+        await engine.parts.ground.client.get_workflow_handle(delivery.id).result()
         assert len(receiver.requests) == 1
 
 
