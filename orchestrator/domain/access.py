@@ -45,7 +45,8 @@ def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with.
+    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with,
+    `prefix` finds the secret of that key.
 
     A user came with a signed token instead, which says their roles and ends at `expires_at`.
 
@@ -56,6 +57,7 @@ class Principal:
     scopes: frozenset[Scope]
     tier: Tier | None = None
     key: str | None = None
+    prefix: str | None = None
     roles: frozenset[Role] = frozenset()
     expires_at: datetime | None = None
 
@@ -103,7 +105,7 @@ class KeyState(StrEnum):
 class ApiKey:
     """An issued key (D-012), without its secret. `owner` is the principal whose jobs it starts and sees.
 
-    `prefix` finds the newest secret, of which it is the public part.
+    `prefix` finds the secret that it was looked up by, else the newest one; it is that secret's public part.
     """
 
     id: str
@@ -121,7 +123,7 @@ class ApiKey:
     @property
     def principal(self) -> Principal:
         """Who comes with this key."""
-        return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id)
+        return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id, prefix=self.prefix)
 
     @property
     def form(self) -> KeyForm:

@@ -82,8 +82,7 @@ class BootstrapKey:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    key_id: str
-    principal: Principal | None
+    principal: Principal
     until: float
 
 
@@ -106,7 +105,7 @@ class IssuedKeys:
         self._clock = clock
         self._timer = timer
         self._nobody = sealer.digest("")
-        self._known: dict[str, _Known] = {}  # by digest of the token, and by key id
+        self._known: dict[str, _Known] = {}  # by digest of the token, and by prefix
         self._forgotten = 0
         self._noting: set[asyncio.Task[None]] = set()
 
@@ -128,33 +127,36 @@ class IssuedKeys:
             raise unknown_key()
         at = self._clock()
         self._refuse_ended(found, at)
-        self._remember(digest, found.key.id, found.key.principal, forgotten, found.key.expires_at, found.expires_at)
+        self._remember(digest, found, forgotten)
         self._note_use(found.key, at)
         return found.key.principal
 
     async def still_valid(self, principal: Principal) -> bool | None:
-        """Whether the key that a principal came with is active and still has their scopes.
+        """Whether the secret that a principal came with is valid and its key still has their scopes.
 
         While the index does not answer nothing can be revoked: then they may go on.
         """
-        if principal.key is None:
+        if principal.prefix is None:
             return None
-        known = self._fresh(principal.key)
+        known = self._fresh(principal.prefix)
         if known is None:
             forgotten = self._forgotten
             try:
-                key = await self._keys.get(principal.key)
+                found = await self._keys.find(principal.prefix)
+                if found is None:
+                    return False
+                self._refuse_ended(found, self._clock())
             except Unavailable:
                 return True
-            active = key is not None and key.state(self._clock()) is KeyState.ACTIVE
-            now = key.principal if key is not None and active else None
-            known = self._remember(principal.key, principal.key, now, forgotten, key.expires_at if key else None)
-        return known.principal is not None and principal.scopes <= known.principal.scopes
+            except Unauthenticated:
+                return False
+            known = self._remember(principal.prefix, found, forgotten)
+        return known.principal.admin or principal.scopes <= known.principal.scopes
 
     def forget(self, key_id: str) -> None:
         """Look at the index again before this key is let in: it has changed."""
         self._forgotten += 1
-        self._known = {name: known for name, known in self._known.items() if known.key_id != key_id}
+        self._known = {name: known for name, known in self._known.items() if known.principal.key != key_id}
 
     async def settle(self) -> None:
         """Let the notes of uses under way end."""
@@ -164,11 +166,10 @@ class IssuedKeys:
         known = self._known.get(name)
         return known if known is not None and self._timer() < known.until else None
 
-    def _remember(
-        self, name: str, key_id: str, principal: Principal | None, forgotten: int, *ends: datetime | None
-    ) -> _Known:
-        left = [KEY_LIFETIME, *((end - self._clock()).total_seconds() for end in ends if end is not None)]
-        known = _Known(key_id, principal, self._timer() + min(left))
+    def _remember(self, name: str, found: StoredSecret, forgotten: int) -> _Known:
+        ends = [end for end in (found.key.expires_at, found.expires_at) if end is not None]
+        left = [KEY_LIFETIME, *((end - self._clock()).total_seconds() for end in ends)]
+        known = _Known(found.key.principal, self._timer() + min(left))
         if forgotten == self._forgotten:  # else what was read may be older than a revocation
             self._known.pop(name, None)
             self._known[name] = known

@@ -32,13 +32,14 @@ KEY = ApiKey(
     last_used_at=None,
     prefix=lookup_prefix(TOKEN),
 )
-PRINCIPAL = Principal("newsroom", KEY.scopes, Tier.PRO, "key_1")
+PRINCIPAL = Principal("newsroom", KEY.scopes, Tier.PRO, "key_1", KEY.prefix)
 
 
 class Index:
     """One key, and how often it was asked for."""
 
     def __init__(self) -> None:
+        self.prefix = KEY.prefix
         self.secret: StoredSecret | None = StoredSecret(KEY, SEALER.digest(TOKEN), None)
         self.reads = 0
         self.uses: list[datetime] = []
@@ -53,16 +54,12 @@ class Index:
     async def find(self, prefix: str) -> StoredSecret | None:
         self.reads += 1
         self.asked.set()
-        found = self.secret if prefix == KEY.prefix else None
+        found = self.secret if prefix == self.prefix else None
         if self.reading is not None:
             await self.reading.wait()
         if self.down:
             raise Unavailable("down")
         return found
-
-    async def get(self, key_id: str) -> ApiKey | None:
-        found = await self.find(KEY.prefix)
-        return found.key if found and key_id == KEY.id else None
 
     async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
         if self.down:
@@ -273,11 +270,32 @@ async def test_a_stream_is_over_when_its_key_is(authenticator: Authenticator, in
     assert not await authenticator.still_valid(Principal("nobody", frozenset())), "of no known kind"
 
 
+async def test_a_stream_is_over_when_its_secret_is(authenticator: Authenticator, index: Index, clock: Clock) -> None:
+    principal = await authenticator.authenticate(TOKEN)
+    assert await authenticator.still_valid(principal)
+    assert index.secret is not None
+    index.secret = replace(index.secret, expires_at=NOON + timedelta(seconds=KEY_LIFETIME + 2))
+    clock.seconds = KEY_LIFETIME
+    assert await authenticator.still_valid(principal), "the overlap of a rotation"
+    clock.seconds = KEY_LIFETIME + 2
+    assert not await authenticator.still_valid(principal)
+
+
+async def test_a_stream_goes_on_when_its_key_becomes_an_admins(
+    authenticator: Authenticator, index: Index, clock: Clock
+) -> None:
+    principal = await authenticator.authenticate(TOKEN)
+    index.change(scopes=frozenset({Scope.ADMIN}))
+    clock.seconds = KEY_LIFETIME
+    assert await authenticator.still_valid(principal)
+
+
 async def test_the_memory_of_keys_is_bounded(issued: IssuedKeys, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_MOST_KNOWN", 2)
     assert await issued.principal(TOKEN)
-    for key_id in ("key_1", "key_2", "key_3"):
-        await issued.still_valid(replace(PRINCIPAL, key=key_id))
+    for index.prefix in ("one", "two", "three"):
+        await issued.still_valid(replace(PRINCIPAL, prefix=index.prefix))
+    index.prefix = KEY.prefix
     assert len(issued._known) == 2
     assert TOKEN not in repr(issued._known)
     reads = index.reads
