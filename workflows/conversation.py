@@ -5,14 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio import workflow
-from temporalio.common import (
-    Priority,
-    RetryPolicy,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -23,6 +16,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as RanOutOfTime
 
 from workflows.lifecycle import error_told
+from workflows.starts import priority_of, search_attributes_of
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
@@ -45,7 +39,6 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError
 
 _MOST_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
-_FAIRNESS_KEY: Final = 64
 _PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 
@@ -159,8 +152,8 @@ class ConversationWorkflow:
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 execution_timeout=timeout,
                 static_summary=job.name,
-                priority=Priority(fairness_key=job.owner[:_FAIRNESS_KEY]),
-                search_attributes=_attributes(job),
+                priority=priority_of(job),
+                search_attributes=search_attributes_of(job),
             )
         except WorkflowAlreadyStartedError:
             return await self._seen_through(job)  # a repeated request of an earlier run, or the reconciler was first
@@ -226,16 +219,6 @@ class ConversationWorkflow:
             schedule_to_close_timeout=timedelta(hours=24),
             retry_policy=_PATIENT,
         )
-
-
-def _attributes(job: JobInput) -> TypedSearchAttributes:
-    values = {
-        names.ATTRIBUTE_KIND: str(job.kind),
-        names.ATTRIBUTE_DEFINITION: job.definition,
-        names.ATTRIBUTE_OWNER: job.owner,
-    }
-    pairs = [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values.items()]
-    return TypedSearchAttributes(pairs)
 
 
 def _failed(job: JobInput, failure: ChildWorkflowError) -> JobEnded:

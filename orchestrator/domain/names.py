@@ -10,11 +10,6 @@ SIGNAL_REJECT: Final = "reject"
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
-WORKFLOW_RECONCILE: Final = "reconcile"
-WORKFLOW_WEBHOOK_DELIVERY: Final = "webhook_delivery"
-WORKFLOW_CONVERSATION: Final = "conversation"
-UPDATE_TURN: Final = "turn"
-UPDATE_RESET: Final = "reset"
 ACTIVITY_ACCEPT_TURN: Final = "accept_turn"
 ACTIVITY_AWAIT_JOB: Final = "await_job"
 ACTIVITY_RECALL: Final = "recall_conversation"
@@ -32,6 +27,11 @@ OWN_ACTIVITIES: Final = frozenset(
         ACTIVITY_END_SESSION,
     }
 )
+WORKFLOW_RECONCILE: Final = "reconcile"
+WORKFLOW_WEBHOOK_DELIVERY: Final = "webhook_delivery"
+WORKFLOW_CONVERSATION: Final = "conversation"
+UPDATE_TURN: Final = "turn"
+UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 
 # Set at start only: each later upsert costs a visibility write.
@@ -49,6 +49,12 @@ MAX_INPUT_BYTES: Final = 1024 * 1024
 # All inlined agent results of one job together stay under this, so that the job's result fits one payload.
 MAX_INLINE_RESULT_BYTES: Final = 1024 * 1024
 MAX_INLINE_AGENT_BYTES: Final = 64 * 1024
+_FAIRNESS_KEY_CHARACTERS: Final = 64
+
+
+def fairness_key(owner: str) -> str:
+    """By what Temporal takes turns between owners; it refuses longer ones."""
+    return owner[:_FAIRNESS_KEY_CHARACTERS]
 
 
 def webhook_queue(task_queue: str) -> str:

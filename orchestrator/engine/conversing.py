@@ -27,7 +27,6 @@ Done = TypeVar("Done")
 
 # Seconds until a worker must have taken an update: before that it is not durable.
 TAKEN_WITHIN: Final = 10.0
-_FAIRNESS_KEY: Final = 64
 _TRIES: Final = 3
 
 
@@ -98,7 +97,7 @@ class ConversationGateway:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"session {conversation.session_id[:80]}",
-            priority=Priority(fairness_key=conversation.owner[:_FAIRNESS_KEY]),
+            priority=Priority(fairness_key=names.fairness_key(conversation.owner)),
         )
         return await self._client.start_update_with_start_workflow(
             update,

@@ -14,9 +14,6 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     Priority,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -31,14 +28,10 @@ from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader
 from orchestrator.engine.inspection import pollers
 from orchestrator.projection.facts import pending_call
+from workflows.starts import priority_of, search_attributes_of
 
 _QUICK = timedelta(seconds=5)
-_FAIRNESS_KEY = 64  # Longer keys are refused.
 _AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
-_PRIORITIES = {"critical": 1, "high": 2, "normal": 3, "low": 4}
-_KIND = SearchAttributeKey.for_keyword(names.ATTRIBUTE_KIND)
-_DEFINITION = SearchAttributeKey.for_keyword(names.ATTRIBUTE_DEFINITION)
-_OWNER = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
 
 
 class TemporalGateway:
@@ -72,16 +65,8 @@ class TemporalGateway:
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 execution_timeout=self._job_timeout,
                 static_summary=job.name,
-                priority=Priority(
-                    priority_key=_PRIORITIES.get(job.labels.get("priority", "")), fairness_key=job.owner[:_FAIRNESS_KEY]
-                ),
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(_KIND, str(job.kind)),
-                        SearchAttributePair(_DEFINITION, job.definition),
-                        SearchAttributePair(_OWNER, job.owner),
-                    ]
-                ),
+                priority=priority_of(job),
+                search_attributes=search_attributes_of(job),
                 request_eager_start=True,
                 rpc_timeout=_QUICK,
             )
@@ -99,7 +84,7 @@ class TemporalGateway:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     static_summary=summary,
-                    priority=Priority(priority_key=_AFTER_JOBS, fairness_key=owner[:_FAIRNESS_KEY]),
+                    priority=Priority(priority_key=_AFTER_JOBS, fairness_key=names.fairness_key(owner)),
                     rpc_timeout=_QUICK,
                 )
             except WorkflowAlreadyStartedError:
