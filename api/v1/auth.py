@@ -160,7 +160,7 @@ class KeyList(Wire):
 
 
 class Me(Wire):
-    """The caller. The bootstrap key has no `key_id` and, as its `tier` null says, no limits."""
+    """The caller. Users and the bootstrap key have no `key_id`; a null `tier` says that nothing is limited."""
 
     id: str
     key_id: str | None
@@ -247,5 +247,5 @@ async def me(principal: Caller, services: Svc) -> Me:
         name=key.name if key else None,
         scopes=_listed(principal.scopes),
         tier=principal.tier,
-        expires_at=key.expires_at if key else None,
+        expires_at=key.expires_at if key else principal.expires_at,
     )

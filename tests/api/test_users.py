@@ -1,6 +1,7 @@
 """Users over the whole product: who may add them, and what becomes of those who are removed."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -38,6 +39,8 @@ async def test_a_user_is_added_signs_in_and_is_removed(client: httpx2.AsyncClien
     assert set(added.json()) == {"username", "roles", "created_at"}
     assert who["id"] == f"user:{user['username']}"
     assert set(who["scopes"]) == set(Scope) - {Scope.ADMIN}
+    left = datetime.fromisoformat(who["expires_at"]) - datetime.now(UTC)
+    assert timedelta(0) < left <= timedelta(minutes=15)
     assert (removed.status_code, removed.content) == (204, b"")
     assert again.status_code == 404
     assert late.status_code == 401
