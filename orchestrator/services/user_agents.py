@@ -116,7 +116,8 @@ class UserAgents:
         if await self._agents.find(principal.id, agent_id) is None:
             raise unknown_agent(agent_id)
         cancelled = await self._cancel_open(principal, agent_id, set())
-        await self._agents.delete(principal.id, agent_id, at=self._clock())
+        if not await self._agents.delete(principal.id, agent_id, at=self._clock()):  # somebody else was faster
+            raise unknown_agent(agent_id)
         cancelled = await self._cancel_open(principal, agent_id, cancelled)  # what was started in between
         log.info("user_agent_deleted", agent_id=agent_id, owner=principal.id, cancelled=len(cancelled))
         return len(cancelled)

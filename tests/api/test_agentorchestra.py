@@ -313,6 +313,13 @@ async def test_a_deleted_agent_leaves_nothing_running(slow_user: httpx2.AsyncCli
     assert refused.status_code == 404
 
 
+@ledger("O-015")
+async def test_of_many_who_delete_an_agent_at_once_one_did(user: httpx2.AsyncClient):
+    agent = await create(user)
+    answers = await asyncio.gather(*(user.delete(f"/api/agents/{agent['id']}") for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404, 404]
+
+
 @ledger("O-009", "O-005", "C-22")
 async def test_others_see_nothing_of_it_not_even_an_administrator(user: httpx2.AsyncClient, app: FastAPI, key: Key):
     agent = await create(user)

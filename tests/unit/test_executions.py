@@ -193,6 +193,19 @@ def test_a_trend_is_percent_of_what_was(now: int, before: int, change: float, wa
     assert (told.value, told.change, told.trend) == (now, change, way)
 
 
+@ledger("O-042", "O-049")
+@pytest.mark.parametrize(
+    ("tokens", "cost", "told"),
+    [(10, 0.5, {"cost": 0.5}), (10, 0.0, {"cost": 0.0}), (0, None, {"cost": 0}), (10, None, {})],
+)
+def test_a_cost_that_nobody_knows_is_not_told(tokens: int, cost: float | None, told: dict[str, float]) -> None:
+    tally = Tally(date(2026, 11, 20), Framework.CREWAI, JobState.COMPLETED, 1, 2.0, tokens=tokens, cost=cost)
+    period = Dashboard(NOON, NOON, [tally], 0, Estate(0, 0, {}, 0, 0, 0))
+    charts = dashboard.metrics(period, []).charts
+    for sums in (charts.performance, charts.execution_trends[0]):
+        assert {name: value for name, value in sums.items() if name == "cost"} == told
+
+
 @ledger("O-042")
 def test_the_dashboard_has_every_day_and_every_framework() -> None:
     def tally(day: int, framework: Framework, state: JobState, total: int, seconds: float = 0) -> Tally:

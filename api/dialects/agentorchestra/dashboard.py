@@ -82,13 +82,14 @@ def _performance(tallies: Sequence[Tally]) -> dict[str, Any]:
 
 
 def _sums(tallies: Sequence[Tally]) -> dict[str, Any]:
-    costs = [tally.cost for tally in tallies if tally.cost is not None]
+    """Counts, tokens and USD; without the cost when tokens were used whose price nobody knows."""
+    tokens, costs = sum(tally.tokens for tally in tallies), [tally.cost for tally in tallies if tally.cost is not None]
     return {
         "successful": _count([tally for tally in tallies if tally.state is JobState.COMPLETED]),
         "failed": _count([tally for tally in tallies if tally.state in _FAILED]),
         "cancelled": _count([tally for tally in tallies if tally.state is JobState.CANCELLED]),
-        "tokensUsed": sum(tally.tokens for tally in tallies),
-        "cost": round(sum(costs), 6),
+        "tokensUsed": tokens,
+        **({} if tokens and not costs else {"cost": round(sum(costs), 6)}),
     }
 
 
