@@ -3,7 +3,7 @@
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.errors import application_error
+from activities.errors import told_to_temporal
 from orchestrator.domain import names
 from orchestrator.domain.commands import Recorded
 from orchestrator.domain.conversations import (
@@ -15,7 +15,7 @@ from orchestrator.domain.conversations import (
     SessionEnd,
     TurnAcceptance,
 )
-from orchestrator.domain.errors import LimitExceeded, OrchestratorError
+from orchestrator.domain.errors import LimitExceeded
 from orchestrator.domain.ports import ConversationLog
 
 
@@ -31,20 +31,17 @@ class ConversationActivities:
 
         Without a free slot of its owner it fails with the code of `LimitExceeded`, and its details.
         """
-        try:
-            return Recorded(ok=await self._records.accept(turn))
-        except LimitExceeded as full:
-            raise ApplicationError(full.message, full.details, type=full.code, non_retryable=True) from None
-        except OrchestratorError as error:
-            raise application_error(error) from None
+        with told_to_temporal():
+            try:
+                return Recorded(ok=await self._records.accept(turn))
+            except LimitExceeded as full:
+                raise ApplicationError(full.message, full.details, type=full.code, non_retryable=True) from None
 
     @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
     async def await_job(self, query: JobQuery) -> JobEnded:
         """How a job ended that another has started. While it has not, the attempt fails and comes again."""
-        try:
+        with told_to_temporal():
             ended = await self._records.ended(query)
-        except OrchestratorError as error:
-            raise application_error(error) from None
         if ended is None:
             raise ApplicationError("the job goes on", type="open", category=ApplicationErrorCategory.BENIGN)
         return ended
@@ -52,25 +49,19 @@ class ConversationActivities:
     @activity.defn(name=names.ACTIVITY_RECALL)
     async def recall_conversation(self, query: ConversationQuery) -> Memory:
         """What the session's last run stored; nothing for a new session."""
-        try:
+        with told_to_temporal():
             return await self._records.recall(query.conversation_id)
-        except OrchestratorError as error:
-            raise application_error(error) from None
 
     @activity.defn(name=names.ACTIVITY_REMEMBER)
     async def remember_conversation(self, record: ConversationRecord) -> Recorded:
         """Store what the session remembers."""
-        try:
+        with told_to_temporal():
             await self._records.remember(record)
-        except OrchestratorError as error:
-            raise application_error(error) from None
         return Recorded()
 
     @activity.defn(name=names.ACTIVITY_END_SESSION)
     async def end_session(self, end: SessionEnd) -> Recorded:
         """Store the memory for good, and tell webhooks of the end, once."""
-        try:
+        with told_to_temporal():
             await self._records.end(end)
-        except OrchestratorError as error:
-            raise application_error(error) from None
         return Recorded()

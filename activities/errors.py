@@ -1,5 +1,7 @@
 """The one mapping from this product's errors to what Temporal retries or not (A8)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -25,6 +27,15 @@ def application_error(error: OrchestratorError) -> ApplicationError:
         wait = error.retry_after if isinstance(error, Unavailable) else None
     delay = timedelta(seconds=min(wait, LONGEST_RETRY_AFTER)) if retryable and wait is not None else None
     return ApplicationError(error.message, type=kind, non_retryable=not retryable, next_retry_delay=delay)
+
+
+@contextmanager
+def told_to_temporal() -> Iterator[None]:
+    """Raise this product's errors as Temporal's, so that it retries what another attempt can help."""
+    try:
+        yield
+    except OrchestratorError as error:
+        raise application_error(error) from None
 
 
 def job_error(error: BaseException, *, step: str, agent: str) -> JobError:

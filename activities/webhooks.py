@@ -2,9 +2,8 @@
 
 from temporalio import activity
 
-from activities.errors import application_error
+from activities.errors import told_to_temporal
 from orchestrator.domain import names
-from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.ports import Deliveries
 from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport
 
@@ -18,7 +17,5 @@ class WebhookActivities:
     @activity.defn(name=names.ACTIVITY_DELIVER_WEBHOOK)
     async def deliver_webhook(self, attempt: DeliveryAttempt) -> DeliveryReport:
         """One POST, written down. What the receiver does is a result; only our own faults raise, and are retried."""
-        try:
+        with told_to_temporal():
             return await self._deliveries.attempt(attempt)
-        except OrchestratorError as error:
-            raise application_error(error) from None
