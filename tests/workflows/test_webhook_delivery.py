@@ -120,11 +120,13 @@ async def test_a_receiver_that_recovers_gets_the_same_message_again(engine: Engi
 
 async def test_a_receiver_that_hangs_holds_up_neither_its_job_nor_others(engine: Engine) -> None:
     async with receiving(STALL) as hanging, receiving(TAKEN) as quick:
-        await hook(engine, hanging)
+        stalled = await hook(engine, hanging)
         webhook = await hook(engine, quick)
         assert (await ran(engine)).state is JobState.COMPLETED
         await settled(engine, webhook)
         assert (await ran(engine)).state is JobState.COMPLETED
+        rows = await log_of(engine, stalled)
+    assert [(row.state, row.attempts) for row, _ in rows] == [(DeliveryState.PENDING, 0)] * 2  # it still hangs
 
 
 async def test_a_receiver_s_own_wish_for_a_pause_is_honoured(engine: Engine) -> None:
