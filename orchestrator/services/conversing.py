@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.agents.chat import chat_plan, definition_id
+from orchestrator.agents.chat import REVIEWER, chat_plan, definition_id
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import Control, JobInput, Recorded
@@ -47,7 +47,9 @@ _DRAFTED: Final = (
     "quality_score is null: no model provider is configured, and the offline drafter cannot judge. "
     "The answer is an offline draft, not a model's."
 )
-_OF_DRAFTS: Final = "quality_score is the critique's score of the best draft, before the drafts were merged."
+_OF_DRAFTS: Final = (
+    "quality_score is the review's own, of the best draft, before that was corrected or merged into the answer."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ class Conversations:
         calls = {call.step: call for call in job.calls}
         call = calls[answering]
         whole = await self._outputs.of(job)
-        score, notes = _judged(job, calls.get(judging or ""), merged=judging not in (None, answering))
+        score, notes = _judged(job, calls.get(judging or ""))
         return Turn(
             job=job,
             session_id=begun.conversation.session_id,
@@ -269,7 +271,7 @@ def _whole_answer(whole: dict[str, Any], call: AgentCall) -> str:
     return str(full or whole["output"])
 
 
-def _judged(job: Job, call: AgentCall | None, *, merged: bool) -> tuple[float | None, tuple[str, ...]]:
+def _judged(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, ...]]:
     """The review's own score, and what has to be said of it."""
     if call is None:
         drafted = any(one.model == OFFLINE_MODEL for one in job.calls)
@@ -280,7 +282,7 @@ def _judged(job: Job, call: AgentCall | None, *, merged: bool) -> tuple[float | 
     score = data.get(names.activity_id(call.step, call.agent), {}).get("score")
     if score is None:
         return None, (_NOT_JUDGED,)
-    return float(score), (_OF_DRAFTS,) if merged else ()
+    return float(score), (_OF_DRAFTS,) if call.agent == REVIEWER else ()
 
 
 def _not_answered(result: TurnResult) -> Exception:

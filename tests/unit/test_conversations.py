@@ -156,6 +156,8 @@ def test_the_end_of_a_turn_is_told_by_its_own_name_too(state: JobState, subject:
 def test_the_body_of_version_1_is_recognised() -> None:
     old = ChatRequest.model_validate({"text": "Hello", "sessionId": "123"})
     assert (old.message, old.session_id, old.optimization_mode, old.version) == ("Hello", "123", "balanced", "v1")
+    mixed = ChatRequest.model_validate({"text": "Hello", "session_id": "123", "optimization_mode": "lite"})
+    assert (mixed.session_id, mixed.optimization_mode, mixed.version) == ("123", "lite", "v1")
     new = ChatRequest.model_validate({"message": "Hello", "text": "not me", "session_id": "123"})
     assert (new.message, new.version) == ("Hello", "v2")
 

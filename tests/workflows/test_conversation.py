@@ -139,7 +139,7 @@ async def test_an_answer_and_its_score_are_the_models_own(  # noqa: PLR0917
     async with modelled(temporal_address, tmp_path, *script) as (engine, model):
         turn = await say(engine, message(swarm=swarm, mode=mode))
     assert (turn.answer, turn.score, len(model.received)) == (answer, score, calls)
-    assert bool(turn.notes) == (score is None or mode is Mode.QUALITY)
+    assert bool(turn.notes) == (score is None or swarm is not Swarm.CODING_DEBATE)
     assert turn.job.usage.total_tokens == calls * (450 + 3092)
     assert turn.job.result is not None
     assert turn.job.result["output"] == answer

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from api.dialects.ai_orchestra.models import LONGEST_MESSAGE
+from api.dialects.ai_orchestra.models import Message
 from api.errors import invalid_request
 from api.storable import storable
 from orchestrator.domain.conversations import Mode, Swarm
@@ -29,7 +29,7 @@ class Said(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    message: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(storable)]
+    message: Message
     context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM

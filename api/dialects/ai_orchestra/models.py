@@ -19,9 +19,10 @@ from orchestrator.domain.conversations import Mode, Swarm
 
 LONGEST_MESSAGE: Final = 32_000
 LONGEST_SESSION_ID: Final = 200
-_V1_NAMES: Final = {"text": "message", "sessionId": "session_id"}
+_V1_NAMES: Final = frozenset({"text", "sessionId"})
 
 Version = Literal["v1", "v2"]
+Message = Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(storable)]
 SessionId = Annotated[str, Field(min_length=1, max_length=LONGEST_SESSION_ID), AfterValidator(storable)]
 
 
@@ -30,7 +31,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    message: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(storable)]
+    message: Message
     session_id: SessionId | None = Field(default=None, description="Of your choice; made when left out.")
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM
@@ -44,16 +45,24 @@ class ChatRequest(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _either_version(cls, data: Any, handler: ModelWrapValidatorHandler["ChatRequest"]) -> "ChatRequest":
-        if not isinstance(data, dict) or "text" not in data or "message" in data:
-            return handler(data)
-        request = handler({_V1_NAMES.get(name, name): value for name, value in data.items()})
-        request._version = "v1"  # noqa: SLF001 - its own
-        return request
+        old = isinstance(data, dict) and "message" not in data and not _V1_NAMES.isdisjoint(data)
+        return _ChatRequestV1.model_validate(data) if old and cls is ChatRequest else handler(data)
 
     @property
     def version(self) -> Version:
         """Whose shape the body had."""
         return self._version
+
+
+class _ChatRequestV1(ChatRequest):
+    """A message of version 1: faults are told under the names that the client used."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    message: Message = Field(alias="text")
+    session_id: SessionId | None = Field(default=None, alias="sessionId")
+
+    _version: Version = PrivateAttr(default="v1")
 
 
 class Step(BaseModel):
