@@ -175,8 +175,9 @@ def _config(configuration: dict[str, Any]) -> JobConfig:
         return JobConfig.model_validate(overrides)
     except ValueError:
         raise InvalidInput(
-            "The configuration's model settings are not valid",
+            "The configuration's settings of the job are not valid",
             field="configuration",
             provided=overrides,
-            expected="model: string, temperature: 0 to 2, max_tokens: 1 to 1000000",
+            expected="model: string, temperature: 0 to 2, max_tokens: 1 to 1000000, "
+            "parallel_execution and stop_on_error: boolean",
         ) from None
