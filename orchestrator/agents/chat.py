@@ -101,6 +101,10 @@ def definition_id(swarm: Swarm, mode: Mode) -> str:
     return f"chat_{swarm.replace('-', '_')}_{mode}"
 
 
+CHAT_DEFINITIONS: Final = frozenset(definition_id(swarm, mode) for swarm in Swarm for mode in Mode)
+"""Every workflow type that a turn's job can have; no catalogue lists them."""
+
+
 def chat_plan(swarm: Swarm, mode: Mode) -> tuple[Plan, str, str | None]:
     """The plan of one answer, the step that gives it, and the step that judges it, if one does.
 

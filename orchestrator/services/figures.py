@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.agents.chat import CHAT_DEFINITIONS
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.ids import JobKind
@@ -25,7 +26,7 @@ OTHER: Final = "(other)"
 
 
 class FiguresReader:
-    """The figures of the whole index. Names outside the catalogue count as `(other)`, so that labels stay few."""
+    """The figures of the whole index. Names outside the catalogue, chat's apart, count as `(other)`: labels stay few."""
 
     def __init__(self, figures: FiguresRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
         self._figures = figures
@@ -77,7 +78,7 @@ class FiguresReader:
     def _definition(self, kind: str, definition: str) -> str:
         if kind == JobKind.AGENT:
             return self._agent(definition)
-        return definition if definition in self._catalogue.workflows else OTHER
+        return definition if definition in self._catalogue.workflows or definition in CHAT_DEFINITIONS else OTHER
 
     def _agent(self, agent: str) -> str:
         try:

@@ -250,7 +250,7 @@ class Index:
         self.asked.append(window)
         tally = Tally()
         number = 2 if window.since is None else 1
-        for definition in ("t_three", "t_retired", "t_forgotten"):
+        for definition in ("t_three", "chat_coding_team_lite", "t_retired", "t_forgotten"):
             tally.jobs["workflow", definition, "COMPLETED"] += number
         tally.durations["workflow", 1.0] += number
         tally.duration_ms["workflow"] += 500 * number
@@ -308,7 +308,11 @@ async def test_figures_hold_only_names_of_the_catalogue() -> None:
     figures, _, _ = watched()
     read = await figures.read()
     assert read is not None
-    assert read.ended.jobs == {("workflow", "t_three", "COMPLETED"): 3, ("workflow", OTHER, "COMPLETED"): 6}
+    assert read.ended.jobs == {
+        ("workflow", "t_three", "COMPLETED"): 3,
+        ("workflow", "chat_coding_team_lite", "COMPLETED"): 3,
+        ("workflow", OTHER, "COMPLETED"): 6,
+    }
     assert read.ended.steps == {("t_echo", "completed"): 3, (OTHER, "completed"): 3}
     assert read.ended.tokens == {("t_echo", "prompt"): 30, (OTHER, "prompt"): 30}
     assert read.ended.micro_usd == {"t_echo": 150, OTHER: 150}
