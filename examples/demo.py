@@ -16,6 +16,7 @@ from orchestrator.commandline import deliverables
 from orchestrator.commandline.admin_key import read_key
 from orchestrator.commandline.client import ApiClient
 from orchestrator.commandline.exits import FAILED, OK, Refused, leave, say
+from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.ports import free_port
 from orchestrator.commandline.run import follow, summarise
 from orchestrator.domain.ids import JobKind
@@ -44,14 +45,15 @@ def main() -> int:
         if key is None:
             raise Refused(f"no API key in {DATA_DIR}", FAILED)
         say(f"API {api_url}/docs   Temporal UI {ui_url}\n")
-        completed = asyncio.run(show(api_url, key, console))
+        job = asyncio.run(show(api_url, key, console))
     say(f"\nEverything is stopped. The job stays in {DATA_DIR}; look at it again with")
-    say(f"  orchestrator dev --data-dir {DATA_DIR}")
-    return OK if completed else FAILED
+    say(f"  {sys.executable} -m orchestrator dev --data-dir {DATA_DIR}")
+    say(f"  http://127.0.0.1:8233/namespaces/default/workflows/{job.job_id}")
+    return OK if job.status == "completed" else FAILED
 
 
-async def show(api_url: str, key: str, console: Console) -> bool:
-    """Start the job, follow it, and print what came of it. True when it completed."""
+async def show(api_url: str, key: str, console: Console) -> FollowedJob:
+    """Start the job, follow it, and print what came of it."""
     client = ApiClient(api_url, key)
     try:
         job_id = await client.start(JobKind.WORKFLOW, WORKFLOW, {"input": INPUT, "async": True})
@@ -61,7 +63,7 @@ async def show(api_url: str, key: str, console: Console) -> bool:
     summarise(job, console, listed=sys.maxsize)
     written = deliverables.write(DATA_DIR / job_id, deliverables.deliverables_of(job.output))
     say(f"{len(written)} files in {DATA_DIR / job_id}")
-    return job.status == "completed"
+    return job
 
 
 @contextmanager
