@@ -94,13 +94,7 @@ class AgentRunner:
             return self._drafted(agent, task, run, prompt)
         usage = _usage(agent, spent, _provider_cost(run))
         response = run.response
-        if response.finish_reason == "content_filter":
-            raise AgentError(
-                "The provider's content filter cut the answer off.",
-                kind="content_filtered",
-                retryable=False,
-                usage=usage,
-            )
+        _check_whole(response, usage)
         cut = {"truncated": True} if response.finish_reason == "length" else {}
         name = response.model_name or model.model_name
         return self._result(agent, task, run.output, usage=usage, model=name, metadata=cut)
@@ -142,6 +136,20 @@ class AgentRunner:
             usage=usage,
             model=model,
         )
+
+
+def _check_whole(response: ModelResponse, usage: Usage) -> None:
+    """Raises `AgentError` for an answer that its provider's filter cut off, and for prose that just stops.
+
+    A stream may end between two words without an error; JSON that does is refused when it is read. `finish_reason`
+    itself is filled in where the provider gave none.
+    """
+    if response.finish_reason == "content_filter":
+        message = "The provider's content filter cut the answer off."
+        raise AgentError(message, kind="content_filtered", retryable=False, usage=usage)
+    if not response.tool_calls and "finish_reason" not in (response.provider_details or {}):
+        message = "The provider's stream stopped before it said that the answer was complete."
+        raise AgentError(message, kind="provider_unreachable", retryable=True, usage=usage)
 
 
 def _model_agent(agent: Agent, model: Model) -> ModelAgent[None, AgentOutput]:

@@ -209,6 +209,7 @@ async def test_text_cut_at_max_tokens_is_marked():
         (Answer("", as_text=True, finish_reason="content_filter"), "content_filtered", False),
         (Answer("Half an", as_text=True, finish_reason="content_filter"), "content_filtered", False),
         (Answer(ANSWER, then="break"), "provider_unreachable", True),
+        (Answer("Half an", as_text=True, then="stop"), "provider_unreachable", True),
     ],
 )
 async def test_every_failure_of_the_provider_is_sorted_once_after_one_request(reply, kind, retryable):

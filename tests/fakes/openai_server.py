@@ -24,7 +24,7 @@ class Answer:
     """A streamed answer: a dict becomes the arguments of the first offered tool, a string plain text.
 
     `then` says what follows the last piece: `end` finishes properly, `break` cuts the connection in the middle,
-    `hang` keeps it open until the client goes away.
+    `stop` ends the response without a word, `hang` keeps it open until the client goes away.
     """
 
     body: dict[str, Any] | str
@@ -104,6 +104,8 @@ class OpenAIServer:
                 yield _event(reply, {"delta": delta})
             if reply.then == "break":
                 raise ConnectionResetError("scripted")
+            if reply.then == "stop":
+                return
             if reply.then == "hang":
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
