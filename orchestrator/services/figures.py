@@ -26,7 +26,7 @@ OTHER: Final = "(other)"
 
 
 class FiguresReader:
-    """The figures of the whole index. Names outside the catalogue, chat's apart, count as `(other)`: labels stay few."""
+    """The figures of the whole index. Names that neither the catalogue nor chat has are `(other)`: labels stay few."""
 
     def __init__(self, figures: FiguresRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
         self._figures = figures
