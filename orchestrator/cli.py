@@ -183,7 +183,7 @@ def _settings(data_dir: Path | None) -> Settings:
         )
         raise Refused(f"the settings are not valid: {wrong}") from fault
     except SettingsError as fault:  # a value that should be JSON
-        raise Refused(f"the settings are not valid: {fault}") from fault
+        raise Refused(f"the settings are not valid: {fault}: {fault.__cause__}") from fault
 
 
 def _variable(field: str | int, *inside: str | int) -> str:

@@ -34,7 +34,7 @@ def _installed(framework: str) -> str:
     points = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     if framework not in points:
         known = ", ".join(sorted(points)) or "none"
-        fault = f"no installed package has an adapter of this name (there are: {known}); name one as module:attribute"
+        fault = f"no installed package has its adapter (there are: {known}); name one with --adapter MODULE:ATTRIBUTE"
         raise CatalogueError(framework, fault)
     return points[framework].value
 
