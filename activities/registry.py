@@ -1,11 +1,28 @@
-"""Which activities a worker runs."""
+"""Which activities the worker for jobs runs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from activities.agents import AgentActivities
+from activities.conversations import ConversationActivities
+from activities.records import RecordActivities
 
 
-def activities(agents: AgentActivities, plugins: Sequence[Callable[..., Any]] = ()) -> list[Callable[..., Any]]:
-    """Every activity of a worker: the dynamic one behind all agents, and those that plugins add (A2, A13)."""
-    return [agents.run_agent, *plugins]
+def activities(
+    agents: AgentActivities,
+    records: RecordActivities,
+    conversations: ConversationActivities,
+    plugins: Sequence[Callable[..., Any]] = (),
+) -> list[Callable[..., Any]]:
+    """All of them: the dynamic one behind all agents, our own, and those that plugins add (A2, A13)."""
+    return [
+        agents.run_agent,
+        records.record_outcome,
+        records.reconcile_index,
+        conversations.accept_turn,
+        conversations.await_job,
+        conversations.recall_conversation,
+        conversations.remember_conversation,
+        conversations.end_session,
+        *plugins,
+    ]

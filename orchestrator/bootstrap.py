@@ -22,6 +22,7 @@ from activities.webhooks import WebhookActivities
 from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
@@ -101,25 +102,26 @@ class Parts:
 
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Every activity that the worker for jobs runs."""
+        return activities(
+            self.agents(self.native_runtime()),
+            RecordActivities(OutcomeRecorder(self.ground.jobs), self.reconciler, clock=now),
+            ConversationActivities(self.ground.conversations),
+            self.catalogue.activities,
+        )
+
+    def agents(self, runtime: AgentRuntime) -> AgentActivities:
+        """The activity behind every agent, over what runs them."""
+        on = self.ground
+        return AgentActivities(self.catalogue, runtime, on.attempts, on.artifacts, now, bus=on.bus)
+
+    def native_runtime(self) -> AgentRuntime:
+        """What runs agents on models, opened at the first call."""
         # The provider libraries cost seconds and some 80 MB: an API process never loads them.
         from orchestrator.staffing import open_runtime  # noqa: PLC0415
 
         if self.runtime is None:
             self.runtime = open_runtime(self.settings, now)
-        on = self.ground
-        agents = AgentActivities(self.catalogue, self.runtime.runner, on.attempts, on.artifacts, now, bus=on.bus)
-        records = RecordActivities(OutcomeRecorder(on.jobs), self.reconciler, clock=now)
-        conversations = ConversationActivities(on.conversations)
-        return [
-            *activities(agents, self.catalogue.activities),
-            records.record_outcome,
-            records.reconcile_index,
-            conversations.accept_turn,
-            conversations.await_job,
-            conversations.recall_conversation,
-            conversations.remember_conversation,
-            conversations.end_session,
-        ]
+        return self.runtime.runner
 
     async def aclose(self) -> None:
         """Let go of connections."""
