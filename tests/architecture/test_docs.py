@@ -163,6 +163,15 @@ def test_the_link_check_bites(tmp_path: Path) -> None:
     assert broken_links(page) == ["gone.md", "page.md#nowhere"]
 
 
+def test_every_room_is_on_the_map() -> None:
+    packages = {f"orchestrator/{path.parent.name}" for path in (ROOT / "orchestrator").glob("*/__init__.py")}
+    assert {"orchestrator/domain", "orchestrator/storage"} <= packages
+    mapped = {word.rstrip("/") for word in explained((ROOT / "CONTRIBUTING.md").read_text())}
+    assert packages - mapped == set()
+    described = {word.rstrip("/") for word in explained((DOCS / "architecture.md").read_text())}
+    assert packages - described == set()
+
+
 def test_every_page_and_picture_is_linked_from_another() -> None:
     linked = {
         (path.parent / link.partition("#")[0]).resolve()

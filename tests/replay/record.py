@@ -200,6 +200,8 @@ def _anonymous(history: str) -> str:
 
 if __name__ == "__main__":
     names = sys.argv[1:] or [name for name in [*SCENARIOS, CONTINUED] if not (HISTORIES / f"{name}.json").exists()]
+    if unknown := set(names) - {*SCENARIOS, CONTINUED}:
+        sys.exit(f"no scenario makes {', '.join(sorted(unknown))}; there are {', '.join([*SCENARIOS, CONTINUED])}")
     asyncio.run(record(names))
     sys.stdout.flush()
     os._exit(0)
