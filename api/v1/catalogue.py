@@ -1,36 +1,16 @@
 """Agents and workflows as the native API shows them (D-016 to D-022, D-031 to D-036)."""
 
-from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from pydantic import Field
 
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.agents import Agent, ModelSettings, Pricing
+from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.catalogue import Availability
 
 _UNHEALTHY_RATE: Final = 50.0
-
-
-class AttemptHealth(Protocol):
-    """How an agent's attempts went, as the services tell it."""
-
-    @property
-    def last_execution(self) -> datetime | None:
-        """When an attempt last began."""
-
-    @property
-    def avg_response_time(self) -> float | None:
-        """Mean seconds of a completed call."""
-
-    @property
-    def executions(self) -> int:
-        """Attempts that ended."""
-
-    @property
-    def failures(self) -> int:
-        """Attempts that failed."""
 
 
 class Health(Wire):
@@ -171,7 +151,7 @@ def agent_detail(agent: Agent) -> AgentDetail:
     )
 
 
-def agent_health(agent_id: str, health: AttemptHealth, availability: Availability) -> AgentHealthBody:
+def agent_health(agent_id: str, health: AgentHealth, availability: Availability) -> AgentHealthBody:
     """How one agent fared."""
     rate = round(100 * health.failures / health.executions, 1) if health.executions else 0.0
     reachable = 100.0 if availability.available else 0.0

@@ -151,6 +151,19 @@ class AgentMetrics:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentHealth:
+    """How an agent fared (D-031): seconds per completed call, attempts that ended by themselves, and failed ones.
+
+    `last_execution` is when an attempt last began.
+    """
+
+    last_execution: datetime | None
+    avg_response_time: float | None
+    executions: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """An approval step of a workflow: the step, and the calls (step, agent) that come before it."""
 

@@ -10,9 +10,10 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
+from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.storage.attempts import AgentHealth, AttemptRepository
+from orchestrator.storage.attempts import AttemptRepository
 
 _RANGE: Final = re.compile(r"(\d+)\s*-\s*(\d+)\s*(second|minute|hour)")
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600}

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.domain.jobs import OPEN_STATES, Attempt, AttemptStatus, JobError, JobState
+from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds
@@ -82,16 +83,6 @@ class AttemptRow(NamedTuple):
     step: str
     agent: str
     attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class AgentHealth:
-    """How an agent fared (D-031): seconds per completed call, attempts that ended by themselves, and failed ones."""
-
-    last_execution: datetime | None
-    avg_response_time: float | None
-    executions: int
-    failures: int
 
 
 @dataclass(slots=True)

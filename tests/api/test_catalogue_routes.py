@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator
 
 from api.v1.catalogue import agent_health
+from orchestrator.domain.metrics import AgentHealth
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.catalogue import Availability
-from orchestrator.storage.attempts import AgentHealth
 from orchestrator.testing import Engine
 from tests.api.conftest import ADMIN, over
 from tests.ledger import ledger

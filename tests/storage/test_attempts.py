@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, JobState
+from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.usage import Usage
-from orchestrator.storage.attempts import AgentHealth, AttemptRepository
+from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.testing import eventually
