@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import stat
 import sys
@@ -16,6 +17,7 @@ import pytest
 from orchestrator.engine.data_lock import Holder
 from tests.e2e.processes import Command, free_port
 
+OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
 INPUT = '{"api_name": "Todo", "description": "A list of tasks", "api_type": "rest"}'
 
 
@@ -95,6 +97,10 @@ async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> Non
         assert (files / "api" / "openapi.yaml").stat().st_size > 0
         assert "completed in" in ended.out
         assert "\x1b" not in ended.out
+
+        kept = {re.sub(r"-[\d.]+\.sqlite3", "-VERSION.sqlite3", file.name) for file in running.data.iterdir()}
+        named = OPERATING.read_text()
+        assert [name for name in kept if not name.endswith(("-wal", "-shm")) and f"`{name}`" not in named] == []
 
         wrong = await running.run("api_development", "--input", '{"api_name": "x"}')
         assert (wrong.code, wrong.out) == (2, "")
