@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.deps import Svc
 from api.security import Admin
-from api.v1.auth import Moment
+from api.v1.bodies import Moment
 from api.v1.envelope import ERRORS, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.services.auditing import AuditFilter

@@ -5,13 +5,13 @@ from types import EllipsisType
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
-from api.v1.bodies import Body, Text
+from api.v1.bodies import Body, LongPageQuery, Moment, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
@@ -27,24 +27,12 @@ _THIRTY_DAYS: Final = 2_592_000
 _SHOWN_DIGITS: Final = 6
 
 
-def _moment(value: Any) -> Any:
-    """A time that names its offset, in UTC; nothing is guessed."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-        if moment is not None and moment.tzinfo is not None:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise PydanticCustomError("moment", "Input should be {expected}", {"expected": "an ISO 8601 time with its offset"})
-
-
 def _some(scopes: list[Scope]) -> list[Scope]:
     if not scopes:
         raise PydanticCustomError("no_scope", "Input should be {expected}", {"expected": "at least one scope"})
     return scopes
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 KeyName = Annotated[Text, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ScopeWord = Annotated[Scope, Field(strict=False)]
 Scopes = Annotated[list[ScopeWord], AfterValidator(_some)]
@@ -95,13 +83,6 @@ class RotateBody(Body):
     """How long the old secret stays valid beside the new one."""
 
     overlap_seconds: int = Field(default=3600, ge=0, le=_THIRTY_DAYS, description="0 ends the old one now.")
-
-
-class KeyQuery(BaseModel):
-    """Which page of keys."""
-
-    limit: int = Field(default=50, ge=1, le=200)
-    offset: int = Field(default=0, ge=0, le=1_000_000_000)
 
 
 class KeyFields(Wire):
@@ -198,7 +179,7 @@ async def issue_key(principal: Admin, services: Svc, body: IssueBody, response: 
 
 
 @router.get("/api-keys")
-async def list_keys(_: Admin, services: Svc, query: Annotated[KeyQuery, Query()]) -> KeyList:
+async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> KeyList:
     """Every issued key, newest first, without secrets."""
     page = await services.keys.list(limit=query.limit, offset=query.offset)
     return KeyList(

@@ -1,11 +1,13 @@
 """What callers send (D-023, D-037): checked strictly, unknown keys refused by name."""
 
-from typing import Annotated, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 from fastapi import Header
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     HttpUrl,
@@ -31,7 +33,19 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _moment(value: Any) -> Any:
+    """A time that names its offset, in UTC; nothing is guessed."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError("moment", "Input should be {expected}", {"expected": "an ISO 8601 time with its offset"})
+
+
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 WebUrl = Annotated[
     str,
     Field(max_length=2000, json_schema_extra={"pattern": "^https?://"}),
@@ -44,6 +58,19 @@ class Body(BaseModel):
     """Anything a caller sends."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class PageQuery(BaseModel):
+    """Which page of a list."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    offset: int = Field(default=0, ge=0, le=1_000_000_000)
+
+
+class LongPageQuery(PageQuery):
+    """Which page of a list of short rows."""
+
+    limit: int = Field(default=50, ge=1, le=200)
 
 
 class ConfigBody(JobConfig):

@@ -3,11 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.deps import JobId, Svc
 from api.outputs import whole_output
 from api.security import JobsRead
+from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
 from api.v1.rendering import job_detail, job_list
@@ -24,14 +25,12 @@ Wait = Annotated[
 CatalogueId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.\-]*$")]
 
 
-class JobQuery(BaseModel):
+class JobQuery(PageQuery):
     """Which jobs a list shows (D-045, C-34)."""
 
     status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
     agent_id: CatalogueId | None = None
     workflow_id: CatalogueId | None = None
-    limit: int = Field(default=20, ge=1, le=100)
-    offset: int = Field(default=0, ge=0, le=1_000_000_000)
 
     def filter(self) -> JobFilter:
         """The native filter. Raises `InvalidInput` for an agent's and a workflow's id at once: no job is both."""

@@ -3,12 +3,12 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
 from api.security import Admin
-from api.v1.bodies import Body, Text
+from api.v1.bodies import Body, LongPageQuery, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import Role
@@ -35,13 +35,6 @@ class UserBody(Body):
     username: Username
     password: Annotated[Text, Field(min_length=SHORTEST_PASSWORD)]
     roles: Annotated[list[RoleWord], AfterValidator(_some)]
-
-
-class UserQuery(BaseModel):
-    """Which page of users."""
-
-    limit: int = Field(default=50, ge=1, le=200)
-    offset: int = Field(default=0, ge=0, le=1_000_000_000)
 
 
 class UserShown(Wire):
@@ -73,7 +66,7 @@ async def add_user(_: Admin, services: Svc, body: UserBody) -> UserShown:
 
 
 @router.get("")
-async def list_users(_: Admin, services: Svc, query: Annotated[UserQuery, Query()]) -> UserList:
+async def list_users(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> UserList:
     """Every user that was added, by name."""
     users, total = await services.users.list(limit=query.limit, offset=query.offset)
     return UserList(users=[UserShown.of(user) for user in users], total=total, limit=query.limit, offset=query.offset)

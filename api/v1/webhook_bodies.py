@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
-from api.v1.bodies import Body, Text, WebUrl
+from api.v1.bodies import Body, PageQuery, Text, WebUrl
 from api.v1.wire import Timestamp, Wire, absent
 from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
 from orchestrator.services.webhooks import DeliveryPage, Registered
@@ -43,13 +43,6 @@ class RotateSecretBody(Body):
     def overlap(self) -> timedelta:
         """The same as a duration."""
         return timedelta(seconds=self.overlap_seconds)
-
-
-class PageQuery(BaseModel):
-    """Which page."""
-
-    limit: int = Field(default=20, ge=1, le=100)
-    offset: int = Field(default=0, ge=0, le=1_000_000_000)
 
 
 class DeliveryQuery(PageQuery):

@@ -6,13 +6,13 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import JobId, Svc
 from api.security import Caller, JobsRead
+from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.webhook_bodies import (
     ChangeWebhookBody,
     DeliveryBody,
     DeliveryList,
     DeliveryQuery,
-    PageQuery,
     RegisterBody,
     RotateSecretBody,
     WebhookBody,
