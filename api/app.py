@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from fastapi.exception_handlers import http_exception_handler
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,6 +30,7 @@ TITLE = "Multi-Agent Orchestrator API"
 DESCRIPTION = "API for orchestrating AI agents in software development workflows"
 VERSION = "1.0.0"
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_ON_THE_WAY = frozenset({405, 408, 413})  # what is refused before an endpoint runs
 LOGO = {"url": "https://example.com/logo.png"}
 
 
@@ -69,7 +71,7 @@ def create_app(
     for surface in SURFACES:
         for router in surface.routers:
             app.include_router(router)
-    app.add_exception_handler(HTTPException, _no_route)
+    app.add_exception_handler(HTTPException, _refused)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
     app.add_middleware(Hardening, options=options, render=render)
@@ -101,7 +103,10 @@ def _build_routes(app: FastAPI) -> None:
         route.matches(nowhere)
 
 
-async def _no_route(request: Request, fault: Exception) -> Response:
+async def _refused(request: Request, fault: Exception) -> Response:
+    """A request that no endpoint got, in the surface's words; what a plain endpoint refused, as it says it (M-045)."""
+    if isinstance(fault, HTTPException) and fault.status_code not in _ON_THE_WAY and "endpoint" in request.scope:
+        return await http_exception_handler(request, fault)
     error = as_domain(fault)
     if isinstance(error, MethodNotAllowed):  # the router names the methods of one route only
         error = MethodNotAllowed(error.message, allow=", ".join(_methods_here(request)))

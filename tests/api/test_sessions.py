@@ -5,6 +5,7 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from api import endpoints
 from orchestrator.bootstrap import now
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.services.limiting import RateLimiter, RequestLimits
@@ -268,6 +270,32 @@ async def test_a_socket_of_an_unknown_session_is_told_so_and_closed(make: Make):
     assert closed.value.rcvd.code == 4404
 
 
-@ledger("M-008")
-def test_a_router_in_a_file_of_its_own_is_served(app: FastAPI):
-    assert "/custom/execute" in app.openapi()["paths"]
+REPORTS = """
+from fastapi import APIRouter, HTTPException
+
+router = APIRouter(prefix="/reports", tags=["reports"])
+
+
+@router.get("/{number}")
+async def report(number: int) -> dict[str, int]:
+    if number > 9:
+        raise HTTPException(status_code=409 if number > 99 else 404, detail=f"Unknown report: {number}")
+    return {"number": number}
+"""
+
+
+@ledger("M-008", "M-045")
+async def test_a_router_in_a_file_of_its_own_is_served_as_it_is_written(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "reports.py").write_text(REPORTS)
+    monkeypatch.setattr(endpoints, "__path__", [*endpoints.__path__, str(tmp_path)])
+    app = make()
+    app.include_router(next(router for router in endpoints.routers() if router.prefix == "/reports"))
+    async with over(app) as client:
+        answers = [await client.get(f"/reports/{number}") for number in ("5", "50", "500", "x")]
+        elsewhere = await client.get("/reports")
+    assert [answer.status_code for answer in answers] == [200, 404, 409, 422]
+    assert answers[0].json() == {"number": 5}
+    assert [answer.json() for answer in answers[1:3]] == [{"detail": f"Unknown report: {n}"} for n in (50, 500)]
+    assert elsewhere.json()["detail"] == "There is nothing at this path"
