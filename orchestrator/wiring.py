@@ -24,7 +24,7 @@ from orchestrator.services.output import JobOutputs
 from orchestrator.services.own import own_work
 from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.quotas import Quotas
-from orchestrator.services.readiness import Readiness
+from orchestrator.services.readiness import LATELY, Readiness
 from orchestrator.services.registry import Services
 from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.starting import JobStarter
@@ -57,12 +57,14 @@ def wired(
     controller = JobController(on.gateway, on.reader, on.follower, on.jobs)
     outputs = JobOutputs(on.reader, on.artifacts)
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
+    work = WorkRepository(on.reports)
+    provider = settings.llm_base_url or settings.openai_api_key or settings.anthropic_api_key
     readiness = Readiness(
         on.gateway,
         on.database,
         task_queue=settings.task_queue,
         cache=on.bus.ping,
-        models=bool(settings.llm_base_url or settings.openai_api_key or settings.anthropic_api_key),
+        models=(lambda: work.asked(since=clock() - LATELY)) if provider else None,
     )
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
     signer = TokenSigner(_token_secret(settings, on.sealer), clock=clock)
@@ -85,7 +87,7 @@ def wired(
         limits=limits,
         quotas=quotas,
         webhooks=_webhooks(on, check_url, clock=clock, new_id=new_id),
-        partnerships=PartnershipReader(catalogue, metrics, WorkRepository(on.reports), readiness, clock=clock),
+        partnerships=PartnershipReader(catalogue, metrics, work, readiness, clock=clock),
         decisions=DecisionMaker(starter, on.follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),

@@ -4,13 +4,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.storage.database import Database
+from orchestrator.storage.work import Asked
 
+LATELY: Final = timedelta(minutes=5)
 _OFFLINE: Final = "no provider is configured here: answers are drafted offline"
+_LATELY: Final = f"the last {LATELY // timedelta(minutes=1)} minutes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,10 @@ class Check:
 
 
 class Readiness:
-    """Looks at every part that a request may need."""
+    """Looks at every part that a request may need.
+
+    `models` tells how models' providers fared lately; without it none is configured. A probe of ours would cost money.
+    """
 
     def __init__(
         self,
@@ -36,7 +43,7 @@ class Readiness:
         *,
         task_queue: str,
         cache: Callable[[], Awaitable[None]],
-        models: bool,
+        models: Callable[[], Awaitable[Asked]] | None,
     ) -> None:
         self._gateway = gateway
         self._database = database
@@ -56,8 +63,20 @@ class Readiness:
 
     async def further(self) -> list[Check]:
         """What makes the product better and is not needed: Redis where one is configured, a model's provider."""
-        told = "a provider is configured; it is asked by agent calls only" if self._models else _OFFLINE
-        return [await self._check("cache", self._cache()), Check("models", ok=self._models, message=told)]
+        return [await self._check("cache", self._cache()), await self._providers()]
+
+    async def _providers(self) -> Check:
+        if self._models is None:
+            return Check("models", ok=False, message=_OFFLINE)
+        try:
+            lately = await self._models()
+        except Unavailable as fault:
+            return Check("models", ok=False, message=f"how the provider fares is not known: {fault.message}")
+        calls = lately.answered + lately.failed
+        if not calls:
+            return Check("models", ok=True, message=f"a provider is configured; no call asked it in {_LATELY}")
+        told = f"the provider answered {lately.answered} of the {calls} calls of {_LATELY}"
+        return Check("models", ok=lately.answered > 0, message=told)
 
     async def _worker(self) -> None:
         if not await self._gateway.pollers(self._task_queue):

@@ -1,19 +1,23 @@
-"""What agents' calls came to, by agent and step: begun, completed, lost (S-013, S-016)."""
+"""What agents' calls came to: by agent and step begun, completed, lost (S-013, S-016); asked of models' providers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import case, distinct, func, select
+from sqlalchemy import case, distinct, func, or_, select
 
 from orchestrator.domain.jobs import AttemptStatus
+from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import attempts
 
 # Nobody knows what became of these: the worker was gone, or did not answer in time.
 _LOST: Final = attempts.c.status.in_([AttemptStatus.TIMED_OUT, AttemptStatus.UNKNOWN])
 _COMPLETED: Final = attempts.c.status == AttemptStatus.COMPLETED
+_ANSWERED: Final = _COMPLETED & (attempts.c.model != OFFLINE_MODEL) & ~attempts.c.model.startswith("function/")
+_FAULT: Final = attempts.c.error["type"].as_string()
+_REFUSED: Final = or_(_FAULT.startswith("provider_", autoescape=True), _FAULT == "quota_exhausted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,14 @@ class Work:
     completed: int
     attempts: int
     lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Attempts that asked a model's provider: those that it answered, and those that ended by a fault of it."""
+
+    answered: int
+    failed: int
 
 
 class WorkRepository:
@@ -52,3 +64,10 @@ class WorkRepository:
         return await self._db.autocommit(
             lambda connection: [Work(**found) for found in connection.execute(wanted).mappings()]
         )
+
+    async def asked(self, *, since: datetime) -> Asked:
+        """How models' providers have fared in attempts that ended since a time. Raises `Unavailable`."""
+        wanted = select(func.count(case((_ANSWERED, 1))), func.count(case((_REFUSED, 1)))).where(
+            attempts.c.completed_at >= since
+        )
+        return await self._db.autocommit(lambda connection: Asked(*connection.execute(wanted).one()))

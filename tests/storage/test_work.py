@@ -2,7 +2,7 @@
 
 from orchestrator.domain.jobs import AttemptStatus
 from orchestrator.storage.database import Database
-from orchestrator.storage.work import Work, WorkRepository
+from orchestrator.storage.work import Asked, Work, WorkRepository
 from tests.ledger import ledger
 from tests.storage.ended import attempt_row, write
 from tests.storage.rows import at
@@ -34,3 +34,23 @@ async def test_calls_are_counted_once_and_their_attempts_each(database: Database
 
 async def test_nothing_begun_is_nothing(database: Database):
     assert await WorkRepository(database).begun([AGENT], since=at(0)) == []
+
+
+@ledger("O-045", "A-026")
+async def test_attempts_that_asked_a_provider_are_told_apart(database: Database):
+    def failed(number: int, kind: str):
+        return attempt_row(f"job_{number}", AttemptStatus.FAILED, error={"type": kind, "message": "told"})
+
+    rows = [
+        *(
+            failed(number, kind)
+            for number, kind in enumerate(("provider_unreachable", "quota_exhausted", "bad_output"))
+        ),
+        attempt_row("job_5", model="openai:gpt-4o"),
+        attempt_row("job_6", model="offline/drafter"),
+        attempt_row("job_7", model="function/t_echo"),
+        attempt_row("job_8", AttemptStatus.CANCELLED),
+        attempt_row("job_9", model="openai:gpt-4o", completed_at=at(-100)),
+    ]
+    await write(database, attempt_rows=[{"error": None, "model": None, **row} for row in rows])
+    assert await WorkRepository(database).asked(since=at(-50)) == Asked(answered=1, failed=2)

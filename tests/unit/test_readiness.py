@@ -1,0 +1,45 @@
+"""How the parts that are not needed are told."""
+
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.domain.errors import Unavailable
+from orchestrator.services.readiness import Check, Readiness
+from orchestrator.storage.work import Asked
+from tests.ledger import ledger
+
+NOTHING = cast("Any", None)
+
+
+async def models(found: Asked | Unavailable | None) -> Check:
+    """What is told of models' providers, which fared like this lately; None where none is configured."""
+
+    async def cache() -> None: ...
+
+    async def asked() -> Asked:
+        if isinstance(found, Asked):
+            return found
+        raise found or AssertionError
+
+    readiness = Readiness(NOTHING, NOTHING, task_queue="", cache=cache, models=None if found is None else asked)
+    return next(check for check in await readiness.further() if check.name == "models")
+
+
+@ledger("O-045", "A-026", "S-018")
+@pytest.mark.parametrize(
+    ("found", "ok", "message"),
+    [
+        (None, False, "no provider is configured here: answers are drafted offline"),
+        (Asked(0, 0), True, "a provider is configured; no call asked it in the last 5 minutes"),
+        (Asked(3, 1), True, "the provider answered 3 of the 4 calls of the last 5 minutes"),
+        (Asked(0, 2), False, "the provider answered 0 of the 2 calls of the last 5 minutes"),
+        (Unavailable("The job index does not answer."), False, "how the provider fares is not known: The job index"),
+    ],
+)
+async def test_a_provider_is_judged_by_the_calls_that_asked_it(
+    found: Asked | Unavailable | None, ok: bool, message: str
+) -> None:
+    check = await models(found)
+    assert (check.ok, check.seconds) == (ok, None)
+    assert check.message.startswith(message)
