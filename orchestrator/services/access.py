@@ -1,6 +1,5 @@
 """Who a bearer token is (D-010): the bootstrap key, or an issued one. Further kinds of credential join here (C-17)."""
 
-import asyncio
 import hmac
 import re
 import time
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.sealing import Sealer
+from orchestrator.services.background import Background
 from orchestrator.storage.keys import KeyRepository, StoredSecret
 
 log = structlog.get_logger(__name__)
@@ -107,7 +107,7 @@ class IssuedKeys:
         self._nobody = sealer.digest("")
         self._known: dict[str, _Known] = {}  # by digest of the token, and by prefix
         self._forgotten = 0
-        self._noting: set[asyncio.Task[None]] = set()
+        self._noting = Background()
 
     async def principal(self, token: str) -> Principal | None:
         """Whose key it is. Takes the same steps for an unknown key as for a wrong one.
@@ -160,7 +160,7 @@ class IssuedKeys:
 
     async def settle(self) -> None:
         """Let the notes of uses under way end."""
-        await asyncio.gather(*self._noting)
+        await self._noting.settle()
 
     def _fresh(self, name: str) -> _Known | None:
         known = self._known.get(name)
@@ -190,9 +190,7 @@ class IssuedKeys:
     def _note_use(self, key: ApiKey, at: datetime) -> None:
         if key.last_used_at is not None and at - key.last_used_at < _USE_NOTED:
             return
-        noting = asyncio.create_task(self._used(key.id, at))
-        self._noting.add(noting)
-        noting.add_done_callback(self._noting.discard)
+        self._noting.start(self._used(key.id, at), f"use of {key.id}")
 
     async def _used(self, key_id: str, at: datetime) -> None:
         try:

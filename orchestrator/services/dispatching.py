@@ -1,6 +1,5 @@
 """Starts the workflows of deliveries that are due: at once where it can, by the reconciler where it could not."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ import structlog
 from orchestrator.domain.errors import NotFound, OrchestratorError, Unavailable
 from orchestrator.domain.webhooks import DeliveryInput, DeliveryState, DueDelivery, WebhookEvent
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.background import Background
 from orchestrator.storage.deliveries import DeliveryRepository
 
 log = structlog.get_logger(__name__)
@@ -22,17 +22,15 @@ class DeliveryDispatcher:
         self._gateway = gateway
         self._deliveries = deliveries
         self._schedule = list(schedule)
-        self._starting: set[asyncio.Task[None]] = set()
+        self._starting = Background()
 
     def dispatch(self, due: Sequence[DueDelivery]) -> None:
         """Start deliveries whose rows are written, in the background; the reconciler starts what this cannot."""
-        starting = asyncio.create_task(self._dispatched(due), name="webhook deliveries")
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
+        self._starting.start(self._dispatched(due), "webhook deliveries")
 
     async def settle(self) -> None:
         """Wait until every start under way is done. Before the connections are closed."""
-        await asyncio.gather(*self._starting)
+        await self._starting.settle()
 
     async def repair(self, *, before: datetime, limit: int) -> int:
         """Start what was due before then and never started; how many that were. Raises `Unavailable`."""

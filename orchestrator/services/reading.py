@@ -18,6 +18,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
+from orchestrator.services.background import Background
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
@@ -59,7 +60,7 @@ class JobReader:
         self._jobs = jobs
         self._attempts = attempts
         self._clock = clock
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing = Background()
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """The job as it stands now. Raises `NotFound` (also for another owner's), `Unavailable`."""
@@ -120,6 +121,10 @@ class JobReader:
             at=job.closed_at or self._clock(),
         )
 
+    async def settle(self) -> None:
+        """Wait until every snapshot under way is written. Before the connections are closed."""
+        await self._writing.settle()
+
     async def _snapshot(self, job_id: str) -> Job | None:
         try:
             stored = await self._jobs.snapshot(job_id)
@@ -127,10 +132,6 @@ class JobReader:
             log.warning("index_not_read", job_id=job_id)
             return None
         return Job.model_validate(stored) if stored is not None else None
-
-    async def settle(self) -> None:
-        """Wait until every snapshot under way is written. Before the connections are closed."""
-        await asyncio.gather(*self._writing)
 
     async def _from_history(self, job_id: str, *, wait: bool = True) -> Job:
         try:
@@ -147,9 +148,7 @@ class JobReader:
             log.warning("index_not_repaired", job_id=job_id)
             return job
         if job.state.terminal:
-            writing = asyncio.create_task(self._closed(job, facts), name=f"snapshot of {job_id}")
-            self._writing.add(writing)
-            writing.add_done_callback(self._writing.discard)
+            writing = self._writing.start(self._closed(job, facts), f"snapshot of {job_id}")
             if wait:
                 await asyncio.shield(writing)
         return job
