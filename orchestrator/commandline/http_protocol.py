@@ -1,10 +1,11 @@
-"""uvicorn's HTTP connection with the two bounds that it lacks: how long and how large a request's head may be."""
+"""uvicorn's connections with what they lack: bounds of a request's head, and an answer to every handshake."""
 
 import asyncio
 from typing import Any, Final
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +92,24 @@ class BoundedHttp(HttpToolsProtocol):
     def _refuse(self, status: int, reason: str) -> None:
         log.warning("connection_refused", status=status, reason=reason, client=self.client)
         if not self._answering():
-            text = reason.encode()
-            head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            self.transport.write(STATUS_LINE[status] + head % len(text) + text)
+            self.transport.write(_plain(status, reason))
         self.transport.close()
+
+
+class AnsweredWebSocket(WebSocketsSansIOProtocol):
+    """Answers a handshake that cannot be read, and closes its connection, where uvicorn stays silent for ever."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come; those of the handshake first."""
+        super().data_received(data)
+        if self.conn.handshake_exc is None or self.handshake_initiated or self.transport.is_closing():
+            return
+        refusal = b"".join(self.conn.data_to_send())
+        self.transport.write(refusal or _plain(400, "This is no WebSocket handshake"))
+        self.transport.close()
+
+
+def _plain(status: int, reason: str) -> bytes:
+    text = reason.encode()
+    head = b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[status] + head % len(text) + text

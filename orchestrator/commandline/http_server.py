@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from orchestrator.commandline.exits import FAILED, Refused
-from orchestrator.commandline.http_protocol import BoundedHttp
+from orchestrator.commandline.http_protocol import AnsweredWebSocket, BoundedHttp
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ class ApiServer(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
+            ws=AnsweredWebSocket,
             ws_max_size=_MAX_FRAME,
             server_header=False,
             log_config=None,

@@ -27,6 +27,7 @@ from tests.ledger import ledger
 
 EXECUTE = "/v1/agents/t_echo/execute"
 SECRET = "hunter2 at /srv/secret.py"
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 
 @pytest.fixture
@@ -209,6 +210,25 @@ async def test_an_idle_connection_is_closed(guarded: Callable[..., FastAPI], sen
             writer.write(b"\r\n")
         async with asyncio.timeout(20):
             assert (await reader.read())[:12] in {b"", b"HTTP/1.1 408"}
+
+
+@pytest.mark.parametrize(
+    ("begin", "more", "status"),
+    [
+        (b"GET /v1/ws", b"X-Large: " + b"a" * 9000, 431),
+        (b"GET /v1/ws", b"\r\n".join(b"X-%d: a" % number for number in range(200)), 431),
+        (b"GET /v1/ws?" + b"a" * 9000, b"X: a", 414),
+        (b"GET /v1/ws", b"Content-Length: 5", 400),
+    ],
+)
+async def test_a_websocket_handshake_that_cannot_be_one_is_answered(
+    guarded: Callable[..., FastAPI], begin: bytes, more: bytes, status: int
+):
+    upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + KEY
+    async with connected(guarded()) as (reader, writer):
+        writer.write(begin + b" HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n" + more + b"\r\n\r\n")
+        assert (await said(reader))[0] == status
+        assert await closed(reader)
 
 
 async def test_a_head_without_an_end_is_cut_off(guarded: Callable[..., FastAPI]):
