@@ -9,13 +9,13 @@ StepId = str
 _DAY = 86_400.0
 
 
-class Frozen(BaseModel):
-    """An immutable value; unknown keys are a fault in a definition."""
+class Part(BaseModel):
+    """An immutable part of a plan. It travels with its job, so that keys of a newer version are kept, not refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class RetryPolicy(Frozen):
+class RetryPolicy(Part):
     """How often and how fast an agent call is tried again. Intervals are seconds. Always bounded (A8)."""
 
     initial_interval: float = Field(default=1.0, gt=0)
@@ -24,7 +24,7 @@ class RetryPolicy(Frozen):
     maximum_attempts: int = Field(default=5, ge=1, le=100)
 
 
-class Timeouts(Frozen):
+class Timeouts(Part):
     """Limits of one agent call in seconds. `heartbeat` bounds how long a dead worker goes unnoticed."""
 
     start_to_close: float = Field(default=300.0, gt=0)
@@ -32,14 +32,14 @@ class Timeouts(Frozen):
     heartbeat: float = Field(default=20.0, gt=0)
 
 
-class Approval(Frozen):
+class Approval(Part):
     """The step waits for a person before it runs; after `timeout` seconds it counts as rejected."""
 
     message: str = "Approve this step to go on."
     timeout: float = Field(default=7 * _DAY, gt=0)
 
 
-class Step(Frozen):
+class Step(Part):
     """One step: its agents run in parallel once every step in `needs` is done."""
 
     id: StepId = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -70,7 +70,7 @@ class Step(Frozen):
         return self
 
 
-class Plan(Frozen):
+class Plan(Part):
     """An acyclic graph of steps."""
 
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -110,8 +110,13 @@ class Plan(Frozen):
         return next((s for s in self.steps if s.id == step_id), None)
 
 
-class WorkflowDefinition(Frozen):
-    """A catalogue entry (D-032, D-035). `code` entries are workflow classes; their steps are for display."""
+class WorkflowDefinition(BaseModel):
+    """A catalogue entry (D-032, D-035). `code` entries are workflow classes; their steps are for display.
+
+    Unknown keys, those of its plan included, are a fault.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
     name: str = Field(min_length=1)
@@ -125,6 +130,16 @@ class WorkflowDefinition(Frozen):
     plan: Plan
     code: bool = False
     source: str = "built-in"
+
+    @model_validator(mode="after")
+    def _plan_has_no_unknown_keys(self) -> Self:
+        parts: list[Part] = [self.plan, *self.plan.steps]
+        for step in self.plan.steps:
+            parts += [step.retry, step.timeouts, *([step.approval] if step.approval else [])]
+        unknown = sorted({f"{type(part).__name__}.{key}" for part in parts for key in part.model_extra or ()})
+        if unknown:
+            raise ValueError(f"the plan has unknown keys: {', '.join(unknown)}")
+        return self
 
     @property
     def squads(self) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
@@ -88,13 +89,20 @@ def _usage(result: Mapping[str, Any]) -> Usage:
     return Usage.model_validate(result.get("usage") or {})
 
 
+def _job_input(payloads: Any) -> JobInput | None:
+    """What a job was started with; None for a workflow that somebody started past the API, with something else."""
+    try:
+        return JobInput.model_validate(_plain(payloads))
+    except ValidationError:
+        return None
+
+
 def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_started_event_attributes
-    data = _plain(about.input.payloads)
     return facts.RunStarted(
         workflow_type=about.workflow_type.name,
         task_queue=about.task_queue.name,
-        job=JobInput.model_validate(data) if "job_id" in data and "plan" in data else None,
+        job=_job_input(about.input.payloads),
         continued=bool(about.continued_execution_run_id),
         **stamp,
     )

@@ -84,11 +84,12 @@ def test_an_agents_activity_names_its_step_without_a_payload() -> None:
     assert (fact.step, fact.agent, fact.title) == ("api_design", "api_architect", "API Design")
 
 
-def test_a_workflow_of_somebody_elses_is_a_job_without_a_plan() -> None:
+@pytest.mark.parametrize("started_with", [b'"just text"', b'{"job_id": "wf_job_1", "plan": {}}'])
+def test_a_workflow_of_somebody_elses_is_a_job_without_a_plan(started_with: bytes) -> None:
     event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED)
     about = event.workflow_execution_started_event_attributes
     about.workflow_type.name = "foreign"
-    about.input.payloads.add(metadata={"encoding": b"json/plain"}, data=b'"just text"')
+    about.input.payloads.add(metadata={"encoding": b"json/plain"}, data=started_with)
     fact = fact_of(event, "run")
     assert isinstance(fact, f.RunStarted)
     assert fact.job is None

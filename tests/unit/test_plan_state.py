@@ -1,8 +1,8 @@
-"""What a continued run makes of signals that arrive before its own first line."""
+"""What a run makes of what it is given: signals before its own first line, the plan of a newer version."""
 
 import pytest
 
-from orchestrator.domain.commands import Carried, Control, Decision
+from orchestrator.domain.commands import Carried, Control, Decision, JobInput
 from tests.unit.histories import job_input, step
 from workflows.plan import PlanWorkflow
 
@@ -38,3 +38,10 @@ def test_early_decisions_join_the_carried_ones() -> None:
     flow.approve(Decision(step="b", actor="me"))
     flow._restore(Carried(approved=["a"]))
     assert flow._state.approved == ["a", "b"]
+
+
+def test_a_plan_of_a_newer_version_is_taken_and_handed_on_whole() -> None:
+    sent = job_input(step("a")).model_dump(mode="json")
+    sent["plan"]["steps"][0]["newer"] = {"than": "this"}
+    job = JobInput.model_validate(sent)
+    assert job.plan.in_sequence().model_dump(mode="json") == sent["plan"]

@@ -288,12 +288,14 @@ DEFINITION = WorkflowDefinition(id="{id}", name="X", description="x", estimated_
 """
 LOOP = 'Step(id="a", name="A", squad="s", agents=("x",), needs=("a",)),'
 SOUND = 'Step(id="a", name="A", squad="s", agents=("x",)),'
+MISSPELT = 'Step(id="a", name="A", squad="s", agents=("x",), need=("b",)),'
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         (FILE.format(id="new", steps=LOOP), "steps need each other in a circle: a -> a"),
+        (FILE.format(id="new", steps=MISSPELT), "the plan has unknown keys: Step.need"),
         (FILE.format(id="other", steps=SOUND), "defines 'other'; the file must carry the definition's id"),
         ("definition = None\n", "has no top-level DEFINITION"),
     ],
