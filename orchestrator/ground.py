@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from temporalio.client import Client
@@ -11,6 +12,8 @@ from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.namespace import ensure_namespace
+from orchestrator.engine.server_files import search_attributes
 from orchestrator.sealing import Sealer, kept_secret
 from orchestrator.services.access import IssuedKeys
 from orchestrator.services.dispatching import DeliveryDispatcher
@@ -64,7 +67,8 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
     sealer, database = sealer_of(settings), Database(settings.index_url())
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
-    gateway = TemporalGateway(client, settings.task_queue, job_timeout=timeout)
+    prepare = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
+    gateway = TemporalGateway(client, settings.task_queue, prepare=prepare, job_timeout=timeout)
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
     dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
     jobs, attempts = JobRepository(database, dispatcher.dispatch), AttemptRepository(database, patience=_START_PATIENCE)

@@ -1,7 +1,7 @@
 """What the services ask of Temporal: start, signal, cancel, read, follow."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orchestrator.domain import names
 from orchestrator.domain.commands import JobInput
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
@@ -35,18 +35,23 @@ _AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
 
 
 class TemporalGateway:
-    """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors."""
+    """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors.
+
+    `prepare` makes the namespace what a start needs, where no worker has done so yet.
+    """
 
     def __init__(
         self,
         client: Client,
         task_queue: str,
         *,
+        prepare: Callable[[], Awaitable[None]],
         job_timeout: timedelta | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._prepare = prepare
         self._job_timeout = job_timeout
         self._clock = clock
         self._histories = HistoryReader(client)
@@ -55,6 +60,20 @@ class TemporalGateway:
 
     async def start(self, job: JobInput) -> str:
         """Start the job's workflow under its own id, or find the one that already runs; the answer is the run id."""
+        try:
+            return await self._start(job)
+        except (InvalidInput, NotFound) as fault:
+            if not _unprepared(fault):
+                raise
+        await self._prepare()
+        try:
+            return await self._start(job)
+        except (InvalidInput, NotFound) as fault:
+            if not _unprepared(fault):
+                raise
+            raise Unavailable("Temporal's namespace is not ready yet", retry_after=5.0) from fault
+
+    async def _start(self, job: JobInput) -> str:
         with rpc_errors(f"job: {job.job_id}", job_id=job.job_id):
             handle = await self._client.start_workflow(
                 job.definition,
@@ -187,6 +206,11 @@ class TemporalGateway:
             healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
         if not healthy:
             raise Unavailable("Temporal is not serving")
+
+
+def _unprepared(fault: InvalidInput | NotFound) -> bool:
+    """Whether a start was refused because the namespace, which alone it can miss, or our attributes are not there."""
+    return isinstance(fault, NotFound) or "search attribute" in fault.message
 
 
 def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None) -> Pending:

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ from temporalio.client import Client
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine import child
+from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.data_lock import Holder
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.file_lock import FileLock
+from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.server_binary import ServerBinary, locate
 from orchestrator.engine.server_files import search_attributes
+from tests.storage.rows import job_input
 
 STARTER = """
 import asyncio, os, sys
@@ -94,6 +98,16 @@ async def test_a_missing_namespace_is_made_by_two_starters_at_once(server: DevSe
         *(ensure_namespace(client, retention_days=7, attributes=search_attributes()) for client in clients)
     )
     assert await described(clients[0]) == (timedelta(days=7), set(search_attributes()))
+
+
+@pytest.mark.parametrize("namespace", ["default", "fresh"])
+async def test_a_job_starts_where_no_worker_has_prepared_the_namespace(server: DevServer, namespace: str) -> None:
+    options = {**connect_options(address=server.address), "namespace": namespace}
+    client = await connect(options, lazy=True)
+    prepare = partial(ensure_namespace, client, retention_days=30, attributes=search_attributes())
+    gateway = TemporalGateway(client, "nobody", prepare=prepare)
+    assert await gateway.start(job_input())
+    assert await described(client) == (timedelta(days=30), set(search_attributes()))
 
 
 async def test_in_memory_with_the_web_ui_keeps_nothing(binary: ServerBinary, tmp_path: Path) -> None:
