@@ -33,7 +33,7 @@ def client_of(principal: Principal) -> str:
 
 
 def address_of(request: Request) -> str:
-    """The client without a credential: its address."""
+    """Whose requests are counted together where there is no credential: one address's."""
     return f"address:{request.client.host if request.client else 'unknown'}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
@@ -42,6 +42,11 @@ def scoped(
         return principal
 
     return allowed
+
+
+def not_cached(response: Response) -> None:
+    """For answers with a secret or a token: they must not lie in a cache."""
+    response.headers["Cache-Control"] = "no-store"
 
 
 Caller = Annotated[Principal, Depends(authenticated)]

@@ -115,6 +115,10 @@ class Settings(BaseSettings):
         """Seconds before each attempt of a webhook delivery."""
         return [float(seconds) for seconds in self.webhook_retry_schedule.split(",")]
 
+    def has_model_provider(self) -> bool:
+        """Whether models can be asked; without a provider answers are drafted offline."""
+        return any((self.llm_base_url, self.openai_api_key, self.anthropic_api_key))
+
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""
         return [name.strip() for name in self.plugins.split(",") if name.strip()]

@@ -58,13 +58,12 @@ def wired(
     outputs = JobOutputs(on.reader, on.artifacts)
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
     work = WorkRepository(on.reports)
-    provider = settings.llm_base_url or settings.openai_api_key or settings.anthropic_api_key
     readiness = Readiness(
         on.gateway,
         on.database,
         task_queue=settings.task_queue,
         cache=on.bus.ping,
-        models=(lambda: work.asked(since=clock() - LATELY)) if provider else None,
+        models=(lambda: work.asked(since=clock() - LATELY)) if settings.has_model_provider() else None,
     )
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
     signer = TokenSigner(_token_secret(settings, on.sealer), clock=clock)

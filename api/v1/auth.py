@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
 from api.limits import address_of, count_surface_request
-from api.security import Admin, Caller
+from api.security import Admin, Caller, not_cached
 from api.v1.bodies import Body, LongPageQuery, Moment, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
@@ -160,11 +160,6 @@ def _listed(scopes: frozenset[Scope]) -> list[Scope]:
     return [scope for scope in Scope if scope in scopes]
 
 
-def _once(response: Response) -> None:
-    """A secret that is shown once must not lie in a cache."""
-    response.headers["Cache-Control"] = "no-store"
-
-
 async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
     """Ten keys in fifteen minutes from one address (C-27); nothing limits the bootstrap key. Raises `LimitExceeded`."""
     if principal != ADMIN:
@@ -174,7 +169,7 @@ async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
 @router.post("/api-keys", status_code=201, dependencies=[Depends(_attempted)])
 async def issue_key(principal: Admin, services: Svc, body: IssueBody, response: Response) -> KeyIssued:
     """Issue a key. Its secret is in this answer and nowhere else."""
-    _once(response)
+    not_cached(response)
     return KeyIssued.of(await services.keys.issue(principal, body.request()))
 
 
@@ -207,7 +202,7 @@ async def rotate_key(
     _: Admin, services: Svc, key_id: str, response: Response, body: RotateBody | None = None
 ) -> KeyIssued:
     """Give a key a new secret; the old one stays valid for the overlap."""
-    _once(response)
+    not_cached(response)
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     return KeyIssued.of(await services.keys.rotate(key_id, overlap=overlap))
 

@@ -149,7 +149,7 @@ class Deployment:
 
     def _work(self) -> Iterator[Finding]:
         given = self._settings
-        model = any((given.llm_base_url, given.openai_api_key, given.anthropic_api_key))
+        model = given.has_model_provider()
         yield Finding(
             "model_provider",
             model,

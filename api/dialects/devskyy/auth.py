@@ -6,6 +6,7 @@ from api.deps import Svc
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
 from api.dialects.devskyy.guards import attempted, counted_by_address
 from api.dialects.devskyy.models import LoginRequest, RefreshRequest, TokenResponse
+from api.security import not_cached
 from orchestrator.services.registry import Services
 from orchestrator.services.users import Tokens
 
@@ -28,7 +29,7 @@ async def refresh(body: RefreshRequest, services: Svc, request: Request, respons
 
 async def _answer(services: Services, request: Request, response: Response, tokens: Tokens) -> TokenResponse:
     request.state.principal = await services.access.authenticate(tokens.access_token)  # for the audit trail
-    response.headers["Cache-Control"] = "no-store"
+    not_cached(response)
     return TokenResponse(
         access_token=tokens.access_token, refresh_token=tokens.refresh_token, expires_in=tokens.expires_in
     )
