@@ -187,6 +187,17 @@ async def _prepared(settings: Settings, catalogue: Catalogue, client: Client) ->
     return parts
 
 
+async def open_lazily(settings: Settings, catalogue: Catalogue) -> Parts:
+    """The parts of an API process of its own; Temporal may come up later. Raises `Unavailable` without the index."""
+    parts = assemble(settings, catalogue, await connect(connect_options(), lazy=True))
+    try:
+        await parts.ground.database.migrate()
+    except BaseException:
+        await parts.aclose()
+        raise
+    return parts
+
+
 def telemetry(settings: Settings) -> Runtime:
     """The SDK's runtime; its metrics get a port of their own when one is configured."""
     if settings.worker_metrics_port is None:
@@ -207,7 +218,7 @@ class Stack:
     @classmethod
     def from_environment(cls) -> "Stack":
         """A stack for an API process of its own; Temporal may come up later."""
-        return cls(_open_lazily)
+        return cls(_from_environment)
 
     @classmethod
     def over(cls, parts: Parts) -> "Stack":
@@ -233,12 +244,8 @@ class Stack:
             self._parts = None
 
 
-async def _open_lazily() -> Parts:
+async def _from_environment() -> Parts:
     settings = Settings()
     if not structlog.is_configured():  # served by a bare ASGI server rather than by `orchestrator api`
         configure(settings.log_level, settings.log_format)
-    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
-    client = await connect(connect_options(), lazy=True)
-    parts = assemble(settings, catalogue, client)
-    await parts.ground.database.migrate()
-    return parts
+    return await open_lazily(settings, build_catalogue(load_plugins(settings.plugin_modules())))

@@ -1,19 +1,19 @@
 """`orchestrator api`: the HTTP side alone; it comes up while Temporal is down."""
 
 import asyncio
+from functools import partial
 
 import structlog
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Parts, Stack, assemble
+from orchestrator.bootstrap import Stack, open_lazily
 from orchestrator.commandline import exits, process
 from orchestrator.commandline.admin_key import with_kept_key
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.http_server import ApiServer, until_answering
 from orchestrator.commandline.ports import listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
-from orchestrator.engine.connect import connect, connect_options
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
 
@@ -31,13 +31,7 @@ async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -
         log.warning("no_admin_key", advice="set ORCHESTRATOR_ADMIN_API_KEY")
 
     catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
-
-    async def opened() -> Parts:
-        parts = assemble(settings, catalogue, await connect(connect_options(), lazy=True))
-        await parts.ground.database.migrate()
-        return parts
-
-    app = create_app(Stack(opened), options=lambda: ApiOptions.of(settings))
+    app = create_app(Stack(partial(open_lazily, settings, catalogue)), options=lambda: ApiOptions.of(settings))
     with listen(host, port, "--port") as listener:
         url = url_of(listener)
         async with beside(ApiServer(app, listener).run_until(stop), stop):
