@@ -17,6 +17,12 @@ _PR_SET_PDEATHSIG = 1
 _PARENT_GONE = 70
 
 
+def tied(*command: str) -> list[str]:
+    """The command line that runs a command tied to this process; where it is no Linux, give it a pipe as its input."""
+    mode = "prctl" if sys.platform == "linux" else "pipe"
+    return [sys.executable, "-I", "-S", __file__, mode, str(os.getpid()), *command]
+
+
 def become(parent: int, command: list[str]) -> None:
     """Replace this process with a command that the kernel kills when process `parent` ends. Raises `OSError`."""
     libc = ctypes.CDLL(None, use_errno=True)

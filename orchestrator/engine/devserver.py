@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import socket
 import sqlite3
 import sys
@@ -134,14 +133,11 @@ class DevServer:
         await self.stop()
 
     async def _spawn(self) -> None:
-        on_linux = sys.platform == "linux"
-        launcher = (sys.executable, "-I", "-S", child.__file__, "prctl" if on_linux else "pipe", str(os.getpid()))
         offset = self._rotated_log_size()
         with self._log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *launcher,
-                *self._command(),
-                stdin=asyncio.subprocess.DEVNULL if on_linux else asyncio.subprocess.PIPE,
+                *child.tied(*self._command()),
+                stdin=asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=(self._lock.fileno,),

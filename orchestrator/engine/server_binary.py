@@ -18,6 +18,7 @@ from typing import Final, TextIO
 from temporalio.testing import WorkflowEnvironment
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.engine import child
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
 
@@ -138,10 +139,10 @@ async def _build(target: Path, environ: Mapping[str, str], out: TextIO) -> None:
     flags = f"-s -w -X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(go, "build", "-trimpath", "-ldflags", flags, "-o", partial, _PACKAGE),
+            *child.tied(go, "build", "-trimpath", "-ldflags", flags, "-o", str(partial), _PACKAGE),
             cwd=server_file(DEVSERVER_MODULE),
             env={**environ, "CGO_ENABLED": "0"},
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE,
             stdout=output,
             stderr=output,
             start_new_session=True,

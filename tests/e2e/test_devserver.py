@@ -29,6 +29,7 @@ from orchestrator.engine.server_binary import ServerBinary, locate
 from orchestrator.engine.server_files import search_attributes
 from tests.storage.rows import job_input
 
+ROOT = Path(__file__).parents[2]
 STARTER = """
 import asyncio, os, sys
 from pathlib import Path
@@ -68,6 +69,14 @@ def answers(address: str) -> bool:
     host, port = address.split(":")
     with socket.socket() as probe:
         return probe.connect_ex((host, int(port))) == 0
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 async def described(client: Client) -> tuple[timedelta, set[str]]:
@@ -142,6 +151,22 @@ async def test_the_server_dies_with_a_starter_that_is_killed(binary: ServerBinar
     port = int(address.rpartition(":")[2])
     async with DevServer(binary, tmp_path, port=port, ui_port=None) as again:
         assert again.address == address
+
+
+async def test_a_build_dies_with_a_starter_that_is_killed(tmp_path: Path) -> None:
+    go, building = tmp_path / "go", tmp_path / "building"
+    go.write_text(f"#!/bin/sh\necho $$ > {building}.new; mv {building}.new {building}; exec sleep 600\n")
+    go.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    starter = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator.engine.server_binary"), env=environment, cwd=ROOT
+    )
+    try:
+        await until(building.exists)
+    finally:
+        starter.kill()
+        await starter.wait()
+    await until(lambda: not lives(int(building.read_text())))
 
 
 async def test_a_crashed_server_is_told_and_started_again(server: DevServer) -> None:
