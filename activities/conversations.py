@@ -35,7 +35,10 @@ class ConversationActivities:
             try:
                 return Recorded(ok=await self._records.accept(turn))
             except LimitExceeded as full:
-                raise ApplicationError(full.message, full.details, type=full.code, non_retryable=True) from None
+                benign = ApplicationErrorCategory.BENIGN
+                raise ApplicationError(
+                    full.message, full.details, type=full.code, non_retryable=True, category=benign
+                ) from None
 
     @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
     async def await_job(self, query: JobQuery) -> JobEnded:
