@@ -35,7 +35,7 @@ class ConversationActivities:
             try:
                 return Recorded(ok=await self._records.accept(turn))
             except LimitExceeded as full:
-                benign = ApplicationErrorCategory.BENIGN
+                benign = ApplicationErrorCategory.BENIGN  # a refusal that the caller is told of: nothing to log
                 raise ApplicationError(
                     full.message, full.details, type=full.code, non_retryable=True, category=benign
                 ) from None

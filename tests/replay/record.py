@@ -16,12 +16,16 @@ from typing import Any
 
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.conversations import Mode, Swarm
+from orchestrator.domain.errors import LimitExceeded
+from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
+from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.conversing import ChatMessage
+from orchestrator.services.starting import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
@@ -128,6 +132,20 @@ async def _conversation_ended(engine: Engine) -> str:
     return conversation
 
 
+async def _conversation_refused(engine: Engine) -> str:
+    """The session of a message that finds its owner's only slot taken."""
+    free = replace(TESTER, id="free", tier=Tier.FREE)
+    conversations = engine.services.conversations
+    said = ChatMessage(text="Hello", session_id="refused", mode=Mode.LITE, swarm=Swarm.CODING_TEAM)
+    begun = await conversations.begin(free, said)
+    await engine.services.starter.start(free, StartRequest(kind=JobKind.WORKFLOW, target="t_approval", input={}))
+    try:
+        await conversations.answer(free, begun)
+    except LimitExceeded:
+        return begun.conversation.conversation_id
+    raise AssertionError("the message was not refused")
+
+
 SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
     "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
@@ -151,6 +169,7 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "code_authored": _countdown,
     "conversation": _conversation,
     "conversation_ended": _conversation_ended,
+    "conversation_refused": _conversation_refused,
     "webhook_delivered": lambda engine: _told(engine, Answer(status=500), Answer(status=200)),
     "webhook_failed": lambda engine: _told(engine, *[Answer(status=500)] * 3),
     "webhook_gone": lambda engine: _told(engine, Answer(status=410)),
