@@ -9,9 +9,11 @@ from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, Function
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
+from orchestrator.domain.usage import Usage
 from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
+WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
 # Calls by effect id, over the whole test process: what really ran, however often.
 CALLS: dict[str, int] = {}
 
@@ -41,7 +43,7 @@ async def slow(call: FunctionCall) -> AgentOutput:
 async def flaky(call: FunctionCall) -> AgentOutput:
     """Fails on the first `failures` attempts (default 2)."""
     if call.attempt <= int(call.input.get("failures", 2)):
-        raise AgentError("not yet", kind="provider_unavailable", retryable=True)
+        raise AgentError("not yet", kind="provider_unavailable", retryable=True, usage=WASTED)
     return AgentOutput(summary="at last", output="at last")
 
 

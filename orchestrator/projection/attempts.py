@@ -1,9 +1,10 @@
-"""Fills in what history forgets: attempts that were tried again, or cut off with their job (from the index rows)."""
+"""Fills in what history forgets, from the index rows: attempts that came to nothing, and what those have cost."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
+from orchestrator.domain.usage import Usage
 
 Row = tuple[str, str, Attempt]
 
@@ -19,7 +20,10 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
         _complete(call, known[call.step, call.agent]) if (call.step, call.agent) in known else call
         for call in job.calls
     ]
-    return job.model_copy(update={"calls": calls})
+    usage = Usage()
+    for call in calls:
+        usage = usage.plus(call.usage)
+    return job.model_copy(update={"calls": calls, "usage": usage})
 
 
 def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:
@@ -27,7 +31,17 @@ def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:
     attempts += _untold(call, known)
     # A short call leaves no trace in history until it has ended; its rows tell that it began.
     began = call.status is CallStatus.SKIPPED and attempts
-    return call.model_copy(update={"attempts": attempts, "status": CallStatus.CANCELLED if began else call.status})
+    status = CallStatus.CANCELLED if began else call.status
+    return call.model_copy(update={"attempts": attempts, "status": status, "usage": _spent(call, attempts)})
+
+
+def _spent(call: AgentCall, attempts: Iterable[Attempt]) -> Usage:
+    """What the call used: its result, which history holds, and every attempt that led to none."""
+    usage = call.usage
+    for one in attempts:
+        if one.usage is not None and one.status is not AttemptStatus.COMPLETED:
+            usage = usage.plus(one.usage)
+    return usage
 
 
 def _untold(call: AgentCall, known: dict[int, Attempt]) -> list[Attempt]:

@@ -9,6 +9,7 @@ from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import Attempt, AttemptStatus, CallStatus, JobError, JobState, ReasonCode
 from orchestrator.domain.plans import Approval
+from orchestrator.domain.usage import Usage
 from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.job import project
 from tests.unit.histories import START, History, job_input, step
@@ -126,6 +127,22 @@ def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_
     assert (one.status, [told.status for told in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
     assert (two.status, [told.error for told in two.attempts]) == (CallStatus.CANCELLED, [BOOM])
     assert (three.status, three.attempts) == (CallStatus.SKIPPED, [])
+
+
+def test_attempts_that_came_to_nothing_are_paid_for_too() -> None:
+    history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM)
+    history.add(f.AgentFailed, scheduled_id=history.scheduled("a", "two"), error=BOOM, timed_out=False)
+    job = project("wf_job_1", history.facts)
+    answered = job.calls[0].usage
+    wasted, refused = Usage(prompt_tokens=7, cost=0.25), Usage(completion_tokens=2)
+    rows = [
+        ("a", "one", Attempt(number=1, status=AttemptStatus.FAILED, usage=wasted)),
+        ("a", "one", Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered)),
+        ("a", "two", Attempt(number=1, status=AttemptStatus.FAILED, usage=refused)),
+    ]
+    told = with_attempts(job, rows)
+    assert [call.usage for call in told.calls[:2]] == [answered.plus(wasted), refused]
+    assert told.usage == job.usage.plus(wasted).plus(refused)
 
 
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:

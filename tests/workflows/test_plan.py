@@ -3,7 +3,7 @@
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.testing import TESTER, Engine
-from tests.catalogue import CALLS
+from tests.catalogue import CALLS, WASTED
 from tests.ledger import ledger
 
 
@@ -43,6 +43,12 @@ async def test_retries_stay_visible_and_are_counted(engine: Engine) -> None:
         (3, AttemptStatus.COMPLETED),
     ]
     assert all(one.started_at is not None for one in job.calls[0].attempts)
+
+
+async def test_attempts_that_failed_are_part_of_what_the_job_costs(engine: Engine) -> None:
+    job = await engine.run("t_flaky", {"failures": 2})
+    assert job.usage.prompt_tokens == 2 * WASTED.prompt_tokens
+    assert (await engine.job(job.id)).usage == job.usage
 
 
 async def test_a_waiting_retry_names_attempt_and_next_time(engine: Engine) -> None:

@@ -136,8 +136,7 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
         "output": None if told is None else _executed(told, labels["executed_by"]),
         "error": f"{job.error.type}: {job.error.message}" if job.error is not None else None,
         "duration": None if job.duration is None else round(job.duration * 1000),
-        # What an attempt without an answer has used is not in the job's history.
-        "tokens_used": job.usage.total_tokens if job.state is JobState.COMPLETED else None,
+        "tokens_used": _tokens_used(job),
         "cost": job.usage.cost,
         "trigger": cast("Trigger", labels["trigger"]),
         "environment": cast("Environment", labels["environment"]),
@@ -145,6 +144,13 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
         "completed_at": job.closed_at,
         "agent": AgentRef(id=job.subject or "", name=labels["agent_name"], framework=_framework(job)),
     }
+
+
+def _tokens_used(job: Job) -> int | None:
+    """Of an execution that has ended; None where one without an answer is not known to have used any."""
+    if job.state is JobState.COMPLETED:
+        return job.usage.total_tokens
+    return job.usage.total_tokens or None if job.state.terminal else None
 
 
 def _executed(result: dict[str, Any], executed_by: str) -> dict[str, Any]:
