@@ -95,7 +95,7 @@ async def test_a_failed_job_says_what_failed(client: httpx2.AsyncClient):
 
 
 async def test_wait_answers_when_the_job_ends_not_before(client: httpx2.AsyncClient):
-    job_id = await start(client, "t_slow", {"seconds": 1})
+    job_id = await start(client, "t_slow", {"seconds": 3})
     await until(client, job_id, lambda job: job["status"] == "running")
     answer = await client.get(f"/v1/jobs/{job_id}", params={"wait": 60})
     assert answer.json()["status"] == "completed"
