@@ -70,7 +70,15 @@ def _value(payloads: Any) -> Any:
     encoding = first.metadata.get("encoding", b"") if first else b"binary/null"
     if first is None or encoding == b"binary/null":
         return None
-    return json.loads(first.data) if encoding.startswith(b"json/") else first.data
+    return _json(first.data) if encoding.startswith(b"json/") else first.data
+
+
+def _json(data: bytes) -> Any:
+    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data
 
 
 def _plain(payloads: Any) -> dict[str, Any]:
@@ -85,8 +93,14 @@ def _message(payloads: Any) -> dict[str, Any] | None:
     return {} if value is None else value if isinstance(value, dict) else None
 
 
-def _usage(result: Mapping[str, Any]) -> Usage:
-    return Usage.model_validate(result.get("usage") or {})
+def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a call's result says of itself; an activity of an author's own may answer with anything."""
+    model, summary = result.get("model"), result.get("summary")
+    try:
+        usage = Usage.model_validate(result.get("usage") or {})
+    except ValidationError:
+        usage = Usage()
+    return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
 
 
 def _job_input(payloads: Any) -> JobInput | None:
@@ -127,8 +141,8 @@ def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
 
 
 def _summary(event: HistoryEvent) -> str:
-    data = event.user_metadata.summary.data
-    return str(json.loads(data)) if data else ""
+    told = _json(event.user_metadata.summary.data)
+    return told if isinstance(told, str) else ""
 
 
 def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -143,14 +157,8 @@ def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.activity_task_completed_event_attributes
-    data = _plain(about.result.payloads)
-    return facts.AgentCompleted(
-        scheduled_id=about.scheduled_event_id,
-        usage=_usage(data),
-        model=data.get("model"),
-        summary=str(data.get("summary", "")),
-        **stamp,
-    )
+    answer = _answer(_plain(about.result.payloads))
+    return facts.AgentCompleted(scheduled_id=about.scheduled_event_id, **answer, **stamp)
 
 
 def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -186,10 +194,8 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
         agent=split[1],
         attempt=int(call.get("attempt", 1)),
         started_at=_local_start(call, stamp["time"]),
-        usage=_usage(result),
-        model=result.get("model"),
-        summary=str(result.get("summary", "")),
         error=error_of(about.failure) if about.HasField("failure") else None,
+        **_answer(result),
         **stamp,
     )
 
@@ -240,7 +246,10 @@ def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 def _job_error(failure: Failure) -> JobError:
     """What the workflow said itself when it failed, else what its failure tells."""
     told = _plain(failure.application_failure_info.details.payloads)
-    return JobError.model_validate(told) if {"type", "message"} <= told.keys() else error_of(failure)
+    try:
+        return JobError.model_validate(told)
+    except ValidationError:
+        return error_of(failure)
 
 
 def _run_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -6,10 +6,12 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts as f
-from orchestrator.domain.jobs import JobState
-from orchestrator.projection.events import EventFold
+from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.projection.events import EventFold, job_events
 from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of, pending_call
-from orchestrator.projection.job import JobFold
+from orchestrator.projection.job import JobFold, project
+
+_STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 
 
 def empty(event_type: int, number: int = 1) -> HistoryEvent:
@@ -82,6 +84,36 @@ def test_an_agents_activity_names_its_step_without_a_payload() -> None:
     fact = fact_of(event, "run")
     assert isinstance(fact, f.AgentScheduled)
     assert (fact.step, fact.agent, fact.title) == ("api_design", "api_architect", "API Design")
+
+
+ODD = [
+    b"no JSON",
+    b"[]",
+    b'{"usage": 7, "model": 7, "summary": null}',
+    b'{"usage": {"prompt_tokens": "many"}, "model": ["m"]}',
+    b'{"type": 3, "message": {}}',
+]
+
+
+@pytest.mark.parametrize("data", ODD)
+def test_payloads_that_others_wrote_do_not_stop_the_fold(data: bytes) -> None:
+    odd = {"metadata": {"encoding": b"json/plain"}, "data": data}
+    asked = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
+    asked.activity_task_scheduled_event_attributes.activity_id = "own.activity"
+    asked.user_metadata.summary.data = data
+    done = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED, 2)
+    done.activity_task_completed_event_attributes.scheduled_event_id = 1
+    done.activity_task_completed_event_attributes.result.payloads.add(**odd)
+    failed = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, 3)
+    failure = failed.workflow_execution_failed_event_attributes.failure
+    failure.message = "no luck"
+    failure.application_failure_info.details.payloads.add(**odd)
+    facts = [fact_of(event, "run") for event in (empty(_STARTED, 0), asked, done, failed)]
+    job = project("wf_job_1", facts)
+    assert (job.state, job.calls[0].status, job.usage.total_tokens) == (JobState.FAILED, CallStatus.COMPLETED, 0)
+    assert job.error is not None
+    assert job.error.message == "no luck"
+    assert job_events("wf_job_1", facts)
 
 
 @pytest.mark.parametrize("started_with", [b'"just text"', b'{"job_id": "wf_job_1", "plan": {}}'])
