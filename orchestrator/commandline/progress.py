@@ -14,6 +14,10 @@ from orchestrator.domain.jobs import CallStatus, ReasonCode
 
 # Reasons that say no more than the steps do.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
+_WAYS_ON: dict[str, str] = {
+    ReasonCode.WAITING_FOR_APPROVAL: "decide: POST /v1/jobs/{}/approve or …/reject",
+    ReasonCode.PAUSED: "go on: POST /v1/jobs/{}/resume",
+}
 _SIGNS = {
     "completed": "[green]done[/]",
     "failed": "[red]failed[/]",
@@ -125,10 +129,11 @@ class Bars:
 
 
 def reason(job: FollowedJob) -> str | None:
-    """Why an open job is where it is, in a sentence, unless its steps say it already."""
+    """Why an open job is where it is, and what moves it on, unless its steps say it already."""
     if job.reason is None or job.reason.code in _ROUTINE:
         return None
-    return job.reason.message
+    way_on = _WAYS_ON.get(job.reason.code)
+    return f"{job.reason.message} ({way_on.format(job.job_id)})" if way_on else job.reason.message
 
 
 def words(call: Call) -> str:
