@@ -77,7 +77,7 @@ def kept_secret(data_dir: Path) -> str:
     Raises `OSError`.
     """
     path = data_dir / _FILE
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

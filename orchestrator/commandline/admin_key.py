@@ -37,7 +37,7 @@ def ensure_key(data_dir: Path) -> str:
         return known
     key = PREFIX + secrets.token_urlsafe(32)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(key_file(data_dir), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             os.fchmod(descriptor, 0o600)

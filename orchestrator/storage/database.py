@@ -82,7 +82,7 @@ class Database:
         Raises `Unavailable`.
         """
         if self._is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with database_faults():
             await self._store.run(migrate, transaction=True)
 

@@ -87,6 +87,7 @@ def lives(pid: int) -> bool:
 
 async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> None:
     async with dev(tmp_path) as running:
+        assert stat.S_IMODE(running.data.stat().st_mode) == 0o700
         key = running.data / "admin-api-key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert f"admin key {key.read_text().strip()}" in running.command.text().splitlines()
