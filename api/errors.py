@@ -229,8 +229,12 @@ def _expected(kind: str, given: Any, context: dict[str, Any], message: str) -> s
     for bound, words in _BOUNDS.items():
         if bound in context:
             return words.format(context[bound], unit)
+    if kind == "string_pattern_mismatch":
+        return f"text that matches {context['pattern']}"
     word, _, fault = kind.partition("_")
-    return _TYPES[word] if fault in ("type", "attributes_type", "parsing", "from_float") and word in _TYPES else message
+    if fault in ("type", "attributes_type", "parsing", "from_float") and word in _TYPES:
+        return _TYPES[word]
+    return message.removeprefix("Input should be ")
 
 
 def echo(value: Any) -> Any:

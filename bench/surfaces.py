@@ -12,7 +12,7 @@ from bench.figures import Figure, at_least, at_most
 from bench.jobs import started
 from bench.load import Call, per_second
 from bench.plugin import J3
-from bench.reads import until
+from bench.prepared import until
 
 CLIENTS: Final = 50
 HELD: Final = 1000

@@ -6,10 +6,12 @@ from collections.abc import Callable
 import httpx2
 import pytest
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from api.app import create_app
+from api.errors import invalid_request
 from orchestrator.domain.errors import (
     AgentError,
     CatalogueError,
@@ -169,3 +171,18 @@ async def test_security_headers_are_on_every_answer(client: httpx2.AsyncClient, 
 async def test_nothing_of_one_request_stays_for_the_next(client: httpx2.AsyncClient):
     await client.get("/v1/jobs/job_x")
     assert not {"request_id", "principal", "job_id"} & set(get_contextvars())
+
+
+@pytest.mark.parametrize(
+    ("kind", "context", "message", "expected"),
+    [
+        ("finite_number", {}, "Input should be a finite number", "a finite number"),
+        ("string_pattern_mismatch", {"pattern": "^a$"}, "String should match pattern '^a$'", "text that matches ^a$"),
+        ("list_type", {}, "Input should be a valid list", "array"),
+        ("too_long", {"max_length": 3}, "List should have at most 3 items", "at most 3 items"),
+    ],
+)
+def test_what_was_expected_is_told_as_part_of_a_sentence(kind: str, context: dict, message: str, expected: str):
+    error = {"type": kind, "loc": ("body", "field"), "msg": message, "input": [], "ctx": context}
+    fault = invalid_request(RequestValidationError([error]))
+    assert fault.message == f"Invalid value for field: expected {expected}"

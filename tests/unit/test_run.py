@@ -16,3 +16,10 @@ def test_the_exit_code_is_that_of_pytest(tmp_path: Path, body: str, code: int) -
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert ("1 passed" if code == 0 else "1 failed") in ended.stdout.splitlines()[-1]
+
+
+def test_the_benchmark_loads_and_explains_itself() -> None:
+    command = [sys.executable, "bench/run.py", "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "--quick" in ended.stdout
