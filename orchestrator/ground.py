@@ -18,6 +18,7 @@ from orchestrator.sealing import Sealer, kept_secret
 from orchestrator.services.access import IssuedKeys
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.following import JobFollower
+from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
 from orchestrator.services.remembering import ConversationRecords
 from orchestrator.settings import Settings
@@ -49,6 +50,7 @@ class Ground:
     keys: KeyRepository
     issued_keys: IssuedKeys
     bus: MemoryBus | RedisBus
+    partials: PartialOutputs
     reader: JobReader
     follower: JobFollower
     conversations: ConversationRecords
@@ -72,7 +74,8 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
     dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
     jobs, attempts = JobRepository(database, dispatcher.dispatch), AttemptRepository(database, patience=_START_PATIENCE)
-    reader = JobReader(gateway, jobs, attempts, clock=clock)
+    partials = PartialOutputs(gateway, artifacts)
+    reader = JobReader(gateway, jobs, attempts, partials, clock=clock)
     follower = JobFollower(gateway, reader)
     return Ground(
         client=client,
@@ -88,6 +91,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         keys=keys,
         issued_keys=IssuedKeys(keys, sealer, clock=clock),
         bus=_bus(settings),
+        partials=partials,
         reader=reader,
         follower=follower,
         conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=clock),

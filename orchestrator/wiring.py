@@ -55,7 +55,7 @@ def wired(
     quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=clock)
     starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=clock, new_id=new_id)
     controller = JobController(on.gateway, on.reader, on.follower, on.jobs)
-    outputs = JobOutputs(on.reader, on.artifacts)
+    outputs = JobOutputs(on.reader, on.partials, on.artifacts)
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
     work = WorkRepository(on.reports)
     readiness = Readiness(

@@ -131,6 +131,7 @@ WORKFLOWS = (
     workflow("t_slow", step("a", "t_slow"), step("b", "t_echo", needs=("a",))),
     workflow("t_short", step("a", "t_echo", short=True), step("b", "t_flaky", needs=("a",), short=True)),
     workflow("t_big", step("a", "t_big"), step("b", "t_echo", needs=("a",)), step("c", "t_echo", needs=("b",))),
+    workflow("t_big_approval", step("a", "t_big"), step("b", "t_echo", needs=("a",), approval=Approval())),
     workflow("t_weigh", step("a", "t_big"), step("b", "t_weigh", needs=("a",))),
     workflow(
         "t_eighteen",

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from orchestrator.commandline.exits import FAILED, Refused
 from orchestrator.commandline.followed import FollowedJob
@@ -25,7 +25,7 @@ _START_PATIENCE: Final = 30.0
 _READ_PATIENCE: Final = 300.0
 _START: Final = {JobKind.WORKFLOW: "/v1/workflows/{}/run", JobKind.AGENT: "/v1/agents/{}/execute"}
 _AGAIN: Final = (429, 500, 502, 503, 504)
-
+_OBJECT: Final = TypeAdapter(dict[str, Any])
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -114,6 +114,14 @@ class ApiClient:
     async def job_json(self, job_id: str) -> bytes:
         """The job as the API words it. Raises `NoAnswer`, `Refused`."""
         return (await self._request("GET", f"/v1/jobs/{job_id}")).content
+
+    async def output(self, job_id: str) -> dict[str, Any] | None:
+        """The job's output, or what is left of a job that ended without; None where nothing is to be had."""
+        try:
+            answer = await self._request("GET", f"/v1/jobs/{job_id}/output")
+        except (NoAnswer, Refused):
+            return None
+        return _OBJECT.validate_json(answer.content)
 
     async def follow(self, job_id: str) -> AsyncGenerator[FollowedJob | NoAnswer, None]:
         """The job at each piece of news, and every two seconds; ends with its end.

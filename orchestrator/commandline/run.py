@@ -56,6 +56,8 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
             exits.say(json.dumps({"job_id": job_id}) if options.as_json else job_id)
             return exits.OK
         job = await follow(client, job_id, None if options.as_json else console)
+        if job.output is None:  # It ended without one; what its finished calls answered is still of use.
+            job = job.model_copy(update={"output": await client.output(job_id)})
         if options.as_json:
             exits.say((await client.job_json(job_id)).decode())
         else:

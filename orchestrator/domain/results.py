@@ -25,6 +25,11 @@ def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobE
     )
 
 
+def partial(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
+    """What is left of a job that ended without a result, in the same form."""
+    return assemble(job, results, failures, at).model_copy(update={"status": "partial"})
+
+
 def _answer(job: JobInput, results: list[AgentResult]) -> str | None:
     return next((result.output for result in results if result.step == job.answer), None)
 

@@ -20,13 +20,14 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orchestrator.domain import names
-from orchestrator.domain.commands import JobInput
+from orchestrator.domain.commands import AgentResult, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader
 from orchestrator.engine.inspection import pollers
+from orchestrator.projection.answers import answers
 from orchestrator.projection.facts import pending_call
 from workflows.starts import priority_of, search_attributes_of
 
@@ -165,6 +166,12 @@ class TemporalGateway:
             return ()
         queues = dict.fromkeys(step.task_queue for step in plan.steps if step.id in waiting and step.task_queue)
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
+
+    async def answers(self, job_id: str) -> list[AgentResult]:
+        """What the finished calls of a job answered, in full. Raises `NotFound`, `Unavailable`."""
+        with rpc_errors(f"job: {job_id}", job_id=job_id):
+            history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
+        return answers(history.events)
 
     async def follow(self, job_id: str) -> AsyncIterator[Fact]:
         """Every fact of a job from its first, then each new one as it happens; ends with the job."""

@@ -81,7 +81,7 @@ def _json(data: bytes) -> Any:
         return data
 
 
-def _plain(payloads: Any) -> dict[str, Any]:
+def plain(payloads: Any) -> dict[str, Any]:
     """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
     value = _value(payloads)
     return value if isinstance(value, dict) else {}
@@ -103,10 +103,10 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
 
 
-def _job_input(payloads: Any) -> JobInput | None:
+def job_input(payloads: Any) -> JobInput | None:
     """What a job was started with; None for a workflow that somebody started past the API, with something else."""
     try:
-        return JobInput.model_validate(_plain(payloads))
+        return JobInput.model_validate(plain(payloads))
     except ValidationError:
         return None
 
@@ -116,7 +116,7 @@ def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.RunStarted(
         workflow_type=about.workflow_type.name,
         task_queue=about.task_queue.name,
-        job=_job_input(about.input.payloads),
+        job=job_input(about.input.payloads),
         continued=bool(about.continued_execution_run_id),
         **stamp,
     )
@@ -157,7 +157,7 @@ def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.activity_task_completed_event_attributes
-    answer = _answer(_plain(about.result.payloads))
+    answer = _answer(plain(about.result.payloads))
     return facts.AgentCompleted(scheduled_id=about.scheduled_event_id, **answer, **stamp)
 
 
@@ -184,11 +184,11 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     about = event.marker_recorded_event_attributes
     if about.marker_name != _LOCAL_ACTIVITY:
         return None
-    call = _plain(about.details["data"].payloads)
+    call = plain(about.details["data"].payloads)
     split = names.split_activity_id(str(call.get("activity_id", "")))
     if split is None:
         return None
-    result = _plain(about.details["result"].payloads) if "result" in about.details else {}
+    result = plain(about.details["result"].payloads) if "result" in about.details else {}
     return facts.ShortCallRecorded(
         step=split[0],
         agent=split[1],
@@ -236,7 +236,7 @@ def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_completed_event_attributes
-    return facts.RunCompleted(result=_plain(about.result.payloads) or None, **stamp)
+    return facts.RunCompleted(result=plain(about.result.payloads) or None, **stamp)
 
 
 def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -245,7 +245,7 @@ def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _job_error(failure: Failure) -> JobError:
     """What the workflow said itself when it failed, else what its failure tells."""
-    told = _plain(failure.application_failure_info.details.payloads)
+    told = plain(failure.application_failure_info.details.payloads)
     try:
         return JobError.model_validate(told)
     except ValidationError:

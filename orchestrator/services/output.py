@@ -8,6 +8,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.ports import ArtifactStore
+from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
 
 log = structlog.get_logger(__name__)
@@ -16,13 +17,20 @@ log = structlog.get_logger(__name__)
 class JobOutputs:
     """Reads outputs (D-053)."""
 
-    def __init__(self, reader: JobReader, artifacts: ArtifactStore) -> None:
+    def __init__(self, reader: JobReader, partials: PartialOutputs, artifacts: ArtifactStore) -> None:
         self._reader = reader
+        self._partials = partials
         self._artifacts = artifacts
 
     async def get(self, principal: Principal, job_id: str) -> dict[str, Any]:
-        """The job's whole output. Raises `NotFound`, `WrongState` while there is none, `Unavailable`."""
-        return await self.of(await self._reader.get(principal, job_id))
+        """The job's whole output; of one that ended without, what its finished calls answered.
+
+        Raises `NotFound`, `WrongState` while there is none, `Unavailable`.
+        """
+        job = await self._reader.get(principal, job_id)
+        if job.result is None and job.state.terminal:
+            job = job.model_copy(update={"result": await self._partials.of(job)})
+        return await self.of(job)
 
     async def shown(self, job: Job) -> dict[str, Any] | None:
         """The job's output, whole but for parts that are gone; None while there is none. Raises `Unavailable`."""

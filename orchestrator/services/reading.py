@@ -11,7 +11,7 @@ import structlog
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
-from orchestrator.domain.facts import Fact
+from orchestrator.domain.facts import Fact, RunStarted
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
@@ -19,6 +19,7 @@ from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
 from orchestrator.services.background import Background
+from orchestrator.services.partial import PartialOutputs
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
@@ -53,12 +54,14 @@ class JobReader:
         gateway: TemporalGateway,
         jobs: JobRepository,
         attempts: AttemptRepository,
+        partials: PartialOutputs,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
         self._jobs = jobs
         self._attempts = attempts
+        self._partials = partials
         self._clock = clock
         self._writing = Background()
 
@@ -109,7 +112,13 @@ class JobReader:
         return job_events(job_id, facts)
 
     async def close(self, job: Job, facts: Sequence[Fact]) -> bool:
-        """Write a job's final snapshot and events to the index; the fold of its closed history is the truth."""
+        """Write a job's final snapshot and events to the index; the fold of its closed history is the truth.
+
+        What is left of one without a result comes first: while that fails, the job counts as not closed yet.
+        """
+        told = next((fact.job for fact in facts if isinstance(fact, RunStarted) and fact.job), None)
+        if told is not None:
+            await self._partials.keep(job, told)
         return await self._jobs.close(
             job.id,
             state=job.state,

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 import pytest
@@ -139,6 +140,22 @@ async def test_an_id_that_is_neither_workflow_nor_agent() -> None:
     with pytest.raises(Refused, match="no workflow and no agent `x`"):
         await api.client().kind_of("x")
     assert [request.url.path for request in api.asked] == ["/v1/workflows/x", "/v1/agents/x"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "output"),
+    [
+        (httpx2.Response(200, json={"status": "partial"}), {"status": "partial"}),
+        (problem(400, "Job wf_job_1 has no output"), None),
+        (httpx2.ReadTimeout("lost"), None),
+    ],
+)
+async def test_what_is_left_of_a_job_is_asked_for_once(
+    answer: httpx2.Response | Exception, output: dict[str, Any] | None
+) -> None:
+    api = Api(get=[answer])
+    assert await api.client().output("wf_job_1") == output
+    assert [request.url.path for request in api.asked] == ["/v1/jobs/wf_job_1/output"]
 
 
 async def test_a_broken_stream_is_resumed_where_it_ended() -> None:

@@ -9,7 +9,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
-from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge
+from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge, WrongState
 from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
 from orchestrator.services.reading import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
@@ -44,6 +44,48 @@ async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Eng
     again = await engine.job(job.id)
     assert (again.state, again.result, again.calls) == (job.state, job.result, job.calls)
     assert await engine.services.follower.past(TESTER, job.id, None) == events
+
+
+async def test_what_was_finished_before_a_job_failed_is_kept_for_good(engine: Engine) -> None:
+    started = await engine.start("t_approval", {"topic": "tea"})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
+    await engine.services.controller.reject(TESTER, started.job_id, None, "not this year")
+    job = await engine.ended(started.job_id)
+    assert (job.state, job.result) == (JobState.FAILED, None)
+    left = await engine.services.outputs.get(TESTER, job.id)
+    assert left["status"] == "partial"
+    assert [item["step"] for item in left["deliverables"]] == ["a"]
+    assert [(error["step"], error["message"]) for error in left["metadata"]["failed"]] == [("b", "not this year")]
+    await _delete(engine, job.id)
+    assert await engine.services.outputs.get(TESTER, job.id) == left
+
+
+async def test_what_was_finished_before_a_job_was_terminated_is_kept_without_anybody_asking(engine: Engine) -> None:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
+    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
+    await _delete(engine, started.job_id)
+    left = await engine.services.outputs.get(TESTER, started.job_id)
+    assert (left["status"], {item["step"] for item in left["deliverables"]}) == ("partial", {"a"})
+
+
+async def test_large_answers_of_a_job_that_was_cancelled_are_whole(engine: Engine) -> None:
+    started = await engine.start("t_big_approval", {"kilobytes": 300})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
+    await engine.services.controller.cancel(TESTER, started.job_id, "enough")
+    await engine.ended(started.job_id)
+    left = await engine.services.outputs.get(TESTER, started.job_id)
+    contents = {item["path"]: item["content"] for item in left["deliverables"]}
+    assert contents["a.txt"] == "x" * 1024 * 300
+
+
+async def test_a_job_that_finished_no_call_has_no_output(engine: Engine) -> None:
+    started = await engine.start("t_slow", {})
+    await engine.services.controller.cancel(TESTER, started.job_id, "enough")
+    await engine.ended(started.job_id)
+    with pytest.raises(WrongState, match="ended as CANCELLED without one"):
+        await engine.services.outputs.get(TESTER, started.job_id)
 
 
 async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:

@@ -1,0 +1,34 @@
+"""What the finished calls of a job answered, in full: read once, when a job ends without a result of its own."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+
+from orchestrator.domain.commands import AgentResult
+from orchestrator.projection.facts import job_input, plain
+
+
+def answers(events: Iterable[HistoryEvent]) -> list[AgentResult]:
+    """The answers in the history of a job's last run, those that earlier runs handed on included."""
+    found: list[AgentResult] = []
+    for event in events:
+        match event.event_type:
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+                job = job_input(event.workflow_execution_started_event_attributes.input.payloads)
+                found += job.carried.results if job and job.carried else []
+            case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
+                found += _answer(event.activity_task_completed_event_attributes.result.payloads)
+            case EventType.EVENT_TYPE_MARKER_RECORDED:
+                details = event.marker_recorded_event_attributes.details
+                found += _answer(details["result"].payloads) if "result" in details else []
+    return found
+
+
+def _answer(payloads: Iterable[object]) -> list[AgentResult]:
+    """One, or none: other activities answer with something else."""
+    try:
+        return [AgentResult.model_validate(plain(payloads))]
+    except ValidationError:
+        return []

@@ -1,0 +1,49 @@
+"""What is left of a job that ended without a result: the answers of the calls that it finished, and paid for."""
+
+from typing import Any, Final
+
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.jobs import CallStatus, Job, JobError
+from orchestrator.domain.ports import ArtifactStore
+from orchestrator.domain.results import partial
+from orchestrator.engine.gateway import TemporalGateway
+
+_NAME: Final = "partial"
+
+
+class PartialOutputs:
+    """Keeps them beside the job when it is closed, so that they outlive its history."""
+
+    def __init__(self, gateway: TemporalGateway, artifacts: ArtifactStore) -> None:
+        self._gateway = gateway
+        self._artifacts = artifacts
+
+    async def keep(self, job: Job, told: JobInput) -> None:
+        """Store what a job's finished calls answered, unless it has a result. `told` is what it was started with.
+
+        Raises `Unavailable`.
+        """
+        if job.result is not None or all(call.status is not CallStatus.COMPLETED for call in job.calls):
+            return
+        try:
+            results = await self._gateway.answers(job.id)
+        except NotFound:  # deleted in Temporal
+            return
+        if results:
+            left = partial(told, results, _failures(job), job.closed_at or job.created_at)
+            await self._artifacts.put(job.id, _NAME, left.model_dump(mode="json"))
+
+    async def of(self, job: Job) -> dict[str, Any] | None:
+        """What was stored of a job; None where nothing was. Raises `Unavailable`."""
+        try:
+            return await self._artifacts.get(f"{job.id}/{_NAME}")
+        except NotFound:
+            return None
+
+
+def _failures(job: Job) -> dict[str, JobError]:
+    found = {call.step: call.error for call in job.calls if call.error is not None}
+    if job.error is not None:  # what failed a step without a call, such as a person's refusal
+        found.setdefault(job.error.step or "", job.error)
+    return found
