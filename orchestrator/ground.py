@@ -67,7 +67,7 @@ class Ground:
 
 def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
     """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
-    sealer, database = sealer_of(settings), Database(settings.index_url())
+    sealer, database = sealer_of(settings), _database(settings)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     prepare = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
     gateway = TemporalGateway(client, settings.task_queue, prepare=prepare, job_timeout=timeout)
@@ -81,7 +81,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         client=client,
         sealer=sealer,
         database=database,
-        reports=Database(settings.index_url()),
+        reports=_database(settings),
         gateway=gateway,
         dispatcher=dispatcher,
         jobs=jobs,
@@ -95,6 +95,12 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         reader=reader,
         follower=follower,
         conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=clock),
+    )
+
+
+def _database(settings: Settings) -> Database:
+    return Database(
+        settings.index_url(), pool_size=settings.database_pool_size, max_overflow=settings.database_max_overflow
     )
 
 

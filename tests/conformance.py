@@ -24,7 +24,6 @@ _ELSEWHERE: Final = {
     **dict.fromkeys(["A-037"], "advice to clients; the libraries are to follow it"),
     **dict.fromkeys(["S-034"], "client libraries: not built yet"),
     **dict.fromkeys(["D-107", "D-108", "D-110", "A-038", "S-037"], "says nothing that a server does"),
-    "M-051": "two processes with the printed pool of 60 would exhaust PostgreSQL; ours is 20",
     **dict.fromkeys(["S-026", "S-031", "S-036"], "a promise of an operator, not of the software"),
 }
 # Tests that stand as their document prints them, and so carry no ids.

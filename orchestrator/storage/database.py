@@ -21,7 +21,6 @@ from orchestrator.storage.migrate import migrate
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
-_POOL_SIZE: Final = 10
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
@@ -65,12 +64,13 @@ class _Store(Protocol):
 class Database:
     """The job index's database. `url` is a SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://…`.
 
-    A unit of work is a plain function of a `Connection`. Nothing is opened before the first use.
+    A unit of work is a plain function of a `Connection`. Nothing is opened before the first use. On PostgreSQL
+    `pool_size` connections are kept open, and up to `max_overflow` more while they are needed (M-051).
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 10) -> None:
         self._url = make_url(url)
-        self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url)
+        self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url, pool_size, max_overflow)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -118,13 +118,13 @@ class Database:
 
 
 class _Postgresql:
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, pool_size: int, max_overflow: int) -> None:
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
             json_serializer=_json,
-            pool_size=_POOL_SIZE,
-            max_overflow=_POOL_SIZE,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
             pool_timeout=DEADLINE,
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5},

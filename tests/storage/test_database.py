@@ -25,6 +25,8 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.migrate import VERSION_TABLE, migration_config
 from orchestrator.storage.tables import metadata
+from orchestrator.testing import GivenSettings
+from tests.ledger import ledger
 from tests.storage.postgres import PostgresServer
 from tests.storage.rows import accepted, at, closed, job_input, task
 
@@ -330,3 +332,28 @@ async def test_numbers_that_json_lacks_become_null(jobs: JobRepository):
     row = await jobs.get("wf_job_1")
     assert row is not None
     assert row.job.input == {"a": None, "b": None}
+
+
+@ledger("M-051")
+async def test_a_process_opens_as_many_connections_as_its_pool_and_overflow_allow(postgres: PostgresServer):
+    url = postgres.new_database()
+    database = Database(url, pool_size=2, max_overflow=1)
+    opened: list[int] = []
+
+    def look(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(0.1)"))
+        of_ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        opened.append(connection.execute(text(of_ours)).scalar_one())
+
+    await asyncio.gather(*(database.autocommit(look) for _ in range(9)))
+    await database.close()
+    postgres.drop_database(url)
+    assert max(opened) == 3
+
+
+@ledger("M-051")
+def test_the_printed_engine_is_a_matter_of_settings():
+    printed = {"database_url": "postgresql+asyncpg://user:password@localhost/db"}
+    settings = GivenSettings(**printed, database_pool_size=20, database_max_overflow=40)
+    assert settings.index_url() == "postgresql+psycopg://user:password@localhost/db"
+    assert (settings.database_pool_size, settings.database_max_overflow) == (20, 40)
