@@ -7,6 +7,7 @@ from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStat
 from orchestrator.domain.usage import Usage
 
 Row = tuple[str, str, Attempt]
+_ENDS = frozenset({AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.CANCELLED})
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
@@ -24,6 +25,20 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
     for call in calls:
         usage = usage.plus(call.usage)
     return job.model_copy(update={"calls": calls, "usage": usage})
+
+
+def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
+    """Attempts whose end the job's history tells and no row does: the index was away when it was to be written.
+
+    `job` is as its history alone tells it.
+    """
+    written = {(step, agent, one.number) for step, agent, one in rows if one.status is not AttemptStatus.RUNNING}
+    return [
+        (call, one.model_copy(update={"usage": call.usage}) if one.status is AttemptStatus.COMPLETED else one)
+        for call in job.calls
+        for one in call.attempts
+        if one.status in _ENDS and (call.step, call.agent, one.number) not in written
+    ]
 
 
 def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:

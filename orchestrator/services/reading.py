@@ -15,12 +15,12 @@ from orchestrator.domain.facts import Fact, RunStarted
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.projection.attempts import with_attempts
+from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
-from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.attempts import AttemptRepository, AttemptRow
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
 log = structlog.get_logger(__name__)
@@ -111,14 +111,18 @@ class JobReader:
             return []
         return job_events(job_id, facts)
 
-    async def close(self, job: Job, facts: Sequence[Fact]) -> bool:
-        """Write a job's final snapshot and events to the index; the fold of its closed history is the truth.
+    async def close(self, told: Job, facts: Sequence[Fact], rows: Sequence[AttemptRow] = ()) -> bool:
+        """Write a job's final snapshot and events to the index; the fold of its closed history, `told`, is the truth.
 
-        What is left of one without a result comes first: while that fails, the job counts as not closed yet.
+        `rows` are its attempts in the index. What they lack comes first, and what is left of a job without a result:
+        while that fails, the job counts as not closed yet.
         """
-        told = next((fact.job for fact in facts if isinstance(fact, RunStarted) and fact.job), None)
-        if told is not None:
-            await self._partials.keep(job, told)
+        if missing := unwritten(told, rows):
+            await self._attempts.repair(told, missing)
+        job = with_attempts(told, rows)
+        given = next((fact.job for fact in facts if isinstance(fact, RunStarted) and fact.job), None)
+        if given is not None:
+            await self._partials.keep(job, given)
         return await self._jobs.close(
             job.id,
             state=job.state,
@@ -150,23 +154,23 @@ class JobReader:
             if row is None:
                 raise
             return accepted(row)
-        job = project(job_id, facts, pending)
+        told = project(job_id, facts, pending)
         try:
-            job = with_attempts(job, await self._attempts.for_job(job_id))
+            rows = await self._attempts.for_job(job_id)
         except Unavailable:
             log.warning("index_not_repaired", job_id=job_id)
-            return job
-        if job.state.terminal:
-            writing = self._writing.start(self._closed(job, facts), f"snapshot of {job_id}")
+            return told
+        if told.state.terminal:
+            writing = self._writing.start(self._closed(told, facts, rows), f"snapshot of {job_id}")
             if wait:
                 await asyncio.shield(writing)
-        return job
+        return with_attempts(told, rows)
 
-    async def _closed(self, job: Job, facts: Sequence[Fact]) -> None:
+    async def _closed(self, told: Job, facts: Sequence[Fact], rows: Sequence[AttemptRow]) -> None:
         try:
-            await self.close(job, facts)
+            await self.close(told, facts, rows)
         except Unavailable:
-            log.warning("index_not_repaired", job_id=job.id)
+            log.warning("index_not_repaired", job_id=told.id)
 
 
 def accepted(row: JobRecord) -> Job:

@@ -10,7 +10,6 @@ from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.projection.attempts import with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.reading import JobReader, accepted
@@ -70,8 +69,8 @@ class IndexReconciler:
             if row.state is not job.state:
                 await self._jobs.set_state(row.id, job.state)
             return None
-        job = with_attempts(job, await self._attempts.for_job(row.id))
-        return "closed" if await self._reader.close(job, facts) else None
+        rows = await self._attempts.for_job(row.id)
+        return "closed" if await self._reader.close(job, facts, rows) else None
 
     async def _unknown(self, row: JobRecord) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""

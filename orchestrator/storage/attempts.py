@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import InvalidInput, Unavailable
-from orchestrator.domain.jobs import OPEN_STATES, Attempt, AttemptStatus, JobError, JobState
+from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, AttemptStatus, Job, JobError, JobState
 from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
@@ -150,6 +150,26 @@ class AttemptRepository:
             await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, began))
 
         await self._try(write, "ended", task, attempt)
+
+    async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
+        """Write attempts of a job as its history tells them. Raises `Unavailable`."""
+        rows = [
+            {
+                "job_id": job.id,
+                "step": call.step,
+                "agent": call.agent,
+                "attempt": one.number,
+                "owner": job.owner or None,
+                "status": one.status,
+                "started_at": one.started_at or call.scheduled_at,
+                "completed_at": one.completed_at or call.completed_at,
+                "model": call.model,
+                "error": one.error,
+                **_usage_values(one.usage),
+            }
+            for call, one in missing
+        ]
+        await self._db.transaction(lambda connection: connection.execute(self._begin, rows).close())
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
         """Every known attempt of a job, by step, agent and number. Raises `Unavailable`."""

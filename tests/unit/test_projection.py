@@ -10,7 +10,7 @@ from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import Attempt, AttemptStatus, CallStatus, JobError, JobState, ReasonCode
 from orchestrator.domain.plans import Approval
 from orchestrator.domain.usage import Usage
-from orchestrator.projection.attempts import with_attempts
+from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
 from tests.unit.histories import START, History, job_input, step
 
@@ -143,6 +143,20 @@ def test_attempts_that_came_to_nothing_are_paid_for_too() -> None:
     told = with_attempts(job, rows)
     assert [call.usage for call in told.calls[:2]] == [answered.plus(wasted), refused]
     assert told.usage == job.usage.plus(wasted).plus(refused)
+
+
+def test_ends_that_no_row_tells_are_told_from_history() -> None:
+    history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM).completed("a", "two")
+    job = project("wf_job_1", history.facts)
+    rows = [
+        ("a", "one", Attempt(number=2, status=AttemptStatus.RUNNING)),
+        ("a", "two", Attempt(number=1, status=AttemptStatus.COMPLETED)),
+    ]
+    found = [(call.agent, one.number, one.status, one.usage) for call, one in unwritten(job, rows)]
+    assert found == [
+        ("one", 1, AttemptStatus.FAILED, None),
+        ("one", 2, AttemptStatus.COMPLETED, job.calls[0].usage),
+    ]
 
 
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:

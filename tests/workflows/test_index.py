@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
@@ -10,8 +11,9 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge, WrongState
-from orchestrator.domain.jobs import CallStatus, JobState, ReasonCode
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.services.reading import JobFilter
+from orchestrator.storage.tables import attempts
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 AT_ONCE = ReconcileRequest(grace=-1.0)
@@ -86,6 +88,20 @@ async def test_a_job_that_finished_no_call_has_no_output(engine: Engine) -> None
     await engine.ended(started.job_id)
     with pytest.raises(WrongState, match="ended as CANCELLED without one"):
         await engine.services.outputs.get(TESTER, started.job_id)
+
+
+async def test_attempts_that_the_index_missed_are_written_when_their_job_is_closed(engine: Engine) -> None:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
+    lost = delete(attempts).where(attempts.c.job_id == started.job_id)
+    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(lost).close())
+    await engine.approve(started.job_id)
+    job = await engine.ended(started.job_id)
+    await engine.parts.services.reader.settle()
+    rows = await engine.parts.ground.attempts.for_job(started.job_id)
+    assert [(row.step, row.attempt.status) for row in rows] == [(step, AttemptStatus.COMPLETED) for step in "abc"]
+    assert all(row.attempt.usage == call.usage for row, call in zip(rows, job.calls, strict=True))
+    assert all(row.attempt.started_at and row.attempt.completed_at for row in rows)
 
 
 async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:
