@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.limits import TIERS, UNLIMITED, Allowance, Tier, TierLimits
+from orchestrator.services import limiting
 from orchestrator.services.limiting import PAUSE, Policy, RateLimiter, RequestLimits
 from orchestrator.settings import Settings
 from tests.ledger import ledger
@@ -40,8 +41,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is slow because the machine is busy is waited for, not passed by."""
+    monkeypatch.setattr(limiting, "PATIENCE", 30.0)
+    monkeypatch.setattr(limiting, "SOCKET_TIMEOUT", 30.0)
+
+
 @pytest_asyncio.fixture(params=["memory", "redis"], loop_scope="session")
-async def limiter(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[RateLimiter]:
+async def limiter(request: pytest.FixtureRequest, clock: Clock, patient: None) -> AsyncIterator[RateLimiter]:
     url = request.getfixturevalue("redis_url") if request.param == "redis" else None
     limiter = RateLimiter(url, clock=clock)
     yield limiter
@@ -144,7 +152,7 @@ async def test_a_burst_gets_exactly_the_limit(limiter: RateLimiter) -> None:
 
 
 @ledger("D-065")
-async def test_two_processes_share_a_window_through_redis(redis_url: str) -> None:
+async def test_two_processes_share_a_window_through_redis(redis_url: str, patient: None) -> None:
     one, other = RateLimiter(redis_url), RateLimiter(redis_url)
     hits = [limiter.hit(Policy("shared", 20), "alice") for limiter in (one, other) for _ in range(40)]
     assert admitted(await asyncio.gather(*hits)) == 20
