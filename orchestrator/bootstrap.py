@@ -24,9 +24,7 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.connect import connect, connect_options
-from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.schedules import ensure_reconciler
-from orchestrator.engine.server_files import search_attributes
 from orchestrator.engine.worker import build_courier, build_worker, check_in_sandbox
 from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
@@ -153,9 +151,7 @@ async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
     """
     check_in_sandbox(parts.catalogue.code_workflows)
     await parts.ground.database.migrate()
-    await ensure_namespace(
-        parts.ground.client, retention_days=parts.settings.retention_days, attributes=search_attributes()
-    )
+    await parts.ground.ready_namespace()
     if not reconcile:
         return
     interval = timedelta(seconds=parts.settings.reconcile_interval)

@@ -1,6 +1,6 @@
 """What the services stand on, opened from the settings: the stores, Temporal, and what digests and carries for them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -41,6 +41,7 @@ class Ground:
     sealer: Sealer
     database: Database
     reports: Database  # Sums over many rows hold up no job.
+    ready_namespace: Callable[[], Awaitable[None]]  # Retention and search attributes. Idempotent.
     gateway: TemporalGateway
     dispatcher: DeliveryDispatcher
     jobs: JobRepository
@@ -69,8 +70,8 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
     sealer, database = sealer_of(settings), _database(settings)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
-    prepare = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
-    gateway = TemporalGateway(client, settings.task_queue, prepare=prepare, job_timeout=timeout)
+    ready = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
+    gateway = TemporalGateway(client, settings.task_queue, prepare=ready, job_timeout=timeout)
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
     dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
     jobs, attempts = JobRepository(database, dispatcher.dispatch), AttemptRepository(database, patience=_START_PATIENCE)
@@ -82,6 +83,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         sealer=sealer,
         database=database,
         reports=_database(settings),
+        ready_namespace=ready,
         gateway=gateway,
         dispatcher=dispatcher,
         jobs=jobs,

@@ -11,9 +11,7 @@ with workflow.unsafe.imports_passed_through():
 def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) -> str:
     """A short page: one line of progress, one list item for each step. True of a job that has ended, too."""
     total = len(plan.calls())
-    usage = Usage()
-    for result in state.results:
-        usage = usage.plus(result.usage)
+    usage = Usage.total(result.usage for result in state.results)
     cost = "unknown" if usage.cost is None else f"${usage.cost:.4f}"
     head = f"**{len(state.results)} of {total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
     if state.paused:

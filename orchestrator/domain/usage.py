@@ -1,5 +1,7 @@
 """Tokens and money of one agent call. An unknown price is None, never 0."""
 
+from collections.abc import Iterable
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -18,6 +20,14 @@ class Usage(BaseModel):
     def total_tokens(self) -> int:
         """Prompt and completion tokens together (D-027)."""
         return self.prompt_tokens + self.completion_tokens
+
+    @classmethod
+    def total(cls, parts: "Iterable[Usage]") -> "Usage":
+        """The sum of any number, added as `plus` does."""
+        whole = cls()
+        for part in parts:
+            whole = whole.plus(part)
+        return whole
 
     def plus(self, other: "Usage") -> "Usage":
         """The sum; a cost that one side does not know stays the other side's."""

@@ -21,10 +21,7 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
         _complete(call, known[call.step, call.agent]) if (call.step, call.agent) in known else call
         for call in job.calls
     ]
-    usage = Usage()
-    for call in calls:
-        usage = usage.plus(call.usage)
-    return job.model_copy(update={"calls": calls, "usage": usage})
+    return job.model_copy(update={"calls": calls, "usage": Usage.total(call.usage for call in calls)})
 
 
 def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
@@ -52,11 +49,8 @@ def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:
 
 def _spent(call: AgentCall, attempts: Iterable[Attempt]) -> Usage:
     """What the call used: its result, which history holds, and every attempt that led to none."""
-    usage = call.usage
-    for one in attempts:
-        if one.usage is not None and one.status is not AttemptStatus.COMPLETED:
-            usage = usage.plus(one.usage)
-    return usage
+    wasted = [one.usage for one in attempts if one.usage is not None and one.status is not AttemptStatus.COMPLETED]
+    return Usage.total([call.usage, *wasted])
 
 
 def _untold(call: AgentCall, known: dict[int, Attempt]) -> list[Attempt]:

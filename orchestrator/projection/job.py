@@ -88,9 +88,6 @@ class JobFold:
             fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
             for key, fold in self.calls.items()
         ]
-        usage = Usage()
-        for call in calls:
-            usage = usage.plus(call.usage)
         told = self.input
         return Job(
             id=self.job_id,
@@ -110,7 +107,7 @@ class JobFold:
             subject=told.subject if told else None,
             labels=told.labels if told else {},
             calls=calls,
-            usage=usage,
+            usage=Usage.total(call.usage for call in calls),
             result=self.result,
             error=self.error,
             created_at=self.created_at,

@@ -13,14 +13,14 @@ from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import Fact, RunStarted
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
-from orchestrator.storage.attempts import AttemptRepository, AttemptRow
+from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
 log = structlog.get_logger(__name__)
@@ -111,15 +111,14 @@ class JobReader:
             return []
         return job_events(job_id, facts)
 
-    async def close(self, told: Job, facts: Sequence[Fact], rows: Sequence[AttemptRow] = ()) -> bool:
-        """Write a job's final snapshot and events to the index; the fold of its closed history, `told`, is the truth.
+    async def close(self, job: Job, facts: Sequence[Fact], missing: Sequence[tuple[AgentCall, Attempt]] = ()) -> bool:
+        """Write a job's final snapshot and events to the index; the fold of its closed history is the truth.
 
-        `rows` are its attempts in the index. What they lack comes first, and what is left of a job without a result:
-        while that fails, the job counts as not closed yet.
+        The attempts that the index is `missing` come first, and what is left of a job without a result: while that
+        fails, the job counts as not closed yet.
         """
-        if missing := unwritten(told, rows):
-            await self._attempts.repair(told, missing)
-        job = with_attempts(told, rows)
+        if missing:
+            await self._attempts.repair(job, missing)
         given = next((fact.job for fact in facts if isinstance(fact, RunStarted) and fact.job), None)
         if given is not None:
             await self._partials.keep(job, given)
@@ -160,17 +159,18 @@ class JobReader:
         except Unavailable:
             log.warning("index_not_repaired", job_id=job_id)
             return told
-        if told.state.terminal:
-            writing = self._writing.start(self._closed(told, facts, rows), f"snapshot of {job_id}")
+        job = with_attempts(told, rows)
+        if job.state.terminal:
+            writing = self._writing.start(self._closed(job, facts, unwritten(told, rows)), f"snapshot of {job_id}")
             if wait:
                 await asyncio.shield(writing)
-        return with_attempts(told, rows)
+        return job
 
-    async def _closed(self, told: Job, facts: Sequence[Fact], rows: Sequence[AttemptRow]) -> None:
+    async def _closed(self, job: Job, facts: Sequence[Fact], missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
         try:
-            await self.close(told, facts, rows)
+            await self.close(job, facts, missing)
         except Unavailable:
-            log.warning("index_not_repaired", job_id=told.id)
+            log.warning("index_not_repaired", job_id=job.id)
 
 
 def accepted(row: JobRecord) -> Job:

@@ -10,6 +10,7 @@ from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.reading import JobReader, accepted
@@ -70,7 +71,8 @@ class IndexReconciler:
                 await self._jobs.set_state(row.id, job.state)
             return None
         rows = await self._attempts.for_job(row.id)
-        return "closed" if await self._reader.close(job, facts, rows) else None
+        closed = await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
+        return "closed" if closed else None
 
     async def _unknown(self, row: JobRecord) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""

@@ -9,9 +9,7 @@ from starlette.responses import Response
 
 from api.dialects.agentorchestra.models import ErrorAnswer
 from api.errors import error_route, headers_of, status_of
-from orchestrator.domain.errors import (
-    OrchestratorError,
-)
+from orchestrator.domain.errors import OrchestratorError
 
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: "BadRequest",
