@@ -60,7 +60,7 @@ class TemporalGateway:
         self._namespace_id: str | None = None
 
     async def start(self, job: JobInput) -> str:
-        """Start the job's workflow under its own id, or find the one that already runs; the answer is the run id."""
+        """Start the job's workflow under its own id, or find the one that runs or ran; the answer is the run id."""
         try:
             return await self._start(job)
         except (InvalidInput, NotFound) as fault:
@@ -76,20 +76,23 @@ class TemporalGateway:
 
     async def _start(self, job: JobInput) -> str:
         with rpc_errors(f"job: {job.job_id}", job_id=job.job_id):
-            handle = await self._client.start_workflow(
-                job.definition,
-                job,
-                id=job.job_id,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                execution_timeout=self._job_timeout,
-                static_summary=job.name,
-                priority=priority_of(job),
-                search_attributes=search_attributes_of(job),
-                request_eager_start=True,
-                rpc_timeout=_QUICK,
-            )
+            try:
+                handle = await self._client.start_workflow(
+                    job.definition,
+                    job,
+                    id=job.job_id,
+                    task_queue=self._task_queue,
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    execution_timeout=self._job_timeout,
+                    static_summary=job.name,
+                    priority=priority_of(job),
+                    search_attributes=search_attributes_of(job),
+                    request_eager_start=True,
+                    rpc_timeout=_QUICK,
+                )
+            except WorkflowAlreadyStartedError as ran:  # and has ended, before the index heard of it
+                return ran.run_id or ""
         return handle.result_run_id or handle.first_execution_run_id or ""
 
     async def start_delivery(self, delivery: DeliveryInput, *, owner: str, summary: str) -> None:

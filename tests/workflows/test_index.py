@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
@@ -13,7 +13,7 @@ from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge, WrongState
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.services.reading import JobFilter
-from orchestrator.storage.tables import attempts
+from orchestrator.storage.tables import StartState, attempts, jobs
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 AT_ONCE = ReconcileRequest(grace=-1.0)
@@ -102,6 +102,16 @@ async def test_attempts_that_the_index_missed_are_written_when_their_job_is_clos
     assert [(row.step, row.attempt.status) for row in rows] == [(step, AttemptStatus.COMPLETED) for step in "abc"]
     assert all(row.attempt.usage == call.usage for row, call in zip(rows, job.calls, strict=True))
     assert all(row.attempt.started_at and row.attempt.completed_at for row in rows)
+
+
+async def test_a_repeated_start_of_a_job_that_ran_unnoticed_by_the_index_is_the_same_job(engine: Engine) -> None:
+    first = await engine.start("t_echo", {}, idempotency_key="unnoticed")
+    await engine.ended(first.job_id)
+    await engine.services.reader.settle()
+    forgotten = update(jobs).where(jobs.c.id == first.job_id).values(start_state=StartState.ACCEPTED)
+    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(forgotten).close())
+    again = await engine.start("t_echo", {}, idempotency_key="unnoticed")
+    assert (again.job_id, again.replayed) == (first.job_id, True)
 
 
 async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:
