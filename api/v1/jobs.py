@@ -14,13 +14,19 @@ from api.v1.models import JobDetail, JobList
 from api.v1.rendering import job_detail, job_list
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
+from orchestrator.services.following import Until
 from orchestrator.services.reading import JobFilter
 from orchestrator.services.wording import STATUS
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
 
-Wait = Annotated[
-    float, Query(ge=0, le=60, description="Seconds to wait for the next change of state before answering.")
+Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait before answering, at most. See `until`.")]
+WaitUntil = Annotated[
+    Until,
+    Query(
+        description="What `wait` waits for: the next change of state; a job that needs attention (stuck, no worker, "
+        "paused, waiting for a person) or has ended; or its end. Answers at once where that holds already."
+    ),
 ]
 CatalogueId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.\-]*$")]
 
@@ -56,9 +62,11 @@ async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuer
 
 
 @router.get("/{job_id}", responses=NOT_FOUND)
-async def get_job(principal: JobsRead, services: Svc, job_id: JobId, wait: Wait = 0) -> JobDetail:
-    """Where a job is, why, and what came of it. With `wait`, answers at the next change of state."""
-    job = await services.follower.until_change(principal, job_id, wait)
+async def get_job(
+    principal: JobsRead, services: Svc, job_id: JobId, wait: Wait = 0, until: WaitUntil = Until.CHANGE
+) -> JobDetail:
+    """Where a job is, why, and what came of it. With `wait`, answers once what `until` names has happened."""
+    job = await services.follower.until(principal, job_id, wait, until)
     return job_detail(job, await whole_output(services, job), services.run_page(job.id))
 
 

@@ -170,6 +170,14 @@ class RunContinued(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunReset(Fact):
+    """An operator reset the job: this run goes on from an earlier event of `base_run_id`; what followed is undone."""
+
+    base_run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Untold(Fact):
     """An event that says nothing about the job's state."""
 

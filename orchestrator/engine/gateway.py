@@ -1,7 +1,9 @@
 """What the services ask of Temporal: start, signal, cancel, read, follow."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -22,11 +24,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orchestrator.domain import names
 from orchestrator.domain.commands import AgentResult, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
+from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.webhooks import DeliveryInput
+from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
-from orchestrator.engine.history import HistoryReader
-from orchestrator.engine.inspection import pollers
+from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
+from orchestrator.engine.history_source import TemporalHistories
 from orchestrator.projection.answers import answers
 from orchestrator.projection.facts import pending_call
 from workflows.starts import priority_of, search_attributes_of
@@ -54,9 +58,8 @@ class TemporalGateway:
         self._task_queue = task_queue
         self._prepare = prepare
         self._job_timeout = job_timeout
-        self._clock = clock
-        self._histories = HistoryReader(client)
-        self._pollers: dict[tuple[str, bool], tuple[float, int]] = {}
+        self._histories = HistoryReader(TemporalHistories(client))
+        self._attendance = Attendance(client, clock=clock)
         self._namespace_id: str | None = None
 
     async def start(self, job: JobInput) -> str:
@@ -140,26 +143,15 @@ class TemporalGateway:
 
     async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
         """All facts of a job and what is pending now. Needs no worker and no visibility store."""
-        history = self._histories.of(job_id)
-        if history.closed_run:
-            await history.complete()
-            self._histories.forget(job_id)
-            return list(history.facts), NOTHING_PENDING
-        with rpc_errors(f"job: {job_id}", job_id=job_id):
-            description = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_QUICK)
-        while not history.knows(description.run_id):
-            if history.ended:  # an operator reset the job: its runs are others now
-                self._histories.forget(job_id)
-                history = self._histories.of(job_id)
-            await history.advance(description.run_id)
-        if history.run_id == description.run_id:
-            await history.catch_up(description.history_length)
-        if description.status is not WorkflowExecutionStatus.RUNNING:
-            self._histories.forget(job_id)
-            return list(history.facts), NOTHING_PENDING
-        queue = description.task_queue or self._task_queue
-        pending = _pending(description.raw_description, await self.pollers(queue))
-        return list(history.facts), replace(pending, unattended=await self._unattended(history.facts, pending))
+        async with self._histories.open(job_id) as history:
+            standing = await history.sync()
+            while not history.ended and standing.run_id != history.run_id:
+                standing = await history.sync()
+            facts, ended = list(history.log), history.ended
+        if ended:
+            return facts, NOTHING_PENDING
+        pending = _pending(standing.description, await self.pollers(standing.task_queue or self._task_queue))
+        return facts, replace(pending, unattended=await self._unattended(facts, pending))
 
     async def _unattended(self, known: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
         """The queues of single steps on which a call waits and which nobody polls."""
@@ -176,31 +168,34 @@ class TemporalGateway:
             history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
         return answers(history.events)
 
-    async def follow(self, job_id: str) -> AsyncIterator[Fact]:
-        """Every fact of a job from its first, then each new one as it happens; ends with the job."""
-        async for fact in self._histories.of(job_id).follow():
-            yield fact
-        self._histories.forget(job_id)
+    async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
+        """Every fact of a job, or those after a cursor, then each new one as it happens; ends with the job.
 
-    async def end(self, job_id: str, run_id: str = "") -> None:
-        """Wait until the job has ended; a known `run_id` spares the next `read` a request. Raises `NotFound`."""
-        await self._histories.of(job_id).end(run_id)
+        See `JobHistory.follow` for `Rewound`. Raises `NotFound`.
+        """
+        async with (
+            self._histories.open(job_id) as history,
+            aclosing(history.follow(parse_cursor(after or ""))) as facts,
+        ):
+            async for fact in facts:
+                yield fact
 
-    async def news(self, job_id: str) -> None:
-        """Wait until the job's history has something new, or the long-poll's round is over."""
-        history = self._histories.of(job_id)
-        if not history.ended:
-            await history.advance()
+    async def ended(self, job_id: str) -> list[Fact]:
+        """Wait until the job has ended; all its facts. Raises `NotFound`."""
+        async with self._histories.open(job_id) as history:
+            await history.end()
+            return list(history.log)
+
+    @asynccontextmanager
+    async def watch(self, job_id: str) -> AsyncIterator["JobWatch"]:
+        """For a reader that waits: wakes when the job may have changed."""
+        with self._attendance.watched(self._task_queue):
+            async with self._histories.open(job_id) as history:
+                yield JobWatch(history, self._attendance, self._task_queue)
 
     async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
         """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
-        now = self._clock()
-        known = self._pollers.get((queue, activities))
-        if known and now - known[0] < 1.0:
-            return known[1]
-        found = len(await pollers(self._client, queue, activities=activities))
-        self._pollers[queue, activities] = (now, found)
-        return found
+        return await self._attendance.count(queue, activities=activities)
 
     def framework_queue(self, framework: str) -> str:
         """The task queue of one framework's agents (O-018)."""
@@ -216,6 +211,38 @@ class TemporalGateway:
             healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
         if not healthy:
             raise Unavailable("Temporal is not serving")
+
+
+class JobWatch:
+    """A job for whose changes somebody waits."""
+
+    def __init__(self, history: JobHistory, attendance: Attendance, queue: str) -> None:
+        self._history = history
+        self._attendance = attendance
+        self._queue = queue
+
+    def mark(self) -> object:
+        """What `news` compares with: take it before the job is read."""
+        return (id(self._history.log), len(self._history.log), self._attendance.flips(self._queue))
+
+    async def news(self, mark: object, seconds: float) -> None:
+        """Wait until history has something new since `mark`, workers came or went, or `seconds` are over.
+
+        Raises `NotFound`, `Unavailable`.
+        """
+        waiting = {asyncio.create_task(self._moved(mark)), asyncio.create_task(self._attendance.flipped(self._queue))}
+        try:
+            done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _moved(self, mark: object) -> None:
+        while self.mark() == mark and not self._history.ended:
+            await self._history.advance()
 
 
 def _unprepared(fault: InvalidInput | NotFound) -> bool:

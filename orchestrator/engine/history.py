@@ -1,199 +1,318 @@
-"""Reads jobs' histories: one long-poll per job and process, shared by every reader (A6)."""
+"""Reads jobs' histories as a stable log: one request in flight per job and process, shared by every reader (A6, A15).
+
+An event joins the log only when the server cannot renumber it any more, and an end only when a `describe` says that no
+other run goes on (decision 0013).
+"""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import HistoryEventFilterType
-from temporalio.api.workflowservice.v1 import (
-    GetWorkflowExecutionHistoryRequest,
-    GetWorkflowExecutionHistoryResponse,
-)
-from temporalio.client import Client
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 
-from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued
-from orchestrator.engine.connect import rpc_errors
+from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued, RunReset, RunStarted
+from orchestrator.engine.history_source import HistorySource, Standing
 from orchestrator.projection.facts import fact_of
 
 log = structlog.get_logger(__name__)
 
-_LONG_POLL = timedelta(seconds=30)
-_READ = timedelta(seconds=5)
-_PAUSE = 1.0  # Seconds between two tries while Temporal is away.
+_PAUSE: Final = 1.0  # seconds between two tries while Temporal is away
+# The server shows an open workflow task behind the persisted events, under numbers that other events may get.
+_PROVISIONAL: Final = frozenset(
+    {EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """Where a follower goes on: after `facts`, which begin the log that now counts and are not followed again."""
+
+    facts: Sequence[Fact]
 
 
 class JobHistory:
-    """The facts of one job so far, over all its runs, in order; grows by `advance`."""
+    """The log of one job over all its runs, in order. It only grows, until a reset replaces it by another list.
 
-    def __init__(self, client: Client, job_id: str) -> None:
-        self._client = client
+    Events that a reset run took over keep the id of the run that they happened in.
+    """
+
+    def __init__(self, source: HistorySource, job_id: str) -> None:
+        self._source = source
         self._job_id = job_id
         self._token = b""
-        self._request: asyncio.Task[None] | None = None
-        self._run_start = 0
+        self._tail: list[HistoryEvent] = []
+        self._tail_persisted = False
+        self._last_number = 0  # of the current run, in the log
         self._runs: set[str] = set()
+        self._end: Fact | None = None  # read, and not yet confirmed by a `describe`
+        self._request: asyncio.Task[None] | None = None
+        self._request_whole = False
         self.run_id = ""
-        self.facts: list[Fact] = []
+        self.log: list[Fact] = []
         self.ended = False
-        self.closed_run = ""
 
-    @property
-    def run_length(self) -> int:
-        """How many events of the current run are known."""
-        return len(self.facts) - self._run_start
+    async def sync(self) -> Standing:
+        """Read all that the server holds of the job now. Raises `NotFound`, `Unavailable`."""
+        standing = await self._source.standing(self._job_id)
+        while not await self._holds(standing):
+            await self._news(standing, whole=True)
+            if standing.run_id != self.run_id:  # or the run was undone since, and the log will never hold it
+                standing = await self._source.standing(self._job_id)
+        return standing
 
-    async def advance(self, run_id: str = "") -> None:
-        """Wait until there is news or the long-poll's round is over. All callers share one request.
+    async def advance(self) -> None:
+        """Wait until there is news or the long-poll's round is over. Raises `NotFound`, `Unavailable`."""
+        await self._news(None, whole=True)
 
-        `run_id` is the job's current run where the caller knows it, which spares asking for it.
-        Raises `NotFound`, `Unavailable`.
-        """
-        if self._request is None or self._request.done():
-            self._request = asyncio.create_task(self._poll(run_id))
-            # Its callers may all have gone when it fails; the next one asks again.
-            self._request.add_done_callback(lambda request: request.cancelled() or request.exception())
-        await asyncio.shield(self._request)
+    async def follow(self, after: tuple[str, int] | None = None) -> AsyncGenerator[Fact | Rewound]:
+        """Every fact, or those after a position `(run id, event id)`, then each new one; ends with the job.
 
-    def knows(self, run_id: str) -> bool:
-        """Whether that run is one of this history's."""
-        return run_id in self._runs
-
-    async def catch_up(self, length: int) -> None:
-        """Read on until `length` events of the current run are known, or the job has ended."""
-        while self.run_length < length and not self.ended:
-            await self.advance()
-
-    async def follow(self) -> AsyncIterator[Fact]:
-        """Every fact from the first, then each new one as it happens; ends with the job.
-
+        A `Rewound` comes first where facts are passed over, and again when a reset undoes facts that were yielded.
         Goes on by itself when Temporal was away for a while. Raises `NotFound`.
         """
+        facts: list[Fact] | None = None
         at = 0
         while True:
-            while at < len(self.facts):
-                yield self.facts[at]
+            if facts is not self.log and self.run_id:
+                shared = resume(self.log, after) if facts is None else _shared(facts, self.log)
+                rewound = shared if facts is None else shared < at
+                facts, at = self.log, min(at, shared) if facts is not None else shared
+                if rewound:
+                    yield Rewound(facts[:at])
+            elif facts is not None and at < len(facts):
+                yield facts[at]
                 at += 1
-            if self.ended:
+            elif self.ended:
                 return
-            try:
-                await self.advance()
-            except Unavailable as fault:
-                log.warning("history_not_read", job_id=self._job_id, error=fault.message)
-                await asyncio.sleep(_PAUSE)
+            else:
+                await self._patiently(whole=True)
 
-    async def end(self, run_id: str = "") -> None:
-        """Wait until the job has ended, with one answer from the server instead of one for every piece of news.
-
-        Where the caller knows the job's run, `closed_run` is the last one afterwards. Goes on by itself when Temporal
-        was away for a while. Raises `NotFound`.
-        """
-        run_id, token = self.run_id or run_id, b""
+    async def end(self) -> None:
+        """Wait until the job has ended, and read it to its end. Goes on when Temporal was away. Raises `NotFound`."""
         while not self.ended:
-            try:
-                answer = await self._fetch(run_id, token, wait=True, end_only=True)
-            except Unavailable as fault:
-                log.warning("history_not_read", job_id=self._job_id, error=fault.message)
-                await asyncio.sleep(_PAUSE)
-                continue
-            token = answer.next_page_token
-            if not answer.history.events:
-                continue
-            last = fact_of(answer.history.events[-1], run_id)
-            if not isinstance(last, RunContinued):
-                self.closed_run = run_id
+            await self._patiently(whole=False)
+
+    def stop(self) -> None:
+        """Give up the request in flight: nobody waits for it any more."""
+        if self._request is not None:
+            self._request.cancel()
+
+    async def _patiently(self, *, whole: bool) -> None:
+        try:
+            await self._news(None, whole=whole)
+        except Unavailable as fault:
+            log.warning("history_not_read", job_id=self._job_id, error=fault.message)
+            await asyncio.sleep(_PAUSE)
+
+    async def _news(self, standing: Standing | None, *, whole: bool) -> None:
+        """Wait for the one request in flight. One for the end alone makes room for one that brings every event."""
+        request = self._request
+        if request is not None and whole and not self._request_whole:
+            request.cancel()
+            request = None
+        if request is None or request.done():
+            step = self._step(standing) if whole or self.run_id else self._closing()
+            request = self._request = asyncio.create_task(step, name=f"history of {self._job_id}")
+            self._request_whole = whole or bool(self.run_id)
+            # Its waiters may all have gone when it fails; the next one asks again.
+            request.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({request})
+        if not request.cancelled():
+            request.result()
+
+    async def _holds(self, standing: Standing) -> bool:
+        """Whether the log has all that the server had when it answered with `standing`."""
+        if standing.run_id != self.run_id:
+            return standing.run_id in self._runs  # the log has gone on to a later run
+        if self._end is not None:
+            return False
+        if self.ended or self._last_number >= standing.length:
+            return True
+        if not self._tail or self._tail[-1].event_id < standing.length:
+            return False
+        if not self._tail_persisted:
+            newest = await self._source.newest(self._job_id, self.run_id)
+            self._tail_persisted = _same(newest, self._tail[-1])
+            return newest.event_id <= self._last_number or any(_same(newest, event) for event in self._tail)
+        return True
+
+    async def _step(self, standing: Standing | None) -> None:
+        """One answer of the server, taken into the log."""
+        if self._end is not None:
+            await self._conclude()
+        elif not self.run_id or self.ended:
+            await self._begin(standing or await self._source.standing(self._job_id))
+        else:
+            page = await self._source.page(self._job_id, self.run_id, self._token, wait=True)
+            self._token = page.token
+            self._append(page.events)
+            await self._conclude()
+
+    async def _closing(self) -> None:
+        """The end of a job of which no event was read: one answer instead of one for every piece of news."""
+        run_id, token = "", b""
+        while True:
+            page = await self._source.closing(self._job_id, run_id, token)
+            token = page.token
+            if page.events:
+                last = fact_of(page.events[-1], run_id)
+                if not isinstance(last, RunContinued):
+                    break
+                run_id, token = last.new_run_id, b""
+        await self._begin(await self._source.standing(self._job_id))
+
+    async def _begin(self, standing: Standing) -> None:
+        """Read a run and those before it from the first event; what was known of the job is replaced."""
+        events: list[HistoryEvent] = []
+        token, begun = b"", False
+        while not begun or (token and events[-1].event_id < standing.length):
+            page = await self._source.page(self._job_id, standing.run_id, token, wait=True)
+            events += page.events
+            token, begun = page.token, bool(events)
+        facts = await self._earlier(events[0])
+        self._runs = {fact.run_id for fact in facts}
+        self.log, self.run_id, self._token = facts, standing.run_id, token
+        self._tail, self._last_number, self._end, self.ended = [], 0, None, False
+        self._append(events, origins=_origins(events, standing.run_id))
+        await self._conclude(standing)
+
+    async def _earlier(self, first: HistoryEvent) -> list[Fact]:
+        """The facts of the runs that the one with this `first` event continues, as far as Temporal still has them."""
+        known: list[Fact] = []
+        while run_id := _continued_from(first):
+            events: list[HistoryEvent] = []
+            token = b""
+            while token or not events:
+                try:
+                    page = await self._source.page(self._job_id, run_id, token, wait=False)
+                except NotFound:
+                    return known
+                events += page.events
+                token = page.token
+            facts = [fact_of(*pair) for pair in zip(events, _origins(events, run_id), strict=True)]
+            if isinstance(last := facts[-1], RUN_ENDS):  # of a run that was retried or came again by a timetable
+                facts[-1] = RunContinued(event_id=last.event_id, run_id=run_id, time=last.time, new_run_id="")
+            known = facts + known
+            first = events[0]
+        return known
+
+    def _append(self, events: list[HistoryEvent], *, origins: Sequence[str] = ()) -> None:
+        """Take events into the log, but for an open workflow task at their end: that one may be renumbered yet."""
+        if not events:
+            return
+        self._tail_persisted = False
+        fresh = [event for event in self._tail if event.event_id < events[0].event_id]
+        fresh += [event for event in events if event.event_id > self._last_number]
+        stable = len(fresh)
+        while stable and fresh[stable - 1].event_type in _PROVISIONAL:
+            stable -= 1
+        fresh, self._tail = fresh[:stable], fresh[stable:]
+        facts = [
+            fact_of(event, origin) for event, origin in zip(fresh, origins or [self.run_id] * stable, strict=False)
+        ]
+        self._runs |= {self.run_id, *origins}
+        if facts:
+            self._last_number = facts[-1].event_id
+        if facts and isinstance(facts[-1], RUN_ENDS):
+            self._end = facts.pop()
+        self.log += facts
+
+    async def _conclude(self, standing: Standing | None = None) -> None:
+        """Go on to the next run, or end, if the current run has closed. Without `describe` no end is believed."""
+        last = self.log[-1] if self.log else None
+        if isinstance(last, RunContinued) and last.run_id == self.run_id and self._end is None:
+            self.run_id, self._token, self._last_number, self._tail = last.new_run_id, b"", 0, []
+        elif self._end is not None:
+            if standing is None or standing.running:  # said before the end that was read since
+                standing = await self._source.standing(self._job_id)
+            if standing.run_id != self.run_id:
+                await self._begin(standing)
                 return
-            run_id, token = last.new_run_id, b""
-
-    async def complete(self) -> None:
-        """Read on to the last fact of a job that `end` saw end."""
-        while not self.ended:
-            await self.advance(self.closed_run)
-
-    async def _poll(self, run_id: str) -> None:
-        first = not self.run_id
-        run_id = self.run_id or run_id or await self._current_run()
-        answer = await self._fetch(run_id, self._token, wait=True)
-        if first:
-            self.facts = await self._earlier(_continued_from(answer))
-            self.run_id, self._run_start = run_id, len(self.facts)
-        self._runs.add(run_id)
-        for event in answer.history.events:
-            # A pending workflow task is shown under numbers that other events may get in the end.
-            del self.facts[self._run_start + event.event_id - 1 :]
-            self.facts.append(fact_of(event, self.run_id))
-        self._token = answer.next_page_token
-        last = self.facts[-1] if self.facts else None
-        if isinstance(last, RunContinued):
-            self.run_id, self._token, self._run_start = last.new_run_id, b"", len(self.facts)
-        elif isinstance(last, RUN_ENDS):
-            self.ended = True
-
-    async def _current_run(self) -> str:
-        with rpc_errors(f"job: {self._job_id}", job_id=self._job_id):
-            described = await self._client.get_workflow_handle(self._job_id).describe(rpc_timeout=_READ)
-        return described.run_id
-
-    async def _earlier(self, run_id: str) -> list[Fact]:
-        """The facts of the runs that the current one continues, oldest first."""
-        runs: list[list[Fact]] = []
-        while run_id:
-            facts: list[Fact] = []
-            token, begun = b"", run_id
-            while token or not facts:
-                answer = await self._fetch(begun, token, wait=False)
-                run_id = run_id if facts else _continued_from(answer)
-                facts += [fact_of(event, begun) for event in answer.history.events]
-                token = answer.next_page_token
-            self._runs.add(begun)
-            runs.insert(0, facts)
-        return [fact for facts in runs for fact in facts]
-
-    async def _fetch(
-        self, run_id: str, token: bytes, *, wait: bool, end_only: bool = False
-    ) -> GetWorkflowExecutionHistoryResponse:
-        wanted = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT
-        if end_only:
-            wanted = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-        request = GetWorkflowExecutionHistoryRequest(
-            namespace=self._client.namespace,
-            execution=WorkflowExecution(workflow_id=self._job_id, run_id=run_id),
-            maximum_page_size=250,
-            next_page_token=token,
-            wait_new_event=wait,
-            history_event_filter_type=wanted,
-        )
-        with rpc_errors(f"job: {self._job_id}", job_id=self._job_id):
-            return await self._client.workflow_service.get_workflow_execution_history(
-                request, retry=True, timeout=_LONG_POLL if wait else _READ
-            )
+            self.log.append(self._end)
+            self._end, self.ended = None, True
 
 
-def _continued_from(answer: GetWorkflowExecutionHistoryResponse) -> str:
-    return answer.history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id
+def resume(facts: Sequence[Fact], after: tuple[str, int] | None) -> int:
+    """How many facts a reader has seen that stopped after a position `(run id, event id)`.
+
+    Of a run that was undone as a whole nothing is left: its reader goes on with the run that replaced it.
+    """
+    if after is None:
+        return 0
+    run_id, number = after
+    begin = 0
+    for index in range(len(facts) - 1, -1, -1):
+        fact = facts[index]
+        if fact.run_id == run_id and fact.event_id <= number:
+            return index + 1
+        if not begin and (isinstance(fact, RunReset) or (isinstance(fact, RunStarted) and not fact.continued)):
+            begin = index
+    return begin
+
+
+def _shared(old: Sequence[Fact], new: Sequence[Fact]) -> int:
+    """How many facts two logs of a job have in common, from the first."""
+    for index, (left, right) in enumerate(zip(old, new, strict=False)):
+        if (left.run_id, left.event_id) != (right.run_id, right.event_id):
+            return index
+    return min(len(old), len(new))
+
+
+def _same(left: HistoryEvent, right: HistoryEvent) -> bool:
+    return (left.event_id, left.event_type, left.event_time) == (right.event_id, right.event_type, right.event_time)
+
+
+def _continued_from(first: HistoryEvent) -> str:
+    return first.workflow_execution_started_event_attributes.continued_execution_run_id
+
+
+def _origins(events: Sequence[HistoryEvent], run_id: str) -> list[str]:
+    """The run in which each event happened: a reset run begins with a copy of the events of its base run."""
+    origins = [run_id] * len(events)
+    first = 0
+    for index, event in enumerate(events):
+        reset = event.workflow_task_failed_event_attributes
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED and reset.base_run_id:
+            origins[first:index] = [reset.base_run_id] * (index - first)
+            first = index
+    return origins
 
 
 class HistoryReader:
-    """The histories that this process has read lately."""
+    """The histories that this process reads. A job that somebody follows stays; `most` others are remembered."""
 
-    def __init__(self, client: Client, *, most: int = 128) -> None:
-        self._client = client
+    def __init__(self, source: HistorySource, *, most: int = 128) -> None:
+        self._source = source
         self._most = most
-        self._histories: OrderedDict[str, JobHistory] = OrderedDict()
+        self._used: dict[str, JobHistory] = {}
+        self._users: dict[str, int] = {}
+        self._idle: OrderedDict[str, JobHistory] = OrderedDict()
 
-    def of(self, job_id: str) -> JobHistory:
-        """The history of one job, shared by all its readers in this process."""
-        history = self._histories.get(job_id)
-        if history is None:
-            history = self._histories[job_id] = JobHistory(self._client, job_id)
-            while len(self._histories) > self._most:
-                self._histories.popitem(last=False)
-        self._histories.move_to_end(job_id)
-        return history
+    @asynccontextmanager
+    async def open(self, job_id: str) -> AsyncIterator[JobHistory]:
+        """The history of one job, shared by all that have it open."""
+        history = self._used.get(job_id) or self._idle.pop(job_id, None) or JobHistory(self._source, job_id)
+        self._used[job_id] = history
+        self._users[job_id] = self._users.get(job_id, 0) + 1
+        try:
+            yield history
+        finally:
+            self._users[job_id] -= 1
+            if not self._users[job_id]:
+                del self._users[job_id], self._used[job_id]
+                history.stop()
+                self._remember(job_id, history)
 
-    def forget(self, job_id: str) -> None:
-        """Drop what is known of a job: it ended, or its runs changed under us."""
-        self._histories.pop(job_id, None)
+    def _remember(self, job_id: str, history: JobHistory) -> None:
+        """Keep an open job's history for the next reader. An unknown job has none; an ended one has its snapshot."""
+        if not history.run_id or history.ended:
+            return
+        self._idle[job_id] = history
+        while len(self._idle) > self._most:
+            self._idle.popitem(last=False)

@@ -1,7 +1,7 @@
 """Facts to the job's event log (A6): the same numbered events for every transport."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
@@ -12,6 +12,7 @@ from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
 
+JOB_RESET: Final = "job.reset"
 _SIGNALS = {
     names.SIGNAL_PAUSE: ("job.paused", "Paused on request."),
     names.SIGNAL_RESUME: ("job.resumed", "Resumed on request."),
@@ -69,7 +70,10 @@ class EventFold:
                 return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
             case f.WorkflowTaskDone() if before is JobState.PENDING:
                 return EventType.JOB_STARTED, "job.started", "A worker took the job.", {}
-            case f.WorkflowTaskBroken() if fact.cause != "reset_workflow":
+            case f.RunReset():
+                data: dict[str, Any] = {"base_run": fact.base_run_id, "run": fact.run_id, "reason": fact.reason}
+                return EventType.JOB_PROGRESS, JOB_RESET, "An operator reset the job to an earlier point.", data
+            case f.WorkflowTaskBroken():
                 data = {"error": {"type": fact.cause, "message": fact.message}}
                 return EventType.AGENT_EVENT, "job.stuck", f"The workflow's own code failed: {fact.cause}.", data
             case f.SignalReceived():

@@ -128,6 +128,8 @@ def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_task_failed_event_attributes
+    if about.base_run_id:
+        return facts.RunReset(base_run_id=about.base_run_id, reason=about.failure.message, **stamp)
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
     return facts.WorkflowTaskBroken(cause=cause, message=about.failure.message, **stamp)
 

@@ -59,7 +59,9 @@ class JobFold:
             case f.WorkflowTaskDone():
                 self._task_done(fact)
             case f.WorkflowTaskBroken():
-                self.broken = None if fact.cause == "reset_workflow" else fact
+                self.broken = fact
+            case f.RunReset():
+                self.run_id, self.broken = fact.run_id, None
             case f.AgentScheduled():
                 self._agent_scheduled(fact)
             case f.AgentStarted() | f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():

@@ -4,19 +4,29 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from enum import StrEnum
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import JobEvent, parse_cursor
 from orchestrator.domain.jobs import Job, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.projection.events import EventFold
+from orchestrator.engine.history import Rewound
+from orchestrator.projection.events import JOB_RESET, EventFold
 from orchestrator.services.reading import JobReader
 
 NOW = "now"
 # Reasons that come and go while a job simply runs; the others are news that somebody waits for.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
-_LOOK_AGAIN = 1.0
+_LOOK_AGAIN = 30.0  # seconds
+
+
+class Until(StrEnum):
+    """What a caller of `JobFollower.until` waits for."""
+
+    CHANGE = "change"
+    ATTENTION = "attention"
+    END = "end"
 
 
 class JobFollower:
@@ -26,29 +36,42 @@ class JobFollower:
         self._gateway = gateway
         self._reader = reader
 
-    async def until_change(self, principal: Principal, job_id: str, seconds: float) -> Job:
-        """The job at its next change of state, or after `seconds`. Raises `NotFound`, `Unavailable`."""
+    async def until(self, principal: Principal, job_id: str, seconds: float, until: Until = Until.CHANGE) -> Job:
+        """The job at its next change of state, once it needs attention, or once it has ended; or after `seconds`.
+
+        Answers at once where the job has ended or needs attention already. Raises `NotFound`, `Unavailable`.
+        """
+        if until is Until.END:
+            return await self.until_end(principal, job_id, seconds)
         job = await self._reader.get(principal, job_id)
         first = _state(job)
         deadline = asyncio.get_running_loop().time() + seconds
-        while not job.state.terminal and _state(job) == first:
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                break
-            await self._news(job_id, min(left, _LOOK_AGAIN))
-            job = await self._reader.get(principal, job_id)
-        return job
+        if seconds <= 0 or _holds(until, job, first):
+            return job
+        async with self._gateway.watch(job_id) as watch:
+            while True:
+                mark = watch.mark()
+                job = await self._reader.get(principal, job_id)
+                left = deadline - asyncio.get_running_loop().time()
+                if left <= 0 or _holds(until, job, first):
+                    return job
+                # What only Temporal's pending calls tell makes no news: an operator's pause of a single call.
+                with suppress(NotFound):
+                    await watch.news(mark, min(left, _LOOK_AGAIN))
 
     async def until_end(self, principal: Principal, job_id: str, seconds: float, *, run_id: str = "") -> Job:
-        """The job once it has ended, or as it is after `seconds`. `run_id` is its run where the caller knows it.
+        """The job once it has ended, or as it is after `seconds`. `run_id` is that of a job just started.
 
-        Raises `NotFound`, `Unavailable`.
+        Any other job may have ended long ago: it is looked up in the index first. Raises `NotFound`, `Unavailable`.
         """
-        if seconds > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._gateway.end(job_id, run_id)
-                return await self._reader.ended(principal, job_id)
+        if seconds <= 0:
+            return await self._reader.get(principal, job_id)
+        if not run_id and (job := await self._reader.closed(principal, job_id)) is not None:
+            return job
+        with suppress(TimeoutError, NotFound):
+            async with asyncio.timeout(seconds):
+                facts = await self._gateway.ended(job_id)
+            return await self._reader.ended(principal, job_id, facts)
         return await self._reader.get(principal, job_id)
 
     async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
@@ -65,7 +88,7 @@ class JobFollower:
 
     async def beyond(self, job_id: str, past: list[JobEvent], after: str | None) -> AsyncGenerator[JobEvent]:
         """As `events`, for a caller that has read (and may see) the job's `past`, all of it, just now."""
-        told = past[-1].id if past else None
+        last = past[-1].id if past else None
         ended = bool(past) and past[-1].type.terminal
         rest = deque(past[skipped(past, after) :])
         del past  # A stream may stay open for hours, next to hundreds of others.
@@ -73,11 +96,8 @@ class JobFollower:
             yield rest.popleft()
         if ended:
             return
-        async with aclosing(self._live(job_id)) as live:
+        async with aclosing(self._live(job_id, last)) as live:
             async for event in live:
-                if told is not None:
-                    told = None if event.id == told else told
-                    continue
                 yield event
 
     async def past(self, principal: Principal, job_id: str, after: str | None) -> list[JobEvent]:
@@ -86,34 +106,49 @@ class JobFollower:
         events = await self._reader.events(job_id)
         return events[skipped(events, after) :]
 
-    async def _live(self, job_id: str) -> AsyncGenerator[JobEvent]:
+    async def _live(self, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
         fold = EventFold(job_id)
-        async for fact in self._gateway.follow(job_id):
-            event = fold.apply(fact)
-            if event is not None:
-                yield event
-
-    async def _news(self, job_id: str, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._gateway.news(job_id)
-        except (TimeoutError, NotFound):
-            return
+        async with aclosing(self._gateway.follow(job_id, after)) as facts:
+            async for fact in facts:
+                if isinstance(fact, Rewound):
+                    fold = EventFold(job_id)
+                    for earlier in fact.facts:
+                        fold.apply(earlier)
+                elif (event := fold.apply(fact)) is not None:
+                    yield event
 
 
 def skipped(events: list[JobEvent], after: str | None) -> int:
-    """How many events a reader with that cursor has seen. Raises `InvalidInput` for a cursor that is not here."""
+    """How many events a reader with that cursor has seen; one that a reset undid counts as what came before the reset.
+
+    Raises `InvalidInput` for a cursor that is not here.
+    """
     if after is None or after == "":
         return 0
     if after == NOW:
         return len(events)
+    position = parse_cursor(after)
     for index, event in enumerate(events):
         if event.id == after:
             return index + 1
-    wrong = "is none of this job's events" if parse_cursor(after) else "is not a cursor"
+        if position and event.name == JOB_RESET and event.data["base_run"] == position[0] and _undone(event, position):
+            return index
+    wrong = "is none of this job's events" if position else "is not a cursor"
     raise InvalidInput(
         f"The cursor {after[:80]!r} {wrong}", field="after", provided=after[:80], expected="an event id, or now"
     )
+
+
+def _undone(reset: JobEvent, position: tuple[str, int]) -> bool:
+    """Whether an event of the run that was reset came after the point that the reset went back to."""
+    at = parse_cursor(reset.id)
+    return at is not None and position[1] >= at[1]
+
+
+def _holds(until: Until, job: Job, first: tuple[str, str | None]) -> bool:
+    if until is Until.ATTENTION:
+        return job.state.terminal or (job.reason is not None and job.reason.code not in _ROUTINE)
+    return job.state.terminal or _state(job) != first
 
 
 def _state(job: Job) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ import structlog
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
-from orchestrator.domain.facts import Fact, RunStarted
+from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
@@ -72,9 +72,14 @@ class JobReader:
             job = await self._from_history(job_id)
         return self.visible(principal, job)
 
-    async def ended(self, principal: Principal, job_id: str) -> Job:
-        """A job that was just seen to end: its snapshot is written after the answer. Raises as `get` does."""
-        return self.visible(principal, await self._from_history(job_id, wait=False))
+    async def closed(self, principal: Principal, job_id: str) -> Job | None:
+        """A job that the index knows as ended, or None. Raises `NotFound` for another owner's."""
+        job = await self._snapshot(job_id)
+        return None if job is None else self.visible(principal, job)
+
+    async def ended(self, principal: Principal, job_id: str, facts: Sequence[Fact]) -> Job:
+        """The job that `facts` end. Its snapshot is written after the answer. Raises `NotFound`."""
+        return self.visible(principal, await self._told(job_id, facts, NOTHING_PENDING, wait=False))
 
     def visible(self, principal: Principal, job: Job) -> Job:
         """The job, if its owner or an admin asks. Raises `NotFound`."""
@@ -145,7 +150,7 @@ class JobReader:
             return None
         return Job.model_validate(stored) if stored is not None else None
 
-    async def _from_history(self, job_id: str, *, wait: bool = True) -> Job:
+    async def _from_history(self, job_id: str) -> Job:
         try:
             facts, pending = await self._gateway.read(job_id)
         except NotFound:
@@ -153,6 +158,9 @@ class JobReader:
             if row is None:
                 raise
             return accepted(row)
+        return await self._told(job_id, facts, pending, wait=True)
+
+    async def _told(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
         told = project(job_id, facts, pending)
         try:
             rows = await self._attempts.for_job(job_id)

@@ -62,7 +62,7 @@ def _told(job: Job, event: JobEvent, *, changed: bool) -> Iterator[bytes]:
 
 
 async def _end(services: Services, principal: Principal, event: JobEvent) -> bytes:
-    job = await services.reader.ended(principal, event.job_id)
+    job = await services.reader.get(principal, event.job_id)
     kind = "completed" if event.type is EventType.JOB_COMPLETED else "error"
     return _frame(kind, mapping.execution(job, await whole_output(services, job)), event.id)
 
