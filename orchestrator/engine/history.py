@@ -136,11 +136,14 @@ class JobHistory:
             return True
         if not self._tail or self._tail[-1].event_id < standing.length:
             return False
-        if not self._tail_persisted:
-            newest = await self._source.newest(self._job_id, self.run_id)
-            self._tail_persisted = _same(newest, self._tail[-1])
-            return newest.event_id <= self._last_number or any(_same(newest, event) for event in self._tail)
-        return True
+        if self._tail_persisted:
+            return True
+        tail = self._tail
+        newest = await self._source.newest(self._job_id, self.run_id)
+        if tail is not self._tail:  # another reader took an answer in meanwhile
+            return await self._holds(standing)
+        self._tail_persisted = _same(newest, tail[-1])
+        return newest.event_id <= self._last_number or any(_same(newest, event) for event in tail)
 
     async def _step(self, standing: Standing | None) -> None:
         """One answer of the server, taken into the log."""

@@ -382,3 +382,22 @@ async def test_a_rewound_follower_is_given_what_counts(server: HistoryServer) ->
     server.add(JOB, COMPLETED)
     await asyncio.wait_for(task, 5)
     assert [len(item.facts) for item in items if isinstance(item, Rewound)] == [2]
+
+
+async def test_events_that_arrive_while_a_reader_looks_at_the_newest(server: HistoryServer, monkeypatch) -> None:
+    server.add(JOB, TASK_SCHEDULED)
+    reader = HistoryReader(server)
+    stream = Stream(reader)
+    await stream.saw("job.queued", "job.started")
+    newest = server.newest
+
+    async def late(job_id: str, run_id: str):
+        event = await newest(job_id, run_id)
+        server.add(JOB, SIGNALED, name="meanwhile")
+        await stream.saw("job.queued", "job.started", "signal.meanwhile")
+        return event
+
+    monkeypatch.setattr(server, "newest", late)
+    async with reader.open(JOB) as history:
+        await asyncio.wait_for(history.sync(), 5)
+        assert history.log[-1].event_id == 6
