@@ -1,7 +1,7 @@
 """Reads jobs' histories as a stable log: one request in flight per job and process, shared by every reader (A6, A15).
 
 An event joins the log only when the server cannot renumber it any more, and an end only when a `describe` says that no
-other run goes on (decision 0013).
+other run goes on (decision 0014).
 """
 
 import asyncio
