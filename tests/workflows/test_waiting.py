@@ -1,0 +1,93 @@
+"""Waiting for a job: woken by its own news and by its workers, answered at once where there is nothing to wait for."""
+
+import asyncio
+from pathlib import Path
+
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.following import Until
+from orchestrator.services.starting import StartRequest
+from orchestrator.storage.jobs import JobRepository
+from orchestrator.testing import TESTER, Engine, running_engine
+
+
+async def test_a_wait_for_attention_wakes_when_a_step_asks_and_answers_at_once_when_it_has(engine: Engine) -> None:
+    started = await engine.start("t_approval", {})
+    follower = engine.services.follower
+    job = await follower.until(TESTER, started.job_id, 60, Until.ATTENTION)
+    assert (job.reason.code, job.waiting_steps) == (ReasonCode.WAITING_FOR_APPROVAL, ["b"])
+    again = await follower.until(TESTER, started.job_id, 600, Until.ATTENTION)
+    assert again.reason.code is ReasonCode.WAITING_FOR_APPROVAL
+    change = asyncio.create_task(follower.until(TESTER, started.job_id, 600, Until.CHANGE))
+    end = asyncio.create_task(follower.until(TESTER, started.job_id, 600, Until.END))
+    await asyncio.sleep(0.5)
+    assert not change.done()
+    await engine.services.controller.pause(TESTER, started.job_id)
+    assert (await change).reason.code is ReasonCode.PAUSED
+    await engine.services.controller.resume(TESTER, started.job_id)
+    await engine.services.controller.approve(TESTER, started.job_id, "b")
+    assert (await end).state is JobState.COMPLETED
+
+
+async def test_a_wait_wakes_when_the_last_worker_leaves_and_when_one_comes(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    queue = f"test-waiting-{tmp_path.name}"
+    async with running_engine(
+        temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue
+    ) as engine:
+        async with engine.parts.worker():
+            started = await engine.start("t_slow", {"seconds": 60})
+            await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.RUNNING)
+            left = asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 60))
+            await asyncio.sleep(0.2)
+        assert (await left).reason.code is ReasonCode.NO_WORKER
+        came = asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 60))
+        await asyncio.sleep(0.2)
+        async with engine.parts.worker():
+            assert (await came).reason.code is not ReasonCode.NO_WORKER
+            await engine.services.controller.cancel(TESTER, started.job_id, "")
+
+
+async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_away(engine: Engine, monkeypatch) -> None:
+    request = StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}, idempotency_key="once")
+    starter, follower = engine.services.starter, engine.services.follower
+    first = await starter.start(TESTER, request)
+    assert (await follower.until_end(TESTER, first.job_id, 60, run_id=first.run_id)).state is JobState.COMPLETED
+    await engine.services.reader.settle()
+
+    def away(*_: object, **__: object) -> None:
+        raise AssertionError("Temporal was asked")
+
+    for name in ("read", "ended", "start", "watch"):
+        monkeypatch.setattr(TemporalGateway, name, away)
+    again = await starter.start(TESTER, request)
+    assert again.replayed
+    assert (await follower.until_end(TESTER, again.job_id, 600, run_id=again.run_id)).state is JobState.COMPLETED
+
+
+async def test_waiters_on_idle_jobs_read_nothing(engine: Engine, monkeypatch) -> None:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
+    reads: list[str] = []
+    read, snapshot = TemporalGateway.read, JobRepository.snapshot
+
+    async def counted(self: TemporalGateway, job_id: str):
+        reads.append(job_id)
+        return await read(self, job_id)
+
+    async def looked(self: JobRepository, job_id: str):
+        reads.append(job_id)
+        return await snapshot(self, job_id)
+
+    monkeypatch.setattr(TemporalGateway, "read", counted)
+    monkeypatch.setattr(JobRepository, "snapshot", looked)
+    waiters = [asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 600)) for _ in range(20)]
+    while len(reads) < 80:  # noqa: ASYNC110 - each looks twice as it begins
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(3)
+    assert len(reads) <= 120
+    await engine.services.controller.approve(TESTER, started.job_id, "b")
+    assert not [job for job in await asyncio.gather(*waiters) if job.waiting_steps]
