@@ -126,18 +126,26 @@ class JobInput(Message):
 
 
 class Decision(Message):
-    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender."""
+    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender.
+
+    `id` is what the API finds its own signal by in the history.
+    """
 
     step: str
     actor: str = "an operator"
     note: str = ""
+    id: str = ""
 
 
 class Control(Message):
-    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender."""
+    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender.
+
+    `id` is what the API finds its own signal by in the history.
+    """
 
     actor: str = "an operator"
     note: str = ""
+    id: str = ""
 
 
 class Outcome(Message):

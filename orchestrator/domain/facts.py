@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator.domain.commands import JobInput
+from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.usage import Usage
 
@@ -117,10 +117,14 @@ class ApprovalEnded(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived(Fact):
-    """Somebody asked for something: pause, resume, approve, reject, or a signal of an author's own."""
+    """Somebody sent a signal. `control` is what it asks of a declared workflow, None if such a workflow ignores it.
+
+    `payload` is what it says to a workflow written in code: its first input if that is a JSON object, else empty.
+    """
 
     name: str
-    payload: dict[str, Any] | None  # None for one that is no JSON object; empty for a signal without any.
+    control: Control | Decision | None
+    payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,6 +164,7 @@ class Job(Value):
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
+    decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
 
     @property

@@ -7,6 +7,9 @@ SIGNAL_RESUME: Final = "resume"
 SIGNAL_APPROVE: Final = "approve"
 SIGNAL_REJECT: Final = "reject"
 
+# Changes of workflow code that histories of earlier releases do not have: `workflow.patched` guards them.
+PATCH_JSON_PROTOBUF: Final = "reads-json-protobuf"
+
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"

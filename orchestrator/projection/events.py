@@ -27,6 +27,11 @@ def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
     return [event for fact in facts if (event := fold.apply(fact)) is not None]
 
 
+def _said(payload: dict[str, Any]) -> dict[str, Any]:
+    """What a signal says of its sender, its step and its reason."""
+    return {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+
+
 class EventFold:
     """Turns facts into events one by one; each fact gives at most one event, whose cursor is the fact's own."""
 
@@ -84,14 +89,14 @@ class EventFold:
                 return self._agent(fact)
 
     def _signal(self, fact: f.SignalReceived) -> _Told | None:
-        job, name, message = self.fold.input, f"signal.{fact.name}", f"Signal {fact.name} arrived."
-        if is_control(job, fact):
-            if control_of(job, fact) is None:
-                return None
-            name, message = _SIGNALS[fact.name]
-        payload = fact.payload or {}
-        known = {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
-        return EventType.JOB_PROGRESS, name, message, known
+        job = self.fold.input
+        if not is_control(job, fact):
+            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _said(fact.payload)
+        control = control_of(job, fact)
+        if control is None or not self.fold.signal_applied:
+            return None
+        name, message = _SIGNALS[fact.name]
+        return EventType.JOB_PROGRESS, name, message, _said(control.model_dump(exclude_unset=True))
 
     def _agent(self, fact: Fact) -> _Told | None:
         match fact:

@@ -1,12 +1,12 @@
 """The only reader of Temporal's history events: protobuf in, facts out (A3)."""
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import ValidationError
+from pydantic_core import from_json
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
@@ -16,6 +16,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from orchestrator.domain import facts, names
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import error_of
 
@@ -74,9 +75,12 @@ def _value(payloads: Any) -> Any:
 
 
 def _json(data: bytes) -> Any:
-    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them."""
+    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them.
+
+    The parser is the worker's own: it refuses a lone surrogate, which no answer of the API could carry.
+    """
     try:
-        return json.loads(data)
+        return from_json(data)
     except ValueError:
         return data
 
@@ -85,12 +89,6 @@ def plain(payloads: Any) -> dict[str, Any]:
     """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
     value = _value(payloads)
     return value if isinstance(value, dict) else {}
-
-
-def _message(payloads: Any) -> dict[str, Any] | None:
-    """What a signal carries: empty for nothing, None for what is not a JSON object."""
-    value = _value(payloads)
-    return {} if value is None else value if isinstance(value, dict) else None
 
 
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,7 +225,11 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_signaled_event_attributes
-    return facts.SignalReceived(name=about.signal_name, payload=_message(about.input.payloads), **stamp)
+    payloads = about.input.payloads
+    inputs = [SignalInput(payload.metadata.get("encoding", b""), payload.data) for payload in payloads]
+    return facts.SignalReceived(
+        name=about.signal_name, control=read_control(about.signal_name, inputs), payload=plain(payloads), **stamp
+    )
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

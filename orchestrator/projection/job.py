@@ -40,6 +40,8 @@ class JobFold:
         self.current_step: str | None = None
         self.paused = False
         self.approvals: dict[str, str] = {}
+        self.decisions: dict[str, Decision] = {}
+        self.signal_applied = False
         self.broken: f.WorkflowTaskBroken | None = None
         self.created_at: datetime | None = None
         self.started_at: datetime | None = None
@@ -49,6 +51,8 @@ class JobFold:
         self.error: JobError | None = None
         self.last_event: str | None = None
         self._scheduled: dict[int, CallFold] = {}
+        self._expiring: set[str] = set()
+        self._expired: set[str] = set()
 
     def apply(self, fact: Fact) -> None:
         """Take one more fact into account."""
@@ -115,6 +119,7 @@ class JobFold:
             closed_at=self.closed_at,
             cancel_requested_at=self.cancel.time if self.cancel else None,
             cancel_reason=self.cancel.reason if self.cancel else None,
+            decisions={step: decision.id for step, decision in self.decisions.items()},
             last_event=self.last_event,
         )
 
@@ -140,6 +145,8 @@ class JobFold:
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
+        self._expired |= self._expiring - self.decisions.keys()
+        self._expiring.clear()
         if self.state is JobState.PENDING:
             self.state = JobState.PAUSED if self.paused else JobState.RUNNING
             self.started_at = fact.time
@@ -184,19 +191,37 @@ class JobFold:
         if isinstance(fact, f.ApprovalAsked):
             self.approvals[fact.timer_id] = fact.step
             self.current_step = fact.step
-        else:
-            self.approvals.pop(fact.timer_id, None)
+            return
+        step = self.approvals.pop(fact.timer_id, None)
+        if fact.expired and step is not None:
+            self._expiring.add(step)
 
     def _signal(self, fact: f.SignalReceived) -> None:
-        match control_of(self.input, fact):
+        control = control_of(self.input, fact)
+        match control:
             case Control():
-                self.paused = fact.name == names.SIGNAL_PAUSE
+                paused = fact.name == names.SIGNAL_PAUSE
+                self.signal_applied = paused != self.paused
+                self.paused = paused
                 if self.state is not JobState.PENDING:
-                    self.state = JobState.PAUSED if self.paused else JobState.RUNNING
-            case Decision(step=decided):
-                self.approvals = {timer: step for timer, step in self.approvals.items() if step != decided}
+                    self.state = JobState.PAUSED if paused else JobState.RUNNING
+            case Decision():
+                self.signal_applied = self._decides(control.step)
+                if self.signal_applied:
+                    self.decisions[control.step] = control
+                    self.approvals = {timer: step for timer, step in self.approvals.items() if step != control.step}
             case None:
-                pass
+                self.signal_applied = False
+
+    def _decides(self, step_id: str) -> bool:
+        """Whether a decision that arrives now takes effect in the interpreter: the first one for a step does.
+
+        It may come before the step asks. A step whose time ran out is closed once a worker has acted on that: signals
+        of the same workflow task are applied before its timers.
+        """
+        step = self.step(step_id)
+        asks = step is not None and step.approval is not None
+        return asks and self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def _advance(self) -> None:
         """Progress is completed calls over planned ones; it never falls, and is 100 only at completion."""

@@ -59,16 +59,19 @@ def test_an_activity_that_is_no_agents_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("encoding", "data", "payload"),
     [
-        ("json/plain", b'{"step": "a"}', {"step": "a"}),
-        ("json/plain", b'"a"', None),
+        ("json/plain", b'{"its": "own"}', {"its": "own"}),
+        ("json/plain", b'"a"', {}),
+        ("json/plain", b'{"note": "\\ud83d"}', {}),
         ("json/plain", b"null", {}),
         ("binary/null", b"", {}),
-        ("binary/plain", b"\x00", None),
+        ("binary/plain", b"\x00", {}),
     ],
 )
-def test_a_signals_input_is_an_object_nothing_or_unreadable(encoding: str, data: bytes, payload: object) -> None:
+def test_an_authors_signal_says_what_its_first_input_holds_as_an_object(
+    encoding: str, data: bytes, payload: object
+) -> None:
     event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
-    event.workflow_execution_signaled_event_attributes.signal_name = "approve"
+    event.workflow_execution_signaled_event_attributes.signal_name = "go"
     event.workflow_execution_signaled_event_attributes.input.payloads.add(
         metadata={"encoding": encoding.encode()}, data=data
     )

@@ -210,10 +210,52 @@ def test_a_decision_without_a_step_decides_nothing_as_in_the_workflow() -> None:
     history = History(job_input(step("a", "one", approval=Approval()))).task()
     history.add(f.ApprovalAsked, step="a", timer_id="1")
     history.signal("approve").signal("approve", step=5)
-    history.add(f.SignalReceived, name="pause", payload=None)  # no object
+    history.add(f.SignalReceived, name="pause", control=None, payload={})  # no object
     job = project("wf_job_1", history.facts, ATTENDED)
     assert (job.state, job.waiting_steps) == (JobState.RUNNING, ["a"])
     assert project("wf_job_1", history.signal("approve", step="a").facts, ATTENDED).waiting_steps == []
+
+
+def test_the_first_decision_is_in_force_and_later_ones_change_nothing() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    history.signal("reject", step="a", id="first").signal("approve", step="a", id="second")
+    assert project("wf_job_1", history.facts).decisions == {"a": "first"}
+
+
+def test_a_decision_may_come_before_its_step_asks() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).signal("approve", step="a", id="early").task()
+    assert project("wf_job_1", history.facts).decisions == {"a": "early"}
+
+
+def test_a_decision_on_a_step_that_asks_for_none_decides_nothing() -> None:
+    history = two_steps().task().signal("approve", step="a").signal("reject", step="no such step")
+    assert project("wf_job_1", history.facts).decisions == {}
+
+
+def test_a_decision_after_a_cancellation_decides_nothing() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    history.add(f.CancelRequested, reason="")
+    assert project("wf_job_1", history.signal("approve", step="a").facts).decisions == {}
+
+
+def test_the_time_of_an_approval_is_over_once_a_worker_acted_on_its_timer() -> None:
+    asked = History(job_input(step("a", "one", approval=Approval()))).task()
+    asked.add(f.ApprovalAsked, step="a", timer_id="1")
+    asked.add(f.ApprovalEnded, timer_id="1", expired=True)
+    in_time = project("wf_job_1", [*asked.facts, *_later(asked).signal("approve", step="a", id="x").task().facts])
+    assert in_time.decisions == {"a": "x"}
+    late = _later(asked).task().signal("approve", step="a", id="x")
+    assert project("wf_job_1", [*asked.facts, *late.facts]).decisions == {}
+
+
+def _later(history: History) -> History:
+    """A builder of what follows: the facts of `history` stay as they are."""
+    later = History(history.job)
+    later.facts.clear()
+    later.number = history.number
+    return later
 
 
 def test_an_operators_pause_needs_no_input() -> None:
