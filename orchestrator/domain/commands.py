@@ -37,6 +37,7 @@ class AgentTask(Message):
     kind: JobKind
     step: Step
     agent: str
+    call: int = Field(default=1, description="Which call of this step and agent in the job it is, from 1.")
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
@@ -48,6 +49,7 @@ class AgentResult(Message):
 
     step: str
     agent: str
+    call: int = 1
     summary: str
     output: str
     deliverables: list[Deliverable] = Field(default_factory=list)

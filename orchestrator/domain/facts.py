@@ -47,6 +47,7 @@ class AgentScheduled(Fact):
 
     step: str
     agent: str
+    call: int = 1
     title: str
 
 
@@ -91,6 +92,7 @@ class ShortCallRecorded(Fact):
 
     step: str
     agent: str
+    call: int = 1
     attempt: int
     started_at: datetime
     usage: Usage = field(default_factory=Usage)
@@ -189,6 +191,7 @@ class PendingCall:
 
     step: str
     agent: str
+    call: int = 1
     started: bool
     attempt: int
     last_started_at: datetime | None = None

@@ -114,10 +114,14 @@ class Attempt(Value):
 
 
 class AgentCall(Value):
-    """One planned agent call of a job and what became of it. `duration` is seconds."""
+    """One agent call of a job and what became of it. `duration` is seconds.
+
+    A step and agent called again is another call: `number` counts them from 1.
+    """
 
     step: str
     agent: str
+    number: int = 1
     title: str
     status: CallStatus
     attempts: list[Attempt] = Field(default_factory=list)

@@ -32,6 +32,11 @@ def _said(payload: dict[str, Any]) -> dict[str, Any]:
     return {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
 
 
+def _whose(step: str, agent: str, number: int) -> dict[str, Any]:
+    """Which call an event is about; `call` only where a step and agent was called again."""
+    return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
+
+
 class EventFold:
     """Turns facts into events one by one; each fact gives at most one event, whose cursor is the fact's own."""
 
@@ -44,7 +49,7 @@ class EventFold:
         before = self.fold.state
         self.fold.apply(fact)
         if isinstance(fact, f.AgentScheduled):
-            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent]
+            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
         told = self._tell(fact, before)
@@ -101,17 +106,17 @@ class EventFold:
     def _agent(self, fact: Fact) -> _Told | None:
         match fact:
             case f.AgentScheduled():
-                data = {"step": fact.step, "agent": fact.agent}
+                data = _whose(fact.step, fact.agent, fact.call)
                 return EventType.AGENT_EVENT, "agent.scheduled", f"{fact.agent} was asked.", data
             case f.AgentCompleted() if call := self._scheduled.get(fact.scheduled_id):
                 return self._completed(call, fact.summary)
             case f.AgentFailed() if call := self._scheduled.get(fact.scheduled_id):
                 return self._failed(call)
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
-                data = {"step": call.step, "agent": call.agent}
+                data = _whose(call.step, call.agent, call.number)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
             case f.ShortCallRecorded():
-                call = self.fold.calls[fact.step, fact.agent]
+                call = self.fold.calls[fact.step, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)
             case _:
                 return None
@@ -119,8 +124,7 @@ class EventFold:
     @staticmethod
     def _completed(call: CallFold, summary: str) -> _Told:
         data = {
-            "step": call.step,
-            "agent": call.agent,
+            **_whose(call.step, call.agent, call.number),
             "attempt": call.attempt,
             "model": call.model,
             "tokens": call.usage.total_tokens,
@@ -132,7 +136,7 @@ class EventFold:
     @staticmethod
     def _failed(call: CallFold) -> _Told:
         error = call.error.model_dump(mode="json") if call.error else None
-        data = {"step": call.step, "agent": call.agent, "attempt": call.attempt, "error": error}
+        data = {**_whose(call.step, call.agent, call.number), "attempt": call.attempt, "error": error}
         word = call.error.type if call.error else "error"
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 

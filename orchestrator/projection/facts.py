@@ -45,6 +45,7 @@ def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
     return facts.PendingCall(
         step=split[0],
         agent=split[1],
+        call=split[2],
         started=info.state in _AT_WORK,
         attempt=max(1, info.attempt),
         last_started_at=_optional(info, "last_started_time"),
@@ -135,7 +136,7 @@ def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     split = names.split_activity_id(about.activity_id)
     if split is None:
         return None
-    return facts.AgentScheduled(step=split[0], agent=split[1], title=_summary(event), **stamp)
+    return facts.AgentScheduled(step=split[0], agent=split[1], call=split[2], title=_summary(event), **stamp)
 
 
 def _summary(event: HistoryEvent) -> str:
@@ -190,6 +191,7 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     return facts.ShortCallRecorded(
         step=split[0],
         agent=split[1],
+        call=split[2],
         attempt=int(call.get("attempt", 1)),
         started_at=_local_start(call, stamp["time"]),
         error=error_of(about.failure) if about.HasField("failure") else None,

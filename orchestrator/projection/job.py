@@ -17,6 +17,9 @@ from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
+CallKey = tuple[str, str, int]
+"""Step, agent, and which call of the two it is."""
+
 
 def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
     """The job that its facts tell. Raises `NotFound` when there is not even a start."""
@@ -34,7 +37,7 @@ class JobFold:
         self.run_id = ""
         self.workflow_type = ""
         self.input: JobInput | None = None
-        self.calls: dict[tuple[str, str], CallFold] = {}
+        self.calls: dict[CallKey, CallFold] = {}
         self.state = JobState.PENDING
         self.progress = 0
         self.current_step: str | None = None
@@ -85,12 +88,12 @@ class JobFold:
         """The job as it stands. Raises `NotFound` when no start was applied."""
         if self.created_at is None:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
-        open_calls = {(call.step, call.agent): call for call in pending.calls}
+        open_calls = {(call.step, call.agent, call.call): call for call in pending.calls}
         ended = self.state.terminal
         waiting = set(self.waiting())
         calls = [
             fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
-            for key, fold in self.calls.items()
+            for key, fold in self._ordered()
         ]
         told = self.input
         return Job(
@@ -123,6 +126,13 @@ class JobFold:
             last_event=self.last_event,
         )
 
+    def _ordered(self) -> list[tuple[CallKey, CallFold]]:
+        """The calls in the plan's order; those of one step and agent stand together."""
+        places: dict[tuple[str, str], int] = {}
+        for step, agent, _ in self.calls:
+            places.setdefault((step, agent), len(places))
+        return sorted(self.calls.items(), key=lambda item: (places[item[0][:2]], item[0][2]))
+
     def waiting(self) -> list[str]:
         """Steps that wait for an approval now."""
         return list(self.approvals.values())
@@ -141,7 +151,7 @@ class JobFold:
             self.input = fact.job
             for step in fact.job.plan.steps:
                 for agent in step.agents:
-                    self.calls[step.id, agent] = CallFold(step.id, agent, step.name)
+                    self._call((step.id, agent, 1), step.name)
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
@@ -151,11 +161,12 @@ class JobFold:
             self.state = JobState.PAUSED if self.paused else JobState.RUNNING
             self.started_at = fact.time
 
-    def _call(self, step: str, agent: str, title: str) -> CallFold:
-        return self.calls.setdefault((step, agent), CallFold(step, agent, title))
+    def _call(self, key: CallKey, title: str) -> CallFold:
+        step, agent, number = key
+        return self.calls.setdefault(key, CallFold(step, agent, title, number))
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
-        call = self._call(fact.step, fact.agent, fact.title)
+        call = self._call((fact.step, fact.agent, fact.call), fact.title)
         call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
         call.attempt, call.last_error, call.started_at = 0, None, None
         self._scheduled[fact.event_id] = call
@@ -179,7 +190,7 @@ class JobFold:
         self._advance()
 
     def _short_call(self, fact: f.ShortCallRecorded) -> None:
-        call = self._call(fact.step, fact.agent, fact.step)
+        call = self._call((fact.step, fact.agent, fact.call), fact.step)
         call.scheduled_at = call.started_at = fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
