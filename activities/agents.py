@@ -83,7 +83,7 @@ class AgentActivities:
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
         call = _Call(task=task, agent=info.activity_type, attempt=info.attempt)
         with structlog.contextvars.bound_contextvars(
-            job_id=task.job_id, step=task.step.id, agent=call.agent, attempt=call.attempt
+            job_id=task.job_id, step=task.step.id, agent=call.agent, call=task.call, attempt=call.attempt
         ):
             agent = self._agent(call.agent)
             await self._attempts.started(task, attempt=call.attempt, at=self._clock())
@@ -138,7 +138,7 @@ class AgentActivities:
         task = call.task
         if len(result.model_dump_json().encode()) <= task.inline_limit:
             return result
-        name = activity_id(task.step.id, call.agent)
+        name = activity_id(task.step.id, call.agent, task.call)
         artifact = await self._stored(task.job_id, name, result.model_dump(mode="json"))
         small = len(json.dumps(result.data).encode()) <= SMALL_DATA_BYTES
         return result.model_copy(

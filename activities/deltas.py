@@ -13,6 +13,7 @@ class CallText:
         self._job_id = task.job_id
         self._step = task.step.id
         self._agent = agent
+        self._call = task.call
         self._attempt = attempt
         self._index = 0
 
@@ -30,6 +31,7 @@ class CallText:
                 job_id=self._job_id,
                 step=self._step,
                 agent=self._agent,
+                call=self._call,
                 attempt=self._attempt,
                 index=self._index,
                 kind=kind,

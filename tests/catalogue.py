@@ -10,7 +10,7 @@ from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
+from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
 WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
@@ -62,6 +62,13 @@ async def big(call: FunctionCall) -> AgentOutput:
     return AgentOutput(summary="big", output=text, deliverables=[Deliverable(path=f"{call.step}.txt", content=text)])
 
 
+async def drafter(call: FunctionCall) -> AgentOutput:
+    """A draft of its own each time, always under the same path."""
+    _count(call)
+    file = Deliverable(path="draft.md", content=call.effect_id)
+    return AgentOutput(summary="drafted", output=f"draft {call.effect_id}", deliverables=[file])
+
+
 async def weigh(call: FunctionCall) -> AgentOutput:
     """Answers with the length of the first answer that it was given."""
     return AgentOutput(summary="weighed", output=str(len(call.context[0].output or "")))
@@ -82,7 +89,7 @@ def _agent(function: Any, name: str = "") -> Agent:
 
 
 AGENTS = (
-    *(_agent(function) for function in (echo, slow, flaky, patient, broken, big, weigh)),
+    *(_agent(function) for function in (echo, slow, flaky, patient, broken, big, weigh, drafter)),
     _agent(big, "t_big_2"),
     _agent(big, "t_big_3"),
 )
@@ -146,6 +153,10 @@ TEST_PLUGIN = Plugin(
     workflows=WORKFLOWS,
     code_workflows=(
         CodeWorkflow(workflow("t_countdown", step("go", "t_echo"), code=True), CountdownWorkflow),
+        CodeWorkflow(
+            workflow("t_again", step("draft", "t_drafter"), step("note", "t_drafter", short=True), code=True),
+            AgainWorkflow,
+        ),
         CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
     ),
 )

@@ -1,13 +1,16 @@
-"""Code-authored workflows of the suite: one with a signal and a timer, one that throws."""
+"""Code-authored workflows of the suite: one with a signal and a timer, one that throws, one that repeats a call."""
 
+import asyncio
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 from workflows.steps import call_agent
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import JobInput, JobResult
+    from orchestrator.domain.results import assemble
 
 
 @workflow.defn(name="t_countdown")
@@ -38,3 +41,22 @@ class FaultyWorkflow:
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         raise ValueError("an author's mistake")
+
+
+@workflow.defn(name="t_again")
+class AgainWorkflow:
+    """Calls one step and agent `times` times, in turn or side by side, over one run or `runs` runs."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        agent = job.input.get("agent", "t_drafter")
+        calls = [call_agent(job, "draft", agent) for _ in range(job.input.get("times", 3))]
+        results = await asyncio.gather(*calls) if job.input.get("gather") else [await call for call in calls]
+        if job.input.get("short"):
+            await call_agent(job, "note", "t_drafter")
+            await call_agent(job, "note", "t_drafter")
+        if job.input.get("runs", 1) > 1:
+            workflow.continue_as_new(job.model_copy(update={"input": {**job.input, "runs": job.input["runs"] - 1}}))
+        if job.input.get("fails"):
+            raise ApplicationError("that will do", type="enough", non_retryable=True)
+        return assemble(job, results, {}, workflow.now())

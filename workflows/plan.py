@@ -15,9 +15,10 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import StepOutput
     from orchestrator.domain.commands import AgentResult, Carried, Control, Decision, JobInput, JobResult
     from orchestrator.domain.jobs import JobError
-    from orchestrator.domain.names import APPROVAL_TIMER_PREFIX
+    from orchestrator.domain.names import APPROVAL_TIMER_PREFIX, PATCH_JSON_PROTOBUF, SIGNAL_APPROVE, SIGNAL_PAUSE
     from orchestrator.domain.plans import Approval, Step
     from orchestrator.domain.results import assemble
+    from orchestrator.domain.signals import JSON_PROTOBUF, SignalInput, read_control
 
 
 # The sandbox cost a third of a job's processor time. Tests keep its rules for this class (decision 0012).
@@ -52,41 +53,41 @@ class PlanWorkflow:
             raise _failure(next(iter(self._state.failures.values())))
         return assemble(job, self._state.results, self._state.failures, workflow.now())
 
-    @workflow.signal
-    def pause(self, control: Control | None = None) -> None:
-        """Start nothing new until resumed; what runs goes on."""
-        self._set_paused(paused=True)
+    @workflow.signal(dynamic=True)
+    def control(self, name: str, args: Sequence[RawValue]) -> None:
+        """`pause`, `resume`, `approve` or `reject`. Raw values, so that no input can fail the workflow task."""
+        inputs = [SignalInput(arg.payload.metadata.get("encoding", b""), arg.payload.data) for arg in args]
+        message = read_control(name, inputs)
+        if message is None:
+            return
+        if inputs and inputs[0].encoding == JSON_PROTOBUF and not workflow.patched(PATCH_JSON_PROTOBUF):
+            return  # Earlier releases ignored this encoding; their histories must replay.
+        if isinstance(message, Control):
+            self._told_to_pause = name == SIGNAL_PAUSE
+            self._state = self._state.model_copy(update={"paused": self._told_to_pause})
+        else:
+            self._decide(message, approved=name == SIGNAL_APPROVE)
 
-    @workflow.signal
-    def resume(self, control: Control | None = None) -> None:
-        """Go on after a pause."""
-        self._set_paused(paused=False)
-
-    @workflow.signal
-    def approve(self, decision: Decision | None = None) -> None:
-        """Let a step that asks for it run. An operator's signal without an input decides nothing."""
-        if decision is not None and decision.step not in self._state.rejected:
+    def _decide(self, decision: Decision, *, approved: bool) -> None:
+        """Approve or reject a step. The first decision for a step is in force."""
+        if decision.step in self._state.approved or decision.step in self._state.rejected:
+            return
+        if approved:
             self._state.approved.append(decision.step)
-
-    @workflow.signal
-    def reject(self, decision: Decision | None = None) -> None:
-        """Refuse a step that asks for approval; it counts as failed."""
-        if decision is not None and decision.step not in self._state.approved:
+        else:
             self._state.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
-
-    def _set_paused(self, *, paused: bool) -> None:
-        self._told_to_pause = paused
-        self._state = self._state.model_copy(update={"paused": paused})
 
     def _restore(self, carried: Carried | None) -> None:
         """Go on where an earlier run of the same job stopped; signals that came before this line stay."""
         if carried is None:
             return
         early = self._state
+        decided = {*carried.approved, *carried.rejected}
+        rejected = {step: why for step, why in early.rejected.items() if step not in decided}
         self._state = carried.model_copy(
             update={
-                "approved": [*carried.approved, *early.approved],
-                "rejected": {**carried.rejected, **early.rejected},
+                "approved": [*carried.approved, *(step for step in early.approved if step not in decided)],
+                "rejected": {**carried.rejected, **rejected},
                 "paused": carried.paused if self._told_to_pause is None else self._told_to_pause,
             }
         )

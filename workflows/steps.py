@@ -6,6 +6,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError
 
+from workflows.call_numbers import next_number
+
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.agents import StepOutput
@@ -19,19 +21,23 @@ async def call_agent(
 ) -> AgentResult:
     """Run one agent as one activity and wait for its result.
 
-    `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps.
+    `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps. The same
+    pair of step and agent may be called again, also in parallel: each call is one of its own, with its own number.
     Raises `temporalio.exceptions.ActivityError` once the step's retry policy is used up.
     """
     known = job.plan.step(step) if isinstance(step, str) else step
     if known is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
+    number = next_number(known.id, agent)
     task = AgentTask(
-        job_id=job.job_id,
+        # Not the input's: a copy of somebody's job must not write into theirs.
+        job_id=workflow.info().workflow_id,
         owner=job.owner,
         definition=job.definition,
         kind=job.kind,
         step=known,
         agent=agent,
+        call=number,
         input=job.input,
         config=job.config,
         context=context or [],
@@ -43,7 +49,7 @@ async def call_agent(
         maximum_interval=timedelta(seconds=known.retry.maximum_interval),
         maximum_attempts=known.retry.maximum_attempts,
     )
-    activity_id = names.activity_id(known.id, agent)
+    activity_id = names.activity_id(known.id, agent, number)
     result: AgentResult
     if known.short:
         result = await workflow.execute_local_activity(

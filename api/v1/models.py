@@ -30,10 +30,11 @@ class AttemptBody(Wire):
 
 
 class CallBody(Wire):
-    """One planned agent call; `duration` is seconds, `cost` USD."""
+    """One agent call; `duration` is seconds, `cost` USD. `call` counts the calls of one step and agent from 1."""
 
     step: str
     agent: str
+    call: int
     title: str
     status: str
     attempts: list[AttemptBody]
@@ -213,6 +214,7 @@ class DeltaData(Wire):
 
     step: str
     agent: str
+    call: int
     attempt: int
     index: int
     text: str

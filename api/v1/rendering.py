@@ -153,6 +153,14 @@ def event_body(event: JobEvent) -> EventBody:
 
 def delta_body(delta: Delta) -> DeltaBody:
     """One piece of a running agent's text, stamped now."""
+    data = DeltaData(
+        step=delta.step,
+        agent=delta.agent,
+        call=delta.call,
+        attempt=delta.attempt,
+        index=delta.index,
+        text=delta.text,
+    )
     return DeltaBody(
         type=EventType.AGENT_EVENT,
         name="agent.reset" if delta.kind is DeltaKind.RESET else "agent.delta",
@@ -160,7 +168,7 @@ def delta_body(delta: Delta) -> DeltaBody:
         status=STATUS[JobState.RUNNING],
         current_step=delta.step,
         timestamp=datetime.now(UTC),
-        data=DeltaData(step=delta.step, agent=delta.agent, attempt=delta.attempt, index=delta.index, text=delta.text),
+        data=data,
     )
 
 
@@ -211,7 +219,7 @@ def _last_end(calls: Sequence[AgentCall], *, ended: bool) -> datetime | None:
 
 
 def call_body(call: AgentCall) -> CallBody:
-    """One planned agent call."""
+    """One agent call."""
     attempts = [
         AttemptBody(
             number=attempt.number,
@@ -225,6 +233,7 @@ def call_body(call: AgentCall) -> CallBody:
     return CallBody(
         step=call.step,
         agent=call.agent,
+        call=call.number,
         title=call.title,
         status=call.status,
         attempts=attempts,

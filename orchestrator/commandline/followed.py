@@ -33,6 +33,7 @@ class Call(Seen):
 
     step: str
     agent: str
+    call: int = 1
     title: str = ""
     status: str
     attempts: list[Attempt] = Field(default_factory=list)

@@ -68,7 +68,11 @@ class Lines:
         """Tell what is new since the last look."""
         for call in job.steps:
             if call.status != CallStatus.PENDING:
-                self._tell(f"{call.step}/{call.agent}", f"{call.step:<28} {call.agent:<26} {words(call)}", job.progress)
+                self._tell(
+                    f"{call.step}/{call.agent}/{call.call}",
+                    f"{call.step:<28} {call.agent:<26} {words(call)}",
+                    job.progress,
+                )
         self._tell("reason", reason(job) or "", job.progress)
 
     def trouble(self, words: str) -> None:

@@ -37,6 +37,7 @@ class AgentTask(Message):
     kind: JobKind
     step: Step
     agent: str
+    call: int = Field(default=1, description="Which call of this step and agent in the job it is, from 1.")
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
@@ -48,6 +49,7 @@ class AgentResult(Message):
 
     step: str
     agent: str
+    call: int = 1
     summary: str
     output: str
     deliverables: list[Deliverable] = Field(default_factory=list)
@@ -126,18 +128,26 @@ class JobInput(Message):
 
 
 class Decision(Message):
-    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender."""
+    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender.
+
+    `id` is what the API finds its own signal by in the history.
+    """
 
     step: str
     actor: str = "an operator"
     note: str = ""
+    id: str = ""
 
 
 class Control(Message):
-    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender."""
+    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender.
+
+    `id` is what the API finds its own signal by in the history.
+    """
 
     actor: str = "an operator"
     note: str = ""
+    id: str = ""
 
 
 class Outcome(Message):

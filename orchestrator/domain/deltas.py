@@ -20,6 +20,7 @@ class Delta(BaseModel):
     job_id: str
     step: str
     agent: str
+    call: int = 1
     attempt: int
     index: int
     kind: DeltaKind = DeltaKind.TEXT

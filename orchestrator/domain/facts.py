@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator.domain.commands import JobInput
+from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.usage import Usage
 
@@ -47,6 +47,7 @@ class AgentScheduled(Fact):
 
     step: str
     agent: str
+    call: int = 1
     title: str
 
 
@@ -91,6 +92,7 @@ class ShortCallRecorded(Fact):
 
     step: str
     agent: str
+    call: int = 1
     attempt: int
     started_at: datetime
     usage: Usage = field(default_factory=Usage)
@@ -117,10 +119,14 @@ class ApprovalEnded(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived(Fact):
-    """Somebody asked for something: pause, resume, approve, reject, or a signal of an author's own."""
+    """Somebody sent a signal. `control` is what it asks of a declared workflow, None if such a workflow ignores it.
+
+    `payload` is what it says to a workflow written in code: its first input if that is a JSON object, else empty.
+    """
 
     name: str
-    payload: dict[str, Any] | None  # None for one that is no JSON object; empty for a signal without any.
+    control: Control | Decision | None
+    payload: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +199,7 @@ class PendingCall:
 
     step: str
     agent: str
+    call: int = 1
     started: bool
     attempt: int
     last_started_at: datetime | None = None

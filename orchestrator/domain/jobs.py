@@ -114,10 +114,14 @@ class Attempt(Value):
 
 
 class AgentCall(Value):
-    """One planned agent call of a job and what became of it. `duration` is seconds."""
+    """One agent call of a job and what became of it. `duration` is seconds.
+
+    A step and agent called again is another call: `number` counts them from 1.
+    """
 
     step: str
     agent: str
+    number: int = 1
     title: str
     status: CallStatus
     attempts: list[Attempt] = Field(default_factory=list)
@@ -164,6 +168,7 @@ class Job(Value):
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
+    decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
 
     @property

@@ -7,6 +7,12 @@ SIGNAL_RESUME: Final = "resume"
 SIGNAL_APPROVE: Final = "approve"
 SIGNAL_REJECT: Final = "reject"
 
+# Changes of workflow code that histories of earlier releases do not have: `workflow.patched` guards them.
+PATCH_JSON_PROTOBUF: Final = "reads-json-protobuf"
+PATCH_NUMBERED_CALLS: Final = "numbered-calls"
+# How many calls of each step and agent the earlier runs of a job made.
+HEADER_CALLS: Final = "orchestrator-calls"
+
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
@@ -68,12 +74,28 @@ def framework_queue(task_queue: str, framework: str) -> str:
     return f"{own}agents-{framework}"
 
 
-def activity_id(step: str, agent: str) -> str:
-    """The id of an agent's activity, `<step>.<agent>` (A2), from which history alone names the step."""
-    return f"{step}.{agent}"
+def activity_id(step: str, agent: str, number: int = 1) -> str:
+    """The id of an agent's activity (A2), from which history alone names the step.
+
+    `<step>.<agent>` for the first call of the pair, `<step>.<agent>#2` and so on for later ones.
+    """
+    return f"{step}.{agent}{_suffix(number)}"
 
 
-def split_activity_id(value: str) -> tuple[str, str] | None:
-    """`(step, agent)` of an agent's activity id, or None for any other activity."""
-    step, dot, agent = value.partition(".")
-    return (step, agent) if dot and step and agent else None
+def split_activity_id(value: str) -> tuple[str, str, int] | None:
+    """`(step, agent, number)` of an agent's activity id, or None for any other activity."""
+    pair, _, count = value.partition("#")
+    step, dot, agent = pair.partition(".")
+    if not (dot and step and agent):
+        return None
+    number = int(count) if count.isascii() and count.isdigit() else 1
+    return (step, agent, number) if value == activity_id(step, agent, number) else None
+
+
+def effect_id(job_id: str, step: str, agent: str, number: int = 1) -> str:
+    """The idempotency key of one agent call: the same on each of its attempts, different for every other call."""
+    return f"{job_id}/{step}/{agent}{_suffix(number)}"
+
+
+def _suffix(number: int) -> str:
+    return f"#{number}" if number > 1 else ""

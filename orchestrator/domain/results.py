@@ -36,7 +36,7 @@ def _answer(job: JobInput, results: list[AgentResult]) -> str | None:
 
 def _in_plan_order(job: JobInput, results: list[AgentResult]) -> list[AgentResult]:
     place = {call: index for index, call in enumerate(job.plan.calls())}
-    return sorted(results, key=lambda result: place.get((result.step, result.agent), len(place)))
+    return sorted(results, key=lambda result: (place.get((result.step, result.agent), len(place)), result.call))
 
 
 def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobError]) -> str:
@@ -55,7 +55,7 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
     taken: set[str] = set()
 
     def add(result: AgentResult, path: str, media_type: str, content: str | None, artifact: str | None) -> None:
-        unique = path if path not in taken else f"{result.step}/{result.agent}/{path}"
+        unique = path if path not in taken else f"{result.step}/{_caller(result)}/{path}"
         taken.add(unique)
         files.append(
             JobDeliverable(
@@ -73,8 +73,13 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
             add(result, item.path, item.media_type, item.content, None)
         if reports or result.artifact:
             content = None if result.artifact else result.output
-            add(result, f"reports/{result.step}/{result.agent}.md", "text/markdown", content, result.artifact)
+            add(result, f"reports/{result.step}/{_caller(result)}.md", "text/markdown", content, result.artifact)
     return files
+
+
+def _caller(result: AgentResult) -> str:
+    """The agent as a part of a path: `writer`, `writer-2` for the second call of the same step and agent."""
+    return result.agent if result.call == 1 else f"{result.agent}-{result.call}"
 
 
 def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
@@ -84,5 +89,5 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         "models": sorted({result.model for result in results}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
-        **({"data": {activity_id(r.step, r.agent): r.data for r in results if r.data}} if job.answer else {}),
+        **({"data": {activity_id(r.step, r.agent, r.call): r.data for r in results if r.data}} if job.answer else {}),
     }

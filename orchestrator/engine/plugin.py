@@ -8,6 +8,7 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
+from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
 
 # Matching is by prefix. Never `workflows`: passed-through workflow modules share state between runs (style, 3.1).
@@ -32,5 +33,5 @@ class OrchestratorPlugin(SimplePlugin):
             data_converter=pydantic_data_converter,
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
-            interceptors=[JobLifecycle()],
+            interceptors=[JobLifecycle(), CallNumbers()],
         )

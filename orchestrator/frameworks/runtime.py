@@ -10,6 +10,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult, FrameworkTask, Question
 from orchestrator.domain.moments import stamp
+from orchestrator.domain.names import effect_id
 from orchestrator.domain.ports import AgentRuntime, TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
@@ -77,6 +78,7 @@ class FrameworkRuntime:
         return AgentResult(
             step=task.step.id,
             agent=agent.id,
+            call=task.call,
             summary=result.summary or _beginning(result.output),
             output=result.output,
             deliverables=result.deliverables,
@@ -163,7 +165,7 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
         job_id=task.job_id,
         step=task.step.id,
         attempt=attempt,
-        effect_id=f"{task.job_id}/{task.step.id}/{task.agent}",
+        effect_id=effect_id(task.job_id, task.step.id, task.agent, task.call),
         agent=given["agent"] if own else agent.name,
         description=str(given.get("description") or "") if own else agent.description,
         configuration=given["configuration"] if own else {},

@@ -6,21 +6,19 @@ from collections.abc import Iterable
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
 from orchestrator.domain.usage import Usage
 
-Row = tuple[str, str, Attempt]
+Row = tuple[str, str, int, Attempt]
+"""Step, agent, number of the call, attempt."""
 _ENDS = frozenset({AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.CANCELLED})
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
     """The job with its attempts completed from the attempt rows; where both know a thing, history wins."""
-    known: dict[tuple[str, str], dict[int, Attempt]] = defaultdict(dict)
-    for step, agent, attempt in rows:
-        known[step, agent][attempt.number] = attempt
+    known: dict[tuple[str, str, int], dict[int, Attempt]] = defaultdict(dict)
+    for step, agent, number, attempt in rows:
+        known[step, agent, number][attempt.number] = attempt
     if not known:
         return job
-    calls = [
-        _complete(call, known[call.step, call.agent]) if (call.step, call.agent) in known else call
-        for call in job.calls
-    ]
+    calls = [_complete(call, known[key]) if (key := _key(call)) in known else call for call in job.calls]
     return job.model_copy(update={"calls": calls, "usage": Usage.total(call.usage for call in calls)})
 
 
@@ -29,13 +27,17 @@ def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
 
     `job` is as its history alone tells it.
     """
-    written = {(step, agent, one.number) for step, agent, one in rows if one.status is not AttemptStatus.RUNNING}
+    written = {(*call, one.number) for *call, one in rows if one.status is not AttemptStatus.RUNNING}
     return [
         (call, one.model_copy(update={"usage": call.usage}) if one.status is AttemptStatus.COMPLETED else one)
         for call in job.calls
         for one in call.attempts
-        if one.status in _ENDS and (call.step, call.agent, one.number) not in written
+        if one.status in _ENDS and (*_key(call), one.number) not in written
     ]
+
+
+def _key(call: AgentCall) -> tuple[str, str, int]:
+    return call.step, call.agent, call.number
 
 
 def _complete(call: AgentCall, known: dict[int, Attempt]) -> AgentCall:

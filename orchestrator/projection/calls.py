@@ -16,6 +16,7 @@ class CallFold:
     step: str
     agent: str
     title: str
+    number: int = 1
     status: CallStatus = CallStatus.PENDING
     attempt: int = 0
     last_error: JobError | None = None
@@ -52,6 +53,7 @@ class CallFold:
         return AgentCall(
             step=self.step,
             agent=self.agent,
+            number=self.number,
             title=self.title,
             status=status,
             attempts=_attempts(self, status, attempt, last_error, started),

@@ -28,6 +28,16 @@ def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
     return [event for fact in facts if (event := fold.apply(fact)) is not None]
 
 
+def _said(payload: dict[str, Any]) -> dict[str, Any]:
+    """What a signal says of its sender, its step and its reason."""
+    return {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+
+
+def _whose(step: str, agent: str, number: int) -> dict[str, Any]:
+    """Which call an event is about; `call` only where a step and agent was called again."""
+    return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
+
+
 class EventFold:
     """Turns facts into events one by one; each fact gives at most one event, whose cursor is the fact's own."""
 
@@ -40,7 +50,7 @@ class EventFold:
         before = self.fold.state
         self.fold.apply(fact)
         if isinstance(fact, f.AgentScheduled):
-            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent]
+            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
         told = self._tell(fact, before)
@@ -88,29 +98,29 @@ class EventFold:
                 return self._agent(fact)
 
     def _signal(self, fact: f.SignalReceived) -> _Told | None:
-        job, name, message = self.fold.input, f"signal.{fact.name}", f"Signal {fact.name} arrived."
-        if is_control(job, fact):
-            if control_of(job, fact) is None:
-                return None
-            name, message = _SIGNALS[fact.name]
-        payload = fact.payload or {}
-        known = {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
-        return EventType.JOB_PROGRESS, name, message, known
+        job = self.fold.input
+        if not is_control(job, fact):
+            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _said(fact.payload)
+        control = control_of(job, fact)
+        if control is None or not self.fold.signal_applied:
+            return None
+        name, message = _SIGNALS[fact.name]
+        return EventType.JOB_PROGRESS, name, message, _said(control.model_dump(exclude_unset=True))
 
     def _agent(self, fact: Fact) -> _Told | None:
         match fact:
             case f.AgentScheduled():
-                data = {"step": fact.step, "agent": fact.agent}
+                data = _whose(fact.step, fact.agent, fact.call)
                 return EventType.AGENT_EVENT, "agent.scheduled", f"{fact.agent} was asked.", data
             case f.AgentCompleted() if call := self._scheduled.get(fact.scheduled_id):
                 return self._completed(call, fact.summary)
             case f.AgentFailed() if call := self._scheduled.get(fact.scheduled_id):
                 return self._failed(call)
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
-                data = {"step": call.step, "agent": call.agent}
+                data = _whose(call.step, call.agent, call.number)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
             case f.ShortCallRecorded():
-                call = self.fold.calls[fact.step, fact.agent]
+                call = self.fold.calls[fact.step, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)
             case _:
                 return None
@@ -118,8 +128,7 @@ class EventFold:
     @staticmethod
     def _completed(call: CallFold, summary: str) -> _Told:
         data = {
-            "step": call.step,
-            "agent": call.agent,
+            **_whose(call.step, call.agent, call.number),
             "attempt": call.attempt,
             "model": call.model,
             "tokens": call.usage.total_tokens,
@@ -131,7 +140,7 @@ class EventFold:
     @staticmethod
     def _failed(call: CallFold) -> _Told:
         error = call.error.model_dump(mode="json") if call.error else None
-        data = {"step": call.step, "agent": call.agent, "attempt": call.attempt, "error": error}
+        data = {**_whose(call.step, call.agent, call.number), "attempt": call.attempt, "error": error}
         word = call.error.type if call.error else "error"
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 

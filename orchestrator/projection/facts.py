@@ -1,12 +1,12 @@
 """The only reader of Temporal's history events: protobuf in, facts out (A3)."""
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import ValidationError
+from pydantic_core import from_json
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
@@ -16,6 +16,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from orchestrator.domain import facts, names
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import error_of
 
@@ -44,6 +45,7 @@ def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
     return facts.PendingCall(
         step=split[0],
         agent=split[1],
+        call=split[2],
         started=info.state in _AT_WORK,
         attempt=max(1, info.attempt),
         last_started_at=_optional(info, "last_started_time"),
@@ -74,9 +76,12 @@ def _value(payloads: Any) -> Any:
 
 
 def _json(data: bytes) -> Any:
-    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them."""
+    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them.
+
+    The parser is the worker's own: it refuses a lone surrogate, which no answer of the API could carry.
+    """
     try:
-        return json.loads(data)
+        return from_json(data)
     except ValueError:
         return data
 
@@ -85,12 +90,6 @@ def plain(payloads: Any) -> dict[str, Any]:
     """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
     value = _value(payloads)
     return value if isinstance(value, dict) else {}
-
-
-def _message(payloads: Any) -> dict[str, Any] | None:
-    """What a signal carries: empty for nothing, None for what is not a JSON object."""
-    value = _value(payloads)
-    return {} if value is None else value if isinstance(value, dict) else None
 
 
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     split = names.split_activity_id(about.activity_id)
     if split is None:
         return None
-    return facts.AgentScheduled(step=split[0], agent=split[1], title=_summary(event), **stamp)
+    return facts.AgentScheduled(step=split[0], agent=split[1], call=split[2], title=_summary(event), **stamp)
 
 
 def _summary(event: HistoryEvent) -> str:
@@ -194,6 +193,7 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     return facts.ShortCallRecorded(
         step=split[0],
         agent=split[1],
+        call=split[2],
         attempt=int(call.get("attempt", 1)),
         started_at=_local_start(call, stamp["time"]),
         error=error_of(about.failure) if about.HasField("failure") else None,
@@ -229,7 +229,11 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_signaled_event_attributes
-    return facts.SignalReceived(name=about.signal_name, payload=_message(about.input.payloads), **stamp)
+    payloads = about.input.payloads
+    inputs = [SignalInput(payload.metadata.get("encoding", b""), payload.data) for payload in payloads]
+    return facts.SignalReceived(
+        name=about.signal_name, control=read_control(about.signal_name, inputs), payload=plain(payloads), **stamp
+    )
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -17,6 +17,9 @@ from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
+CallKey = tuple[str, str, int]
+"""Step, agent, and which call of the two it is."""
+
 
 def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
     """The job that its facts tell. Raises `NotFound` when there is not even a start."""
@@ -34,12 +37,14 @@ class JobFold:
         self.run_id = ""
         self.workflow_type = ""
         self.input: JobInput | None = None
-        self.calls: dict[tuple[str, str], CallFold] = {}
+        self.calls: dict[CallKey, CallFold] = {}
         self.state = JobState.PENDING
         self.progress = 0
         self.current_step: str | None = None
         self.paused = False
         self.approvals: dict[str, str] = {}
+        self.decisions: dict[str, Decision] = {}
+        self.signal_applied = False
         self.broken: f.WorkflowTaskBroken | None = None
         self.created_at: datetime | None = None
         self.started_at: datetime | None = None
@@ -49,6 +54,8 @@ class JobFold:
         self.error: JobError | None = None
         self.last_event: str | None = None
         self._scheduled: dict[int, CallFold] = {}
+        self._expiring: set[str] = set()
+        self._expired: set[str] = set()
 
     def apply(self, fact: Fact) -> None:
         """Take one more fact into account."""
@@ -83,12 +90,12 @@ class JobFold:
         """The job as it stands. Raises `NotFound` when no start was applied."""
         if self.created_at is None:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
-        open_calls = {(call.step, call.agent): call for call in pending.calls}
+        open_calls = {(call.step, call.agent, call.call): call for call in pending.calls}
         ended = self.state.terminal
         waiting = set(self.waiting())
         calls = [
             fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
-            for key, fold in self.calls.items()
+            for key, fold in self._ordered()
         ]
         told = self.input
         return Job(
@@ -117,8 +124,16 @@ class JobFold:
             closed_at=self.closed_at,
             cancel_requested_at=self.cancel.time if self.cancel else None,
             cancel_reason=self.cancel.reason if self.cancel else None,
+            decisions={step: decision.id for step, decision in self.decisions.items()},
             last_event=self.last_event,
         )
+
+    def _ordered(self) -> list[tuple[CallKey, CallFold]]:
+        """The calls in the plan's order; those of one step and agent stand together."""
+        places: dict[tuple[str, str], int] = {}
+        for step, agent, _ in self.calls:
+            places.setdefault((step, agent), len(places))
+        return sorted(self.calls.items(), key=lambda item: (places[item[0][:2]], item[0][2]))
 
     def waiting(self) -> list[str]:
         """Steps that wait for an approval now."""
@@ -138,19 +153,22 @@ class JobFold:
             self.input = fact.job
             for step in fact.job.plan.steps:
                 for agent in step.agents:
-                    self.calls[step.id, agent] = CallFold(step.id, agent, step.name)
+                    self._call((step.id, agent, 1), step.name)
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
+        self._expired |= self._expiring - self.decisions.keys()
+        self._expiring.clear()
         if self.state is JobState.PENDING:
             self.state = JobState.PAUSED if self.paused else JobState.RUNNING
             self.started_at = fact.time
 
-    def _call(self, step: str, agent: str, title: str) -> CallFold:
-        return self.calls.setdefault((step, agent), CallFold(step, agent, title))
+    def _call(self, key: CallKey, title: str) -> CallFold:
+        step, agent, number = key
+        return self.calls.setdefault(key, CallFold(step, agent, title, number))
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
-        call = self._call(fact.step, fact.agent, fact.title)
+        call = self._call((fact.step, fact.agent, fact.call), fact.title)
         call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
         call.attempt, call.last_error, call.started_at = 0, None, None
         self._scheduled[fact.event_id] = call
@@ -174,7 +192,7 @@ class JobFold:
         self._advance()
 
     def _short_call(self, fact: f.ShortCallRecorded) -> None:
-        call = self._call(fact.step, fact.agent, fact.step)
+        call = self._call((fact.step, fact.agent, fact.call), fact.step)
         call.scheduled_at = call.started_at = fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
@@ -186,19 +204,37 @@ class JobFold:
         if isinstance(fact, f.ApprovalAsked):
             self.approvals[fact.timer_id] = fact.step
             self.current_step = fact.step
-        else:
-            self.approvals.pop(fact.timer_id, None)
+            return
+        step = self.approvals.pop(fact.timer_id, None)
+        if fact.expired and step is not None:
+            self._expiring.add(step)
 
     def _signal(self, fact: f.SignalReceived) -> None:
-        match control_of(self.input, fact):
+        control = control_of(self.input, fact)
+        match control:
             case Control():
-                self.paused = fact.name == names.SIGNAL_PAUSE
+                paused = fact.name == names.SIGNAL_PAUSE
+                self.signal_applied = paused != self.paused
+                self.paused = paused
                 if self.state is not JobState.PENDING:
-                    self.state = JobState.PAUSED if self.paused else JobState.RUNNING
-            case Decision(step=decided):
-                self.approvals = {timer: step for timer, step in self.approvals.items() if step != decided}
+                    self.state = JobState.PAUSED if paused else JobState.RUNNING
+            case Decision():
+                self.signal_applied = self._decides(control.step)
+                if self.signal_applied:
+                    self.decisions[control.step] = control
+                    self.approvals = {timer: step for timer, step in self.approvals.items() if step != control.step}
             case None:
-                pass
+                self.signal_applied = False
+
+    def _decides(self, step_id: str) -> bool:
+        """Whether a decision that arrives now takes effect in the interpreter: the first one for a step does.
+
+        It may come before the step asks. A step whose time ran out is closed once a worker has acted on that: signals
+        of the same workflow task are applied before its timers.
+        """
+        step = self.step(step_id)
+        asks = step is not None and step.approval is not None
+        return asks and self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def _advance(self) -> None:
         """Progress is completed calls over planned ones; it never falls, and is 100 only at completion."""

@@ -18,7 +18,7 @@ from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, Functi
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.moments import stamp
-from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.runtime.answer_text import AnswerText
@@ -60,7 +60,7 @@ class AgentRunner:
             job_id=task.job_id,
             step=task.step.id,
             attempt=attempt,
-            effect_id=f"{task.job_id}/{task.step.id}/{agent.id}",
+            effect_id=effect_id(task.job_id, task.step.id, agent.id, task.call),
             input=task.input,
             context=task.context,
         )
@@ -128,6 +128,7 @@ class AgentRunner:
         return AgentResult(
             step=task.step.id,
             agent=agent.id,
+            call=task.call,
             summary=output.summary,
             output=output.output,
             deliverables=output.deliverables,

@@ -1,17 +1,24 @@
 """Cancel, pause, resume, approve, reject: each says whether it is done or only requested."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
 
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import Control, Decision
-from orchestrator.domain.errors import Unavailable, WrongState
+from orchestrator.domain.errors import NotFound, Unavailable, WrongState
+from orchestrator.domain.facts import SignalReceived
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.following import JobFollower
 from orchestrator.services.reading import JobReader
 from orchestrator.storage.jobs import JobRepository
+
+# Temporal holds a signal back from the history while a worker is at work on a workflow task.
+_LANDING_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +51,44 @@ class JobController:
         return Controlled(job, done=job.state is JobState.CANCELLED)
 
     async def pause(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
-        """Start nothing new from now on. Raises `NotFound`, `WrongState`, `Unavailable`."""
+        """Start nothing new from now on. Raises `NotFound`, `WrongState`, `Unavailable`.
+
+        `WrongState` also means that another request resumed the job at the same moment.
+        """
         job = self._declared(await self._open(principal, job_id, "paused"))
+        landed = True
         if not job.paused:
-            await self._gateway.signal(job_id, names.SIGNAL_PAUSE, Control(actor=principal.id, note=note))
-        return await self._after(principal, job_id, JobState.PAUSED)
+            control = Control(actor=principal.id, note=note, id=uuid4().hex)
+            landed = await self._signal(principal, job_id, names.SIGNAL_PAUSE, control, "paused")
+        job = await self._open(principal, job_id, "paused")
+        if landed and not job.paused:
+            raise WrongState(f"Job {job_id} was resumed at the same moment", job_id=job_id, state=str(job.state))
+        return await self._in_force(job, JobState.PAUSED)
 
     async def resume(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
         """Go on after a pause, one not yet in force included.
 
-        Raises `NotFound`, `WrongState` when the job is not paused, `Unavailable`.
+        Raises `NotFound`, `WrongState` when the job is not paused or is paused at the same moment, `Unavailable`.
         """
         job = await self._open(principal, job_id, "resumed")
         if not job.paused:
             raise WrongState(f"Job {job_id} is not paused", job_id=job_id, state=str(job.state))
-        await self._gateway.signal(job_id, names.SIGNAL_RESUME, Control(actor=principal.id, note=note))
-        return await self._after(principal, job_id, JobState.RUNNING)
+        control = Control(actor=principal.id, note=note, id=uuid4().hex)
+        landed = await self._signal(principal, job_id, names.SIGNAL_RESUME, control, "resumed")
+        job = await self._reader.get(principal, job_id)
+        if landed and job.paused:
+            raise WrongState(f"Job {job_id} was paused at the same moment", job_id=job_id, state=str(job.state))
+        return await self._in_force(job, JobState.RUNNING)
 
     async def approve(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
-        """Let a waiting step run. Raises `NotFound`, `WrongState` when nothing waits, `Unavailable`."""
+        """Let a waiting step run. Raises `NotFound`, `Unavailable`, and `WrongState` if the step does not wait.
+
+        Of two decisions at the same moment the first in the job's history is in force; the other raises `WrongState`.
+        """
         return await self._decide(principal, job_id, step, note, names.SIGNAL_APPROVE)
 
     async def reject(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
-        """Refuse a waiting step; it counts as failed. Raises `NotFound`, `WrongState`, `Unavailable`."""
+        """Refuse a waiting step; it counts as failed. Raises as `approve` does."""
         return await self._decide(principal, job_id, step, note, names.SIGNAL_REJECT)
 
     async def _decide(self, principal: Principal, job_id: str, step: str | None, note: str, signal: str) -> Controlled:
@@ -80,8 +102,42 @@ class JobController:
                 job_id=job_id,
                 waiting=waiting,
             )
-        await self._gateway.signal(job_id, signal, Decision(step=chosen, actor=principal.id, note=note))
-        return Controlled(await self._reader.get(principal, job_id), done=True)
+        decision = Decision(step=chosen, actor=principal.id, note=note, id=uuid4().hex)
+        landed = await self._signal(principal, job_id, signal, decision, "decided on")
+        job = await self._reader.get(principal, job_id)
+        done = job.decisions.get(chosen) == decision.id
+        if landed and not done:
+            raise WrongState(
+                f"Step {chosen} of job {job_id} does not wait for approval any more: {_why_closed(job, chosen)}",
+                job_id=job_id,
+                waiting=job.waiting_steps,
+            )
+        return Controlled(job, done=done)
+
+    async def _signal(
+        self, principal: Principal, job_id: str, name: str, message: Control | Decision, what: str
+    ) -> bool:
+        """Send a control and wait until the job's history holds it; False if that takes too long.
+
+        Only its place in the history says whether it is in force. Raises `WrongState` for a job that has just ended,
+        `NotFound`, `Unavailable`.
+        """
+        try:
+            await self._gateway.signal(job_id, name, message)
+        except NotFound:  # Temporal's answer for a workflow that has ended, too
+            await self._open(principal, job_id, what)
+            raise
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LANDING_SECONDS):
+                while not await self._holds(job_id, message.id):
+                    await self._gateway.news(job_id)
+                return True
+        return False
+
+    async def _holds(self, job_id: str, signal_id: str) -> bool:
+        facts, _ = await self._gateway.read(job_id)
+        signals = (fact for fact in reversed(facts) if isinstance(fact, SignalReceived))
+        return any(fact.control is not None and fact.control.id == signal_id for fact in signals)
 
     async def _open(self, principal: Principal, job_id: str, what: str) -> Job:
         job = await self._reader.get(principal, job_id)
@@ -99,10 +155,18 @@ class JobController:
             )
         return job
 
-    async def _after(self, principal: Principal, job_id: str, state: JobState) -> Controlled:
-        """The job as it is now; lists show a new state at once, and a silent index is repaired from history."""
-        job = await self._reader.get(principal, job_id)
+    async def _in_force(self, job: Job, state: JobState) -> Controlled:
+        """The answer for a job that a control reached; lists show its new state at once.
+
+        A silent index is repaired from history. A resumed job may have ended by now.
+        """
         if job.state is state:
             with suppress(Unavailable):
-                await self._jobs.set_state(job_id, state)
-        return Controlled(job, done=job.state is state)
+                await self._jobs.set_state(job.id, state)
+        return Controlled(job, done=job.state is state or job.state.terminal)
+
+
+def _why_closed(job: Job, step: str) -> str:
+    if step in job.decisions:
+        return "somebody else decided first"
+    return "the job is being cancelled" if job.cancel_requested_at else "its time ran out"

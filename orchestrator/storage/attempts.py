@@ -7,7 +7,18 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import BindParameter, Connection, RowMapping, bindparam, case, func, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    RowMapping,
+    ScalarSelect,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.commands import AgentTask
@@ -24,7 +35,7 @@ log = structlog.get_logger(__name__)
 RETRY_DELAYS: Final = (0.1, 0.4)
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
 
-_KEY: Final = ("job_id", "step", "agent", "attempt")
+_KEY: Final = ("job_id", "step", "agent", "call", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
 _MAX_OPEN_PROGRESS: Final = 99
 
@@ -47,17 +58,19 @@ _JOB_RUNS: Final = (
     )
 )
 _LOCK_JOB: Final = select(jobs.c.id).where(jobs.c.id == _THIS_JOB).with_for_update()
-_COMPLETED_CALLS: Final = (
-    select(func.count())
-    .select_from(
-        select(attempts.c.step, attempts.c.agent)
-        .distinct()
-        .where(attempts.c.job_id == _THIS_JOB, attempts.c.status == AttemptStatus.COMPLETED)
-        .subquery()
-    )
-    .scalar_subquery()
-)
-_SHARE: Final = _COMPLETED_CALLS * 100 // jobs.c.total_calls
+
+
+def _calls(condition: ColumnElement[bool]) -> ScalarSelect[int]:
+    """How many calls of the job have such an attempt."""
+    distinct = select(attempts.c.step, attempts.c.agent, attempts.c.call).distinct()
+    return (
+        select(func.count()).select_from(distinct.where(attempts.c.job_id == _THIS_JOB, condition).subquery())
+    ).scalar_subquery()
+
+
+# A step and agent called again adds to what was planned.
+_ALL_CALLS: Final = jobs.c.total_calls + _calls(attempts.c.call > 1)
+_SHARE: Final = _calls(attempts.c.status == AttemptStatus.COMPLETED) * 100 // _ALL_CALLS
 _ADVANCE: Final = (
     update(jobs)
     .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)), jobs.c.total_calls > 0)
@@ -73,7 +86,7 @@ _TOKENS: Final = select(
 _OF_JOB: Final = (
     select(attempts)
     .where(attempts.c.job_id == _THIS_JOB)
-    .order_by(attempts.c.step, attempts.c.agent, attempts.c.attempt)
+    .order_by(attempts.c.step, attempts.c.agent, attempts.c.call, attempts.c.attempt)
 )
 
 
@@ -82,6 +95,7 @@ class AttemptRow(NamedTuple):
 
     step: str
     agent: str
+    call: int
     attempt: Attempt
 
 
@@ -158,6 +172,7 @@ class AttemptRepository:
                 "job_id": job.id,
                 "step": call.step,
                 "agent": call.agent,
+                "call": call.number,
                 "attempt": one.number,
                 "owner": job.owner or None,
                 "status": one.status,
@@ -172,7 +187,7 @@ class AttemptRepository:
         await self._db.transaction(lambda connection: connection.execute(self._begin, rows).close())
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
-        """Every known attempt of a job, by step, agent and number. Raises `Unavailable`."""
+        """Every known attempt of a job, by step, agent, call and number. Raises `Unavailable`."""
         this = {"this_job": job_id}
         return await self._db.autocommit(lambda c: [_row(found) for found in c.execute(_OF_JOB, this).mappings()])
 
@@ -282,7 +297,7 @@ def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.In
 
 
 def _key(task: AgentTask, attempt: int) -> dict[str, Any]:
-    return dict(zip(_KEY, (task.job_id, task.step.id, task.agent, attempt), strict=True))
+    return dict(zip(_KEY, (task.job_id, task.step.id, task.agent, task.call, attempt), strict=True))
 
 
 def _usage_values(usage: Usage | None) -> dict[str, Any]:
@@ -300,4 +315,4 @@ def _row(found: RowMapping) -> AttemptRow:
         error=None if error is None else JobError.model_validate(error),
         usage=Usage(**{name: found[name] for name in Usage.model_fields}) if counted else None,
     )
-    return AttemptRow(found["step"], found["agent"], attempt)
+    return AttemptRow(found["step"], found["agent"], found["call"], attempt)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import case, distinct, func, or_, select
+from sqlalchemy import String, case, cast, distinct, func, or_, select
 
 from orchestrator.domain.jobs import AttemptStatus
 from orchestrator.domain.names import OFFLINE_MODEL
@@ -48,13 +48,13 @@ class WorkRepository:
 
     async def begun(self, agents: Collection[str], *, since: datetime) -> list[Work]:
         """What these agents began since a time. Raises `Unavailable`."""
-        job = attempts.c.job_id  # One call of a job is one agent in one step.
+        call = attempts.c.job_id + "#" + cast(attempts.c.call, String)
         wanted = (
             select(
                 attempts.c.agent,
                 attempts.c.step,
-                func.count(distinct(job)).label("calls"),
-                func.count(distinct(case((_COMPLETED, job)))).label("completed"),
+                func.count(distinct(call)).label("calls"),
+                func.count(distinct(case((_COMPLETED, call)))).label("completed"),
                 func.count().label("attempts"),
                 func.count(case((_LOST, 1))).label("lost"),
             )

@@ -363,7 +363,7 @@ async def test_log_lines_of_a_call_carry_where_they_belong():
         return make_result()
 
     await Bench(behave).run()
-    assert bound == {"job_id": "job_1", "step": "write", "agent": "writer", "attempt": 2}
+    assert bound == {"job_id": "job_1", "step": "write", "agent": "writer", "call": 1, "attempt": 2}
     assert get_contextvars() == {}
 
 

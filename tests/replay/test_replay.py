@@ -11,14 +11,15 @@ from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
-from tests.code_workflow import CountdownWorkflow, FaultyWorkflow
+from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
 from tests.replay.mutated import MutatedPlanWorkflow
-from tests.replay.record import CONTINUED, HISTORIES, SCENARIOS
+from tests.replay.record import CONTINUED, EARLIER, HISTORIES, SCENARIOS
 from tests.replay.sandboxed import ClockReadingPlanWorkflow, SandboxedPlanWorkflow
 from workflows.plan import PlanWorkflow
 from workflows.registry import WORKFLOWS
 
 FILES = sorted(HISTORIES.glob("*.json"))
+AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow)
 
 
 def replayer(*workflows: type) -> Replayer:
@@ -32,18 +33,25 @@ def history(path: Path) -> WorkflowHistory:
 
 
 def test_every_state_of_a_workflow_has_a_history() -> None:
-    assert {path.stem for path in FILES} >= {*SCENARIOS, CONTINUED}
+    assert {path.stem for path in FILES} == {
+        *SCENARIOS,
+        *EARLIER,
+        CONTINUED,
+        f"{CONTINUED}_2",
+        f"{CONTINUED}_3",
+        "called_again_2",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 async def test_the_history_replays(path: Path) -> None:
-    await replayer(*WORKFLOWS, CountdownWorkflow, FaultyWorkflow).replay_workflow(history(path))
+    await replayer(*WORKFLOWS, *AUTHORED).replay_workflow(history(path))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 async def test_the_history_replays_in_the_sandbox(path: Path) -> None:
     others = [each for each in WORKFLOWS if each is not PlanWorkflow]
-    await replayer(SandboxedPlanWorkflow, *others, CountdownWorkflow, FaultyWorkflow).replay_workflow(history(path))
+    await replayer(SandboxedPlanWorkflow, *others, *AUTHORED).replay_workflow(history(path))
 
 
 async def test_the_sandbox_refuses_a_look_at_the_clock() -> None:

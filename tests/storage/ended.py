@@ -45,6 +45,7 @@ def attempt_row(
         "job_id": job_id,
         "step": "a",
         "agent": "backend_developer",
+        "call": 1,
         "attempt": 1,
         "status": status,
         "started_at": (completed_at or T0) - timedelta(seconds=seconds),

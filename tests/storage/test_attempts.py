@@ -56,9 +56,9 @@ async def test_attempts_come_back_whole_and_in_order(jobs: JobRepository, attemp
     rows = await attempts.for_job(job.job_id)
 
     assert rows == [
-        ("step_0", "agent_0", _attempt(1, AttemptStatus.FAILED, 1, 2, error=error)),
-        ("step_0", "agent_0", _attempt(2, AttemptStatus.COMPLETED, 5, 9, usage=USAGE)),
-        ("step_1", "agent_1", _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE)),
+        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2, error=error)),
+        ("step_0", "agent_0", 1, _attempt(2, AttemptStatus.COMPLETED, 5, 9, usage=USAGE)),
+        ("step_1", "agent_1", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE)),
     ]
     assert await attempts.for_job("wf_job_unknown") == []
 
@@ -142,6 +142,31 @@ async def test_progress_counts_completed_calls_once_and_never_falls(jobs: JobRep
     assert (await read(jobs)).progress == 100
 
 
+async def test_a_call_made_again_has_attempts_of_its_own(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input(agents=1))
+    for number in (1, 2, 3):
+        again = task(job, 0).model_copy(update={"call": number, "owner": "alice"})
+        await attempts.started(again, attempt=1, at=at(number))
+        await attempts.ended(again, attempt=1, at=at(number), status=AttemptStatus.FAILED, usage=USAGE)
+        await attempts.started(again, attempt=2, at=at(number))
+        await attempts.ended(again, attempt=2, at=at(9), status=AttemptStatus.COMPLETED, usage=USAGE)
+    rows = await attempts.for_job(job.job_id)
+    assert [(row.call, row.attempt.number) for row in rows] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
+    assert await attempts.tokens_since("alice", at(0)) == 6 * 150
+
+
+async def test_progress_is_of_the_calls_that_were_made_too(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input(agents=1))
+    again = [task(job, 0).model_copy(update={"call": number}) for number in (1, 2, 3)]
+    for each in again:
+        await attempts.started(each, attempt=1, at=at(1))
+    seen = []
+    for each in again:
+        await attempts.ended(each, attempt=1, at=at(2), status=AttemptStatus.COMPLETED)
+        seen.append((await read(jobs)).progress)
+    assert seen == [33, 66, 99]
+
+
 async def test_failed_job_keeps_the_progress_that_it_reached(jobs: JobRepository, attempts: AttemptRepository):
     job = await accepted(jobs, job_input(agents=4))
     await complete(attempts, job, 0)
@@ -189,7 +214,7 @@ async def test_start_of_a_short_call_is_written_with_its_end(database: Database,
     await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=USAGE)
 
     assert await patient.for_job(job.job_id) == [
-        ("step_0", "agent_0", _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE))
+        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE))
     ]
     row = await read(jobs)
     assert (row.state, row.started_at, row.progress) == (JobState.RUNNING, at(1), 50)
@@ -201,10 +226,10 @@ async def test_start_of_a_longer_call_is_written_before_its_end(database: Databa
 
     await patient.started(task(job, 0), attempt=1, at=at(1))
     rows = await eventually(lambda: patient.for_job(job.job_id), bool)
-    assert rows == [("step_0", "agent_0", _attempt(1, AttemptStatus.RUNNING, 1, None))]
+    assert rows == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.RUNNING, 1, None))]
     await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.FAILED)
 
-    assert await patient.for_job(job.job_id) == [("step_0", "agent_0", _attempt(1, AttemptStatus.FAILED, 1, 2))]
+    assert await patient.for_job(job.job_id) == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2))]
 
 
 async def test_end_waits_for_a_start_that_is_being_written(database: Database, jobs: JobRepository):

@@ -86,6 +86,24 @@ def _migrate_in_processes(url: str, count: int) -> list[tuple[str, int]]:
     return [(process.communicate(timeout=60)[1], process.returncode) for process in processes]
 
 
+async def test_attempts_from_before_calls_were_numbered_are_those_of_first_calls(
+    database: Database, attempts: AttemptRepository, jobs: JobRepository
+):
+    job = await accepted(jobs, job_input())
+    for number in (1, 2):
+        again = task(job, 0).model_copy(update={"call": number})
+        await attempts.started(again, attempt=1, at=at(1))
+        await attempts.ended(again, attempt=1, at=at(2), status=AttemptStatus.COMPLETED)
+    first, _ = await attempts.for_job(job.job_id)
+
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0004"))
+    await database.migrate()
+
+    assert await attempts.for_job(job.job_id) == [first]
+    indices = await database.autocommit(lambda connection: inspect(connection).get_indexes("attempts"))
+    assert len(indices) == 4
+
+
 async def test_migrations_can_be_taken_back(database: Database):
     await database.transaction(lambda connection: command.downgrade(migration_config(connection), "base"))
 

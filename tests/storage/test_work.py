@@ -19,6 +19,7 @@ async def test_calls_are_counted_once_and_their_attempts_each(database: Database
         attempt_row("job_2", AttemptStatus.UNKNOWN, attempt=2, completed_at=None),
         attempt_row("job_3", AttemptStatus.RUNNING, completed_at=None),
         attempt_row("job_3", step="b"),
+        attempt_row("job_3", step="b", call=2),
         attempt_row("job_4", agent=OTHER),
         attempt_row("job_5", completed_at=at(-100)),
         attempt_row("job_6", agent="somebody_else"),
@@ -28,7 +29,7 @@ async def test_calls_are_counted_once_and_their_attempts_each(database: Database
     assert sorted(found, key=lambda one: (one.agent, one.step)) == [
         Work(OTHER, "a", calls=1, completed=1, attempts=1, lost=0),
         Work(AGENT, "a", calls=3, completed=1, attempts=5, lost=2),
-        Work(AGENT, "b", calls=1, completed=1, attempts=1, lost=0),
+        Work(AGENT, "b", calls=2, completed=2, attempts=2, lost=0),
     ]
 
 

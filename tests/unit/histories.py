@@ -1,5 +1,6 @@
 """Builders of facts, so that a test reads like the history it is about."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ from orchestrator.domain import facts as f
 from orchestrator.domain.commands import JobConfig, JobInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.signals import JSON_PLAIN, SignalInput, read_control
 from orchestrator.domain.usage import Usage
 
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -66,7 +68,8 @@ class History:
         return self
 
     def signal(self, name: str, /, **payload: Any) -> "History":
-        self.add(f.SignalReceived, name=name, payload=payload)
+        control = read_control(name, [SignalInput(JSON_PLAIN, json.dumps(payload).encode())])
+        self.add(f.SignalReceived, name=name, control=control, payload=payload)
         return self
 
     def continued(self, run_id: str = "run-2") -> "History":

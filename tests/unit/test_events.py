@@ -3,6 +3,7 @@
 from orchestrator.domain import facts as f
 from orchestrator.domain.events import EventType, parse_cursor
 from orchestrator.domain.jobs import JobState
+from orchestrator.domain.plans import Approval
 from orchestrator.projection.events import job_events
 from tests.unit.histories import History, job_input, step
 
@@ -57,7 +58,7 @@ def test_a_cancelled_job_ends_with_job_failed_and_says_cancelled() -> None:
 
 
 def test_signals_are_told_as_what_their_workflow_makes_of_them() -> None:
-    declared = History(job_input(step("a", "one"))).task()
+    declared = History(job_input(step("a", "one", approval=Approval()))).task()
     declared.signal("approve").signal("approve", step=5).signal("approve", step="a", note="fine").signal("go", step=5)
     told = job_events("wf_job_1", declared.facts)[2:]
     assert [(event.name, event.data) for event in told] == [

@@ -6,6 +6,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts as f
+from orchestrator.domain import names
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.projection.events import EventFold, job_events
 from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of, pending_call
@@ -59,16 +60,19 @@ def test_an_activity_that_is_no_agents_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("encoding", "data", "payload"),
     [
-        ("json/plain", b'{"step": "a"}', {"step": "a"}),
-        ("json/plain", b'"a"', None),
+        ("json/plain", b'{"its": "own"}', {"its": "own"}),
+        ("json/plain", b'"a"', {}),
+        ("json/plain", b'{"note": "\\ud83d"}', {}),
         ("json/plain", b"null", {}),
         ("binary/null", b"", {}),
-        ("binary/plain", b"\x00", None),
+        ("binary/plain", b"\x00", {}),
     ],
 )
-def test_a_signals_input_is_an_object_nothing_or_unreadable(encoding: str, data: bytes, payload: object) -> None:
+def test_an_authors_signal_says_what_its_first_input_holds_as_an_object(
+    encoding: str, data: bytes, payload: object
+) -> None:
     event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
-    event.workflow_execution_signaled_event_attributes.signal_name = "approve"
+    event.workflow_execution_signaled_event_attributes.signal_name = "go"
     event.workflow_execution_signaled_event_attributes.input.payloads.add(
         metadata={"encoding": encoding.encode()}, data=data
     )
@@ -83,7 +87,24 @@ def test_an_agents_activity_names_its_step_without_a_payload() -> None:
     event.user_metadata.summary.data = b'"API Design"'
     fact = fact_of(event, "run")
     assert isinstance(fact, f.AgentScheduled)
-    assert (fact.step, fact.agent, fact.title) == ("api_design", "api_architect", "API Design")
+    assert (fact.step, fact.agent, fact.call, fact.title) == ("api_design", "api_architect", 1, "API Design")
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("draft.writer", ("draft", "writer", 1)),
+        ("draft.writer#2", ("draft", "writer", 2)),
+        ("draft.writer#12", ("draft", "writer", 12)),
+        *(
+            (odd, None)
+            for odd in ("1", "draft.", ".writer", "draft.writer#", "draft.writer#1", "draft.writer#02", "a.b#x")
+        ),
+    ],
+)
+def test_an_activity_id_names_step_agent_and_call(value: str, parts: tuple[str, str, int] | None) -> None:
+    assert names.split_activity_id(value) == parts
+    assert parts is None or names.activity_id(*parts) == value
 
 
 ODD = [

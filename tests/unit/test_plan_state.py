@@ -1,19 +1,23 @@
 """What a run makes of what it is given: signals before its own first line, the plan of a newer version."""
 
 import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
-from orchestrator.domain.commands import Carried, Control, Decision, JobInput
+from orchestrator.domain.commands import Carried, JobInput
 from tests.unit.histories import job_input, step
 from workflows.plan import PlanWorkflow
 
-ME = Control(actor="me")
+
+def signalled(flow: PlanWorkflow, name: str, body: bytes = b"{}") -> None:
+    flow.control(name, [RawValue(Payload(metadata={"encoding": b"json/plain"}, data=body))])
 
 
 def restored(carried: Carried, *signals: str) -> PlanWorkflow:
     flow = PlanWorkflow()
     flow._plan = job_input(step("a"), step("b")).plan
     for signal in signals:
-        getattr(flow, signal)(ME)
+        signalled(flow, signal)
     flow._restore(carried)
     return flow
 
@@ -35,9 +39,18 @@ def test_the_last_word_on_pausing_wins(carried: bool, signals: tuple[str, ...], 
 def test_early_decisions_join_the_carried_ones() -> None:
     flow = PlanWorkflow()
     flow._plan = job_input(step("a"), step("b")).plan
-    flow.approve(Decision(step="b", actor="me"))
+    signalled(flow, "approve", b'{"step": "b"}')
     flow._restore(Carried(approved=["a"]))
     assert flow._state.approved == ["a", "b"]
+
+
+def test_a_decision_of_an_earlier_run_stays_in_force() -> None:
+    flow = PlanWorkflow()
+    flow._plan = job_input(step("a"), step("b")).plan
+    signalled(flow, "reject", b'{"step": "a"}')
+    signalled(flow, "approve", b'{"step": "b"}')
+    flow._restore(Carried(approved=["a"], rejected={"b": "no"}))
+    assert (flow._state.approved, flow._state.rejected) == (["a"], {"b": "no"})
 
 
 def test_a_plan_of_a_newer_version_is_taken_and_handed_on_whole() -> None:

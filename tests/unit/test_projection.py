@@ -103,8 +103,8 @@ def test_rows_fill_in_times_that_history_forgets_but_never_overrule_it() -> None
     history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM)
     job = project("wf_job_1", history.facts)
     rows = [
-        ("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
-        ("a", "one", Attempt(number=2, status=AttemptStatus.RUNNING, started_at=START + timedelta(seconds=9))),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING, started_at=START + timedelta(seconds=9))),
     ]
     first, second = with_attempts(job, rows).calls[0].attempts
     assert (first.status, first.started_at, first.error) == (AttemptStatus.FAILED, START, BOOM)
@@ -120,8 +120,8 @@ def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_
     job = project("wf_job_1", history.facts)
     assert [call.attempts for call in job.calls] == [[], [], []]
     rows = [
-        ("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
-        ("a", "two", Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM)),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM)),
     ]
     one, two, three = with_attempts(job, rows).calls
     assert (one.status, [told.status for told in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
@@ -136,9 +136,9 @@ def test_attempts_that_came_to_nothing_are_paid_for_too() -> None:
     answered = job.calls[0].usage
     wasted, refused = Usage(prompt_tokens=7, cost=0.25), Usage(completion_tokens=2)
     rows = [
-        ("a", "one", Attempt(number=1, status=AttemptStatus.FAILED, usage=wasted)),
-        ("a", "one", Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered)),
-        ("a", "two", Attempt(number=1, status=AttemptStatus.FAILED, usage=refused)),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=wasted)),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered)),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=refused)),
     ]
     told = with_attempts(job, rows)
     assert [call.usage for call in told.calls[:2]] == [answered.plus(wasted), refused]
@@ -149,8 +149,8 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM).completed("a", "two")
     job = project("wf_job_1", history.facts)
     rows = [
-        ("a", "one", Attempt(number=2, status=AttemptStatus.RUNNING)),
-        ("a", "two", Attempt(number=1, status=AttemptStatus.COMPLETED)),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING)),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED)),
     ]
     found = [(call.agent, one.number, one.status, one.usage) for call, one in unwritten(job, rows)]
     assert found == [
@@ -162,7 +162,7 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
     history = History(job_input(step("a", "one", short=True))).task()
     history.add(f.RunTerminated, reason="enough", identity="operator")
-    rows = [("a", "one", Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START))]
+    rows = [("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START))]
     (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
     assert (call.status, call.attempts[0].status) == (CallStatus.CANCELLED, AttemptStatus.UNKNOWN)
 
@@ -170,9 +170,27 @@ def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
 def test_rows_of_a_run_that_was_reset_add_nothing_to_a_call_that_completed() -> None:
     history = History(job_input(step("a", "one"))).task()
     history.completed("a", "one")
-    rows = [("a", "one", Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM))]
+    rows = [("a", "one", 1, Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM))]
     (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
     assert [told.number for told in call.attempts] == [1]
+
+
+def test_calls_of_one_step_and_agent_stand_together_in_their_order() -> None:
+    history = two_steps().task()
+    for number in (1, 2):
+        scheduled = history.add(f.AgentScheduled, step="a", agent="one", call=number, title="A")
+        history.add(f.AgentCompleted, scheduled_id=scheduled, usage=Usage(prompt_tokens=9), model="m", summary="s")
+    third = Pending(pollers=1, calls=(PendingCall(step="a", agent="one", call=3, started=True, attempt=2),))
+    history.add(f.AgentScheduled, step="a", agent="one", call=3, title="A")
+    rows = [("a", "one", 3, Attempt(number=1, status=AttemptStatus.FAILED, usage=Usage(prompt_tokens=1)))]
+    job = with_attempts(project("wf_job_1", history.facts, third), rows)
+    calls = [(call.step, call.agent, call.number, call.status) for call in job.calls if call.step == "a"]
+    assert calls[:3] == [
+        ("a", "one", 1, CallStatus.COMPLETED),
+        ("a", "one", 2, CallStatus.COMPLETED),
+        ("a", "one", 3, CallStatus.RUNNING),
+    ]
+    assert job.usage.total_tokens == 19
 
 
 def test_an_approval_is_asked_for_and_a_decision_ends_the_wait() -> None:
@@ -210,10 +228,52 @@ def test_a_decision_without_a_step_decides_nothing_as_in_the_workflow() -> None:
     history = History(job_input(step("a", "one", approval=Approval()))).task()
     history.add(f.ApprovalAsked, step="a", timer_id="1")
     history.signal("approve").signal("approve", step=5)
-    history.add(f.SignalReceived, name="pause", payload=None)  # no object
+    history.add(f.SignalReceived, name="pause", control=None, payload={})  # no object
     job = project("wf_job_1", history.facts, ATTENDED)
     assert (job.state, job.waiting_steps) == (JobState.RUNNING, ["a"])
     assert project("wf_job_1", history.signal("approve", step="a").facts, ATTENDED).waiting_steps == []
+
+
+def test_the_first_decision_is_in_force_and_later_ones_change_nothing() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    history.signal("reject", step="a", id="first").signal("approve", step="a", id="second")
+    assert project("wf_job_1", history.facts).decisions == {"a": "first"}
+
+
+def test_a_decision_may_come_before_its_step_asks() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).signal("approve", step="a", id="early").task()
+    assert project("wf_job_1", history.facts).decisions == {"a": "early"}
+
+
+def test_a_decision_on_a_step_that_asks_for_none_decides_nothing() -> None:
+    history = two_steps().task().signal("approve", step="a").signal("reject", step="no such step")
+    assert project("wf_job_1", history.facts).decisions == {}
+
+
+def test_a_decision_after_a_cancellation_decides_nothing() -> None:
+    history = History(job_input(step("a", "one", approval=Approval()))).task()
+    history.add(f.ApprovalAsked, step="a", timer_id="1")
+    history.add(f.CancelRequested, reason="")
+    assert project("wf_job_1", history.signal("approve", step="a").facts).decisions == {}
+
+
+def test_the_time_of_an_approval_is_over_once_a_worker_acted_on_its_timer() -> None:
+    asked = History(job_input(step("a", "one", approval=Approval()))).task()
+    asked.add(f.ApprovalAsked, step="a", timer_id="1")
+    asked.add(f.ApprovalEnded, timer_id="1", expired=True)
+    in_time = project("wf_job_1", [*asked.facts, *_later(asked).signal("approve", step="a", id="x").task().facts])
+    assert in_time.decisions == {"a": "x"}
+    late = _later(asked).task().signal("approve", step="a", id="x")
+    assert project("wf_job_1", [*asked.facts, *late.facts]).decisions == {}
+
+
+def _later(history: History) -> History:
+    """A builder of what follows: the facts of `history` stay as they are."""
+    later = History(history.job)
+    later.facts.clear()
+    later.number = history.number
+    return later
 
 
 def test_an_operators_pause_needs_no_input() -> None:

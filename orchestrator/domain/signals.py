@@ -1,0 +1,65 @@
+"""The one decoder of control signals: the interpreter and the projection read the same bytes with it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from orchestrator.domain import names
+from orchestrator.domain.commands import Control, Decision
+
+# The two encodings in which the Temporal UI, the CLI and every SDK send JSON.
+JSON_PLAIN: Final = b"json/plain"
+JSON_PROTOBUF: Final = b"json/protobuf"
+_NULL: Final = b"binary/null"
+# A larger value travels by reference, which only the worker resolves; no control needs as much.
+MAX_INPUT_BYTES: Final = 32 * 1024
+
+_CONTROLS: Final[dict[str, type[Control | Decision]]] = {
+    names.SIGNAL_PAUSE: Control,
+    names.SIGNAL_RESUME: Control,
+    names.SIGNAL_APPROVE: Decision,
+    names.SIGNAL_REJECT: Decision,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignalInput:
+    """One input of a signal as it crosses Temporal: its encoding, empty if the metadata names none, and its bytes."""
+
+    encoding: bytes
+    data: bytes
+
+
+def names_control(name: str) -> bool:
+    """Whether declared workflows handle a signal of this name."""
+    return name in _CONTROLS
+
+
+def read_control(name: str, inputs: Sequence[SignalInput]) -> Control | Decision | None:
+    """What a signal asks of a declared workflow; None if the workflow ignores it.
+
+    A control takes one input, a JSON object. `pause` and `resume` need none; `null` counts as none.
+    """
+    model = _CONTROLS.get(name)
+    if model is None or len(inputs) > 1:
+        return None
+    body = _body(inputs[0]) if inputs else b"{}"
+    if body is None:
+        return None
+    try:
+        return model.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
+def _body(value: SignalInput) -> bytes | None:
+    """The bytes to read as JSON; None for an encoding or a size that no control has."""
+    if len(value.data) > MAX_INPUT_BYTES:
+        return None
+    if value.encoding == _NULL:
+        return None if value.data else b"{}"
+    if value.encoding not in (JSON_PLAIN, JSON_PROTOBUF):
+        return None
+    return b"{}" if value.data.strip() == b"null" else value.data

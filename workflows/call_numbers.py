@@ -1,0 +1,67 @@
+"""Numbers the calls of one step and agent within a job, over all of its runs."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NoReturn
+
+from temporalio import workflow
+from temporalio.api.common.v1 import Payload
+from temporalio.worker import (
+    ContinueAsNewInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.names import HEADER_CALLS, PATCH_NUMBERED_CALLS, activity_id
+
+
+def next_number(step: str, agent: str) -> int:
+    """The number of the next call of this pair: 1, 2, … in the order in which the workflow's code makes them."""
+    counts = _counts()
+    pair = activity_id(step, agent)
+    number = counts.get(pair, 0) + 1
+    if number > 1 and not workflow.patched(PATCH_NUMBERED_CALLS):
+        return 1  # A history of an earlier release, which gave every call of a pair the same identity.
+    counts[pair] = number
+    return number
+
+
+class CallNumbers(Interceptor):
+    """Hands the counts to the run that continues a job, so that no call of a later run takes an earlier identity."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """The class that wraps each execution."""
+        return _Inbound
+
+
+class _Inbound(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
+        if counts := _counts():
+            header = workflow.payload_converter().to_payload(dict(counts))
+            input = replace(input, headers={**input.headers, HEADER_CALLS: header})
+        super().continue_as_new(input)
+
+
+def _counts() -> dict[str, int]:
+    """Calls so far by pair. They belong to the run's event loop: a module of the sandbox is not the interceptor's."""
+    run = vars(asyncio.get_running_loop())
+    if HEADER_CALLS not in run:
+        run[HEADER_CALLS] = _carried(workflow.info().headers)
+    counts: dict[str, int] = run[HEADER_CALLS]
+    return counts
+
+
+def _carried(headers: Mapping[str, Payload]) -> dict[str, int]:
+    payload = headers.get(HEADER_CALLS)
+    return {} if payload is None else workflow.payload_converter().from_payload(payload, dict[str, int])
