@@ -3,9 +3,9 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
@@ -140,15 +140,14 @@ class Settings(BaseSettings):
             raise ValueError(f"monthly token limits need {_MONTH_DAYS} days at least; 0 keeps them for good")
         return days
 
-    @model_validator(mode="after")
-    def _outlives_temporal(self) -> Self:
+    @field_validator("keep_jobs_days")
+    @classmethod
+    def _outlives_temporal(cls, days: int, info: ValidationInfo) -> int:
         # A job that Temporal remembers longer than the index does would come back with its Idempotency-Key.
-        if 0 < self.keep_jobs_days <= self.retention_days:
-            raise ValueError(
-                f"ORCHESTRATOR_KEEP_JOBS_DAYS is {self.keep_jobs_days}: it must be more than "
-                f"ORCHESTRATOR_RETENTION_DAYS, which is {self.retention_days}; 0 keeps jobs for good"
-            )
-        return self
+        retention = info.data.get("retention_days", 0)
+        if 0 < days <= retention:
+            raise ValueError(f"it must be more than ORCHESTRATOR_RETENTION_DAYS, which is {retention}; 0 is for good")
+        return days
 
     def retention(self) -> Retention:
         """How long the index keeps what is over."""

@@ -24,7 +24,9 @@ log = structlog.get_logger(__name__)
 
 _OVERDUE: Final = timedelta(minutes=5)  # How late a delivery's attempt may be before its workflow is looked at.
 # How many jobs a pass looks at although they run: their state may have changed by a signal past the API.
-_LOOKS: Final = 100
+_LOOKS: Final = 50
+# A list of running jobs costs Temporal a third of a second for each thousand: it is read again only after so long.
+_PAUSE: Final = timedelta(seconds=15)
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
 
@@ -55,6 +57,7 @@ class IndexReconciler:
         self._dispatcher = dispatcher
         self._pruner = pruner
         self._clock = clock
+        self._listed_at: datetime | None = None
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
         """Compare every unfinished row older than the grace. Raises `Unavailable` when a store does not answer."""
@@ -77,19 +80,27 @@ class IndexReconciler:
         return ReconcileReport(**done, pruned=pruned)
 
     async def _due(self, rows: Sequence[OpenRow], limit: int) -> list[OpenRow]:
-        """The rows to look at one by one: at most `limit` that Temporal may not run, and some of those that it runs."""
-        if not rows:
-            return []
+        """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to."""
+        running = await self._running(rows)
+        doubted = [row for row in rows if not _open(row) or (running is not None and row.id not in running)]
+        # Jobs of another Temporal, which may be many, must not hold up those of this one.
+        doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
+        chosen = doubted[:limit]
+        known = {row.id for row in chosen}
+        return chosen + [row for row in rows if _open(row) and row.id not in known][:_LOOKS]
+
+    async def _running(self, rows: Sequence[OpenRow]) -> set[str] | None:
+        """The ids of the jobs that Temporal runs; None where it is not asked or does not answer."""
+        at, pause = self._clock(), _PAUSE * (len(rows) // 1000)
+        if not any(_open(row) for row in rows) or (self._listed_at and at - self._listed_at < pause):
+            return None
         try:
             running = await self._visibility.running()
         except (Unavailable, InvalidInput) as fault:
             log.warning("visibility_not_read", error=fault.message)
-            return list(rows[:limit])
-        doubted = [row for row in rows if row.start_state is not StartState.STARTED or row.id not in running]
-        attended = [row for row in rows if row.start_state is StartState.STARTED and row.id in running]
-        # Jobs of another Temporal, which may be many, must not hold up those of this one.
-        doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
-        return doubted[:limit] + attended[:_LOOKS]
+            return None
+        self._listed_at = at
+        return running
 
     async def _one(self, row: OpenRow, histories: dict[str, str]) -> str | None:
         """Look at one row and repair it. Notes in `histories` where the history of an open job ends."""
@@ -141,3 +152,8 @@ class IndexReconciler:
         )
         await self._reader.close(job, ())
         return "closed"
+
+
+def _open(row: OpenRow) -> bool:
+    """Whether a row says that Temporal runs its job."""
+    return row.start_state is StartState.STARTED and not row.state.terminal
