@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 _OVERDUE: Final = timedelta(minutes=5)  # How late a delivery's attempt may be before its workflow is looked at.
 # How many jobs a pass looks at although they run: their state may have changed by a signal past the API.
 _LOOKS: Final = 50
-# A list of running jobs costs Temporal a third of a second for each thousand: it is read again only after so long.
+# A list of running jobs costs Temporal a third of a second for each thousand: after so many it pauses for so long.
+_LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
@@ -91,7 +92,7 @@ class IndexReconciler:
 
     async def _running(self, rows: Sequence[OpenRow]) -> set[str] | None:
         """The ids of the jobs that Temporal runs; None where it is not asked or does not answer."""
-        at, pause = self._clock(), _PAUSE * (len(rows) // 1000)
+        at, pause = self._clock(), _PAUSE * (len(rows) // _LISTED)
         if not any(_open(row) for row in rows) or (self._listed_at and at - self._listed_at < pause):
             return None
         try:

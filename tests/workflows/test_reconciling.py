@@ -18,7 +18,7 @@ from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine import visibility
 from orchestrator.services import reconciling
 from orchestrator.storage.tables import jobs
-from orchestrator.testing import Engine, eventually, running_engine
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 AT_ONCE = ReconcileRequest(grace=-1.0)
 _LIST, _DESCRIBE, _HISTORY = (
@@ -90,6 +90,21 @@ async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
         assert (requests[_DESCRIBE], requests[_HISTORY]) == (10, 0)
         assert requests[_LIST] >= 3  # other tests' jobs may be listed, too
         assert not [statement for statement in seen if "job_input" in statement]
+
+
+async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, requests: Counter[str]
+) -> None:
+    monkeypatch.setattr(reconciling, "_LISTED", 2)
+    started = [await engine.start("t_approval", {}) for _ in range(2)]
+    await engine.parts.reconciler.reconcile(AT_ONCE)
+    assert requests[_LIST] == 1
+    await engine.services.controller.cancel(TESTER, started[0].job_id, "enough")
+    await engine.parts.reconciler.reconcile(AT_ONCE)
+    assert requests[_LIST] == 1
+    row = await engine.parts.ground.jobs.get(started[0].job_id)
+    assert row is not None
+    assert row.state is JobState.CANCELLED
 
 
 async def test_a_job_that_was_paused_past_the_api_is_paused_in_lists(engine: Engine, requests: Counter[str]) -> None:
