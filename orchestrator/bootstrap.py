@@ -25,6 +25,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.schedules import ensure_reconciler
+from orchestrator.engine.visibility import Visibility
 from orchestrator.engine.worker import build_courier, build_worker, check_in_sandbox
 from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
@@ -32,9 +33,11 @@ from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.payloads import DeliveryBodies
+from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
+from orchestrator.storage.pruning import PruningRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.wiring import wired
 from workflows.registry import WORKFLOWS
@@ -140,7 +143,16 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
         catalogue=catalogue,
         ground=on,
         services=wired(settings, catalogue, on, temporal_ui=page, clock=now, new_id=new_id),
-        reconciler=IndexReconciler(on.gateway, on.reader, on.jobs, on.attempts, on.dispatcher, clock=now),
+        reconciler=IndexReconciler(
+            on.gateway,
+            Visibility(client),
+            on.reader,
+            on.jobs,
+            on.attempts,
+            dispatcher=on.dispatcher,
+            pruner=IndexPruner(PruningRepository(on.database), settings.retention()),
+            clock=now,
+        ),
     )
 
 

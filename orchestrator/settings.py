@@ -1,13 +1,18 @@
 """Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
+from orchestrator.domain.retention import Retention
+
+_MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
 class Settings(BaseSettings):
@@ -88,6 +93,19 @@ class Settings(BaseSettings):
     )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
     retention_days: int = Field(default=30, ge=1, description="How long Temporal keeps closed jobs.")
+    keep_jobs_days: int = Field(
+        default=0, ge=0, description="Days that the index keeps ended jobs and all that belongs to them; 0: for good."
+    )
+    keep_events_days: int = Field(
+        default=0, ge=0, description="Days that the index keeps the events of ended jobs; 0: as long as the jobs."
+    )
+    keep_attempts_days: int = Field(
+        default=90, ge=0, description="Days that the index keeps attempts of agent calls; 0: as long as the jobs."
+    )
+    keep_deliveries_days: int = Field(
+        default=90, ge=0, description="Days that the index keeps webhook deliveries; 0: as long as the jobs."
+    )
+    keep_audit_days: int = Field(default=400, ge=0, description="Days that the audit trail is kept; 0: for good.")
     reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
@@ -101,6 +119,45 @@ class Settings(BaseSettings):
         if url and not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
             raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         return url or None
+
+    @field_validator(
+        "keep_jobs_days",
+        "keep_events_days",
+        "keep_attempts_days",
+        "keep_deliveries_days",
+        "keep_audit_days",
+        mode="before",
+    )
+    @classmethod
+    def _days(cls, days: object, info: ValidationInfo) -> object:
+        """An empty variable counts as one that is not set."""
+        return cls.model_fields[info.field_name or ""].default if days == "" else days
+
+    @field_validator("keep_jobs_days", "keep_attempts_days")
+    @classmethod
+    def _covers_a_month(cls, days: int) -> int:
+        if 0 < days < _MONTH_DAYS:
+            raise ValueError(f"monthly token limits need {_MONTH_DAYS} days at least; 0 keeps them for good")
+        return days
+
+    @field_validator("keep_jobs_days")
+    @classmethod
+    def _outlives_temporal(cls, days: int, info: ValidationInfo) -> int:
+        # A job that Temporal remembers longer than the index does would come back with its Idempotency-Key.
+        retention = info.data.get("retention_days", 0)
+        if 0 < days <= retention:
+            raise ValueError(f"it must be more than ORCHESTRATOR_RETENTION_DAYS, which is {retention}; 0 is for good")
+        return days
+
+    def retention(self) -> Retention:
+        """How long the index keeps what is over."""
+        return Retention(
+            jobs=_kept(self.keep_jobs_days),
+            events=_kept(self.keep_events_days),
+            attempts=_kept(self.keep_attempts_days),
+            deliveries=_kept(self.keep_deliveries_days),
+            audit=_kept(self.keep_audit_days),
+        )
 
     def index_url(self) -> str:
         """The SQLAlchemy URL of the job index, with the drivers that we bring, whichever it names."""
@@ -128,3 +185,7 @@ class Settings(BaseSettings):
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""
         return [name.strip() for name in self.plugins.split(",") if name.strip()]
+
+
+def _kept(days: int) -> timedelta | None:
+    return timedelta(days=days) if days else None

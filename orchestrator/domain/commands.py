@@ -167,7 +167,10 @@ class Recorded(Message):
 
 
 class ReconcileRequest(Message):
-    """Input of the reconciler: open rows younger than `grace` seconds are left alone."""
+    """Input of the reconciler: open rows younger than `grace` seconds are left alone.
+
+    `limit` is the most jobs that one pass looks at because Temporal does not list them as running.
+    """
 
     grace: float = 10.0
     limit: int = 500
@@ -182,3 +185,4 @@ class ReconcileReport(Message):
     dropped: int = 0
     told: int = Field(default=0, description="Webhook deliveries that were started.")
     given_up: int = Field(default=0, description="Webhook deliveries whose workflows had ended without a word.")
+    pruned: int = Field(default=0, description="Rows that were kept for as long as the settings say.")

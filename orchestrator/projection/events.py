@@ -7,7 +7,7 @@ from orchestrator.domain import facts as f
 from orchestrator.domain import names
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
@@ -145,9 +145,28 @@ class EventFold:
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 
     def _end(self) -> _Told:
-        fold = self.fold
-        if fold.state is JobState.COMPLETED:
-            return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": fold.result}
-        error = fold.error.model_dump(mode="json") if fold.error else None
-        message = fold.error.message if fold.error else "The job failed."
-        return EventType.JOB_FAILED, f"job.{fold.state.lower()}", message, {"error": error}
+        return _end(self.fold.state, self.fold.result, self.fold.error)
+
+
+def end_event(job: Job) -> JobEvent:
+    """The last event of a job that has ended, from its snapshot: for a job whose other events are no longer kept."""
+    kind, name, message, data = _end(job.state, job.result, job.error)
+    return JobEvent(
+        id=cursor(job.run_id, 0),
+        type=kind,
+        name=name,
+        job_id=job.id,
+        state=job.state,
+        progress=job.progress,
+        message=message,
+        timestamp=job.closed_at or job.created_at,
+        data=data,
+    )
+
+
+def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> _Told:
+    if state is JobState.COMPLETED:
+        return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": result}
+    message = error.message if error else "The job failed."
+    data = {"error": error.model_dump(mode="json") if error else None}
+    return EventType.JOB_FAILED, f"job.{state.lower()}", message, data

@@ -16,7 +16,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
-from orchestrator.projection.events import job_events
+from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
@@ -101,19 +101,23 @@ class JobReader:
         return JobPage(rows, total)
 
     async def events(self, job_id: str) -> builtins.list[JobEvent]:
-        """Every event so far, oldest first; a closed job's need no Temporal. Raises `NotFound`, `Unavailable`."""
+        """Every event so far, oldest first; a closed job's need no Temporal. Raises `NotFound`, `Unavailable`.
+
+        Of a closed job whose events neither the index nor Temporal keeps, the last one is left.
+        """
         try:
             stored = await self._jobs.events(job_id)
         except Unavailable:
             stored = None
-        if stored is not None:
+        if stored:
             return [JobEvent.model_validate(event) for event in stored]
         try:
             facts, _ = await self._gateway.read(job_id)
         except NotFound:
-            if await self._jobs.get(job_id) is None:
+            job = await self._snapshot(job_id)
+            if job is None and await self._jobs.get(job_id) is None:
                 raise
-            return []
+            return [] if job is None else [end_event(job)]
         return job_events(job_id, facts)
 
     async def close(self, job: Job, facts: Sequence[Fact], missing: Sequence[tuple[AgentCall, Attempt]] = ()) -> bool:

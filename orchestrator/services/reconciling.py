@@ -1,71 +1,122 @@
 """Compares the index with Temporal and repairs the index, never the other way round (A4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
-from orchestrator.domain.errors import NotFound
+from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.visibility import Visibility
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reading import JobReader, accepted
 from orchestrator.storage.attempts import AttemptRepository
-from orchestrator.storage.jobs import JobRecord, JobRepository
+from orchestrator.storage.jobs import JobRepository, OpenRow
+from orchestrator.storage.tables import StartState
 
 log = structlog.get_logger(__name__)
 
 _OVERDUE: Final = timedelta(minutes=5)  # How late a delivery's attempt may be before its workflow is looked at.
+# How many jobs a pass looks at although they run: their state may have changed by a signal past the API.
+_LOOKS: Final = 50
+# A list of running jobs costs Temporal a third of a second for each thousand: after so many it pauses for so long.
+_LISTED: Final = 1000
+_PAUSE: Final = timedelta(seconds=15)
+_UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
 
 class IndexReconciler:
-    """One pass: close what ended, start what was accepted and never started, drop what was refused, tell webhooks."""
+    """One pass: close what ended, start what was accepted and never started, drop what was refused, tell webhooks.
+
+    What a pass costs does not grow with the jobs that wait: one request for each thousand of them, and a look at a
+    bounded number. A history is read only of a job that has ended, or got new events since the last look.
+    """
 
     def __init__(
         self,
         gateway: TemporalGateway,
+        visibility: Visibility,
         reader: JobReader,
         jobs: JobRepository,
         attempts: AttemptRepository,
-        dispatcher: DeliveryDispatcher,
         *,
+        dispatcher: DeliveryDispatcher,
+        pruner: IndexPruner,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
+        self._visibility = visibility
         self._reader = reader
         self._jobs = jobs
         self._attempts = attempts
         self._dispatcher = dispatcher
+        self._pruner = pruner
         self._clock = clock
+        self._listed_at: datetime | None = None
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
-        """Look at every unfinished row older than the grace. Raises `Unavailable` when a store does not answer."""
+        """Compare every unfinished row older than the grace. Raises `Unavailable` when a store does not answer."""
         at = self._clock()
         before = at - timedelta(seconds=request.grace)
         # First: what a failing pass closes is dispatched by whoever closes it, and in the next pass if need be.
         told = await self._dispatcher.repair(before=before, limit=request.limit)
         given_up = await self._dispatcher.give_up(at=at, before=before - _OVERDUE, limit=request.limit)
-        done = {"checked": 0, "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
-        for row in await self._jobs.unfinished(before=before, limit=request.limit):
-            done["checked"] += 1
-            verdict = await self._one(row)
+        rows = await self._jobs.unfinished(before=before)
+        done = {"checked": len(rows), "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
+        histories: dict[str, str] = {}
+        for row in await self._due(rows, request.limit):
+            verdict = await self._one(row, histories)
             if verdict is not None:
                 done[verdict] += 1
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
-        return ReconcileReport(**done)
+        await self._jobs.checked(histories, at=at)
+        # Last: repairs go first, and a pass that fails prunes nothing.
+        pruned = await self._pruner.prune(at)
+        return ReconcileReport(**done, pruned=pruned)
 
-    async def _one(self, row: JobRecord) -> str | None:
+    async def _due(self, rows: Sequence[OpenRow], limit: int) -> list[OpenRow]:
+        """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to."""
+        running = await self._running(rows)
+        doubted = [row for row in rows if not _open(row) or (running is not None and row.id not in running)]
+        # Jobs of another Temporal, which may be many, must not hold up those of this one.
+        doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
+        chosen = doubted[:limit]
+        known = {row.id for row in chosen}
+        return chosen + [row for row in rows if _open(row) and row.id not in known][:_LOOKS]
+
+    async def _running(self, rows: Sequence[OpenRow]) -> set[str] | None:
+        """The ids of the jobs that Temporal runs; None where it is not asked or does not answer."""
+        at, pause = self._clock(), _PAUSE * (len(rows) // _LISTED)
+        if not any(_open(row) for row in rows) or (self._listed_at and at - self._listed_at < pause):
+            return None
         try:
+            running = await self._visibility.running()
+        except (Unavailable, InvalidInput) as fault:
+            log.warning("visibility_not_read", error=fault.message)
+            return None
+        self._listed_at = at
+        return running
+
+    async def _one(self, row: OpenRow, histories: dict[str, str]) -> str | None:
+        """Look at one row and repair it. Notes in `histories` where the history of an open job ends."""
+        try:
+            standing = await self._visibility.standing(row.id)
+            histories[row.id] = standing.history
+            if standing.running and row.start_state is StartState.STARTED and standing.history == row.checked_history:
+                return None
             facts, pending = await self._gateway.read(row.id)
         except NotFound:
+            histories[row.id] = _UNKNOWN
             return await self._unknown(row)
         job = project(row.id, facts, pending)
         if not job.state.terminal:
-            if row.start_state != "started":
+            if row.start_state is not StartState.STARTED:
                 await self._jobs.started(row.id, job.run_id, await self._gateway.namespace_id())
             if row.state is not job.state:
                 await self._jobs.set_state(row.id, job.state)
@@ -74,28 +125,36 @@ class IndexReconciler:
         closed = await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
         return "closed" if closed else None
 
-    async def _unknown(self, row: JobRecord) -> str | None:
+    async def _unknown(self, row: OpenRow) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""
-        if row.start_state == "accepted":
-            run_id = await self._gateway.start(row.job)
-            await self._jobs.started(row.id, run_id, await self._gateway.namespace_id())
-            return "started"
-        if row.start_state == "doubtful":
+        if row.start_state is StartState.DOUBTFUL:
             await self._jobs.drop(row.id)
             return "dropped"
-        if row.namespace_id != await self._gateway.namespace_id():
+        if row.start_state is StartState.STARTED and row.namespace_id != await self._gateway.namespace_id():
             log.warning("job_of_another_temporal", job_id=row.id)
             return None
+        record = await self._jobs.get(row.id)
+        if record is None:
+            return None
+        if row.start_state is StartState.ACCEPTED:
+            run_id = await self._gateway.start(record.job)
+            await self._jobs.started(row.id, run_id, await self._gateway.namespace_id())
+            return "started"
         error = JobError(type="deleted", message="Temporal no longer holds this job; it was deleted there.")
-        job = accepted(row).model_copy(
+        job = accepted(record).model_copy(
             update={
                 "state": JobState.CANCELLED,
                 "reason": None,
                 "error": error,
-                "run_id": row.run_id or "",
-                "started_at": row.started_at,
+                "run_id": record.run_id or "",
+                "started_at": record.started_at,
                 "closed_at": self._clock(),
             }
         )
         await self._reader.close(job, ())
         return "closed"
+
+
+def _open(row: OpenRow) -> bool:
+    """Whether a row says that Temporal runs its job."""
+    return row.start_state is StartState.STARTED and not row.state.terminal

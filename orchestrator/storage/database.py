@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite3 import Cursor, OperationalError
 from typing import Any, Final, Protocol, TypeVar
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.storage.migrate import migrate
+from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
@@ -178,8 +179,7 @@ class _Sqlite:
 
 
 def _json(value: Any) -> str:
-    """JSON of plain data or of a pydantic model; NaN and the infinities, which JSON lacks, become null."""
-    return to_json(value, inf_nan_mode="null").decode()
+    return to_text(value).decode()
 
 
 def _sqlite_engine(url: URL) -> Engine:

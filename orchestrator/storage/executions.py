@@ -11,6 +11,7 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.jobs import OPEN_STATES, Job, JobError, JobState
 from orchestrator.domain.user_agents import EXECUTING, Dashboard, Estate, Framework, Tally
 from orchestrator.storage.database import Database
+from orchestrator.storage.lists import newest_ids, page_of
 from orchestrator.storage.moments import Seconds, UtcDay
 from orchestrator.storage.tables import attempts, configurations, jobs
 from orchestrator.storage.tables import user_agents as agents
@@ -42,11 +43,11 @@ class ExecutionRepository:
         matching: builtins.list[ColumnElement[bool]] = []
         if agent_id is not None:
             matching.append(jobs.c.subject == agent_id)
+        ids = newest_ids(_of(owner).add_columns(jobs.c.id, jobs.c.created_at).where(*matching), states, limit + offset)
+        page = page_of(select(*_COLUMNS), ids, limit=limit, offset=offset)
         if states is not None:
             matching.append(jobs.c.state.in_(list(states)))
         count = _of(owner).add_columns(func.count()).where(*matching)
-        newest = (jobs.c.created_at.desc(), jobs.c.id.desc())
-        page = _of(owner).add_columns(*_COLUMNS).where(*matching).order_by(*newest).limit(limit).offset(offset)
 
         def read(connection: Connection) -> tuple[builtins.list[Job], int]:
             rows = [_job(found) for found in connection.execute(page).mappings()]
@@ -78,7 +79,7 @@ class ExecutionRepository:
 
 
 def _of(owner: str) -> Select[Any]:
-    mine = (jobs.c.owner == owner) & jobs.c.definition.in_(EXECUTING)
+    mine = (jobs.c.owner == owner) & jobs.c.definition.in_(EXECUTING) & jobs.c.subject.is_not(None)
     return select().select_from(jobs.join(agents, _ITS_AGENT)).where(mine)
 
 

@@ -1,16 +1,26 @@
 """Sums over the whole index, for Prometheus: cheap enough to be read at every scrape."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, literal_column, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select, union_all
 
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobState
 from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, Standing, Tally, Window
 from orchestrator.storage.database import Database
-from orchestrator.storage.moments import Seconds
-from orchestrator.storage.tables import attempts, deliveries, delivery_attempts, jobs
+from orchestrator.storage.sums import attempt_sums, job_sums
+from orchestrator.storage.tables import (
+    attempts,
+    deliveries,
+    delivery_attempts,
+    jobs,
+    pruned_attempts,
+    pruned_deliveries,
+    pruned_delivery_attempts,
+    pruned_jobs,
+)
 
 _MOVING: Final = (JobState.PENDING, JobState.RUNNING)
 _OVER: Final = (AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
@@ -56,19 +66,25 @@ class FiguresRepository:
             jobs.c.state.in_(sorted(OPEN_STATES))
         )
         stalled = _stalled(gates, quiet_since)
-        by_event = select(deliveries.c.event, deliveries.c.state, func.count())
-        by_verdict = select(delivery_attempts.c.verdict, func.count())
+        by_event = select(deliveries.c.event, deliveries.c.state, func.count().label("number"))
+        by_verdict = select(delivery_attempts.c.verdict, func.count().label("number"))
+        events = _with(by_event.group_by(deliveries.c.event, deliveries.c.state), select(*pruned_deliveries.c))
+        tries = _with(by_verdict.group_by(delivery_attempts.c.verdict), select(*pruned_delivery_attempts.c))
 
         def read(connection: Connection) -> Standing:
             states = connection.execute(opened.group_by(jobs.c.state)).all()
-            ended = connection.execute(by_event.group_by(deliveries.c.event, deliveries.c.state))
-            verdicts = connection.execute(by_verdict.group_by(delivery_attempts.c.verdict))
+            ended: Counter[tuple[str, str]] = Counter()
+            for event, state, number in connection.execute(events):
+                ended[event, state] += number
+            verdicts: Counter[str] = Counter()
+            for verdict, number in connection.execute(tries):
+                verdicts[verdict] += number
             return Standing(
                 open={state: count for state, count, _ in states},
                 oldest=min((oldest for _, _, oldest in states), default=None),
                 stalled=connection.execute(stalled).scalar_one(),
-                deliveries={(event, state): count for event, state, count in ended},
-                delivery_attempts=dict(verdicts.all()),
+                deliveries=dict(ended),
+                delivery_attempts=dict(verdicts),
             )
 
         return await self._db.autocommit(read)
@@ -80,59 +96,25 @@ def _within(moment: ColumnElement[Any], window: Window) -> ColumnElement[bool]:
 
 
 def _ended_jobs(window: Window) -> Select[Any]:
-    """Jobs by labels and by the buckets of their duration and wait, which are null where a time is missing."""
-    columns = (
-        jobs.c.kind,
-        jobs.c.definition,
-        jobs.c.state,
-        _not_negative(Seconds(jobs.c.started_at, jobs.c.closed_at)).label("duration"),
-        _not_negative(Seconds(jobs.c.created_at, jobs.c.started_at)).label("wait"),
-    )
     # The final snapshot may still mend a row's times and state; what only grows must not be taken back.
     unsettled = select(jobs.c.id).where(jobs.c.snapshot.is_(None))
-    settled = select(*columns).where(_within(jobs.c.closed_at, window), jobs.c.id.not_in(unsettled))
-    # Materialized: else SQLite computes the seconds again for each bucket.
-    timed = settled.cte("timed").prefix_with("MATERIALIZED")
-    labels = (
-        timed.c.kind,
-        timed.c.definition,
-        timed.c.state,
-        _bucket(timed.c.duration, DURATIONS).label("duration"),
-        _bucket(timed.c.wait, WAITS).label("wait"),
-    )
-    return select(
-        *labels,
-        func.count().label("number"),
-        func.sum(func.round(timed.c.duration * 1000)).label("duration_ms"),
-        func.sum(func.round(timed.c.wait * 1000)).label("wait_ms"),
-    ).group_by(*(literal_column(str(number)) for number in range(1, len(labels) + 1)))
-
-
-def _not_negative(seconds: ColumnElement[float]) -> ColumnElement[float]:
-    """Clocks of different machines may disagree."""
-    return case((seconds < 0, 0.0), else_=seconds)
-
-
-def _bucket(seconds: ColumnElement[float], bounds: Sequence[float]) -> ColumnElement[int | None]:
-    """The number of the first bucket that the seconds fit into; the last one takes all."""
-    *finite, _ = bounds
-    buckets = [(seconds <= bound, number) for number, bound in enumerate(finite)]
-    return case(*buckets, (seconds.is_not(None), len(finite)))
+    ended = job_sums(_within(jobs.c.closed_at, window), jobs.c.id.not_in(unsettled))
+    if window.since is not None:
+        return ended
+    missing = -1
+    bucket = (func.nullif(pruned_jobs.c[name], missing).label(name) for name in ("duration", "wait"))
+    sums = (pruned_jobs.c[name] for name in ("number", "duration_ms", "wait_ms"))
+    return _with(ended, select(pruned_jobs.c.kind, pruned_jobs.c.definition, pruned_jobs.c.state, *bucket, *sums))
 
 
 def _ended_attempts(window: Window) -> Select[Any]:
-    return (
-        select(
-            attempts.c.agent,
-            attempts.c.status,
-            func.count().label("number"),
-            func.sum(attempts.c.prompt_tokens).label("prompt"),
-            func.sum(attempts.c.completion_tokens).label("completion"),
-            func.sum(func.round(attempts.c.cost * 1_000_000)).label("micro_usd"),
-        )
-        .where(_within(attempts.c.completed_at, window))
-        .group_by(attempts.c.agent, attempts.c.status)
-    )
+    ended = attempt_sums(_within(attempts.c.completed_at, window))
+    return ended if window.since is not None else _with(ended, select(*pruned_attempts.c))
+
+
+def _with(ended: Select[Any], pruned: Select[Any]) -> Select[Any]:
+    """Both, in one statement: rows that are pruned meanwhile are seen on one side of it and never on both."""
+    return select(union_all(ended, pruned).subquery())
 
 
 def _stalled(gates: Sequence[Gate], quiet_since: datetime) -> Select[int]:

@@ -1,7 +1,7 @@
 """Rows of jobs: accepted before the start, listed, and closed with a final snapshot (A4)."""
 
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,12 +10,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    Select,
     bindparam,
     case,
     delete,
-    func,
     null,
     select,
+    tuple_,
     update,
 )
 
@@ -26,7 +27,9 @@ from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobSt
 from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
+from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.locks import lock_owner
+from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import StartState, attempts, jobs
 
 _INSERT_TRIES: Final = 3
@@ -64,8 +67,25 @@ class JobRecord(JobRow):
     namespace_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """What the reconciler compares with Temporal: a row that lacks its final snapshot.
+
+    `checked_history` is how long the job's history was at the last look, and `checked_at` when that was.
+    """
+
+    id: str
+    state: JobState
+    start_state: StartState
+    namespace_id: str | None
+    created_at: datetime
+    checked_at: datetime | None
+    checked_history: str | None
+
+
 _ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
 _RECORD: Final = (*_ROW, jobs.c.job_input, jobs.c.namespace_id)
+_OPEN_ROW: Final = tuple(jobs.c[name] for name in OpenRow.__dataclass_fields__)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
@@ -73,6 +93,12 @@ _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
+_EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
+_CHECKED: Final = (
+    update(jobs)
+    .where(_THIS, _UNFINISHED)
+    .values(checked_at=bindparam("at", type_=jobs.c.checked_at.type), checked_history=bindparam("history"))
+)
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
 _FINISH: Final = update(jobs).where(_THIS, _UNFINISHED)
@@ -159,13 +185,13 @@ class JobRepository:
         found = await self._db.autocommit(lambda connection: connection.execute(_SNAPSHOT, this).first())
         if found is None or found.snapshot is None:
             return None
-        return {"result": found.result, **found.snapshot}
+        return whole_snapshot(found.snapshot, found.result)
 
     async def events(self, job_id: str) -> builtins.list[dict[str, Any]] | None:
         """Every event of a closed job, oldest first, or None when they are not stored."""
-        wanted = select(jobs.c.events).where(jobs.c.id == job_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).first())
-        return None if found is None else found.events
+        this = {"this_job": job_id}
+        found = await self._db.autocommit(lambda connection: connection.execute(_EVENTS, this).first())
+        return None if found is None or found.events is None else whole_events(found.events, found.result)
 
     async def close(
         self,
@@ -197,7 +223,7 @@ class JobRepository:
         if run_id:
             values["run_id"] = run_id
         if snapshot is not None:
-            values |= _final(snapshot, result) | {"events": events}
+            values |= final_columns(snapshot, events, result)
         if state is JobState.COMPLETED:
             values["progress"] = 100
         elif snapshot is not None and (reached := snapshot.get("progress")) is not None:
@@ -232,25 +258,8 @@ class JobRepository:
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
         """One page of jobs, newest first, and the exact number of all that match. None does not filter."""
-        matching: builtins.list[ColumnElement[bool]] = []
-        if owner is not None:
-            matching.append(jobs.c.owner == owner)
-        if states is not None:
-            matching.append(jobs.c.state.in_(list(states)))
-        if kind is not None:
-            matching.append(jobs.c.kind == kind)
-        if definition is not None:
-            matching.append(jobs.c.definition == definition)
-        if subject is not None:
-            matching.append(jobs.c.subject == subject)
-        total = select(func.count()).select_from(jobs).where(*matching)
-        page = (
-            select(*_ROW, total.scalar_subquery().label("total"))
-            .where(*matching)
-            .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-            .limit(limit)
-            .offset(offset)
-        )
+        chosen = Filter(owner=owner, states=states, kind=kind, definition=definition, subject=subject)
+        page, total = job_page(_ROW, chosen, limit=limit, offset=offset)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
             found = connection.execute(page).mappings().all()
@@ -260,27 +269,30 @@ class JobRepository:
 
         return await self._db.autocommit(read)
 
-    async def unfinished(self, *, before: datetime, limit: int) -> builtins.list[JobRecord]:
-        """Jobs accepted before a time that lack their final snapshot, for the reconciler, at most `limit`.
+    async def unfinished(self, *, before: datetime, batch: int = 1000) -> builtins.list[OpenRow]:
+        """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
 
-        Where there are more, those that were not handed out for the longest time come first.
+        Those that were not looked at for the longest time come first.
         """
-        due = (
-            select(*_RECORD)
-            .where(_UNFINISHED, jobs.c.created_at < before)
-            .order_by(func.coalesce(jobs.c.checked_at, jobs.c.created_at), jobs.c.id)
-            .limit(limit)
-        )
+        rows: builtins.list[OpenRow] = []
+        order = (jobs.c.created_at, jobs.c.id)
+        due = select(*_OPEN_ROW).where(_UNFINISHED, jobs.c.created_at < before).order_by(*order).limit(batch)
+        page = due
+        while True:
+            found = await self._open_rows(page)
+            rows += found
+            if len(found) < batch:
+                return sorted(rows, key=lambda row: (row.checked_at or row.created_at, row.id))
+            page = due.where(tuple_(*order) > (rows[-1].created_at, rows[-1].id))
 
-        def read(connection: Connection) -> builtins.list[JobRecord]:
-            rows = [_record(each) for each in connection.execute(due).mappings()]
-            if len(rows) == limit:
-                connection.execute(
-                    update(jobs).where(jobs.c.id.in_([row.id for row in rows])).values(checked_at=before)
-                )
-            return rows
+    async def checked(self, histories: Mapping[str, str], *, at: datetime) -> None:
+        """Note that open jobs were looked at, and how long the history of each was then."""
+        looks = [{"this_job": job_id, "at": at, "history": history} for job_id, history in histories.items()]
+        if looks:
+            await self._db.transaction(lambda connection: connection.execute(_CHECKED, looks).close())
 
-        return await self._db.autocommit(read)
+    async def _open_rows(self, page: Select[Any]) -> builtins.list[OpenRow]:
+        return await self._db.autocommit(lambda connection: [OpenRow(*found) for found in connection.execute(page)])
 
     async def _write_new(self, row: dict[str, Any], limit: int | None) -> bool:
         """Insert a job's row, if its owner has a slot; False when there is one. Raises `LimitExceeded`."""
@@ -310,16 +322,6 @@ class JobRepository:
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
         change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)
         await self._db.autocommit(lambda connection: connection.execute(change).close())
-
-
-def _final(snapshot: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
-    """The columns of a final snapshot. A result that the snapshot repeats is stored once."""
-    values: dict[str, Any] = {"snapshot": snapshot, "result": result}
-    if "result" in snapshot and snapshot["result"] == result:
-        values["snapshot"] = {name: value for name, value in snapshot.items() if name != "result"}
-    if (started_at := snapshot.get("started_at")) is not None:
-        values["started_at"] = datetime.fromisoformat(started_at)
-    return values
 
 
 def _row(found: RowMapping) -> JobRow:

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -25,6 +26,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobState
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.storage.packed import PackedJson
 
 
 class StartState(StrEnum):
@@ -66,9 +68,17 @@ _JSON: Final = JSON(none_as_null=True)
 # A row is finished once it holds the final snapshot; an outcome without one still has to be completed from history.
 _UNFINISHED: Final = text("snapshot IS NULL")
 
+# Few jobs are about something: executions of users' agents are about the agent.
+_ABOUT: Final = text("subject IS NOT NULL")
+
+# Pruning removes the events of old jobs before the jobs themselves.
+_WITH_EVENTS: Final = text("events IS NOT NULL")
+
 # Metrics read what ended, from indices that hold all they need: written once per row, when it ends.
 _CLOSED: Final = text("closed_at IS NOT NULL")
 _COMPLETED: Final = text("completed_at IS NOT NULL")
+_NOT_COMPLETED: Final = text("completed_at IS NULL")
+_PENDING: Final = text("state = 'pending'")
 
 metadata: Final = MetaData()
 
@@ -82,7 +92,7 @@ jobs: Final = Table(
     Column("owner", String, nullable=False),
     Column("state", _words(JobState), nullable=False),
     Column("progress", Integer, nullable=False),
-    Column("job_input", _JSON, nullable=False),
+    Column("job_input", PackedJson, nullable=False),
     Column("webhook_url", String),
     Column("subject", String),
     Column("request_hash", String, nullable=False),
@@ -94,17 +104,32 @@ jobs: Final = Table(
     Column("started_at", UtcDateTime),
     Column("closed_at", UtcDateTime),
     Column("error", _JSON),
-    Column("result", _JSON),
-    Column("snapshot", _JSON),
-    Column("events", _JSON),
+    Column("result", PackedJson),
+    Column("snapshot", PackedJson),
+    Column("events", PackedJson),
     Column("checked_at", UtcDateTime),
+    Column("checked_history", String),
+    # Every list is filtered, ordered and counted inside one of the next seven: rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_state_created", "state", "created_at", "id"),
     Index("ix_jobs_owner_created", "owner", "created_at", "id"),
     Index("ix_jobs_owner_state_created", "owner", "state", "created_at", "id"),
-    Index("ix_jobs_definition_created", "definition", "created_at", "id"),
-    Index("ix_jobs_subject_created", "subject", "created_at", "id"),
+    Index("ix_jobs_definition_created", "definition", "kind", "created_at", "id", "state"),
+    Index("ix_jobs_owner_definition_created", "owner", "definition", "kind", "created_at", "id", "state"),
+    Index(
+        "ix_jobs_subject_created",
+        *("subject", "created_at", "id", "owner", "definition", "state"),
+        sqlite_where=_ABOUT,
+        postgresql_where=_ABOUT,
+    ),
+    Index(
+        "ix_jobs_owner_subject_created",
+        *("owner", "created_at", "id", "subject", "definition", "state"),
+        sqlite_where=_ABOUT,
+        postgresql_where=_ABOUT,
+    ),
     Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
+    Index("ix_jobs_events", "closed_at", sqlite_where=_WITH_EVENTS, postgresql_where=_WITH_EVENTS),
     Index(
         "ix_jobs_closed",
         *("closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"),
@@ -142,6 +167,7 @@ attempts: Final = Table(
         postgresql_where=_COMPLETED,
     ),
     Index("ix_attempts_completed", "completed_at", sqlite_where=_COMPLETED, postgresql_where=_COMPLETED),
+    Index("ix_attempts_lost", "started_at", sqlite_where=_NOT_COMPLETED, postgresql_where=_NOT_COMPLETED),
 )
 
 artifacts: Final = Table(
@@ -151,7 +177,7 @@ artifacts: Final = Table(
     Column("job_id", String, nullable=False, index=True),
     Column("name", String, nullable=False),
     Column("body", _JSON, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 
 api_keys: Final = Table(
@@ -180,7 +206,7 @@ api_key_secrets: Final = Table(
     Column("expires_at", UtcDateTime),
 )
 
-# Append-only: nothing updates or deletes a row.
+# Append-only: nothing updates a row, and pruning alone deletes old ones.
 audit: Final = Table(
     "audit",
     metadata,
@@ -230,9 +256,10 @@ deliveries: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("next_attempt_at", UtcDateTime),
     Column("completed_at", UtcDateTime),
-    Index("ix_deliveries_webhook", "webhook_id", "created_at", "id"),
+    Index("ix_deliveries_webhook", "webhook_id", "created_at", "id", "state"),
     Index("ix_deliveries_job", "job_id"),
-    Index("ix_deliveries_state", "state", "created_at"),
+    Index("ix_deliveries_pending", "created_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+    Index("ix_deliveries_completed", "completed_at", sqlite_where=_COMPLETED, postgresql_where=_COMPLETED),
     Index("ix_deliveries_event", "event", "state"),
 )
 
@@ -264,7 +291,7 @@ refresh_tokens: Final = Table(
     Column("id", String, primary_key=True),
     Column("family", String, nullable=False, index=True),
     Column("subject", String, nullable=False, index=True),
-    Column("expires_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
     Column("used_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
 )
@@ -303,4 +330,41 @@ configurations: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_configurations_owner", "owner", "created_at", "id"),
+)
+
+# Sums over pruned rows, so that the counters of the metrics never fall. A bucket of -1 stands for a missing time.
+pruned_jobs: Final = Table(
+    "pruned_jobs",
+    metadata,
+    Column("kind", _words(JobKind), primary_key=True),
+    Column("definition", String, primary_key=True),
+    Column("state", _words(JobState), primary_key=True),
+    Column("duration", Integer, primary_key=True, autoincrement=False),
+    Column("wait", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("wait_ms", BigInteger, nullable=False),
+)
+pruned_attempts: Final = Table(
+    "pruned_attempts",
+    metadata,
+    Column("agent", String, primary_key=True),
+    Column("status", _words(AttemptStatus), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("prompt", BigInteger, nullable=False),
+    Column("completion", BigInteger, nullable=False),
+    Column("micro_usd", BigInteger),
+)
+pruned_deliveries: Final = Table(
+    "pruned_deliveries",
+    metadata,
+    Column("event", String, primary_key=True),
+    Column("state", _words(DeliveryState), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+pruned_delivery_attempts: Final = Table(
+    "pruned_delivery_attempts",
+    metadata,
+    Column("verdict", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

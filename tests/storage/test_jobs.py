@@ -2,10 +2,13 @@ import asyncio
 from datetime import timedelta, timezone
 
 import pytest
+from sqlalchemy import select
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError, JobState
+from orchestrator.storage import tables
 from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.tables import StartState
 from tests.storage.rows import accepted, at, closed, job_input, task
@@ -260,7 +263,7 @@ async def test_unfinished_are_all_rows_without_a_snapshot(jobs: JobRepository):
     await closed(jobs, "outcome_only", snapshot=None, events=None, result=None)
     await closed(jobs, "finished")
 
-    rows = await jobs.unfinished(before=at(3), limit=10)
+    rows = await jobs.unfinished(before=at(3))
 
     assert [(row.id, row.state) for row in rows] == [
         ("open", JobState.PENDING),
@@ -268,10 +271,37 @@ async def test_unfinished_are_all_rows_without_a_snapshot(jobs: JobRepository):
     ]
 
 
-async def test_unfinished_reaches_every_row_although_old_ones_stay_open(jobs: JobRepository):
+async def test_unfinished_are_read_in_batches_and_begin_with_those_not_looked_at_for_the_longest_time(
+    jobs: JobRepository,
+):
     for n in range(5):
-        await accepted(jobs, job_input(f"wf_job_{n}"), n)
+        await accepted(jobs, job_input(f"wf_job_{n}"), n // 2)
+    await jobs.checked({"wf_job_1": "run:7", "wf_job_0": "run:3"}, at=at(50))
 
-    passes = [await jobs.unfinished(before=at(100 + n), limit=2) for n in range(4)]
+    rows = await jobs.unfinished(before=at(100), batch=2)
 
-    assert [[row.id[-1] for row in rows] for rows in passes] == [["0", "1"], ["2", "3"], ["4", "0"], ["1", "2"]]
+    assert [row.id[-1] for row in rows] == ["2", "3", "4", "0", "1"]
+    assert [row.checked_history for row in rows] == [None, None, None, "run:3", "run:7"]
+
+
+async def test_result_stands_once_and_comes_back_everywhere(jobs: JobRepository, database: Database):
+    job = await accepted(jobs, job_input())
+    result = {"output": "done " * 200}
+    events = [{"type": "job_queued", "data": {}}, {"type": "job_completed", "data": {"output": result}}]
+
+    await closed(jobs, job.job_id, snapshot={"id": job.job_id, "result": result}, events=events, result=result)
+
+    assert await jobs.events(job.job_id) == events
+    assert await jobs.snapshot(job.job_id) == {"id": job.job_id, "result": result}
+    stored = select(tables.jobs.c.events, tables.jobs.c.snapshot)
+    columns = await database.autocommit(lambda connection: connection.execute(stored).one())
+    assert "done" not in str(tuple(columns))
+
+
+async def test_output_that_is_not_the_result_stays_in_its_event(jobs: JobRepository):
+    job = await accepted(jobs, job_input())
+    events = [{"type": "job_completed", "data": {"output": {"output": "another"}}}]
+
+    await closed(jobs, job.job_id, events=events)
+
+    assert await jobs.events(job.job_id) == events

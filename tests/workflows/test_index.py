@@ -48,6 +48,28 @@ async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Eng
     assert await engine.services.follower.past(TESTER, job.id, None) == events
 
 
+async def test_a_job_whose_events_are_no_longer_kept_still_tells_its_end(engine: Engine) -> None:
+    job = await engine.run("t_echo", {})
+    await engine.services.reader.get(TESTER, job.id)
+    *_, last = await engine.services.follower.past(TESTER, job.id, None)
+    pruned = update(jobs).where(jobs.c.id == job.id).values(events=None)
+    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(pruned).close())
+    await _delete(engine, job.id)
+    events = [event async for event in engine.services.follower.events(TESTER, job.id, None)]
+    assert [event.model_dump(exclude={"id", "current_step"}) for event in events] == [
+        last.model_dump(exclude={"id", "current_step"})
+    ]
+
+
+async def test_the_events_of_a_job_that_was_deleted_in_temporal_end(engine: Engine) -> None:
+    started = await engine.start("t_slow", {})
+    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+    await _delete(engine, started.job_id)
+    await engine.parts.reconciler.reconcile(AT_ONCE)
+    events = [event async for event in engine.services.follower.events(TESTER, started.job_id, None)]
+    assert [event.name for event in events] == ["job.cancelled"]
+
+
 async def test_what_was_finished_before_a_job_failed_is_kept_for_good(engine: Engine) -> None:
     started = await engine.start("t_approval", {"topic": "tea"})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)

@@ -1,0 +1,58 @@
+"""Which jobs Temporal holds as running, all at once, and how one of them stands: neither needs its history."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from orchestrator.domain import names
+from orchestrator.engine.connect import rpc_errors
+
+_PAGE: Final = 1000  # The most that a server with stock settings returns.
+_LIST: Final = timedelta(seconds=20)
+_QUICK: Final = timedelta(seconds=5)
+_RUNNING: Final = f'ExecutionStatus = "Running" AND {names.ATTRIBUTE_KIND} IS NOT NULL'
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a job stands. `history` changes with every event that its history gets."""
+
+    running: bool
+    history: str
+
+
+class Visibility:
+    """What the reconciler asks of Temporal about jobs. Raises `Unavailable`, and `InvalidInput` as noted."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def running(self) -> set[str]:
+        """The ids of all running jobs that carry our search attributes, one request for each thousand.
+
+        The visibility store lags behind by moments, and after a fault by more: nothing follows from this list alone.
+        Raises `InvalidInput` if the namespace lacks the search attributes.
+        """
+        ids: set[str] = set()
+        token = b""
+        while True:
+            request = ListWorkflowExecutionsRequest(
+                namespace=self._client.namespace, page_size=_PAGE, next_page_token=token, query=_RUNNING
+            )
+            # The raw call: the client's own one decodes the memo and attributes of each.
+            with rpc_errors("visibility"):
+                answer = await self._client.workflow_service.list_workflow_executions(request, timeout=_LIST)
+            ids.update([execution.execution.workflow_id for execution in answer.executions])
+            token = answer.next_page_token
+            if not token:
+                return ids
+
+    async def standing(self, job_id: str) -> Standing:
+        """How a job stands, from the store that is never behind. Raises `NotFound`."""
+        with rpc_errors(f"job: {job_id}", job_id=job_id):
+            described = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_QUICK)
+        running = described.status is WorkflowExecutionStatus.RUNNING
+        return Standing(running=running, history=f"{described.run_id}:{described.history_length}")

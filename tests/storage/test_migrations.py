@@ -1,0 +1,82 @@
+"""An index that an older release has filled is brought up to date, and back."""
+
+import json
+from typing import Any
+
+from alembic import command
+from sqlalchemy import Connection, inspect, text
+
+from orchestrator.domain.jobs import JobState
+from orchestrator.storage.database import Database
+from orchestrator.storage.executions import ExecutionRepository
+from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.migrate import migration_config
+from tests.storage.rows import at, closed, job_input
+
+_COLUMNS = (
+    *("id", "kind", "definition", "name", "owner", "state", "progress", "job_input", "request_hash", "start_state"),
+    *("total_calls", "created_at", "snapshot", "events", "result"),
+)
+_BEFORE = "0004"
+
+
+def _old_row(job_id: str, **documents: Any) -> dict[str, Any]:
+    """A job as release 0.4 wrote it: its documents are text."""
+    texts = {name: json.dumps(documents[name]) if name in documents else None for name in _COLUMNS[-3:]}
+    job = job_input(job_id)
+    return {
+        "id": job_id,
+        "kind": "workflow",
+        "definition": job.definition,
+        "name": job.name,
+        "owner": job.owner,
+        "state": "COMPLETED" if documents else "PENDING",
+        "progress": 0,
+        "job_input": job.model_dump_json(),
+        "request_hash": "h",
+        "start_state": "started",
+        "total_calls": 2,
+        "created_at": "2026-11-20 12:00:00+00",
+        **texts,
+    }
+
+
+def _fill(connection: Connection) -> None:
+    names = ", ".join(_COLUMNS)
+    values = ", ".join(f":{name}" for name in _COLUMNS)
+    result = {"output": "done"}
+    ended = _old_row("ended", snapshot={"id": "ended"}, events=[{"type": "job_completed"}], result=result)
+    for row in (_old_row("open"), ended):
+        connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({values})"), row)
+
+
+async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
+    database = Database(url)
+    jobs = JobRepository(database)
+    await database.transaction(lambda connection: command.upgrade(migration_config(connection), _BEFORE))
+    await database.transaction(_fill)
+
+    await database.migrate()
+
+    row = await jobs.get("open")
+    assert row is not None
+    assert row.job == job_input("open")
+    assert await jobs.snapshot("ended") == {"id": "ended", "result": {"output": "done"}}
+    assert await jobs.events("ended") == [{"type": "job_completed"}]
+    assert [each.id for each in await jobs.unfinished(before=at(100))] == ["open"]
+    assert await closed(jobs, "open")
+    rows, total = await jobs.list(
+        owner="alice", states=[JobState.COMPLETED], kind=None, definition=None, limit=10, offset=0
+    )
+    assert ([each.id for each in rows], total) == (["open", "ended"], 2)
+    assert (await ExecutionRepository(database).list("alice", agent_id=None, states=None, limit=1, offset=0)) == ([], 0)
+
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), _BEFORE))
+
+    read = text("SELECT job_input, result, events FROM jobs WHERE id = 'open'")
+    found = await database.autocommit(lambda connection: tuple(connection.execute(read).one()))
+    documents = [json.loads(each) if isinstance(each, str) else each for each in found]
+    assert documents == [job_input("open").model_dump(mode="json"), {"output": "done"}, [{"type": "job_completed"}]]
+    names = await database.autocommit(lambda connection: inspect(connection).get_table_names())
+    assert not [name for name in names if name.startswith("pruned")]
+    await database.close()
