@@ -128,9 +128,11 @@ class JobController:
             await self._open(principal, job_id, what)
             raise
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LANDING_SECONDS):
+            async with asyncio.timeout(_LANDING_SECONDS), self._gateway.watch(job_id) as watch:
+                mark = watch.mark()
                 while not await self._holds(job_id, message.id):
-                    await self._gateway.news(job_id)
+                    await watch.news(mark, _LANDING_SECONDS)
+                    mark = watch.mark()
                 return True
         return False
 
