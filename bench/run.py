@@ -19,7 +19,7 @@ from rich.console import Console
 
 sys.dont_write_bytecode = False  # The SDK's sandbox loads workflow modules for every job: without a cache, it compiles.
 
-from bench import jobs, reads, sockets, streams, surfaces
+from bench import index, jobs, reads, sockets, streams, surfaces
 from bench.connection import Connection
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
@@ -45,8 +45,16 @@ async def measure(folder: Path, *, quick: bool, console: Console) -> list[Figure
     async with Command(folder / "dev", "dev", *ports, ORCHESTRATOR_ADMIN_API_KEY=key) as dev:
         figures = [at_most("`orchestrator dev`, start → ready", 10, dev.ready_seconds, "s")]
         figures += await jobs.measure(dev, address, port, key, amount)
+    console.print("Index: a Temporal server, and no worker")
+    figures += await _index(folder / "index", waiting=1000 if quick else 5000)
     console.print("Scaled: Temporal, API and worker as processes of their own")
     return figures + await _scaled(folder / "scaled", key, reads_count=200 if quick else 600)
+
+
+async def _index(folder: Path, *, waiting: int) -> list[Figure]:
+    address = f"127.0.0.1:{free_port()}"
+    async with Command(folder, "temporal", "--port", address.rpartition(":")[2], "--ui-port", "0"):
+        return await index.measure(folder, address, waiting=waiting)
 
 
 async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
