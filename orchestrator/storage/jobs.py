@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    func,
     null,
     select,
     tuple_,
@@ -107,7 +108,9 @@ _LEAVE_ATTEMPTS: Final = (
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
     .values(status=AttemptStatus.UNKNOWN)
 )
-_OPEN_OF_OWNER: Final = select(jobs.c.id).where(jobs.c.owner == bindparam("this_owner"), _OPEN)
+_OF_OWNER: Final = (jobs.c.owner == bindparam("this_owner"), _OPEN)
+_OPEN_COUNT: Final = select(func.count()).select_from(jobs).where(*_OF_OWNER)
+_OPEN_OF_OWNER: Final = select(jobs.c.id).where(*_OF_OWNER).limit(_NAMED_JOBS)
 
 
 class JobRepository:
@@ -303,18 +306,19 @@ class JobRepository:
 
         def write(connection: Connection) -> bool:
             lock_owner(connection, row["owner"])
-            running = connection.execute(_OPEN_OF_OWNER, {"this_owner": row["owner"]}).scalars().all()
-            if len(running) < limit:
+            this = {"this_owner": row["owner"]}
+            running = connection.execute(_OPEN_COUNT, this).scalar_one()
+            if running < limit:
                 return connection.execute(self._insert, row).first() is not None
             if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
                 return False
             raise LimitExceeded(
-                f"{len(running)} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
+                f"{running} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
                 limit="concurrent_jobs",
                 retry_after=_SLOT_RETRY_AFTER,
                 allowed=limit,
-                used=len(running),
-                job_ids=running[:_NAMED_JOBS],
+                used=running,
+                job_ids=list(connection.execute(_OPEN_OF_OWNER, this).scalars()),
             )
 
         return await self._db.transaction(write)
