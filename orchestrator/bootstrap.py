@@ -38,6 +38,7 @@ from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
 from orchestrator.storage.pruning import PruningRepository
+from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.wiring import wired
 from workflows.registry import WORKFLOWS
@@ -103,10 +104,11 @@ class Parts:
 
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Every activity that the worker for jobs runs."""
+        on = self.ground
         return activities(
             self.agents(self.native_runtime()),
-            RecordActivities(OutcomeRecorder(self.ground.jobs), self.reconciler, clock=now),
-            ConversationActivities(self.ground.conversations),
+            RecordActivities(OutcomeRecorder(on.jobs, ResetRepository(on.database)), self.reconciler, clock=now),
+            ConversationActivities(on.conversations),
             self.catalogue.activities,
         )
 
@@ -149,6 +151,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             on.reader,
             on.jobs,
             on.attempts,
+            resets=ResetRepository(on.database),
             dispatcher=on.dispatcher,
             pruner=IndexPruner(PruningRepository(on.database), settings.retention()),
             clock=now,

@@ -183,6 +183,7 @@ class ReconcileReport(Message):
     closed: int = 0
     started: int = 0
     dropped: int = 0
+    reopened: int = Field(default=0, description="Jobs that had ended and go on after a reset.")
     told: int = Field(default=0, description="Webhook deliveries that were started.")
     given_up: int = Field(default=0, description="Webhook deliveries whose workflows had ended without a word.")
     pruned: int = Field(default=0, description="Rows that were kept for as long as the settings say.")

@@ -169,6 +169,9 @@ class Job(Value):
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
     decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
+    began_at: datetime | None = Field(
+        default=None, description="When the course of events that counts began: its start, or its last reset."
+    )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
 
     @property

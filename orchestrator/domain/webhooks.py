@@ -176,7 +176,8 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DueDelivery):
-    """One delivery. `webhook_id` is None for a job's own callback, `data` for what is told of a job."""
+    """One delivery. `webhook_id` is None for a job's own callback, `data` is the body, or what a job's
+    body has on top."""
 
     webhook_id: str | None
     job_id: str | None

@@ -30,13 +30,13 @@ class Visibility:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def running(self) -> set[str]:
-        """The ids of all running jobs that carry our search attributes, one request for each thousand.
+    async def running(self) -> dict[str, str]:
+        """The run id of each running job that carries our search attributes: one request for each thousand.
 
         The visibility store lags behind by moments, and after a fault by more: nothing follows from this list alone.
         Raises `InvalidInput` if the namespace lacks the search attributes.
         """
-        ids: set[str] = set()
+        runs: dict[str, str] = {}
         token = b""
         while True:
             request = ListWorkflowExecutionsRequest(
@@ -45,10 +45,10 @@ class Visibility:
             # The raw call: the client's own one decodes the memo and attributes of each.
             with rpc_errors("visibility"):
                 answer = await self._client.workflow_service.list_workflow_executions(request, timeout=_LIST)
-            ids.update([execution.execution.workflow_id for execution in answer.executions])
+            runs |= {each.execution.workflow_id: each.execution.run_id for each in answer.executions}
             token = answer.next_page_token
             if not token:
-                return ids
+                return runs
 
     async def standing(self, job_id: str) -> Standing:
         """How a job stands, from the store that is never behind. Raises `NotFound`."""

@@ -53,6 +53,7 @@ class JobFold:
         self.result: dict[str, Any] | None = None
         self.error: JobError | None = None
         self.last_event: str | None = None
+        self.began_at: datetime | None = None
         self._scheduled: dict[int, CallFold] = {}
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
@@ -68,7 +69,7 @@ class JobFold:
             case f.WorkflowTaskBroken():
                 self.broken = fact
             case f.RunReset():
-                self.run_id, self.broken = fact.run_id, None
+                self.run_id, self.broken, self.began_at = fact.run_id, None, fact.time
             case f.AgentScheduled():
                 self._agent_scheduled(fact)
             case f.AgentStarted() | f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():
@@ -125,6 +126,7 @@ class JobFold:
             cancel_requested_at=self.cancel.time if self.cancel else None,
             cancel_reason=self.cancel.reason if self.cancel else None,
             decisions={step: decision.id for step, decision in self.decisions.items()},
+            began_at=self.began_at,
             last_event=self.last_event,
         )
 
@@ -148,7 +150,7 @@ class JobFold:
         self._scheduled.clear()
         self.approvals.clear()
         if self.created_at is None:
-            self.created_at = fact.time
+            self.created_at = self.began_at = fact.time
         if self.input is None and fact.job is not None:
             self.input = fact.job
             for step in fact.job.plan.steps:

@@ -8,6 +8,7 @@ from orchestrator.domain.commands import Outcome
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import JobState
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.resets import ResetRepository
 
 log = structlog.get_logger(__name__)
 
@@ -15,13 +16,14 @@ log = structlog.get_logger(__name__)
 class OutcomeRecorder:
     """The port `OutcomeLog` over the job index."""
 
-    def __init__(self, jobs: JobRepository) -> None:
+    def __init__(self, jobs: JobRepository, resets: ResetRepository) -> None:
         self._jobs = jobs
+        self._resets = resets
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
         """Write the outcome; False when the index does not answer, which holds no job: history repairs it."""
         try:
-            return await self._jobs.close(
+            closed = await self._jobs.close(
                 outcome.job_id,
                 state=JobState(outcome.state),
                 snapshot=None,
@@ -31,6 +33,9 @@ class OutcomeRecorder:
                 run_id=outcome.run_id,
                 at=at,
             )
+            if not closed and await self._resets.doubt(outcome.job_id, run_id=outcome.run_id):
+                log.info("job_reopened", job_id=outcome.job_id, run_id=outcome.run_id)
         except Unavailable as fault:
             log.warning("outcome_not_recorded", job_id=outcome.job_id, error=fault.message)
             return False
+        return closed

@@ -34,6 +34,7 @@ class DeliveryBodies:
             "output": await self._outputs.shown(job),
             "metrics": used(job),
             "error": None if job.error is None else job.error.model_dump(mode="json"),
+            **(delivery.data or {}),
         }
         if (session_id := job.labels.get("session_id")) is not None:
             data["session_id"] = session_id

@@ -140,6 +140,7 @@ class JobReader:
             error=job.error,
             run_id=job.run_id,
             at=job.closed_at or self._clock(),
+            since=job.began_at,
         )
 
     async def settle(self) -> None:

@@ -1,6 +1,6 @@
 """Compares the index with Temporal and repairs the index, never the other way round (A4)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +18,7 @@ from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reading import JobReader, accepted
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository, OpenRow
+from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.tables import StartState
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class IndexReconciler:
         jobs: JobRepository,
         attempts: AttemptRepository,
         *,
+        resets: ResetRepository,
         dispatcher: DeliveryDispatcher,
         pruner: IndexPruner,
         clock: Callable[[], datetime],
@@ -55,6 +57,7 @@ class IndexReconciler:
         self._reader = reader
         self._jobs = jobs
         self._attempts = attempts
+        self._resets = resets
         self._dispatcher = dispatcher
         self._pruner = pruner
         self._clock = clock
@@ -70,19 +73,21 @@ class IndexReconciler:
         rows = await self._jobs.unfinished(before=before)
         done = {"checked": len(rows), "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
         histories: dict[str, str] = {}
-        for row in await self._due(rows, request.limit):
+        running = await self._running(rows)
+        for row in self._due(rows, running, request.limit):
             verdict = await self._one(row, histories)
             if verdict is not None:
                 done[verdict] += 1
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
         await self._jobs.checked(histories, at=at)
+        done["reopened"] = await self._reopened(running or {}, request.limit)
         # Last: repairs go first, and a pass that fails prunes nothing.
         pruned = await self._pruner.prune(at)
         return ReconcileReport(**done, pruned=pruned)
 
-    async def _due(self, rows: Sequence[OpenRow], limit: int) -> list[OpenRow]:
+    @staticmethod
+    def _due(rows: Sequence[OpenRow], running: Mapping[str, str] | None, limit: int) -> list[OpenRow]:
         """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to."""
-        running = await self._running(rows)
         doubted = [row for row in rows if not _open(row) or (running is not None and row.id not in running)]
         # Jobs of another Temporal, which may be many, must not hold up those of this one.
         doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
@@ -90,10 +95,27 @@ class IndexReconciler:
         known = {row.id for row in chosen}
         return chosen + [row for row in rows if _open(row) and row.id not in known][:_LOOKS]
 
-    async def _running(self, rows: Sequence[OpenRow]) -> set[str] | None:
-        """The ids of the jobs that Temporal runs; None where it is not asked or does not answer."""
+    async def _reopened(self, running: Mapping[str, str], limit: int) -> int:
+        """Open the rows again of jobs that had ended and go on in another run: reset, or started anew, in Temporal."""
+        ended = await self._resets.last_runs(list(running))
+        reopened = 0
+        for job_id in [job_id for job_id, run_id in ended.items() if running[job_id] != run_id][:limit]:
+            try:
+                facts, pending = await self._gateway.read(job_id)
+            except NotFound:
+                continue
+            job = project(job_id, facts, pending)
+            if job.state.terminal or job.run_id == ended[job_id] or job.began_at is None:
+                continue
+            if await self._resets.reopen(job_id, run_id=job.run_id, began_at=job.began_at):
+                reopened += 1
+                log.info("job_reopened", job_id=job_id, run_id=job.run_id)
+        return reopened
+
+    async def _running(self, rows: Sequence[OpenRow]) -> dict[str, str] | None:
+        """The run of each job that Temporal runs; None where it is not asked or does not answer."""
         at, pause = self._clock(), _PAUSE * (len(rows) // _LISTED)
-        if not any(_open(row) for row in rows) or (self._listed_at and at - self._listed_at < pause):
+        if self._listed_at and at - self._listed_at < pause:
             return None
         try:
             running = await self._visibility.running()

@@ -24,8 +24,13 @@ _DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_field
 _ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__dataclass_fields__)
 
 # Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
+# What a delivery adds to the end of a job whose webhooks were told of an end before.
+_AGAIN: Final = {"replaces_earlier_end": True}
 _AUDIENCE: Final = (
-    select(jobs.c.owner, jobs.c.webhook_url, jobs.c.subject, webhooks.c.id, webhooks.c.url, webhooks.c.events)
+    select(
+        *(jobs.c.owner, jobs.c.webhook_url, jobs.c.subject, jobs.c.reopened_at),
+        *(webhooks.c.id, webhooks.c.url, webhooks.c.events),
+    )
     .select_from(
         jobs.outerjoin(
             webhooks,
@@ -52,7 +57,10 @@ class Outbox:
         audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
         due: list[DueDelivery] = []
         native, *more = events_of(state, audience[0].subject if audience else None)
-        told: dict[str, Any] = {"event": native, "at": at, "cause": job_id, "job_id": job_id}
+        cause, data = job_id, None
+        if audience and (reopened_at := audience[0].reopened_at) is not None:
+            cause, data = f"{job_id}@{reopened_at.isoformat()}", _AGAIN
+        told: dict[str, Any] = {"event": native, "at": at, "cause": cause, "job_id": job_id, "data": data}
         if audience and (callback := audience[0].webhook_url):
             due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **told)
         for one in audience:
@@ -63,7 +71,7 @@ class Outbox:
                 due += self._add(connection, **hook, **told)
             for event in more:
                 if event in one.events:
-                    due += self._add(connection, **hook, **told | {"event": event, "cause": f"{job_id}/{event}"})
+                    due += self._add(connection, **hook, **told | {"event": event, "cause": f"{cause}/{event}"})
         return due
 
     def disabled(

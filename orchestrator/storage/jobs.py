@@ -102,7 +102,9 @@ _CHECKED: Final = (
 )
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
-_FINISH: Final = update(jobs).where(_THIS, _UNFINISHED)
+# What was read of a job before it was reset must not close the row of the job that goes on.
+_SINCE: Final = bindparam("since", type_=jobs.c.reopened_at.type)
+_FINISH: Final = update(jobs).where(_THIS, _UNFINISHED, jobs.c.reopened_at.is_(None) | (jobs.c.reopened_at <= _SINCE))
 _LEAVE_ATTEMPTS: Final = (
     update(attempts)
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
@@ -207,11 +209,13 @@ class JobRepository:
         error: JobError | None,
         run_id: str | None,
         at: datetime,
+        since: datetime | None = None,
     ) -> bool:
         """Write how a job ended, and what webhooks have to be told of it; whether that changed its row.
 
         Terminal is final and the first outcome wins. An outcome without a snapshot is the workflow's own word; the
-        first snapshot, which is the closed history's, completes it, and settles it where the two differ.
+        first snapshot, which is the closed history's, completes it, and settles it where the two differ. `since` is
+        when the course of events began that the snapshot tells: an older one than the row's does not count.
         """
         if not state.terminal:
             raise ValueError(f"a job cannot be closed as {state}")
@@ -222,7 +226,10 @@ class JobRepository:
             "closed_at": at,
             "error": error,
         }
-        close = _OUTCOME if snapshot is None else _FINISH
+        close = _OUTCOME
+        if snapshot is not None:
+            close = _FINISH
+            values["since"] = since
         if run_id:
             values["run_id"] = run_id
         if snapshot is not None:

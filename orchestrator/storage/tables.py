@@ -108,6 +108,8 @@ jobs: Final = Table(
     Column("snapshot", PackedJson),
     Column("events", PackedJson),
     Column("checked_at", UtcDateTime),
+    # Since when the row tells of a course that replaced one that had ended, and whose end was told.
+    Column("reopened_at", UtcDateTime),
     Column("checked_history", String),
     # Every list is filtered, ordered and counted inside one of the next seven: rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),

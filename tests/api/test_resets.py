@@ -1,17 +1,28 @@
 """An operator resets a job in Temporal: it goes on, for everybody who waits for it, and nothing calls it ended."""
 
 import asyncio
+import json
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import pytest
+import pytest_asyncio
 from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 
-from orchestrator.testing import Engine
+from orchestrator.domain.commands import ReconcileRequest
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import JobState
+from orchestrator.services.starting import StartRequest
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.api.test_events import stream
 from tests.api.test_jobs import until
 from tests.api.test_websocket import events, known
+from tests.catalogue import TEST_PLUGIN
+from tests.fakes.webhook_receiver import Answer, Receiver, receiving
 
 FIRST_TASK = 4
 
@@ -25,6 +36,8 @@ async def reset(running: Engine, job_id: str, event_id: int = FIRST_TASK) -> str
         workflow_execution=WorkflowExecution(workflow_id=job_id, run_id=described.run_id),
         reason="an operator's reason",
         workflow_task_finish_event_id=event_id,
+        # By itself a reset sends the signals again that came after that point, approvals included.
+        reset_reapply_exclude_types=[ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
         request_id=uuid.uuid4().hex,
     )
     return (await client.workflow_service.reset_workflow_execution(request)).run_id
@@ -77,3 +90,93 @@ async def test_everybody_who_waits_for_an_open_job_sees_the_end_that_temporal_gi
     told = await names(live, job_id)
     assert told.count("job.reset") == 1
     assert told.count("agent.completed") == len(job["steps"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def telling(temporal_address: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    """An engine that may call this machine."""
+    folder = tmp_path_factory.mktemp("resets")
+    async with running_engine(temporal_address, folder, [TEST_PLUGIN], webhook_allow_private=True) as engine:
+        yield engine
+
+
+def bodies(hook: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(request.body) for request in hook.requests]
+
+
+async def sent(hook: Receiver, count: int) -> None:
+    async def look() -> int:
+        return len(hook.requests)
+
+    await eventually(look, lambda seen: seen == count)
+
+
+async def completed_once(telling: Engine, url: str) -> str:
+    """A job with an approval that has completed, and whose callback was told so; its id."""
+    request = StartRequest(kind=JobKind.WORKFLOW, target="t_approval", input={}, webhook_url=url)
+    job_id = (await telling.services.starter.start(TESTER, request)).job_id
+    await telling.eventually(job_id, lambda job: job.waiting_steps == ["b"])
+    await telling.services.controller.approve(TESTER, job_id, "b")
+    await telling.ended(job_id)
+    return job_id
+
+
+async def test_an_ended_job_that_is_reset_shows_as_going_on_and_its_second_end_is_sent_and_marked(telling: Engine):
+    async with receiving(Answer(status=200)) as hook:
+        job_id = await completed_once(telling, hook.url)
+        await sent(hook, 1)
+        first = await telling.job(job_id)
+        new_run = await reset(telling, job_id)
+        await reconciled(telling, job_id)
+        job = await telling.eventually(job_id, lambda job: job.waiting_steps == ["b"])
+        assert (job.state, job.run_id, job.result) == (JobState.RUNNING, new_run, None)
+        row = await telling.parts.ground.jobs.get(job_id)
+        assert (row.state, row.closed_at, row.run_id) == (JobState.RUNNING, None, new_run)
+        await telling.services.controller.reject(TESTER, job_id, "b")
+        job = await telling.ended(job_id)
+        assert (job.state, job.run_id) == (JobState.FAILED, new_run)
+        names = [event.name for event in await telling.services.follower.past(TESTER, job_id, None)]
+        assert (names.count("job.reset"), names.count("job.completed"), names[-1]) == (1, 0, "job.failed")
+        await sent(hook, 2)
+        told, again = bodies(hook)
+        assert (told["event"], again["event"]) == ("job.completed", "job.failed")
+        assert "replaces_earlier_end" not in told["data"]
+        assert again["data"]["replaces_earlier_end"] is True
+        assert first.closed_at < job.closed_at
+
+
+async def test_a_reset_job_that_ends_before_anybody_looked_has_its_second_end_in_the_index(telling: Engine):
+    async with receiving(Answer(status=200)) as hook:
+        request = StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}, webhook_url=hook.url)
+        job_id = (await telling.services.starter.start(TESTER, request)).job_id
+        first = await telling.ended(job_id)
+        await sent(hook, 1)
+        new_run = await reset(telling, job_id)
+        job = await telling.eventually(job_id, lambda job: job.run_id == new_run and job.state.terminal)
+        assert job.closed_at > first.closed_at
+        row = await telling.parts.ground.jobs.get(job_id)
+        assert (row.state, row.run_id) == (JobState.COMPLETED, new_run)
+        await sent(hook, 2)
+        assert bodies(hook)[1]["data"]["replaces_earlier_end"] is True
+
+
+async def test_who_read_the_job_before_its_reset_cannot_close_it(telling: Engine):
+    async with receiving(Answer(status=200)) as hook:
+        job_id = await completed_once(telling, hook.url)
+        ended = await telling.job(job_id)
+        facts, _ = await telling.parts.ground.gateway.read(job_id)
+        await reset(telling, job_id)
+        await reconciled(telling, job_id)
+        assert not await telling.services.reader.close(ended, facts)
+        assert (await telling.eventually(job_id, lambda job: job.waiting_steps == ["b"])).state is JobState.RUNNING
+        await telling.services.controller.cancel(TESTER, job_id, "")
+
+
+async def reconciled(telling: Engine, job_id: str) -> None:
+    """The reconciler has noticed that the job goes on: visibility lags behind by moments."""
+
+    async def state() -> JobState:
+        await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+        return (await telling.parts.ground.jobs.get(job_id)).state
+
+    await eventually(state, lambda state: state is JobState.RUNNING)
