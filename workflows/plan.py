@@ -56,7 +56,7 @@ class PlanWorkflow:
     @workflow.signal(dynamic=True)
     def control(self, name: str, args: Sequence[RawValue]) -> None:
         """`pause`, `resume`, `approve` or `reject`. Raw values, so that no input can fail the workflow task."""
-        inputs = [SignalInput(arg.payload.metadata.get("encoding", b""), arg.payload.data) for arg in args]
+        inputs = [SignalInput.of(arg.payload.metadata, arg.payload.data) for arg in args]
         message = read_control(name, inputs)
         if message is None:
             return

@@ -1,6 +1,6 @@
 """The one decoder of control signals: the interpreter and the projection read the same bytes with it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +13,10 @@ from orchestrator.domain.commands import Control, Decision
 JSON_PLAIN: Final = b"json/plain"
 JSON_PROTOBUF: Final = b"json/protobuf"
 _NULL: Final = b"binary/null"
-# A larger value travels by reference, which only the worker resolves; no control needs as much.
+# A larger value may travel by reference, which only the worker resolves; no control needs as much.
 MAX_INPUT_BYTES: Final = 32 * 1024
+# Anything else says that the bytes are not the whole value, or not the value itself.
+_KNOWN_METADATA: Final = frozenset({"encoding", "messageType"})
 
 _CONTROLS: Final[dict[str, type[Control | Decision]]] = {
     names.SIGNAL_PAUSE: Control,
@@ -26,10 +28,16 @@ _CONTROLS: Final[dict[str, type[Control | Decision]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SignalInput:
-    """One input of a signal as it crosses Temporal: its encoding, empty if the metadata names none, and its bytes."""
+    """One input of a signal as it crosses Temporal: its encoding, empty if that is not known, and its bytes."""
 
     encoding: bytes
     data: bytes
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, bytes], data: bytes) -> "SignalInput":
+        """The input in a payload of that metadata."""
+        plain = metadata.keys() <= _KNOWN_METADATA
+        return cls(metadata.get("encoding", b"") if plain else b"", data)
 
 
 def names_control(name: str) -> bool:

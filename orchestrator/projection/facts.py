@@ -230,7 +230,7 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_signaled_event_attributes
     payloads = about.input.payloads
-    inputs = [SignalInput(payload.metadata.get("encoding", b""), payload.data) for payload in payloads]
+    inputs = [SignalInput.of(payload.metadata, payload.data) for payload in payloads]
     return facts.SignalReceived(
         name=about.signal_name, control=read_control(about.signal_name, inputs), payload=plain(payloads), **stamp
     )

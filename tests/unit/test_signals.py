@@ -45,11 +45,17 @@ BODIES = (
 Signal = tuple[str, list[Payload]]
 
 
-def payload(encoding: str, data: bytes) -> Payload:
-    return Payload(metadata={"encoding": encoding.encode()} if encoding else {}, data=data)
+def payload(encoding: str, data: bytes, extra: str = "") -> Payload:
+    metadata = {"encoding": encoding.encode()} if encoding else {}
+    return Payload(metadata={**metadata, **({extra: b"x"} if extra else {})}, data=data)
 
 
-payloads = st.builds(payload, st.sampled_from(ENCODINGS), st.sampled_from(BODIES) | st.binary(max_size=20))
+payloads = st.builds(
+    payload,
+    st.sampled_from(ENCODINGS),
+    st.sampled_from(BODIES) | st.binary(max_size=20),
+    st.sampled_from(["", "", "", "messageType", "reference"]),
+)
 sensible = st.builds(payload, st.sampled_from(ENCODINGS[:2]), st.sampled_from([b'{"step": "a"}', b'{"step": "b"}']))
 signals = st.tuples(
     st.sampled_from(NAMES) | st.just("go"),
@@ -129,6 +135,12 @@ def test_a_control_is_read_in_both_encodings_of_json(encoding: str) -> None:
 )
 def test_what_is_no_control_is_ignored(name: str, inputs: list[tuple[str, bytes]]) -> None:
     assert read_control(name, [SignalInput(encoding.encode(), data) for encoding, data in inputs]) is None
+
+
+def test_bytes_that_are_not_the_value_itself_are_no_control() -> None:
+    data = b'{"step": "a"}'
+    assert read_control("approve", [SignalInput.of({"encoding": b"json/protobuf", "messageType": b"x"}, data)])
+    assert read_control("approve", [SignalInput.of({"encoding": b"json/plain", "reference": b"x"}, data)]) is None
 
 
 def test_a_pause_needs_no_input() -> None:
