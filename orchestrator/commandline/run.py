@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from rich.console import Console
 
@@ -77,6 +78,10 @@ async def _job_id(client: ApiClient, options: RunOptions) -> str:
             raise Refused(f"{options.target} is a job already: it takes no --input")
         return options.target
     kind = await client.kind_of(options.target)
+    if kind is None and options.input is None:
+        return options.target  # a workflow that was started in Temporal has an id of any form
+    if kind is None:
+        raise Refused(f"there is no workflow and no agent `{options.target}`; see {client.base_url}/docs")
     if options.input is None:
         raise Refused(f"{options.target} needs --input: JSON, a file, or - for standard input")
     return await client.start(kind, options.target, {"input": options.input, "config": options.config, "async": True})
@@ -149,7 +154,7 @@ def _read(name: str, flag: str) -> str:
 
 
 def _tell_of_the_rest(options: RunOptions, job_id: str) -> None:
-    job = f"{options.api_url.rstrip('/')}/v1/jobs/{job_id}"
+    job = f"{options.api_url.rstrip('/')}/v1/jobs/{quote(job_id, safe='')}"
     sys.stderr.write(
         f"\nThe job {job_id} goes on.\n"
         f"  follow it:  orchestrator run {job_id} --api-url {options.api_url}\n"
