@@ -2,7 +2,7 @@
 
 import dataclasses
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio import workflow
@@ -16,9 +16,6 @@ from orchestrator.domain.conversations import is_conversation
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from workflows.starts import search_attributes_of
-
-_OWNER: Final = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
-_SCHEDULE: Final = SearchAttributeKey.for_keyword(names.ATTRIBUTE_SCHEDULE)
 
 
 def foreign(input: ExecuteWorkflowInput) -> bool:
@@ -91,11 +88,15 @@ def _adoption(arguments: list[Any]) -> Adoption:
         given=None if plain else given,
         value=given.value if isinstance(given, PlainInput) else None,
         inputs=len(arguments),
-        owner=info.typed_search_attributes.get(_OWNER),
+        owner=_attribute(names.ATTRIBUTE_OWNER),
         parent=info.parent.workflow_id if info.parent else None,
-        schedule=info.typed_search_attributes.get(_SCHEDULE),
+        schedule=_attribute(names.ATTRIBUTE_SCHEDULE),
         at=info.workflow_start_time,
     )
+
+
+def _attribute(name: str) -> str | None:
+    return workflow.info().typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
 
 
 async def _adopt(adoption: Adoption) -> Adopted:

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -21,8 +21,6 @@ from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from workflows.adoption import adopted, foreign
 
-_ADOPTION: Final = "adoption"
-
 
 class JobLifecycle(Interceptor):
     """Puts `_JobLife` around every workflow that is a job."""
@@ -40,7 +38,7 @@ class _JobLife(WorkflowInboundInterceptor):
         if info.workflow_type in names.OWN_WORKFLOWS:
             return await super().execute_workflow(input)
         if foreign(input):
-            if workflow.patched(_ADOPTION):
+            if workflow.patched(names.PATCH_ADOPTION):
                 input = await adopted(input)
             elif kind_of(info.workflow_id) is None:  # began before there was an adoption
                 return await super().execute_workflow(input)

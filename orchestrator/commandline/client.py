@@ -73,8 +73,8 @@ class ApiClient:
         """Close every connection."""
         await self._http.aclose()
 
-    async def kind_of(self, target: str) -> JobKind | None:
-        """Whether an id is a workflow's or an agent's, or None. Raises `Refused` when nothing answers."""
+    async def kind_of(self, target: str) -> JobKind:
+        """Whether an id is a workflow's or an agent's. Raises `Refused` when it is neither, or nothing answers."""
         for kind in (JobKind.WORKFLOW, JobKind.AGENT):
             try:
                 answer = await self._http.get(f"/v1/{kind}s/{quote(target, safe='')}")
@@ -87,7 +87,15 @@ class ApiClient:
             if answer.status_code != httpx2.codes.NOT_FOUND:
                 _check(answer)
                 return kind
-        return None
+        raise Refused(f"there is no workflow and no agent `{target}`; see {self.base_url}/docs")
+
+    async def is_job(self, target: str) -> bool:
+        """Whether the API knows a job of that id, which may be that of a workflow started in Temporal."""
+        try:
+            answer = await self._http.get(_path(target))
+        except httpx2.TransportError:
+            return False  # whoever asks for more says so
+        return answer.is_success
 
     async def start(self, kind: JobKind, target: str, body: dict[str, Any]) -> str:
         """Start a job and answer its id. Tried again for 30 s under one key, so that it cannot start twice.

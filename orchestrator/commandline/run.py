@@ -77,11 +77,9 @@ async def _job_id(client: ApiClient, options: RunOptions) -> str:
         if options.input is not None:
             raise Refused(f"{options.target} is a job already: it takes no --input")
         return options.target
+    if options.input is None and await client.is_job(options.target):
+        return options.target
     kind = await client.kind_of(options.target)
-    if kind is None and options.input is None:
-        return options.target  # a workflow that was started in Temporal has an id of any form
-    if kind is None:
-        raise Refused(f"there is no workflow and no agent `{options.target}`; see {client.base_url}/docs")
     if options.input is None:
         raise Refused(f"{options.target} needs --input: JSON, a file, or - for standard input")
     return await client.start(kind, options.target, {"input": options.input, "config": options.config, "async": True})

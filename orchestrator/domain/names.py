@@ -45,6 +45,8 @@ WORKFLOW_INDEX_JOB: Final = "index_job"
 OWN_WORKFLOWS: Final = frozenset(
     {WORKFLOW_RECONCILE, WORKFLOW_WEBHOOK_DELIVERY, WORKFLOW_CONVERSATION, WORKFLOW_INDEX_JOB}
 )
+# Of `workflow.patched`: foreign workflows that began before there was an adoption go on without.
+PATCH_ADOPTION: Final = "adoption"
 UPDATE_TURN: Final = "turn"
 UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
