@@ -21,9 +21,12 @@ from workflows.starts import search_attributes_of
 def foreign(input: ExecuteWorkflowInput) -> bool:
     """Whether the workflow was not started by the API, by a conversation, or by an earlier run of its own job."""
     info = workflow.info()
-    if _given(_arguments(input)).job_id != info.workflow_id or kind_of(info.workflow_id) is None:
+    if _given(_arguments(input)).job_id != info.workflow_id:
         return True
-    return info.parent is not None and not is_conversation(info.parent.workflow_id)
+    if info.continued_run_id is not None:
+        return False
+    child = info.parent is not None and not is_conversation(info.parent.workflow_id)
+    return child or kind_of(info.workflow_id) is None
 
 
 async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:

@@ -1,6 +1,9 @@
 """Workflows that were not started through the API: each is a job of its own, or is refused with words."""
 
+import os
+import sqlite3
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +23,19 @@ from orchestrator.domain import names
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import Control, JobConfig, ReconcileRequest
-from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.errors import LimitExceeded, NotFound
+from orchestrator.domain.facts import JobAdopted
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
+from orchestrator.domain.limits import Tier
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.server_binary import locate
+from orchestrator.projection.facts import fact_of
+from orchestrator.projection.job import project
 from orchestrator.services.reading import JobFilter
 from orchestrator.services.starting import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
+from tests.catalogue import TEST_PLUGIN
 
 ALICE = Principal(id="alice", scopes=frozenset({Scope.JOBS_READ, Scope.WORKFLOWS_RUN, Scope.JOBS_CANCEL}))
 
@@ -285,26 +295,66 @@ async def test_without_a_worker_only_an_admin_sees_it_and_early_signals_count(
             assert (await engine.ended(id)).state is JobState.COMPLETED
 
 
-async def test_a_silent_index_holds_no_adoption_and_hears_of_the_job_later(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_silent_index_holds_no_adoption_and_hears_of_the_job_later(engine: Engine) -> None:
     jobs = engine.parts.ground.jobs
-    original = jobs._db
-
-    class Away:
-        def __getattr__(self, name: str) -> Any:
-            raise Unavailable("The job index does not answer.")
-
-    monkeypatch.setattr(jobs, "_db", Away())
-    id = await _start(engine, "t_three", {})
-    assert await engine.parts.ground.client.get_workflow_handle(id).result() is not None
-    monkeypatch.setattr(jobs, "_db", original)
+    with sqlite3.connect(engine.parts.settings.data_dir / "index.sqlite3") as index:
+        index.execute("ALTER TABLE jobs RENAME TO jobs_away")
+        index.commit()
+        id = await _start(engine, "t_three", {})
+        assert await engine.parts.ground.client.get_workflow_handle(id).result() is not None
+        told = await engine.parts.ground.gateway.read(id)
+        assert project(id, *told).owner == "admin"
+        index.execute("ALTER TABLE jobs_away RENAME TO jobs")
+        index.commit()
     row = await eventually(lambda: jobs.get(id), lambda row: row is not None)
-    assert row.owner == "admin"
+    assert (row.owner, row.definition, row.state.terminal) == ("admin", "t_three", False)
     await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     row = await jobs.get(id)
     assert row is not None
     assert row.state is JobState.COMPLETED
+    assert (await engine.job(id)).usage == project(id, *told).usage
+
+
+async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
+    binary = await locate(os.environ)
+    settings = {"limit.historyCount.suggestContinueAsNew": 25}
+    async with (
+        DevServer(binary, tmp_path, port=0, ui_port=None, in_memory=True, settings=settings) as server,
+        running_engine(server.address, tmp_path, [TEST_PLUGIN]) as engine,
+    ):
+        job = await engine.ended(await _start(engine, "t_long", {"topic": "tea"}))
+        assert (job.state, job.progress, len(job.calls), job.owner) == (JobState.COMPLETED, 100, 12, "admin")
+        told = [event.name for event in await engine.services.follower.past(TESTER, job.id, None)]
+        assert (told.count("job.adopted"), told.count("agent.completed")) == (1, 12)
+        assert "job.continued" in told
+        # The last run was started with what the first ones had done; a copy of it begins with the first step.
+        copied = await _started_with(engine, job.id)
+        assert copied["carried"]["results"]
+        copy = await engine.ended(await _start(engine, "t_long", copied))
+        assert (copy.state, len(await engine.parts.ground.attempts.for_job(copy.id))) == (JobState.COMPLETED, 12)
+
+
+async def test_an_adopted_job_takes_a_slot_of_its_owner(engine: Engine) -> None:
+    free = replace(ALICE, tier=Tier.FREE)
+    first = await _alices(engine, "t_slow", {"seconds": 0.1})
+    await engine.ended(first)
+    id = await _start(engine, "t_slow", {**await _started_with(engine, first), "input": {}})
+    await engine.eventually(id, lambda job: job.owner == "alice")
+    request = StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={})
+    with pytest.raises(LimitExceeded) as refused:
+        await engine.services.starter.start(free, request)
+    assert id in refused.value.details["job_ids"]
+
+
+async def test_a_new_run_under_the_id_of_an_ended_job_is_that_job(engine: Engine) -> None:
+    first = await _alices(engine, "t_three", {})
+    await engine.ended(first)
+    await _start(engine, "t_three", await _started_with(engine, first), id=first)
+    assert (await engine.parts.ground.client.get_workflow_handle(first).result())["status"] == "success"
+    facts = [fact_of(event, "run") for event in (await engine.history(first)).events]
+    assert not [fact for fact in facts if isinstance(fact, JobAdopted)]
+    job = project(first, facts)
+    assert (job.owner, job.state) == ("alice", JobState.COMPLETED)
 
 
 async def test_workflows_of_the_engine_itself_and_foreign_ones_are_no_jobs(engine: Engine) -> None:
