@@ -30,13 +30,14 @@ def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDI
 
 
 def job_input(job_id: str, facts: Iterable[Fact]) -> JobInput | None:
-    """What the job runs with: its own first input, else the one that it was adopted with. None if there is neither."""
+    """What the job runs with: what it was adopted with, else its own first input. None if there is neither."""
+    found: JobInput | None = None
     for fact in facts:
         if isinstance(fact, f.JobAdopted):
-            return fact.job
-        if isinstance(fact, f.RunStarted) and (given := own_input(job_id, fact)) is not None:
-            return given
-    return None
+            found = fact.job
+        elif isinstance(fact, f.RunStarted) and found is None:
+            found = own_input(job_id, fact)
+    return found
 
 
 def own_input(job_id: str, start: f.RunStarted) -> JobInput | None:
@@ -77,10 +78,8 @@ class JobFold:
         """Take one more fact into account."""
         self.last_event = f"{fact.run_id}:{fact.event_id}"
         match fact:
-            case f.RunStarted():
-                self._run_started(fact)
-            case f.JobAdopted():
-                self._adopted(fact)
+            case f.RunStarted() | f.JobAdopted():
+                self._begun(fact)
             case f.WorkflowTaskDone():
                 self._task_done(fact)
             case f.WorkflowTaskBroken():
@@ -161,7 +160,10 @@ class JobFold:
         """The plan's step of that id."""
         return self.input.plan.step(step_id) if self.input else None
 
-    def _run_started(self, fact: f.RunStarted) -> None:
+    def _begun(self, fact: f.RunStarted | f.JobAdopted) -> None:
+        if isinstance(fact, f.JobAdopted):
+            self._adopted(fact)
+            return
         self.run_id, self.workflow_type = fact.run_id, fact.workflow_type
         self._scheduled.clear()
         self.approvals.clear()
