@@ -26,7 +26,8 @@ def foreign(input: ExecuteWorkflowInput) -> bool:
     if info.continued_run_id is not None:
         return False
     child = info.parent is not None and not is_conversation(info.parent.workflow_id)
-    return child or kind_of(info.workflow_id) is None
+    # The API sets the attribute of every job: an input made by hand comes without.
+    return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
 
 
 async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:

@@ -346,10 +346,23 @@ async def test_an_adopted_job_takes_a_slot_of_its_owner(engine: Engine) -> None:
     assert id in refused.value.details["job_ids"]
 
 
+async def test_an_input_made_by_hand_with_an_id_like_ours_is_in_lists_too(engine: Engine) -> None:
+    first = await _alices(engine, "t_three", {})
+    await engine.ended(first)
+    id = f"wf_job_{uuid.uuid4().hex}"
+    await engine.ended(await _start(engine, "t_three", {**await _started_with(engine, first), "job_id": id}, id=id))
+    row = await engine.parts.ground.jobs.get(id)
+    assert row is not None
+    assert (row.owner, row.state) == ("alice", JobState.COMPLETED)
+
+
 async def test_a_new_run_under_the_id_of_an_ended_job_is_that_job(engine: Engine) -> None:
     first = await _alices(engine, "t_three", {})
     await engine.ended(first)
-    await _start(engine, "t_three", await _started_with(engine, first), id=first)
+    description = await engine.parts.ground.client.get_workflow_handle(first).describe()
+    kept = description.typed_search_attributes.search_attributes
+    attributes = TypedSearchAttributes([pair for pair in kept if pair.key.name.startswith("Job")])
+    await _start(engine, "t_three", await _started_with(engine, first), id=first, search_attributes=attributes)
     assert (await engine.parts.ground.client.get_workflow_handle(first).result())["status"] == "success"
     facts = [fact_of(event, "run") for event in (await engine.history(first)).events]
     assert not [fact for fact in facts if isinstance(fact, JobAdopted)]
