@@ -114,13 +114,12 @@ async def _adopt(adoption: Adoption) -> Adopted:
             schedule_to_close_timeout=timedelta(minutes=10),
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
+    except ApplicationError as error:  # a local activity raises the error itself
+        raise _refusal(error.type or "not_adopted", error.message) from None
     except ActivityError as failure:
         if is_cancelled_exception(failure):
             raise
-        cause = failure.cause
-        kind = cause.type if isinstance(cause, ApplicationError) else None
-        words = cause.message if isinstance(cause, ApplicationError) else str(cause)
-        raise _refusal(kind or "not_adopted", words) from None
+        raise _refusal("not_adopted", f"It could not be adopted in time: {failure.cause or failure}") from None
     return done
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
     Interceptor,
@@ -92,5 +92,5 @@ async def _record(
     )
     try:
         await asyncio.shield(writing)
-    except ActivityError as failure:
+    except FailureError as failure:  # of a local activity, the error itself: `ActivityError` only when it timed out
         workflow.logger.warning("outcome_not_recorded", extra={"error": str(failure.cause or failure)})

@@ -211,6 +211,7 @@ async def test_what_cannot_be_a_job_is_refused_with_words(
     assert words in str(failure.value.cause)
     job = await _refused(engine, id)
     assert job.error is not None
+    assert job.error.message.startswith("This workflow cannot be a job. ")
     assert words in job.error.message
     assert job.owner == ""
 
