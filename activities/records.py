@@ -1,20 +1,32 @@
-"""Activities that write to the job index: the outcome of a job, and the reconciler's pass (A4)."""
+"""Activities that write to the job index: adopted jobs, the outcome of a job, and the reconciler's pass (A4)."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 from temporalio import activity
 
+from activities.errors import told_to_temporal
 from orchestrator.domain import names
-from orchestrator.domain.commands import Outcome, ReconcileReport, ReconcileRequest, Recorded
-from orchestrator.domain.ports import OutcomeLog, Reconciler
+from orchestrator.domain.commands import (
+    Adopted,
+    Adoption,
+    JobIndexing,
+    Outcome,
+    ReconcileReport,
+    ReconcileRequest,
+    Recorded,
+)
+from orchestrator.domain.ports import JobAdoption, OutcomeLog, Reconciler
 
 
 class RecordActivities:
     """Bound to their ports once, by the composition root."""
 
-    def __init__(self, outcomes: OutcomeLog, reconciler: Reconciler, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, outcomes: OutcomeLog, adoption: JobAdoption, reconciler: Reconciler, *, clock: Callable[[], datetime]
+    ) -> None:
         self._outcomes = outcomes
+        self._adoption = adoption
         self._reconciler = reconciler
         self._clock = clock
 
@@ -22,6 +34,22 @@ class RecordActivities:
     async def record_outcome(self, outcome: Outcome) -> Recorded:
         """Close a job's row. Runs as a local activity at the end of every job."""
         return Recorded(ok=await self._outcomes.close(outcome, at=self._clock()))
+
+    @activity.defn(name=names.ACTIVITY_ADOPT_JOB)
+    async def adopt_job(self, adoption: Adoption) -> Adopted:
+        """Make a job of a workflow that was not started through the API. A local activity, the first of its workflow.
+
+        What cannot be a job fails with the code of the error, non-retryable.
+        """
+        with told_to_temporal():
+            return await self._adoption.adopt(adoption)
+
+    @activity.defn(name=names.ACTIVITY_INDEX_JOB)
+    async def index_job(self, indexing: JobIndexing) -> Recorded:
+        """Write the row of an adopted job. Fails, and is tried again, while the index does not answer."""
+        with told_to_temporal():
+            await self._adoption.index(indexing)
+        return Recorded()
 
     @activity.defn(name=names.ACTIVITY_RECONCILE)
     async def reconcile_index(self, request: ReconcileRequest) -> ReconcileReport:

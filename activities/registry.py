@@ -18,6 +18,8 @@ def activities(
     return [
         agents.run_agent,
         records.record_outcome,
+        records.adopt_job,
+        records.index_job,
         records.reconcile_index,
         conversations.accept_turn,
         conversations.await_job,

@@ -1,10 +1,9 @@
 """What every route is given: the services, and path parts that have been looked at."""
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Protocol
 
 from fastapi import Depends, FastAPI, Path, Request
 from prometheus_client import CollectorRegistry
@@ -13,9 +12,8 @@ from structlog.contextvars import bind_contextvars
 from api.sockets import SocketMetrics
 from api.streaming import SharedFrames
 from orchestrator.domain.errors import NotFound
+from orchestrator.domain.ids import addressable
 from orchestrator.services.registry import Services
-
-_JOB_ID: Final = re.compile(r"(wf_)?job_[A-Za-z0-9_-]{1,128}")
 
 
 class ServiceSource(Protocol):
@@ -53,16 +51,18 @@ async def _services(request: Request) -> Services:
 
 
 def known_job_id(job_id: str) -> str:
-    """The id, if it can be a job's: other workflows of the same Temporal namespace are nobody's jobs.
+    """The id, if it can be a job's: our own form, or the id of a workflow that was started in Temporal.
 
     Raises `NotFound`.
     """
-    if not _JOB_ID.fullmatch(job_id):
+    if not addressable(job_id):
         raise NotFound(f"Unknown job: {job_id[:80]}", job_id=job_id[:80])
     return job_id
 
 
-async def _path_job_id(job_id: Annotated[str, Path(description="`job_…` or `wf_job_…` (D-050).")]) -> str:
+async def _path_job_id(
+    job_id: Annotated[str, Path(description="`job_…` or `wf_job_…` (D-050), or a workflow's own id.")],
+) -> str:
     bind_contextvars(job_id=known_job_id(job_id))
     return job_id
 

@@ -30,6 +30,7 @@ from orchestrator.engine.worker import build_courier, build_worker, check_in_san
 from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.services.adoption import JobAdopter
 from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.outcomes import OutcomeRecorder
 from orchestrator.services.payloads import DeliveryBodies
@@ -107,10 +108,17 @@ class Parts:
         on = self.ground
         return activities(
             self.agents(self.native_runtime()),
-            RecordActivities(OutcomeRecorder(on.jobs, ResetRepository(on.database)), self.reconciler, clock=now),
+            self.records(),
             ConversationActivities(on.conversations),
             self.catalogue.activities,
         )
+
+    def records(self) -> RecordActivities:
+        """The activities that write to the job index."""
+        on = self.ground
+        adopter = JobAdopter(self.catalogue, self.services.starter, on.gateway, on.jobs)
+        outcomes = OutcomeRecorder(on.jobs, ResetRepository(on.database))
+        return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
 
     def agents(self, runtime: AgentRuntime) -> AgentActivities:
         """The activity behind every agent, over what runs them."""

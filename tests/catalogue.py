@@ -10,7 +10,7 @@ from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
+from tests.code_workflow import AgainWorkflow, AtInitWorkflow, CountdownWorkflow, FaultyWorkflow, ParentWorkflow
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
 WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
@@ -101,7 +101,7 @@ def step(id: str, *agents: str, needs: tuple[str, ...] = (), **more: Any) -> Ste
     return Step(id=id, name=id.title(), squad="testing", agents=agents, needs=needs, **{**values, **more})
 
 
-def workflow(id: str, *steps: Step, code: bool = False) -> WorkflowDefinition:
+def workflow(id: str, *steps: Step, code: bool = False, schema: dict[str, Any] = OUTPUT_SCHEMA) -> WorkflowDefinition:
     return WorkflowDefinition(
         id=id,
         name=id.replace("_", " ").title(),
@@ -109,7 +109,7 @@ def workflow(id: str, *steps: Step, code: bool = False) -> WorkflowDefinition:
         complexity="low",
         estimated_time="1-2 seconds",
         estimated_cost="$0.00-$0.00",
-        input_schema={"type": "object"},
+        input_schema=schema,
         output_schema=OUTPUT_SCHEMA,
         plan=Plan(steps=steps),
         code=code,
@@ -134,6 +134,7 @@ WORKFLOWS = (
         step("b", "t_echo", needs=("a",), approval=Approval(message="Go on?")),
         step("c", "t_echo", needs=("b",)),
     ),
+    workflow("t_strict", step("a", "t_echo"), schema={"type": "object", "required": ["topic"]}),
     workflow("t_approval_soon", step("a", "t_echo", approval=Approval(timeout=1))),
     workflow("t_slow", step("a", "t_slow"), step("b", "t_echo", needs=("a",))),
     workflow("t_short", step("a", "t_echo", short=True), step("b", "t_flaky", needs=("a",), short=True)),
@@ -157,6 +158,8 @@ TEST_PLUGIN = Plugin(
             workflow("t_again", step("draft", "t_drafter"), step("note", "t_drafter", short=True), code=True),
             AgainWorkflow,
         ),
+        CodeWorkflow(workflow("t_parent", step("go", "t_echo"), code=True), ParentWorkflow),
+        CodeWorkflow(workflow("t_at_init", step("go", "t_echo"), code=True), AtInitWorkflow),
         CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
     ),
 )

@@ -1,4 +1,4 @@
-"""Code-authored workflows of the suite: one with a signal and a timer, one that throws, one that repeats a call."""
+"""Code-authored workflows of the suite: a signal and a timer, a mistake, a repeated call, a child."""
 
 import asyncio
 from datetime import timedelta
@@ -60,3 +60,29 @@ class AgainWorkflow:
         if job.input.get("fails"):
             raise ApplicationError("that will do", type="enough", non_retryable=True)
         return assemble(job, results, {}, workflow.now())
+
+
+@workflow.defn(name="t_parent")
+class ParentWorkflow:
+    """Runs a child of the type `child`: with `with`, or with its own job if there is none."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        asked = job.input
+        result: JobResult = await workflow.execute_child_workflow(
+            asked["child"], asked.get("with", job), id=asked["id"], result_type=JobResult
+        )
+        return JobResult(output=result.output)
+
+
+@workflow.defn(name="t_at_init")
+class AtInitWorkflow:
+    """Takes its job when it is made."""
+
+    @workflow.init
+    def __init__(self, job: JobInput) -> None:
+        self._job = job
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        return JobResult(output=self._job.job_id)

@@ -7,9 +7,9 @@ from typing import Final
 from temporalio import workflow
 from temporalio.common import RetryPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import (
-    ActivityError,
     ApplicationError,
     ChildWorkflowError,
+    FailureError,
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
@@ -197,7 +197,7 @@ class ConversationWorkflow:
                 schedule_to_close_timeout=timedelta(seconds=4),
                 retry_policy=RetryPolicy(maximum_attempts=2),
             )
-        except ActivityError as failure:
+        except FailureError as failure:  # of a local activity: `ActivityError` only when it timed out
             workflow.logger.warning("memory_not_stored", extra={"error": str(failure.cause or failure)})
 
     async def _end_session(self) -> None:

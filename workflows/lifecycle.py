@@ -1,4 +1,4 @@
-"""What every job's workflow does at its end, whoever wrote it: record the outcome, fail on its own errors."""
+"""What every job's workflow does, whoever wrote it: become a job, record the outcome, fail on its own errors."""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
     Interceptor,
@@ -19,22 +19,29 @@ from orchestrator.domain.commands import JobResult, Outcome, Recorded
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
+from workflows.adoption import adopted, foreign
 
 
 class JobLifecycle(Interceptor):
-    """Puts `_JobEnd` around every workflow that is a job."""
+    """Puts `_JobLife` around every workflow that is a job."""
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor] | None:
         """The class that wraps each execution."""
-        return _JobEnd
+        return _JobLife
 
 
-class _JobEnd(WorkflowInboundInterceptor):
+class _JobLife(WorkflowInboundInterceptor):
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
-        if kind_of(workflow.info().workflow_id) is None:
+        info = workflow.info()
+        if info.workflow_type in names.OWN_WORKFLOWS:
             return await super().execute_workflow(input)
+        if foreign(input):
+            if workflow.patched(names.PATCH_ADOPTION):
+                input = await adopted(input)
+            elif kind_of(info.workflow_id) is None:  # began before there was an adoption
+                return await super().execute_workflow(input)
         try:
             result = await super().execute_workflow(input)
         except FailureError as error:
@@ -85,5 +92,5 @@ async def _record(
     )
     try:
         await asyncio.shield(writing)
-    except ActivityError as failure:
+    except FailureError as failure:  # of a local activity, the error itself: `ActivityError` only when it timed out
         workflow.logger.warning("outcome_not_recorded", extra={"error": str(failure.cause or failure)})

@@ -10,6 +10,7 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.plans import WorkflowDefinition
 from workflows import definitions
 from workflows.conversation import ConversationWorkflow
+from workflows.job_index import IndexJobWorkflow
 from workflows.plan import PlanWorkflow
 from workflows.reconcile import ReconcileWorkflow
 from workflows.webhook_delivery import WebhookDeliveryWorkflow
@@ -36,6 +37,7 @@ DEFINITIONS: Final[tuple[WorkflowDefinition, ...]] = tuple(
 WORKFLOWS: Final[tuple[type, ...]] = (
     PlanWorkflow,
     ConversationWorkflow,
+    IndexJobWorkflow,
     ReconcileWorkflow,
     WebhookDeliveryWorkflow,
 )

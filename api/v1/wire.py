@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -36,7 +37,7 @@ class Links(Wire):
     @classmethod
     def of(cls, job_id: str) -> "Links":
         """The links of one job."""
-        here = f"/v1/jobs/{job_id}"
+        here = f"/v1/jobs/{quote(job_id, safe='')}"
         return cls(self=here, events=f"{here}/events", output=f"{here}/output", cancel=f"{here}/cancel")
 
 

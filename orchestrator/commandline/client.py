@@ -89,6 +89,14 @@ class ApiClient:
                 return kind
         raise Refused(f"there is no workflow and no agent `{target}`; see {self.base_url}/docs")
 
+    async def is_job(self, target: str) -> bool:
+        """Whether the API knows a job of that id, which may be that of a workflow started in Temporal."""
+        try:
+            answer = await self._http.get(_path(target))
+        except httpx2.TransportError:
+            return False  # whoever asks for more says so
+        return answer.is_success
+
     async def start(self, kind: JobKind, target: str, body: dict[str, Any]) -> str:
         """Start a job and answer its id. Tried again for 30 s under one key, so that it cannot start twice.
 
@@ -113,12 +121,12 @@ class ApiClient:
 
     async def job_json(self, job_id: str) -> bytes:
         """The job as the API words it. Raises `NoAnswer`, `Refused`."""
-        return (await self._request("GET", f"/v1/jobs/{job_id}")).content
+        return (await self._request("GET", _path(job_id))).content
 
     async def output(self, job_id: str) -> dict[str, Any] | None:
         """The job's output, or what is left of a job that ended without; None where nothing is to be had."""
         try:
-            answer = await self._request("GET", f"/v1/jobs/{job_id}/output")
+            answer = await self._request("GET", f"{_path(job_id)}/output")
         except (NoAnswer, Refused):
             return None
         return _OBJECT.validate_json(answer.content)
@@ -169,7 +177,7 @@ class ApiClient:
 
     async def _events(self, job_id: str, after: str) -> AsyncGenerator[str, None]:
         headers = {"Last-Event-ID": after} if after else {}
-        path = f"/v1/jobs/{job_id}/events"
+        path = f"{_path(job_id)}/events"
         # The last event carries the whole output.
         async with self._http.sse(path, headers=headers, timeout=_STREAM_TIMEOUT, max_event_size=None) as events:
             async for event in events:
@@ -211,6 +219,11 @@ def _message(answer: httpx2.Response) -> str:
         return f"HTTP {answer.status_code}: {answer.text[:200]}"
     expected = fault.details.get("expected")
     return f"{fault.message} (expected: {expected})" if expected and expected not in fault.message else fault.message
+
+
+def _path(job_id: str) -> str:
+    """The path of a job, whose id may be that of any workflow."""
+    return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
 def _words(fault: Exception) -> str:

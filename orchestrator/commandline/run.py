@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from rich.console import Console
 
@@ -75,6 +76,8 @@ async def _job_id(client: ApiClient, options: RunOptions) -> str:
     if kind_of(options.target) is not None:
         if options.input is not None:
             raise Refused(f"{options.target} is a job already: it takes no --input")
+        return options.target
+    if options.input is None and await client.is_job(options.target):
         return options.target
     kind = await client.kind_of(options.target)
     if options.input is None:
@@ -149,7 +152,7 @@ def _read(name: str, flag: str) -> str:
 
 
 def _tell_of_the_rest(options: RunOptions, job_id: str) -> None:
-    job = f"{options.api_url.rstrip('/')}/v1/jobs/{job_id}"
+    job = f"{options.api_url.rstrip('/')}/v1/jobs/{quote(job_id, safe='')}"
     sys.stderr.write(
         f"\nThe job {job_id} goes on.\n"
         f"  follow it:  orchestrator run {job_id} --api-url {options.api_url}\n"

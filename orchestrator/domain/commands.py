@@ -127,6 +127,52 @@ class JobInput(Message):
     carried: Carried | None = None
 
 
+class PlainInput(JobInput):
+    """Stands for the input of a workflow that was started with something else than a `JobInput`."""
+
+    job_id: str = ""
+    kind: JobKind = JobKind.WORKFLOW
+    definition: str = ""
+    name: str = ""
+    owner: str = ""
+    input: dict[str, Any] = Field(default_factory=dict)
+    plan: Plan = Plan.model_construct(steps=())
+    value: Any = Field(default=None, description="What it was started with. None for nothing.")
+
+
+class Adoption(Message):
+    """Input of the local activity that makes a job of a workflow which was not started through the API.
+
+    `given` is the `JobInput` that it was started with, usually a copy of another job's; `value` is anything else.
+    """
+
+    job_id: str
+    run_id: str
+    definition: str = Field(description="The workflow's type.")
+    given: JobInput | None = None
+    value: Any = None
+    inputs: int = Field(default=1, description="How many inputs it was started with; a job has one.")
+    owner: str | None = Field(default=None, description="The owner that its search attribute names.")
+    parent: str | None = Field(default=None, description="The workflow that started it as its child.")
+    schedule: str | None = Field(default=None, description="The Temporal Schedule that started it.")
+    at: datetime = Field(description="When it was started.")
+
+
+class Adopted(Message):
+    """Output of that activity: what the workflow runs with. `indexed` is False if the index did not answer."""
+
+    job: JobInput
+    indexed: bool
+
+
+class JobIndexing(Message):
+    """Input of the workflow and the activity that write the row of an adopted job as soon as the index answers."""
+
+    job: JobInput
+    run_id: str
+    at: datetime
+
+
 class Decision(Message):
     """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender.
 

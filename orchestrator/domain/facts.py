@@ -29,6 +29,13 @@ class RunStarted(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobAdopted(Fact):
+    """A workflow that was not started through the API became a job; `job` is what it runs with."""
+
+    job: JobInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowTaskDone(Fact):
     """A worker took a step of the workflow's own code."""
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 IDEMPOTENCY_KEY_LIMIT: Final = 255
+JOB_ID_LIMIT: Final = 255
 
 
 class JobKind(StrEnum):
@@ -34,3 +35,11 @@ def kind_of(value: str) -> JobKind | None:
         if value.startswith(_PREFIX[kind]):
             return kind
     return None
+
+
+def addressable(value: str) -> bool:
+    """Whether an id can be a job's: one segment of a path, printable, at most 255 characters.
+
+    Ids that the API made have a prefix; the id of a workflow that was started in Temporal may have any form.
+    """
+    return 0 < len(value) <= JOB_ID_LIMIT and value.isprintable() and "/" not in value and value not in (".", "..")

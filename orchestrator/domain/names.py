@@ -14,6 +14,8 @@ PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 HEADER_CALLS: Final = "orchestrator-calls"
 
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
+ACTIVITY_ADOPT_JOB: Final = "adopt_job"
+ACTIVITY_INDEX_JOB: Final = "index_job"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
 ACTIVITY_ACCEPT_TURN: Final = "accept_turn"
@@ -25,6 +27,8 @@ ACTIVITY_END_SESSION: Final = "end_session"
 OWN_ACTIVITIES: Final = frozenset(
     {
         ACTIVITY_RECORD_OUTCOME,
+        ACTIVITY_ADOPT_JOB,
+        ACTIVITY_INDEX_JOB,
         ACTIVITY_RECONCILE,
         ACTIVITY_ACCEPT_TURN,
         ACTIVITY_AWAIT_JOB,
@@ -36,6 +40,13 @@ OWN_ACTIVITIES: Final = frozenset(
 WORKFLOW_RECONCILE: Final = "reconcile"
 WORKFLOW_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 WORKFLOW_CONVERSATION: Final = "conversation"
+WORKFLOW_INDEX_JOB: Final = "index_job"
+# Workflow types of the engine itself. An execution of any other type on our task queue is a job.
+OWN_WORKFLOWS: Final = frozenset(
+    {WORKFLOW_RECONCILE, WORKFLOW_WEBHOOK_DELIVERY, WORKFLOW_CONVERSATION, WORKFLOW_INDEX_JOB}
+)
+# Of `workflow.patched`: foreign workflows that began before there was an adoption go on without.
+PATCH_ADOPTION: Final = "adoption"
 UPDATE_TURN: Final = "turn"
 UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
@@ -44,6 +55,15 @@ SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 ATTRIBUTE_KIND: Final = "JobKind"
 ATTRIBUTE_DEFINITION: Final = "JobDefinition"
 ATTRIBUTE_OWNER: Final = "JobOwner"
+# Set by Temporal on what a schedule starts.
+ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
+
+# Labels of a job that was not started through the API: who started it, and out of what.
+LABEL_STARTED_BY: Final = "started_by"
+LABEL_SCHEDULE: Final = "schedule"
+LABEL_PARENT: Final = "parent"
+LABEL_COPY_OF: Final = "copy_of"
+STARTED_PAST_THE_API: Final[tuple[str, ...]] = (LABEL_STARTED_BY, LABEL_SCHEDULE, LABEL_PARENT, LABEL_COPY_OF)
 
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"

@@ -6,8 +6,11 @@ from typing import Any, Protocol
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import (
+    Adopted,
+    Adoption,
     AgentResult,
     AgentTask,
+    JobIndexing,
     Outcome,
     ReconcileReport,
     ReconcileRequest,
@@ -83,6 +86,19 @@ class OutcomeLog(Protocol):
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
         """Write the outcome; whether that changed its row. Never so when the index does not answer."""
+
+
+class JobAdoption(Protocol):
+    """Makes jobs of workflows that were not started through the API."""
+
+    async def adopt(self, adoption: Adoption) -> Adopted:
+        """The job under the workflow's own id. A silent index is no obstacle.
+
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge` for what cannot be a job, `Unavailable`.
+        """
+
+    async def index(self, indexing: JobIndexing) -> None:
+        """Write the row of an adopted job, unless it is there. Raises `Unavailable`."""
 
 
 class Reconciler(Protocol):

@@ -33,6 +33,7 @@ from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import TemporalHistories
 from orchestrator.projection.answers import answers
 from orchestrator.projection.facts import pending_call
+from orchestrator.projection.job import job_input
 from workflows.starts import priority_of, search_attributes_of
 
 _QUICK = timedelta(seconds=5)
@@ -151,15 +152,19 @@ class TemporalGateway:
         if ended:
             return facts, NOTHING_PENDING
         pending = _pending(standing.description, await self.pollers(standing.task_queue or self._task_queue))
-        return facts, replace(pending, unattended=await self._unattended(facts, pending))
+        return facts, replace(pending, unattended=await self._unattended(job_id, facts, pending))
 
-    async def _unattended(self, known: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
+    def ours(self, start: RunStarted) -> bool:
+        """Whether an execution that starts so is a job, and neither a workflow of the engine itself nor foreign."""
+        return start.workflow_type not in names.OWN_WORKFLOWS and start.task_queue == self._task_queue
+
+    async def _unattended(self, job_id: str, known: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
         """The queues of single steps on which a call waits and which nobody polls."""
         waiting = {call.step for call in pending.calls if not call.started}
-        plan = next((fact.job.plan for fact in known if isinstance(fact, RunStarted) and fact.job), None)
-        if not waiting or plan is None:
+        job = job_input(job_id, known) if waiting else None
+        if job is None:
             return ()
-        queues = dict.fromkeys(step.task_queue for step in plan.steps if step.id in waiting and step.task_queue)
+        queues = dict.fromkeys(step.task_queue for step in job.plan.steps if step.id in waiting and step.task_queue)
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
     async def answers(self, job_id: str) -> list[AgentResult]:

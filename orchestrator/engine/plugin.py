@@ -8,6 +8,7 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.engine.payloads import JobPayloadConverter
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
 
@@ -30,7 +31,7 @@ class OrchestratorPlugin(SimplePlugin):
     def __init__(self) -> None:
         super().__init__(
             "orchestrator",
-            data_converter=pydantic_data_converter,
+            data_converter=dataclasses.replace(pydantic_data_converter, payload_converter_class=JobPayloadConverter),
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

@@ -78,6 +78,10 @@ class EventFold:
                 if fact.continued:
                     return EventType.JOB_PROGRESS, "job.continued", "The job goes on in a fresh run.", {}
                 return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+            case f.JobAdopted():
+                labels = fact.job.labels
+                origin = {name: labels[name] for name in names.STARTED_PAST_THE_API if name in labels}
+                return EventType.JOB_PROGRESS, "job.adopted", "The workflow was not started through the API.", origin
             case f.WorkflowTaskDone() if before is JobState.PENDING:
                 return EventType.JOB_STARTED, "job.started", "A worker took the job.", {}
             case f.RunReset():

@@ -14,7 +14,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts, names
-from orchestrator.domain.commands import JobInput
+from orchestrator.domain.commands import Adopted, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.usage import Usage
@@ -186,6 +186,8 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     if about.marker_name != _LOCAL_ACTIVITY:
         return None
     call = plain(about.details["data"].payloads)
+    if call.get("activity_type") == names.ACTIVITY_ADOPT_JOB:
+        return _adopted(event, stamp)
     split = names.split_activity_id(str(call.get("activity_id", "")))
     if split is None:
         return None
@@ -200,6 +202,14 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
         **_answer(result),
         **stamp,
     )
+
+
+def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    """The job that the workflow runs with; None if the adoption was refused."""
+    details = event.marker_recorded_event_attributes.details
+    if "result" not in details:
+        return None
+    return facts.JobAdopted(job=Adopted.model_validate(plain(details["result"].payloads)).job, **stamp)
 
 
 def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:

@@ -29,6 +29,22 @@ def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDI
     return fold.job(pending)
 
 
+def job_input(job_id: str, facts: Iterable[Fact]) -> JobInput | None:
+    """What the job runs with: what it was adopted with, else its own first input. None if there is neither."""
+    found: JobInput | None = None
+    for fact in facts:
+        if isinstance(fact, f.JobAdopted):
+            found = fact.job
+        elif isinstance(fact, f.RunStarted) and found is None:
+            found = own_input(job_id, fact)
+    return found
+
+
+def own_input(job_id: str, start: f.RunStarted) -> JobInput | None:
+    """The input of a start if it is that of this job. A copy of another job's says nothing about this one."""
+    return start.job if start.job is not None and start.job.job_id == job_id else None
+
+
 class JobFold:
     """Applies facts one by one, in order, over all runs of one job; pure of I/O and clock."""
 
@@ -57,13 +73,14 @@ class JobFold:
         self._scheduled: dict[int, CallFold] = {}
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
+        self._early: list[f.SignalReceived] = []
 
     def apply(self, fact: Fact) -> None:
         """Take one more fact into account."""
         self.last_event = f"{fact.run_id}:{fact.event_id}"
         match fact:
-            case f.RunStarted():
-                self._run_started(fact)
+            case f.RunStarted() | f.JobAdopted():
+                self._begun(fact)
             case f.WorkflowTaskDone():
                 self._task_done(fact)
             case f.WorkflowTaskBroken():
@@ -145,17 +162,30 @@ class JobFold:
         """The plan's step of that id."""
         return self.input.plan.step(step_id) if self.input else None
 
-    def _run_started(self, fact: f.RunStarted) -> None:
+    def _begun(self, fact: f.RunStarted | f.JobAdopted) -> None:
+        if isinstance(fact, f.JobAdopted):
+            self._adopted(fact)
+            return
         self.run_id, self.workflow_type = fact.run_id, fact.workflow_type
         self._scheduled.clear()
         self.approvals.clear()
         if self.created_at is None:
             self.created_at = self.began_at = fact.time
-        if self.input is None and fact.job is not None:
-            self.input = fact.job
-            for step in fact.job.plan.steps:
-                for agent in step.agents:
-                    self._call((step.id, agent, 1), step.name)
+        if self.input is None and (given := own_input(self.job_id, fact)) is not None:
+            self._runs_with(given)
+
+    def _adopted(self, fact: f.JobAdopted) -> None:
+        self._runs_with(fact.job)
+        # The workflow keeps signals that came before it was adopted.
+        early, self._early = self._early, []
+        for signal in early:
+            self._signal(signal)
+
+    def _runs_with(self, job: JobInput) -> None:
+        self.input = job
+        for step in job.plan.steps:
+            for agent in step.agents:
+                self._call((step.id, agent, 1), step.name)
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
@@ -212,6 +242,8 @@ class JobFold:
             self._expiring.add(step)
 
     def _signal(self, fact: f.SignalReceived) -> None:
+        if self.input is None:
+            self._early.append(fact)
         control = control_of(self.input, fact)
         match control:
             case Control():

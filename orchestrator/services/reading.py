@@ -12,12 +12,12 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
-from orchestrator.domain.ids import JobKind
+from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import end_event, job_events
-from orchestrator.projection.job import project
+from orchestrator.projection.job import job_input, project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
 from orchestrator.storage.attempts import AttemptRepository
@@ -128,7 +128,7 @@ class JobReader:
         """
         if missing:
             await self._attempts.repair(job, missing)
-        given = next((fact.job for fact in facts if isinstance(fact, RunStarted) and fact.job), None)
+        given = job_input(job.id, facts)
         if given is not None:
             await self._partials.keep(job, given)
         return await self._jobs.close(
@@ -166,6 +166,8 @@ class JobReader:
         return await self._told(job_id, facts, pending, wait=True)
 
     async def _told(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
+        if kind_of(job_id) is None and not any(self._gateway.ours(f) for f in facts if isinstance(f, RunStarted)):
+            raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
         told = project(job_id, facts, pending)
         try:
             rows = await self._attempts.for_job(job_id)

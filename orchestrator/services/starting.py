@@ -20,7 +20,8 @@ from orchestrator.domain.errors import (
     PayloadTooLarge,
     Unavailable,
 )
-from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id, job_id
+from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id
+from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.quotas import Quotas
@@ -96,7 +97,7 @@ class JobStarter:
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
-        job = self._job(principal, request)
+        job = self.composed(request, owner=principal.id, job_id=self._id(principal, request))
         if request.webhook_url is not None:
             await self._check_callback(request.webhook_url)
         digest = _digest(request)
@@ -135,7 +136,11 @@ class JobStarter:
         limit = self._quotas.limits(principal).concurrent_jobs
         return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
 
-    def _job(self, principal: Principal, request: StartRequest) -> JobInput:
+    def composed(self, request: StartRequest, *, owner: str, job_id: str) -> JobInput:
+        """The job of a sound request, with the catalogue's plan of today.
+
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`.
+        """
         name, schema, plan, code = self._target(request)
         size = _size(request.input)
         if size > names.MAX_INPUT_BYTES:
@@ -144,11 +149,11 @@ class JobStarter:
             )
         check_input(schema, request.input)
         return JobInput(
-            job_id=self._id(principal, request),
+            job_id=job_id,
             kind=request.kind,
             definition=request.target,
             name=name,
-            owner=principal.id,
+            owner=owner,
             input=request.input,
             config=request.config,
             plan=plan,
@@ -178,7 +183,7 @@ class JobStarter:
     def _id(self, principal: Principal, request: StartRequest) -> str:
         key = request.idempotency_key
         if key is None:
-            return job_id(request.kind, request.id_tail or self._new_id())
+            return new_job_id(request.kind, request.id_tail or self._new_id())
         if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
             raise InvalidInput(
                 f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted((ROOT / "orchestrator" / "domain").glob("*.py"))
-INTERPRETER = [ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle")]
+INTERPRETER = [ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle", "adoption")]
 OF_WORKFLOWS = {"asyncio", "temporalio", "workflows"}
 ALLOWED_IMPORTS = {
     "collections",

@@ -93,6 +93,24 @@ async def _countdown(engine: Engine) -> str:
     return started.job_id
 
 
+async def _started_past_the_api(engine: Engine, target: str, input: object) -> str:
+    """A workflow that an operator starts, once it has ended."""
+    job_id = f"operators-{target}"
+    queue = engine.parts.settings.task_queue
+    handle = await engine.parts.ground.client.start_workflow(target, input, id=job_id, task_queue=queue)
+    await handle.signal("go")
+    await engine.ended(job_id)
+    return job_id
+
+
+async def _copied(engine: Engine) -> str:
+    original = await engine.run("t_three", {})
+    (start, *_) = (await engine.history(original.id)).events
+    payloads = start.workflow_execution_started_event_attributes.input.payloads
+    (copy,) = await engine.parts.ground.client.data_converter.decode(payloads, [dict])
+    return await _started_past_the_api(engine, "t_three", copy)
+
+
 async def _told(engine: Engine, *answers: Answer) -> str:
     """The delivery of a job's end to a receiver that answers so."""
     async with receiving(*answers) as receiver:
@@ -168,6 +186,9 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "retrying": _retrying,
     "code_authored": _countdown,
     "called_again": lambda engine: _ended(engine, "t_again", short=True, runs=2),
+    "adopted_copy": _copied,
+    "adopted_code": lambda engine: _started_past_the_api(engine, "t_countdown", {"seconds": 30}),
+    "adoption_refused": lambda engine: _started_past_the_api(engine, "t_strict", {}),
     "conversation": _conversation,
     "conversation_ended": _conversation_ended,
     "conversation_refused": _conversation_refused,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -343,6 +344,18 @@ async def test_the_streamed_text_is_the_answer(engine: Engine) -> None:
     assert deltas
     assert {delta.step for delta in deltas if isinstance(delta, Delta)} == {"review"}
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)) == turn.answer
+
+
+async def test_a_silent_index_holds_no_turn(engine: Engine) -> None:
+    said = message()
+    await say(engine, said)
+    with sqlite3.connect(engine.parts.settings.data_dir / "index.sqlite3") as index:
+        index.execute("ALTER TABLE artifacts RENAME TO artifacts_away")
+        index.commit()
+        turn = await say(engine, message("And again", said.session_id))
+        assert turn.job.state is JobState.COMPLETED
+        index.execute("ALTER TABLE artifacts_away RENAME TO artifacts")
+        index.commit()
 
 
 async def test_a_session_can_be_made_to_forget(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """The index beside the engine: never the authority, never in the way, repaired from history."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ async def test_lists_are_exact_and_filtered(engine: Engine) -> None:
     assert [(row.definition, row.state) for row in failed.rows] == [("t_broken", JobState.FAILED)]
     nobody = Principal(id="nobody", scopes=frozenset())
     assert (await engine.services.reader.list(nobody, JobFilter())).total == 0
+
+
+async def test_an_outcome_that_the_index_refuses_does_not_change_how_the_job_ends(engine: Engine) -> None:
+    started = await engine.start("t_slow", {"seconds": 0.5})
+    with sqlite3.connect(engine.parts.settings.data_dir / "index.sqlite3") as index:
+        index.execute(
+            "CREATE TRIGGER refuse BEFORE UPDATE OF closed_at ON jobs BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        index.commit()
+        result = await engine.parts.ground.client.get_workflow_handle(started.job_id).result()
+        assert result["status"] == "success"
+        index.execute("DROP TRIGGER refuse")
+        index.commit()
+    await engine.parts.reconciler.reconcile(AT_ONCE)
+    assert (await engine.job(started.job_id)).state is JobState.COMPLETED
 
 
 async def test_another_owners_job_is_unknown(engine: Engine) -> None:

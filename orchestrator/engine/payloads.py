@@ -1,0 +1,45 @@
+"""How payloads become values: as pydantic's converter does, but whatever a workflow was started with can be read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from temporalio.api.common.v1 import Payload
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+
+from orchestrator.domain.commands import JobInput, PlainInput
+
+
+class JobPayloadConverter(PydanticPayloadConverter):
+    """Reads what is no `JobInput` as a `PlainInput` where a `JobInput` is expected.
+
+    Otherwise the class of a workflow in code could not even be called, and its task would be tried again for ever.
+    """
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        """The values, each of the type that is expected of it."""
+        if type_hints != [JobInput] or len(payloads) != 1:
+            return super().from_payloads(payloads, type_hints)
+        return [_job_input(payloads[0])]
+
+
+def _job_input(payload: Payload) -> JobInput:
+    if not payload.metadata.get("encoding", b"").startswith(b"json/"):
+        empty = payload.metadata.get("encoding") == b"binary/null"
+        return PlainInput(value=None if empty else _text(payload.data))
+    try:
+        return JobInput.model_validate_json(payload.data)
+    except ValidationError:
+        return PlainInput(value=_plain(payload.data))
+
+
+def _plain(data: bytes) -> Any:
+    try:
+        return from_json(data)
+    except ValueError:  # half a surrogate pair, or no JSON at all
+        return _text(data)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

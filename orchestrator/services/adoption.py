@@ -1,0 +1,192 @@
+"""Makes jobs of workflows that were not started through the API: copies, schedules' starts, children."""
+
+import asyncio
+import hashlib
+from typing import Any, Final
+
+import structlog
+from pydantic import ValidationError
+
+from orchestrator.domain import names
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
+from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
+from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
+from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.projection.job import project
+from orchestrator.services.access import ADMIN
+from orchestrator.services.starting import JobStarter, StartRequest
+from orchestrator.storage.jobs import JobRepository
+
+log = structlog.get_logger(__name__)
+
+_INDEX_PATIENCE: Final = 5.0  # Seconds that an adoption waits for the index.
+
+
+class JobAdopter:
+    """The port `JobAdoption`.
+
+    It trusts the owner that an input or a search attribute names: who may start workflows in Temporal is an operator.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, starter: JobStarter, gateway: TemporalGateway, jobs: JobRepository
+    ) -> None:
+        self._catalogue = catalogue
+        self._starter = starter
+        self._gateway = gateway
+        self._jobs = jobs
+
+    async def adopt(self, adoption: Adoption) -> Adopted:
+        """The job that the workflow is from now on. Its owner's slots are counted and not checked.
+
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`; `Unavailable` if nobody can say who owns the parent.
+        """
+        _check(adoption)
+        job = self._job(adoption, await self._owner(adoption))
+        try:
+            async with asyncio.timeout(_INDEX_PATIENCE):
+                there = await self._jobs.get(job.job_id)
+                if there is not None:  # an earlier run, or an earlier attempt
+                    job = job.model_copy(update={"owner": there.owner})
+                await self.index(JobIndexing(job=job, run_id=adoption.run_id, at=adoption.at))
+        except (Unavailable, TimeoutError) as fault:
+            log.warning("adopted_job_not_indexed", job_id=job.job_id, error=str(fault))
+            return Adopted(job=job, indexed=False)
+        log.info("job_adopted", job_id=job.job_id, definition=job.definition, owner=job.owner)
+        return Adopted(job=job, indexed=True)
+
+    async def index(self, indexing: JobIndexing) -> None:
+        """Write the row of an adopted job as that of one that runs, unless it is there. Raises `Unavailable`."""
+        job = indexing.job
+        digest = hashlib.sha256(job.model_dump_json().encode()).hexdigest()
+        await self._jobs.accept(job, request_hash=digest, at=indexing.at)
+        await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
+
+    def _job(self, adoption: Adoption, owner: str) -> JobInput:
+        """A copy keeps its plan and configuration; anything else gets the catalogue's plan of today."""
+        given = adoption.given
+        labels = _origin(adoption)
+        if given is not None and given.definition == adoption.definition:
+            return self._copy(given, adoption, owner, labels)
+        value = given.input if given is not None else {} if adoption.value is None else adoption.value
+        if not isinstance(value, dict):
+            raise InvalidInput(
+                f"The input of a job is a JSON object, and this is {_kind(value)}",
+                field="input",
+                expected="a JSON object",
+            )
+        _check_no_broken_copy(value)
+        request = StartRequest(kind=self._kind(adoption.definition), target=adoption.definition, input=value)
+        job = self._starter.composed(request, owner=owner, job_id=adoption.job_id)
+        kept = {} if given is None else {"config": given.config, "webhook_url": _webhook_url(given, adoption)}
+        return job.model_copy(update={"labels": labels, **kept})
+
+    def _copy(self, given: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
+        self._check_copied(given)
+        changes = {
+            "job_id": adoption.job_id,
+            "owner": owner,
+            "labels": {**given.labels, **labels},
+            "webhook_url": _webhook_url(given, adoption),
+            "carried": None,  # a copy begins with the first step
+        }
+        return given.model_copy(update=changes)
+
+    def _check_copied(self, given: JobInput) -> None:
+        """Raise as `JobStarter.composed` does if a copy's input was changed into one that does not fit."""
+        try:
+            kind = self._kind(given.definition)
+        except NotFound:  # such as a turn of a conversation: its plan came from elsewhere
+            return
+        request = StartRequest(kind=kind, target=given.definition, input=given.input)
+        self._starter.composed(request, owner=given.owner, job_id=given.job_id)
+
+    def _kind(self, definition: str) -> JobKind:
+        """Raises `NotFound`."""
+        if definition in self._catalogue.workflows:
+            return JobKind.WORKFLOW
+        try:
+            self._catalogue.agent(definition)
+        except NotFound:
+            raise NotFound(f"No workflow and no agent has the id {definition!r}", workflow_id=definition) from None
+        return JobKind.AGENT
+
+    async def _owner(self, adoption: Adoption) -> str:
+        """The parent's owner; else the one that the input or the search attribute names; else the admin.
+
+        Raises `Unavailable` if neither the index nor Temporal tells who owns the parent.
+        """
+        parents = await self._owner_of(adoption.parent) if adoption.parent else None
+        given = adoption.given.owner if adoption.given else None
+        return parents or given or adoption.owner or ADMIN.id
+
+    async def _owner_of(self, job_id: str) -> str | None:
+        try:
+            async with asyncio.timeout(_INDEX_PATIENCE):
+                row = await self._jobs.get(job_id)
+        except (Unavailable, TimeoutError):
+            row = None
+        if row is not None:
+            return row.owner
+        try:
+            facts, pending = await self._gateway.read(job_id)
+        except NotFound:
+            return None
+        return project(job_id, facts, pending).owner or None
+
+
+def _check(adoption: Adoption) -> None:
+    if not addressable(adoption.job_id):
+        raise InvalidInput(
+            f"The workflow id {adoption.job_id[:80]!r} cannot be the id of a job",
+            field="workflow id",
+            expected=f"1 to {JOB_ID_LIMIT} printable characters without a slash",
+        )
+    if adoption.inputs > 1:
+        raise InvalidInput(
+            f"A job has one input, and this workflow was started with {adoption.inputs}",
+            field="input",
+            expected="one JSON object",
+        )
+
+
+def _check_no_broken_copy(value: dict[str, Any]) -> None:
+    """Raise `InvalidInput` for the input of a job that was changed into one that no job can have."""
+    if not {"job_id", "definition", "plan"} <= value.keys():
+        return
+    try:
+        JobInput.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        message = f"The copied input is not that of a job: {place}: {first['msg']}"
+        raise InvalidInput(message, field=place, expected="what the copied job was started with") from error
+
+
+def _origin(adoption: Adoption) -> dict[str, str]:
+    """Labels that say where an adopted job comes from."""
+    labels = {names.LABEL_STARTED_BY: "operator"}
+    if adoption.schedule:
+        labels = {names.LABEL_STARTED_BY: "schedule", names.LABEL_SCHEDULE: adoption.schedule}
+    if adoption.parent:
+        labels = {names.LABEL_STARTED_BY: "parent", names.LABEL_PARENT: adoption.parent}
+    copied = adoption.given.job_id if adoption.given else ""
+    if copied and copied not in (adoption.job_id, adoption.parent):
+        labels[names.LABEL_COPY_OF] = copied
+    return labels
+
+
+def _webhook_url(given: JobInput, adoption: Adoption) -> str | None:
+    """A copy reports to the same URL. A child does not: the end of its parent says all."""
+    return None if adoption.parent else given.webhook_url
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case list():
+            return "a list"
+        case str() | bytes():
+            return "a text"
+        case _:
+            return repr(value)[:80]

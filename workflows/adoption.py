@@ -1,0 +1,139 @@
+"""Makes a job of a workflow that was not started through the API, before its own code runs."""
+
+import dataclasses
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio import workflow
+from temporalio.common import RawValue, RetryPolicy, SearchAttributeKey
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.worker import ExecuteWorkflowInput
+
+from orchestrator.domain import names
+from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput, PlainInput
+from orchestrator.domain.conversations import is_conversation
+from orchestrator.domain.ids import kind_of
+from orchestrator.domain.jobs import JobError
+from workflows.starts import search_attributes_of
+
+
+def foreign(input: ExecuteWorkflowInput) -> bool:
+    """Whether the workflow was not started by the API, by a conversation, or by an earlier run of its own job."""
+    info = workflow.info()
+    if _given(_arguments(input)).job_id != info.workflow_id:
+        return True
+    if info.continued_run_id is not None:
+        return False
+    child = info.parent is not None and not is_conversation(info.parent.workflow_id)
+    # The API sets the attribute of every job: an input made by hand comes without.
+    return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
+
+
+async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
+    """The input with the workflow's own job in it.
+
+    Raises `ApplicationError`, non-retryable, for what cannot be a job.
+    """
+    info = workflow.info()
+    if hasattr(input.type.__init__, "__temporal_workflow_init"):  # type: ignore[misc]
+        raise _refusal(
+            "takes_input_at_init",
+            f"The class of {info.workflow_type!r} takes its input in __init__ (@workflow.init), "
+            "so that only the API can start it",
+        )
+    done = await _adopt(_adoption(_arguments(input)))
+    workflow.upsert_search_attributes(
+        [pair.key.value_set(pair.value) for pair in search_attributes_of(done.job).search_attributes]
+    )
+    if not done.indexed:
+        await _index_later(done.job)
+    return dataclasses.replace(input, args=_with_job(input.args, done.job))
+
+
+def _arguments(input: ExecuteWorkflowInput) -> list[Any]:
+    """What the workflow was started with, whether or not its class is the interpreter, which takes a list."""
+    return list(input.args[0]) if _raw(input.args) else list(input.args)
+
+
+def _raw(args: Any) -> bool:
+    return len(args) == 1 and isinstance(args[0], list) and all(isinstance(value, RawValue) for value in args[0])
+
+
+def _given(arguments: list[Any]) -> JobInput:
+    """The job that the workflow was started with, or a `PlainInput`."""
+    if not arguments:
+        return PlainInput()
+    first = arguments[0]
+    if isinstance(first, RawValue):
+        first = workflow.payload_converter().from_payload(first.payload, JobInput)
+    if isinstance(first, JobInput):
+        return first
+    try:
+        return JobInput.model_validate(first)
+    except ValidationError:
+        return PlainInput(value=first)
+
+
+def _with_job(args: Any, job: JobInput) -> list[Any]:
+    """Arguments for the class, in the form that it takes."""
+    if _raw(args):
+        return [[RawValue(workflow.payload_converter().to_payload(job))]]
+    return [job if not args or isinstance(args[0], JobInput) else job.model_dump(mode="json")]
+
+
+def _adoption(arguments: list[Any]) -> Adoption:
+    info, given = workflow.info(), _given(arguments)
+    plain = isinstance(given, PlainInput)
+    return Adoption(
+        job_id=info.workflow_id,
+        run_id=info.run_id,
+        definition=info.workflow_type,
+        given=None if plain else given,
+        value=given.value if isinstance(given, PlainInput) else None,
+        inputs=len(arguments),
+        owner=_attribute(names.ATTRIBUTE_OWNER),
+        parent=info.parent.workflow_id if info.parent else None,
+        schedule=_attribute(names.ATTRIBUTE_SCHEDULE),
+        at=info.workflow_start_time,
+    )
+
+
+def _attribute(name: str) -> str | None:
+    return workflow.info().typed_search_attributes.get(SearchAttributeKey.for_keyword(name))
+
+
+async def _adopt(adoption: Adoption) -> Adopted:
+    try:
+        done: Adopted = await workflow.execute_local_activity(
+            names.ACTIVITY_ADOPT_JOB,
+            adoption,
+            activity_id=names.ACTIVITY_ADOPT_JOB,
+            result_type=Adopted,
+            start_to_close_timeout=timedelta(seconds=30),
+            schedule_to_close_timeout=timedelta(minutes=10),
+            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
+        )
+    except ApplicationError as error:  # a local activity raises the error itself
+        raise _refusal(error.type or "not_adopted", error.message) from None
+    except ActivityError as failure:
+        if is_cancelled_exception(failure):
+            raise
+        raise _refusal("not_adopted", f"It could not be adopted in time: {failure.cause or failure}") from None
+    return done
+
+
+def _refusal(kind: str, words: str) -> ApplicationError:
+    message = f"This workflow cannot be a job. {words}"
+    return ApplicationError(message, JobError(type=kind, message=message), type=kind, non_retryable=True)
+
+
+async def _index_later(job: JobInput) -> None:
+    """A workflow of its own writes the row: it goes on when the job has ended."""
+    info = workflow.info()
+    await workflow.start_child_workflow(
+        names.WORKFLOW_INDEX_JOB,
+        JobIndexing(job=job, run_id=info.run_id, at=info.workflow_start_time),
+        id=f"index_{info.run_id}",
+        parent_close_policy=workflow.ParentClosePolicy.ABANDON,
+    )
