@@ -10,7 +10,7 @@ from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
+from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow, GatherWorkflow, HandOnWorkflow
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
 WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
@@ -157,6 +157,8 @@ TEST_PLUGIN = Plugin(
             workflow("t_again", step("draft", "t_drafter"), step("note", "t_drafter", short=True), code=True),
             AgainWorkflow,
         ),
+        CodeWorkflow(workflow("t_gather", step("go", "t_big"), code=True), GatherWorkflow),
+        CodeWorkflow(workflow("t_hand_on", step("go", "t_echo"), code=True), HandOnWorkflow),
         CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
     ),
 )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import Stored
 
 
 class JobState(StrEnum):
@@ -169,6 +170,9 @@ class Job(Value):
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
     decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
+    stored: list[Stored] = Field(
+        default_factory=list, description="Large parts of `input` and `result` that are stored beside the job."
+    )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
 
     @property

@@ -2,12 +2,14 @@
 
 import dataclasses
 
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
 
@@ -24,13 +26,22 @@ def sandbox(runner: WorkflowRunner | None = None) -> WorkflowRunner:
     return runner
 
 
+def codec_of(client: Client) -> ValueCodec:
+    """The codec of a client with our plugin; its value store is opened after the client is connected."""
+    codec = client.data_converter.payload_codec
+    if not isinstance(codec, ValueCodec):
+        raise TypeError("the client was connected without OrchestratorPlugin")
+    return codec
+
+
 class OrchestratorPlugin(SimplePlugin):
-    """Given to the client (workers inherit it) and to the replayer."""
+    """Given to the client (workers inherit it) and to the replayer, which reads no history with stored values."""
 
     def __init__(self) -> None:
+        codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=pydantic_data_converter,
+            data_converter=dataclasses.replace(pydantic_data_converter, payload_codec=codec),
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

@@ -13,6 +13,7 @@ from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
@@ -51,6 +52,7 @@ class JobFold:
         self.closed_at: datetime | None = None
         self.cancel: f.CancelRequested | None = None
         self.result: dict[str, Any] | None = None
+        self.stored: tuple[Stored, ...] = ()
         self.error: JobError | None = None
         self.last_event: str | None = None
         self._scheduled: dict[int, CallFold] = {}
@@ -122,6 +124,7 @@ class JobFold:
             created_at=self.created_at,
             started_at=self.started_at,
             closed_at=self.closed_at,
+            stored=list(self.stored),
             cancel_requested_at=self.cancel.time if self.cancel else None,
             cancel_reason=self.cancel.reason if self.cancel else None,
             decisions={step: decision.id for step, decision in self.decisions.items()},
@@ -150,7 +153,7 @@ class JobFold:
         if self.created_at is None:
             self.created_at = fact.time
         if self.input is None and fact.job is not None:
-            self.input = fact.job
+            self.input, self.stored = fact.job, fact.stored
             for step in fact.job.plan.steps:
                 for agent in step.agents:
                     self._call((step.id, agent, 1), step.name)
@@ -247,6 +250,7 @@ class JobFold:
         match fact:
             case f.RunCompleted():
                 self.state, self.result, self.progress = JobState.COMPLETED, fact.result, 100
+                self.stored += fact.stored
             case f.RunFailed():
                 self.state, self.error = JobState.FAILED, fact.error
             case f.RunTimedOut():
