@@ -94,8 +94,11 @@ def references(raw: Any) -> tuple[Stored, ...]:
 
 
 def references_of(text: bytes | str) -> tuple[Stored, ...]:
-    """References from their JSON form. Raises `ValueError` for anything else."""
-    return _REFERENCES.validate_json(text)
+    """References from their JSON form; none from anything else, which somebody else has written."""
+    try:
+        return _REFERENCES.validate_json(text)
+    except ValidationError:
+        return ()
 
 
 def references_text(stored: Sequence[Stored]) -> bytes:

@@ -36,7 +36,7 @@ from orchestrator.domain.values import (
 
 log = structlog.get_logger(__name__)
 
-# Temporal takes messages of 4 MB. Once a task has sent so much inline, what is over `PART_BYTES` is stored.
+# Temporal takes messages of 4 MB. Once a task has sent so much inline in its calls, parts over `PART_BYTES` are stored.
 _MESSAGE_BYTES: Final = 1024 * 1024
 # Seconds between tries of a call's own values: within a call's heartbeat timeout and a workflow task's.
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
@@ -129,7 +129,8 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
                 await self.decode_wrapper(payloads)
 
     async def _encoded(self, payload: Payload) -> Payload:
-        inline = INLINE_BYTES if _sent.get() < _MESSAGE_BYTES else PART_BYTES
+        of_many_calls = self._pauses and _sent.get() >= _MESSAGE_BYTES
+        inline = PART_BYTES if of_many_calls else INLINE_BYTES
         size = len(payload.data)
         if size <= inline or self._workflow_id is None or self.values.store is None or METADATA in payload.metadata:
             _sent.set(_sent.get() + size)
@@ -147,9 +148,9 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         return Payload(metadata={**payload.metadata, METADATA: references_text(parts.stored)}, data=data)
 
     async def _decoded(self, payload: Payload) -> Payload:
-        if METADATA not in payload.metadata:
+        stored = references_of(payload.metadata[METADATA]) if METADATA in payload.metadata else ()
+        if not stored:
             return payload
-        stored = references_of(payload.metadata[METADATA])
         bodies = await self._patiently(lambda: self.values.get(stored))
         binary = payload.metadata.get("encoding") == _BINARY
         message = restored(None if binary else json.loads(payload.data), stored, bodies)

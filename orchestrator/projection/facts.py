@@ -243,10 +243,15 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_signaled_event_attributes
     payloads = about.input.payloads
-    inputs = [SignalInput(payload.metadata.get("encoding", b""), payload.data) for payload in payloads]
+    inputs = [SignalInput(_signal_encoding(payload), payload.data) for payload in payloads]
     return facts.SignalReceived(
         name=about.signal_name, control=read_control(about.signal_name, inputs), payload=plain(payloads), **stamp
     )
+
+
+def _signal_encoding(payload: Payload) -> bytes:
+    """None for an input with stored parts: the worker, which sees it whole, ignores a control of that size."""
+    return b"" if METADATA in payload.metadata else payload.metadata.get("encoding", b"")
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import WorkflowSerializationContext
+from temporalio.converter import ActivitySerializationContext, WorkflowSerializationContext
 
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.values import INLINE_BYTES, METADATA, PART_BYTES, Stored, restored, split, text_of
@@ -133,7 +133,10 @@ async def test_small_payloads_and_those_of_no_workflow_are_left_alone() -> None:
 
 
 async def test_a_message_of_many_payloads_stays_under_the_servers_limit() -> None:
-    sent = await codec(Memory()).encode([payload({"context": f"{n}" + "x" * 60_000}) for n in range(500)])
+    about = {"activity_id": None, "activity_type": None, "activity_task_queue": None, "workflow_type": None}
+    call = ActivitySerializationContext(namespace="default", workflow_id=JOB, is_local=False, **about)
+    of_calls = codec(Memory(), None).with_context(call)
+    sent = await of_calls.encode([payload({"context": f"{n}" + "x" * 60_000}) for n in range(500)])
     assert sum(each.ByteSize() for each in sent) < 2_000_000
 
 
@@ -146,6 +149,12 @@ async def test_only_metadata_name_values_never_data() -> None:
     [back] = await codec(store).decode([sent])
     assert json.loads(back.data) == json.loads(forged.data)
     assert "xxx" not in json.dumps(json.loads(back.data)["secret"])
+
+
+async def test_metadata_of_somebody_else_are_left_alone() -> None:
+    strange = payload({"a": 1})
+    strange.metadata[METADATA] = b"[{"
+    assert await codec(Memory()).decode([strange]) == [strange]
 
 
 async def test_a_reference_without_a_store_says_so() -> None:
