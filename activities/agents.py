@@ -1,7 +1,6 @@
 """The activity behind every agent: its type is the agent's id (A2); the work itself lies in the runtime."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,20 +17,12 @@ from activities.errors import application_error, job_error
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError, Unavailable
+from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
 from orchestrator.domain.jobs import AttemptStatus, JobError
-from orchestrator.domain.names import activity_id
-from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus
+from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
 from orchestrator.domain.usage import Usage
 
 HEARTBEAT_SECONDS: Final = 1.0
-PREVIEW_CHARACTERS: Final = 2000
-# Typed fields up to this size stay with a result whose body is stored beside the job.
-SMALL_DATA_BYTES: Final = 2000
-# Seconds between tries to store a large result while the index does not answer.
-STORE_PAUSES: Final = (0.5, 1, 2, 4, 8, 15, 30)
-
-_STORED_NOTE: Final = "\n\n[The complete answer is stored as an artifact of this job.]"
 
 
 @dataclass(slots=True)
@@ -61,17 +52,17 @@ class AgentActivities:
         clock: Callable[[], datetime],
         *,
         bus: DeltaBus,
+        results: ResultKeeper,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
-        store_pauses: Sequence[float] = STORE_PAUSES,
     ) -> None:
         self._catalogue = catalogue
         self._runtime = runtime
         self._attempts = attempts
         self._artifacts = artifacts
+        self._results = results
         self._bus = bus
         self._clock = clock
         self._heartbeat_seconds = heartbeat_seconds
-        self._store_pauses = store_pauses
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
@@ -109,7 +100,7 @@ class AgentActivities:
             raise ApplicationError(error.message, type="unknown_agent", non_retryable=True) from None
 
     async def _run(self, agent: Agent, call: _Call) -> AgentResult:
-        call.task = await self._told_in_full(call.task)
+        call.task = await self._with_artifacts(call.task)
         sink = CallText(self._bus, call.task, call.agent, call.attempt)
         if call.attempt > 1 and agent.function is None:
             sink.reset()
@@ -119,10 +110,12 @@ class AgentActivities:
             call.usage = error.usage
             raise
         call.usage, call.model = result.usage, result.model
-        return await self._carried(call, result)
+        # While the call still beats: the answer is paid for, and a new attempt would pay again.
+        await self._results.keep(activity.info().workflow_id or call.task.job_id, result)
+        return result
 
-    async def _told_in_full(self, task: AgentTask) -> AgentTask:
-        """The task with the whole of every earlier answer that was too large to carry."""
+    async def _with_artifacts(self, task: AgentTask) -> AgentTask:
+        """The task with the whole of every answer that a worker of an older release stored as an artifact."""
         context = [
             given.model_copy(update=await self._answer(given.artifact)) if given.artifact else given
             for given in task.context
@@ -132,34 +125,6 @@ class AgentActivities:
     async def _answer(self, artifact: str) -> dict[str, Any]:
         body = await self._artifacts.get(artifact)
         return {"output": body["output"], "data": body["data"], "artifact": None}
-
-    async def _carried(self, call: _Call, result: AgentResult) -> AgentResult:
-        """The result itself, or a preview that names the stored body when it is too large to carry."""
-        task = call.task
-        if len(result.model_dump_json().encode()) <= task.inline_limit:
-            return result
-        name = activity_id(task.step.id, call.agent, task.call)
-        artifact = await self._stored(task.job_id, name, result.model_dump(mode="json"))
-        small = len(json.dumps(result.data).encode()) <= SMALL_DATA_BYTES
-        return result.model_copy(
-            update={
-                "artifact": artifact,
-                "summary": result.summary[:PREVIEW_CHARACTERS],
-                "output": result.output[: PREVIEW_CHARACTERS - len(_STORED_NOTE)] + _STORED_NOTE,
-                "deliverables": [],
-                "data": result.data if small else {},
-            }
-        )
-
-    async def _stored(self, job_id: str, name: str, body: dict[str, Any]) -> str:
-        """Store a body, patiently: the answer is paid for, and a new attempt would pay again."""
-        for pause in self._store_pauses:
-            try:
-                return await self._artifacts.put(job_id, name, body)
-            except Unavailable as fault:
-                structlog.get_logger().warning("artifact_not_stored", error=fault.message, seconds=pause)
-                await asyncio.sleep(pause)
-        return await self._artifacts.put(job_id, name, body)
 
     async def _cancelled(self, call: _Call) -> None:
         """Record why the attempt was stopped. A stopping worker is not a user's cancel: it asks for another attempt."""

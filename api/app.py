@@ -73,7 +73,7 @@ def create_app(
             app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, limit=lambda: options().max_body_bytes)
     app.add_middleware(Hardening, options=options, render=render)
     app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
     app.add_middleware(RequestEdge, render=render)

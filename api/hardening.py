@@ -55,6 +55,7 @@ class ApiOptions:
     trusted_hosts: tuple[str, ...] = ("*",)
     body_seconds: float = 30.0
     deadline_seconds: float = 120.0 + MARGIN
+    max_body_bytes: int = 8 * 1024 * 1024
     max_url_bytes: int = 8 * 1024
     max_header_bytes: int = 32 * 1024
     max_query_parameters: int = 100
@@ -65,6 +66,7 @@ class ApiOptions:
         return cls(
             cors_origins=_listed(settings.cors_origins),
             trusted_hosts=_listed(settings.trusted_hosts) or ("*",),
+            max_body_bytes=2 * settings.max_input_bytes,
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
         )
 

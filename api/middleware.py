@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -20,7 +21,6 @@ from orchestrator.sealing import without_secrets
 
 log = structlog.get_logger(__name__)
 
-MAX_BODY_BYTES: Final = 2 * 1024 * 1024
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "(none)"
@@ -150,9 +150,10 @@ class BodyLimit:
     The error arises where the route reads its body, so that the route's own dialect words it.
     """
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, limit: Callable[[], int]) -> None:
+        """`limit`, in bytes, is asked for when the application starts."""
         self._app = app
-        self._limit = limit
+        self._limit = limit()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, counting what comes in."""

@@ -24,6 +24,7 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.connect import connect, connect_options
+from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.schedules import ensure_reconciler
 from orchestrator.engine.visibility import Visibility
 from orchestrator.engine.worker import build_courier, build_worker, check_in_sandbox
@@ -37,6 +38,7 @@ from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
+from orchestrator.services.values import JobValues
 from orchestrator.settings import Settings
 from orchestrator.storage.pruning import PruningRepository
 from orchestrator.storage.resets import ResetRepository
@@ -123,7 +125,9 @@ class Parts:
     def agents(self, runtime: AgentRuntime) -> AgentActivities:
         """The activity behind every agent, over what runs them."""
         on = self.ground
-        return AgentActivities(self.catalogue, runtime, on.attempts, on.artifacts, now, bus=on.bus)
+        return AgentActivities(
+            self.catalogue, runtime, on.attempts, on.artifacts, now, bus=on.bus, results=codec_of(on.client)
+        )
 
     def native_runtime(self) -> AgentRuntime:
         """What runs agents on models, opened at the first call."""
@@ -161,7 +165,10 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             on.attempts,
             resets=ResetRepository(on.database),
             dispatcher=on.dispatcher,
-            pruner=IndexPruner(PruningRepository(on.database), settings.retention()),
+            pruner=IndexPruner(
+                PruningRepository(on.database, on.values if settings.value_store_url else None), settings.retention()
+            ),
+            values=JobValues(on.values),
             clock=now,
         ),
     )

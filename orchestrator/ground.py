@@ -11,8 +11,10 @@ from temporalio.client import Client
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
+from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
 from orchestrator.sealing import Sealer, kept_secret
 from orchestrator.services.access import IssuedKeys
@@ -28,6 +30,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
+from orchestrator.storage.values import CachedValues, ValueRepository
 
 # Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
 _START_PATIENCE: Final = 0.02
@@ -47,6 +50,7 @@ class Ground:
     jobs: JobRepository
     attempts: AttemptRepository
     artifacts: ArtifactRepository
+    values: CachedValues
     deliveries: DeliveryRepository
     keys: KeyRepository
     issued_keys: IssuedKeys
@@ -73,10 +77,15 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     ready = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
     gateway = TemporalGateway(client, settings.task_queue, prepare=ready, job_timeout=timeout)
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
+    values = CachedValues(_value_store(settings, database))
+    codec_of(client).values.store = values
     dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
-    jobs, attempts = JobRepository(database, dispatcher.dispatch), AttemptRepository(database, patience=_START_PATIENCE)
-    partials = PartialOutputs(gateway, artifacts)
-    reader = JobReader(gateway, jobs, attempts, partials, clock=clock)
+    jobs, attempts = (
+        JobRepository(database, dispatcher.dispatch, values),
+        AttemptRepository(database, patience=_START_PATIENCE),
+    )
+    partials = PartialOutputs(gateway, artifacts, values)
+    reader = JobReader(gateway, jobs, attempts, partials, values=values, clock=clock)
     follower = JobFollower(gateway, reader)
     return Ground(
         client=client,
@@ -89,6 +98,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         jobs=jobs,
         attempts=attempts,
         artifacts=artifacts,
+        values=values,
         deliveries=deliveries,
         keys=keys,
         issued_keys=IssuedKeys(keys, sealer, clock=clock),
@@ -109,6 +119,18 @@ def _database(settings: Settings) -> Database:
 def redis_url(settings: Settings) -> str | None:
     """Where the processes of an installation meet, or None."""
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
+
+
+def _value_store(settings: Settings, database: Database) -> ValueStore:
+    """Where large values are kept. Raises `Unavailable` without the library for buckets."""
+    if settings.value_store_url is None:
+        return ValueRepository(database)
+    try:
+        from orchestrator.storage.bucket import ValueBucket  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        message = "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`: pip install 'orchestrator[s3]'"
+        raise Unavailable(message) from error
+    return ValueBucket(settings.value_store_url)
 
 
 def _bus(settings: Settings) -> MemoryBus | RedisBus:

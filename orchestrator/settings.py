@@ -87,6 +87,17 @@ class Settings(BaseSettings):
     )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
+    max_input_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="The largest input of a job, as JSON; a request may be twice as large.",
+    )
+    value_store_url: str | None = Field(
+        default=None,
+        pattern=r"^s3://[^/]+",
+        description="Where large values are kept: s3://BUCKET/PREFIX; the job index when unset.",
+    )
     sync_timeout: float = Field(default=120.0, gt=0, description="Seconds that a synchronous call waits (D-044).")
     conversation_idle: float = Field(
         default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."

@@ -30,6 +30,7 @@ from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.tokens import TokenSigner
 from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.values import JobValues
 from orchestrator.services.watching import JobWatcher
 from orchestrator.services.webhooks import WebhookRegistry
 from orchestrator.settings import Settings
@@ -53,9 +54,15 @@ def wired(
     """Put them together; opens nothing by itself. `temporal_ui` is the page of this namespace."""
     check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
     quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=clock)
-    starter = JobStarter(catalogue, on.gateway, on.jobs, quotas, check_url=check_url, clock=clock, new_id=new_id)
+    starter = JobStarter(
+        *(catalogue, on.gateway, on.jobs, quotas),
+        check_url=check_url,
+        clock=clock,
+        new_id=new_id,
+        max_input_bytes=settings.max_input_bytes,
+    )
     controller = JobController(on.gateway, on.reader, on.follower, on.jobs)
-    outputs = JobOutputs(on.reader, on.partials, on.artifacts)
+    outputs = JobOutputs(on.reader, on.partials, on.artifacts, JobValues(on.values))
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
     work = WorkRepository(on.reports)
     readiness = Readiness(

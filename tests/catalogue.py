@@ -10,7 +10,15 @@ from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from tests.code_workflow import AgainWorkflow, AtInitWorkflow, CountdownWorkflow, FaultyWorkflow, ParentWorkflow
+from tests.code_workflow import (
+    AgainWorkflow,
+    AtInitWorkflow,
+    CountdownWorkflow,
+    FaultyWorkflow,
+    GatherWorkflow,
+    HandOnWorkflow,
+    ParentWorkflow,
+)
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
 WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
@@ -160,6 +168,8 @@ TEST_PLUGIN = Plugin(
         ),
         CodeWorkflow(workflow("t_parent", step("go", "t_echo"), code=True), ParentWorkflow),
         CodeWorkflow(workflow("t_at_init", step("go", "t_echo"), code=True), AtInitWorkflow),
+        CodeWorkflow(workflow("t_gather", step("go", "t_big"), code=True), GatherWorkflow),
+        CodeWorkflow(workflow("t_hand_on", step("go", "t_echo"), code=True), HandOnWorkflow),
         CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
     ),
 )

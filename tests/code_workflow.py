@@ -9,7 +9,8 @@ from temporalio.exceptions import ApplicationError
 from workflows.steps import call_agent
 
 with workflow.unsafe.imports_passed_through():
-    from orchestrator.domain.commands import JobInput, JobResult
+    from orchestrator.domain.agents import StepOutput
+    from orchestrator.domain.commands import JobDeliverable, JobInput, JobResult
     from orchestrator.domain.results import assemble
 
 
@@ -86,3 +87,41 @@ class AtInitWorkflow:
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         return JobResult(output=self._job.job_id)
+
+
+@workflow.defn(name="t_gather")
+class GatherWorkflow:
+    """Asks `calls` agents at once, each with `context` kilobytes of its own, and returns all of their answers."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        context = "c" * 1024 * int(job.input.get("context", 0))
+        step = job.plan.steps[0]
+        calls = [
+            call_agent(
+                job,
+                step.model_copy(update={"id": f"go{number}"}),
+                "t_big",
+                [StepOutput(step="given", agent="t_big", summary=str(number), output=f"{number} {context}")],
+            )
+            for number in range(int(job.input["calls"]))
+        ]
+        results = await asyncio.gather(*calls)
+        files = [
+            JobDeliverable(
+                path=f"{number}.txt", media_type="text/plain", content=result.output, step="go", agent=result.agent
+            )
+            for number, result in enumerate(results)
+        ]
+        return JobResult(output=str(len(results)), deliverables=files)
+
+
+@workflow.defn(name="t_hand_on")
+class HandOnWorkflow:
+    """Hands its whole input to a run that continues it, once."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        if workflow.info().continued_run_id is None:
+            workflow.continue_as_new(job)
+        return JobResult(output=job.input["text"])

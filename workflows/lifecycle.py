@@ -15,7 +15,7 @@ from temporalio.worker import (
 )
 
 from orchestrator.domain import names
-from orchestrator.domain.commands import JobResult, Outcome, Recorded
+from orchestrator.domain.commands import Outcome, Recorded
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
@@ -60,7 +60,7 @@ class _JobLife(WorkflowInboundInterceptor):
             told = JobError(type=word, message=f"{type(error).__name__}: {error}")
             await _record("FAILED", error=told)
             raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
-        await _record("COMPLETED", result=result if isinstance(result, JobResult) else None)
+        await _record("COMPLETED")
         return result
 
 
@@ -76,12 +76,11 @@ def error_told(error: FailureError) -> JobError:
 async def _record(
     state: Literal["COMPLETED", "FAILED", "CANCELLED"],
     *,
-    result: JobResult | None = None,
     error: JobError | None = None,
 ) -> None:
     """One local activity (a marker, no extra hop). A silent index holds no job: history repairs it (A4)."""
     info = workflow.info()
-    outcome = Outcome(job_id=info.workflow_id, run_id=info.run_id, state=state, result=result, error=error)
+    outcome = Outcome(job_id=info.workflow_id, run_id=info.run_id, state=state, error=error)
     writing = workflow.execute_local_activity(
         names.ACTIVITY_RECORD_OUTCOME,
         outcome,

@@ -41,7 +41,6 @@ async def call_agent(
         input=job.input,
         config=job.config,
         context=context or [],
-        inline_limit=inline_limit(job),
     )
     retry = RetryPolicy(
         initial_interval=timedelta(seconds=known.retry.initial_interval),
@@ -76,12 +75,6 @@ async def call_agent(
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
     return result
-
-
-def inline_limit(job: JobInput) -> int:
-    """Bytes that one agent result may carry, so that all of them together fit the job's own result."""
-    calls = max(1, len(job.plan.calls()))
-    return min(names.MAX_INLINE_AGENT_BYTES, names.MAX_INLINE_RESULT_BYTES // calls)
 
 
 def job_error(failure: FailureError, step: str) -> JobError:

@@ -90,7 +90,9 @@ class ConfigBody(JobConfig):
 class StartBody(Body):
     """Starts an agent or a workflow. Keys of `input` that its schema does not know are let through (D-025)."""
 
-    input: JsonObject = Field(description="As the `input_schema` of the agent or workflow says; at most 1 MiB.")
+    input: JsonObject = Field(
+        description="As the `input_schema` of the agent or workflow says; at most 4 MiB, unless configured."
+    )
     config: ConfigBody = ConfigBody()
     asynchronous: bool = Field(default=False, alias="async", description="True answers 202 at once.")
     webhook_url: WebUrl | None = Field(

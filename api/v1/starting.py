@@ -22,7 +22,10 @@ _RETRY_AFTER: Final = 5.0
 
 START_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     **NOT_FOUND,
-    413: {"model": ErrorEnvelope, "description": "`invalid_request`: body over 2 MiB, or input over 1 MiB"},
+    413: {
+        "model": ErrorEnvelope,
+        "description": "`invalid_request`: body over 8 MiB, or input over 4 MiB, unless configured otherwise",
+    },
     422: {"model": ErrorEnvelope, "description": "`invalid_request`: Idempotency-Key reused with another request"},
 }
 

@@ -41,11 +41,10 @@ class AgentTask(Message):
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
-    inline_limit: int = Field(description="A result over this many bytes is stored beside the job.")
 
 
 class AgentResult(Message):
-    """Output of an agent's activity. `artifact` names the stored body when it was too large to carry."""
+    """Output of an agent's activity. `artifact` names the stored body of a large one of an older release."""
 
     step: str
     agent: str
@@ -74,7 +73,7 @@ class AgentResult(Message):
 
 
 class JobDeliverable(Message):
-    """A deliverable of a job with where it came from. `content` is None while it lies in artifact `artifact`."""
+    """A deliverable of a job with where it came from. `artifact` holds the content of an older release's."""
 
     path: str
     media_type: str
@@ -202,7 +201,6 @@ class Outcome(Message):
     job_id: str
     run_id: str
     state: Literal["COMPLETED", "FAILED", "CANCELLED"]
-    result: JobResult | None = None
     error: JobError | None = None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class RunStarted(Fact):
     task_queue: str
     job: JobInput | None
     continued: bool
+    stored: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class JobAdopted(Fact):
     """A workflow that was not started through the API became a job; `job` is what it runs with."""
 
     job: JobInput
+    stored: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,7 @@ class RunCompleted(Fact):
     """The workflow returned."""
 
     result: dict[str, Any] | None
+    stored: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import Stored
 
 
 class JobState(StrEnum):
@@ -171,6 +172,9 @@ class Job(Value):
     decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
     began_at: datetime | None = Field(
         default=None, description="When the course of events that counts began: its start, or its last reset."
+    )
+    stored: list[Stored] = Field(
+        default_factory=list, description="Large parts of `input` and `result` that are stored beside the job."
     )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
 

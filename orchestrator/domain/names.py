@@ -71,10 +71,6 @@ APPROVAL_TIMER_PREFIX: Final = "approval:"
 DEFAULT_TASK_QUEUE: Final = "orchestrator"
 OFFLINE_MODEL: Final = "offline/drafter"
 
-MAX_INPUT_BYTES: Final = 1024 * 1024
-# All inlined agent results of one job together stay under this, so that the job's result fits one payload.
-MAX_INLINE_RESULT_BYTES: Final = 1024 * 1024
-MAX_INLINE_AGENT_BYTES: Final = 64 * 1024
 _FAIRNESS_KEY_CHARACTERS: Final = 64
 
 

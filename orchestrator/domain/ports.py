@@ -1,8 +1,10 @@
 """What the inner rooms ask of the outer ones. Activities and the runtime know these, never their makers."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import (
@@ -79,6 +81,26 @@ class ArtifactStore(Protocol):
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
         """A stored body. Raises `NotFound`, `Unavailable`."""
+
+
+class ValueStore(Protocol):
+    """Keeps the large parts of messages beside their job (decision 0013): JSON texts under the hash of their own."""
+
+    async def put(self, job_id: str, bodies: Mapping[str, str]) -> None:
+        """Store texts by key; one that is there already stays. Raises `Unavailable`."""
+
+    async def get(self, job_id: str, keys: Collection[str]) -> dict[str, str]:
+        """Stored texts by key. Raises `NotFound`, `Unavailable`."""
+
+    async def forget(self, job_id: str) -> None:
+        """Delete everything of one job. Raises `Unavailable`."""
+
+
+class ResultKeeper(Protocol):
+    """Stores the large parts of a result while its activity still runs."""
+
+    async def keep(self, workflow_id: str, message: BaseModel) -> None:
+        """Store what a message of a workflow will refer to when it is sent. Raises `Unavailable`."""
 
 
 class OutcomeLog(Protocol):

@@ -31,6 +31,7 @@ from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import TemporalHistories
+from orchestrator.engine.plugin import codec_of
 from orchestrator.projection.answers import answers
 from orchestrator.projection.facts import pending_call
 from orchestrator.projection.job import job_input
@@ -59,6 +60,7 @@ class TemporalGateway:
         self._task_queue = task_queue
         self._prepare = prepare
         self._job_timeout = job_timeout
+        self._codec = codec_of(client)
         self._histories = HistoryReader(TemporalHistories(client))
         self._attendance = Attendance(client, clock=clock)
         self._namespace_id: str | None = None
@@ -168,9 +170,11 @@ class TemporalGateway:
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
     async def answers(self, job_id: str) -> list[AgentResult]:
-        """What the finished calls of a job answered, in full. Raises `NotFound`, `Unavailable`."""
+        """What the finished calls of a job answered, in full. Raises `NotFound` for one that is gone, `Unavailable`."""
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
+        for event in history.events:
+            await self._codec.put_back(event)
         return answers(history.events)
 
     async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:

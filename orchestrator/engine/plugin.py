@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
@@ -9,6 +10,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.payloads import JobPayloadConverter
+from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
 
@@ -25,13 +27,24 @@ def sandbox(runner: WorkflowRunner | None = None) -> WorkflowRunner:
     return runner
 
 
+def codec_of(client: Client) -> ValueCodec:
+    """The codec of a client with our plugin; its value store is opened after the client is connected."""
+    codec = client.data_converter.payload_codec
+    if not isinstance(codec, ValueCodec):
+        raise TypeError("the client was connected without OrchestratorPlugin")
+    return codec
+
+
 class OrchestratorPlugin(SimplePlugin):
-    """Given to the client (workers inherit it) and to the replayer."""
+    """Given to the client (workers inherit it) and to the replayer, which reads no history with stored values."""
 
     def __init__(self) -> None:
+        codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=dataclasses.replace(pydantic_data_converter, payload_converter_class=JobPayloadConverter),
+            data_converter=dataclasses.replace(
+                pydantic_data_converter, payload_converter_class=JobPayloadConverter, payload_codec=codec
+            ),
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

@@ -6,24 +6,34 @@ from pydantic import ValidationError
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from orchestrator.domain.commands import AgentResult
-from orchestrator.projection.facts import job_input, plain
+from orchestrator.domain.commands import AgentResult, Carried
+from orchestrator.projection.facts import plain
 
 
 def answers(events: Iterable[HistoryEvent]) -> list[AgentResult]:
-    """The answers in the history of a job's last run, those that earlier runs handed on included."""
+    """The answers in the history of a job's last run, those that earlier runs handed on included.
+
+    Stored parts must have been put back.
+    """
     found: list[AgentResult] = []
     for event in events:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                job = job_input(event.workflow_execution_started_event_attributes.input.payloads)
-                found += job.carried.results if job and job.carried else []
+                found += _handed_on(event.workflow_execution_started_event_attributes.input.payloads)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
                 found += _answer(event.activity_task_completed_event_attributes.result.payloads)
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 details = event.marker_recorded_event_attributes.details
                 found += _answer(details["result"].payloads) if "result" in details else []
     return found
+
+
+def _handed_on(payloads: Iterable[object]) -> list[AgentResult]:
+    try:
+        carried = Carried.model_validate(plain(payloads).get("carried") or {})
+    except ValidationError:
+        return []
+    return carried.results
 
 
 def _answer(payloads: Iterable[object]) -> list[AgentResult]:

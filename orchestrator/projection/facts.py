@@ -18,6 +18,7 @@ from orchestrator.domain.commands import Adopted, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import METADATA, Stored, references_of
 from orchestrator.projection.failures import error_of
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
@@ -92,6 +93,14 @@ def plain(payloads: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _stored(payloads: Any) -> tuple[Stored, ...]:
+    """Which parts of the first payload are stored beside the job: a part of them is only here, not in the data."""
+    first: Payload | None = next(iter(payloads), None)
+    if first is None or METADATA not in first.metadata:
+        return ()
+    return references_of(first.metadata[METADATA])
+
+
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a call's result says of itself; an activity of an author's own may answer with anything."""
     model, summary = result.get("model"), result.get("summary")
@@ -103,9 +112,12 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def job_input(payloads: Any) -> JobInput | None:
-    """What a job was started with; None for a workflow that somebody started past the API, with something else."""
+    """What a job was started with, without what an earlier run handed on. Large parts may be stored beside the job.
+
+    None for a workflow that somebody started past the API, with something else.
+    """
     try:
-        return JobInput.model_validate(plain(payloads))
+        return JobInput.model_validate({**plain(payloads), "carried": None})
     except ValidationError:
         return None
 
@@ -117,6 +129,7 @@ def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
         task_queue=about.task_queue.name,
         job=job_input(about.input.payloads),
         continued=bool(about.continued_execution_run_id),
+        stored=tuple(part for part in _stored(about.input.payloads) if part.at[:1] == ("input",)),
         **stamp,
     )
 
@@ -209,7 +222,9 @@ def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     details = event.marker_recorded_event_attributes.details
     if "result" not in details:
         return None
-    return facts.JobAdopted(job=Adopted.model_validate(plain(details["result"].payloads)).job, **stamp)
+    payloads = details["result"].payloads
+    stored = tuple(part.within("job") for part in _stored(payloads) if part.at[:2] == ("job", "input"))
+    return facts.JobAdopted(job=Adopted.model_validate(plain(payloads)).job, stored=stored, **stamp)
 
 
 def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:
@@ -252,7 +267,9 @@ def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_completed_event_attributes
-    return facts.RunCompleted(result=plain(about.result.payloads) or None, **stamp)
+    stored = tuple(part.under("result") for part in _stored(about.result.payloads))
+    result = plain(about.result.payloads)
+    return facts.RunCompleted(result=result if result or stored else None, stored=stored, **stamp)
 
 
 def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -13,6 +13,7 @@ from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
+from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
@@ -67,6 +68,7 @@ class JobFold:
         self.closed_at: datetime | None = None
         self.cancel: f.CancelRequested | None = None
         self.result: dict[str, Any] | None = None
+        self.stored: tuple[Stored, ...] = ()
         self.error: JobError | None = None
         self.last_event: str | None = None
         self.began_at: datetime | None = None
@@ -140,6 +142,7 @@ class JobFold:
             created_at=self.created_at,
             started_at=self.started_at,
             closed_at=self.closed_at,
+            stored=list(self.stored),
             cancel_requested_at=self.cancel.time if self.cancel else None,
             cancel_reason=self.cancel.reason if self.cancel else None,
             decisions={step: decision.id for step, decision in self.decisions.items()},
@@ -172,17 +175,17 @@ class JobFold:
         if self.created_at is None:
             self.created_at = self.began_at = fact.time
         if self.input is None and (given := own_input(self.job_id, fact)) is not None:
-            self._runs_with(given)
+            self._runs_with(given, fact.stored)
 
     def _adopted(self, fact: f.JobAdopted) -> None:
-        self._runs_with(fact.job)
+        self._runs_with(fact.job, fact.stored)
         # The workflow keeps signals that came before it was adopted.
         early, self._early = self._early, []
         for signal in early:
             self._signal(signal)
 
-    def _runs_with(self, job: JobInput) -> None:
-        self.input = job
+    def _runs_with(self, job: JobInput, stored: tuple[Stored, ...]) -> None:
+        self.input, self.stored = job, stored
         for step in job.plan.steps:
             for agent in step.agents:
                 self._call((step.id, agent, 1), step.name)
@@ -281,6 +284,7 @@ class JobFold:
         match fact:
             case f.RunCompleted():
                 self.state, self.result, self.progress = JobState.COMPLETED, fact.result, 100
+                self.stored += fact.stored
             case f.RunFailed():
                 self.state, self.error = JobState.FAILED, fact.error
             case f.RunTimedOut():

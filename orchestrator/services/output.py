@@ -10,6 +10,7 @@ from orchestrator.domain.jobs import Job
 from orchestrator.domain.ports import ArtifactStore
 from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
+from orchestrator.services.values import JobValues
 
 log = structlog.get_logger(__name__)
 
@@ -17,10 +18,13 @@ log = structlog.get_logger(__name__)
 class JobOutputs:
     """Reads outputs (D-053)."""
 
-    def __init__(self, reader: JobReader, partials: PartialOutputs, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self, reader: JobReader, partials: PartialOutputs, artifacts: ArtifactStore, values: JobValues
+    ) -> None:
         self._reader = reader
         self._partials = partials
         self._artifacts = artifacts
+        self._values = values
 
     async def get(self, principal: Principal, job_id: str) -> dict[str, Any]:
         """The job's whole output; of one that ended without, what its finished calls answered.
@@ -47,12 +51,13 @@ class JobOutputs:
         if job.result is None:
             what = f"ended as {job.state} without one" if job.state.terminal else f"is {job.state}"
             raise WrongState(f"Job {job.id} has no output: it {what}", job_id=job.id, state=str(job.state))
-        result = dict(job.result)
+        job = await self._values.whole(job)
+        result = dict(job.result or {})
         files: list[dict[str, Any]] = []
         for item in result.get("deliverables", []):
             files += await self._whole(item) if item.get("artifact") else [item]
         result["deliverables"] = files
-        only = [item["artifact"] for item in job.result.get("deliverables", []) if item.get("artifact")]
+        only = [item["artifact"] for item in (job.result or {}).get("deliverables", []) if item.get("artifact")]
         if job.kind == "agent" and only:
             result["output"] = (await self._artifacts.get(only[0]))["output"]
         return result

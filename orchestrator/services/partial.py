@@ -5,9 +5,11 @@ from typing import Any, Final
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.jobs import CallStatus, Job, JobError
-from orchestrator.domain.ports import ArtifactStore
+from orchestrator.domain.ports import ArtifactStore, ValueStore
 from orchestrator.domain.results import partial
+from orchestrator.domain.values import references, restored, split
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.values import bodies_of
 
 _NAME: Final = "partial"
 
@@ -15,9 +17,10 @@ _NAME: Final = "partial"
 class PartialOutputs:
     """Keeps them beside the job when it is closed, so that they outlive its history."""
 
-    def __init__(self, gateway: TemporalGateway, artifacts: ArtifactStore) -> None:
+    def __init__(self, gateway: TemporalGateway, artifacts: ArtifactStore, values: ValueStore) -> None:
         self._gateway = gateway
         self._artifacts = artifacts
+        self._values = values
 
     async def keep(self, job: Job, told: JobInput) -> None:
         """Store what a job's finished calls answered, unless it has a result. `told` is what it was started with.
@@ -32,14 +35,23 @@ class PartialOutputs:
             return
         if results:
             left = partial(told, results, _failures(job), job.closed_at or job.created_at)
-            await self._artifacts.put(job.id, _NAME, left.model_dump(mode="json"))
+            parts = split(job.id, left.model_dump(mode="json"))
+            if parts.bodies:  # Mostly those that the calls' own results have stored.
+                await self._values.put(job.id, parts.bodies)
+            stored = [part.model_dump() for part in parts.stored]
+            await self._artifacts.put(job.id, _NAME, {"result": parts.rest, "stored": stored})
 
     async def of(self, job: Job) -> dict[str, Any] | None:
-        """What was stored of a job; None where nothing was. Raises `Unavailable`."""
+        """What was stored of a job; None where nothing was. Raises `NotFound` for a value of it, `Unavailable`."""
         try:
-            return await self._artifacts.get(f"{job.id}/{_NAME}")
+            body = await self._artifacts.get(f"{job.id}/{_NAME}")
         except NotFound:
             return None
+        if "result" not in body:  # stored whole, by an older release
+            return body
+        stored = references(body["stored"])
+        whole: dict[str, Any] = restored(body["result"], stored, await bodies_of(self._values, stored))
+        return whole
 
 
 def _failures(job: Job) -> dict[str, JobError]:

@@ -14,12 +14,14 @@ from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
+from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import job_input, project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
+from orchestrator.services.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
@@ -56,12 +58,14 @@ class JobReader:
         attempts: AttemptRepository,
         partials: PartialOutputs,
         *,
+        values: ValueStore,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
         self._jobs = jobs
         self._attempts = attempts
         self._partials = partials
+        self._values = JobValues(values)
         self._clock = clock
         self._writing = Background()
 
@@ -70,16 +74,17 @@ class JobReader:
         job = await self._snapshot(job_id)
         if job is None:
             job = await self._from_history(job_id)
-        return self.visible(principal, job)
+        return await self._values.shown(self.visible(principal, job))
 
     async def closed(self, principal: Principal, job_id: str) -> Job | None:
         """A job that the index knows as ended, or None. Raises `NotFound` for another owner's."""
         job = await self._snapshot(job_id)
-        return None if job is None else self.visible(principal, job)
+        return None if job is None else await self._values.shown(self.visible(principal, job))
 
     async def ended(self, principal: Principal, job_id: str, facts: Sequence[Fact]) -> Job:
         """The job that `facts` end. Its snapshot is written after the answer. Raises `NotFound`."""
-        return self.visible(principal, await self._told(job_id, facts, NOTHING_PENDING, wait=False))
+        job = await self._told(job_id, facts, NOTHING_PENDING, wait=False)
+        return await self._values.shown(self.visible(principal, job))
 
     def visible(self, principal: Principal, job: Job) -> Job:
         """The job, if its owner or an admin asks. Raises `NotFound`."""
@@ -209,6 +214,7 @@ def accepted(row: JobRecord) -> Job:
         reason=reason,
         progress=row.progress,
         input=job.input,
+        stored=list(row.stored),
         config=job.config.model_dump(mode="json"),
         webhook_url=job.webhook_url,
         subject=job.subject,

@@ -16,6 +16,7 @@ from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reading import JobReader, accepted
+from orchestrator.services.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository, OpenRow
 from orchestrator.storage.resets import ResetRepository
@@ -50,6 +51,7 @@ class IndexReconciler:
         resets: ResetRepository,
         dispatcher: DeliveryDispatcher,
         pruner: IndexPruner,
+        values: JobValues,
         clock: Callable[[], datetime],
     ) -> None:
         self._gateway = gateway
@@ -60,6 +62,7 @@ class IndexReconciler:
         self._resets = resets
         self._dispatcher = dispatcher
         self._pruner = pruner
+        self._values = values
         self._clock = clock
         self._listed_at: datetime | None = None
 
@@ -159,7 +162,12 @@ class IndexReconciler:
         if record is None:
             return None
         if row.start_state is StartState.ACCEPTED:
-            run_id = await self._gateway.start(record.job)
+            try:
+                whole = await self._values.started_with(record)
+            except NotFound:  # The process died between the row and its large values: nobody was told of the job.
+                await self._jobs.drop(row.id)
+                return "dropped"
+            run_id = await self._gateway.start(whole)
             await self._jobs.started(row.id, run_id, await self._gateway.namespace_id())
             return "started"
         error = JobError(type="deleted", message="Temporal no longer holds this job; it was deleted there.")

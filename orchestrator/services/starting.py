@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobConfig, JobInput
@@ -83,6 +82,7 @@ class JobStarter:
         check_url: Callable[[str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        max_input_bytes: int,
     ) -> None:
         self._catalogue = catalogue
         self._gateway = gateway
@@ -91,6 +91,7 @@ class JobStarter:
         self._check_url = check_url
         self._clock = clock
         self._new_id = new_id
+        self._max_input_bytes = max_input_bytes
 
     async def start(self, principal: Principal, request: StartRequest) -> Started:
         """Start a job. Nothing is started unless the whole request is sound.
@@ -143,9 +144,11 @@ class JobStarter:
         """
         name, schema, plan, code = self._target(request)
         size = _size(request.input)
-        if size > names.MAX_INPUT_BYTES:
+        if size > self._max_input_bytes:
             raise PayloadTooLarge(
-                f"The input is {size} bytes, more than {names.MAX_INPUT_BYTES}", field="input", expected="at most 1 MiB"
+                f"The input is {size} bytes as JSON, more than {self._max_input_bytes}",
+                field="input",
+                expected=f"at most {self._max_input_bytes} bytes as JSON",
             )
         check_input(schema, request.input)
         return JobInput(

@@ -11,6 +11,7 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.jobs import OPEN_STATES, Job, JobError, JobState
 from orchestrator.domain.user_agents import EXECUTING, Dashboard, Estate, Framework, Tally
 from orchestrator.storage.database import Database
+from orchestrator.storage.jobs import stored_in
 from orchestrator.storage.lists import newest_ids, page_of
 from orchestrator.storage.moments import Seconds, UtcDay
 from orchestrator.storage.tables import attempts, configurations, jobs
@@ -166,6 +167,7 @@ def _job(found: RowMapping) -> Job:
         state=found["state"],
         progress=found["progress"],
         input=job.input,
+        stored=list(stored_in(found["job_input"])),
         config=job.config.model_dump(mode="json"),
         subject=job.subject,
         labels=job.labels,

@@ -25,6 +25,8 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
+from orchestrator.domain.ports import ValueStore
+from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
@@ -32,8 +34,10 @@ from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.values import ValueRepository
 
 _INSERT_TRIES: Final = 3
+_STORED: Final = "stored"  # Beside the fields of `JobInput`, so that no caller's data is mistaken for it.
 _NAMED_JOBS: Final = 5  # How many of the jobs that are in the way a refusal names.
 _SLOT_RETRY_AFTER: Final = 5.0
 
@@ -62,10 +66,14 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(JobRow):
-    """A row with what its job was started with, which may be large, and the Temporal namespace that has it."""
+    """A row with what its job was started with, and the Temporal namespace that has it.
+
+    Large parts of the input are `stored` beside the job.
+    """
 
     job: JobInput
     namespace_id: str | None
+    stored: tuple[Stored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +126,15 @@ _OPEN_OF_OWNER: Final = select(jobs.c.id).where(*_OF_OWNER).limit(_NAMED_JOBS)
 class JobRepository:
     """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
 
-    def __init__(self, db: Database, dispatch: Callable[[Sequence[DueDelivery]], None] = lambda due: None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        dispatch: Callable[[Sequence[DueDelivery]], None] = lambda due: None,
+        values: ValueStore | None = None,
+    ) -> None:
         """`dispatch` is handed the deliveries that a job's end made due; it must not wait."""
         self._db = db
+        self._values = values or ValueRepository(db)
         self._outbox = Outbox(db)
         self._dispatch = dispatch
         self._insert = db.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.id]).returning(jobs.c.id)
@@ -134,6 +148,7 @@ class JobRepository:
         `LimitExceeded` otherwise (D-068), though never for a job that was accepted before. The row is the slot, so
         whatever closes or drops the row sets the slot free.
         """
+        parts = split(job.job_id, job.model_dump(mode="json"))
         row = {
             "id": job.job_id,
             "kind": job.kind,
@@ -142,7 +157,7 @@ class JobRepository:
             "owner": job.owner,
             "state": JobState.PENDING,
             "progress": 0,
-            "job_input": job,
+            "job_input": {**parts.rest, _STORED: [part.model_dump() for part in parts.stored]},
             "webhook_url": job.webhook_url,
             "subject": job.subject,
             "request_hash": request_hash,
@@ -152,6 +167,8 @@ class JobRepository:
         }
         for _ in range(_INSERT_TRIES):
             if await self._write_new(row, limit):
+                if parts.bodies:
+                    await self._values.put(job.job_id, parts.bodies)
                 return None
             # The row that is in the way may be dropped before it is read: then the id is free again.
             if (found := await self.get(job.job_id)) is not None:
@@ -176,7 +193,10 @@ class JobRepository:
         """Forget a job whose start was refused; False when it is not there, or has been seen to run."""
         never_ran = (jobs.c.start_state != StartState.STARTED) & (jobs.c.state == JobState.PENDING)
         drop = delete(jobs).where(jobs.c.id == job_id, never_ran)
-        return await self._db.autocommit(lambda connection: connection.execute(drop).rowcount > 0)
+        dropped = await self._db.autocommit(lambda connection: connection.execute(drop).rowcount > 0)
+        if dropped:
+            await self._values.forget(job_id)
+        return dropped
 
     async def get(self, job_id: str) -> JobRecord | None:
         """The row of a job, or None."""
@@ -341,8 +361,16 @@ def _row(found: RowMapping) -> JobRow:
 
 def _record(found: RowMapping) -> JobRecord:
     return JobRecord(
-        **_columns(found), job=JobInput.model_validate(found["job_input"]), namespace_id=found["namespace_id"]
+        **_columns(found),
+        job=JobInput.model_validate(found["job_input"]),
+        namespace_id=found["namespace_id"],
+        stored=stored_in(found["job_input"]),
     )
+
+
+def stored_in(job_input: dict[str, Any]) -> tuple[Stored, ...]:
+    """Which parts of the column `job_input` are stored beside the job."""
+    return references(job_input.get(_STORED, ()))
 
 
 def _columns(found: RowMapping) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, and_, delete, exists, func, select, update
 from sqlalchemy import tuple_ as tuple_of
 
+from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
 from orchestrator.storage.sums import attempt_sums, job_sums
@@ -37,14 +38,19 @@ class PruningRepository:
     Open jobs and pending deliveries, and what belongs to them, stay however old they are. Raises `Unavailable`.
     """
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, bucket: ValueStore | None = None) -> None:
+        """`bucket` keeps the large values of jobs, where the index does not."""
         self._db = db
+        self._bucket = bucket
 
     async def jobs(self, before: datetime, limit: int) -> int:
         """Jobs that ended before a time, with all that belongs to them; memories of conversations that old, too."""
         tells = exists().where(deliveries.c.job_id == jobs.c.id, _PENDING)
         ended = and_(jobs.c.closed_at < before, jobs.c.snapshot.is_not(None), ~tells)
         old = select(jobs.c.id).where(ended).order_by(jobs.c.closed_at).limit(limit)
+        if self._bucket is not None:  # Before its rows: what fails in between is done again.
+            for row in await self._db.autocommit(lambda connection: connection.execute(old).all()):
+                await self._bucket.forget(row.id)
         its_job = exists().where(jobs.c.id == artifacts.c.job_id)
         orphans = select(artifacts.c.id).where(artifacts.c.created_at < before, ~its_job).limit(limit)
 

@@ -18,7 +18,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.agents import AgentActivities
 from orchestrator.bus.memory import MemoryBus
-from orchestrator.domain.agents import Agent, Deliverable
+from orchestrator.domain.agents import Agent, StepOutput
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
@@ -69,20 +69,28 @@ class Attempts:
 class Artifacts:
     """An `ArtifactStore` in memory."""
 
-    def __init__(self, fault: Exception | None = None, faults: int = 1000) -> None:
+    def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Any]] = {}
-        self.fault = fault
-        self.faults = faults
 
     async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
-        self.faults -= 1
-        if self.fault and self.faults >= 0:
-            raise self.fault
         self.bodies[f"{job_id}/{name}"] = body
         return f"{job_id}/{name}"
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
         return self.bodies[artifact_id]
+
+
+class Results:
+    """A `ResultKeeper` in memory."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.kept: list[tuple[str, BaseModel]] = []
+        self.fault = fault
+
+    async def keep(self, workflow_id: str, message: BaseModel) -> None:
+        if self.fault:
+            raise self.fault
+        self.kept.append((workflow_id, message))
 
 
 class Bench:
@@ -109,7 +117,8 @@ class Bench:
         )
         self.runtime = runtime or Runtime(behaviour)
         self.attempts = Attempts()
-        self.artifacts = Artifacts(store_fault)
+        self.artifacts = Artifacts()
+        self.results = Results(store_fault)
         self.beats: list[Any] = []
         self.environment = ActivityEnvironment()
         self.environment.payload_converter = pydantic_data_converter.payload_converter
@@ -123,11 +132,11 @@ class Bench:
             self.artifacts,
             lambda: NOW,
             bus=bus or MemoryBus(),
+            results=self.results,
             heartbeat_seconds=0.01,
-            store_pauses=(0.0, 0.0),
         )
 
-    async def run(self, inline_limit: int = 65536) -> AgentResult:
+    async def run(self, context: list[StepOutput] | None = None) -> AgentResult:
         task = AgentTask(
             job_id="job_1",
             definition="writer",
@@ -135,7 +144,7 @@ class Bench:
             step=Step(id="write", name="Write", squad="docs", agents=("writer",)),
             agent="writer",
             input={"context": "x"},
-            inline_limit=inline_limit,
+            context=context or [],
         )
         payload = RawValue(pydantic_data_converter.payload_converter.to_payload(task))
         return await self.environment.run(self._activities.run_agent, [payload])
@@ -310,49 +319,34 @@ async def test_other_ends_are_told_apart_from_a_cancel(details, status):
     assert bench.attempts.rows[-1]["status"] is status
 
 
-async def test_a_large_result_is_stored_and_a_preview_returned():
-    files = [Deliverable(path="a.txt", content="x" * 9000)]
-    whole = make_result(output="y" * 9000, summary="z" * 3000, deliverables=files, data={"hours": 3})
-    bench = Bench(answering(**whole.model_dump(exclude={"step", "agent"})))
-    result = await bench.run(inline_limit=8000)
-    assert result.artifact == "job_1/write.writer"
-    assert AgentResult.model_validate(bench.artifacts.bodies["job_1/write.writer"]) == whole
-    assert result.deliverables == []
-    assert len(result.output) == 2000
-    assert result.output.startswith("yyy")
-    assert "artifact" in result.output
-    assert len(result.summary) == 2000
-    assert (result.data, result.usage, result.model) == ({"hours": 3}, USAGE, "m-1")
-    assert len(result.model_dump_json()) < 8000
+async def test_a_result_is_kept_before_the_call_ends():
+    bench = Bench(answering(output="y" * 9000))
+    result = await bench.run()
+    assert bench.results.kept == [(bench.environment.info.workflow_id, result)]
     assert bench.attempts.rows[-1]["status"] is AttemptStatus.COMPLETED
-
-
-async def test_large_data_stays_with_the_stored_body():
-    bench = Bench(answering(data={"rows": ["x" * 100] * 100}))
-    assert (await bench.run(inline_limit=8000)).data == {}
-
-
-async def test_a_result_at_the_limit_is_carried_whole():
-    size = len(make_result(output="é" * 100).model_dump_json().encode())
-    bench = Bench(answering(output="é" * 100))
-    assert (await bench.run(inline_limit=size)).artifact is None
-    bench = Bench(answering(output="é" * 100))
-    assert (await bench.run(inline_limit=size - 1)).artifact == "job_1/write.writer"
 
 
 async def test_a_store_that_does_not_answer_fails_the_attempt_but_not_the_bill():
     bench = Bench(answering(output="y" * 9000), store_fault=Unavailable("index is down", retry_after=2))
     with pytest.raises(ApplicationError) as failed:
-        await bench.run(inline_limit=100)
+        await bench.run()
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
     assert (bench.attempts.rows[-1]["status"], bench.attempts.rows[-1]["usage"]) == (AttemptStatus.FAILED, USAGE)
 
 
-async def test_a_paid_answer_waits_for_the_store_to_come_back():
-    bench = Bench(answering(output="y" * 9000), store_fault=Unavailable("index is down"))
-    bench.artifacts.faults = 2
-    assert (await bench.run(inline_limit=100)).artifact == "job_1/write.writer"
-    assert len(bench.runtime.calls) == 1
+async def test_an_answer_that_an_older_release_stored_is_given_whole():
+    given: list[AgentTask] = []
+
+    class Reader(Runtime):
+        async def run(self, agent: Agent, task: AgentTask, **more: Any) -> AgentResult:
+            given.append(task)
+            return make_result()
+
+    bench = Bench(answering(), runtime=Reader(answering()))
+    bench.artifacts.bodies["job_1/plan.planner"] = {"output": "all of it", "data": {"hours": 3}}
+    stored = StepOutput(step="plan", agent="planner", summary="s", output="all…", artifact="job_1/plan.planner")
+    await bench.run([stored])
+    assert [(one.output, one.data, one.artifact) for one in given[0].context] == [("all of it", {"hours": 3}, None)]
 
 
 async def test_log_lines_of_a_call_carry_where_they_belong():

@@ -64,7 +64,6 @@ def make_task(*, timeout: float = 30.0, config: JobConfig | None = None, **more:
         "agent": "product_manager",
         "input": {"task_type": "prd", "context": "An online book store"},
         "config": config or JobConfig(),
-        "inline_limit": 65536,
     }
     return AgentTask(**(defaults | more))
 

@@ -244,7 +244,14 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
 
     services, parts = running.services, running.parts
     starter = JobStarter(
-        Slow(), parts.ground.gateway, parts.ground.jobs, services.quotas, check_url=any_url, clock=now, new_id=new_id
+        Slow(),
+        parts.ground.gateway,
+        parts.ground.jobs,
+        services.quotas,
+        check_url=any_url,
+        clock=now,
+        new_id=new_id,
+        max_input_bytes=1024,
     )
     own = own_work(
         parts.ground.database,
@@ -555,5 +562,5 @@ async def test_the_longest_name_and_an_input_that_is_too_long(user: httpx2.Async
     agent = await create(user, name="😀" * 100)
     done = await ended(user, await start(user, agent))
     assert (done["status"], done["agent"]["name"]) == ("COMPLETED", "😀" * 100)
-    refused = await user.post("/api/executions", json={"agentId": agent["id"], "input": {"text": "x" * 1_100_000}})
+    refused = await user.post("/api/executions", json={"agentId": agent["id"], "input": {"text": "x" * 4_200_000}})
     assert (refused.status_code, refused.json()["error"]) == (413, "PayloadTooLarge")

@@ -248,7 +248,6 @@ async def spend(running: Engine, job_id: str, tokens: int) -> None:
         step=step,
         agent=step.agents[0],
         input={},
-        inline_limit=1000,
     )
     usage = Usage(prompt_tokens=tokens - 1, completion_tokens=1)
     now = datetime.now(UTC)

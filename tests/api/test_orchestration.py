@@ -257,7 +257,7 @@ async def test_who_is_not_known_is_counted_by_address(app_with: Make):
         pytest.param("POST /decisions", {}, 400, id="no-context"),
         pytest.param("POST /decisions", {"context": "grow"}, 400, id="not-an-object"),
         pytest.param("POST /decisions", {"context": {"x": "\ud800"}}, 400, id="no-unicode"),
-        pytest.param("POST /decisions", {"context": {"x": "y" * 1_100_000}}, 413, id="too-large"),
+        pytest.param("POST /decisions", {"context": {"x": "y" * 4_200_000}}, 413, id="too-large"),
         pytest.param("GET /nothing", None, 404, id="unknown-path"),
         pytest.param("DELETE /decisions", None, 405, id="method"),
     ],

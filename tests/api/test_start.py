@@ -261,14 +261,14 @@ async def test_an_unknown_target_is_not_found(client: httpx2.AsyncClient, path: 
     assert answer.json()["error"]["code"] == "not_found"
 
 
-async def test_a_body_over_two_mebibytes_is_refused_before_it_is_read(client: httpx2.AsyncClient):
+async def test_a_body_over_eight_mebibytes_is_refused_before_it_is_read(client: httpx2.AsyncClient):
     async def pieces():
         yield b'{"input": {"a": "'
-        for _ in range(40):
+        for _ in range(130):
             yield b"x" * 65536
         yield b'"}}'
 
-    whole = json.dumps({"input": {"a": "x" * 2 * 1024 * 1024}}).encode()
+    whole = json.dumps({"input": {"a": "x" * 8 * 1024 * 1024}}).encode()
     for content in (whole, pieces()):  # declared, and chunked
         answer = await client.post(RUN, content=content, headers={"Content-Type": "application/json"})
         assert answer.status_code == 413
@@ -276,8 +276,8 @@ async def test_a_body_over_two_mebibytes_is_refused_before_it_is_read(client: ht
         assert answer.json()["error"]["details"]["field"] == "body"
 
 
-async def test_an_input_over_one_mebibyte_is_refused(client: httpx2.AsyncClient):
-    answer = await client.post(RUN, json={"input": {"a": "x" * (1024 * 1024 + 1)}})
+async def test_an_input_over_four_mebibytes_is_refused(client: httpx2.AsyncClient):
+    answer = await client.post(RUN, json={"input": {"a": "x" * (4 * 1024 * 1024 + 1)}})
     assert answer.status_code == 413
     assert answer.json()["error"]["details"]["field"] == "input"
 

@@ -20,6 +20,7 @@ ALLOWED_IMPORTS = {
     "enum",
     "graphlib",
     "hashlib",
+    "json",
     "math",
     "orchestrator",
     "pydantic",

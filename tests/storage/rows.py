@@ -44,7 +44,6 @@ def task(job: JobInput, call: int) -> AgentTask:
         step=step,
         agent=step.agents[0],
         input=job.input,
-        inline_limit=1000,
     )
 
 

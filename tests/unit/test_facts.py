@@ -8,6 +8,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
 from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.domain.values import METADATA
 from orchestrator.projection.events import EventFold, job_events
 from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of, pending_call
 from orchestrator.projection.job import JobFold, project
@@ -160,3 +161,13 @@ def test_only_a_call_at_work_counts_as_started(state: str, started: bool) -> Non
     call = pending_call(info)
     assert call is not None
     assert call.started is started
+
+
+def test_a_control_with_stored_parts_is_ignored_as_the_worker_ignores_it() -> None:
+    event = empty(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
+    event.workflow_execution_signaled_event_attributes.signal_name = "pause"
+    sent = event.workflow_execution_signaled_event_attributes.input.payloads.add()
+    sent.metadata["encoding"], sent.data = b"json/plain", b'{"note": "xx"}'
+    assert fact_of(event, "run").control is not None  # type: ignore[attr-defined]
+    sent.metadata[METADATA] = b"[]"
+    assert fact_of(event, "run").control is None  # type: ignore[attr-defined]

@@ -96,7 +96,6 @@ def agent_task(configuration: dict[str, Any] | None = None, **more: Any) -> Agen
         agent="user_agent",
         input=given,
         config=JobConfig(model="openai:gpt", temperature=0.1),
-        inline_limit=10_000,
     )
 
 

@@ -44,7 +44,6 @@ def make_task(model: str | None = None) -> AgentTask:
         agent="writer",
         input={"context": "a guide"},
         config=JobConfig(model=model),
-        inline_limit=65536,
     )
 
 

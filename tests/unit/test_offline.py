@@ -78,7 +78,6 @@ def make_task(agent: str, given: dict[str, Any], context: list[StepOutput] | Non
         agent=agent,
         input=given,
         context=context or [],
-        inline_limit=65536,
     )
 
 

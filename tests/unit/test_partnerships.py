@@ -185,7 +185,6 @@ def decided(context: dict[str, Any]) -> DecisionOutput:
         step=step,
         agent=AGENT.id,
         input={"context": context},
-        inline_limit=1000,
     )
     return DecisionOutput.model_validate(draft(AGENT, task))
 

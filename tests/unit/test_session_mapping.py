@@ -62,7 +62,6 @@ def test_the_configuration_fills_the_input_and_overrides_the_model():
     )
     command = mapping.to_command(request, definition, SESSION)
     assert command.input == {
-        "requirements": ["Orders"],
         "description": "Orders",
         "api_type": "graphql",
         "api_name": "Orders",

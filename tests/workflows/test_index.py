@@ -219,7 +219,7 @@ async def test_one_key_is_one_job(engine: Engine) -> None:
 
 async def test_nothing_starts_for_an_input_that_is_too_large(engine: Engine) -> None:
     with pytest.raises(PayloadTooLarge):
-        await engine.start("t_echo", {"text": "x" * (1024 * 1024 + 1)})
+        await engine.start("t_echo", {"text": "x" * (4 * 1024 * 1024 + 1)})
     assert (await engine.services.reader.list(TESTER, JobFilter())).total == 0
 
 

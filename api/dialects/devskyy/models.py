@@ -69,7 +69,7 @@ class DecisionRequest(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(
-        description="Free-form: goal, time, money, options, constraints; at most 1 MiB."
+        description="Free-form: goal, time, money, options, constraints; at most 4 MiB as JSON, unless configured."
     )
 
 

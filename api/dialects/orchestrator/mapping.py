@@ -54,7 +54,10 @@ def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session
 
 
 def workflow_input(schema: dict[str, Any], requirements: str, configuration: dict[str, Any]) -> dict[str, Any]:
-    """A workflow's own input: what the configuration gives by name, and the requirements wherever text is needed."""
+    """A workflow's own input: what the configuration gives by name, and the requirements wherever text is needed.
+
+    They are in it once more under their own name only where nothing needs them: the input's size is the caller's.
+    """
     known: dict[str, Any] = schema.get("properties", {})
     given = {name: value for name, value in configuration.items() if name not in _OVERRIDES}
     filled = {
@@ -62,7 +65,8 @@ def workflow_input(schema: dict[str, Any], requirements: str, configuration: dic
         for name in schema.get("required", [])
         if name not in given
     }
-    return {"requirements": [requirements], **filled, **given}
+    told = requirements in filled.values() or [requirements] in filled.values()
+    return {**({} if told else {"requirements": [requirements]}), **filled, **given}
 
 
 def session_of(native: str) -> str:

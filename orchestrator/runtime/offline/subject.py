@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from orchestrator.domain.agents import StepOutput
@@ -34,6 +35,8 @@ _ABOUT: Final = tuple(_ABOUT_WORDS.split())
 _STACK: Final = frozenset(_STACK_WORDS.split())
 _ITEMS: Final = frozenset(_ITEM_WORDS.split())
 _ASIDE: Final = frozenset(_ASIDE_WORDS.split())
+_LEAVES_LIMIT: Final = 2000
+_TEXT_LIMIT: Final = 20_000
 _POINTS_LIMIT: Final = 8
 _NOTES_LIMIT: Final = 10
 _STACK_LIMIT: Final = 10
@@ -83,8 +86,11 @@ class Subject:
 
 
 def subject_of(task: AgentTask) -> Subject:
-    """Read the subject out of a task's input. Every text of the input finds its way into the subject, shortened."""
-    leaves = list(_leaves(task.input))
+    """Read the subject out of a task's input. Every text of the input finds its way into the subject, shortened.
+
+    Of a very large input only the beginning is read: a draft shows no more of it.
+    """
+    leaves = [(key, text[:_TEXT_LIMIT], listed) for key, text, listed in islice(_leaves(task.input), _LEAVES_LIMIT)]
     name = _first(leaves, (*_NAME, *(key for key, *_ in leaves if key.endswith("_name"))))
     about = _first(leaves, _ABOUT)
     stack = [part for key, text, _ in leaves if key in _STACK for part in text.split(",")]

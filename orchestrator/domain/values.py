@@ -1,0 +1,172 @@
+"""Large parts of a message: taken out, stored beside their job, referenced out of band and put back (decision 0013).
+
+Pure. A reference is never part of the data itself, so that nothing which a caller sends can name a stored value.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+METADATA: Final = "orchestrator-stored"  # Where a Temporal payload carries its references.
+INLINE_BYTES: Final = 64 * 1024  # A message up to this size is carried whole.
+LEFT_BYTES: Final = 32 * 1024  # At most this much of a larger one stays inline.
+PART_BYTES: Final = 4 * 1024  # A smaller part is not worth a reference.
+KEPT: Final = ("plan",)  # Of a job's input; the projection reads it from history alone.
+_MOST_KEPT: Final = 1024 * 1024
+_PREVIEW_CHARACTERS: Final = 80
+# Each part of each level is measured: deeper ones, and those among very many, are taken out with their parent.
+_DEPTH: Final = 8
+_MOST_PARTS: Final = 1000
+
+Place = tuple[str | int, ...]
+
+
+class Stored(BaseModel):
+    """Where a part of a message was, and where its body is: value `key` of job `job_id`, `bytes` long as JSON.
+
+    The body of a `nested` one is `{"value": …, "stored": [references within it]}`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    at: Place
+    job_id: str
+    key: str
+    bytes: int
+    nested: bool = False
+
+    def under(self, *place: str | int) -> "Stored":
+        """The same value, seen from further out."""
+        return self.model_copy(update={"at": (*place, *self.at)})
+
+    def within(self, *place: str | int) -> "Stored":
+        """The same value, seen from a part of the message that holds it."""
+        return self.model_copy(update={"at": self.at[len(place) :]})
+
+
+_REFERENCES: Final = TypeAdapter(tuple[Stored, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A message whose large parts are taken out. `bodies` are JSON texts by key."""
+
+    rest: Any
+    stored: tuple[Stored, ...]
+    bodies: Mapping[str, str]
+
+
+def split(job_id: str, message: Any, *, inline: int = INLINE_BYTES, keep: Sequence[str] = KEPT) -> Split:
+    """Take the large parts out of plain JSON data that is over `inline` bytes, the biggest first.
+
+    What is left fits `LEFT_BYTES`, apart from the fields named by `keep`, which stay unless they are huge.
+    In the place of a text stays its beginning, in that of an object or a list an empty one: the rest keeps its form.
+    """
+    bodies: dict[str, str] = {}
+    kept: dict[str, Any] = {}
+    if isinstance(message, dict):
+        kept = {name: message[name] for name in keep if name in message and _size(message[name]) <= _MOST_KEPT}
+    free = {name: value for name, value in message.items() if name not in kept} if kept else message
+    if _size(free) <= inline:
+        return Split(message, (), bodies)
+    rest, stored = _split(job_id, free, min(inline, LEFT_BYTES), bodies, 0)
+    if kept:  # In the order of the message.
+        rest = {name: kept.get(name, rest.get(name)) for name in message if name in kept or name in rest}
+    return Split(rest, stored, bodies)
+
+
+def restored(rest: Any, stored: Iterable[Stored], bodies: Mapping[tuple[str, str], str]) -> Any:
+    """A message with every part put back. `bodies` holds the texts by job and key, those of nested references too."""
+    for reference in stored:
+        value = json.loads(bodies[reference.job_id, reference.key])
+        if reference.nested:
+            value = restored(value["value"], references(value["stored"]), bodies)
+        rest = _put(rest, reference.at, value)
+    return rest
+
+
+def references(raw: Any) -> tuple[Stored, ...]:
+    """References from their plain form; none from anything else."""
+    try:
+        return _REFERENCES.validate_python(raw)
+    except ValidationError:
+        return ()
+
+
+def references_of(text: bytes | str) -> tuple[Stored, ...]:
+    """References from their JSON form; none from anything else, which somebody else has written."""
+    try:
+        return _REFERENCES.validate_json(text)
+    except ValidationError:
+        return ()
+
+
+def references_text(stored: Sequence[Stored]) -> bytes:
+    """The JSON form of references."""
+    return _REFERENCES.dump_json(tuple(stored))
+
+
+def text_of(value: Any) -> str:
+    """A value as JSON text: the same value is always the same text, whichever message carries it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _split(job_id: str, value: Any, target: int, bodies: dict[str, str], depth: int) -> tuple[Any, tuple[Stored, ...]]:
+    """A value over `target` bytes without its large parts; an empty one if nothing less helps."""
+    if not isinstance(value, dict | list) or depth == _DEPTH or len(value) > _MOST_PARTS:
+        return _replaced(job_id, value, (), bodies)
+    places: list[tuple[Any, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
+    sizes = {place: _size(child) for place, child in places}
+    whole = left = sum(sizes.values()) + sum(len(str(place)) + 4 for place in sizes)
+    rest: Any = dict(value) if isinstance(value, dict) else list(value)
+    stored: list[Stored] = []
+    for place in sorted(sizes, key=lambda place: -sizes[place]):
+        if left <= target or sizes[place] < PART_BYTES:
+            break
+        share = max(PART_BYTES, target * sizes[place] // whole)
+        rest[place], parts = _split(job_id, value[place], share, bodies, depth + 1)
+        stored += [part.under(place) for part in parts]
+        left -= sizes[place] - _size(rest[place])
+    if left <= target:
+        return rest, tuple(stored)
+    return _replaced(job_id, rest, tuple(stored), bodies)
+
+
+def _replaced(
+    job_id: str, value: Any, stored: tuple[Stored, ...], bodies: dict[str, str]
+) -> tuple[Any, tuple[Stored, ...]]:
+    nested = bool(stored)
+    text = text_of({"value": value, "stored": [part.model_dump() for part in stored]} if nested else value)
+    data = text.encode(errors="surrogatepass")
+    key = hashlib.sha256(data).hexdigest()
+    bodies[key] = text
+    return _placeholder(value), (Stored(at=(), job_id=job_id, key=key, bytes=len(data), nested=nested),)
+
+
+def _placeholder(value: Any) -> Any:
+    match value:
+        case str():
+            return value[:_PREVIEW_CHARACTERS] + "…"
+        case list():
+            return []
+        case dict():
+            return {}
+        case _:
+            return None
+
+
+def _put(rest: Any, place: Sequence[str | int], value: Any) -> Any:
+    if not place:  # What was kept of an object stays beside it.
+        return {**rest, **value} if isinstance(rest, dict) and isinstance(value, dict) else value
+    first, *inner = place
+    changed = rest.copy()
+    changed[first] = _put(rest[first], inner, value)
+    return changed
+
+
+def _size(value: Any) -> int:
+    return len(text_of(value).encode(errors="surrogatepass"))

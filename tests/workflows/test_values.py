@@ -1,0 +1,218 @@
+"""Large values travel by reference: stored once beside the job, whole wherever they are read (decision 0013)."""
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from temporalio.client import WorkflowHistory
+
+from orchestrator.domain.commands import ReconcileRequest
+from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.jobs import JobState
+from orchestrator.domain.values import METADATA
+from orchestrator.plugins import BUILT_IN, build_catalogue
+from orchestrator.services.reading import JobFilter
+from orchestrator.storage.tables import artifacts, jobs
+from orchestrator.storage.values import CachedValues, ValueRepository
+from orchestrator.testing import TESTER, Engine
+
+MEBIBYTE = 1024 * 1024
+
+
+def size(history: WorkflowHistory) -> int:
+    return sum(event.ByteSize() for event in history.events)
+
+
+async def bodies(engine: Engine, job_id: str) -> list[int]:
+    wanted = select(func.length(artifacts.c.body)).where(artifacts.c.job_id == job_id)
+    return await engine.parts.ground.database.autocommit(lambda connection: list(connection.execute(wanted).scalars()))
+
+
+class Away:
+    """The store of values behind its cache: it fails as often as told, and counts what it is asked."""
+
+    def __init__(self, engine: Engine, *, puts: int = 0, gets: int = 0) -> None:
+        self._store = ValueRepository(engine.parts.ground.database)
+        self.puts, self.gets = puts, gets
+        self.read = 0
+        engine.parts.ground.values._store = self
+
+    async def put(self, job_id: str, bodies: Any) -> None:
+        self.puts -= 1
+        if self.puts >= 0:
+            raise Unavailable("the store is away")
+        await self._store.put(job_id, bodies)
+
+    async def get(self, job_id: str, keys: Any) -> dict[str, str]:
+        self.gets -= 1
+        self.read += 1
+        if self.gets >= 0:
+            raise Unavailable("the store is away")
+        return await self._store.get(job_id, keys)
+
+    async def forget(self, job_id: str) -> None:
+        await self._store.forget(job_id)
+
+
+def forget_cache(engine: Engine) -> None:
+    cache: CachedValues = engine.parts.ground.values
+    cache._texts.clear()
+    cache._bytes = 0
+
+
+async def test_an_input_is_stored_once_for_all_calls_and_read_whole(engine: Engine) -> None:
+    text = "t" * (4 * MEBIBYTE - 100)
+    job = await engine.run("t_three", {"text": text})
+    assert (job.state, job.input) == (JobState.COMPLETED, {"text": text})
+    assert size(await engine.history(job.id)) < 300_000
+    stored = await bodies(engine, job.id)
+    assert (stored.count(len(text) + 2), len(stored)) == (1, 4)  # Each of the three answers echoes it differently.
+    record = await engine.parts.ground.jobs.get(job.id)
+    assert record is not None
+    assert len(record.job.model_dump_json()) < 70_000
+
+
+async def test_the_history_of_eighteen_large_answers_stays_small(engine: Engine) -> None:
+    job = await engine.run("t_eighteen", {"text": "t" * 2 * MEBIBYTE, "kilobytes": 1024})
+    assert job.state is JobState.COMPLETED
+    assert size(await engine.history(job.id)) < 3_000_000
+    output = await engine.services.outputs.get(TESTER, job.id)
+    assert sum(len(item["content"]) == MEBIBYTE for item in output["deliverables"]) == 36
+    assert len(await bodies(engine, job.id)) < 40
+    stored = select(jobs.c.job_input, jobs.c.snapshot, jobs.c.result, jobs.c.events).where(jobs.c.id == job.id)
+    row = await engine.parts.ground.database.autocommit(lambda connection: connection.execute(stored).one())
+    assert sum(len(json.dumps(column)) for column in row) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("calls", "kilobytes", "context"), [(60, 50, 0), (40, 1, 60), (100, 60, 60)], ids=["results", "contexts", "both"]
+)
+async def test_many_calls_below_the_limit_fit_one_message(
+    engine: Engine, calls: int, kilobytes: int, context: int
+) -> None:
+    job = await engine.run("t_gather", {"calls": calls, "kilobytes": kilobytes, "context": context})
+    assert (job.state, job.error) == (JobState.COMPLETED, None)
+    output = await engine.services.outputs.get(TESTER, job.id)
+    assert [len(item["content"]) for item in output["deliverables"]] == [kilobytes * 1024] * calls
+
+
+async def test_state_handed_to_the_next_run_is_referenced(engine: Engine) -> None:
+    text = "h" * 3 * MEBIBYTE
+    job = await engine.run("t_hand_on", {"text": text})
+    assert job.result is not None
+    assert job.result["output"] == text
+    assert job.input == {"text": text}
+    assert await bodies(engine, job.id) == [len(text) + 2]
+
+
+async def test_a_caller_cannot_name_a_stored_value(engine: Engine) -> None:
+    secret = "s" * 100_000
+    other = await engine.run("t_echo", {"secret": secret})
+    record = await engine.parts.ground.jobs.get(other.id)
+    assert record is not None
+    reference = record.stored[0].model_dump(mode="json")
+    forged = {"stored": [reference], METADATA: [reference], "secret": reference, "filling": "f" * 100_000}
+    job = await engine.run("t_echo", forged)
+    assert job.input == forged
+    output = await engine.services.outputs.get(TESTER, job.id)
+    assert "sssss" not in json.dumps(output)
+
+
+async def test_lists_load_no_bodies(engine: Engine) -> None:
+    await engine.run("t_echo", {"text": "t" * MEBIBYTE})
+    forget_cache(engine)
+    store = Away(engine)
+    page = await engine.services.reader.list(TESTER, JobFilter())
+    assert (page.total, store.read) == (1, 0)
+
+
+async def test_a_paid_answer_waits_for_the_store(engine: Engine) -> None:
+    Away(engine, puts=2)
+    job = await engine.run("t_big", {"kilobytes": 200})
+    assert job.state is JobState.COMPLETED
+    assert [len(call.attempts) for call in job.calls] == [1, 1, 1]
+
+
+async def test_a_worker_without_the_store_waits_for_it(engine: Engine) -> None:
+    started = await engine.start("t_slow", {"text": "t" * MEBIBYTE, "seconds": 2})
+    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+    forget_cache(engine)
+    Away(engine, gets=2)
+    job = await engine.ended(started.job_id)
+    assert (job.state, len(job.input["text"])) == (JobState.COMPLETED, MEBIBYTE)
+
+
+async def test_a_start_is_refused_while_the_store_is_away(engine: Engine) -> None:
+    Away(engine, puts=10)
+    with pytest.raises(Unavailable):
+        await engine.start("t_echo", {"text": "t" * MEBIBYTE})
+
+
+async def test_a_job_is_read_while_the_store_is_away(engine: Engine) -> None:
+    job = await engine.run("t_echo", {"text": "t" * MEBIBYTE})
+    forget_cache(engine)
+    Away(engine, gets=1)
+    seen = await engine.job(job.id)
+    assert seen.state is JobState.COMPLETED
+    assert seen.input["text"].rstrip("…") == "t" * 80
+    assert await engine.job(job.id) == job
+
+
+async def test_a_repair_starts_a_job_with_its_whole_input_or_drops_it(engine: Engine) -> None:
+    ground = engine.parts.ground
+    first = await engine.run("t_echo", {"text": "t" * MEBIBYTE})
+    row = await ground.jobs.get(first.id)
+    assert row is not None
+    for job_id, whole in (("job_whole", True), ("job_half", False)):
+        job = row.job.model_copy(update={"job_id": job_id, "input": first.input})
+        await ground.jobs.accept(job, request_hash="x", at=first.created_at)
+        if not whole:  # the process died after it had written the row
+            await ground.values.forget(job_id)
+    report = await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+    assert (report.started, report.dropped) == (1, 1)
+    assert (await engine.ended("job_whole")).input == first.input
+    with pytest.raises(NotFound):
+        await engine.job("job_half")
+
+
+async def test_a_dropped_job_leaves_no_values(engine: Engine) -> None:
+    ground = engine.parts.ground
+    row = await ground.jobs.get((await engine.run("t_echo", {})).id)
+    assert row is not None
+    job = row.job.model_copy(update={"job_id": "job_dropped", "input": {"text": "t" * MEBIBYTE}})
+    await ground.jobs.accept(job, request_hash="x", at=row.created_at)
+    assert len(await bodies(engine, "job_dropped")) == 1
+    assert await ground.jobs.drop("job_dropped")
+    assert await bodies(engine, "job_dropped") == []
+
+
+async def test_a_repeated_start_is_the_same_job(engine: Engine) -> None:
+    body = {"text": "t" * MEBIBYTE}
+    first = await engine.start("t_echo", body, idempotency_key="once")
+    again = await engine.start("t_echo", body, idempotency_key="once")
+    assert (again.job_id, again.replayed) == (first.job_id, True)
+
+
+CATALOGUE = build_catalogue([BUILT_IN]).workflows
+
+
+@pytest.mark.parametrize("workflow_id", sorted(CATALOGUE))
+async def test_every_workflow_of_the_catalogue_takes_the_largest_input(engine: Engine, workflow_id: str) -> None:
+    schema = CATALOGUE[workflow_id].input_schema
+    body = {name: _least(schema["properties"][name]) for name in schema["required"]}
+    body["description"] = "Build a calculator. " * 195_000
+    started = await engine.start(workflow_id, body)
+    job = await engine.eventually(started.job_id, lambda job: job.state.terminal or bool(job.waiting_steps))
+    if job.waiting_steps:
+        await engine.approve(job.id)
+        job = await engine.ended(job.id)
+    assert (job.state, job.error, job.input) == (JobState.COMPLETED, None, body)
+    assert size(await engine.history(job.id)) < 600_000
+
+
+def _least(schema: dict[str, Any]) -> Any:
+    """A value of a catalogue's own required field, as short as can be."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    return {"string": "x", "array": ["x"], "object": {}, "integer": 1, "number": 1, "boolean": False}[schema["type"]]
