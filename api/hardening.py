@@ -58,6 +58,7 @@ class ApiOptions:
     max_url_bytes: int = 8 * 1024
     max_header_bytes: int = 32 * 1024
     max_query_parameters: int = 100
+    root_path: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> "ApiOptions":
@@ -66,6 +67,7 @@ class ApiOptions:
             cors_origins=_listed(settings.cors_origins),
             trusted_hosts=_listed(settings.trusted_hosts) or ("*",),
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
+            root_path=settings.root_path,
         )
 
 
@@ -245,6 +247,7 @@ class Deadline:
 
 async def _refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
+        scope["state"]["refusal"] = fault  # the edge words it, where the server can send an answer
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": fault.message})
     else:
         await render(Request(scope), fault)(scope, receive, send)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from api.prefix import located
 from orchestrator.domain.moments import stamp
 
 Timestamp = Annotated[
@@ -26,7 +27,7 @@ class Wire(BaseModel):
 
 
 class Links(Wire):
-    """Where a job's parts are found, relative to the server."""
+    """Where a job's parts are found, relative to the server; behind a proxy with its path prefix."""
 
     self: str
     events: str
@@ -36,7 +37,7 @@ class Links(Wire):
     @classmethod
     def of(cls, job_id: str) -> "Links":
         """The links of one job."""
-        here = f"/v1/jobs/{job_id}"
+        here = located(f"/v1/jobs/{job_id}")
         return cls(self=here, events=f"{here}/events", output=f"{here}/output", cancel=f"{here}/cancel")
 
 
