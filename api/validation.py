@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi.exceptions import RequestValidationError
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.services.validation import expected_of, field_at
+from orchestrator.schemas import expected_of, field_at
 
 MOST_FAULTS: Final = 20
 LONGEST_ECHO: Final = 200
@@ -62,7 +62,8 @@ def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None
     error = errors[0]
     faults = [{"type": one["type"], "loc": list(one["loc"]), "msg": one["msg"]} for one in islice(errors, MOST_FAULTS)]
     place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
-    names, wanted = field_at(schema or {}, place[1:])
+    known, wanted = field_at(schema or {}, place[1:])
+    names = [part for part in known if isinstance(part, str)]
     if error["type"] == "extra_forbidden" or not names:
         names = [*names[:1], *(part for part in place[1:] if isinstance(part, str) and _NAME.fullmatch(part))]
     # Two levels name a field; what lies deeper is free-form, or pydantic's own words for the types in between.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
@@ -24,7 +26,7 @@ from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_j
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.quotas import Quotas
-from orchestrator.services.validation import check_input
+from orchestrator.services.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"
@@ -96,7 +98,7 @@ class JobStarter:
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
-        job = self._job(principal, request)
+        job = await self._job(principal, request)
         if request.webhook_url is not None:
             await self._check_callback(request.webhook_url)
         digest = _digest(request)
@@ -135,14 +137,14 @@ class JobStarter:
         limit = self._quotas.limits(principal).concurrent_jobs
         return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
 
-    def _job(self, principal: Principal, request: StartRequest) -> JobInput:
-        name, schema, plan, code = self._target(request)
+    async def _job(self, principal: Principal, request: StartRequest) -> JobInput:
+        name, schema, model, plan, code = self._target(request)
         size = _size(request.input)
         if size > names.MAX_INPUT_BYTES:
             raise PayloadTooLarge(
                 f"The input is {size} bytes, more than {names.MAX_INPUT_BYTES}", field="input", expected="at most 1 MiB"
             )
-        check_input(schema, request.input)
+        await check_whole(schema, model, request.input)
         return JobInput(
             job_id=self._id(principal, request),
             kind=request.kind,
@@ -158,7 +160,7 @@ class JobStarter:
             code=code,
         )
 
-    def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], Plan, bool]:
+    def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], type[BaseModel] | None, Plan, bool]:
         if request.kind is JobKind.AGENT:
             agent = self._catalogue.agent(request.target)
             name = request.name or agent.name
@@ -171,9 +173,15 @@ class JobStarter:
                 timeouts=Timeouts() if request.task_queue is None else _ON_FRAMEWORK,
                 short=request.short,
             )
-            return name, agent.input_schema(), Plan(steps=(step,)), False
+            return name, agent.input_schema(), agent.input_model, Plan(steps=(step,)), False
         definition = self._catalogue.workflow(request.target)
-        return definition.name, definition.input_schema, definition.plan, definition.code
+        return (
+            definition.name,
+            definition.input_schema,
+            definition.input_model,
+            definition.plan,
+            definition.code,
+        )
 
     def _id(self, principal: Principal, request: StartRequest) -> str:
         key = request.idempotency_key
