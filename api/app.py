@@ -18,7 +18,9 @@ from api.auditing import AuditTrail
 from api.deps import ApiState, ServiceSource, api_state
 from api.errors import MethodNotAllowed, as_domain
 from api.hardening import ApiOptions, Hardening
+from api.head import HeadAsGet
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
+from api.prefix import PathPrefix, located
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
 from api.surfaces import SURFACES, render
@@ -29,8 +31,8 @@ log = structlog.get_logger(__name__)
 TITLE = "Multi-Agent Orchestrator API"
 DESCRIPTION = "API for orchestrating AI agents in software development workflows"
 VERSION = "1.0.0"
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-_ON_THE_WAY = frozenset({405, 408, 413})  # what is refused before an endpoint runs
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+_ON_THE_WAY = frozenset({405, 408, 413, 415})  # what is refused before an endpoint runs
 LOGO = {"url": "https://example.com/logo.png"}
 
 
@@ -38,10 +40,11 @@ class OrchestratorApi(FastAPI):
     """A FastAPI application whose OpenAPI document carries the logo (M-048)."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, built once."""
+        """The OpenAPI document, built once; its server is the prefix of the request's proxy, if there is one."""
         document = super().openapi()
         document["info"]["x-logo"] = LOGO
-        return document
+        prefix = located("")
+        return {**document, "servers": [{"url": prefix}]} if prefix else document
 
 
 def create_app(
@@ -64,6 +67,7 @@ def create_app(
         lifespan=_lifespan,
         redirect_slashes=False,
         docs_url=None,
+        redoc_url=None,
     )
     app.state.api = state
     app.include_router(health.router)
@@ -73,11 +77,13 @@ def create_app(
             app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
     # The last one added is the outermost.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit=lambda: options().max_body_bytes)
     app.add_middleware(Hardening, options=options, render=render)
     app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
     app.add_middleware(RequestEdge, render=render)
     app.add_middleware(AuditTrail)
+    app.add_middleware(PathPrefix, options=options)
     return app
 
 
@@ -116,8 +122,9 @@ async def _refused(request: Request, fault: Exception) -> Response:
 def _methods_here(request: Request) -> list[str]:
     """The methods that the path of a request takes."""
     routes = request.app.router.routes
-    return [
+    methods = [
         method
         for method in METHODS
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
+    return sorted([*methods, "HEAD"]) if "GET" in methods else methods

@@ -4,16 +4,17 @@ from html import escape
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
 
 from api.dialects.surface import Surface
-from api.errors import error_route
+from api.prefix import located
+from api.routes import error_route
 from api.surfaces import SURFACES, render
 from orchestrator.domain.errors import NotFound
 
-router = APIRouter(include_in_schema=False, route_class=error_route(render))
+router = APIRouter(include_in_schema=False, route_class=error_route(render, any_query=True))
 
 _EVERYTHING = "/openapi.json"
 
@@ -22,6 +23,12 @@ _EVERYTHING = "/openapi.json"
 async def everything() -> HTMLResponse:
     """Every route, and links to each surface's own page (M-049, D-109)."""
     return _page(_EVERYTHING, "Multi-Agent Orchestrator API")
+
+
+@router.get("/redoc")
+async def redoc() -> HTMLResponse:
+    """Every route, on one page to read."""
+    return get_redoc_html(openapi_url=located(_EVERYTHING), title="Multi-Agent Orchestrator API - ReDoc")
 
 
 @router.get("/docs/{name}")
@@ -36,7 +43,13 @@ async def document(name: str) -> dict[str, Any]:
     """One surface's OpenAPI document."""
     surface = _named(name)
     routes = [route for part in surface.routers for route in part.routes]
-    return get_openapi(title=surface.title, version=surface.version, description=surface.description, routes=routes)
+    return get_openapi(
+        title=surface.title,
+        version=surface.version,
+        description=surface.description,
+        routes=routes,
+        servers=[{"url": prefix}] if (prefix := located("")) else None,
+    )
 
 
 def _named(name: str) -> Surface:
@@ -53,8 +66,8 @@ def _document_of(surface: Surface) -> str:
 
 def _page(document_url: str, title: str) -> HTMLResponse:
     """Swagger UI for one document, under a line of links to the others."""
-    page = bytes(get_swagger_ui_html(openapi_url=document_url, title=title).body).decode()
+    page = bytes(get_swagger_ui_html(openapi_url=located(document_url), title=title).body).decode()
     links = [("/docs", "Everything"), *((f"/docs/{surface.name}", surface.title) for surface in SURFACES)]
-    shown = " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for url, text in links)
+    shown = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
     navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{shown}</nav>'
     return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))

@@ -59,6 +59,7 @@ class ApiOptions:
     max_url_bytes: int = 8 * 1024
     max_header_bytes: int = 32 * 1024
     max_query_parameters: int = 100
+    root_path: str = ""
 
     @classmethod
     def of(cls, settings: Settings) -> "ApiOptions":
@@ -68,6 +69,7 @@ class ApiOptions:
             trusted_hosts=_listed(settings.trusted_hosts) or ("*",),
             max_body_bytes=2 * settings.max_input_bytes,
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
+            root_path=settings.root_path,
         )
 
 
@@ -247,6 +249,7 @@ class Deadline:
 
 async def _refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
+        scope["state"]["refusal"] = fault  # the edge words it, where the server can send an answer
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": fault.message})
     else:
         await render(Request(scope), fault)(scope, receive, send)

@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars, unbind_contextvars
 from api.errors import Render, internal
 from api.hardening import security_headers
 from api.limits import allowance_of, limit_headers
+from orchestrator.domain.errors import NotFound
 from orchestrator.sealing import without_secrets
 
 log = structlog.get_logger(__name__)
@@ -45,20 +46,21 @@ class RequestEdge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         given = _chosen_id(Headers(scope=scope))
         scope.setdefault("state", {})["request_id"] = given
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, Handshake(scope, receive, send, self._render).answer)
+            return
         began = False
 
         async def answer(message: Message) -> None:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                headers = MutableHeaders(scope=message)
-                careful = security_headers(scope["scheme"], headers.get("content-type", ""))
-                headers.update({**careful, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
+                _complete(scope, message)
             await send(message)
 
         with bound_contextvars(request_id=given):
@@ -71,6 +73,40 @@ class RequestEdge:
                 await self._render(Request(scope), internal())(scope, receive, answer)
             finally:
                 unbind_contextvars("principal", "job_id")
+
+
+class Handshake:
+    """What a socket's client is sent. A handshake that is refused gets an answer in the surface's words, with the
+    request's id, instead of a bare 403, where the server can send one."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, render: Render) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._render = render
+        self._open = "websocket.http.response" not in (scope.get("extensions") or {})
+
+    async def answer(self, message: Message) -> None:
+        """Send one message, or the answer that says why there is no socket."""
+        self._open = self._open or message["type"] == "websocket.accept"
+        if message["type"] != "websocket.close" or self._open:
+            await self._send(message)
+            return
+        fault = self._scope["state"].get("refusal") or NotFound("There is no socket at this path")
+        request = Request({**self._scope, "type": "http", "method": "GET"})
+        await self._render(request, fault)(self._scope, self._receive, self._answer_part)
+
+    async def _answer_part(self, message: Message) -> None:
+        if message["type"] == "websocket.http.response.start":
+            _complete(self._scope, message)
+        await self._send(message)
+
+
+def _complete(scope: Scope, message: Message) -> None:
+    """Give the start of a response the headers that every response has."""
+    headers = MutableHeaders(scope=message)
+    careful = security_headers(scope["scheme"], headers.get("content-type", ""))
+    headers.update({**careful, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
 
 
 class HttpMetrics:
@@ -145,7 +181,7 @@ class Observation:
 
 
 class BodyLimit:
-    """Refuses a body over the limit while it is read, declared or chunked, before anything parses it.
+    """Refuses a compressed body, and one over the limit, declared or chunked, while it is read: before it is parsed.
 
     The error arises where the route reads its body, so that the route's own dialect words it.
     """
@@ -160,7 +196,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        declared, encoding = headers.get("content-length", ""), headers.get("content-encoding", "identity")
         size = 0
 
         async def counted() -> Message:
@@ -168,6 +205,10 @@ class BodyLimit:
             message = await receive()
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
+                if size and encoding.strip().lower() not in ("", "identity"):
+                    raise HTTPException(
+                        415, f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is"
+                    )
                 if max(size, int(declared) if declared.isdecimal() else 0) > self._limit:
                     raise HTTPException(413, f"The body is larger than {self._limit} bytes")
             return message

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from structlog.contextvars import bound_contextvars
 
 from api.middleware import request_id
+from api.routes import unknown_query
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import OrchestratorError, Unauthenticated
 from orchestrator.services.access import Authenticator
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 NORMAL: Final = 1000
 ABNORMAL: Final = 1006
+POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
 TRY_AGAIN_LATER: Final = 1013
@@ -202,11 +204,17 @@ async def converse(
     closing: asyncio.Event,
     metrics: SocketMetrics,
     limits: SocketLimits,
+    query: frozenset[str] = frozenset(),
 ) -> None:
     """Accept a socket and let a dialect `talk` on it until the client, the dialect or the server (`closing`) ends it.
 
-    Every task of the socket has ended when this returns.
+    Every task of the socket has ended when this returns. A handshake with a query parameter that is not in `query` is
+    refused.
     """
+    if (refusal := unknown_query(websocket, query)) is not None:
+        websocket.state.refusal = refusal
+        await websocket.close(POLICY_VIOLATION, refusal.message)
+        return
     given = websocket.state.request_id = request_id(websocket)
     with bound_contextvars(request_id=given), metrics.open.track_inprogress():
         began, code = time.perf_counter(), INTERNAL_ERROR

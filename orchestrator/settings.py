@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         pattern=r"^\s*(\*|((\*\.)?[^\s,/*:]+\s*(,\s*|$))*)\s*$",
         description="Host names that are answered, comma-separated.",
     )
+    root_path: str = Field(
+        default="",
+        max_length=200,
+        pattern=r"^((/[A-Za-z0-9._~\-]+)+/?)?$",
+        description="Path prefix under which a proxy serves the API, such as `/orchestrator`.",
+    )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
@@ -130,6 +136,13 @@ class Settings(BaseSettings):
         if url and not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
             raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         return url or None
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_no_path_of_the_api(cls, path: str) -> str:
+        if path.split("/")[1:2] in (["api"], ["v1"], ["chat"]):
+            raise ValueError("paths of the API begin like this: let the proxy serve it under another prefix")
+        return path.rstrip("/")
 
     @field_validator(
         "keep_jobs_days",

@@ -1,9 +1,10 @@
 """The suite's own agents and workflows: plain functions that do what a test needs, fast, through the whole product."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
@@ -82,6 +83,29 @@ async def weigh(call: FunctionCall) -> AgentOutput:
     return AgentOutput(summary="weighed", output=str(len(call.context[0].output or "")))
 
 
+class TimedInput(BaseModel):
+    """A format, a validator, a default: none of them is told by the type of the field alone."""
+
+    when: datetime
+    seats: int = 8
+
+    @field_validator("seats")
+    @classmethod
+    def _even(cls, seats: int) -> int:
+        if seats == 13:
+            raise KeyError(seats)
+        if seats % 2:
+            raise ValueError("seats come in pairs")
+        return seats
+
+
+async def timed(call: FunctionCall) -> AgentOutput:
+    """Tells what it was given."""
+    _count(call)
+    told = f"{call.input['when'].year} {call.input['seats']}"
+    return AgentOutput(summary=told, output=told)
+
+
 def _agent(function: Any, name: str = "") -> Agent:
     name = name or f"t_{function.__name__}"
     return Agent(
@@ -100,6 +124,7 @@ AGENTS = (
     *(_agent(function) for function in (echo, slow, flaky, patient, broken, big, weigh, drafter)),
     _agent(big, "t_big_2"),
     _agent(big, "t_big_3"),
+    _agent(timed).model_copy(update={"input_model": TimedInput}),
 )
 OUTPUT_SCHEMA: dict[str, Any] = {"type": "object"}
 
@@ -152,6 +177,15 @@ WORKFLOWS = (
     workflow(
         "t_eighteen",
         *(step(f"s{n}", "t_big", "t_big_2", "t_big_3", needs=(f"s{n - 1}",) if n else ()) for n in range(6)),
+    ),
+    workflow("t_then_timed", step("a", "t_echo"), step("b", "t_timed", needs=("a",))),
+    WorkflowDefinition(
+        id="t_modelled",
+        name="T Modelled",
+        description="Test workflow with an input model",
+        input_model=TimedInput,
+        plan=Plan(steps=(step("a", "t_echo"),)),
+        source="tests",
     ),
     workflow("t_long", *(step(f"s{n}", "t_echo", needs=(f"s{n - 1}",) if n else ()) for n in range(12))),
 )

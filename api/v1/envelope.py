@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api import errors
-from api.errors import error_route
 from api.middleware import request_id
+from api.routes import error_route
 from api.v1.wire import Timestamp, absent
 from orchestrator.domain.errors import (
     InvalidInput,

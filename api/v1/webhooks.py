@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.deps import JobId, Svc
+from api.prefix import located
 from api.security import Caller, JobsRead, not_cached
 from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
@@ -31,7 +32,7 @@ async def register_webhook(
     """Register a webhook. Without a `secret` one is made and shown this once."""
     not_cached(response)
     done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
-    response.headers["Location"] = f"/v1/webhooks/{done.webhook.id}"
+    response.headers["Location"] = located(f"/v1/webhooks/{done.webhook.id}")
     return WebhookRegistered.of_registered(done)
 
 

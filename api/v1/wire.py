@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from api.prefix import located
 from orchestrator.domain.moments import stamp
 
 Timestamp = Annotated[
@@ -27,7 +28,7 @@ class Wire(BaseModel):
 
 
 class Links(Wire):
-    """Where a job's parts are found, relative to the server."""
+    """Where a job's parts are found, relative to the server; behind a proxy with its path prefix."""
 
     self: str
     events: str
@@ -37,7 +38,7 @@ class Links(Wire):
     @classmethod
     def of(cls, job_id: str) -> "Links":
         """The links of one job."""
-        here = f"/v1/jobs/{quote(job_id, safe='')}"
+        here = located(f"/v1/jobs/{quote(job_id, safe='')}")
         return cls(self=here, events=f"{here}/events", output=f"{here}/output", cancel=f"{here}/cancel")
 
 

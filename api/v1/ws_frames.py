@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from api.errors import echo, invalid_request
 from api.v1.envelope import ErrorBody
 from api.v1.models import EventBody
 from api.v1.wire import Timestamp, Wire, absent
+from api.validation import echo, invalid_request
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.events import EventType
 

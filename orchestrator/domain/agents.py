@@ -59,8 +59,8 @@ class Pricing(BaseModel):
 
 
 class FunctionCall(BaseModel):
-    """What an agent function receives: the job's input, what earlier steps gave, and an id that is the same on
-    each attempt of the call, to be handed to side effects as their idempotency key."""
+    """What an agent function receives: the input as the agent's input model reads it, what earlier steps gave, and
+    an id that is the same on each attempt of the call, to be handed to side effects as their idempotency key."""
 
     model_config = ConfigDict(frozen=True)
 

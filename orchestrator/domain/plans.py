@@ -126,10 +126,23 @@ class WorkflowDefinition(BaseModel):
     estimated_time: str = Field(default="not estimated", description='For display, such as "5-10 minutes".')
     estimated_cost: str = Field(default="not estimated", description='For display, such as "$0.25-$0.50".')
     input_schema: dict[str, Any] = Field(default={"type": "object"}, description="Default: any object.")
+    input_model: type[BaseModel] | None = Field(
+        default=None, description="Instead of `input_schema`: applied whole, with its validators, before a start."
+    )
     output_schema: dict[str, Any] = Field(default={}, description="Default: the schema of `JobResult`.")
     plan: Plan
     code: bool = False
     source: str = "built-in"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_tells_the_schema(cls, data: Any) -> Any:
+        model = data.get("input_model") if isinstance(data, dict) else None
+        if model is None or not hasattr(model, "model_json_schema"):
+            return data
+        if "input_schema" in data:
+            raise ValueError("give input_model or input_schema: the model tells its own schema")
+        return {**data, "input_schema": model.model_json_schema()}
 
     @model_validator(mode="after")
     def _plan_has_no_unknown_keys(self) -> Self:

@@ -16,13 +16,15 @@ from pydantic_ai.usage import RunUsage
 
 from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, FunctionCall
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError
+from orchestrator.domain.errors import AgentError, InvalidInput
+from orchestrator.domain.ids import JobKind
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.errors import agent_error
+from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
 from orchestrator.runtime.prompts import user_prompt
 
@@ -53,6 +55,9 @@ class AgentRunner:
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
+        if task.kind is JobKind.AGENT:
+            # In a workflow the input is the workflow's: a model is shown it as it is.
+            task = task.model_copy(update={"input": await _input_of(agent, task, as_json=True)})
         return await self._ask_model(agent, task, AnswerText(progress, sink))
 
     async def _call_function(self, agent: Agent, function: AgentFunction, task: AgentTask, attempt: int) -> AgentResult:
@@ -61,7 +66,7 @@ class AgentRunner:
             step=task.step.id,
             attempt=attempt,
             effect_id=effect_id(task.job_id, task.step.id, agent.id, task.call),
-            input=task.input,
+            input=await _input_of(agent, task),
             context=task.context,
         )
         output = await function(call)
@@ -137,6 +142,15 @@ class AgentRunner:
             usage=usage,
             model=model,
         )
+
+
+async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> dict[str, Any]:
+    """The call's input as the agent's input model reads it. Raises `AgentError`: another attempt reads the same."""
+    try:
+        return await apply_model(agent.input_model, task.input, as_json=as_json)
+    except InvalidInput as fault:
+        message = f"The input does not fit agent {agent.id}: {fault.message}"
+        raise AgentError(message, kind="invalid_input", retryable=False) from None
 
 
 def _check_whole(response: ModelResponse, usage: Usage) -> None:

@@ -43,7 +43,7 @@ class JobAdopter:
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`; `Unavailable` if nobody can say who owns the parent.
         """
         _check(adoption)
-        job = self._job(adoption, await self._owner(adoption))
+        job = await self._job(adoption, await self._owner(adoption))
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
                 there = await self._jobs.get(job.job_id)
@@ -63,12 +63,12 @@ class JobAdopter:
         await self._jobs.accept(job, request_hash=digest, at=indexing.at)
         await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
 
-    def _job(self, adoption: Adoption, owner: str) -> JobInput:
+    async def _job(self, adoption: Adoption, owner: str) -> JobInput:
         """A copy keeps its plan and configuration; anything else gets the catalogue's plan of today."""
         given = adoption.given
         labels = _origin(adoption)
         if given is not None and given.definition == adoption.definition:
-            return self._copy(given, adoption, owner, labels)
+            return await self._copy(given, adoption, owner, labels)
         value = given.input if given is not None else {} if adoption.value is None else adoption.value
         if not isinstance(value, dict):
             raise InvalidInput(
@@ -78,12 +78,12 @@ class JobAdopter:
             )
         _check_no_broken_copy(value)
         request = StartRequest(kind=self._kind(adoption.definition), target=adoption.definition, input=value)
-        job = self._starter.composed(request, owner=owner, job_id=adoption.job_id)
+        job = await self._starter.composed(request, owner=owner, job_id=adoption.job_id)
         kept = {} if given is None else {"config": given.config, "webhook_url": _webhook_url(given, adoption)}
         return job.model_copy(update={"labels": labels, **kept})
 
-    def _copy(self, given: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
-        self._check_copied(given)
+    async def _copy(self, given: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
+        await self._check_copied(given)
         changes = {
             "job_id": adoption.job_id,
             "owner": owner,
@@ -93,14 +93,14 @@ class JobAdopter:
         }
         return given.model_copy(update=changes)
 
-    def _check_copied(self, given: JobInput) -> None:
+    async def _check_copied(self, given: JobInput) -> None:
         """Raise as `JobStarter.composed` does if a copy's input was changed into one that does not fit."""
         try:
             kind = self._kind(given.definition)
         except NotFound:  # such as a turn of a conversation: its plan came from elsewhere
             return
         request = StartRequest(kind=kind, target=given.definition, input=given.input)
-        self._starter.composed(request, owner=given.owner, job_id=given.job_id)
+        await self._starter.composed(request, owner=given.owner, job_id=given.job_id)
 
     def _kind(self, definition: str) -> JobKind:
         """Raises `NotFound`."""

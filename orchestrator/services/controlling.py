@@ -39,11 +39,15 @@ class JobController:
         self._jobs = jobs
 
     async def cancel(self, principal: Principal, job_id: str, reason: str, *, patience: float = 10.0) -> Controlled:
-        """Ask for cancellation and wait up to `patience` seconds for the end. A second call changes nothing.
+        """Ask for cancellation and wait up to `patience` seconds for the end. A second call changes nothing: the cancel
+        of a cancelled job is done.
 
-        Raises `NotFound`, `WrongState` when the job has ended, `Unavailable`.
+        Raises `NotFound`, `WrongState` when the job has ended in another way, `Unavailable`.
         """
-        job = await self._open(principal, job_id, "cancelled")
+        job = await self._reader.get(principal, job_id)
+        if job.state is JobState.CANCELLED:
+            return Controlled(job, done=True)
+        self._refuse_ended(job, "cancelled")
         if job.cancel_requested_at is None:
             await self._gateway.cancel(job_id, reason or f"by {principal.id}")
         unattended = job.reason is not None and job.reason.code is ReasonCode.NO_WORKER
@@ -143,11 +147,15 @@ class JobController:
 
     async def _open(self, principal: Principal, job_id: str, what: str) -> Job:
         job = await self._reader.get(principal, job_id)
+        self._refuse_ended(job, what)
+        return job
+
+    @staticmethod
+    def _refuse_ended(job: Job, what: str) -> None:
         if job.state.terminal:
             raise WrongState(
-                f"Job {job_id} has ended ({job.state}) and cannot be {what}", job_id=job_id, state=str(job.state)
+                f"Job {job.id} has ended ({job.state}) and cannot be {what}", job_id=job.id, state=str(job.state)
             )
-        return job
 
     @staticmethod
     def _declared(job: Job) -> Job:

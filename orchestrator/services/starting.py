@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobConfig, JobInput
@@ -24,7 +26,7 @@ from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.quotas import Quotas
-from orchestrator.services.validation import check_input
+from orchestrator.services.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"
@@ -98,7 +100,7 @@ class JobStarter:
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
-        job = self.composed(request, owner=principal.id, job_id=self._id(principal, request))
+        job = await self.composed(request, owner=principal.id, job_id=self._id(principal, request))
         if request.webhook_url is not None:
             await self._check_callback(request.webhook_url)
         digest = _digest(request)
@@ -137,12 +139,12 @@ class JobStarter:
         limit = self._quotas.limits(principal).concurrent_jobs
         return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
 
-    def composed(self, request: StartRequest, *, owner: str, job_id: str) -> JobInput:
+    async def composed(self, request: StartRequest, *, owner: str, job_id: str) -> JobInput:
         """The job of a sound request, with the catalogue's plan of today.
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`.
         """
-        name, schema, plan, code = self._target(request)
+        name, schema, model, plan, code = self._target(request)
         size = _size(request.input)
         if size > self._max_input_bytes:
             raise PayloadTooLarge(
@@ -150,7 +152,7 @@ class JobStarter:
                 field="input",
                 expected=f"at most {self._max_input_bytes} bytes as JSON",
             )
-        check_input(schema, request.input)
+        await check_whole(schema, model, request.input)
         return JobInput(
             job_id=job_id,
             kind=request.kind,
@@ -166,7 +168,7 @@ class JobStarter:
             code=code,
         )
 
-    def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], Plan, bool]:
+    def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], type[BaseModel] | None, Plan, bool]:
         if request.kind is JobKind.AGENT:
             agent = self._catalogue.agent(request.target)
             name = request.name or agent.name
@@ -179,9 +181,15 @@ class JobStarter:
                 timeouts=Timeouts() if request.task_queue is None else _ON_FRAMEWORK,
                 short=request.short,
             )
-            return name, agent.input_schema(), Plan(steps=(step,)), False
+            return name, agent.input_schema(), agent.input_model, Plan(steps=(step,)), False
         definition = self._catalogue.workflow(request.target)
-        return definition.name, definition.input_schema, definition.plan, definition.code
+        return (
+            definition.name,
+            definition.input_schema,
+            definition.input_model,
+            definition.plan,
+            definition.code,
+        )
 
     def _id(self, principal: Principal, request: StartRequest) -> str:
         key = request.idempotency_key

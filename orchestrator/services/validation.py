@@ -1,24 +1,50 @@
-"""Checks a job's input against the JSON Schema of what is to be run, before anything starts."""
+"""Checks a job's input against the schema and the model of what is to be run, before anything starts."""
 
-import json
+from datetime import datetime
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
+from pydantic import BaseModel
 
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.runtime.inputs import apply_model, in_thread
+from orchestrator.schemas import expected_by, expected_of, shown
 
-_SHOWN: Final = 100
+# More faults than this are not looked for: an input of a million wrong items is refused as fast as one of twenty.
+MOST_FAULTS: Final = 20
+_FORMATS: Final = FormatChecker(formats=("date", "email", "ipv4", "ipv6", "time", "uuid"))
 
 
-def check_input(schema: dict[str, Any], data: Any) -> None:
+@_FORMATS.checks("date-time", raises=ValueError)
+def _moment(value: object) -> bool:
+    return not isinstance(value, str) or datetime.fromisoformat(value) is not None
+
+
+async def check_whole(schema: dict[str, Any], model: type[BaseModel] | None, data: dict[str, Any]) -> None:
+    """Return if `data` fits the schema and, where there is one, the whole model: its formats and validators, too.
+
+    Raises `InvalidInput` as `check_input` does, and for what takes longer than ten seconds.
+    """
+    await in_thread(partial(check_input, schema, data, formats=model is None))
+    if model is not None:
+        await apply_model(model, data)
+
+
+def check_input(schema: dict[str, Any], data: Any, *, formats: bool = True) -> None:
     """Return if `data` fits `schema`; keys that the schema does not name are allowed unless it forbids them (D-025).
 
+    `formats` are those of JSON Schema, such as `date-time`.
     Raises `InvalidInput` for the first fault, a missing field before a wrong one: `field` is its dotted path,
     `provided` the value found (None when missing, shortened text when long), `expected` the type or the values allowed
     (D-029).
     """
-    errors = list(Draft202012Validator(schema).iter_errors(data))
+    validator = Draft202012Validator(schema, format_checker=_FORMATS if formats else None)
+    # A missing field of the whole is looked for by itself: it may lie behind too many wrong values.
+    absent = validator.evolve(schema={name: schema[name] for name in ("required",) if name in schema})
+    errors = [*islice(absent.iter_errors(data), 1), *islice(validator.iter_errors(data), MOST_FAULTS)]
     if not errors:
         return
     first = min(errors, key=lambda error: error.validator != "required")
@@ -29,51 +55,23 @@ def check_input(schema: dict[str, Any], data: Any) -> None:
 
 def _missing(schema: dict[str, Any], error: ValidationError) -> InvalidInput:
     required: Any = error.validator_value
-    parent: Any = error.schema
+    parent: Any = error.schema if error.absolute_path else schema
     given: Any = error.instance
     name = next(name for name in required if name not in given)
     field = ".".join([*map(str, error.absolute_path), name])
     wanted = parent.get("properties", {}).get(name, {})
-    # Of a missing field the type is told, even where only some values are allowed (D-029).
-    expected = wanted["type"] if isinstance(wanted.get("type"), str) else _expected(schema, wanted)
-    return InvalidInput(f"Missing required field: {field}", field=field, provided=None, expected=expected)
+    return InvalidInput(
+        f"Missing required field: {field}", field=field, provided=None, expected=expected_of(schema, wanted)
+    )
 
 
 def _wrong(schema: dict[str, Any], error: ValidationError) -> InvalidInput:
     field = ".".join(map(str, error.absolute_path)) or "input"
     if error.validator in ("type", "enum", "const", "anyOf", "oneOf"):
-        expected = _expected(schema, {error.validator: error.validator_value})
+        expected = expected_by(schema, {error.validator: error.validator_value})
     else:
-        expected = f"{error.validator}: {_shown(error.validator_value)}"
-    shown = _shown(error.instance)
-    provided = shown if shown.endswith("…") else error.instance
-    message = f"Invalid value for field {field}: got {shown}, expected {expected}"
+        expected = f"{error.validator}: {shown(error.validator_value)}"
+    text = shown(error.instance)
+    provided = text if text.endswith("…") else error.instance
+    message = f"Invalid value for field {field}: got {text}, expected {expected}"
     return InvalidInput(message, field=field, provided=provided, expected=expected)
-
-
-def _expected(root: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What a schema asks for, in a few words such as `string` or `one of: rest, graphql`."""
-    match schema:
-        case {"$ref": str(ref)} if ref.startswith("#/$defs/"):
-            return _expected(root, root["$defs"][ref.removeprefix("#/$defs/")])
-        case {"enum": [*values]}:
-            return "one of: " + ", ".join(map(_plain, values))
-        case {"const": value}:
-            return _plain(value)
-        case {"type": str(kind)}:
-            return kind
-        case {"type": [*kinds]}:
-            return " or ".join(kinds)
-        case {"anyOf": [*options]} | {"oneOf": [*options]}:
-            return " or ".join(dict.fromkeys(_expected(root, option) for option in options))
-        case _:
-            return "a value"
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

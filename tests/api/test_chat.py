@@ -160,8 +160,7 @@ async def test_a_request_id_is_kept_and_makes_a_retry_safe(client: httpx2.AsyncC
     assert first.json()["metadata"]["request_id"] == first.headers["X-Request-ID"] == mine
     assert first.json()["data"] == again.json()["data"]
     plain = await client.post("/chat/v2/chat", json=body, headers={"X-Request-ID": "no-uuid"})
-    assert plain.headers["X-Request-ID"] == "no-uuid"
-    assert uuid.UUID(plain.json()["metadata"]["request_id"]).version == 5
+    assert plain.json()["metadata"]["request_id"] == plain.headers["X-Request-ID"] == "no-uuid"
     made = await client.post("/chat/v2/chat", json=body)
     assert made.json()["metadata"]["request_id"] == made.headers["X-Request-ID"]
     assert made.json()["data"]["metadata"]["job_id"] != first.json()["data"]["metadata"]["job_id"]

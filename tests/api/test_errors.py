@@ -11,7 +11,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.errors import invalid_request
+from api.validation import invalid_request
 from orchestrator.domain.errors import (
     AgentError,
     CatalogueError,
@@ -143,7 +143,7 @@ async def test_a_wrong_method_is_told_with_the_right_ones(client: httpx2.AsyncCl
     answer = await client.request(method, path)
     assert answer.status_code == 405
     assert answer.json()["error"]["code"] == "invalid_request"
-    assert answer.headers["Allow"] in {"GET", "POST"}
+    assert answer.headers["Allow"] in {"GET, HEAD", "POST"}
 
 
 @pytest.mark.parametrize("given", ["abc", "req_1234567890", "a.b:c-D_9", "x" * 128])

@@ -117,7 +117,7 @@ async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
     assert body["details"]["field"] == "workflow_type"
     assert "full" in body["details"]["issue"]
     assert body["timestamp"]
-    assert plain.json()["request_id"] is None
+    assert plain.json()["request_id"] == plain.headers["X-Request-ID"]
 
 
 @ledger("M-044", "M-043")

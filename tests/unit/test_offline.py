@@ -73,7 +73,7 @@ def make_task(agent: str, given: dict[str, Any], context: list[StepOutput] | Non
     return AgentTask(
         job_id="job_1",
         definition="d",
-        kind=JobKind.AGENT,
+        kind=JobKind.WORKFLOW,  # whose input an agent is shown as it is
         step=Step(id="work", name="Work", squad="custom", agents=(agent,)),
         agent=agent,
         input=given,

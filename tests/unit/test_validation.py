@@ -1,11 +1,18 @@
 """What a caller is told when an input does not fit (D-029)."""
 
-from typing import Any
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+from unittest.mock import patch
 
 import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.runtime.inputs import apply_model, validated
 from orchestrator.services.validation import check_input
 from workflows.definitions.api_development import DEFINITION as API_DEVELOPMENT
 from workflows.definitions.full_stack_development import DEFINITION as FULL_STACK
@@ -109,3 +116,132 @@ def test_a_long_value_is_not_echoed_whole() -> None:
 )
 def test_keys_beyond_the_schema_are_allowed(schema: dict[str, Any], data: dict[str, Any]) -> None:
     check_input(schema, data)
+
+
+class Meeting(BaseModel):
+    """Formats, a validator, defaults: what a JSON Schema does not tell."""
+
+    when: datetime
+    seats: int = 8
+    tags: list[str] = Field(default_factory=lambda: ["internal"])
+    mode: int | str = "any"
+
+    @field_validator("seats")
+    @classmethod
+    def _even(cls, seats: int) -> int:
+        if seats == 13:
+            raise KeyError("a fault of the author's own")
+        if seats == 15:
+            sys.exit(3)
+        if seats % 2:
+            raise ValueError("seats come in pairs" + "!" * 1000)
+        return seats
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.seats > 100 and not self.tags:
+            raise ValueError("a large meeting needs a tag")
+        return self
+
+
+def refused(data: dict[str, Any], model: type[BaseModel] = Meeting) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        validated(model, data)
+    return caught.value
+
+
+def test_a_model_is_applied_whole_and_its_defaults_are_filled_in() -> None:
+    given = {"when": "2026-11-26T10:00:00Z", "beyond": 1}
+    read = validated(Meeting, given)
+
+    assert read == {
+        "when": datetime(2026, 11, 26, 10, tzinfo=UTC),
+        "seats": 8,
+        "tags": ["internal"],
+        "mode": "any",
+        "beyond": 1,
+    }
+    assert validated(Meeting, given, as_json=True)["when"] == "2026-11-26T10:00:00Z"
+    assert given == {"when": "2026-11-26T10:00:00Z", "beyond": 1}
+
+
+def test_a_format_is_told_by_its_field() -> None:
+    error = refused({"when": "not a date"})
+
+    assert error.details["field"] == "when"
+    assert error.details["provided"] == "not a date"
+    assert error.message.startswith('Invalid value for field when: got "not a date", expected a valid datetime')
+
+
+def test_a_validator_is_told_in_its_authors_words_and_cut() -> None:
+    error = refused({"when": "2026-11-26", "seats": 7})
+
+    assert error.details["field"] == "seats"
+    assert error.message.startswith("Invalid value for field seats: got 7. seats come in pairs!!")
+    assert len(error.message) < 400
+
+
+def test_a_rule_for_the_whole_names_the_input() -> None:
+    error = refused({"when": "2026-11-26", "seats": 200, "tags": []})
+
+    assert (error.details["field"], error.details["expected"]) == ("input", "a large meeting needs a tag")
+
+
+@pytest.mark.parametrize(("seats", "fault"), [(13, "KeyError: "), (15, "SystemExit: 3")])
+def test_a_validator_that_fails_in_its_own_way_is_no_fault_of_ours(seats: int, fault: str) -> None:
+    error = refused({"when": "2026-11-26", "seats": seats})
+
+    assert error.message.startswith(f"The input model Meeting failed on this input: {fault}")
+    assert error.details["field"] == "input"
+
+
+def test_the_members_of_a_union_are_no_part_of_a_fields_name() -> None:
+    assert refused({"when": "2026-11-26", "mode": []}).details["field"] == "mode"
+
+
+class Endless(BaseModel):
+    released: ClassVar[threading.Event]
+    text: str
+
+    @field_validator("text")
+    @classmethod
+    def _wait(cls, text: str) -> str:
+        cls.released.wait()
+        return text
+
+
+async def test_a_validator_that_does_not_end_is_given_up() -> None:
+    Endless.released = threading.Event()
+    try:
+        with pytest.raises(InvalidInput, match=r"could not be validated within 0\.05 seconds"):
+            await apply_model(Endless, {"text": "x"}, seconds=0.05)
+        assert (await apply_model(Meeting, {"when": "2026-11-26"}))["seats"] == 8
+    finally:
+        Endless.released.set()
+
+
+@pytest.mark.parametrize(
+    ("format", "wrong", "right"),
+    [
+        ("date-time", "not a date", "2026-11-26T10:00:00Z"),
+        ("date", "2026-13-01", "2026-11-26"),
+        ("uuid", "x", "0b1d3a3c-6a1e-4f7b-9a29-0c8c1f3f7a10"),
+        ("ipv4", "300.1.1.1", "10.0.0.1"),
+    ],
+)
+def test_formats_of_a_schema_count_where_there_is_no_model(format: str, wrong: str, right: str) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": "string", "format": format}}}
+    check_input(schema, {"x": right})
+
+    assert fault(schema, {"x": wrong}).details == {"field": "x", "provided": wrong, "expected": f'format: "{format}"'}
+
+
+def test_of_a_million_faults_only_the_first_are_looked_for() -> None:
+    looked_at = []
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: bool(looked_at.append(value)))
+    assert checker.is_type(1, "integer") is False  # it counts what it is asked
+    schema = {"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}}}, "required": ["m"]}
+
+    with patch.object(Draft202012Validator, "TYPE_CHECKER", checker):
+        assert fault(schema, {"n": ["x"] * 1_000_000}).details["field"] == "m"
+    assert len(looked_at) <= 50

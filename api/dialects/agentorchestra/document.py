@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import yaml
 
-SERVER: Final = {"url": "/api", "description": "This server"}
+from api.prefix import located
+
 _METHODS: Final = frozenset({"get", "post", "put", "delete"})
 _ERROR: Final = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
 _FURTHER: Final = {
@@ -30,12 +31,17 @@ _RESPONSES: Final = {
 _PUBLIC: Final = ("500", "default")
 
 
-@cache
 def served() -> dict[str, Any]:
-    """The document, read once. What the seed declares stays as it is."""
+    """The document. What the seed declares stays as it is; this server comes first."""
+    document = _read()
+    server = {"url": located("/api"), "description": "This server"}
+    return {**document, "servers": [server, *document["servers"]]}
+
+
+@cache
+def _read() -> dict[str, Any]:
     text = files("api.dialects.agentorchestra").joinpath("openapi.yaml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(text)
-    document["servers"] = [SERVER, *document["servers"]]
     responses = document["components"]["responses"]
     for name, description in _FURTHER.items():
         responses[name] = {"description": description, "content": _ERROR}

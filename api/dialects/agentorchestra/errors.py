@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.agentorchestra.models import ErrorAnswer
-from api.errors import error_route, headers_of, status_of
+from api.errors import headers_of, status_of
+from api.routes import error_route
 from orchestrator.domain.errors import OrchestratorError
 
 _WORDS: Final = {
@@ -17,6 +18,7 @@ _WORDS: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "PayloadTooLarge",
     HTTPStatus.REQUEST_URI_TOO_LONG: "UriTooLong",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "HeadersTooLarge",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UnsupportedMediaType",
     HTTPStatus.UNPROCESSABLE_ENTITY: "IdempotencyReuse",
     HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowed",
     HTTPStatus.UNAUTHORIZED: "Unauthorized",

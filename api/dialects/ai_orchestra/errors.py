@@ -11,8 +11,10 @@ from starlette.responses import Response
 from structlog.contextvars import bind_contextvars
 
 from api.dialects.ai_orchestra.models import Failed, Fault, Metadata, Version
-from api.errors import error_route, headers_of, status_of, wait_of
+from api.errors import headers_of, status_of, wait_of
 from api.middleware import request_id
+from api.routes import error_route
+from api.validation import InvalidRequest
 from orchestrator.domain.errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -24,6 +26,8 @@ from orchestrator.domain.errors import (
 VALIDATION: Final = "VALIDATION_ERROR"
 AUTHENTICATION: Final = "AUTHENTICATION_ERROR"
 RATE_LIMIT: Final = "RATE_LIMIT_ERROR"
+_INVALID: Final = "Invalid request parameters"
+_MISSING: Final = "Required field missing"
 
 _CODES: Final = {
     HTTPStatus.UNAUTHORIZED: AUTHENTICATION,
@@ -43,31 +47,35 @@ def render(request: Request, error: OrchestratorError) -> Response:
 
 
 def fault(error: OrchestratorError) -> Fault:
-    """The error in the words of the document."""
-    return Fault(code=_CODES.get(_status(error), VALIDATION), message=error.message, details=_details(error))
+    """The error in the words of the document: one message for all bad input, whose reason is in the details."""
+    status = _status(error)
+    invalid = isinstance(error, InvalidInput) and status is HTTPStatus.BAD_REQUEST
+    message = _INVALID if invalid else error.message
+    return Fault(code=_CODES.get(status, VALIDATION), message=message, details=_details(error))
 
 
 def metadata(connection: HTTPConnection, version: Version = "v2") -> Metadata:
     """Which request is answered, and when."""
-    return Metadata(request_id=request_uuid(connection), timestamp=datetime.now(UTC), version=version)
+    return Metadata(request_id=_answered_id(connection), timestamp=datetime.now(UTC), version=version)
 
 
-def request_uuid(connection: HTTPConnection) -> str:
-    """The request's id as a UUID: the caller's own, one that always follows from it, or a new one.
-
-    A new one is the request's from now on, in the log and in the header `X-Request-ID`, too.
-    """
+def _answered_id(connection: HTTPConnection) -> str:
+    """The caller's own id, or a UUID, which is the request's from now on: in the log and in `X-Request-ID`, too."""
     known = request_id(connection)
-    try:
-        return str(uuid.UUID(known))
-    except ValueError:
-        pass
-    if "x-request-id" in connection.headers:
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, known))
+    if known == connection.headers.get("x-request-id") or _is_uuid(known):
+        return known
     made = str(uuid.uuid4())
     connection.state.request_id = made
     bind_contextvars(request_id=made)
     return made
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _status(error: OrchestratorError) -> HTTPStatus:
@@ -77,7 +85,8 @@ def _status(error: OrchestratorError) -> HTTPStatus:
 
 def _details(error: OrchestratorError) -> dict[str, Any]:
     if isinstance(error, InvalidInput):
-        return {"field": error.details["field"], "reason": error.details["expected"] or error.message}
+        missing = isinstance(error, InvalidRequest) and error.missing
+        return {"field": error.details["field"], "reason": _MISSING if missing else error.message}
     details = {name: value for name, value in error.details.items() if value is not None}
     if isinstance(error, Unavailable | LimitExceeded):
         details["retry_after"] = wait_of(error)

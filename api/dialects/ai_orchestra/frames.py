@@ -7,8 +7,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from api.dialects.ai_orchestra.models import Message
-from api.errors import invalid_request
 from api.storable import storable
+from api.validation import invalid_request
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import InvalidInput
 

@@ -119,7 +119,7 @@ class WebhookData(BaseModel):
 class Metadata(BaseModel):
     """Which request this answers."""
 
-    request_id: str = Field(description="A UUID.")
+    request_id: str = Field(description="The caller's own `X-Request-ID`, else a UUID.")
     timestamp: datetime
     version: Version
 

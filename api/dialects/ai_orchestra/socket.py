@@ -68,7 +68,9 @@ async def socket(
     state = api_state(websocket.app)
     bind_contextvars(client_id=client_id[:LONGEST_SESSION_ID])
     talk = partial(_talk, state.source, session_id, limits)
-    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+    await converse(
+        websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits, query=frozenset({"token"})
+    )
 
 
 async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, line: Line) -> None:

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.devskyy.models import ErrorResponse
-from api.errors import error_route, headers_of, status_of
+from api.errors import headers_of, status_of
+from api.routes import error_route
 from orchestrator.domain.errors import (
     OrchestratorError,
     Unavailable,

@@ -9,7 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.orchestrator.models import ErrorResponse
-from api.errors import InvalidRequest, error_route, headers_of, status_of
+from api.errors import headers_of, status_of
+from api.middleware import request_id
+from api.routes import error_route
+from api.validation import InvalidRequest
 from orchestrator.domain.errors import (
     InvalidInput,
     LimitExceeded,
@@ -23,6 +26,7 @@ _WORDS: Final = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "PAYLOAD_TOO_LARGE",
     HTTPStatus.REQUEST_URI_TOO_LONG: "URL_TOO_LONG",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "HEADERS_TOO_LARGE",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "UNSUPPORTED_ENCODING",
     HTTPStatus.UNPROCESSABLE_ENTITY: "VALIDATION_ERROR",
     HTTPStatus.METHOD_NOT_ALLOWED: "METHOD_NOT_ALLOWED",
     HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
@@ -46,7 +50,7 @@ def render(request: Request, error: OrchestratorError) -> Response:
         message=error.message,
         details=_details(error),
         timestamp=datetime.now(UTC),
-        request_id=request.headers.get("X-Request-ID"),
+        request_id=request_id(request),
         detail=_detail(request, error),
     )
     return Response(body.model_dump_json(), status, headers_of(error), media_type="application/json")
@@ -65,6 +69,9 @@ def _detail(request: Request, error: OrchestratorError) -> str | list[dict[str, 
 
 def _details(error: OrchestratorError) -> dict[str, Any] | None:
     """`{field, issue}` for bad input (M-044), else what the error says more."""
+    if isinstance(error, InvalidRequest):
+        issue = "required field missing" if error.missing else f"expected {error.details['expected']}"
+        return {"field": error.details["field"], "issue": issue}
     if isinstance(error, InvalidInput):
         return {"field": error.details["field"], "issue": error.details["expected"] or error.message}
     return error.details or None

@@ -88,5 +88,5 @@ class ErrorResponse(BaseModel):
     message: str
     details: dict[str, Any] | None = None
     timestamp: datetime
-    request_id: str | None = None
+    request_id: str
     detail: str | list[dict[str, Any]]

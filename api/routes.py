@@ -1,0 +1,116 @@
+"""The routes of every surface: they refuse what they do not know, and fail in their surface's own words (C-11)."""
+
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from inspect import isclass
+from typing import Any, Final
+
+import structlog
+from fastapi.dependencies.utils import solve_dependencies
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+
+from api.errors import EXPECTED, Render, as_domain, internal
+from api.validation import invalid_request
+from orchestrator.domain.errors import InvalidInput
+
+log = structlog.get_logger(__name__)
+
+# Monitors add a parameter of their own so that no cache answers them; browsers keep such an address.
+ANY_QUERY: Final = frozenset({"/health", "/readiness", "/api/health", "/api/openapi.json"})
+_LONGEST_NAME: Final = 80
+
+
+def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
+    """A route class whose endpoints, dependencies and request parsing fail in one dialect's words.
+
+    Query parameters that the route does not declare are refused by name, unless `any_query` is true. A caller whom
+    the route's dependencies refuse is told so before anything is said about the body or the query.
+    """
+
+    class ErrorRoute(APIRoute):
+        @cached_property
+        def _query_names(self) -> frozenset[str]:
+            return _query_names(self)
+
+        @cached_property
+        def _body_schema(self) -> dict[str, Any]:
+            field = self.body_field
+            if field is None or field.field_info.annotation is None:
+                return {}
+            return TypeAdapter(field.field_info.annotation).json_schema()
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                fault = None if any_query or self.path in ANY_QUERY else unknown_query(request, self._query_names)
+                if fault is not None:
+                    await self._admit(request)
+                    raise fault
+                try:
+                    return await handle(request)
+                except (RequestValidationError, HTTPException) as error:
+                    if _before_dependencies(error):
+                        await self._admit(request)
+                    raise
+
+            async def answer(request: Request) -> Response:
+                try:
+                    return await checked(request)
+                except RequestValidationError as fault:
+                    return render(request, invalid_request(fault, self._body_schema))
+                except (*EXPECTED, HTTPException) as fault:
+                    return render(request, as_domain(fault))
+                except Exception:
+                    log.exception("request_failed", path=request.url.path)
+                    return render(request, internal())
+
+            return answer
+
+        async def _admit(self, request: Request) -> None:
+            """Run the route's dependencies alone. Raises what they raise: `Unauthenticated`, `LimitExceeded`, …"""
+            await solve_dependencies(
+                request=request,
+                dependant=self.dependant,
+                dependency_overrides_provider=request.app,
+                async_exit_stack=request.scope["fastapi_inner_astack"],
+                embed_body_fields=self._embed_body_fields,
+            )
+
+    return ErrorRoute
+
+
+def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidInput | None:
+    """The error for the first query parameter that is not in `known`; None if there is none."""
+    name = next((name for name in connection.query_params if name not in known), None)
+    if name is None:
+        return None
+    shown = name.encode(errors="replace").decode()[:_LONGEST_NAME]
+    expected = f"one of {', '.join(sorted(known))}" if known else "no query parameters"
+    return InvalidInput(f"Unknown query parameter: {shown}", field=shown, expected=expected)
+
+
+def _query_names(route: APIRoute) -> frozenset[str]:
+    """Every query parameter that a route declares, in models and dependencies, too."""
+    names: set[str] = set()
+    dependants = [route.dependant]
+    while dependants:
+        dependant = dependants.pop()
+        dependants += dependant.dependencies
+        for field in dependant.query_params:
+            model = field.field_info.annotation
+            if isclass(model) and issubclass(model, BaseModel):
+                names |= {part.alias or name for name, part in model.model_fields.items()}
+            else:
+                names.add(field.alias)
+    return frozenset(names)
+
+
+def _before_dependencies(error: RequestValidationError | HTTPException) -> bool:
+    """Whether FastAPI raised it while it read the body, which it does before it asks who the caller is."""
+    return isinstance(error, HTTPException) or error.errors()[0]["type"] == "json_invalid"

@@ -1,0 +1,118 @@
+"""What is wrong with a request: the field, what came, and what was expected, for every surface to word (D-096)."""
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, Final
+
+from fastapi.exceptions import RequestValidationError
+
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.schemas import expected_of, field_at
+
+MOST_FAULTS: Final = 20
+LONGEST_ECHO: Final = 200
+
+_TYPES: Final = {
+    "bool": "boolean",
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "list": "array",
+    "model": "object",
+    "string": "string",
+}
+_BOUNDS: Final = {
+    "ge": "at least {}",
+    "gt": "more than {}",
+    "le": "at most {}",
+    "lt": "less than {}",
+    "max_length": "at most {} {}",
+    "min_length": "at least {} {}",
+}
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
+_UNTOLD: Final = frozenset({"password", "secret", "token", "refresh_token"})
+
+
+class InvalidRequest(InvalidInput):
+    """The request does not have the shape that the route declares. `missing` if a field is not there.
+
+    `faults` are FastAPI's own words, for the first 20 faults.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        faults: list[dict[str, Any]],
+        field: str,
+        provided: Any = None,
+        expected: str | None = None,
+        missing: bool = False,
+    ) -> None:
+        super().__init__(message, field=field, provided=provided, expected=expected)
+        self.faults = faults
+        self.missing = missing
+
+
+def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None = None) -> InvalidRequest:
+    """The first fault of a request. `schema` is the JSON Schema of its body; it tells the type of a missing field."""
+    errors: Sequence[Any] = fault.errors()
+    error = errors[0]
+    faults = [{"type": one["type"], "loc": list(one["loc"]), "msg": one["msg"]} for one in islice(errors, MOST_FAULTS)]
+    place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
+    known, wanted = field_at(schema or {}, place[1:])
+    names = [part for part in known if isinstance(part, str)]
+    if error["type"] == "extra_forbidden" or not names:
+        names = [*names[:1], *(part for part in place[1:] if isinstance(part, str) and _NAME.fullmatch(part))]
+    # Two levels name a field; what lies deeper is free-form, or pydantic's own words for the types in between.
+    name = ".".join(dict.fromkeys(names[:2])) or "body"
+    provided = None if _UNTOLD.intersection(place) else echo(given)
+    match error["type"]:
+        case "json_invalid":
+            message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
+            return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
+        case "missing":
+            whole = name == "body"
+            message = "Missing request body" if whole else f"Missing required field: {name}"
+            expected = "JSON object" if whole else expected_of(schema or {}, wanted)
+            return InvalidRequest(message, faults=faults, field=name, expected=expected, missing=True)
+        case "extra_forbidden":
+            return InvalidRequest(
+                f"Unknown field: {name}", faults=faults, field=name, provided=provided, expected="no such field"
+            )
+        case _ if isinstance(given, bytes):
+            message = "The body must be JSON, sent with Content-Type: application/json"
+            return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
+    expected = _expected(error["type"], given, context, error["msg"])
+    message = f"Invalid value for {name}: expected {expected}"
+    return InvalidRequest(message, faults=faults, field=name, provided=provided, expected=expected)
+
+
+def echo(value: Any) -> Any:
+    """The offending value, if it is short enough to be shown back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()[:LONGEST_ECHO]
+    text = str(value)
+    return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
+
+
+def _expected(kind: str, given: Any, context: dict[str, Any], message: str) -> str:
+    if "expected" in context:
+        several = kind in ("literal_error", "enum")
+        return f"one of {context['expected']}" if several else str(context["expected"])
+    unit = "characters" if isinstance(given, str) else "items"
+    for bound, words in _BOUNDS.items():
+        if bound in context:
+            return words.format(context[bound], unit)
+    if kind == "string_pattern_mismatch":
+        return f"text that matches {context['pattern']}"
+    word, _, fault = kind.partition("_")
+    if fault in ("type", "attributes_type", "parsing", "from_float") and word in _TYPES:
+        return _TYPES[word]
+    return message.removeprefix("Input should be ")

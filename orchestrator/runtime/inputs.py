@@ -1,0 +1,81 @@
+"""Validates inputs in threads of their own, for a limited time: large ones take long, validators are authors' code."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.schemas import field_at, shown
+
+SECONDS: Final = 10.0
+_LONGEST: Final = 300
+_OWN_WORDS: Final = re.compile(r"^(Value error|Assertion failed), ")
+_EXPECTED: Final = "Input should be "
+T = TypeVar("T")
+
+
+async def apply_model(
+    model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False, seconds: float = SECONDS
+) -> dict[str, Any]:
+    """The input as its model reads it, see `validated`. Raises `InvalidInput`, also after `seconds`."""
+    return await in_thread(partial(validated, model, data, as_json=as_json), seconds=seconds)
+
+
+async def in_thread(check: Callable[[], T], *, seconds: float = SECONDS) -> T:
+    """What a check returns or raises. Raises `InvalidInput` when it takes longer than `seconds`."""
+    # One thread for each check: a validator that never returns keeps no other waiting.
+    threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="input")
+    try:
+        async with asyncio.timeout(seconds):
+            return await asyncio.get_running_loop().run_in_executor(threads, check)
+    except TimeoutError:
+        message = f"The input could not be validated within {seconds:g} seconds"
+        raise InvalidInput(message, field="input", expected="an input that is validated faster") from None
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:
+    """The input as its model reads it: values converted, defaults filled in, keys as its JSON Schema names them. Keys
+    that the model does not know stay. `as_json` keeps to what JSON can carry, and leaves out defaults that are null.
+
+    Raises `InvalidInput` for the first fault, also when a validator of the model fails in a way of its own.
+    """
+    try:
+        value = model.model_validate_json(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
+        mode = "json" if as_json else "python"
+        fields = value.model_dump(mode=mode, by_alias=True, exclude_none=as_json, warnings=False)
+    except ValidationError as error:
+        raise _invalid(model, error) from None
+    except BaseException as error:  # the edge of an author's code, in a thread where nothing else can be interrupted
+        fault = _cut(f"{type(error).__name__}: {error}")
+        message = f"The input model {model.__name__} failed on this input: {fault}"
+        raise InvalidInput(message, field="input", expected=f"an input that {model.__name__} can read") from error
+    return {**data, **fields} if isinstance(fields, dict) else data
+
+
+def _invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
+    first = error.errors(include_url=False, include_context=False)[0]
+    place = field_at(model.model_json_schema(), first["loc"])[0] or first["loc"]
+    field = ".".join(map(str, place)) or "input"
+    value, words = first["input"], _cut(_OWN_WORDS.sub("", first["msg"]))
+    text = shown(value)
+    provided = text if text.endswith("…") else value
+    if first["type"] == "missing":
+        return InvalidInput(f"Missing required field: {field}", field=field, expected="a value for this field")
+    if words.startswith(_EXPECTED):
+        expected = words.removeprefix(_EXPECTED)
+        message = f"Invalid value for field {field}: got {text}, expected {expected}"
+        return InvalidInput(message, field=field, provided=provided, expected=expected)
+    message = f"Invalid value for field {field}: got {text}. {words}"
+    return InvalidInput(message, field=field, provided=provided, expected=words)
+
+
+def _cut(text: str) -> str:
+    return text.encode(errors="replace").decode()[:_LONGEST]

@@ -1,0 +1,75 @@
+"""Reads JSON Schemas: what they expect, in a few words, and which parts of a path are their fields."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+_SHOWN: Final = 100
+
+
+def expected_of(root: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What is expected where a field is missing: its type, even where only some values are allowed (D-029).
+
+    `root` resolves the references of `schema`.
+    """
+    schema = _resolved(root, schema)
+    return schema["type"] if isinstance(schema.get("type"), str) else expected_by(root, schema)
+
+
+def field_at(root: dict[str, Any], path: Sequence[str | int]) -> tuple[list[str | int], dict[str, Any]]:
+    """The parts of a path that a JSON Schema knows as fields or items, and the schema of the last one. Other parts are
+    skipped: pydantic names the members of a union, too."""
+    names: list[str | int] = []
+    schema = root
+    for part in path:
+        if (found := _part(root, schema, part)) is not None:
+            schema = found
+            names.append(part)
+    return names, schema
+
+
+def _part(root: dict[str, Any], schema: dict[str, Any], part: str | int) -> dict[str, Any] | None:
+    schema = _resolved(root, schema)
+    found: dict[str, Any] | None
+    if isinstance(part, int):
+        found = schema["items"] if isinstance(schema.get("items"), dict) else None
+    elif part in (mapping := schema.get("discriminator", {}).get("mapping", {})):
+        found = {"$ref": mapping[part]}
+    else:
+        found = schema.get("properties", {}).get(part)
+    options = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return found or next((inner for option in options if (inner := _part(root, option, part))), None)
+
+
+def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    ref = str(schema.get("$ref", ""))
+    return root["$defs"][ref.removeprefix("#/$defs/")] if ref.startswith("#/$defs/") else schema
+
+
+def expected_by(root: dict[str, Any], schema: dict[str, Any]) -> str:
+    """What a schema asks for, in a few words such as `string` or `one of: rest, graphql`."""
+    match schema:
+        case {"$ref": str(ref)} if ref.startswith("#/$defs/"):
+            return expected_by(root, _resolved(root, schema))
+        case {"enum": [*values]}:
+            return "one of: " + ", ".join(map(_plain, values))
+        case {"const": value}:
+            return _plain(value)
+        case {"type": str(kind)}:
+            return kind
+        case {"type": [*kinds]}:
+            return " or ".join(kinds)
+        case {"anyOf": [*options]} | {"oneOf": [*options]}:
+            return " or ".join(dict.fromkeys(expected_by(root, option) for option in options))
+        case _:
+            return "any JSON value"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, cut to 100 characters."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
