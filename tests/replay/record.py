@@ -199,7 +199,12 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
 CONTINUED = "continued_as_new"
 # Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, and they
 # ignored signals in the second encoding of the Temporal UI. No scenario can make them again.
-EARLIER = ("called_again_unnumbered", "json_protobuf_ignored")
+EARLIER = (
+    "called_again_unnumbered",
+    "copied_before_adoption",
+    "copied_with_prefix_before_adoption",
+    "json_protobuf_ignored",
+)
 
 
 async def record(wanted: list[str]) -> None:

@@ -37,8 +37,7 @@ def test_the_owner_that_a_copy_names_counts_only_once_it_is_adopted() -> None:
 
 def test_a_signal_that_came_before_the_adoption_counts_as_the_workflow_counts_it() -> None:
     history = History(given(step("a"), step("b")))
-    history.add(f.SignalReceived, name=names.SIGNAL_PAUSE, payload={})
-    history.add(f.WorkflowTaskDone)
+    history.signal(names.SIGNAL_PAUSE).task()
     assert project(COPY, history.facts).state is JobState.RUNNING
     history.add(f.JobAdopted, job=_adopted(history))
     assert project(COPY, history.facts).state is JobState.PAUSED
