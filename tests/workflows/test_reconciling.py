@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,16 @@ async def test_jobs_of_another_temporal_do_not_hold_up_those_of_this_one(engine:
     await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
     await eventually(visibility.Visibility(engine.parts.ground.client).running, lambda runs: started.job_id not in runs)
     assert (await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0, limit=1))).closed == 1
+
+
+async def test_a_pass_prunes_what_is_older_than_the_settings_say(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, keep_events_days=1) as engine:
+        old, new = [await engine.run("t_echo", {}) for _ in range(2)]
+        await engine.services.reader.settle()
+        long_ago = update(jobs).where(jobs.c.id == old.id).values(closed_at=old.created_at - timedelta(days=2))
+        await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
+        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).pruned == 1
+        assert await engine.parts.ground.jobs.events(old.id) is None
+        assert await engine.parts.ground.jobs.events(new.id) is not None
