@@ -35,7 +35,7 @@ _ROW: Final = tuple(deliveries.c[name] for name in Delivery.__dataclass_fields__
 _DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_fields__)
 _ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__dataclass_fields__)
 
-# Written into the statement: SQLite finds no partial index by a parameter.
+# Written into the statement: a plan that is made for any parameter cannot use the partial index.
 _PENDING: Final = deliveries.c.state == literal(DeliveryState.PENDING, deliveries.c.state.type, literal_execute=True)
 
 # Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
