@@ -4,7 +4,19 @@ import builtins
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Table, and_, bindparam, exists, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.webhooks import (
@@ -22,6 +34,9 @@ from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, web
 _ROW: Final = tuple(deliveries.c[name] for name in Delivery.__dataclass_fields__)
 _DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_fields__)
 _ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__dataclass_fields__)
+
+# Written into the statement: a plan that is made for any parameter cannot use the partial index.
+_PENDING: Final = deliveries.c.state == literal(DeliveryState.PENDING, deliveries.c.state.type, literal_execute=True)
 
 # Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
 # What a delivery adds to the end of a job whose webhooks were told of an end before.
@@ -181,7 +196,7 @@ class DeliveryRepository:
         wanted = (
             select(*_DUE)
             .where(
-                deliveries.c.state == DeliveryState.PENDING,
+                _PENDING,
                 deliveries.c.started.is_(False),
                 deliveries.c.created_at < before,
             )
@@ -196,7 +211,7 @@ class DeliveryRepository:
         due = func.coalesce(deliveries.c.next_attempt_at, deliveries.c.created_at)
         wanted = (
             select(*_DUE)
-            .where(deliveries.c.state == DeliveryState.PENDING, deliveries.c.started.is_(True), due < before)
+            .where(_PENDING, deliveries.c.started.is_(True), due < before)
             .order_by(deliveries.c.created_at)
             .limit(limit)
         )

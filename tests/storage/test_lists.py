@@ -16,6 +16,7 @@ from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from tests.storage.ended import job_row, write
+from tests.storage.rows import T0
 
 FAILED = [JobState.FAILED, JobState.TIMEOUT]
 WORKFLOW = {"kind": JobKind.WORKFLOW, "definition": "api_development"}
@@ -107,3 +108,11 @@ async def test_lists_of_deliveries_are_counted_inside_their_index(database: Data
     assert any("ix_deliveries_webhook" in line for line in found)
     assert all("ix_deliveries_webhook" in line for line in found)
     assert not any("TEMP B-TREE" in line for line in lines)
+
+
+async def test_deliveries_under_way_are_found_without_a_look_at_those_that_ended(database: Database):
+    deliveries = DeliveryRepository(database)
+
+    for look in (deliveries.unstarted, deliveries.overdue):
+        lines = await plans(database, lambda look=look: look(before=T0, limit=5))
+        assert "ix_deliveries_pending" in "".join(walks(lines, "deliveries"))

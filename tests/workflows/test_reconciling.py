@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ async def _listed(engine: Engine, count: int) -> None:
     running = visibility.Visibility(engine.parts.ground.client).running
     own = {row.id for row in await engine.parts.ground.jobs.unfinished(before=engine.parts.services.reader._clock())}
     assert len(own) == count
-    await eventually(running, lambda ids: own <= ids)
+    await eventually(running, lambda runs: own <= set(runs))
 
 
 async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
@@ -95,7 +96,7 @@ async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
 async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, requests: Counter[str]
 ) -> None:
-    monkeypatch.setattr(reconciling, "_LISTED", 2)
+    monkeypatch.setattr(reconciling, "_LISTED", 1)
     started = [await engine.start("t_approval", {}) for _ in range(2)]
     await engine.parts.reconciler.reconcile(AT_ONCE)
     assert requests[_LIST] == 1
@@ -170,5 +171,18 @@ async def test_jobs_of_another_temporal_do_not_hold_up_those_of_this_one(engine:
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     long_ago = update(jobs).where(jobs.c.id != started.job_id).values(checked_at=record.created_at)
     await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
-    await eventually(visibility.Visibility(engine.parts.ground.client).running, lambda ids: started.job_id not in ids)
+    await eventually(visibility.Visibility(engine.parts.ground.client).running, lambda runs: started.job_id not in runs)
     assert (await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0, limit=1))).closed == 1
+
+
+async def test_a_pass_prunes_what_is_older_than_the_settings_say(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, keep_events_days=1) as engine:
+        old, new = [await engine.run("t_echo", {}) for _ in range(2)]
+        await engine.services.reader.settle()
+        long_ago = update(jobs).where(jobs.c.id == old.id).values(closed_at=old.created_at - timedelta(days=2))
+        await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
+        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).pruned == 1
+        assert await engine.parts.ground.jobs.events(old.id) is None
+        assert await engine.parts.ground.jobs.events(new.id) is not None
