@@ -65,9 +65,9 @@ def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None
     known, wanted = field_at(schema or {}, place[1:])
     names = [part for part in known if isinstance(part, str)]
     if error["type"] == "extra_forbidden" or not names:
-        names = [*names[:1], *(part for part in place[1:] if isinstance(part, str) and _NAME.fullmatch(part))]
+        names = [part for part in place[1:] if isinstance(part, str) and _NAME.fullmatch(part)]
     # Two levels name a field; what lies deeper is free-form, or pydantic's own words for the types in between.
-    name = ".".join(dict.fromkeys(names[:2])) or "body"
+    name = ".".join(names[:2]) or "body"
     provided = None if _UNTOLD.intersection(place) else echo(given)
     match error["type"]:
         case "json_invalid":

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from api.deps import Svc
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller, not_cached
+from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, LongPageQuery, Moment, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
@@ -35,7 +36,7 @@ def _some(scopes: list[Scope]) -> list[Scope]:
 
 KeyName = Annotated[Text, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ScopeWord = Annotated[Scope, Field(strict=False)]
-Scopes = Annotated[list[ScopeWord], AfterValidator(_some)]
+Scopes = Annotated[list[ScopeWord], FIRST_FAULT, AfterValidator(_some)]
 TierWord = Annotated[Tier, Field(strict=False)]
 Owner = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.@:\-]+$")]
 

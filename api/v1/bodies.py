@@ -11,15 +11,16 @@ from pydantic import (
     ConfigDict,
     Field,
     HttpUrl,
-    JsonValue,
     TypeAdapter,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from api.storable import storable
+from api.storable import JsonObject, storable
 from orchestrator.domain.commands import JobConfig
 
+_MOST_FIELDS: Final = 100
 _URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -51,13 +52,20 @@ WebUrl = Annotated[
     Field(max_length=2000, json_schema_extra={"pattern": "^https?://"}),
     AfterValidator(_http_url),
 ]
-JsonObject = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 
 
 class Body(BaseModel):
     """Anything a caller sends."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, data: Any) -> Any:
+        """Each unknown field is a fault of its own: no caller needs a hundred thousand of them."""
+        if isinstance(data, dict) and len(data) > _MOST_FIELDS:
+            raise PydanticCustomError("fields", "Input should be {expected}", {"expected": "an object of known fields"})
+        return data
 
 
 class PageQuery(BaseModel):

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
 from api.security import Admin
+from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, LongPageQuery, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
@@ -34,7 +35,7 @@ class UserBody(Body):
 
     username: Username
     password: Annotated[Text, Field(min_length=SHORTEST_PASSWORD)]
-    roles: Annotated[list[RoleWord], AfterValidator(_some)]
+    roles: Annotated[list[RoleWord], FIRST_FAULT, AfterValidator(_some)]
 
 
 class UserShown(Wire):

@@ -416,3 +416,37 @@ async def test_no_fault_of_ours_is_told(method: str, path: str):
         assert answer.status_code == 500
         assert answer.json()["error"]["code"] == "internal_error"
         assert "request_failed" in {line["event"] for line in logs}
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "prefix"),
+    [
+        ("127.0.0.1", "/orchestrator", "/orchestrator"),
+        ("127.0.0.1", "/outer/, /inner", "/outer/inner"),
+        ("127.0.0.1", "//evil.example", ""),
+        ("127.0.0.1", '/a"><script>', ""),
+        ("10.0.0.1", "/orchestrator", ""),
+    ],
+)
+async def test_a_path_prefix_is_believed_of_a_trusted_proxy_only(
+    running: Engine, monkeypatch: pytest.MonkeyPatch, trusted: str, sent: str, prefix: str
+):
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+    asked = f"GET /v1/jobs?limit=1 HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN['Authorization']}\r\n"
+    await running.run("t_echo", {})
+    async with connected(create_app(Fixed(running.services))) as (reader, writer):
+        writer.write(f"{asked}X-Forwarded-Prefix: {sent}\r\nX-Forwarded-Proto: https\r\n\r\n".encode())
+        status, headers, body = await said(reader)
+    assert status == 200
+    assert json.loads(body)["jobs"][0]["links"]["self"].startswith(f"{prefix}/v1/jobs/")
+    assert ("strict-transport-security" in headers) is (trusted == "127.0.0.1")
+
+
+@pytest.mark.parametrize("path", ["/api", "/v1/x", "/chat/", "orchestrator", "/a b", "/x//y"])
+def test_a_root_path_that_cannot_be_is_refused(path: str):
+    with pytest.raises(ValidationError):
+        GivenSettings(root_path=path)
+
+
+def test_a_root_path_is_handed_on_without_its_last_slash():
+    assert ApiOptions.of(GivenSettings(root_path="/orchestrator/")).root_path == "/orchestrator"

@@ -7,14 +7,17 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from structlog.testing import capture_logs
 
+import api.routes
 from api.app import create_app
 from api.dialects.surface import Surface
 from api.hardening import ApiOptions
 from api.routes import ANY_QUERY
 from api.surfaces import SURFACES, surface_of
+from api.validation import InvalidRequest
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.testing import Engine
 from tests.api.conftest import ADMIN, Fixed, over, served
@@ -436,3 +439,46 @@ async def test_a_refused_handshake_is_answered_with_words_and_an_id(
     assert answer.status_code == status
     assert answer.headers["X-Request-ID"] == told_id(surface_of(path).name, answer) == "mine"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/api/agents", '{"name":"a","framework":"crewai","tags":[1%s]}', "tags"),
+        ("/v1/auth/api-keys", '{"name":"a","scopes":["x"%s]}', "scopes"),
+        ("/v1/users", '{"username":"a","password":"longenough","roles":["x"%s]}', "roles"),
+        ("/v1/agents/t_echo/execute", '{"input":{"x":[NaN%s]}}', "input"),
+        ("/chat/v2/chat", '{"message":"a","user_context":{"x":[NaN%s]}}', "user_context"),
+        (
+            "/execute-workflow",
+            '{"requirements":"a","workflow_type":"x","configuration":{"x":[NaN%s]}}',
+            "configuration",
+        ),
+        ("/api/v1/orchestration/decisions", '{"context":{"x":[NaN%s]}}', "context"),
+    ],
+)
+async def test_a_list_of_wrong_values_is_refused_at_the_first(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, body: str, field: str
+):
+    found: list[int] = []
+    first = api.routes.invalid_request
+
+    def counting(fault: RequestValidationError, schema: dict[str, Any]) -> InvalidRequest:
+        found.append(len(fault.errors()))
+        return first(fault, schema)
+
+    monkeypatch.setattr(api.routes, "invalid_request", counting)
+    many = body % (',"x"' * 2000 if "NaN" not in body else ",NaN" * 2000)
+    answer = await client.post(path, content=many, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert found == [1]
+    assert field in answer.text
+
+
+async def test_an_object_of_many_unknown_fields_is_one_fault(client: httpx2.AsyncClient):
+    answer = await client.post("/v1/agents/t_echo/execute", json={"input": {}, **{f"k{n}": 1 for n in range(2000)}})
+    assert answer.json()["error"]["details"] == {
+        "field": "body",
+        "provided": answer.json()["error"]["details"]["provided"],
+        "expected": "an object of known fields",
+    }

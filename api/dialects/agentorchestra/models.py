@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from api.storable import storable
+from api.storable import FIRST_FAULT, JsonObject, storable
 from orchestrator.domain.user_agents import AgentStatus, Framework
 
 ExecutionStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"]
@@ -47,7 +47,6 @@ class Wire(BaseModel):
 
 Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
-Object = Annotated[dict[str, JsonValue], AfterValidator(storable)]
 _NotNull = BeforeValidator(_given)
 
 
@@ -57,8 +56,8 @@ class CreateAgentRequest(Wire):
     name: Name
     framework: Framework
     description: Annotated[Text | Absent, _NotNull] = None
-    configuration: Object = Field(default_factory=dict)
-    tags: list[Text] = Field(default_factory=list)
+    configuration: JsonObject = Field(default_factory=dict)
+    tags: Annotated[list[Text], FIRST_FAULT] = Field(default_factory=list)
     is_active: StrictBool = True
 
 
@@ -67,8 +66,8 @@ class UpdateAgentRequest(Wire):
 
     name: Annotated[Name | Absent, _NotNull] = None
     description: Annotated[Text | Absent, _NotNull] = None
-    configuration: Annotated[Object | Absent, _NotNull] = None
-    tags: Annotated[list[Text] | Absent, _NotNull] = None
+    configuration: Annotated[JsonObject | Absent, _NotNull] = None
+    tags: Annotated[Annotated[list[Text], FIRST_FAULT] | Absent, _NotNull] = None
     is_active: Annotated[StrictBool | Absent, _NotNull] = None
 
 
@@ -76,8 +75,8 @@ class StartExecutionRequest(Wire):
     """An execution to start (O-022)."""
 
     agent_id: Text
-    input: Object = Field(default_factory=dict)
-    configuration: Object = Field(default_factory=dict)
+    input: JsonObject = Field(default_factory=dict)
+    configuration: JsonObject = Field(default_factory=dict)
     environment: Environment = "development"
     trigger: Trigger = "manual"
 
@@ -87,7 +86,7 @@ class SaveConfigurationRequest(Wire):
 
     name: Name
     framework: Framework
-    configuration: Object
+    configuration: JsonObject
     description: Annotated[Text | Absent, _NotNull] = None
     is_template: StrictBool = False
     is_public: StrictBool = False
@@ -97,7 +96,7 @@ class CreateWebhookRequest(Wire):
     """A webhook to register (O-038)."""
 
     url: Annotated[Text, Field(max_length=_LONGEST_URL, json_schema_extra={"format": "uri"})]
-    events: Annotated[list[Text], Field(min_length=1)]
+    events: Annotated[list[Text], FIRST_FAULT, Field(min_length=1)]
     secret: Annotated[Text | Absent, _NotNull] = None
 
 

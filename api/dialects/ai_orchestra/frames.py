@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.dialects.ai_orchestra.models import Message
-from api.storable import storable
+from api.storable import JsonObject, storable
 from api.validation import invalid_request
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import InvalidInput
@@ -30,7 +30,7 @@ class Said(BaseModel):
     model_config = ConfigDict(allow_inf_nan=False)
 
     message: Message
-    context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
+    context: JsonObject = Field(default_factory=dict)
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM
     use_memory: bool = Field(default=False, strict=True)

@@ -8,13 +8,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     ModelWrapValidatorHandler,
     PrivateAttr,
     model_validator,
 )
 
-from api.storable import storable
+from api.storable import JsonObject, storable
 from orchestrator.domain.conversations import Mode, Swarm
 
 LONGEST_MESSAGE: Final = 32_000
@@ -38,7 +37,7 @@ class ChatRequest(BaseModel):
     use_memory: bool = Field(
         default=False, strict=True, description="Whether the agents are shown the session's earlier turns."
     )
-    user_context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(default_factory=dict)
+    user_context: JsonObject = Field(default_factory=dict)
 
     _version: Version = PrivateAttr(default="v2")
 

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.storable import storable
+from api.storable import JsonObject, storable
 
 _Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -68,7 +68,7 @@ class DecisionRequest(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    context: Annotated[dict[str, JsonValue], AfterValidator(storable)] = Field(
+    context: JsonObject = Field(
         description="Free-form: goal, time, money, options, constraints; at most 4 MiB as JSON, unless configured."
     )
 

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from api.storable import storable
+from api.storable import JsonObject, storable
 
 
 class WorkflowRequest(BaseModel):
@@ -15,7 +15,7 @@ class WorkflowRequest(BaseModel):
 
     requirements: Annotated[str, AfterValidator(storable)] = Field(description="Task requirements")
     workflow_type: str = Field(description="Type of workflow to execute", max_length=200)
-    configuration: Annotated[dict[str, JsonValue], AfterValidator(storable)] | None = Field(
+    configuration: JsonObject | None = Field(
         default_factory=dict,
         description="Values for the workflow's own input, and model settings.",
     )
