@@ -32,6 +32,7 @@ class _Call:
     task: AgentTask
     agent: str
     attempt: int
+    run_id: str
     chars: int = 0
     usage: Usage | None = None
     model: str | None = None
@@ -72,12 +73,13 @@ class AgentActivities:
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
-        call = _Call(task=task, agent=info.activity_type, attempt=info.attempt)
+        run_id = info.workflow_run_id or ""
+        call = _Call(task=task, agent=info.activity_type, attempt=info.attempt, run_id=run_id)
         with structlog.contextvars.bound_contextvars(
             job_id=task.job_id, step=task.step.id, agent=call.agent, call=task.call, attempt=call.attempt
         ):
             agent = self._agent(call.agent)
-            await self._attempts.started(task, attempt=call.attempt, at=self._clock())
+            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=run_id)
             structlog.get_logger().info("agent_call_started")
             try:
                 async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
@@ -154,6 +156,7 @@ class AgentActivities:
             usage=call.usage,
             model=call.model,
             error=failure,
+            run_id=call.run_id,
         )
         facts: dict[str, Any] = {"status": status.value, "chars": call.chars, "model": call.model}
         if call.usage is not None:

@@ -123,6 +123,7 @@ class AgentCall(Value):
     step: str
     agent: str
     number: int = 1
+    run_id: str = Field(default="", description="The workflow run that made it; empty for a call not made yet.")
     title: str
     status: CallStatus
     attempts: list[Attempt] = Field(default_factory=list)

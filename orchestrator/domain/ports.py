@@ -56,8 +56,8 @@ class AgentRuntime(Protocol):
 class AttemptLog(Protocol):
     """Step and usage rows, written by the agent's activity itself (A4). Never raises: history repairs a lost row."""
 
-    async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
-        """An attempt began; the job counts as running from here on."""
+    async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
+        """An attempt began in a run of the workflow; the job counts as running from here on."""
 
     async def ended(
         self,
@@ -69,6 +69,7 @@ class AttemptLog(Protocol):
         usage: Usage | None = None,
         model: str | None = None,
         error: JobError | None = None,
+        run_id: str = "",
     ) -> None:
         """An attempt ended."""
 

@@ -17,6 +17,7 @@ class CallFold:
     agent: str
     title: str
     number: int = 1
+    run_id: str = ""
     status: CallStatus = CallStatus.PENDING
     attempt: int = 0
     last_error: JobError | None = None
@@ -54,6 +55,7 @@ class CallFold:
             step=self.step,
             agent=self.agent,
             number=self.number,
+            run_id=self.run_id,
             title=self.title,
             status=status,
             attempts=_attempts(self, status, attempt, last_error, started),

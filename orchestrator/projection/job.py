@@ -206,6 +206,7 @@ class JobFold:
         call = self._call((fact.step, fact.agent, fact.call), fact.title)
         call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
         call.attempt, call.last_error, call.started_at = 0, None, None
+        call.run_id = fact.run_id
         self._scheduled[fact.event_id] = call
         self.current_step = fact.step
 
@@ -213,6 +214,7 @@ class JobFold:
         call = self._scheduled.get(fact.scheduled_id)
         if call is None:
             return
+        call.run_id = fact.run_id
         match fact:
             case f.AgentStarted():
                 call.started_at, call.attempt, call.last_error = fact.time, fact.attempt, fact.last_error
@@ -228,7 +230,7 @@ class JobFold:
 
     def _short_call(self, fact: f.ShortCallRecorded) -> None:
         call = self._call((fact.step, fact.agent, fact.call), fact.step)
-        call.scheduled_at = call.started_at = fact.started_at
+        call.run_id, call.scheduled_at, call.started_at = fact.run_id, fact.started_at, fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
         call.end(CallStatus.FAILED if error else CallStatus.COMPLETED, fact.time, error)

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 RETRY_DELAYS: Final = (0.1, 0.4)
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
 
-_KEY: Final = ("job_id", "step", "agent", "call", "attempt")
+_KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
 _MAX_OPEN_PROGRESS: Final = 99
 
@@ -86,17 +86,18 @@ _TOKENS: Final = select(
 _OF_JOB: Final = (
     select(attempts)
     .where(attempts.c.job_id == _THIS_JOB)
-    .order_by(attempts.c.step, attempts.c.agent, attempts.c.call, attempts.c.attempt)
+    .order_by(attempts.c.step, attempts.c.agent, attempts.c.call, attempts.c.attempt, attempts.c.run_id)
 )
 
 
 class AttemptRow(NamedTuple):
-    """One attempt of one agent call."""
+    """One attempt of one agent call. `run_id` is the workflow run that made it, empty if an old release wrote it."""
 
     step: str
     agent: str
     call: int
     attempt: Attempt
+    run_id: str
 
 
 @dataclass(slots=True)
@@ -123,9 +124,9 @@ class AttemptRepository:
         self._end = _upsert(db, ends)
         self._late: set[asyncio.Task[None]] = set()
 
-    async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
+    async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
         """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""
-        key = _key(task, attempt)
+        key = _key(task, run_id, attempt)
         start = self._starts[tuple(key.values())] = _Start(at)
 
         async def write() -> None:
@@ -153,11 +154,12 @@ class AttemptRepository:
         usage: Usage | None = None,
         model: str | None = None,
         error: JobError | None = None,
+        run_id: str = "",
     ) -> None:
         """An attempt ended; a completed one moves the job's progress on. Never raises."""
         ended = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
         outcome = {"owner": task.owner or None, **ended}
-        key = _key(task, attempt)
+        key = _key(task, run_id, attempt)
         began = await self._unwritten_start(key)
 
         async def write() -> None:
@@ -173,6 +175,7 @@ class AttemptRepository:
                 "step": call.step,
                 "agent": call.agent,
                 "call": call.number,
+                "run_id": call.run_id,
                 "attempt": one.number,
                 "owner": job.owner or None,
                 "status": one.status,
@@ -296,8 +299,8 @@ def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.In
     return row.on_conflict_do_update(index_elements=_KEY, set_={name: row.excluded[name] for name in names})
 
 
-def _key(task: AgentTask, attempt: int) -> dict[str, Any]:
-    return dict(zip(_KEY, (task.job_id, task.step.id, task.agent, task.call, attempt), strict=True))
+def _key(task: AgentTask, run_id: str, attempt: int) -> dict[str, Any]:
+    return dict(zip(_KEY, (task.job_id, task.step.id, task.agent, task.call, run_id, attempt), strict=True))
 
 
 def _usage_values(usage: Usage | None) -> dict[str, Any]:
@@ -315,4 +318,4 @@ def _row(found: RowMapping) -> AttemptRow:
         error=None if error is None else JobError.model_validate(error),
         usage=Usage(**{name: found[name] for name in Usage.model_fields}) if counted else None,
     )
-    return AttemptRow(found["step"], found["agent"], found["call"], attempt)
+    return AttemptRow(found["step"], found["agent"], found["call"], attempt, found["run_id"])

@@ -149,6 +149,7 @@ attempts: Final = Table(
     Column("step", String, primary_key=True),
     Column("agent", String, primary_key=True),
     Column("call", Integer, primary_key=True, server_default="1"),
+    Column("run_id", String, primary_key=True, server_default=""),
     Column("attempt", Integer, primary_key=True),
     Column("status", _words(AttemptStatus), nullable=False),
     Column("started_at", UtcDateTime),

@@ -48,7 +48,7 @@ class WorkRepository:
 
     async def begun(self, agents: Collection[str], *, since: datetime) -> list[Work]:
         """What these agents began since a time. Raises `Unavailable`."""
-        call = attempts.c.job_id + "#" + cast(attempts.c.call, String)
+        call = attempts.c.job_id + "#" + attempts.c.run_id + "#" + cast(attempts.c.call, String)
         wanted = (
             select(
                 attempts.c.agent,

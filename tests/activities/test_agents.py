@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
+from temporalio import activity
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.common import RawValue
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -59,10 +60,11 @@ class Attempts:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
 
-    async def started(self, task: AgentTask, *, attempt: int, at: datetime) -> None:
+    async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str) -> None:
         self.rows.append({"job": task.job_id, "attempt": attempt, "at": at, "status": AttemptStatus.RUNNING})
 
     async def ended(self, task: AgentTask, **row: Any) -> None:
+        assert row.pop("run_id") == activity.info().workflow_run_id
         self.rows.append({"job": task.job_id, **row})
 
 

@@ -147,13 +147,16 @@ async def test_an_ended_job_that_is_reset_shows_as_going_on_and_its_second_end_i
 
 async def test_a_reset_job_that_ends_before_anybody_looked_has_its_second_end_in_the_index(telling: Engine):
     async with receiving(Answer(status=200)) as hook:
-        request = StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}, webhook_url=hook.url)
+        request = StartRequest(kind=JobKind.WORKFLOW, target="t_flaky", input={"failures": 1}, webhook_url=hook.url)
         job_id = (await telling.services.starter.start(TESTER, request)).job_id
         first = await telling.ended(job_id)
         await sent(hook, 1)
         new_run = await reset(telling, job_id)
         job = await telling.eventually(job_id, lambda job: job.run_id == new_run and job.state.terminal)
         assert job.closed_at > first.closed_at
+        # The call was made again, and paid again.
+        assert job.usage.total_tokens == 2 * first.usage.total_tokens > 0
+        assert [one.number for one in job.calls[0].attempts] == [1, 2]
         row = await telling.parts.ground.jobs.get(job_id)
         assert (row.state, row.run_id) == (JobState.COMPLETED, new_run)
         await sent(hook, 2)

@@ -56,9 +56,9 @@ async def test_attempts_come_back_whole_and_in_order(jobs: JobRepository, attemp
     rows = await attempts.for_job(job.job_id)
 
     assert rows == [
-        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2, error=error)),
-        ("step_0", "agent_0", 1, _attempt(2, AttemptStatus.COMPLETED, 5, 9, usage=USAGE)),
-        ("step_1", "agent_1", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE)),
+        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2, error=error), ""),
+        ("step_0", "agent_0", 1, _attempt(2, AttemptStatus.COMPLETED, 5, 9, usage=USAGE), ""),
+        ("step_1", "agent_1", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE), ""),
     ]
     assert await attempts.for_job("wf_job_unknown") == []
 
@@ -214,7 +214,7 @@ async def test_start_of_a_short_call_is_written_with_its_end(database: Database,
     await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=USAGE)
 
     assert await patient.for_job(job.job_id) == [
-        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE))
+        ("step_0", "agent_0", 1, _attempt(1, AttemptStatus.COMPLETED, 1, 2, usage=USAGE), "")
     ]
     row = await read(jobs)
     assert (row.state, row.started_at, row.progress) == (JobState.RUNNING, at(1), 50)
@@ -226,10 +226,10 @@ async def test_start_of_a_longer_call_is_written_before_its_end(database: Databa
 
     await patient.started(task(job, 0), attempt=1, at=at(1))
     rows = await eventually(lambda: patient.for_job(job.job_id), bool)
-    assert rows == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.RUNNING, 1, None))]
+    assert rows == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.RUNNING, 1, None), "")]
     await patient.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.FAILED)
 
-    assert await patient.for_job(job.job_id) == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2))]
+    assert await patient.for_job(job.job_id) == [("step_0", "agent_0", 1, _attempt(1, AttemptStatus.FAILED, 1, 2), "")]
 
 
 async def test_end_waits_for_a_start_that_is_being_written(database: Database, jobs: JobRepository):

@@ -103,8 +103,8 @@ def test_rows_fill_in_times_that_history_forgets_but_never_overrule_it() -> None
     history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM)
     job = project("wf_job_1", history.facts)
     rows = [
-        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
-        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING, started_at=START + timedelta(seconds=9))),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START), ""),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING, started_at=START + timedelta(seconds=9)), ""),
     ]
     first, second = with_attempts(job, rows).calls[0].attempts
     assert (first.status, first.started_at, first.error) == (AttemptStatus.FAILED, START, BOOM)
@@ -120,8 +120,8 @@ def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_
     job = project("wf_job_1", history.facts)
     assert [call.attempts for call in job.calls] == [[], [], []]
     rows = [
-        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START)),
-        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM)),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM), ""),
     ]
     one, two, three = with_attempts(job, rows).calls
     assert (one.status, [told.status for told in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
@@ -136,9 +136,9 @@ def test_attempts_that_came_to_nothing_are_paid_for_too() -> None:
     answered = job.calls[0].usage
     wasted, refused = Usage(prompt_tokens=7, cost=0.25), Usage(completion_tokens=2)
     rows = [
-        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=wasted)),
-        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered)),
-        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=refused)),
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=wasted), ""),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=refused), ""),
     ]
     told = with_attempts(job, rows)
     assert [call.usage for call in told.calls[:2]] == [answered.plus(wasted), refused]
@@ -149,8 +149,8 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM).completed("a", "two")
     job = project("wf_job_1", history.facts)
     rows = [
-        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING)),
-        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED)),
+        ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED), ""),
     ]
     found = [(call.agent, one.number, one.status, one.usage) for call, one in unwritten(job, rows)]
     assert found == [
@@ -162,7 +162,7 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
     history = History(job_input(step("a", "one", short=True))).task()
     history.add(f.RunTerminated, reason="enough", identity="operator")
-    rows = [("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START))]
+    rows = [("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING, started_at=START), "")]
     (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
     assert (call.status, call.attempts[0].status) == (CallStatus.CANCELLED, AttemptStatus.UNKNOWN)
 
@@ -170,7 +170,7 @@ def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
 def test_rows_of_a_run_that_was_reset_add_nothing_to_a_call_that_completed() -> None:
     history = History(job_input(step("a", "one"))).task()
     history.completed("a", "one")
-    rows = [("a", "one", 1, Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM))]
+    rows = [("a", "one", 1, Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM), "")]
     (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
     assert [told.number for told in call.attempts] == [1]
 
@@ -182,7 +182,7 @@ def test_calls_of_one_step_and_agent_stand_together_in_their_order() -> None:
         history.add(f.AgentCompleted, scheduled_id=scheduled, usage=Usage(prompt_tokens=9), model="m", summary="s")
     third = Pending(pollers=1, calls=(PendingCall(step="a", agent="one", call=3, started=True, attempt=2),))
     history.add(f.AgentScheduled, step="a", agent="one", call=3, title="A")
-    rows = [("a", "one", 3, Attempt(number=1, status=AttemptStatus.FAILED, usage=Usage(prompt_tokens=1)))]
+    rows = [("a", "one", 3, Attempt(number=1, status=AttemptStatus.FAILED, usage=Usage(prompt_tokens=1)), "")]
     job = with_attempts(project("wf_job_1", history.facts, third), rows)
     calls = [(call.step, call.agent, call.number, call.status) for call in job.calls if call.step == "a"]
     assert calls[:3] == [
@@ -373,3 +373,27 @@ def test_a_call_whose_end_is_not_written_yet_does_not_look_unstarted_again() -> 
     history.scheduled("a", "one")
     job = project("wf_job_1", history.facts, Pending(task_open=True, task_started=True, pollers=1))
     assert job.calls[0].status is CallStatus.RUNNING
+
+
+def test_what_a_reset_undid_was_used_all_the_same() -> None:
+    history = History(job_input(step("a", "one"), step("b", "two")), "run-1")
+    history.task()
+    history.number += 1
+    history.run_id = "run-2"
+    history.add(f.RunReset, base_run_id="run-1", reason="again")
+    history.task().completed("a", "one", tokens=10)
+    job = project("wf_job_1", history.facts)
+    paid = Usage(prompt_tokens=5, completion_tokens=5, cost=0.25)
+    done = {"status": AttemptStatus.COMPLETED, "started_at": START}
+    rows = [
+        ("a", "one", 1, Attempt(number=1, **done, usage=paid), "run-1"),
+        ("a", "one", 1, Attempt(number=1, **done, usage=job.calls[0].usage), "run-2"),
+        ("b", "two", 1, Attempt(number=1, **done, usage=paid), "run-1"),
+        ("gone", "three", 1, Attempt(number=1, **done, usage=paid), "run-1"),
+    ]
+    told = with_attempts(job, rows)
+    assert [call.usage for call in told.calls] == [job.calls[0].usage.plus(paid), paid]
+    assert [len(call.attempts) for call in told.calls] == [1, 0]
+    assert told.usage == job.usage.plus(paid).plus(paid).plus(paid)
+    assert unwritten(job, rows) == []
+    assert [one.number for _, one in unwritten(job, rows[:1])] == [1]

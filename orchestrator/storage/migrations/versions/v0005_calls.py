@@ -1,4 +1,4 @@
-"""Attempts belong to numbered calls: a step and agent called again is another call."""
+"""Attempts belong to numbered calls, and to the run that made them: a reset makes a call again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 _COMPLETED = sa.text("completed_at IS NOT NULL")
 _OLD_KEY = ("job_id", "step", "agent", "attempt")
-_KEY = ("job_id", "step", "agent", "call", "attempt")
+_KEY = ("job_id", "step", "agent", "call", "run_id", "attempt")
 
 
 def upgrade() -> None:
@@ -18,16 +18,24 @@ def upgrade() -> None:
         _rebuild(_KEY)
         return
     op.add_column("attempts", sa.Column("call", sa.Integer, nullable=False, server_default="1"))
+    op.add_column("attempts", sa.Column("run_id", sa.String, nullable=False, server_default=""))
     op.drop_constraint("attempts_pkey", "attempts", type_="primary")
     op.create_primary_key("attempts_pkey", "attempts", list(_KEY))
 
 
 def downgrade() -> None:
     op.execute("DELETE FROM attempts WHERE call > 1")
+    op.execute(
+        "DELETE FROM attempts WHERE EXISTS (SELECT 1 FROM attempts AS later WHERE later.job_id = attempts.job_id"
+        " AND later.step = attempts.step AND later.agent = attempts.agent AND later.attempt = attempts.attempt"
+        " AND (later.started_at > attempts.started_at"
+        " OR (later.started_at = attempts.started_at AND later.run_id > attempts.run_id)))"
+    )
     if op.get_bind().dialect.name == "sqlite":
         _rebuild(_OLD_KEY)
         return
     op.drop_constraint("attempts_pkey", "attempts", type_="primary")
+    op.drop_column("attempts", "run_id")
     op.drop_column("attempts", "call")
     op.create_primary_key("attempts_pkey", "attempts", list(_OLD_KEY))
 
@@ -43,6 +51,7 @@ def _rebuild(key: tuple[str, ...]) -> None:
         sa.Column("step", sa.String, nullable=False),
         sa.Column("agent", sa.String, nullable=False),
         *([sa.Column("call", sa.Integer, nullable=False, server_default="1")] if numbered else []),
+        *([sa.Column("run_id", sa.String, nullable=False, server_default="")] if numbered else []),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True)),
@@ -56,7 +65,7 @@ def _rebuild(key: tuple[str, ...]) -> None:
         sa.Column("owner", sa.String),
         sa.PrimaryKeyConstraint(*key),
     )
-    kept = [column.name for column in table.columns if column.name != "call"]
+    kept = [column.name for column in table.columns if column.name not in ("call", "run_id")]
     before = sa.table("attempts_before", *(sa.column(name) for name in kept))
     op.execute(sa.insert(table).from_select(kept, sa.select(before)))
     op.drop_table("attempts_before")
