@@ -11,6 +11,7 @@ from sqlalchemy.types import TypeEngine
 
 _ZLIB_MARK: Final = b"\x78"  # The first byte of every zlib stream; no JSON text begins with it.
 _WORTHWHILE: Final = 200  # Bytes below which a compressed text is no shorter.
+_LARGE: Final = 64 * 1024  # Bytes from which speed counts more than the last tenth of the size.
 
 
 def to_text(value: Any) -> bytes:
@@ -40,7 +41,9 @@ class PackedJson(TypeDecorator[Any]):
 def pack(value: Any) -> bytes:
     """The stored form of a value. Raises `PydanticSerializationError` for what JSON cannot carry."""
     text = to_text(value)
-    return text if len(text) < _WORTHWHILE else zlib.compress(text)
+    if len(text) < _WORTHWHILE:
+        return text
+    return zlib.compress(text, 1 if len(text) > _LARGE else 6)
 
 
 def unpack(stored: bytes | str) -> Any:

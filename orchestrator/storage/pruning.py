@@ -29,6 +29,7 @@ from orchestrator.storage.tables import (
 _PENDING: Final = deliveries.c.state == DeliveryState.PENDING
 _KEY: Final = tuple(attempts.c[column.name] for column in attempts.primary_key.columns)
 _NEWER: Final = attempts.alias("newer")
+_OTHER: Final = artifacts.alias("other")
 _NO_TIME: Final = -1  # The bucket of jobs without a duration or wait: a key cannot be null.
 
 
@@ -44,7 +45,7 @@ class PruningRepository:
         self._bucket = bucket
 
     async def jobs(self, before: datetime, limit: int) -> int:
-        """Jobs that ended before a time, with all that belongs to them; memories of conversations that old, too."""
+        """Jobs that ended before a time, with all that belongs to them; memories of conversations unused since, too."""
         tells = exists().where(deliveries.c.job_id == jobs.c.id, _PENDING)
         ended = and_(jobs.c.closed_at < before, jobs.c.snapshot.is_not(None), ~tells)
         old = select(jobs.c.id).where(ended).order_by(jobs.c.closed_at).limit(limit)
@@ -52,7 +53,9 @@ class PruningRepository:
             for row in await self._db.autocommit(lambda connection: connection.execute(old).all()):
                 await self._bucket.forget(row.id)
         its_job = exists().where(jobs.c.id == artifacts.c.job_id)
-        orphans = select(artifacts.c.id).where(artifacts.c.created_at < before, ~its_job).limit(limit)
+        # A conversation, which is no job, writes its memory again with each turn: then what it refers to stays, too.
+        in_use = exists().where(_OTHER.c.job_id == artifacts.c.job_id, _OTHER.c.created_at >= before)
+        orphans = select(artifacts.c.id).where(artifacts.c.created_at < before, ~its_job, ~in_use).limit(limit)
 
         def prune(connection: Connection) -> int:
             ids = _claimed(connection, old, jobs)

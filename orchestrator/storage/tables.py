@@ -179,7 +179,7 @@ artifacts: Final = Table(
     Column("id", String, primary_key=True),
     Column("job_id", String, nullable=False, index=True),
     Column("name", String, nullable=False),
-    Column("body", _JSON, nullable=False),
+    Column("body", PackedJson, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 

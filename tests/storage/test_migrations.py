@@ -7,6 +7,7 @@ from alembic import command
 from sqlalchemy import Connection, inspect, text
 
 from orchestrator.domain.jobs import JobState
+from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
@@ -48,6 +49,9 @@ def _fill(connection: Connection) -> None:
     ended = _old_row("ended", snapshot={"id": "ended"}, events=[{"type": "job_completed"}], result=result)
     for row in (_old_row("open"), ended):
         connection.execute(text(f"INSERT INTO jobs ({names}) VALUES ({values})"), row)
+    artifact = {"id": "ended/a", "job_id": "ended", "name": "a", "body": '{"a": 1}', "at": "2026-11-20 12:00:00+00"}
+    insert = "INSERT INTO artifacts (id, job_id, name, body, created_at) VALUES (:id, :job_id, :name, :body, :at)"
+    connection.execute(text(insert), artifact)
 
 
 async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
@@ -64,6 +68,9 @@ async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
     assert await jobs.snapshot("ended") == {"id": "ended", "result": {"output": "done"}}
     assert await jobs.events("ended") == [{"type": "job_completed"}]
     assert [each.id for each in await jobs.unfinished(before=at(100))] == ["open"]
+    artifacts = ArtifactRepository(database)
+    assert await artifacts.get("ended/a") == {"a": 1}
+    await artifacts.put("open", "b", {"text": "x" * 1000})
     assert await closed(jobs, "open")
     rows, total = await jobs.list(
         owner="alice", states=[JobState.COMPLETED], kind=None, definition=None, limit=10, offset=0
@@ -77,6 +84,9 @@ async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
     found = await database.autocommit(lambda connection: tuple(connection.execute(read).one()))
     documents = [json.loads(each) if isinstance(each, str) else each for each in found]
     assert documents == [job_input("open").model_dump(mode="json"), {"output": "done"}, [{"type": "job_completed"}]]
+    bodies = text("SELECT body FROM artifacts ORDER BY id")
+    kept = await database.autocommit(lambda connection: list(connection.execute(bodies).scalars()))
+    assert [json.loads(body) if isinstance(body, str) else body for body in kept] == [{"a": 1}, {"text": "x" * 1000}]
     names = await database.autocommit(lambda connection: inspect(connection).get_table_names())
     assert not [name for name in names if name.startswith("pruned")]
     await database.close()

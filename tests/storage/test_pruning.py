@@ -97,16 +97,20 @@ async def test_a_job_stays_that_is_not_written_to_its_end_or_has_a_delivery_unde
     assert await pruning.deliveries(LINE, 10) == 0
 
 
-async def test_memories_of_conversations_go_with_the_jobs_of_their_time(
-    database: Database, pruning: PruningRepository, artifacts: ArtifactRepository
+async def test_memories_of_conversations_go_once_they_were_not_used_for_as_long(
+    database: Database, pruning: PruningRepository
 ):
-    await artifacts.put("conversation", "memory", {})
     await write(database, job_rows=[job_row("open", JobState.RUNNING)])
-    await artifacts.put("open", "a", {})
+    written = {"left": OLD, "used": T0, "open": OLD}
+    memories = [(job_id, "memory", at) for job_id, at in written.items()]
+    rows = [
+        {"id": f"{job_id}/{name}", "job_id": job_id, "name": name, "body": {}, "created_at": at}
+        for job_id, name, at in [*memories, ("left", "value", OLD), ("used", "value", OLD)]
+    ]
+    await add(database, tables.artifacts, *rows)
 
-    assert await pruning.jobs(OLD, 10) == 0
-    assert await pruning.jobs(T0 + timedelta(days=10_000), 10) == 1
-    assert await left(database, tables.artifacts, "job_id") == ["open"]
+    assert await pruning.jobs(LINE, 10) == 2
+    assert await left(database, tables.artifacts) == ["open/memory", "used/memory", "used/value"]
 
 
 async def test_a_batch_is_no_larger_than_asked(database: Database, pruning: PruningRepository):

@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 from temporalio.client import WorkflowHistory
 
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.jobs import JobState
-from orchestrator.domain.values import METADATA
+from orchestrator.domain.values import METADATA, text_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.reading import JobFilter
 from orchestrator.storage.tables import artifacts, jobs
@@ -25,8 +25,9 @@ def size(history: WorkflowHistory) -> int:
 
 
 async def bodies(engine: Engine, job_id: str) -> list[int]:
-    wanted = select(func.length(artifacts.c.body)).where(artifacts.c.job_id == job_id)
-    return await engine.parts.ground.database.autocommit(lambda connection: list(connection.execute(wanted).scalars()))
+    wanted = select(artifacts.c.body).where(artifacts.c.job_id == job_id)
+    found = await engine.parts.ground.database.autocommit(lambda c: list(c.execute(wanted).scalars()))
+    return [len(text_of(body)) for body in found]
 
 
 class Away:

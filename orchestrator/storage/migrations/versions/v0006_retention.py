@@ -13,7 +13,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_DOCUMENTS = ("job_input", "result", "snapshot", "events")
+_DOCUMENTS = {"jobs": ("job_input", "result", "snapshot", "events"), "artifacts": ("body",)}
 
 
 def upgrade() -> None:
@@ -73,22 +73,25 @@ def _index(name: str, table: str, *columns: str, where: str | None = None) -> No
 
 
 def _retype(new: str, using: str) -> None:
-    """Rewrite the four columns in one pass over the table."""
-    changes = ", ".join(f"ALTER {name} TYPE {new} USING {using.format(name)}" for name in _DOCUMENTS)
-    op.execute(f"ALTER TABLE jobs {changes}")
+    """Rewrite the columns in one pass over each table."""
+    for table, names in _DOCUMENTS.items():
+        changes = ", ".join(f"ALTER {name} TYPE {new} USING {using.format(name)}" for name in names)
+        op.execute(f"ALTER TABLE {table} {changes}")
 
 
 def _unpack() -> None:
     """Write the compressed documents as text again, for the release before."""
     connection = op.get_bind()
     sqlite = connection.dialect.name == "sqlite"
-    jobs = sa.table("jobs", sa.column("id"), *(sa.column(name) for name in _DOCUMENTS))
-    for (job_id,) in connection.execute(sa.select(jobs.c.id)).all():
-        this = jobs.c.id == job_id
-        row = connection.execute(sa.select(*(jobs.c[name] for name in _DOCUMENTS)).where(this)).mappings().one()
-        texts = {name: to_text(unpack(stored)) for name, stored in row.items() if stored is not None}
-        values = {name: text.decode() if sqlite else text for name, text in texts.items()}
-        connection.execute(sa.update(jobs).where(this).values(values))
+    for name, documents in _DOCUMENTS.items():
+        table = sa.table(name, sa.column("id"), *(sa.column(document) for document in documents))
+        for (row_id,) in connection.execute(sa.select(table.c.id)).all():
+            this = table.c.id == row_id
+            stored = sa.select(*(table.c[document] for document in documents)).where(this)
+            row = connection.execute(stored).mappings().one()
+            texts = {key: to_text(unpack(value)) for key, value in row.items() if value is not None}
+            values = {key: text.decode() if sqlite else text for key, text in texts.items()}
+            connection.execute(sa.update(table).where(this).values(values))
 
 
 def _totals() -> None:
