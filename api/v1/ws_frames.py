@@ -106,15 +106,17 @@ class JobUpdate(Wire):
 
 
 class EventFrame(EventBody):
-    """One event, as everywhere; that of completion carries the whole output here, too (D-061)."""
+    """One event, as everywhere; that of completion carries the whole output here, not in `data` (D-061)."""
 
     output: dict[str, Any] | None = Field(default=None, exclude_if=absent)
 
     @classmethod
     def of(cls, event: EventBody) -> "EventFrame":
         """The event as a frame."""
-        output = event.data.get("output") if event.type == EventType.JOB_COMPLETED else None
-        return cls(**dict(event), output=output)
+        if event.type != EventType.JOB_COMPLETED:
+            return cls(**dict(event))
+        data = {name: value for name, value in event.data.items() if name != "output"}  # Once in a frame.
+        return cls(**{**dict(event), "data": data}, output=event.data.get("output"))
 
 
 class ErrorFrame(Wire):

@@ -167,13 +167,22 @@ class JobRepository:
         }
         for _ in range(_INSERT_TRIES):
             if await self._write_new(row, limit):
-                if parts.bodies:
-                    await self._values.put(job.job_id, parts.bodies)
+                await self._put(job.job_id, parts.bodies)
                 return None
             # The row that is in the way may be dropped before it is read: then the id is free again.
             if (found := await self.get(job.job_id)) is not None:
                 return found
         raise Unavailable("The job is being started and dropped at the same time.", job_id=job.job_id)
+
+    async def _put(self, job_id: str, bodies: Mapping[str, str]) -> None:
+        """Store the large values of a job that was just accepted; without them it is not."""
+        if not bodies:
+            return
+        try:
+            await self._values.put(job_id, bodies)
+        except Unavailable:
+            await self.drop(job_id)
+            raise
 
     async def started(self, job_id: str, run_id: str, namespace_id: str) -> None:
         """Temporal has the job. A run that is known already stays: a later call tells of an earlier run."""

@@ -299,3 +299,12 @@ async def test_a_router_in_a_file_of_its_own_is_served_as_it_is_written(
     assert answers[0].json() == {"number": 5}
     assert [answer.json() for answer in answers[1:3]] == [{"detail": f"Unknown report: {n}"} for n in (50, 500)]
     assert elsewhere.json()["detail"] == "There is nothing at this path"
+
+
+async def test_requirements_count_once_towards_the_largest_input(make: Make):
+    async with over(make()) as client:
+        accepted = await start(client, workflow_type="api_development", requirements="r " * 2_000_000)
+        assert (await ended(client, accepted["session_id"]))["status"] == "completed"
+        body = {"requirements": "r " * 2_100_000, "workflow_type": "api_development"}
+        refused = await client.post("/execute-workflow", json=body)
+    assert refused.status_code == 413

@@ -1,23 +1,30 @@
 """Large values travel by reference: stored once beside the job, whole wherever they are read (decision 0013)."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
+from temporalio.converter import ActivitySerializationContext
 
+from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.values import METADATA, text_of
+from orchestrator.engine.plugin import codec_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.reading import JobFilter
 from orchestrator.storage.tables import artifacts, jobs
 from orchestrator.storage.values import CachedValues, ValueRepository
-from orchestrator.testing import TESTER, Engine
+from orchestrator.testing import TESTER, Engine, running_engine
 
 MEBIBYTE = 1024 * 1024
+_TASK_FAILED: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 
 
 def size(history: WorkflowHistory) -> int:
@@ -135,19 +142,37 @@ async def test_a_paid_answer_waits_for_the_store(engine: Engine) -> None:
     assert [len(call.attempts) for call in job.calls] == [1, 1, 1]
 
 
-async def test_a_worker_without_the_store_waits_for_it(engine: Engine) -> None:
-    started = await engine.start("t_slow", {"text": "t" * MEBIBYTE, "seconds": 2})
-    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+async def test_a_worker_that_cannot_read_the_input_tries_again(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
+        started = await engine.start("t_echo", {"text": "t" * MEBIBYTE})
+        forget_cache(engine)
+        store = Away(engine, gets=1)
+        async with engine.parts.worker():
+            job = await engine.ended(started.job_id)
+        assert store.gets < 0
+        failed = [event for event in (await engine.history(job.id)).events if event.event_type == _TASK_FAILED]
+        assert (job.state, len(failed), len(job.input["text"])) == (JobState.COMPLETED, 1, MEBIBYTE)
+
+
+async def test_a_call_that_cannot_read_its_input_waits(engine: Engine) -> None:
+    codec = codec_of(engine.parts.ground.client)
+    about = {"activity_id": None, "activity_type": None, "activity_task_queue": None, "workflow_type": None}
+    call = ActivitySerializationContext(namespace="default", workflow_id="job_1", is_local=False, **about)
+    whole = Payload(metadata={"encoding": b"json/plain"}, data=b'"' + b"x" * 100_000 + b'"')
+    [sent] = await codec.with_context(call).encode([whole])
     forget_cache(engine)
-    Away(engine, gets=2)
-    job = await engine.ended(started.job_id)
-    assert (job.state, len(job.input["text"])) == (JobState.COMPLETED, MEBIBYTE)
+    store = Away(engine, gets=1)
+    assert await codec.with_context(call).decode([sent]) == [whole]
+    assert store.read == 2
 
 
 async def test_a_start_is_refused_while_the_store_is_away(engine: Engine) -> None:
     Away(engine, puts=10)
     with pytest.raises(Unavailable):
         await engine.start("t_echo", {"text": "t" * MEBIBYTE})
+    assert (await engine.services.reader.list(TESTER, JobFilter())).total == 0
 
 
 async def test_a_job_is_read_while_the_store_is_away(engine: Engine) -> None:
