@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.schemas import field_at, shown
+from orchestrator.schemas import expected_of, field_at, shown
 
 SECONDS: Final = 10.0
 _LONGEST: Final = 300
@@ -62,13 +62,14 @@ def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = F
 
 def _invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_context=False)[0]
-    place = field_at(model.model_json_schema(), first["loc"])[0] or first["loc"]
+    schema = model.model_json_schema()
+    place, wanted = field_at(schema, first["loc"])
     field = ".".join(map(str, place)) or "input"
     value, words = first["input"], _cut(_OWN_WORDS.sub("", first["msg"]))
     text = shown(value)
     provided = text if text.endswith("…") else value
     if first["type"] == "missing":
-        return InvalidInput(f"Missing required field: {field}", field=field, expected="a value for this field")
+        return InvalidInput(f"Missing required field: {field}", field=field, expected=expected_of(schema, wanted))
     if words.startswith(_EXPECTED):
         expected = words.removeprefix(_EXPECTED)
         message = f"Invalid value for field {field}: got {text}, expected {expected}"

@@ -40,7 +40,7 @@ async def test_a_call_leaves_one_entry(client: httpx2.AsyncClient, key: Issue) -
     headers = {**await key(owner="audited-one"), "X-Request-ID": "req_of_mine"}
     before = datetime.now(UTC) - timedelta(seconds=2)
     answer = await client.post("/v1/jobs/job_x/cancel?reason=secret", json={"reason": "secret"}, headers=headers)
-    assert answer.status_code == 404
+    assert answer.status_code == 400
     (entry,) = await trail(client, principal="audited-one")
     at = datetime.fromisoformat(entry.pop("at"))
     assert before <= at <= datetime.now(UTC)
@@ -50,7 +50,7 @@ async def test_a_call_leaves_one_entry(client: httpx2.AsyncClient, key: Issue) -
         "principal": "audited-one",
         "action": "POST /v1/jobs/{job_id}/cancel",
         "path": "/v1/jobs/job_x/cancel",
-        "status": 404,
+        "status": 400,
         "address": "127.0.0.1",
         "request_id": "req_of_mine",
     }
@@ -73,7 +73,7 @@ async def test_refused_calls_leave_an_entry_too_and_reading_leaves_none(client: 
     seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal="audited-two")]
     assert seen[::-1] == [
         ("POST /v1/agents/{agent_id}/execute", 403),
-        ("POST /v1/agents/{agent_id}/execute", 400),
+        ("POST /v1/agents/{agent_id}/execute", 403),
         (f"DELETE {KEYS}/{{key_id}}", 403),
         ("PUT (none)", 404),
         ("PATCH /v1/jobs", 405),

@@ -294,7 +294,7 @@ def refused(method: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if method in ("POST", "PUT", "PATCH"):
         yield 400, {"content": b"{", "headers": {"Content-Type": "application/json"}}
         yield 415, {"content": b"\x1f\x8b", "headers": {"Content-Encoding": "gzip"}}
-        yield 413, {"content": b"x" * 9_000_000}
+        yield 413, {"content": b"x" * (8 * 1024 * 1024 + 1)}
 
 
 @pytest.mark.parametrize("given", [None, "mine", "0b1d3a3c-6a1e-4f7b-9a29-0c8c1f3f7a10", "not usable"])

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.errors import InvalidInput
@@ -193,6 +193,12 @@ def test_a_validator_that_fails_in_its_own_way_is_no_fault_of_ours(seats: int, f
 
     assert error.message.startswith(f"The input model Meeting failed on this input: {fault}")
     assert error.details["field"] == "input"
+
+
+def test_a_field_that_is_missing_inside_tells_its_type() -> None:
+    error = refused({"meetings": [{"when": "2026-11-26"}, {}]}, create_model("Week", meetings=list[Meeting]))
+
+    assert error.details == {"field": "meetings.1.when", "provided": None, "expected": "string"}
 
 
 def test_the_members_of_a_union_are_no_part_of_a_fields_name() -> None:
