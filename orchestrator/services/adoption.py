@@ -72,11 +72,16 @@ class JobAdopter:
         await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
 
     async def _job(self, adoption: Adoption, owner: str) -> JobInput:
-        """A copy keeps its plan and configuration; anything else gets the catalogue's plan of today."""
-        given = await self._whole(adoption.given, adoption.job_id) if adoption.given else None
+        """An operator's copy keeps its plan; anything else gets the catalogue's plan of today.
+
+        A child's input may be what a user sent: it names neither a plan nor another job whose large parts it gets.
+        """
+        given = adoption.given
         labels = _origin(adoption)
-        if given is not None and given.definition == adoption.definition:
-            return await self._copy(given, adoption, owner, labels)
+        if given is not None and adoption.parent is None:
+            given = await self._whole(given, adoption.job_id)
+            if given.definition == adoption.definition:
+                return await self._copy(given, adoption, owner, labels)
         value = given.input if given is not None else {} if adoption.value is None else adoption.value
         if not isinstance(value, dict):
             raise InvalidInput(

@@ -180,6 +180,21 @@ async def test_a_child_is_a_job_of_its_parents_owner(engine: Engine, inputs: dic
     assert len(await engine.parts.ground.attempts.for_job(child)) == 3
 
 
+async def test_a_child_gets_neither_a_plan_nor_an_owner_nor_large_parts_from_its_input(engine: Engine) -> None:
+    large = {"topic": "tea " * 150_000}
+    others = await engine.start("t_three", large)
+    await engine.ended(others.job_id)
+    (start, *_) = (await engine.history(others.job_id)).events
+    forged = json.loads(start.workflow_execution_started_event_attributes.input.payloads[0].data)
+    forged["plan"]["steps"] = forged["plan"]["steps"][:1]
+    child = _new_id("child")
+    parent = await _alices(engine, "t_parent", {"child": "t_three", "id": child, "with": forged})
+    assert (await engine.ended(parent)).state is JobState.COMPLETED
+    job = await engine.ended(child)
+    assert (job.owner, job.input, len(job.calls)) == ("alice", forged["input"], 3)
+    assert len(job.input["topic"]) < 1000
+
+
 async def test_the_cancel_of_a_parent_reaches_its_child(engine: Engine) -> None:
     child = _new_id("child")
     parent = await _alices(engine, "t_parent", {"child": "t_slow", "id": child, "with": {}})
