@@ -118,7 +118,7 @@ class Parts:
     def records(self) -> RecordActivities:
         """The activities that write to the job index."""
         on = self.ground
-        adopter = JobAdopter(self.catalogue, self.services.starter, on.gateway, on.jobs)
+        adopter = JobAdopter(self.catalogue, self.services.starter, on.gateway, on.jobs, JobValues(on.values))
         outcomes = OutcomeRecorder(on.jobs, ResetRepository(on.database))
         return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
 

@@ -12,10 +12,12 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
+from orchestrator.domain.values import Place
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.job import project
 from orchestrator.services.access import ADMIN
 from orchestrator.services.starting import JobStarter, StartRequest
+from orchestrator.services.values import JobValues
 from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)
@@ -30,12 +32,18 @@ class JobAdopter:
     """
 
     def __init__(
-        self, catalogue: Catalogue, starter: JobStarter, gateway: TemporalGateway, jobs: JobRepository
+        self,
+        catalogue: Catalogue,
+        starter: JobStarter,
+        gateway: TemporalGateway,
+        jobs: JobRepository,
+        values: JobValues,
     ) -> None:
         self._catalogue = catalogue
         self._starter = starter
         self._gateway = gateway
         self._jobs = jobs
+        self._values = values
 
     async def adopt(self, adoption: Adoption) -> Adopted:
         """The job that the workflow is from now on. Its owner's slots are counted and not checked.
@@ -64,11 +72,16 @@ class JobAdopter:
         await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
 
     async def _job(self, adoption: Adoption, owner: str) -> JobInput:
-        """A copy keeps its plan and configuration; anything else gets the catalogue's plan of today."""
+        """An operator's copy keeps its plan; anything else gets the catalogue's plan of today.
+
+        A child's input may be what a user sent: it names neither a plan nor another job whose large parts it gets.
+        """
         given = adoption.given
         labels = _origin(adoption)
-        if given is not None and given.definition == adoption.definition:
-            return await self._copy(given, adoption, owner, labels)
+        if given is not None and adoption.parent is None:
+            given = await self._whole(given, adoption.job_id)
+            if given.definition == adoption.definition:
+                return await self._copy(given, adoption, owner, labels)
         value = given.input if given is not None else {} if adoption.value is None else adoption.value
         if not isinstance(value, dict):
             raise InvalidInput(
@@ -81,6 +94,26 @@ class JobAdopter:
         job = await self._starter.composed(request, owner=owner, job_id=adoption.job_id)
         kept = {} if given is None else {"config": given.config, "webhook_url": _webhook_url(given, adoption)}
         return job.model_copy(update={"labels": labels, **kept})
+
+    async def _whole(self, given: JobInput, job_id: str) -> JobInput:
+        """A copy with its large parts: the UI copies an input without the references to them.
+
+        Parts that were changed in the copy stay as they are. Raises `NotFound` for a part that is gone, `Unavailable`.
+        """
+        if given.job_id == job_id:
+            return given
+        try:
+            facts, pending = await self._gateway.read(given.job_id)
+        except NotFound:
+            return given
+        source = project(given.job_id, facts, pending)
+        before, now = {"input": source.input}, {"input": given.input}
+        left = [
+            part for part in source.stored if part.at[:1] == ("input",) and _at(now, part.at) == _at(before, part.at)
+        ]
+        update = {"input": given.input, "result": None, "stored": left}
+        whole = await self._values.whole(source.model_copy(update=update))
+        return given.model_copy(update={"input": whole.input})
 
     async def _copy(self, given: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
         await self._check_copied(given)
@@ -134,6 +167,16 @@ class JobAdopter:
         except NotFound:
             return None
         return project(job_id, facts, pending).owner or None
+
+
+def _at(value: Any, place: Place) -> Any:
+    """What a message holds at a place, or None."""
+    for key in place:
+        try:
+            value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return value
 
 
 def _check(adoption: Adoption) -> None:

@@ -1,5 +1,6 @@
 """Workflows that were not started through the API: each is a job of its own, or is refused with words."""
 
+import json
 import os
 import sqlite3
 import uuid
@@ -17,7 +18,7 @@ from temporalio.client import (
     ScheduleSpec,
     WorkflowFailureError,
 )
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.common import RawValue, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal, Scope
@@ -179,6 +180,21 @@ async def test_a_child_is_a_job_of_its_parents_owner(engine: Engine, inputs: dic
     assert len(await engine.parts.ground.attempts.for_job(child)) == 3
 
 
+async def test_a_child_gets_neither_a_plan_nor_an_owner_nor_large_parts_from_its_input(engine: Engine) -> None:
+    large = {"topic": "tea " * 150_000}
+    others = await engine.start("t_three", large)
+    await engine.ended(others.job_id)
+    (start, *_) = (await engine.history(others.job_id)).events
+    forged = json.loads(start.workflow_execution_started_event_attributes.input.payloads[0].data)
+    forged["plan"]["steps"] = forged["plan"]["steps"][:1]
+    child = _new_id("child")
+    parent = await _alices(engine, "t_parent", {"child": "t_three", "id": child, "with": forged})
+    assert (await engine.ended(parent)).state is JobState.COMPLETED
+    job = await engine.ended(child)
+    assert (job.owner, job.input, len(job.calls)) == ("alice", forged["input"], 3)
+    assert len(job.input["topic"]) < 1000
+
+
 async def test_the_cancel_of_a_parent_reaches_its_child(engine: Engine) -> None:
     child = _new_id("child")
     parent = await _alices(engine, "t_parent", {"child": "t_slow", "id": child, "with": {}})
@@ -333,6 +349,29 @@ async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) 
         assert copied["carried"]["results"]
         copy = await engine.ended(await _start(engine, "t_long", copied))
         assert (copy.state, len(await engine.parts.ground.attempts.for_job(copy.id))) == (JobState.COMPLETED, 12)
+
+
+async def test_a_large_input_is_carried_plain_and_as_a_copy(engine: Engine) -> None:
+    large = {"topic": "tea " * 150_000}
+    plain = await engine.ended(await _start(engine, "t_three", large))
+    assert (plain.state, plain.input) == (JobState.COMPLETED, large)
+    first = await _alices(engine, "t_three", large)
+    await engine.ended(first)
+    (start, *_) = (await engine.history(first)).events
+    payload = start.workflow_execution_started_event_attributes.input.payloads[0]
+    copied = await _start(engine, "t_three", RawValue(payload))
+    copy = await engine.ended(copied)
+    assert (copy.state, copy.input, copy.owner) == (JobState.COMPLETED, large, "alice")
+    # The UI copies the data alone, without the payload's metadata and so without the references to large parts.
+    data = json.loads(payload.data)
+    assert len(data["input"]["topic"]) < 1000
+    shown = await engine.ended(await _start(engine, "t_three", data))
+    assert (shown.state, shown.input) == (JobState.COMPLETED, large)
+    data["input"] = {"topic": "coffee"}
+    assert (await engine.ended(await _start(engine, "t_three", data))).input == {"topic": "coffee"}
+    for id in (plain.id, copied, shown.id):
+        description = await engine.parts.ground.client.get_workflow_handle(id).describe()
+        assert description.raw_info.history_size_bytes < 1_000_000
 
 
 async def test_an_adopted_job_takes_a_slot_of_its_owner(engine: Engine) -> None:
