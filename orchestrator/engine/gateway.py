@@ -30,7 +30,7 @@ from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
-from orchestrator.engine.history_source import TemporalHistories
+from orchestrator.engine.history_source import CurrentRun, TemporalHistories
 from orchestrator.engine.plugin import codec_of
 from orchestrator.projection.answers import answers
 from orchestrator.projection.facts import pending_call
@@ -61,7 +61,8 @@ class TemporalGateway:
         self._prepare = prepare
         self._job_timeout = job_timeout
         self._codec = codec_of(client)
-        self._histories = HistoryReader(TemporalHistories(client))
+        self._source = TemporalHistories(client)
+        self._histories = HistoryReader(self._source)
         self._attendance = Attendance(client, clock=clock)
         self._namespace_id: str | None = None
 
@@ -144,16 +145,20 @@ class TemporalGateway:
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             await self._client.get_workflow_handle(job_id).cancel(reason=reason, rpc_timeout=_QUICK)
 
+    async def current_run(self, job_id: str) -> CurrentRun:
+        """How a job stands, without its history."""
+        return await self._source.current_run(job_id)
+
     async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
         """All facts of a job and what is pending now. Needs no worker and no visibility store."""
         async with self._histories.open(job_id) as history:
-            standing = await history.sync()
-            while not history.ended and standing.run_id != history.run_id:
-                standing = await history.sync()
+            current = await history.sync()
+            while not history.ended and current.run_id != history.run_id:
+                current = await history.sync()
             facts, ended = list(history.log), history.ended
         if ended:
             return facts, NOTHING_PENDING
-        pending = _pending(standing.description, await self.pollers(standing.task_queue or self._task_queue))
+        pending = _pending(current.description, await self.pollers(current.task_queue or self._task_queue))
         return facts, replace(pending, unattended=await self._unattended(job_id, facts, pending))
 
     def ours(self, start: RunStarted) -> bool:

@@ -17,7 +17,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.facts import RUN_ENDS, Fact, RunContinued, RunReset, RunStarted
-from orchestrator.engine.history_source import HistorySource, Standing
+from orchestrator.engine.history_source import CurrentRun, HistorySource
 from orchestrator.projection.facts import fact_of
 
 log = structlog.get_logger(__name__)
@@ -57,14 +57,14 @@ class JobHistory:
         self.log: list[Fact] = []
         self.ended = False
 
-    async def sync(self) -> Standing:
+    async def sync(self) -> CurrentRun:
         """Read all that the server holds of the job now. Raises `NotFound`, `Unavailable`."""
-        standing = await self._source.standing(self._job_id)
-        while not await self._holds(standing):
-            await self._news(standing, whole=True)
-            if standing.run_id != self.run_id:  # or the run was undone since, and the log will never hold it
-                standing = await self._source.standing(self._job_id)
-        return standing
+        current = await self._source.current_run(self._job_id)
+        while not await self._holds(current):
+            await self._news(current, whole=True)
+            if current.run_id != self.run_id:  # or the run was undone since, and the log will never hold it
+                current = await self._source.current_run(self._job_id)
+        return current
 
     async def advance(self) -> None:
         """Wait until there is news or the long-poll's round is over. Raises `NotFound`, `Unavailable`."""
@@ -110,14 +110,14 @@ class JobHistory:
             log.warning("history_not_read", job_id=self._job_id, error=fault.message)
             await asyncio.sleep(_PAUSE)
 
-    async def _news(self, standing: Standing | None, *, whole: bool) -> None:
+    async def _news(self, current: CurrentRun | None, *, whole: bool) -> None:
         """Wait for the one request in flight. One for the end alone makes room for one that brings every event."""
         request = self._request
         if request is not None and whole and not self._request_whole:
             request.cancel()
             request = None
         if request is None or request.done():
-            step = self._step(standing) if whole or self.run_id else self._closing()
+            step = self._step(current) if whole or self.run_id else self._closing()
             request = self._request = asyncio.create_task(step, name=f"history of {self._job_id}")
             self._request_whole = whole or bool(self.run_id)
             # Its waiters may all have gone when it fails; the next one asks again.
@@ -126,31 +126,31 @@ class JobHistory:
         if not request.cancelled():
             request.result()
 
-    async def _holds(self, standing: Standing) -> bool:
-        """Whether the log has all that the server had when it answered with `standing`."""
-        if standing.run_id != self.run_id:
-            return standing.run_id in self._runs  # the log has gone on to a later run
+    async def _holds(self, current: CurrentRun) -> bool:
+        """Whether the log has all that the server had when it answered with `current`."""
+        if current.run_id != self.run_id:
+            return current.run_id in self._runs  # the log has gone on to a later run
         if self._end is not None:
             return False
-        if self.ended or self._last_number >= standing.length:
+        if self.ended or self._last_number >= current.length:
             return True
-        if not self._tail or self._tail[-1].event_id < standing.length:
+        if not self._tail or self._tail[-1].event_id < current.length:
             return False
         if self._tail_persisted:
             return True
         tail = self._tail
         newest = await self._source.newest(self._job_id, self.run_id)
         if tail is not self._tail:  # another reader took an answer in meanwhile
-            return await self._holds(standing)
+            return await self._holds(current)
         self._tail_persisted = _same(newest, tail[-1])
         return newest.event_id <= self._last_number or any(_same(newest, event) for event in tail)
 
-    async def _step(self, standing: Standing | None) -> None:
+    async def _step(self, current: CurrentRun | None) -> None:
         """One answer of the server, taken into the log."""
         if self._end is not None:
             await self._conclude()
         elif not self.run_id or self.ended:
-            await self._begin(standing or await self._source.standing(self._job_id))
+            await self._begin(current or await self._source.current_run(self._job_id))
         else:
             page = await self._source.page(self._job_id, self.run_id, self._token, wait=True)
             self._token = page.token
@@ -168,22 +168,22 @@ class JobHistory:
                 if not isinstance(last, RunContinued):
                     break
                 run_id, token = last.new_run_id, b""
-        await self._begin(await self._source.standing(self._job_id))
+        await self._begin(await self._source.current_run(self._job_id))
 
-    async def _begin(self, standing: Standing) -> None:
+    async def _begin(self, current: CurrentRun) -> None:
         """Read a run and those before it from the first event; what was known of the job is replaced."""
         events: list[HistoryEvent] = []
         token, begun = b"", False
-        while not begun or (token and events[-1].event_id < standing.length):
-            page = await self._source.page(self._job_id, standing.run_id, token, wait=True)
+        while not begun or (token and events[-1].event_id < current.length):
+            page = await self._source.page(self._job_id, current.run_id, token, wait=True)
             events += page.events
             token, begun = page.token, bool(events)
         facts = await self._earlier(events[0])
         self._runs = {fact.run_id for fact in facts}
-        self.log, self.run_id, self._token = facts, standing.run_id, token
+        self.log, self.run_id, self._token = facts, current.run_id, token
         self._tail, self._last_number, self._end, self.ended = [], 0, None, False
-        self._append(events, origins=_origins(events, standing.run_id))
-        await self._conclude(standing)
+        self._append(events, origins=_origins(events, current.run_id))
+        await self._conclude(current)
 
     async def _earlier(self, first: HistoryEvent) -> list[Fact]:
         """The facts of the runs that the one with this `first` event continues, as far as Temporal still has them."""
@@ -226,16 +226,16 @@ class JobHistory:
             self._end = facts.pop()
         self.log += facts
 
-    async def _conclude(self, standing: Standing | None = None) -> None:
+    async def _conclude(self, current: CurrentRun | None = None) -> None:
         """Go on to the next run, or end, if the current run has closed. Without `describe` no end is believed."""
         last = self.log[-1] if self.log else None
         if isinstance(last, RunContinued) and last.run_id == self.run_id and self._end is None:
             self.run_id, self._token, self._last_number, self._tail = last.new_run_id, b"", 0, []
         elif self._end is not None:
-            if standing is None or standing.running:  # said before the end that was read since
-                standing = await self._source.standing(self._job_id)
-            if standing.run_id != self.run_id:
-                await self._begin(standing)
+            if current is None or current.running:  # said before the end that was read since
+                current = await self._source.current_run(self._job_id)
+            if current.run_id != self.run_id:
+                await self._begin(current)
                 return
             self.log.append(self._end)
             self._end, self.ended = None, True

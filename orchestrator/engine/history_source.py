@@ -22,7 +22,7 @@ _PAGE_SIZE: Final = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CurrentRun:
     """The current run of a job. `length` counts its persisted events; `running` is False once it is closed."""
 
     run_id: str
@@ -30,6 +30,11 @@ class Standing:
     running: bool
     task_queue: str
     description: DescribeWorkflowExecutionResponse
+
+    @property
+    def position(self) -> str:
+        """What changes with every event that the job's history gets."""
+        return f"{self.run_id}:{self.length}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Page:
 class HistorySource(Protocol):
     """Every method raises `NotFound` for an unknown job or run, and `Unavailable`."""
 
-    async def standing(self, job_id: str) -> Standing:
+    async def current_run(self, job_id: str) -> CurrentRun:
         """The job's current run."""
         ...
 
@@ -69,11 +74,11 @@ class TemporalHistories:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def standing(self, job_id: str) -> Standing:
+    async def current_run(self, job_id: str) -> CurrentRun:
         """See `HistorySource`."""
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             described = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_READ)
-        return Standing(
+        return CurrentRun(
             run_id=described.run_id,
             length=described.history_length,
             running=described.status is WorkflowExecutionStatus.RUNNING,

@@ -1,27 +1,17 @@
-"""Which jobs Temporal holds as running, all at once, and how one of them stands: neither needs its history."""
+"""Which jobs Temporal holds as running, all at once."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 
 from orchestrator.domain import names
 from orchestrator.engine.connect import rpc_errors
 
 _PAGE: Final = 1000  # The most that a server with stock settings returns.
 _LIST: Final = timedelta(seconds=20)
-_QUICK: Final = timedelta(seconds=5)
 _RUNNING: Final = f'ExecutionStatus = "Running" AND {names.ATTRIBUTE_KIND} IS NOT NULL'
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a job stands. `history` changes with every event that its history gets."""
-
-    running: bool
-    history: str
 
 
 class Visibility:
@@ -49,10 +39,3 @@ class Visibility:
             token = answer.next_page_token
             if not token:
                 return runs
-
-    async def standing(self, job_id: str) -> Standing:
-        """How a job stands, from the store that is never behind. Raises `NotFound`."""
-        with rpc_errors(f"job: {job_id}", job_id=job_id):
-            described = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_QUICK)
-        running = described.status is WorkflowExecutionStatus.RUNNING
-        return Standing(running=running, history=f"{described.run_id}:{described.history_length}")

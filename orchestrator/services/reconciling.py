@@ -131,9 +131,9 @@ class IndexReconciler:
     async def _one(self, row: OpenRow, histories: dict[str, str]) -> str | None:
         """Look at one row and repair it. Notes in `histories` where the history of an open job ends."""
         try:
-            standing = await self._visibility.standing(row.id)
-            histories[row.id] = standing.history
-            if standing.running and row.start_state is StartState.STARTED and standing.history == row.checked_history:
+            current = await self._gateway.current_run(row.id)
+            histories[row.id] = current.position
+            if current.running and row.start_state is StartState.STARTED and current.position == row.checked_history:
                 return None
             facts, pending = await self._gateway.read(row.id)
         except NotFound:

@@ -9,7 +9,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 
 from orchestrator.domain.errors import NotFound, Unavailable
-from orchestrator.engine.history_source import Page, Standing
+from orchestrator.engine.history_source import CurrentRun, Page
 
 STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
@@ -111,11 +111,11 @@ class HistoryServer:
 
     # What the reader asks.
 
-    async def standing(self, job_id: str) -> Standing:
-        self._ask("standing", job_id)
+    async def current_run(self, job_id: str) -> CurrentRun:
+        self._ask("current_run", job_id)
         await asyncio.sleep(0)
         run = self.run(job_id)
-        return Standing(run.id, len(run.events), run.open, "q", DescribeWorkflowExecutionResponse())
+        return CurrentRun(run.id, len(run.events), run.open, "q", DescribeWorkflowExecutionResponse())
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:
         self._ask("page", job_id)

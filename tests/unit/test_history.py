@@ -122,7 +122,7 @@ async def test_a_persisted_task_at_the_end_is_no_reason_to_wait(server: HistoryS
     server.calls.clear()
     await asyncio.wait_for(history.sync(), 1)
     await asyncio.wait_for(history.sync(), 1)
-    assert server.calls == ["standing", "standing"]
+    assert server.calls == ["current_run", "current_run"]
 
 
 async def test_a_reset_while_followed_is_not_an_end(server: HistoryServer) -> None:
@@ -234,18 +234,18 @@ async def test_followers_go_on_when_the_server_was_away(server: HistoryServer) -
 async def test_an_end_is_not_told_while_nobody_can_confirm_it(server: HistoryServer, monkeypatch) -> None:
     history = JobHistory(server, JOB)
     await history.sync()
-    real = server.standing
+    real = server.current_run
 
     async def away(job_id: str):
         raise Unavailable("away")
 
-    monkeypatch.setattr(server, "standing", away)
+    monkeypatch.setattr(server, "current_run", away)
     server.add(JOB, COMPLETED)
     with pytest.raises(Unavailable):
         await history.advance()
     assert not history.ended
     assert not isinstance(history.log[-1], RunCompleted)
-    monkeypatch.setattr(server, "standing", real)
+    monkeypatch.setattr(server, "current_run", real)
     await history.advance()
     assert history.ended
     assert isinstance(history.log[-1], RunCompleted)
