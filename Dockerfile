@@ -3,14 +3,14 @@ RUN pip install --no-cache-dir "uv>=0.13,<0.14"
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --no-install-project
+RUN uv sync --locked --no-dev --extra s3 --no-install-project
 COPY LICENSE README.md ./
 COPY temporal temporal
 COPY orchestrator orchestrator
 COPY activities activities
 COPY workflows workflows
 COPY api api
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra s3 --no-editable
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 orchestrator && mkdir /data && chown orchestrator /data
