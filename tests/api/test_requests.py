@@ -1,6 +1,5 @@
 """What every surface says of a request that it cannot take: whose fault, which field, why, and under which id."""
 
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -420,7 +419,7 @@ async def test_a_job_that_is_cancelled_twice_is_cancelled(running: Engine, clien
     [
         ("/v1/ws?colour=blue", 400),
         ("/v1/nothing", 404),
-        (f"/ws/{uuid.uuid4()}?colour=blue", 400),
+        ("/ws/0b1d3a3c-6a1e-4f7b-9a29-0c8c1f3f7a10?colour=blue", 400),
         ("/v1/ws?" + "&" * 100, 400),
     ],
 )
