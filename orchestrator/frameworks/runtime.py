@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict
+
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
@@ -142,6 +144,10 @@ class _Call:
         return self._task.model_copy(update={"step": step, "input": self._told.input, "context": question.context})
 
 
+class _AnyInput(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
 class _Unheard:
     """A `TextSink` that nobody reads."""
 
@@ -181,7 +187,9 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
 def _asked(agent: Agent, told: FrameworkTask, question: Question) -> Agent:
     """The agent as the question wants it; its price and its model's settings stay."""
     who = {"name": told.agent, "description": told.description or agent.description, "function": None}
-    return agent.model_copy(update={**who, "instructions": question.instructions or persona(told)})
+    # The input of a question is a part of the agent's own, which was checked when the job began.
+    asked = {"instructions": question.instructions or persona(told), "input_model": _AnyInput}
+    return agent.model_copy(update={**who, **asked})
 
 
 def _priced(agent: Agent, own: Usage) -> Usage:
