@@ -1,6 +1,7 @@
 """Fixtures for the whole suite; each room's own lie beside its tests."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.plugins import BUILT_IN
@@ -18,6 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--conformance") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Conformance())
 
+
+# Nothing in a test depends on how fast the machine is.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 pytest_plugins = ["orchestrator.testing", "tests.redis_server"]
 
