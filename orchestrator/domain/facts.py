@@ -201,6 +201,7 @@ class Untold(Fact):
     kind: str
 
 
+CALLS = (AgentScheduled, AgentStarted, AgentCompleted, AgentFailed, AgentCancelled, ShortCallRecorded)
 RUN_ENDS = (RunCompleted, RunFailed, RunTimedOut, RunCancelled, RunTerminated)
 
 

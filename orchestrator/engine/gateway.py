@@ -25,7 +25,16 @@ from orchestrator.domain import names
 from orchestrator.domain.commands import AgentResult, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.events import parse_cursor
-from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
+from orchestrator.domain.facts import (
+    CALLS,
+    NOTHING_PENDING,
+    Fact,
+    Pending,
+    RunStarted,
+    Untold,
+    WorkflowTaskDone,
+)
+from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
@@ -194,6 +203,14 @@ class TemporalGateway:
             async for fact in facts:
                 yield fact
 
+    async def holds(self, job_id: str, is_it: Callable[[Fact], bool]) -> bool:
+        """Wait until the job's history holds a certain fact; False if the job ended without it. Raises `NotFound`."""
+        async with self._histories.open(job_id) as history, aclosing(history.follow()) as facts:
+            async for fact in facts:
+                if not isinstance(fact, Rewound) and is_it(fact):
+                    return True
+        return False
+
     async def ended(self, job_id: str) -> list[Fact]:
         """Wait until the job has ended; all its facts. Raises `NotFound`."""
         async with self._histories.open(job_id) as history:
@@ -234,17 +251,15 @@ class JobWatch:
         self._history = history
         self._attendance = attendance
         self._queue = queue
+        self._flips = attendance.flips(queue)
 
-    def mark(self) -> object:
-        """What `news` compares with: take it before the job is read."""
-        return (id(self._history.log), len(self._history.log), self._attendance.flips(self._queue))
+    async def news(self, job: Job, seconds: float) -> None:
+        """Wait until the job may stand otherwise than in `job`, or `seconds` are over.
 
-    async def news(self, mark: object, seconds: float) -> None:
-        """Wait until history has something new since `mark`, workers came or went, or `seconds` are over.
-
-        Raises `NotFound`, `Unavailable`.
+        That is when history has something new since then, calls that come and go apart, and when workers came or went
+        since the last time. Raises `NotFound`, `Unavailable`.
         """
-        waiting = {asyncio.create_task(self._moved(mark)), asyncio.create_task(self._attendance.flipped(self._queue))}
+        waiting = {asyncio.create_task(self._moved(job)), asyncio.create_task(self._attended())}
         try:
             done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -254,9 +269,20 @@ class JobWatch:
         for task in done:
             task.result()
 
-    async def _moved(self, mark: object) -> None:
-        while self.mark() == mark and not self._history.ended:
+    async def _moved(self, job: Job) -> None:
+        position = parse_cursor(job.last_event or "")
+        # The end of a workflow task starts a job, and says that a stuck one goes on.
+        starts = job.state is JobState.PENDING or (job.reason is not None and job.reason.code is ReasonCode.STUCK)
+        routine = (*CALLS, Untold) if starts else (*CALLS, Untold, WorkflowTaskDone)
+        while not self._history.ended:
+            if any(not isinstance(fact, routine) for fact in self._history.since(position)):
+                return
             await self._history.advance()
+
+    async def _attended(self) -> None:
+        while self._flips == (flips := self._attendance.flips(self._queue)):
+            await self._attendance.flipped(self._queue)
+        self._flips = flips
 
 
 def _unprepared(fault: InvalidInput | NotFound) -> bool:

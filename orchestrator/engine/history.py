@@ -70,6 +70,10 @@ class JobHistory:
         """Wait until there is news or the long-poll's round is over. Raises `NotFound`, `Unavailable`."""
         await self._news(None, whole=True)
 
+    def since(self, position: tuple[str, int] | None) -> list[Fact]:
+        """The facts so far after a position `(run id, event id)`."""
+        return self.log[resume(self.log, position) :]
+
     async def follow(self, after: tuple[str, int] | None = None) -> AsyncGenerator[Fact | Rewound]:
         """Every fact, or those after a position `(run id, event id)`, then each new one; ends with the job.
 

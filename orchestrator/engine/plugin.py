@@ -3,13 +3,12 @@
 import dataclasses
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.engine.payloads import JobPayloadConverter
+from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
@@ -42,9 +41,7 @@ class OrchestratorPlugin(SimplePlugin):
         codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=dataclasses.replace(
-                pydantic_data_converter, payload_converter_class=JobPayloadConverter, payload_codec=codec
-            ),
+            data_converter=JobDataConverter(payload_converter_class=JobPayloadConverter, payload_codec=codec),
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

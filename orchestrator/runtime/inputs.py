@@ -14,6 +14,7 @@ from orchestrator.domain.errors import InvalidInput
 from orchestrator.schemas import expected_of, field_at, shown
 
 SECONDS: Final = 10.0
+_MOST_THREADS: Final = 32
 _LONGEST: Final = 300
 _OWN_WORDS: Final = re.compile(r"^(Value error|Assertion failed), ")
 _EXPECTED: Final = "Input should be "
@@ -29,16 +30,33 @@ async def apply_model(
 
 async def in_thread(check: Callable[[], T], *, seconds: float = SECONDS) -> T:
     """What a check returns or raises. Raises `InvalidInput` when it takes longer than `seconds`."""
-    # One thread for each check: a validator that never returns keeps no other waiting.
-    threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="input")
-    try:
-        async with asyncio.timeout(seconds):
-            return await asyncio.get_running_loop().run_in_executor(threads, check)
-    except TimeoutError:
-        message = f"The input could not be validated within {seconds:g} seconds"
-        raise InvalidInput(message, field="input", expected="an input that is validated faster") from None
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    return await _CHECKS.run(check, seconds)
+
+
+class _Checks:
+    """Threads for checks. Those that were there when one took too long are given up: it may never return."""
+
+    def __init__(self) -> None:
+        self._threads = self._new()
+
+    async def run(self, check: Callable[[], T], seconds: float) -> T:
+        threads = self._threads
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(threads, check)
+        except TimeoutError:
+            if self._threads is threads:
+                self._threads = self._new()
+                threads.shutdown(wait=False)
+            message = f"The input could not be validated within {seconds:g} seconds"
+            raise InvalidInput(message, field="input", expected="an input that is validated faster") from None
+
+    @staticmethod
+    def _new() -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=_MOST_THREADS, thread_name_prefix="input")
+
+
+_CHECKS: Final = _Checks()
 
 
 def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import Control, Decision
 from orchestrator.domain.errors import NotFound, Unavailable, WrongState
-from orchestrator.domain.facts import SignalReceived
+from orchestrator.domain.facts import Fact, SignalReceived
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.following import JobFollower
@@ -132,18 +132,9 @@ class JobController:
             await self._open(principal, job_id, what)
             raise
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LANDING_SECONDS), self._gateway.watch(job_id) as watch:
-                mark = watch.mark()
-                while not await self._holds(job_id, message.id):
-                    await watch.news(mark, _LANDING_SECONDS)
-                    mark = watch.mark()
-                return True
+            async with asyncio.timeout(_LANDING_SECONDS):
+                return await self._gateway.holds(job_id, lambda fact: _is_signal(fact, message.id))
         return False
-
-    async def _holds(self, job_id: str, signal_id: str) -> bool:
-        facts, _ = await self._gateway.read(job_id)
-        signals = (fact for fact in reversed(facts) if isinstance(fact, SignalReceived))
-        return any(fact.control is not None and fact.control.id == signal_id for fact in signals)
 
     async def _open(self, principal: Principal, job_id: str, what: str) -> Job:
         job = await self._reader.get(principal, job_id)
@@ -180,3 +171,7 @@ def _why_closed(job: Job, step: str) -> str:
     if step in job.decisions:
         return "somebody else decided first"
     return "the job is being cancelled" if job.cancel_requested_at else "its time ran out"
+
+
+def _is_signal(fact: Fact, signal_id: str) -> bool:
+    return isinstance(fact, SignalReceived) and fact.control is not None and fact.control.id == signal_id

@@ -19,6 +19,7 @@ NOW = "now"
 # Reasons that come and go while a job simply runs; the others are news that somebody waits for.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
 _LOOK_AGAIN = 30.0  # seconds
+_NOT_STARTED = 1.0  # seconds between two looks at a job that Temporal does not know
 
 
 class Until(StrEnum):
@@ -49,15 +50,16 @@ class JobFollower:
         if seconds <= 0 or _holds(until, job, first):
             return job
         async with self._gateway.watch(job_id) as watch:
-            while True:
-                mark = watch.mark()
+            while (left := deadline - asyncio.get_running_loop().time()) > 0:
+                try:
+                    # What only Temporal's pending calls tell makes no news: an operator's pause of a single call.
+                    await watch.news(job, min(left, _LOOK_AGAIN))
+                except NotFound:  # accepted, and not handed to Temporal yet
+                    await asyncio.sleep(min(left, _NOT_STARTED))
                 job = await self._reader.get(principal, job_id)
-                left = deadline - asyncio.get_running_loop().time()
-                if left <= 0 or _holds(until, job, first):
-                    return job
-                # What only Temporal's pending calls tell makes no news: an operator's pause of a single call.
-                with suppress(NotFound):
-                    await watch.news(mark, min(left, _LOOK_AGAIN))
+                if _holds(until, job, first):
+                    break
+        return job
 
     async def until_end(self, principal: Principal, job_id: str, seconds: float, *, run_id: str = "") -> Job:
         """The job once it has ended, or as it is after `seconds`. `run_id` is that of a job just started.

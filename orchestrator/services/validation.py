@@ -10,7 +10,7 @@ from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.runtime.inputs import apply_model, in_thread
+from orchestrator.runtime.inputs import in_thread, validated
 from orchestrator.schemas import expected_by, expected_of, shown
 
 # More faults than this are not looked for: an input of a million wrong items is refused as fast as one of twenty.
@@ -28,9 +28,13 @@ async def check_whole(schema: dict[str, Any], model: type[BaseModel] | None, dat
 
     Raises `InvalidInput` as `check_input` does, and for what takes longer than ten seconds.
     """
-    await in_thread(partial(check_input, schema, data, formats=model is None))
+    await in_thread(partial(_check_both, schema, model, data))
+
+
+def _check_both(schema: dict[str, Any], model: type[BaseModel] | None, data: dict[str, Any]) -> None:
+    check_input(schema, data, formats=model is None)
     if model is not None:
-        await apply_model(model, data)
+        validated(model, data)
 
 
 def check_input(schema: dict[str, Any], data: Any, *, formats: bool = True) -> None:

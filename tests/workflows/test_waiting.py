@@ -91,3 +91,22 @@ async def test_waiters_on_idle_jobs_read_nothing(engine: Engine, monkeypatch) ->
     assert len(reads) <= 120
     await engine.services.controller.approve(TESTER, started.job_id, "b")
     assert not [job for job in await asyncio.gather(*waiters) if job.waiting_steps]
+
+
+async def test_a_wait_for_a_job_that_temporal_does_not_know_yet_looks_now_and_then(engine: Engine, monkeypatch) -> None:
+    job = await engine.services.starter.composed(
+        StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}), owner=TESTER.id, job_id="wf_job_not_yet"
+    )
+    now = engine.services.reader._clock()
+    await engine.parts.ground.jobs.accept(job, request_hash="x", at=now)
+    reads: list[str] = []
+    read = TemporalGateway.read
+
+    async def counted(self: TemporalGateway, job_id: str):
+        reads.append(job_id)
+        return await read(self, job_id)
+
+    monkeypatch.setattr(TemporalGateway, "read", counted)
+    waited = await engine.services.follower.until(TESTER, job.job_id, 2.5)
+    assert waited.reason.code is ReasonCode.QUEUED
+    assert len(reads) <= 5
