@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,8 @@ from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
 
+_MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
+_Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -109,20 +111,32 @@ class Settings(BaseSettings):
         default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."
     )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
-    retention_days: int = Field(default=30, ge=1, description="How long Temporal keeps closed jobs.")
+    retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
     keep_jobs_days: int = Field(
-        default=0, ge=0, description="Days that the index keeps ended jobs and all that belongs to them; 0: for good."
+        default=0,
+        ge=0,
+        le=_MOST_DAYS,
+        description="Days that the index keeps ended jobs and all that belongs to them; 0: for good.",
     )
     keep_events_days: int = Field(
-        default=0, ge=0, description="Days that the index keeps the events of ended jobs; 0: as long as the jobs."
+        default=0,
+        ge=0,
+        le=_MOST_DAYS,
+        description="Days that the index keeps the events of ended jobs; 0: as long as the jobs.",
     )
     keep_attempts_days: int = Field(
-        default=90, ge=0, description="Days that the index keeps attempts of agent calls; 0: as long as the jobs."
+        default=90,
+        ge=0,
+        le=_MOST_DAYS,
+        description="Days that the index keeps attempts of agent calls; 0: as long as the jobs.",
     )
     keep_deliveries_days: int = Field(
-        default=90, ge=0, description="Days that the index keeps webhook deliveries; 0: as long as the jobs."
+        default=90,
+        ge=0,
+        le=_MOST_DAYS,
+        description="Days that the index keeps webhook deliveries; 0: as long as the jobs.",
     )
-    keep_audit_days: int = Field(default=400, ge=0, description="Days that the audit trail is kept; 0: for good.")
+    keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
     reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")

@@ -88,6 +88,7 @@ def _adoption(arguments: list[Any]) -> Adoption:
     return Adoption(
         job_id=info.workflow_id,
         run_id=info.run_id,
+        first_run_id=info.first_execution_run_id,
         definition=info.workflow_type,
         given=None if plain else given,
         value=given.value if isinstance(given, PlainInput) else None,

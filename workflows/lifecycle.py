@@ -80,7 +80,13 @@ async def _record(
 ) -> None:
     """One local activity (a marker, no extra hop). A silent index holds no job: history repairs it (A4)."""
     info = workflow.info()
-    outcome = Outcome(job_id=info.workflow_id, run_id=info.run_id, state=state, error=error)
+    outcome = Outcome(
+        job_id=info.workflow_id,
+        run_id=info.run_id,
+        first_run_id=info.first_execution_run_id,
+        state=state,
+        error=error,
+    )
     writing = workflow.execute_local_activity(
         names.ACTIVITY_RECORD_OUTCOME,
         outcome,

@@ -147,6 +147,7 @@ class Adoption(Message):
 
     job_id: str
     run_id: str
+    first_run_id: str = Field(default="", description="The first run of the execution, also after a reset.")
     definition: str = Field(description="The workflow's type.")
     given: JobInput | None = None
     value: Any = None
@@ -200,6 +201,7 @@ class Outcome(Message):
 
     job_id: str
     run_id: str
+    first_run_id: str = Field(default="", description="The first run of the execution, also after a reset.")
     state: Literal["COMPLETED", "FAILED", "CANCELLED"]
     error: JobError | None = None
 

@@ -27,6 +27,13 @@ _AT_WORK: Final = (
     PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
     PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
 )
+# No fault of the workflow's code: something arrived while it decided, or the server moved the task elsewhere.
+_ASKED_AGAIN: Final = (
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
+    WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_RESET_STICKY_TASK_QUEUE,
+)
 _Stamp = Mapping[str, Any]
 
 
@@ -138,10 +145,12 @@ def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.WorkflowTaskDone(**stamp)
 
 
-def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     about = event.workflow_task_failed_event_attributes
     if about.base_run_id:
         return facts.RunReset(base_run_id=about.base_run_id, reason=about.failure.message, **stamp)
+    if about.cause in _ASKED_AGAIN:
+        return None
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
     return facts.WorkflowTaskBroken(cause=cause, message=about.failure.message, **stamp)
 

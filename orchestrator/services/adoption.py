@@ -18,7 +18,7 @@ from orchestrator.projection.job import project
 from orchestrator.services.access import ADMIN
 from orchestrator.services.starting import JobStarter, StartRequest
 from orchestrator.services.values import JobValues
-from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)
 
@@ -48,14 +48,16 @@ class JobAdopter:
     async def adopt(self, adoption: Adoption) -> Adopted:
         """The job that the workflow is from now on. Its owner's slots are counted and not checked.
 
-        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`; `Unavailable` if nobody can say who owns the parent.
+        Raises `NotFound`, `PayloadTooLarge`, `InvalidInput`, also for the id of another job; `Unavailable` if nobody
+        can say who owns the parent.
         """
         _check(adoption)
         job = await self._job(adoption, await self._owner(adoption))
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
                 there = await self._jobs.get(job.job_id)
-                if there is not None:  # an earlier run, or an earlier attempt
+                if there is not None:  # an earlier attempt, or a reset
+                    _check_not_used(adoption, there)
                     job = job.model_copy(update={"owner": there.owner})
                 await self.index(JobIndexing(job=job, run_id=adoption.run_id, at=adoption.at))
         except (Unavailable, TimeoutError) as fault:
@@ -233,3 +235,14 @@ def _kind(value: Any) -> str:
             return "a text"
         case _:
             return repr(value)[:80]
+
+
+def _check_not_used(adoption: Adoption, there: JobRecord) -> None:
+    """Raise `InvalidInput` for another workflow under the id of a job: that job stays what it was."""
+    new = adoption.first_run_id == adoption.run_id
+    if new and there.run_id is not None and there.run_id != adoption.run_id:
+        raise InvalidInput(
+            f"The workflow id {adoption.job_id!r} is the id of a job that has ended; start it under another id",
+            field="workflow id",
+            expected="an id that no job has",
+        )

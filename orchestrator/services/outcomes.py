@@ -33,9 +33,17 @@ class OutcomeRecorder:
                 run_id=outcome.run_id,
                 at=at,
             )
-            if not closed and await self._resets.doubt(outcome.job_id, run_id=outcome.run_id):
-                log.info("job_reopened", job_id=outcome.job_id, run_id=outcome.run_id)
+            if not closed:
+                await self._doubt(outcome)
         except Unavailable as fault:
             log.warning("outcome_not_recorded", job_id=outcome.job_id, error=fault.message)
             return False
         return closed
+
+    async def _doubt(self, outcome: Outcome) -> None:
+        """A job that had ended has ended again after a reset. Another workflow under its id changes nothing."""
+        first_run = await self._jobs.first_run(outcome.job_id)
+        if first_run is not None and first_run != outcome.first_run_id:
+            log.warning("job_id_used_again", job_id=outcome.job_id, run_id=outcome.run_id)
+        elif await self._resets.doubt(outcome.job_id, run_id=outcome.run_id):
+            log.info("job_reopened", job_id=outcome.job_id, run_id=outcome.run_id)

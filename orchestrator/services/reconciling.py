@@ -30,6 +30,7 @@ _LOOKS: Final = 50
 # A list of running jobs costs Temporal a third of a second for each thousand: after so many it pauses for so long.
 _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
+_FORCED: Final = timedelta(hours=1)  # How far back jobs are looked for that were ended by force after a reset.
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
 
@@ -83,7 +84,7 @@ class IndexReconciler:
                 done[verdict] += 1
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
         await self._jobs.checked(histories, at=at)
-        done["reopened"] = await self._reopened(running or {}, request.limit)
+        done["reopened"] = await self._reopened(running, at, request.limit)
         # Last: repairs go first, and a pass that fails prunes nothing.
         pruned = await self._pruner.prune(at)
         return ReconcileReport(**done, pruned=pruned)
@@ -98,21 +99,37 @@ class IndexReconciler:
         known = {row.id for row in chosen}
         return chosen + [row for row in rows if _open(row) and row.id not in known][:_LOOKS]
 
-    async def _reopened(self, running: Mapping[str, str], limit: int) -> int:
-        """Open the rows again of jobs that had ended and go on in another run: reset, or started anew, in Temporal."""
-        ended = await self._resets.last_runs(list(running))
-        reopened = 0
-        for job_id in [job_id for job_id, run_id in ended.items() if running[job_id] != run_id][:limit]:
-            try:
-                facts, pending = await self._gateway.read(job_id)
-            except NotFound:
-                continue
-            job = project(job_id, facts, pending)
-            if job.state.terminal or job.run_id == ended[job_id] or job.began_at is None:
-                continue
-            if await self._resets.reopen(job_id, run_id=job.run_id, began_at=job.began_at):
-                reopened += 1
-                log.info("job_reopened", job_id=job_id, run_id=job.run_id)
+    async def _reopened(self, running: Mapping[str, str] | None, at: datetime, limit: int) -> int:
+        """Open the rows again of jobs that had ended and were reset in Temporal: they go on, or have ended again."""
+        if running is None:
+            return 0
+        try:
+            seen = {**await self._visibility.ended_by_force(since=at - _FORCED), **running}
+        except (Unavailable, InvalidInput) as fault:
+            log.warning("visibility_not_read", error=fault.message)
+            return 0
+        ended = await self._resets.last_runs(list(seen))
+        others = [job_id for job_id, run_id in ended.items() if seen[job_id] != run_id]
+        return sum([await self._reopen(job_id, ended[job_id]) for job_id in others[:limit]])
+
+    async def _reopen(self, job_id: str, last_run: str) -> bool:
+        try:
+            facts, pending = await self._gateway.read(job_id)
+        except NotFound:
+            return False
+        job = project(job_id, facts, pending)
+        if job.run_id == last_run or job.began_at is None:
+            return False
+        first_run = await self._jobs.first_run(job_id)
+        if first_run is not None and first_run != facts[0].run_id:
+            log.warning("job_id_used_again", job_id=job_id, run_id=job.run_id)
+            return False
+        reopened = await self._resets.reopen(job_id, run_id=job.run_id, began_at=job.began_at)
+        if reopened:
+            log.info("job_reopened", job_id=job_id, run_id=job.run_id)
+        if reopened and job.state.terminal:
+            rows = await self._attempts.for_job(job_id)
+            await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
         return reopened
 
     async def _running(self, rows: Sequence[OpenRow]) -> dict[str, str] | None:

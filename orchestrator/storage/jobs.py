@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
+from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
 from orchestrator.domain.ports import ValueStore
@@ -226,6 +227,12 @@ class JobRepository:
         this = {"this_job": job_id}
         found = await self._db.autocommit(lambda connection: connection.execute(_EVENTS, this).first())
         return None if found is None or found.events is None else whole_events(found.events, found.result)
+
+    async def first_run(self, job_id: str) -> str | None:
+        """The first run of a closed job, or None if its events are not stored."""
+        events = await self.events(job_id)
+        position = parse_cursor(str(events[0]["id"])) if events else None
+        return position[0] if position else None
 
     async def close(
         self,

@@ -12,6 +12,7 @@ import pytest_asyncio
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
+from temporalio.client import WorkflowFailureError
 
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.ids import JobKind
@@ -23,6 +24,7 @@ from tests.api.test_jobs import until
 from tests.api.test_websocket import events, known
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, Receiver, receiving
+from workflows.starts import search_attributes_of
 
 FIRST_TASK = 4
 
@@ -183,3 +185,50 @@ async def reconciled(telling: Engine, job_id: str) -> None:
         return (await telling.parts.ground.jobs.get(job_id)).state
 
     await eventually(state, lambda state: state is JobState.RUNNING)
+
+
+async def test_a_reset_job_that_is_ended_by_force_before_anybody_looked_has_that_end(telling: Engine):
+    async with receiving(Answer(status=200)) as hook:
+        job_id = await completed_once(telling, hook.url)
+        await sent(hook, 1)
+        new_run = await reset(telling, job_id)
+        await telling.parts.ground.client.get_workflow_handle(job_id).terminate("enough")
+
+        async def look() -> tuple[str, JobState]:
+            await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+            row = await telling.parts.ground.jobs.get(job_id)
+            return row.run_id, row.state
+
+        await eventually(look, lambda seen: seen == (new_run, JobState.CANCELLED))
+        assert (await telling.job(job_id)).error.type == "terminated"
+        await sent(hook, 2)
+        assert bodies(hook)[1]["data"]["replaces_earlier_end"] is True
+
+
+@pytest.mark.parametrize("as_the_api_does", [False, True], ids=["plain", "with the job's own input"])
+async def test_another_workflow_under_the_id_of_an_ended_job_does_not_become_that_job(
+    telling: Engine, as_the_api_does: bool
+):
+    async with receiving(Answer(status=200)) as hook:
+        job_id = await completed_once(telling, hook.url)
+        await sent(hook, 1)
+        first = await telling.job(job_id)
+        given = await telling.services.starter.composed(
+            StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={"mine": 1}), owner="thief", job_id=job_id
+        )
+        again = await telling.parts.ground.client.start_workflow(
+            "t_three",
+            given if as_the_api_does else {"mine": 1},
+            id=job_id,
+            task_queue=telling.parts.ground.gateway._task_queue,
+            search_attributes=search_attributes_of(given) if as_the_api_does else None,
+        )
+        if as_the_api_does:
+            await again.result()
+        else:
+            with pytest.raises(WorkflowFailureError) as refused:
+                await again.result()
+            assert "is the id of a job that has ended" in str(refused.value.cause)
+        await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+        assert await telling.job(job_id) == first
+        assert len(hook.requests) == 1
