@@ -59,7 +59,7 @@ class PlanWorkflow:
         inputs = [SignalInput.of(arg.payload.metadata, arg.payload.data) for arg in args]
         message = read_control(name, inputs)
         if message is None:
-            workflow.logger.warning("signal_ignored", extra={"signal": name, "job_id": workflow.info().workflow_id})
+            workflow.logger.warning("signal_ignored", extra={"signal": name})
             return
         if inputs and inputs[0].encoding == JSON_PROTOBUF and not workflow.patched(PATCH_JSON_PROTOBUF):
             return  # Earlier releases ignored this encoding; their histories must replay.
