@@ -1,7 +1,6 @@
 """Fixtures for the whole suite; each room's own lie beside its tests."""
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.plugins import BUILT_IN
@@ -20,11 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Conformance())
 
 
-# Nothing in a test depends on how fast the machine is.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("suite")
-
-pytest_plugins = ["orchestrator.testing", "tests.redis_server"]
+pytest_plugins = ["orchestrator.testing", "tests.redis_server", "tests.property_tests"]
 
 
 @pytest.fixture(scope="session")
