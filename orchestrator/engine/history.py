@@ -83,10 +83,15 @@ class JobHistory:
         facts: list[Fact] | None = None
         at = 0
         while True:
-            if facts is not self.log and self.run_id:
-                shared = resume(self.log, after) if facts is None else _shared(facts, self.log)
-                rewound = shared if facts is None else shared < at
-                facts, at = self.log, min(at, shared) if facts is not None else shared
+            if self.run_id and facts is not self.log:
+                if facts is None:
+                    at = resume(self.log, after)
+                    rewound = at > 0
+                else:  # a reset replaced the log
+                    shared = _shared(facts, self.log)
+                    rewound = shared < at
+                    at = min(at, shared)
+                facts = self.log
                 if rewound:
                     yield Rewound(facts[:at])
             elif facts is not None and at < len(facts):
