@@ -58,7 +58,7 @@ async def finished(services: Services, principal: Principal, started: Started) -
     job_id, seconds = started.job_id, services.sync_timeout
     links = Links.of(job_id)
     try:
-        job = await services.follower.until_end(principal, job_id, seconds, run_id=started.run_id)
+        job = await services.follower.until_end(principal, job_id, seconds, just_started=started.just_now)
     except Unavailable as fault:
         message = f"Job {job_id} was started and goes on, but: {fault.message}"
         raise Unavailable(message, job_id=job_id, links=links.model_dump()) from fault

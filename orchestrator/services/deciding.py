@@ -63,7 +63,9 @@ class DecisionMaker:
         )
         started = await self._starter.start(principal, request)
         try:
-            job = await self._follower.until_end(principal, started.job_id, self._patience, run_id=started.run_id)
+            job = await self._follower.until_end(
+                principal, started.job_id, self._patience, just_started=started.just_now
+            )
             return Decided(job.id, await self._decision(job))
         except Unavailable as fault:
             if "job_id" in fault.details:

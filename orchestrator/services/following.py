@@ -61,14 +61,15 @@ class JobFollower:
                     break
         return job
 
-    async def until_end(self, principal: Principal, job_id: str, seconds: float, *, run_id: str = "") -> Job:
-        """The job once it has ended, or as it is after `seconds`. `run_id` is that of a job just started.
+    async def until_end(self, principal: Principal, job_id: str, seconds: float, *, just_started: bool = False) -> Job:
+        """The job once it has ended, or as it is after `seconds`.
 
-        Any other job may have ended long ago: it is looked up in the index first. Raises `NotFound`, `Unavailable`.
+        Unless it was `just_started` it may have ended long ago, and is looked up in the index first.
+        Raises `NotFound`, `Unavailable`.
         """
         if seconds <= 0:
             return await self._reader.get(principal, job_id)
-        if not run_id and (job := await self._reader.closed(principal, job_id)) is not None:
+        if not just_started and (job := await self._reader.closed(principal, job_id)) is not None:
             return job
         with suppress(TimeoutError, NotFound):
             async with asyncio.timeout(seconds):

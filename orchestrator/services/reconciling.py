@@ -8,7 +8,8 @@ import structlog
 
 from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
-from orchestrator.domain.jobs import JobError, JobState
+from orchestrator.domain.facts import Fact
+from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.visibility import Visibility
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -128,9 +129,13 @@ class IndexReconciler:
         if reopened:
             log.info("job_reopened", job_id=job_id, run_id=job.run_id)
         if reopened and job.state.terminal:
-            rows = await self._attempts.for_job(job_id)
-            await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
+            await self._close(job, facts)
         return reopened
+
+    async def _close(self, job: Job, facts: Sequence[Fact]) -> bool:
+        """Write how a job ended, with the attempts that only its history or only the index knows."""
+        rows = await self._attempts.for_job(job.id)
+        return await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
 
     async def _running(self, rows: Sequence[OpenRow]) -> dict[str, str] | None:
         """The run of each job that Temporal runs; None where it is not asked or does not answer."""
@@ -163,9 +168,7 @@ class IndexReconciler:
             if row.state is not job.state:
                 await self._jobs.set_state(row.id, job.state)
             return None
-        rows = await self._attempts.for_job(row.id)
-        closed = await self._reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
-        return "closed" if closed else None
+        return "closed" if await self._close(job, facts) else None
 
     async def _unknown(self, row: OpenRow) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""

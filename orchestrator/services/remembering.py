@@ -57,9 +57,7 @@ class ConversationRecords:
     async def ended(self, query: JobQuery) -> JobEnded | None:
         """How a job ended, waiting some seconds for it; None while it goes on."""
         owner = Principal(id=query.owner, scopes=frozenset())
-        job = await self._follower.until_end(owner, query.job_id, 0)  # closed ones need no Temporal
-        if not job.state.terminal:
-            job = await self._follower.until_end(owner, query.job_id, _PATIENCE)
+        job = await self._follower.until_end(owner, query.job_id, _PATIENCE)
         if not job.state.terminal:
             return None
         output = str(job.result["output"]) if job.result else ""

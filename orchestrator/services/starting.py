@@ -70,6 +70,11 @@ class Started:
     replayed: bool
     run_id: str = ""
 
+    @property
+    def just_now(self) -> bool:
+        """Whether this call started it in Temporal. Otherwise it may have ended long ago."""
+        return bool(self.run_id)
+
 
 class JobStarter:
     """Starts jobs, each exactly once."""

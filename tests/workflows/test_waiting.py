@@ -55,7 +55,7 @@ async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_awa
     request = StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}, idempotency_key="once")
     starter, follower = engine.services.starter, engine.services.follower
     first = await starter.start(TESTER, request)
-    assert (await follower.until_end(TESTER, first.job_id, 60, run_id=first.run_id)).state is JobState.COMPLETED
+    assert (await follower.until_end(TESTER, first.job_id, 60, just_started=first.just_now)).state is JobState.COMPLETED
     await engine.services.reader.settle()
 
     def away(*_: object, **__: object) -> None:
@@ -65,7 +65,9 @@ async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_awa
         monkeypatch.setattr(TemporalGateway, name, away)
     again = await starter.start(TESTER, request)
     assert again.replayed
-    assert (await follower.until_end(TESTER, again.job_id, 600, run_id=again.run_id)).state is JobState.COMPLETED
+    assert (
+        await follower.until_end(TESTER, again.job_id, 600, just_started=again.just_now)
+    ).state is JobState.COMPLETED
 
 
 async def test_waiters_on_idle_jobs_read_nothing(engine: Engine, monkeypatch) -> None:
