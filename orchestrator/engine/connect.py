@@ -14,16 +14,6 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 from orchestrator.domain.errors import InvalidInput, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.plugin import OrchestratorPlugin
 
-_FAULTS = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.CANCELLED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
-    RPCStatusCode.ABORTED,
-    RPCStatusCode.INTERNAL,
-    RPCStatusCode.UNKNOWN,
-}
-
 
 def connect_options(environment: Mapping[str, str] | None = None, address: str | None = None) -> dict[str, Any]:
     """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both."""
@@ -60,7 +50,11 @@ async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | Non
 
 @contextmanager
 def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
-    """Turns Temporal's answers into domain errors: unknown → `NotFound`, not reachable → `Unavailable`."""
+    """Turns Temporal's errors into domain errors.
+
+    An unknown subject is `NotFound`, a request that can never succeed is `InvalidInput`. Every other status is the
+    server's fault or its configuration's, and passes: `Unavailable`.
+    """
     try:
         yield
     except RPCError as error:
@@ -72,10 +66,12 @@ def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
 
 
 def _domain_error(error: RPCError, subject: str, details: dict[str, Any]) -> OrchestratorError:
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound(f"Unknown {subject}", **details)
-    if error.status in _FAULTS:
-        return Unavailable(f"Temporal does not answer ({error.status.name.lower()})", **details)
-    if error.status is RPCStatusCode.INVALID_ARGUMENT:
-        return InvalidInput(f"Temporal refused {subject}: {error.message}", **details)
-    return OrchestratorError(f"Temporal refused {subject}: {error.status.name.lower()}: {error.message}", **details)
+    match error.status:
+        case RPCStatusCode.NOT_FOUND:
+            return NotFound(f"Unknown {subject}", **details)
+        case RPCStatusCode.INVALID_ARGUMENT:
+            return InvalidInput(f"Temporal refused {subject}: {error.message}", **details)
+        case RPCStatusCode.PERMISSION_DENIED | RPCStatusCode.UNAUTHENTICATED:
+            return Unavailable("Temporal refuses this installation's credentials", **details)
+        case status:
+            return Unavailable(f"Temporal does not answer ({status.name.lower()})", **details)

@@ -161,7 +161,11 @@ class JobHistory:
         elif not self.run_id or self.ended:
             await self._begin(current or await self._source.current_run(self._job_id))
         else:
-            page = await self._source.page(self._job_id, self.run_id, self._token, wait=True)
+            try:
+                page = await self._source.page(self._job_id, self.run_id, self._token, wait=True)
+            except Unavailable:
+                self._token = b""  # the server may have restarted: read the run again from its first event
+                raise
             self._token = page.token
             self._append(page.events)
             await self._conclude()

@@ -14,6 +14,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.engine.connect import rpc_errors
 
 _LONG_POLL: Final = timedelta(seconds=30)
@@ -101,11 +102,17 @@ class TemporalHistories:
             execution=WorkflowExecution(workflow_id=job_id, run_id=run_id),
             maximum_page_size=1,
         )
-        with rpc_errors(f"job: {job_id}", job_id=job_id):
-            response = await self._client.workflow_service.get_workflow_execution_history_reverse(
-                request, retry=True, timeout=_READ
-            )
-        return response.history.events[0]
+        while True:
+            with rpc_errors(f"job: {job_id}", job_id=job_id):
+                response = await self._client.workflow_service.get_workflow_execution_history_reverse(
+                    request, retry=True, timeout=_READ
+                )
+            if response.history.events:
+                return response.history.events[0]
+            # A server that was killed between two writes leaves events behind that it skips: a page may be empty.
+            if not response.next_page_token:
+                raise Unavailable("Temporal does not show the job's history at the moment", job_id=job_id)
+            request.next_page_token = response.next_page_token
 
     async def _fetch(self, job_id: str, run_id: str, token: bytes, *, wait: bool, closing: bool) -> Page:
         events = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT
@@ -119,8 +126,11 @@ class TemporalHistories:
             wait_new_event=wait,
             history_event_filter_type=events,
         )
-        with rpc_errors(f"job: {job_id}", job_id=job_id):
-            response = await self._client.workflow_service.get_workflow_execution_history(
-                request, retry=True, timeout=_LONG_POLL if wait else _READ
-            )
+        try:
+            with rpc_errors(f"job: {job_id}", job_id=job_id):
+                response = await self._client.workflow_service.get_workflow_execution_history(
+                    request, retry=True, timeout=_LONG_POLL if wait else _READ
+                )
+        except InvalidInput as refused:  # a token of ours, which a server that was restarted may not take
+            raise Unavailable(refused.message, job_id=job_id) from refused
         return Page(list(response.history.events), response.next_page_token)

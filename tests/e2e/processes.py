@@ -137,6 +137,10 @@ async def installation(folder: Path, **settings: str) -> AsyncIterator[Installat
         await running.api.start()
         await running.up("/readyz")
         yield running
+    except BaseException:
+        for command in (running.api, running.worker, running.temporal):
+            sys.stdout.write(f"--- {command.log.name}\n" + "\n".join(command.text().splitlines()[-80:]) + "\n")
+        raise
     finally:
         await running.client.aclose()
         for command in (running.api, running.worker, running.temporal):

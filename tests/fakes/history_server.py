@@ -46,6 +46,7 @@ class HistoryServer:
         self.polling: dict[str, int] = {}
         self.most_polls = 0
         self.down = False
+        self.refused: set[bytes] = set()  # page tokens that a restart made worthless
         self._page_size = page_size
         self._round = round_seconds
         self._clock = 0
@@ -119,6 +120,8 @@ class HistoryServer:
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:
         self._ask("page", job_id)
+        if token in self.refused:
+            raise Unavailable("Temporal refused the token")
         run = self._find(job_id, run_id)
         first = int(token or b"1")
         if wait and token and run.open and len(run.events) < first:

@@ -231,6 +231,19 @@ async def test_followers_go_on_when_the_server_was_away(server: HistoryServer) -
     ]
 
 
+async def test_a_reader_whose_token_a_restart_made_worthless_reads_the_run_again(server: HistoryServer) -> None:
+    for number in range(7):  # more than one page
+        server.add(JOB, SIGNALED, name=f"s{number}")
+    history = JobHistory(server, JOB)
+    await history.sync()
+    server.refused = {str(len(server.run(JOB).events) + 1).encode()}
+    server.add(JOB, COMPLETED)
+    with pytest.raises(Unavailable):
+        await history.sync()
+    await history.sync()
+    assert history.log == await facts_of(server)
+
+
 async def test_an_end_is_not_told_while_nobody_can_confirm_it(server: HistoryServer, monkeypatch) -> None:
     history = JobHistory(server, JOB)
     await history.sync()
