@@ -17,7 +17,7 @@ from activities.errors import application_error, job_error
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
+from orchestrator.domain.errors import AgentError, NotFound
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
 from orchestrator.domain.usage import Usage
@@ -87,11 +87,10 @@ class AgentActivities:
             except asyncio.CancelledError:
                 await self._cancelled(call)
                 raise
-            except Exception as error:
-                await self._ended(call, AttemptStatus.FAILED, error)
-                if isinstance(error, OrchestratorError):
-                    raise application_error(error) from None
-                raise
+            except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
+                failure = application_error(error)
+                await self._ended(call, AttemptStatus.FAILED, failure)
+                raise failure from failure.__cause__
             await self._ended(call, AttemptStatus.COMPLETED)
             return result
 
@@ -109,7 +108,7 @@ class AgentActivities:
         try:
             result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received, sink=sink)
         except AgentError as error:
-            call.usage = error.usage
+            call.usage = error.usage.believable() if error.usage is not None else None
             raise
         call.usage, call.model = result.usage, result.model
         # While the call still beats: the answer is paid for, and a new attempt would pay again.

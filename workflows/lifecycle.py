@@ -19,6 +19,7 @@ from orchestrator.domain.commands import Outcome, Recorded
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.text import error_message, error_name
 from workflows.adoption import adopted, foreign
 
 
@@ -57,7 +58,7 @@ class _JobLife(WorkflowInboundInterceptor):
         except Exception as error:
             # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
             word = error.code if isinstance(error, OrchestratorError) else "workflow_error"
-            told = JobError(type=word, message=f"{type(error).__name__}: {error}")
+            told = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
             await _record("FAILED", error=told)
             raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
         await _record("COMPLETED")

@@ -8,6 +8,7 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.engine.failures import BoundedFailureConverter
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
@@ -41,7 +42,11 @@ class OrchestratorPlugin(SimplePlugin):
         codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=JobDataConverter(payload_converter_class=JobPayloadConverter, payload_codec=codec),
+            data_converter=JobDataConverter(
+                payload_converter_class=JobPayloadConverter,
+                payload_codec=codec,
+                failure_converter_class=BoundedFailureConverter,
+            ),
             workflow_runner=sandbox,
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

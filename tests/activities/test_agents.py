@@ -277,10 +277,11 @@ async def test_a_failed_call_that_was_billed_is_recorded_with_its_usage():
     assert bench.attempts.rows[-1]["usage"] == USAGE
 
 
-async def test_foreign_errors_propagate_and_are_recorded_under_their_name():
+async def test_foreign_errors_fail_the_attempt_under_their_name():
     bench = Bench(failing(KeyError("theirs")))
-    with pytest.raises(KeyError):
+    with pytest.raises(ApplicationError) as failed:
         await bench.run()
+    assert (failed.value.type, failed.value.message, failed.value.non_retryable) == ("KeyError", "'theirs'", False)
     ended = bench.attempts.rows[-1]
     assert (ended["status"], ended["error"].type) == (AttemptStatus.FAILED, "KeyError")
 
