@@ -13,6 +13,7 @@ from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
 from orchestrator.domain import names
 from orchestrator.domain.catalogue import CodeWorkflow
 from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.text import error_message
 from orchestrator.engine.plugin import sandbox
 
 
@@ -95,5 +96,5 @@ def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
             runner.prepare_workflow(definition)
         except Exception as error:  # the edge of an author's code: whatever its file raises when it is imported
             name = f"{entry.workflow.__module__}.{entry.workflow.__qualname__}"
-            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {error}"
+            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {error_message(error)}"
             raise CatalogueError(entry.definition.source, fault) from error

@@ -60,7 +60,8 @@ def test_cut_text_is_bounded_and_cutting_it_again_changes_nothing(given_text: st
 def test_what_was_cut_off_is_counted_even_when_something_is_put_before_it() -> None:
     once = text.cut("x" * 5_000_000)
     assert once == "x" * 1960 + "… (4998040 characters more)"
-    assert text.cut(f"step: {once}") == "step: " + "x" * 1954 + "… (4998046 characters more)"
+    where = "a_step_with_a_long_name_of_its_own: "
+    assert text.cut(where + once) == where + "x" * (1960 - len(where)) + f"… ({4998040 + len(where)} characters more)"
 
 
 @pytest.mark.parametrize("said", ["\x1b[31mred\x1b[0m", "a\rb", "line\x9dx"])
@@ -79,7 +80,7 @@ def test_an_exception_without_a_readable_text_is_named() -> None:
 @pytest.mark.parametrize(
     ("class_name", "word"),
     [
-        ("Fehler\ud83d", "Fehler\ufffd"),
+        ("Fehler\x1b[1m", "Fehler[1m"),
         ("x" * 10**6, "x" * 99 + "…"),
         ("\x1b \n", "error"),
         ("Two\nLines", "Two Lines"),
@@ -127,5 +128,5 @@ def nested(levels: int) -> Any:
 
 @pytest.mark.parametrize("value", [nested(300), 2**5000], ids=["deep", "enormous"])
 def test_what_no_reader_takes_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="it (is nested|holds)"):
+    with pytest.raises(ValueError, match=r"^it (is nested|holds)"):
         text.sound_data(value)
