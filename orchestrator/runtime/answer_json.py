@@ -30,13 +30,16 @@ def sound_escapes(text: str) -> str:
 
 
 def mended(text: str) -> str:
-    """JSON that a strict parser takes, if the text holds an object at all; else the text."""
+    """The object in a text as JSON that a strict parser takes; the text if there is none."""
     text = sound_escapes(text)
     try:
-        from_json(text)
+        value = from_json(text)
     except ValueError:
-        return next(objects(text), text)
-    return text
+        value = text
+    if isinstance(value, dict):
+        return text
+    # Some models write the object into a list, or as JSON within a text.
+    return next(objects(value if isinstance(value, str) else text), text)
 
 
 def objects(text: str) -> Iterator[str]:
