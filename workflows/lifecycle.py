@@ -14,6 +14,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from activities.errors import application_error
 from orchestrator.domain import names
 from orchestrator.domain.commands import Outcome, Recorded
 from orchestrator.domain.errors import OrchestratorError
@@ -57,10 +58,10 @@ class _JobLife(WorkflowInboundInterceptor):
             raise
         except Exception as error:
             # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
-            word = error.code if isinstance(error, OrchestratorError) else "workflow_error"
-            told = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
+            word = application_error(error).type if isinstance(error, OrchestratorError) else None
+            told = JobError(type=word or "workflow_error", message=f"{error_name(error)}: {error_message(error)}")
             await _record("FAILED", error=told)
-            raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
+            raise ApplicationError(told.message, told, type=told.type, non_retryable=True) from error
         await _record("COMPLETED")
         return result
 

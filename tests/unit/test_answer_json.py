@@ -1,4 +1,4 @@
-"""JSON as models write it becomes JSON that a strict parser takes, and what streams in is read the same at every cut."""
+"""JSON as models write it becomes JSON that a strict parser takes; what streams in is read the same at every cut."""
 
 import json
 
