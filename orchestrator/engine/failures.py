@@ -1,6 +1,7 @@
 """How exceptions become Temporal's failures: as the SDK does it, but bounded (decision 0018)."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
@@ -33,13 +34,8 @@ class BoundedFailureConverter(DefaultFailureConverter):
 
 def _with_small_details(error: BaseException, payload_converter: PayloadConverter) -> BaseException:
     """The error, without its details if they are no data or too large."""
-    if not isinstance(error, BoundedError) or not error.details:
+    if not isinstance(error, BoundedError) or not error.details or _fit(error.details, payload_converter):
         return error
-    try:
-        if payload_converter.to_payloads_wrapper(error.details).ByteSize() <= _DETAILS_BYTES:
-            return error
-    except Exception:  # noqa: BLE001, S110 - the edge of an author's code: what is no data is left out
-        pass
     bare = BoundedError(
         error.message,
         type=error.type,
@@ -49,6 +45,13 @@ def _with_small_details(error: BaseException, payload_converter: PayloadConverte
     )
     bare.__traceback__, bare.__cause__ = error.__traceback__, error.__cause__
     return bare
+
+
+def _fit(details: Sequence[Any], payload_converter: PayloadConverter) -> bool:
+    try:
+        return payload_converter.to_payloads_wrapper(details).ByteSize() <= _DETAILS_BYTES
+    except Exception:  # noqa: BLE001 - the edge of an author's code: what is no data is left out
+        return False
 
 
 def _bound(failure: Failure, causes: int) -> None:
