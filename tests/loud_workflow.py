@@ -66,4 +66,14 @@ class LoudWorkflow:
                 await call_agent(job, "go", "t_loud")
             except ActivityError as error:
                 raise Loud("x" * PAGE) from error
+        if job.input.get("waits"):
+            await workflow.wait_condition(lambda: False)
         raise_loudly(job.input["how"])
+
+    @workflow.signal
+    async def shout(self, how: str) -> None:
+        raise_loudly(how)
+
+    @workflow.update
+    async def ask(self, how: str) -> None:
+        raise_loudly(how)

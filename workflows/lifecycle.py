@@ -9,6 +9,8 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
+    HandleSignalInput,
+    HandleUpdateInput,
     Interceptor,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
@@ -35,6 +37,22 @@ class JobLifecycle(Interceptor):
 
 
 class _JobLife(WorkflowInboundInterceptor):
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        try:
+            await super().handle_signal(input)
+        except (FailureError, workflow.NondeterminismError):
+            raise
+        except Exception as error:  # the edge of an author's code, as below; the reconciler records the outcome
+            raise _mistake(error) from error
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        try:
+            return await super().handle_update_handler(input)
+        except (FailureError, workflow.NondeterminismError):
+            raise
+        except Exception as error:  # the edge of an author's code: fails the update instead of the task, for ever
+            raise _mistake(error) from error
+
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         info = workflow.info()
         if info.workflow_type in names.OWN_WORKFLOWS:
@@ -58,12 +76,18 @@ class _JobLife(WorkflowInboundInterceptor):
             raise
         except Exception as error:
             # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
-            word = application_error(error).type if isinstance(error, OrchestratorError) else None
-            told = JobError(type=word or "workflow_error", message=f"{error_name(error)}: {error_message(error)}")
-            await _record("FAILED", error=told)
-            raise ApplicationError(told.message, told, type=told.type, non_retryable=True) from error
+            mistake = _mistake(error)
+            await _record("FAILED", error=error_told(mistake))
+            raise mistake from error
         await _record("COMPLETED")
         return result
+
+
+def _mistake(error: Exception) -> ApplicationError:
+    """The failure for an exception that an author's code did not foresee."""
+    word = application_error(error).type if isinstance(error, OrchestratorError) else None
+    told = JobError(type=word or "workflow_error", message=f"{error_name(error)}: {error_message(error)}")
+    return ApplicationError(told.message, told, type=told.type, non_retryable=True)
 
 
 def error_told(error: FailureError) -> JobError:

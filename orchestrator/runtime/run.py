@@ -98,8 +98,10 @@ class AgentRunner:
             )
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
             billed = _usage(agent, spent, None) if spent.has_values() else None
+            # A draft has no stream that could have broken off.
+            last = None if model.model_name == OFFLINE_MODEL else responses.last
             # `from None`: the provider's error carries the request and the whole body.
-            raise agent_error(error, last=responses.last, secrets=self._models.secrets, usage=billed) from None
+            raise agent_error(error, last=last, secrets=self._models.secrets, usage=billed) from None
         if model.model_name == OFFLINE_MODEL:
             return self._drafted(agent, task, run, prompt)
         usage = _usage(agent, spent, _provider_cost(run))

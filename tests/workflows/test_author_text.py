@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
 
 from orchestrator.domain.agents import AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
@@ -98,6 +99,26 @@ async def test_workflow_code_that_raises_from_a_failed_call_keeps_a_short_histor
     job = await checked(engine, await engine.run("t_loud_code", {"how": "foreign", "agent": True}))
     assert job.error is not None
     assert job.error.type == "workflow_error"
+
+
+@pytest.mark.parametrize(("how", "kind"), [("foreign", "workflow_error"), ("application", "Loud"), ("own", "loud")])
+async def test_a_handler_of_a_signal_that_raises_fails_its_job(engine: Engine, how: str, kind: str) -> None:
+    started = await engine.start("t_loud_code", {"waits": True})
+    await handle_of(engine, started.job_id).signal("shout", how)
+    job = await checked(engine, await engine.ended(started.job_id))
+    assert job.error is not None
+    assert (job.error.type, "characters more" in job.error.message) == (kind, True)
+
+
+async def test_a_handler_of_an_update_that_raises_fails_the_update_alone(engine: Engine) -> None:
+    started = await engine.start("t_loud_code", {"waits": True})
+    with pytest.raises(WorkflowUpdateFailedError) as failed:
+        await handle_of(engine, started.job_id).execute_update("ask", "foreign")
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.type == "workflow_error"
+    assert len(failed.value.cause.message) <= 2000
+    assert (await engine.job(started.job_id)).state is JobState.RUNNING
+    await engine.services.controller.cancel(TESTER, started.job_id, "")
 
 
 async def test_a_cancellation_that_code_raises_is_cut(engine: Engine) -> None:
