@@ -16,10 +16,9 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
-from activities.errors import application_error
 from orchestrator.domain import names
 from orchestrator.domain.commands import Outcome, Recorded
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.text import error_message, error_name
@@ -85,8 +84,14 @@ class _JobLife(WorkflowInboundInterceptor):
 
 def _mistake(error: Exception) -> ApplicationError:
     """The failure for an exception that an author's code did not foresee."""
-    word = application_error(error).type if isinstance(error, OrchestratorError) else None
-    told = JobError(type=word or "workflow_error", message=f"{error_name(error)}: {error_message(error)}")
+    match error:
+        case AgentError():
+            word = error.kind
+        case OrchestratorError():
+            word = error.code
+        case _:
+            word = "workflow_error"
+    told = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
     return ApplicationError(told.message, told, type=told.type, non_retryable=True)
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection
-from pathlib import PurePosixPath
 from typing import Final
 
 from orchestrator.domain.text import sound
@@ -32,9 +31,11 @@ def safe_path(name: str) -> str:
 
 def unique_path(path: str, taken: Collection[str]) -> str:
     """The path, with a number before its suffix if it is taken: `a.md`, `a-2.md`. `taken` holds `path_key`s."""
-    place, number, candidate = PurePosixPath(path), 2, path
+    folder, slash, file = path.rpartition("/")
+    stem, suffix = _split(file)
+    number, candidate = 2, path
     while path_key(candidate) in taken:
-        candidate = str(place.with_name(f"{place.stem}-{number}{place.suffix}"))
+        candidate = f"{folder}{slash}{stem}-{number}{suffix}"
         number += 1
     return candidate
 
@@ -53,8 +54,14 @@ def _safe_part(part: str) -> str:
 
 def _shortened(part: str) -> str:
     """The part with its suffix, in so many bytes as every file system takes."""
-    place = PurePosixPath(part)
-    suffix = place.suffix if len(place.suffix.encode()) <= _MOST_BYTES // 4 else ""
+    stem, suffix = _split(part)
+    if len(suffix.encode()) > _MOST_BYTES // 4:
+        stem, suffix = part, ""
     room = _MOST_BYTES - len(suffix.encode())
-    stem = part[: len(part) - len(suffix)] if suffix else part
     return _EDGES.sub("", stem.encode()[:room].decode(errors="ignore")) + suffix
+
+
+def _split(file: str) -> tuple[str, str]:
+    """Stem and suffix of a file's name: `a.tar` and `.gz`; `.github` has no suffix."""
+    stem, dot, suffix = file.rpartition(".")
+    return (stem, dot + suffix) if stem and suffix else (file, "")

@@ -96,6 +96,8 @@ class AgentRunner:
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
                 event_stream_handler=arriving.read,
             )
+        except AgentError:  # the offline drafter's own
+            raise
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
             billed = _usage(agent, spent, None) if spent.has_values() else None
             # A draft has no stream that could have broken off.

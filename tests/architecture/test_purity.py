@@ -24,6 +24,7 @@ ALLOWED_IMPORTS = {
     "math",
     "orchestrator",
     "pydantic",
+    "re",
     "typing",
 }
 FORBIDDEN_CALLS = {

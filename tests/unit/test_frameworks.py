@@ -143,14 +143,14 @@ async def test_a_frameworks_answer_is_mended_like_any_other() -> None:
         return FrameworkResult(
             output="half \ud83d",
             deliverables=[{"path": "../Bericht für Q3.md", "content": "n\0ul"}],
-            data={"x": float("nan"), "k\ud83d": [1]},
+            data={"x": float("nan"), "k": ["\ud83d"]},
             metadata={"note": "\ude00"},
             usage=Usage(prompt_tokens=2**63, completion_tokens=-1),
             model="m\n" * 500,
         )
 
     result = await run(Adapter(work), Native())
-    assert (result.output, result.data) == ("half \ufffd", {"x": None, "k\ufffd": [1]})
+    assert (result.output, result.data) == ("half \ufffd", {"x": None, "k": ["\ufffd"]})
     assert [(file.path, file.content) for file in result.deliverables] == [("Bericht für Q3.md", "nul")]
     assert result.metadata["note"] == "\ufffd"
     assert result.usage == Usage()
