@@ -141,6 +141,7 @@ class Parts:
     async def aclose(self) -> None:
         """Let go of connections."""
         if self.runtime is not None:
+            self.runtime.runner.close()
             await self.runtime.models.aclose()
         if self.sender is not None:
             await self.sender.aclose()
@@ -188,9 +189,17 @@ async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
     await ensure_reconciler(parts.ground.client, parts.settings.task_queue, every=interval)
 
 
-async def connect_worker(settings: Settings, *, address: str | None = None) -> Parts:
+def load_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue with the plugins that the settings name. Raises `CatalogueError`.
+
+    A command calls it before it has an event loop: an import may take long, and may ask for the main thread.
+    """
+    configure(settings.log_level, settings.log_format)
+    return build_catalogue(load_plugins(settings.plugin_modules()))
+
+
+async def connect_worker(settings: Settings, catalogue: Catalogue, *, address: str | None = None) -> Parts:
     """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so."""
-    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
     options = connect_options(address=address)
     runtime = telemetry(settings)
     waited = False

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from orchestrator.settings import Settings
@@ -30,7 +31,7 @@ def open_runtime(settings: Settings, clock: Callable[[], datetime]) -> OpenRunti
             anthropic_api_key=_plain(settings.anthropic_api_key),
         )
     )
-    return OpenRuntime(AgentRunner(models, clock), models)
+    return OpenRuntime(AgentRunner(models, clock, Bulkhead(settings.agent_block_seconds)), models)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

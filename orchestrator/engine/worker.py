@@ -93,7 +93,11 @@ def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
             continue
         try:
             runner.prepare_workflow(definition)
-        except Exception as error:  # the edge of an author's code: whatever its file raises when it is imported
+        except BaseException as error:  # the edge of an author's code: its file is imported, and may even exit
             name = f"{entry.workflow.__module__}.{entry.workflow.__qualname__}"
-            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {error}"
+            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {_told(error)}"
             raise CatalogueError(entry.definition.source, fault) from error
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, Exception) else f"{type(error).__name__}: {error}"
