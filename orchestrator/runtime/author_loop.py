@@ -5,22 +5,27 @@ import contextlib
 import contextvars
 import ctypes
 import inspect
+import logging
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import structlog
 
+from orchestrator.domain.errors import AgentError
+
 log = structlog.get_logger(__name__)
 
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
+_TEXT: Final = 1000
 _CALL: contextvars.ContextVar["Call | None"] = contextvars.ContextVar("author_call", default=None)
 
 
@@ -86,7 +91,7 @@ class AuthorThread:
             if not inspect.isawaitable(value):
                 value = call.context.run(call.finish, value)
         except BaseException as error:  # noqa: BLE001 - the edge of an author's code: an exit ends the call alone
-            call.deliver(error=error)
+            call.deliver(error=call.context.run(_known, call, error))
         else:
             call.deliver(value)
 
@@ -98,6 +103,7 @@ class AuthorLoop:
         self.agent = agent
         self.calls: set[Call] = set()
         self.retired = False
+        self._broken = False
         self._tasks: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
         self._unanswered: float | None = None
         self._loop = asyncio.new_event_loop()
@@ -132,8 +138,8 @@ class AuthorLoop:
         return 0.0 if asked is None else time.monotonic() - asked
 
     def dead(self) -> bool:
-        """Whether nothing can run here any more: an author's code has closed the loop."""
-        return not self.thread.is_alive() or self._loop.is_closed()
+        """Whether nothing can run here any more: an author's code has broken or closed the loop."""
+        return self._broken or self._loop.is_closed() or not self.thread.is_alive()
 
     def running(self) -> Call | None:
         """The call whose code runs now, which may have ended. None if that is not known."""
@@ -168,8 +174,12 @@ class AuthorLoop:
     def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: Call) -> None:
         if task.cancelled():
             call.deliver(error=asyncio.CancelledError())
-        elif (error := task.exception()) is not None:
-            call.deliver(error=error)
+        elif (error := task.exception()) is not None:  # raised before `_performed` began to catch, or after it ended
+            call.deliver(
+                error=AgentError(
+                    f"The code of agent {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
+                )
+            )
         else:
             call.deliver(*task.result())
 
@@ -188,10 +198,14 @@ class AuthorLoop:
         while not (self._loop.is_closed() or (self.retired and not self.calls)):
             try:
                 self._loop.run_forever()
+            except Exception as error:  # noqa: BLE001 - the loop's own: an author's code may have closed its selector
+                self._broken = True
+                log.warning("author_loop_failed", agent=self.agent, error=f"{type(error).__name__}: {error}")
+                break
             except BaseException as error:  # noqa: BLE001 - the edge of an author's code: the loop goes on after an exit
                 # A task or callback raised it. Whoever awaits the task gets it, too.
                 log.warning("author_task_raised", agent=self.agent, type=type(error).__name__)
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(Exception):  # of a loop that is broken
             self._loop.close()
 
 
@@ -201,25 +215,50 @@ async def _performed(call: Call) -> tuple[Any, BaseException | None]:
         value = call.function(*call.arguments)
         return call.finish(await value if inspect.isawaitable(value) else value), None
     except BaseException as error:  # noqa: BLE001 - the edge of an author's code
-        return None, error
+        return None, _known(call, error)
+
+
+def _known(call: Call, error: BaseException) -> BaseException:
+    """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
+    if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
+        return error
+    name, text = type(error).__name__, _text(error)
+    # A broken pool of the author's, handed on, would end the whole worker.
+    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text is not None:
+        return error
+    log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
+    message = f"The code of agent {call.agent} raised {name}: {(text or '')[:_TEXT]}".removesuffix(": ")
+    # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
+    again = isinstance(error, Exception | asyncio.CancelledError)
+    return AgentError(message, kind=name, retryable=again)
+
+
+def _text(error: BaseException) -> str | None:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - the edge of an author's code
+        return None
 
 
 def interrupt(thread: threading.Thread) -> None:
-    """Raise `Interrupted` in a thread, which takes effect when it next runs Python."""
-    if thread.ident is not None and thread.is_alive():
+    """Raise `Interrupted` in a thread, which takes effect when it next runs Python. Not while it writes to the log,
+    whose lock it could leave locked for all.
+    """
+    logs = any(frame.filename == logging.__file__ for frame in _frames(thread))
+    if thread.ident is not None and thread.is_alive() and not logs:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted))
 
 
 def place(thread: threading.Thread, function: Callable[..., Any] | None) -> str:
     """Where a thread is: the innermost line in the file of `function`, else the innermost line of all."""
-    frames = _frames(thread)
+    innermost_last = _frames(thread)
     code = getattr(inspect.unwrap(function), "__code__", None) if function else None
-    own = [frame for frame in frames if code is not None and frame.filename == code.co_filename]
-    innermost = (own or frames)[-1:]
+    own = [frame for frame in innermost_last if code is not None and frame.filename == code.co_filename]
+    innermost = (own or innermost_last)[-1:]
     return "".join(f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}" for frame in innermost)
 
 
-def stack(thread: threading.Thread) -> list[str]:
+def frames(thread: threading.Thread) -> list[str]:
     """The innermost lines of what a thread does, outermost first."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(thread)[-_STACK:]]
 

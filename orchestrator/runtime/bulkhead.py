@@ -8,7 +8,6 @@ import asyncio
 import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from concurrent.futures import BrokenExecutor
 from contextvars import Context
 from threading import Thread
 from typing import Any, Final, TypeVar
@@ -20,10 +19,10 @@ from orchestrator.runtime.author_loop import (
     AuthorLoop,
     AuthorThread,
     Call,
+    frames,
     interrupt,
     is_coroutine_function,
     place,
-    stack,
 )
 
 log = structlog.get_logger(__name__)
@@ -126,7 +125,7 @@ class Bulkhead:
         running = loop.running()
         at = place(loop.thread, running.function if running else None)
         facts = _facts(running) if running else {"agent": loop.agent}
-        log.error("author_code_blocks", **facts, blocked_seconds=round(seconds, 1), at=at, stack=stack(loop.thread))
+        log.error("author_code_blocks", **facts, blocked_seconds=round(seconds, 1), at=at, frames=frames(loop.thread))
         self._replace(loop)
         self._give_up(loop.agent, loop.thread)
         if running in loop.calls:
@@ -171,27 +170,9 @@ def _fail(calls: Iterable[Call], kind: str, what: str, *, again: bool) -> None:
 
 
 def _outcome(call: Call) -> Any:
-    error = call.error
-    if error is None:
-        return call.value
-    if isinstance(error, asyncio.CancelledError) and call.cancel_requested:
-        raise error
-    name = type(error).__name__
-    # A broken pool of the author's would end the whole worker, were it seen by the SDK.
-    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor):
-        raise error
-    # Another call of the agent may have cancelled this one, as `asyncio.all_tasks` invites to.
-    again = isinstance(error, asyncio.CancelledError | BrokenExecutor)
-    log.warning("author_code_raised", type=name, exc_info=error)
-    message = f"The code of agent {call.agent} raised {name}: {_text(error)}".removesuffix(": ")
-    raise AgentError(message, kind=name, retryable=again) from error
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - the edge of an author's code: `__str__` may raise anything
-        return ""
+    if call.error is not None:
+        raise call.error
+    return call.value
 
 
 def _facts(call: Call) -> dict[str, Any]:
