@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
-_TEXT: Final = 1000
+_TEXT: Final = 10_000
+_CUT: Final = 1000
 _CALL: contextvars.ContextVar["Call | None"] = contextvars.ContextVar("author_call", default=None)
 
 
@@ -223,21 +224,21 @@ def _known(call: Call, error: BaseException) -> BaseException:
     if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
         return error
     name, text = type(error).__name__, _text(error)
-    # A broken pool of the author's, handed on, would end the whole worker.
-    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text is not None:
+    # A broken pool of the author's, handed on, would end the whole worker; megabytes of words would hold its loop.
+    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text and len(text) <= _TEXT:
         return error
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
-    message = f"The code of agent {call.agent} raised {name}: {(text or '')[:_TEXT]}".removesuffix(": ")
+    message = f"The code of agent {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)
 
 
-def _text(error: BaseException) -> str | None:
+def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return str(error) or repr(error)
     except BaseException:  # noqa: BLE001 - the edge of an author's code
-        return None
+        return ""
 
 
 def interrupt(thread: threading.Thread) -> None:
