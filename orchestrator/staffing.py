@@ -20,7 +20,7 @@ class OpenRuntime:
     models: ModelSource
 
 
-def open_runtime(settings: Settings, clock: Callable[[], datetime]) -> OpenRuntime:
+def open_runtime(settings: Settings, clock: Callable[[], datetime], bulkhead: Bulkhead) -> OpenRuntime:
     """The agent runtime over the providers that the settings configure."""
     models = ModelSource(
         ModelConfig(
@@ -31,7 +31,7 @@ def open_runtime(settings: Settings, clock: Callable[[], datetime]) -> OpenRunti
             anthropic_api_key=_plain(settings.anthropic_api_key),
         )
     )
-    return OpenRuntime(AgentRunner(models, clock, Bulkhead(settings.agent_block_seconds)), models)
+    return OpenRuntime(AgentRunner(models, clock, bulkhead), models)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -6,12 +6,10 @@ from orchestrator.bootstrap import Parts, now
 from orchestrator.engine.worker import build_framework_worker
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
-from orchestrator.runtime.bulkhead import Bulkhead
 
 
 def framework_worker(parts: Parts, adapter: FrameworkAdapter) -> Worker:
     """A worker that takes the calls of this framework's agents alone. Not for a lazy client."""
-    bulkhead = Bulkhead(parts.settings.agent_block_seconds)
-    agents = parts.agents(FrameworkRuntime(adapter, parts.native_runtime(), now, bulkhead))
+    agents = parts.agents(FrameworkRuntime(adapter, parts.native_runtime(), now, parts.bulkhead))
     queue = parts.ground.gateway.framework_queue(adapter.name)
     return build_framework_worker(parts.ground.client, task_queue=queue, run_agent=agents.run_agent)

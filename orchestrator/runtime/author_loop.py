@@ -178,7 +178,7 @@ class AuthorLoop:
         elif (error := task.exception()) is not None:  # raised before `_performed` began to catch, or after it ended
             call.deliver(
                 error=AgentError(
-                    f"The code of agent {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
+                    f"The code of {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
                 )
             )
         else:
@@ -228,7 +228,7 @@ def _known(call: Call, error: BaseException) -> BaseException:
     if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text and len(text) <= _TEXT:
         return error
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
-    message = f"The code of agent {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
+    message = f"The code of {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.names import AGENT_BLOCKED
 from orchestrator.runtime.author_loop import (
     AuthorLoop,
     AuthorThread,
@@ -28,7 +29,6 @@ from orchestrator.runtime.author_loop import (
 log = structlog.get_logger(__name__)
 
 BLOCK_LIMIT: Final = 5.0
-AGENT_BLOCKED: Final = "agent_blocked"
 # A loop counts as blocked after as many looks without an answer: a stalled process makes no looks, and blames nobody.
 _LOOKS: Final = 5
 # What a cancelled coroutine may take to clean up.
@@ -165,7 +165,7 @@ class Bulkhead:
 
 def _fail(calls: Iterable[Call], kind: str, what: str, *, again: bool) -> None:
     for call in list(calls):
-        error = AgentError(f"Agent {call.agent} was stopped: {what}.", kind=kind, retryable=again)
+        error = AgentError(f"{call.agent} was stopped: {what}.", kind=kind, retryable=again)
         call.settle(error=asyncio.CancelledError() if call.cancel_requested else error)
 
 

@@ -48,10 +48,6 @@ class AgentRunner:
         self._clock = clock
         self._bulkhead = bulkhead or Bulkhead()
 
-    def close(self) -> None:
-        """Let the event loops of agent functions end."""
-        self._bulkhead.close()
-
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
     ) -> AgentResult:

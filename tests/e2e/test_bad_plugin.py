@@ -1,6 +1,7 @@
 """Code of one author that does every bad thing, beside jobs of others: nobody else notices (decision 0017)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,8 +77,11 @@ async def beside_innocents(client: httpx2.AsyncClient, names: Iterable[str]) -> 
 
 
 async def test_every_bad_thing_beside_ten_innocent_jobs(tmp_path: Path) -> None:
-    async with installation(tmp_path, **SETTINGS) as running:
+    metrics = free_port()
+    async with installation(tmp_path, **SETTINGS, ORCHESTRATOR_WORKER_METRICS_PORT=str(metrics)) as running:
         await beside_innocents(running.client, BAD)
+        counted = (await running.client.get(f"http://127.0.0.1:{metrics}/metrics")).text
+        assert re.search(r'orchestrator_agent_blocked_total\{.*activity_type="b_blocks".*\} 1', counted)
         assert running.worker.process is not None
         assert running.worker.process.returncode is None
         assert running.worker.text().count("part_restarts") == 0

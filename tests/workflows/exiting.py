@@ -1,9 +1,12 @@
 """Workflows in code that exit, in each of the places where an author's code runs."""
 
 import asyncio
+from datetime import timedelta
 from typing import NoReturn
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows.steps import call_agent
 
@@ -70,3 +73,23 @@ class OutsideWorkflow:
     async def run(self, job: JobInput) -> JobResult:
         await asyncio.gather(asyncio.sleep(1), _leave(_error(job.input["error"])))
         return JobResult(output="went on")
+
+
+@workflow.defn(name="t_activity")
+class ActivityWorkflow:
+    """Runs the activity of its input once; its answer, or the type of its error, is the answer."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        try:
+            answer = await workflow.execute_activity(
+                job.input["activity"],
+                "",
+                activity_id="the_activity",
+                start_to_close_timeout=timedelta(seconds=30),
+                retry_policy=RetryPolicy(maximum_attempts=2),
+            )
+        except ActivityError as error:
+            kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
+            raise ApplicationError(str(kind), type="told", non_retryable=True) from error
+        return JobResult(output=str(answer))
