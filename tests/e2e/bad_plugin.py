@@ -113,7 +113,8 @@ async def recurses(call: FunctionCall) -> AgentOutput:
 
 @bad(None)
 async def takes_a_gigabyte(call: FunctionCall) -> AgentOutput:
-    return done(str(len(await asyncio.to_thread(lambda: b"x" * 2**30))))
+    kept = [b"x" * 2**20 for _ in range(2**10)]
+    return done(str(len(kept)))
 
 
 @bad("ValueError")
@@ -260,7 +261,7 @@ def _agent(name: str, function: Callable[[FunctionCall], Any]) -> Agent:
         id=f"b_{name}",
         name=name,
         squad="testing",
-        description="Does one bad thing",
+        description="Does one thing",
         capabilities=("testing",),
         input_model=AnyInput,
         output_model=Anything,
@@ -269,19 +270,28 @@ def _agent(name: str, function: Callable[[FunctionCall], Any]) -> Agent:
     )
 
 
-def _workflow(name: str) -> WorkflowDefinition:
+async def work(call: FunctionCall) -> AgentOutput:
+    """What an innocent agent does."""
+    await asyncio.sleep(call.input["seconds"])
+    return done()
+
+
+INNOCENT = tuple(f"b_innocent_{number}" for number in range(3))
+
+
+def _workflow(name: str, *agents: str) -> WorkflowDefinition:
     step = Step(
-        id="bad",
-        name="Bad",
+        id="step",
+        name="Step",
         squad="testing",
-        agents=(f"b_{name}",),
+        agents=agents,
         retry=RetryPolicy(initial_interval=0.1, maximum_attempts=2),
         timeouts=Timeouts(heartbeat=8),
     )
     return WorkflowDefinition(
         id=f"w_{name}",
         name=name,
-        description="One bad thing",
+        description="For tests with code that harms",
         estimated_time="1-5 seconds",
         estimated_cost="$0.00-$0.00",
         input_schema={"type": "object"},
@@ -293,6 +303,9 @@ def _workflow(name: str) -> WorkflowDefinition:
 
 plugin = Plugin(
     name="bad",
-    agents=tuple(_agent(name, one.function) for name, one in BAD.items()),
-    workflows=tuple(_workflow(name) for name in BAD),
+    agents=(
+        *(_agent(name, one.function) for name, one in BAD.items()),
+        *(_agent(agent.removeprefix("b_"), work) for agent in INNOCENT),
+    ),
+    workflows=(*(_workflow(name, f"b_{name}") for name in BAD), _workflow("innocent", *INNOCENT)),
 )

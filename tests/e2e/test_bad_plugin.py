@@ -11,15 +11,14 @@ import httpx2
 import pytest
 
 from orchestrator.testing import eventually
-from tests.e2e.bad_plugin import BAD
-from tests.e2e.plugin import EFFECTS, WIDTH
+from tests.e2e.bad_plugin import BAD, INNOCENT
 from tests.e2e.processes import KEY, Command, free_port, installation
 
 pytestmark = pytest.mark.timeout(240)
 
 INNOCENTS = 10
 SETTINGS = {
-    "ORCHESTRATOR_PLUGINS": "tests.e2e.plugin,tests.e2e.bad_plugin",
+    "ORCHESTRATOR_PLUGINS": "tests.e2e.bad_plugin",
     "ORCHESTRATOR_AGENT_BLOCK_SECONDS": "2",
 }
 BLOCKING = ("blocks", "spins", "blocks_in_a_callback", "blocks_a_thread", "exits_in_a_gathered_coroutine")
@@ -59,20 +58,20 @@ async def ended(client: httpx2.AsyncClient, job_id: str, seconds: float = 150) -
 
 async def beside_innocents(client: httpx2.AsyncClient, names: Iterable[str]) -> None:
     async with answering(client):
-        innocent = [await started(client, "e_one", seconds=4, number=number) for number in range(INNOCENTS)]
+        innocent = [await started(client, "w_innocent", seconds=4, number=number) for number in range(INNOCENTS)]
         bad = {name: await started(client, f"w_{name}") for name in names}
         for job_id in innocent:
             job = await ended(client, job_id)
             assert job["status"] == "completed", job
             attempts = [attempt["status"] for step in job["steps"] for attempt in step["attempts"]]
-            assert attempts == ["completed"] * WIDTH
+            assert attempts == ["completed"] * len(INNOCENT)
         outcomes = {}
         for name, job_id in bad.items():
             job = await ended(client, job_id)
             outcomes[name] = job["error"]["type"] if job["error"] else None
         expected = {name: BAD[name].ends for name in names}
         assert {name: end for name, end in outcomes.items() if expected[name] not in (end, ...)} == {}
-        after = await ended(client, await started(client, "e_one", seconds=0.1))
+        after = await ended(client, await started(client, "w_innocent", seconds=0.1))
         assert after["status"] == "completed"
 
 
@@ -91,13 +90,12 @@ async def test_every_bad_thing_beside_ten_innocent_jobs(tmp_path: Path) -> None:
 
 
 async def test_blocks_and_exits_where_api_and_worker_are_one_process(tmp_path: Path) -> None:
-    (tmp_path / "effects.txt").touch()
     port = free_port()
     dev = Command(
         tmp_path,
         *("dev", "--port", str(port), "--temporal-port", "0", "--ui-port", "0", "--data-dir", str(tmp_path / "data")),
         **{**SETTINGS, "ORCHESTRATOR_ADMIN_API_KEY": KEY, "TEMPORAL_ADDRESS": ""},
-        **{EFFECTS: str(tmp_path / "effects.txt"), "PYTHONPATH": str(Path(__file__).parents[2])},
+        PYTHONPATH=str(Path(__file__).parents[2]),
     )
     headers = {"Authorization": f"Bearer {KEY}"}
     await dev.start()
