@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."
     )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
+    agent_block_seconds: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds that the code of an agent may keep its event loop from running before its call fails.",
+    )
     retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
     keep_jobs_days: int = Field(
         default=0,
