@@ -226,7 +226,13 @@ class ApiClient:
 
     def _no_answer(self, fault: httpx2.TransportError) -> NoAnswer:
         never_sent = isinstance(fault, httpx2.ConnectError | httpx2.ConnectTimeout)
-        advice = "; start the API with `orchestrator dev`, or name another with --api-url" if never_sent else ""
+        advice = ""
+        if "SSL" in str(fault):
+            advice = "; does the API speak https there, with a certificate that this machine trusts?"
+        elif never_sent:
+            advice = "; start the API with `orchestrator dev`, or name another with --api-url"
+        elif isinstance(fault, httpx2.ProtocolError):
+            advice = "; is another program there? Name the API with --api-url"
         return NoAnswer(f"no answer from {self.base_url} ({_words(fault)}){advice}", unsure=not never_sent)
 
     def _check(self, answer: httpx2.Response) -> None:

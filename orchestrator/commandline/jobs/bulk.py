@@ -201,6 +201,8 @@ class _Work:
             earlier = "; an earlier try, which got no answer, may have done it" if unsure else ""
             self._failed(job_id, f"{fault}{earlier}")
         except NoAnswer as fault:
+            if not self._patience.reached:
+                raise
             self._given_up = self._patience.silent
             self._failed(job_id, str(fault))
         else:

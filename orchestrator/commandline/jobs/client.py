@@ -18,7 +18,7 @@ from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
 
 _PAGE: Final = 100
-_NEW_FILTERS: Final = {"reason": "--reason", "needs_attention": "--needs-attention"}
+_NEW_FILTERS: Final = {"reason": "reason", "needs_attention": "their need of attention"}
 _NO_EVENTS: Final = ("snapshot", "stream_error")
 _UNKNOWN: Final = (404, 405)
 _OBJECT: Final = TypeAdapter(dict[str, Any])
@@ -168,8 +168,9 @@ class JobsClient(ApiClient):
 
 
 def _too_old(query: str) -> Refused:
+    what = _NEW_FILTERS[query]
     return Refused(
-        f"this API is older than this command and has no {_NEW_FILTERS[query]}; upgrade the API, or leave it out"
+        f"this API is older than this command and cannot choose jobs by {what}; upgrade it, or name the jobs"
     )
 
 

@@ -16,7 +16,8 @@ _LONGEST_WISH: Final = 120.0  # An API that asks for more, as for a month's toke
 class Patience:
     """Repeats requests that got no answer, or none for now: for `seconds` where one fails, or where all are silent.
 
-    Without `outages` only limits are waited out. `told` is called with words for people before each wait.
+    An API that has not answered at all is not waited for; without `outages` only limits are waited out. `told` is called
+    with words for people when something else is wrong than before. `reached`: the API has answered something.
     """
 
     def __init__(self, seconds: float, told: Callable[[str], None] = lambda _: None, *, outages: bool = True) -> None:
@@ -26,6 +27,8 @@ class Patience:
         self._resume_at = 0.0
         self._pause = _FIRST_PAUSE
         self._silent_since: float | None = None
+        self.reached = False
+        self._said = ""
 
     async def call(self, request: Callable[[], Awaitable[T]]) -> T:
         """The answer to a request. Raises `NoAnswer` when it is given up, and what else the request raises."""
@@ -44,7 +47,7 @@ class Patience:
 
     def answered(self) -> None:
         """There was an answer: begin anew with the shortest pause."""
-        self._pause, self._silent_since = _FIRST_PAUSE, None
+        self._pause, self._silent_since, self.reached, self._said = _FIRST_PAUSE, None, True, ""
 
     @property
     def silent(self) -> bool:
@@ -60,13 +63,16 @@ class Patience:
         wish = fault.retry_after
         self._silent_since = _now() if self._silent_since is None else self._silent_since
         silent = _now() - self._silent_since
-        given_up = not self._outages and not fault.limited
-        if given_up or (wish or 0) > _LONGEST_WISH or silent + (wish or 0) > self._seconds:
+        self.reached = self.reached or fault.unsure or fault.limited
+        wanted = fault.limited or (self._outages and self.reached)
+        if not wanted or (wish or 0) > _LONGEST_WISH or silent + (wish or 0) > self._seconds:
             raise fault
         pause = self._pause if wish is None else wish
         self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         self._resume_at = max(self._resume_at, _now() + pause)
-        self._told(f"{fault}; trying again in {pause:.0f} s" if pause >= 1 else f"{fault}; trying again")
+        if str(fault) != self._said:
+            self._said = str(fault)
+            self._told(f"{fault}; trying again")
         await asyncio.sleep(max(0.0, self._resume_at - _now()))
 
 

@@ -26,6 +26,7 @@ _SIGNS: Final[dict[str, str]] = {
     CallStatus.SCHEDULED: "…",
 }
 _LONGEST_NAME: Final = 34
+_SHORTEST_BAR: Final = 10.0  # The API's moments are whole seconds: of a shorter job a time line would mislead.
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,9 @@ def _bar(call: Call, job: FollowedJob, frame: Frame) -> str:
     if not frame.bar or begin is None:
         return ""
     end = job.completed_at or frame.now
-    whole = max((end - begin).total_seconds(), 0.001)
+    whole = (end - begin).total_seconds()
+    if whole < _SHORTEST_BAR:
+        return ""
     cells = [" "] * frame.bar
     for attempt in call.attempts:
         if attempt.started_at is None:
