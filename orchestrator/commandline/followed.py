@@ -47,6 +47,7 @@ class Call(Seen):
     duration: float | None = None
     model: str | None = None
     error: Fault | None = None
+    reused: bool = False
 
     @property
     def ended(self) -> bool:
@@ -90,7 +91,7 @@ class ListedJob(Seen):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     retry_of: str | None = None
-    retried_by: list[str] = Field(default_factory=list)
+    retried_by: list[str] | None = None
 
     @property
     def target(self) -> str:

@@ -222,7 +222,8 @@ class _Work:
 def words(action: Action, outcome: Outcome) -> str:
     """What became of one job."""
     if outcome.new_job:
-        return f"started again as {outcome.new_job}"
+        reused = f"; {outcome.reused} finished calls are taken over" if outcome.reused else ""
+        return f"started again as {outcome.new_job}{reused}"
     return RULES[action].done if outcome.done else f"{action} requested, not in force yet"
 
 

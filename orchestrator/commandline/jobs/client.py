@@ -37,8 +37,8 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     job_id: str
-    state: str = ""
     done: bool = True
+    reused_calls: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an action on one job: done, or requested and not yet in force."""
+    """What became of an action on one job: done, or requested and not yet in force.
+
+    After a retry `new_job` does the rest, and takes over `reused` finished calls.
+    """
 
     job_id: str
     done: bool = True
     new_job: str | None = None
+    reused: int | None = None
 
 
 class JobsClient(ApiClient):
@@ -98,7 +102,7 @@ class JobsClient(ApiClient):
                 raise Refused("this API is older than this command and cannot retry jobs; upgrade the API") from fault
             raise
         if action is Action.RETRY:
-            return Outcome(job_id, new_job=answer.job_id)
+            return Outcome(job_id, new_job=answer.job_id, reused=answer.reused_calls)
         return Outcome(job_id, done=answer.done)
 
     async def output_json(self, job_id: str) -> dict[str, Any]:

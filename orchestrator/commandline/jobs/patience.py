@@ -16,8 +16,8 @@ _LONGEST_WISH: Final = 120.0  # An API that asks for more, as for a month's toke
 class Patience:
     """Repeats requests that got no answer, or none for now: for `seconds` where one fails, or where all are silent.
 
-    An API that has not answered at all is not waited for; without `outages` only limits are waited out. `told` is called
-    with words for people when something else is wrong than before. `reached`: the API has answered something.
+    An API that has not answered at all is not waited for; without `outages` only limits are waited out. `told` is
+    called with words for people when something else is wrong than before. `reached`: the API has answered something.
     """
 
     def __init__(self, seconds: float, told: Callable[[str], None] = lambda _: None, *, outages: bool = True) -> None:

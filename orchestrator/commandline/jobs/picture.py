@@ -92,7 +92,8 @@ def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
 
 def _effort(call: Call) -> str:
     """Attempts where there were several, and what the call took and cost."""
-    parts = [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
+    parts = ["taken over"] if call.reused else []
+    parts += [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
     if call.duration is not None:
         parts.append(span(call.duration))
     if call.tokens:
@@ -133,7 +134,7 @@ def _bar(call: Call, job: FollowedJob, frame: Frame) -> str:
     if whole < _SHORTEST_BAR:
         return ""
     cells = [" "] * frame.bar
-    for attempt in call.attempts:
+    for attempt in () if call.reused else call.attempts:
         if attempt.started_at is None:
             continue
         first = (attempt.started_at - begin).total_seconds() / whole
