@@ -195,7 +195,7 @@ def version() -> None:
 def main() -> NoReturn:
     """Run the command and end the process with its exit code (architecture, rule 9)."""
     try:
-        app()
+        app(prog_name="orchestrator")
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else FAILED

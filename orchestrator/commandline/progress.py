@@ -16,7 +16,7 @@ from orchestrator.domain.jobs import CallStatus, ReasonCode
 # Reasons that say no more than the steps do.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
 _WAYS_ON: dict[str, str] = {
-    ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {} (or reject)",
+    ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
     ReasonCode.PAUSED: "orchestrator jobs resume {}",
 }
 _SIGNS = {
@@ -143,7 +143,9 @@ def reason(job: FollowedJob) -> str | None:
 
 
 def way_on(job: FollowedJob) -> str | None:
-    """The command that moves on a job which waits for somebody, or None."""
+    """The command that moves on a job which waits for somebody, or finishes one that failed; None for any other."""
+    if job.status == "failed" and not job.retried_by:
+        return f"orchestrator jobs retry {job.job_id}"
     advice = _WAYS_ON.get(job.reason.code) if job.reason else None
     return advice.format(job.job_id) if advice else None
 

@@ -71,4 +71,6 @@ def narrowed(action: Action, selection: Selection) -> Selection:
     wrong = [status for status in selection.statuses if status not in rule.allowed]
     if wrong:
         raise Refused(f"{action} takes jobs that are {' or '.join(rule.allowed)}, not --status {wrong[0]}")
+    if action is Action.RETRY and Status.CANCELLED not in selection.statuses:
+        selection = replace(selection, needs_attention=True)  # leaves out what a retry has made good
     return replace(selection, statuses=selection.statuses or rule.statuses, reasons=selection.reasons or rule.reasons)

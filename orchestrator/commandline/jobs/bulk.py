@@ -20,7 +20,7 @@ from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.client import JobsClient, Outcome, new_key
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
-from orchestrator.commandline.jobs.table import table
+from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
 from orchestrator.commandline.plain_text import one_line
 
@@ -66,7 +66,7 @@ def run(options: BulkOptions, api: Connection, console: Console) -> int:
             f"which jobs? Name their ids, or choose them with a filter, such as: orchestrator jobs {options.action} "
             "--workflow api_development --since 2h"
         )
-    if options.ids and options.selection:
+    if options.ids and (options.selection or options.most):
         raise Refused("name ids or give filters, not both: a filter chooses among all jobs")
     results = Results()
     try:
@@ -87,6 +87,9 @@ async def _run(options: BulkOptions, api: Connection, console: Console, results:
             if not _confirmed(options, jobs, console):
                 return exits.OK
             ids = [job.job_id for job in jobs]
+        elif options.dry_run:
+            _say_nothing_done(options, ids, f"would {options.action} {_counted(len(ids))}. Nothing was done.")
+            return exits.OK
         results.left = len(ids)
         await _Work(client, options, results, ids).carry_out()
         _say_summary(options, results)
@@ -109,15 +112,15 @@ async def _chosen(client: JobsClient, options: BulkOptions) -> list[ListedJob]:
 def _confirmed(options: BulkOptions, jobs: Sequence[ListedJob], console: Console) -> bool:
     """Whether to go on; shows what would be done unless that was decided before."""
     if not jobs:
-        _say_nothing_done(options, jobs, f"no job to {options.action} matches")
+        _say_nothing_done(options, [], f"no job to {options.action} matches")
         return False
     if options.yes and not options.dry_run:
         return True
     if options.as_json:
-        _say_nothing_done(options, jobs, "")
+        _say_nothing_done(options, [job.job_id for job in jobs], "")
         return False
     console.print(preview(options.action, jobs), markup=False, highlight=False, soft_wrap=True)
-    console.print(table(jobs[:_SHOWN], datetime.now(UTC), whole=not console.is_terminal))
+    print_table(console, jobs[:_SHOWN], datetime.now(UTC))
     if len(jobs) > _SHOWN:
         console.print(f"… and {len(jobs) - _SHOWN} more")
     if options.dry_run or not (console.is_terminal and sys.stdin.isatty()):
@@ -134,9 +137,9 @@ def preview(action: Action, jobs: Sequence[ListedJob]) -> str:
     return f"would {action} {_counted(len(jobs))}: {named}{others}"
 
 
-def _say_nothing_done(options: BulkOptions, jobs: Sequence[ListedJob], words: str) -> None:
+def _say_nothing_done(options: BulkOptions, ids: Sequence[str], words: str) -> None:
     if options.as_json:
-        exits.say_json({"action": options.action, "dry_run": True, "jobs": [job.job_id for job in jobs]})
+        exits.say_json({"action": options.action, "dry_run": True, "jobs": list(ids)})
     else:
         exits.say(words)
 

@@ -19,7 +19,7 @@ from orchestrator.commandline.jobs.client import JobsClient
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.picture import Frame, picture
 from orchestrator.commandline.jobs.selection import Selection
-from orchestrator.commandline.jobs.table import table
+from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
 from orchestrator.commandline.plain_text import one_line, plain
 from orchestrator.commandline.run import follow, summarise
@@ -49,7 +49,7 @@ def list_jobs(
         elif not found.jobs:
             sys.stderr.write("no job matches\n" if selection else "there are no jobs yet\n")
         else:
-            console.print(table(found.jobs, datetime.now(UTC), whole=not console.is_terminal), soft_wrap=True)
+            print_table(console, found.jobs, datetime.now(UTC))
             shown = len(found.jobs)
             if (exact and found.total > shown) or (not exact and shown == most):
                 of = f" of {found.total:,}" if exact else ""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -28,14 +29,28 @@ STYLES: Final = {
     "pending": "dim",
     "queued": "dim",
 }
+_NO_LIMIT: Final = 10_000
 _UNREMARKABLE: Final = (ReasonCode.RUNNING, ReasonCode.QUEUED)
 
 
+def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> None:
+    """One row for each job. A terminal cuts off why; a pipe or a file gets it whole."""
+    if console.is_terminal:
+        console.print(table(jobs, now, whole=False))
+    else:
+        Console(file=console.file, width=_NO_LIMIT, color_system=None).print(table(jobs, now, whole=True))
+
+
 def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
-    """One row for each job; `whole` cuts nothing off, for a pipe or a file."""
+    """The table; `whole` cuts nothing off."""
+    jobs = list(jobs)
     made = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    for title in ("JOB", "RUNS", "WHERE", "DONE", "AGE"):
-        made.add_column(title, no_wrap=True, justify="right" if title in ("DONE", "AGE") else "left")
+    # An id is there to be copied: it is never cut.
+    made.add_column("JOB", no_wrap=True, min_width=max((len(job.job_id) for job in jobs), default=0))
+    for title in ("RUNS", "WHERE"):
+        made.add_column(title, no_wrap=True)
+    for title in ("DONE", "AGE"):
+        made.add_column(title, no_wrap=True, justify="right", min_width=5 if title == "DONE" else 3)
     made.add_column("WHY", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
     for job in jobs:
         where = where_of(job)
