@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
+    api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
     log_level: str = Field(default="INFO")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 

@@ -87,7 +87,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
     try:
         async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
-                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.settings.temporal_ui_url}")
+                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
             await stop.wait()
     finally:
         await parts.aclose()
