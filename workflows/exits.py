@@ -7,7 +7,9 @@ from temporalio.exceptions import ApplicationError
 
 def is_exit(error: BaseException) -> bool:
     """Whether an author's code raised it to end the program. Temporal ends runs and coroutines in that way, too."""
-    return not isinstance(error, Exception | asyncio.CancelledError) and not type(error).__module__.startswith("temporalio.")
+    return not isinstance(error, Exception | asyncio.CancelledError) and not type(error).__module__.startswith(
+        "temporalio."
+    )
 
 
 def exit_error(error: BaseException) -> ApplicationError:
