@@ -3,9 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.engine.circuit import Circuit, GuardedService
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.following import Until
 from orchestrator.services.starting import StartRequest
@@ -49,6 +54,32 @@ async def test_a_wait_wakes_when_the_last_worker_leaves_and_when_one_comes(
         async with engine.parts.worker():
             assert (await came).reason.code is not ReasonCode.NO_WORKER
             await engine.services.controller.cancel(TESTER, started.job_id, "")
+
+
+async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worker(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    there, now = False, 0.0
+
+    async def probe() -> None:
+        if not there:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
+        started = await engine.start("t_three", {})
+        service = engine.parts.ground.client.service_client
+        assert isinstance(service, GuardedService)
+        service.circuit = circuit = Circuit(probe, doubt=0.0, pause=0.001, clock=lambda: now)
+        with pytest.raises(Unavailable):
+            while True:  # a probe that fails, whoever has it made, takes Temporal away
+                await engine.job(started.job_id)
+                await asyncio.sleep(0)
+        there = True
+        while circuit.away:
+            await asyncio.sleep(0.01)
+        assert (await engine.job(started.job_id)).reason.code is ReasonCode.QUEUED
+        now = 10.0
+        assert (await engine.job(started.job_id)).reason.code is ReasonCode.NO_WORKER
 
 
 async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_away(engine: Engine, monkeypatch) -> None:
