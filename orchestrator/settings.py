@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         pattern=r"^((/[A-Za-z0-9._~\-]+)+/?)?$",
         description="Path prefix under which a proxy serves the API, such as `/orchestrator`.",
     )
+    http_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle HTTP connection stays open; longer than a proxy before it keeps its own.",
+    )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")

@@ -141,7 +141,7 @@ class GuardedService(ServiceClient):
         service: str,
         retry: bool,
         metadata: Mapping[str, str | bytes],
-        timeout: timedelta | None,
+        timeout: timedelta | None,  # noqa: ASYNC109 - the SDK's parameter
     ) -> Response:
         def make() -> Awaitable[Response]:
             return self._service._rpc_call(  # noqa: SLF001 - the one method through which the SDK makes calls

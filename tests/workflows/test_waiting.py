@@ -1,9 +1,9 @@
 """Waiting for a job: woken by its own news and by its workers, answered at once where there is nothing to wait for."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
-import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.domain.catalogue import Plugin
@@ -15,7 +15,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.following import Until
 from orchestrator.services.starting import StartRequest
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.testing import TESTER, Engine, running_engine
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 
 async def test_a_wait_for_attention_wakes_when_a_step_asks_and_answers_at_once_when_it_has(engine: Engine) -> None:
@@ -70,13 +70,15 @@ async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worke
         service = engine.parts.ground.client.service_client
         assert isinstance(service, GuardedService)
         service.circuit = circuit = Circuit(probe, doubt=0.0, pause=0.001, clock=lambda: now)
-        with pytest.raises(Unavailable):
-            while True:  # a probe that fails, whoever has it made, takes Temporal away
+
+        async def away() -> bool:
+            with suppress(Unavailable):  # a probe that fails takes Temporal away, whoever has it made
                 await engine.job(started.job_id)
-                await asyncio.sleep(0)
+            return circuit.away
+
+        await eventually(away, bool)
         there = True
-        while circuit.away:
-            await asyncio.sleep(0.01)
+        await eventually(away, lambda is_away: not is_away)
         assert (await engine.job(started.job_id)).reason.code is ReasonCode.QUEUED
         now = 10.0
         assert (await engine.job(started.job_id)).reason.code is ReasonCode.NO_WORKER
