@@ -1,6 +1,8 @@
 """One engine for SQLite or PostgreSQL, and the one place where database faults become domain errors."""
 
 import asyncio
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,8 @@ from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
+APPLICATION: Final = "orchestrator"
+_CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
@@ -69,7 +73,7 @@ class Database:
     `pool_size` connections are kept open, and up to `max_overflow` more while they are needed (M-051).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 3, max_overflow: int = 2) -> None:
         self._url = make_url(url)
         self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url, pool_size, max_overflow)
 
@@ -128,7 +132,7 @@ class _Postgresql:
             max_overflow=max_overflow,
             pool_timeout=DEADLINE,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()},
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -138,6 +142,11 @@ class _Postgresql:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def application_name() -> str:
+    """What `pg_stat_activity` calls the connections of this process."""
+    return f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"[:63]  # PostgreSQL cuts a longer one
 
 
 class _GivenUp(Exception):
