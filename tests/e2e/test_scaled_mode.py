@@ -22,7 +22,7 @@ from tests.storage.postgres import running_postgres
 
 BUILT = all((ROOT / ".tools" / "bin" / name).exists() for name in ("temporal-server", "temporal-sql-tool"))
 pytestmark = [
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not BUILT and "SCALED_TEST" not in os.environ, reason="make temporal-postgres was not run"),
 ]
 
@@ -104,8 +104,8 @@ async def _lived_through(supervisor: Supervisor, server: str) -> None:
         for port in ports
     ]
     for client in clients:
-        await eventually(lambda client=client: _status(client, "/readyz"), lambda status: status == 200, 120)
-    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 60)
+        await eventually(lambda client=client: _status(client, "/readyz"), lambda status: status == 200, 300)
+    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 120)
 
     connections: list[int] = []
     await _works(clients, connections, server)
@@ -119,7 +119,7 @@ async def _lived_through(supervisor: Supervisor, server: str) -> None:
 
         await eventually(starts, lambda count, before=before: count > before, 60)
         await killed
-    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 60)
+    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 120)
     assert max(connections) < STOCK_CONNECTIONS, connections
     print(f"connections to PostgreSQL, at most: {max(connections)}")
     for client in clients:
@@ -133,7 +133,7 @@ async def _works(clients: list[httpx2.AsyncClient], connections: list[int], serv
     connections.append(_connections(server))
     for number, job_id in enumerate(started):
         at = clients[(number + 1) % len(clients)]
-        await eventually(lambda at=at, job_id=job_id: _job(at, job_id), lambda status: status == "completed", 120)
+        await eventually(lambda at=at, job_id=job_id: _job(at, job_id), lambda status: status == "completed", 240)
         if number % 5 == 0:
             connections.append(_connections(server))
 
@@ -152,7 +152,7 @@ async def _start(clients: list[httpx2.AsyncClient], number: int, key: dict[str, 
         answers.append(json.loads(answer.text))
         return answer.status_code
 
-    await eventually(attempt, lambda status: status in (200, 202), 120)
+    await eventually(attempt, lambda status: status in (200, 202), 240)
     return str(answers[-1]["job_id"])
 
 
