@@ -10,7 +10,7 @@ import structlog
 from temporalio.client import Client
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.engine.circuit import circuit_of
+from orchestrator.engine.guard import circuit_of
 from orchestrator.engine.inspection import pollers
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.engine.circuit import GuardedService
+from orchestrator.engine.guard import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers

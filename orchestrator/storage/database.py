@@ -16,8 +16,9 @@ from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from orchestrator.circuit import Circuit
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
@@ -124,6 +125,7 @@ class Database:
 
 class _Postgresql:
     def __init__(self, url: URL, pool_size: int, max_overflow: int) -> None:
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()}
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
@@ -132,16 +134,43 @@ class _Postgresql:
             max_overflow=max_overflow,
             pool_timeout=DEADLINE,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()},
+            connect_args=connect_args,
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Its own connection: those of the pool may all be waiting.
+        self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
+        self._circuit = Circuit("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        return await self._circuit.call(lambda: self._given_up_at_once(unit, transaction=transaction))
+
+    async def _given_up_at_once(self, unit: Unit[T], *, transaction: bool) -> T:
+        """Run a unit of work. The driver takes seconds to cancel what gets no answer: nobody waits for that."""
+        working = asyncio.create_task(self._work(unit, transaction=transaction))
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError:
+            working.add_done_callback(lambda done: done.cancelled() or done.exception())
+            working.cancel()
+            raise
+        return working.result()
+
+    async def _work(self, unit: Unit[T], *, transaction: bool) -> T:
         async with self._engine.begin() if transaction else self._autocommit.connect() as connection:
             return await connection.run_sync(unit)
 
+    async def _probe(self) -> None:
+        async with self._probing.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._probing.dispose()
+
+
+def _lost(error: Exception) -> bool:
+    """Whether an error says that PostgreSQL did not answer: one that it reports has a code."""
+    return not isinstance(error, exc.DBAPIError) or getattr(error.orig, "sqlstate", None) is None
 
 
 def application_name() -> str:

@@ -7,8 +7,8 @@ import httpx2
 
 from api.app import create_app
 from orchestrator.bootstrap import Stack, assemble
-from orchestrator.engine.circuit import GuardedService
 from orchestrator.engine.connect import connect
+from orchestrator.engine.guard import GuardedService
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.settings import Settings
 from orchestrator.testing import ADMIN_KEY, eventually

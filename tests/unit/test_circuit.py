@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.engine.circuit import Circuit
+from orchestrator.circuit import Circuit
+from orchestrator.engine.guard import ERRORS, lost
 from orchestrator.testing import eventually
 
 
@@ -26,7 +27,7 @@ class Server:
         self.now = 100.0
 
     def circuit(self, doubt: float = 0.01) -> Circuit:
-        return Circuit(self.probe, doubt=doubt, pause=0.001, clock=lambda: self.now)
+        return Circuit("temporal", self.probe, ERRORS, lost, doubt=doubt, pause=0.001, clock=lambda: self.now)
 
     async def probe(self) -> None:
         self.probes += 1
@@ -50,9 +51,9 @@ class Server:
 
 
 async def failed(circuit: Circuit, make: Callable[[], Awaitable[object]], seconds: float | None = 5) -> RPCStatusCode:
-    with pytest.raises(RPCError) as caught:
+    with pytest.raises((RPCError, TimeoutError)) as caught:
         await circuit.call(make, seconds)
-    return caught.value.status
+    return caught.value.status if isinstance(caught.value, RPCError) else RPCStatusCode.DEADLINE_EXCEEDED
 
 
 async def is_away(circuit: Circuit, *, away: bool = True) -> None:
@@ -110,8 +111,8 @@ async def test_a_probe_that_is_refused_is_an_answer() -> None:
         async def probe(status: RPCStatusCode = status) -> None:
             raise refusal(status)
 
-        circuits.append(Circuit(probe, pause=0.001))
-        assert await failed(circuits[-1], Server().silence, 0.01) is RPCStatusCode.UNAVAILABLE
+        circuits.append(Circuit("temporal", probe, ERRORS, lost, pause=0.001))
+        assert await failed(circuits[-1], Server().silence, 0.01) is RPCStatusCode.DEADLINE_EXCEEDED
     await asyncio.sleep(0.01)
     assert [circuit.away for circuit in circuits] == [False] * 3
 
