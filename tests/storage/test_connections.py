@@ -1,13 +1,15 @@
 """What `doctor` counts on a real PostgreSQL server, and what the shipped settings need of one."""
 
 import psycopg
-from sqlalchemy import text
+import pytest
+from sqlalchemy import Connection, text
 
 from orchestrator.commandline import connections as counted
 from orchestrator.commandline.connections import Connections, connections, most_connections
+from orchestrator.domain.errors import Unavailable
 from orchestrator.storage.database import Database
-from orchestrator.testing import GivenSettings
-from tests.storage.postgres import PostgresServer
+from orchestrator.testing import GivenSettings, eventually
+from tests.storage.postgres import PostgresServer, running_postgres
 
 _STOCK = 100 - 3  # PostgreSQL's stock max_connections, less those reserved for superusers
 _TEMPORAL = 4 * (8 + 4)  # its four services with the SQL_MAX_CONNS and SQL_VIS_MAX_CONNS of scaled mode
@@ -54,3 +56,33 @@ async def test_a_connection_is_named_after_its_process(postgres: PostgresServer)
     await index.close()
     postgres.drop_database(url)
     assert name.startswith("orchestrator ")
+
+
+@pytest.mark.parametrize("how", ["stop", "freeze"])
+async def test_while_the_server_is_away_nothing_is_asked_of_it_and_its_return_is_found(how: str) -> None:
+    asked: list[str] = []
+
+    def unit(connection: Connection) -> None:
+        asked.append(connection.execute(text("SELECT 'x'")).scalar_one())
+
+    with running_postgres() as server:
+        database = Database(server.new_database())
+        await database.autocommit(unit)
+        getattr(server, how)()
+        try:
+            for _ in range(20):
+                with pytest.raises(Unavailable):
+                    await database.transaction(unit)
+            assert asked == ["x"]
+        finally:
+            server.start() if how == "stop" else server.thaw()
+
+        async def answers() -> bool:
+            try:
+                await database.autocommit(unit)
+            except Unavailable:
+                return False
+            return True
+
+        await eventually(answers, bool)
+        await database.close()
