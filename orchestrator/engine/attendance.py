@@ -1,6 +1,7 @@
 """Who polls the task queues: asked once for all that want to know, and watched for those that wait for a change."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,12 +82,17 @@ class Attendance:
 
     async def _look(self, queue: str) -> None:
         before: bool | None = None
+        away = False
         while True:
             try:
                 count = await self.count(queue)
             except Unavailable as fault:
-                log.warning("task_queue_not_read", queue=queue, error=fault.message)
+                log.log(
+                    logging.DEBUG if away else logging.WARNING, "task_queue_not_read", queue=queue, error=fault.message
+                )
+                away = True
             else:
+                away = False
                 attended = before if count is None else count > 0
                 if before is not None and attended is not before:
                     watch = self._watches[queue]
