@@ -34,7 +34,7 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
     app = create_app(Stack(partial(open_lazily, settings, catalogue)), options=lambda: ApiOptions.of(settings))
     with listen(*address, "--port") as listener:
         url = url_of(listener)
-        async with beside(ApiServer(app, listener).run_until(stop), stop):
+        async with beside(ApiServer(app, listener, keep_alive=settings.http_keep_alive).run_until(stop), stop):
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")
             await stop.wait()
