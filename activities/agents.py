@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
+from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
@@ -29,6 +30,7 @@ NOT_STORED: Final = "answer_not_stored"
 # The attempt ends itself a little before Temporal would, so that the error is ours.
 _TIME_SHARE: Final = 0.95
 _NO_LIMIT: Final = timedelta(hours=1)
+_BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 
 @dataclass(slots=True)
@@ -117,6 +119,8 @@ class AgentActivities:
             result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received, sink=sink)
         except AgentError as error:
             call.usage = error.usage.believable() if error.usage is not None else None
+            if error.kind == names.AGENT_BLOCKED:
+                activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
         await self._keep(call, result)

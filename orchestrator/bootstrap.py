@@ -23,6 +23,7 @@ from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ports import AgentRuntime
+from orchestrator.engine.author_activities import AuthorActivities
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.schedules import ensure_reconciler
@@ -31,6 +32,7 @@ from orchestrator.engine.worker import build_courier, build_worker, check_in_san
 from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.services.adoption import JobAdopter
 from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.outcomes import OutcomeRecorder
@@ -72,6 +74,7 @@ class Parts:
     ground: Ground
     services: Services
     reconciler: IndexReconciler
+    bulkhead: Bulkhead
     sender: HttpWebhookSender | None = None
     runtime: "OpenRuntime | None" = None
 
@@ -83,6 +86,7 @@ class Parts:
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
             beside=self.courier(),
+            interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
         )
 
     def courier(self) -> Worker:
@@ -135,11 +139,12 @@ class Parts:
         from orchestrator.staffing import open_runtime  # noqa: PLC0415
 
         if self.runtime is None:
-            self.runtime = open_runtime(self.settings, now)
+            self.runtime = open_runtime(self.settings, now, self.bulkhead)
         return self.runtime.runner
 
     async def aclose(self) -> None:
         """Let go of connections."""
+        self.bulkhead.close()
         if self.runtime is not None:
             await self.runtime.models.aclose()
         if self.sender is not None:
@@ -171,6 +176,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             values=JobValues(on.values),
             clock=now,
         ),
+        bulkhead=Bulkhead(settings.agent_block_seconds),
     )
 
 
@@ -188,9 +194,17 @@ async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
     await ensure_reconciler(parts.ground.client, parts.settings.task_queue, every=interval)
 
 
-async def connect_worker(settings: Settings, *, address: str | None = None) -> Parts:
+def load_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue with the plugins that the settings name. Raises `CatalogueError`.
+
+    A command calls it before it has an event loop: an import may take long, and may ask for the main thread.
+    """
+    configure(settings.log_level, settings.log_format)
+    return build_catalogue(load_plugins(settings.plugin_modules()))
+
+
+async def connect_worker(settings: Settings, catalogue: Catalogue, *, address: str | None = None) -> Parts:
     """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so."""
-    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
     options = connect_options(address=address)
     runtime = telemetry(settings)
     waited = False

@@ -31,10 +31,10 @@ class Settings(BaseSettings):
         description="Index database; default SQLite in the data directory.",
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
+        default=3, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
     )
     database_max_overflow: int = Field(
-        default=10, ge=0, le=200, description="Connections that it opens beside them while it is busy."
+        default=2, ge=0, le=200, description="Connections that it opens beside them while it is busy."
     )
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         pattern=r"^((/[A-Za-z0-9._~\-]+)+/?)?$",
         description="Path prefix under which a proxy serves the API, such as `/orchestrator`.",
     )
+    http_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle HTTP connection stays open; longer than a proxy before it keeps its own.",
+    )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
@@ -111,6 +117,12 @@ class Settings(BaseSettings):
         default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."
     )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
+    agent_block_seconds: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds that the code of an agent may keep its event loop from running before its call fails.",
+    )
     retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
     keep_jobs_days: int = Field(
         default=0,
@@ -141,6 +153,8 @@ class Settings(BaseSettings):
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
+    api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
     log_level: str = Field(default="INFO")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 

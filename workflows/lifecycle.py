@@ -1,6 +1,8 @@
 """What every job's workflow does, whoever wrote it: become a job, record the outcome, fail on its own errors."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -9,6 +11,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
+    HandleQueryInput,
     HandleSignalInput,
     HandleUpdateInput,
     Interceptor,
@@ -23,6 +26,7 @@ from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.text import error_message, error_name
 from workflows.adoption import adopted, foreign
+from workflows.exits import exit_error, is_exit
 
 
 class JobLifecycle(Interceptor):
@@ -36,22 +40,6 @@ class JobLifecycle(Interceptor):
 
 
 class _JobLife(WorkflowInboundInterceptor):
-    async def handle_signal(self, input: HandleSignalInput) -> None:
-        try:
-            await super().handle_signal(input)
-        except (FailureError, workflow.NondeterminismError):
-            raise
-        except Exception as error:  # the edge of an author's code, as below; the reconciler records the outcome
-            raise _mistake(error) from error
-
-    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
-        try:
-            return await super().handle_update_handler(input)
-        except (FailureError, workflow.NondeterminismError):
-            raise
-        except Exception as error:  # the edge of an author's code: fails the update instead of the task, for ever
-            raise _mistake(error) from error
-
     async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
         info = workflow.info()
         if info.workflow_type in names.OWN_WORKFLOWS:
@@ -78,8 +66,52 @@ class _JobLife(WorkflowInboundInterceptor):
             mistake = _mistake(error)
             await _record("FAILED", error=error_told(mistake))
             raise mistake from error
+        except BaseException as error:
+            if not is_exit(error):
+                raise
+            failure = exit_error(error)
+            if not isinstance(error, GeneratorExit):  # a coroutine that is closed must not wait for anything
+                await _record("FAILED", error=JobError(type=failure.type or "", message=failure.message))
+            raise failure from error
         await _record("COMPLETED")
         return result
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        with _exits_fail(), _mistakes_fail():
+            await super().handle_signal(input)
+
+    async def handle_query(self, input: HandleQueryInput) -> Any:
+        with _exits_fail():
+            return await super().handle_query(input)
+
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:
+        with _exits_fail():
+            super().handle_update_validator(input)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        with _exits_fail(), _mistakes_fail():
+            return await super().handle_update_handler(input)
+
+
+@contextmanager
+def _exits_fail() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if not is_exit(error):
+            raise
+        raise exit_error(error) from error
+
+
+@contextmanager
+def _mistakes_fail() -> Iterator[None]:
+    """As in the workflow's own coroutine: a handler fails its job, or its update, instead of its task, for ever."""
+    try:
+        yield
+    except (FailureError, workflow.NondeterminismError):
+        raise
+    except Exception as error:  # the edge of an author's code
+        raise _mistake(error) from error
 
 
 def _mistake(error: Exception) -> ApplicationError:

@@ -18,6 +18,7 @@ from orchestrator import logs
 from orchestrator.commandline import checks, exits
 from orchestrator.commandline.checks import Finding, Index, Models, Port, PortUse, Verdict
 from orchestrator.commandline.collisions import installed_collisions
+from orchestrator.commandline.connections import check_connections, connections
 from orchestrator.commandline.ports import is_taken
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, OrchestratorError
@@ -69,6 +70,8 @@ async def _findings(settings: Settings) -> list[Finding]:
         found.append(checks.check_retention(server.retention, settings.retention_days))
         found.append(checks.check_worker(server.pollers, settings.task_queue))
     found.append(checks.check_index(await _index(settings.index_url())))
+    if (shared := await connections(settings)) is not None:
+        found.append(check_connections(shared))
     catalogue, broken = _catalogue(settings)
     counts = (len(catalogue.agents), len(catalogue.workflows)) if catalogue else (0, 0)
     found.append(checks.check_catalogue(*counts, broken))

@@ -6,12 +6,13 @@ from typing import Final
 
 import structlog
 
-from orchestrator.bootstrap import Parts, connect_worker
+from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
 from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.frameworks import framework_worker
 from orchestrator.commandline.tasks import unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_worker
+from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.inspection import pollers
 from orchestrator.frameworks import FrameworkAdapter
@@ -30,16 +31,15 @@ def run(settings: Settings, framework: str | None = None, adapter: str | None = 
     Raises `Refused`, and `CatalogueError` for a framework without an adapter.
     """
     refuse_collisions()
-    if framework is None:
-        if adapter is not None:
-            raise exits.Refused("--adapter goes with --framework")
-        return process.serve(settings, lambda stop: _main(settings, stop))
-    loaded = load_adapter(framework, adapter)
-    return process.serve(settings, lambda stop: _main(settings, stop, loaded))
+    if framework is None and adapter is not None:
+        raise exits.Refused("--adapter goes with --framework")
+    loaded = None if framework is None else load_adapter(framework, adapter)
+    catalogue = load_catalogue(settings)
+    return process.serve(settings, lambda stop: _main(settings, catalogue, loaded, stop))
 
 
-async def _main(settings: Settings, stop: asyncio.Event, adapter: FrameworkAdapter | None = None) -> int:
-    parts = await unless_stopped(stop, connect_worker(settings))
+async def _main(settings: Settings, catalogue: Catalogue, adapter: FrameworkAdapter | None, stop: asyncio.Event) -> int:
+    parts = await unless_stopped(stop, connect_worker(settings, catalogue))
     if parts is None:
         return exits.OK
     make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)

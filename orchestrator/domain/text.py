@@ -26,13 +26,14 @@ def sound(text: str) -> str:
 
 def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Sound text without control characters, of at most `limit` characters. What was cut off is counted at its end."""
-    text = _CONTROL.sub("", sound(text))
-    if len(text) <= limit:
+    unseen = max(0, len(text) - 2 * limit)  # Megabytes are not looked at: that would hold an event loop.
+    text = _CONTROL.sub("", sound(text[: 2 * limit]))
+    if len(text) <= limit and not unseen:
         return text
     before = _CUT.search(text)
     whole = text[: before.start()] if before else text
     kept = whole[: limit - _ROOM_FOR_COUNT]
-    more = len(whole) - len(kept) + (int(before[1]) if before else 0)
+    more = len(whole) - len(kept) + unseen + (int(before[1]) if before else 0)
     return f"{kept}… ({more} characters more)"
 
 
@@ -59,7 +60,7 @@ def error_message(error: BaseException) -> str:
     """What an exception says. One whose own `__str__` fails is named instead."""
     try:
         return cut(str(error))
-    except Exception as fault:  # noqa: BLE001 - the edge of an author's code
+    except BaseException as fault:  # noqa: BLE001 - the edge of an author's code, which may even exit
         return f"{error_name(error)}: its text cannot be read ({error_name(fault)})"
 
 

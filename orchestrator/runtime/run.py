@@ -24,6 +24,7 @@ from orchestrator.domain.text import name
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.runtime.answer_json import objects
 from orchestrator.runtime.answer_text import AnswerText
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
@@ -46,9 +47,10 @@ _JSON_SIGNS: Final = ("{", "```json")
 class AgentRunner:
     """The `AgentRuntime` port, over pydantic-ai (A9)."""
 
-    def __init__(self, models: ModelSource, clock: Callable[[], datetime]) -> None:
+    def __init__(self, models: ModelSource, clock: Callable[[], datetime], bulkhead: Bulkhead | None = None) -> None:
         self._models = models
         self._clock = clock
+        self._bulkhead = bulkhead or Bulkhead()
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
@@ -73,15 +75,19 @@ class AgentRunner:
             input=await _input_of(agent, task),
             context=task.context,
         )
-        output = await function(call)
-        if not isinstance(output, AgentOutput):
-            raise AgentError(
-                f"The function of agent {agent.id} gave {name(type(output).__name__)} instead of an AgentOutput.",
-                kind=MALFORMED,
-                retryable=False,
-            )
-        usage = Usage(cost=0.0, provider_cost=0.0)
-        return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
+
+        def result(output: object) -> AgentResult:
+            # Where the function ran: serializers of its output model are its author's code, too.
+            if not isinstance(output, AgentOutput):
+                raise AgentError(
+                    f"The function of agent {agent.id} gave {name(type(output).__name__)} instead of an AgentOutput.",
+                    kind=MALFORMED,
+                    retryable=False,
+                )
+            usage = Usage(cost=0.0, provider_cost=0.0)
+            return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
+
+        return await self._bulkhead.call(agent.id, function, call, finish=result)
 
     async def _ask_model(self, agent: Agent, task: AgentTask, arriving: AnswerText) -> AgentResult:
         model = self._models.model_for(agent, task)
