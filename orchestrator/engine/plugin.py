@@ -11,6 +11,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.contained import ContainedRunner
+from orchestrator.engine.failures import BoundedFailureConverter
 from orchestrator.engine.guard import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
@@ -45,7 +46,11 @@ class OrchestratorPlugin(SimplePlugin):
         codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=JobDataConverter(payload_converter_class=JobPayloadConverter, payload_codec=codec),
+            data_converter=JobDataConverter(
+                payload_converter_class=JobPayloadConverter,
+                payload_codec=codec,
+                failure_converter_class=BoundedFailureConverter,
+            ),
             workflow_runner=lambda runner: ContainedRunner(sandbox(runner)),
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],

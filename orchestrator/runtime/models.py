@@ -17,6 +17,7 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.runtime.gateways import refuse_other_than_events
 from orchestrator.runtime.offline import offline_model
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class ModelSource:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS)
+        self._http = httpx2.AsyncClient(
+            timeout=_TIMEOUT, limits=_LIMITS, event_hooks={"response": [refuse_other_than_events]}
+        )
         self._anthropic = _anthropic(config.anthropic_api_key, self._http)
 
     async def aclose(self) -> None:

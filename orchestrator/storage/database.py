@@ -29,6 +29,7 @@ APPLICATION: Final = "orchestrator"
 _CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
+_TOO_LARGE: Final = "The data holds a number that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
 
@@ -46,6 +47,8 @@ def database_faults() -> Iterator[None]:
         yield
     except exc.DataError as error:
         raise InvalidInput(_NOT_STORABLE) from error
+    except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
+        raise InvalidInput(_TOO_LARGE) from error
     except exc.IntegrityError:
         raise
     except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
