@@ -177,3 +177,48 @@ async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path
     finally:
         for command in (api, worker):
             await command.kill()
+
+
+@pytest.mark.parametrize(
+    "text", ["import sys\nsys.exit(0)\n", "import argparse\nargparse.ArgumentParser().parse_args()\n"]
+)
+@pytest.mark.parametrize("command", ["worker", "api", "dev", "doctor"])
+async def test_a_plugin_that_ends_the_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, text: str
+) -> None:
+    (tmp_path / "acme_exits.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+    monkeypatch.setenv("ORCHESTRATOR_PLUGINS", "acme_exits")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
+    ended = await orchestrator(command, "--data-dir", str(tmp_path / "data"))
+    assert ended.code == 1
+    told = " ".join((ended.out + ended.err).split())
+    assert "acme_exits: cannot be imported: SystemExit: " in told
+    assert "Traceback" not in told
+
+
+LEFT = """
+import asyncio, sys
+from orchestrator.commandline import process
+from orchestrator.settings import Settings
+
+async def main(stop):
+    async def leave():
+        sys.exit(0)
+    waiting = asyncio.create_task(asyncio.Event().wait())
+    async def shields():
+        await asyncio.shield(waiting)
+    await asyncio.gather(shields(), leave())
+
+sys.exit(process.serve(Settings(data_dir=sys.argv[1]), main))
+"""
+
+
+async def test_a_process_that_lost_its_event_loop_ends_with_a_code(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LEFT, str(tmp_path)), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"event_loop_left" in err
