@@ -63,8 +63,13 @@ class GuardedService(ServiceClient):
 
         try:
             return await self.circuit.call(make, timeout.total_seconds() if timeout is not None else None)
-        except TimeoutError as late:
-            raise RPCError("Temporal does not answer", RPCStatusCode.DEADLINE_EXCEEDED, b"") from late
+        except (RPCError, TimeoutError) as error:
+            if self.circuit.away and (isinstance(error, TimeoutError) or error.status in _UNANSWERED):
+                # The probe's own deadline is not the caller's: the SDK has another error for that.
+                raise RPCError("Temporal does not answer", RPCStatusCode.UNAVAILABLE, b"") from error
+            if isinstance(error, TimeoutError):
+                raise RPCError("Temporal does not answer", RPCStatusCode.DEADLINE_EXCEEDED, b"") from error
+            raise
 
 
 def circuit_of(client: Client) -> Circuit:
