@@ -57,11 +57,11 @@ def error_name(error: BaseException) -> str:
 
 
 def error_message(error: BaseException) -> str:
-    """What an exception says. One whose own `__str__` fails is named instead."""
+    """What an exception says; of one whose own `__str__` fails, that it does."""
     try:
         return cut(str(error))
     except BaseException as fault:  # noqa: BLE001 - the edge of an author's code, which may even exit
-        return f"{error_name(error)}: its text cannot be read ({error_name(fault)})"
+        return f"its text cannot be read ({error_name(fault)})"
 
 
 def sound_data(value: Any, levels: int = MOST_LEVELS) -> Any:

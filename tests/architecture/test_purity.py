@@ -27,6 +27,7 @@ ALLOWED_IMPORTS = {
     "math",
     "orchestrator",
     "pydantic",
+    "pydantic_core",
     "re",
     "typing",
 }

@@ -73,8 +73,8 @@ def test_lines_of_a_message_stay() -> None:
     assert text.cut("first\n\tsecond") == "first\n\tsecond"
 
 
-def test_an_exception_without_a_readable_text_is_named() -> None:
-    assert text.error_message(Silent()) == "Silent: its text cannot be read (RuntimeError)"
+def test_an_exception_without_a_readable_text_says_so() -> None:
+    assert text.error_message(Silent()) == "its text cannot be read (RuntimeError)"
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ HOWS = [
     ("details", "Loud", "short", 1),
     ("no data", "Loud", "short", 1),
     ("own", "loud", "… (4998040 characters more)", 1),
-    ("silent", "Silent", "its text cannot be read", 2),
+    ("silent", "Silent", "Silent", 2),
     ("unsound", "Loud", "half \ufffd, nul, [31mred", 2),
     ("type", "Loud" * 24 + "Lou…", "short", 1),
     ("circle", "Loud", "… (4998040 characters more)", 2),
