@@ -91,6 +91,7 @@ async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> Non
         key = running.data / "admin-api-key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert f"admin key {key.read_text().strip()}" in running.command.text().splitlines()
+        assert "/namespaces/default/workflows?query=JobKind+IS+NOT+NULL\n" in running.command.text()
 
         files = tmp_path / "files"
         ended = await running.run("api_development", "--input", INPUT, "--output-dir", str(files))
