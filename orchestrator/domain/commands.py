@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.jobs import Approved, JobError
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.usage import Usage
 
@@ -103,6 +103,34 @@ class Carried(Message):
     paused: bool = False
 
 
+class ReusedCall(Message):
+    """A finished call of an earlier job whose answer stands in a retry of it. `job_id` is the job that made the call.
+
+    `usage` is what the call cost then: nobody is charged for it again.
+    """
+
+    step: str
+    agent: str
+    call: int = 1
+    job_id: str
+    usage: Usage = Usage()
+    model: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class Retry(Message):
+    """What a job that retries another takes over from it. `root` is the first job of the line.
+
+    The answers of the calls are in `JobInput.carried`.
+    """
+
+    of: str
+    root: str
+    calls: list[ReusedCall] = Field(default_factory=list)
+    approvals: list[Approved] = Field(default_factory=list)
+
+
 class JobInput(Message):
     """Input of every job's workflow, the plan included: editing a definition cannot touch a running job (A1)."""
 
@@ -124,6 +152,7 @@ class JobInput(Message):
         "without one it is a digest of all.",
     )
     carried: Carried | None = None
+    retry: Retry | None = Field(default=None, description="Of a job that finishes one which failed.")
 
 
 class PlainInput(JobInput):

@@ -59,6 +59,8 @@ SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 ATTRIBUTE_KIND: Final = "JobKind"
 ATTRIBUTE_DEFINITION: Final = "JobDefinition"
 ATTRIBUTE_OWNER: Final = "JobOwner"
+# Set by Temporal on a workflow whose tasks fail again and again.
+ATTRIBUTE_PROBLEMS: Final = "TemporalReportedProblems"
 # Set by Temporal on what a schedule starts.
 ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 

@@ -229,6 +229,10 @@ class TemporalGateway:
         """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
         return await self._attendance.count(queue, activities=activities)
 
+    async def attended(self) -> bool:
+        """Whether a worker polls for jobs. Raises `Unavailable`."""
+        return bool(await self.pollers(self._task_queue))
+
     def framework_queue(self, framework: str) -> str:
         """The task queue of one framework's agents (O-018)."""
         return names.framework_queue(self._task_queue, framework)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
+from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
@@ -37,6 +38,12 @@ def _said(payload: dict[str, Any]) -> dict[str, Any]:
 def _whose(step: str, agent: str, number: int) -> dict[str, Any]:
     """Which call an event is about; `call` only where a step and agent was called again."""
     return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
+
+
+def _reused(call: ReusedCall) -> dict[str, Any]:
+    """A call that is not made again, and the job that made it."""
+    cost = {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
+    return {**_whose(call.step, call.agent, call.call), "reused_from": call.job_id, "model": call.model, **cost}
 
 
 class EventFold:
@@ -78,7 +85,7 @@ class EventFold:
             case f.RunStarted():
                 if fact.continued:
                     return EventType.JOB_PROGRESS, "job.continued", "The job goes on in a fresh run.", {}
-                return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+                return self._queued()
             case f.JobAdopted():
                 labels = fact.job.labels
                 origin = {name: labels[name] for name in names.STARTED_PAST_THE_API if name in labels}
@@ -101,6 +108,18 @@ class EventFold:
                 return None
             case _:
                 return self._agent(fact)
+
+    def _queued(self) -> _Told:
+        retry = self.fold.input.retry if self.fold.input else None
+        if retry is None:
+            return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+        data = {
+            "retry_of": retry.of,
+            "reused": [_reused(call) for call in retry.calls],
+            "approvals": [one.model_dump(mode="json") for one in retry.approvals],
+        }
+        message = f"The job was accepted to finish {retry.of}; it reuses {len(retry.calls)} finished call(s)."
+        return EventType.JOB_QUEUED, "job.queued", message, data
 
     def _signal(self, fact: f.SignalReceived) -> _Told | None:
         job = self.fold.input

@@ -6,11 +6,11 @@ from typing import Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
-from orchestrator.domain.commands import Control, Decision, JobInput
+from orchestrator.domain.commands import Control, Decision, JobInput, Retry
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.ids import JobKind, kind_of
-from orchestrator.domain.jobs import CallStatus, Job, JobError, JobState
+from orchestrator.domain.jobs import Approved, CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -61,6 +61,7 @@ class JobFold:
         self.paused = False
         self.approvals: dict[str, str] = {}
         self.decisions: dict[str, Decision] = {}
+        self.approved: dict[str, Approved] = {}
         self.signal_applied = False
         self.broken: f.WorkflowTaskBroken | None = None
         self.created_at: datetime | None = None
@@ -148,6 +149,8 @@ class JobFold:
             decisions={step: decision.id for step, decision in self.decisions.items()},
             began_at=self.began_at,
             last_event=self.last_event,
+            retry_of=told.retry.of if told and told.retry else None,
+            approvals=list(self.approved.values()),
         )
 
     def _ordered(self) -> list[tuple[CallKey, CallFold]]:
@@ -189,6 +192,17 @@ class JobFold:
         for step in job.plan.steps:
             for agent in step.agents:
                 self._call((step.id, agent, 1), step.name)
+        if job.retry is not None:
+            self._takes_over(job.retry)
+
+    def _takes_over(self, retry: Retry) -> None:
+        """The calls and approvals of an earlier job that stand in this one."""
+        for given in retry.calls:
+            self._call((given.step, given.agent, given.call), given.step).reuse(given)
+        for one in retry.approvals:
+            self.approved[one.step] = one
+            self.decisions[one.step] = Decision(step=one.step, actor=one.actor, note=one.note)
+        self._advance()
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
@@ -261,6 +275,10 @@ class JobFold:
                 self.signal_applied = self._decides(control.step)
                 if self.signal_applied:
                     self.decisions[control.step] = control
+                    if fact.name == names.SIGNAL_APPROVE:
+                        self.approved[control.step] = Approved(
+                            step=control.step, actor=control.actor, note=control.note
+                        )
                     self.approvals = {timer: step for timer, step in self.approvals.items() if step != control.step}
             case None:
                 self.signal_applied = False
