@@ -33,6 +33,7 @@ _LOOKS: Final = 50
 # A list of running jobs costs Temporal a third of a second for each thousand: after so many it pauses for so long.
 _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
+_VERY_YOUNG: Final = timedelta(seconds=2)  # A younger job is not looked at only to note why it is where it is.
 _FORCED: Final = timedelta(hours=1)  # How far back jobs are looked for that were ended by force after a reset.
 _HANGS: Final = frozenset({ReasonCode.STUCK, ReasonCode.NO_WORKER})
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
@@ -78,13 +79,13 @@ class IndexReconciler:
         # First: what a failing pass closes is dispatched by whoever closes it, and in the next pass if need be.
         told = await self._dispatcher.repair(before=before, limit=request.limit)
         given_up = await self._dispatcher.give_up(at=at, before=before - _OVERDUE, limit=request.limit)
-        rows = await self._jobs.unfinished(before=before)
+        rows = await self._jobs.unfinished(before=before, started_before=at - _VERY_YOUNG)
         done = {"checked": len(rows), "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
         histories: dict[str, str] = {}
         reasons: dict[str, Reason] = {}
         running = await self._running(rows)
-        problems = await self._problems() if rows else frozenset()
-        for row in self._due(rows, running, request.limit, problems):
+        problems = frozenset() if running is None else await self._problems()
+        for row in self._due(rows, before, running, request.limit, problems):
             verdict = await self._one(row, histories, reasons)
             if verdict is not None:
                 done[verdict] += 1
@@ -98,14 +99,19 @@ class IndexReconciler:
 
     @staticmethod
     def _due(
-        rows: Sequence[OpenRow], running: Mapping[str, str] | None, limit: int, problems: Collection[str]
+        rows: Sequence[OpenRow],
+        before: datetime,
+        running: Mapping[str, str] | None,
+        limit: int,
+        problems: Collection[str],
     ) -> list[OpenRow]:
         """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to.
 
         Of those, first what hangs as the server says, then what moved since the last look or was never looked at, then
         what hung at the last look.
         """
-        doubted = [row for row in rows if not _open(row) or (running is not None and row.id not in running)]
+        old = [row for row in rows if row.created_at < before]
+        doubted = [row for row in old if not _open(row) or (running is not None and row.id not in running)]
         # Jobs of another Temporal, which may be many, must not hold up those of this one.
         doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
         chosen = doubted[:limit]
@@ -177,8 +183,8 @@ class IndexReconciler:
         try:
             current = await self._gateway.current_run(row.id)
             histories[row.id] = current.position
-            same = current.position == row.checked_history and row.reason_code is not None
-            if same and current.running and row.start_state is StartState.STARTED and not current.waits_for_worker:
+            same = current.position == row.checked_history and not current.waits_for_worker
+            if same and current.running and row.start_state is StartState.STARTED:
                 return None
             facts, pending = await self._gateway.read(row.id)
         except NotFound:

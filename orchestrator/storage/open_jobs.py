@@ -80,15 +80,20 @@ class OpenJobs:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def unfinished(self, *, before: datetime, batch: int = 1000) -> list[OpenRow]:
+    async def unfinished(
+        self, *, before: datetime, started_before: datetime | None = None, batch: int = 1000
+    ) -> list[OpenRow]:
         """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
 
-        Those that were not looked at for the longest time come first.
+        Of those that Temporal surely has, also younger ones, accepted before `started_before`. Those that were not looked at for the longest time come first.
         """
         rows: list[OpenRow] = []
         order = (jobs.c.created_at, jobs.c.id)
-        due = select(*_OPEN_ROW, _MOVED_AT).where(_UNFINISHED, jobs.c.created_at < before).order_by(*order).limit(batch)
-        page = due
+        wanted = jobs.c.created_at < before
+        if started_before is not None and started_before > before:
+            started = jobs.c.start_state == StartState.STARTED
+            wanted = (jobs.c.created_at < started_before) & (started | wanted)
+        page = due = select(*_OPEN_ROW, _MOVED_AT).where(_UNFINISHED, wanted).order_by(*order).limit(batch)
         while True:
             found = await self._open_rows(page)
             rows += found
