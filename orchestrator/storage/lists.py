@@ -3,13 +3,24 @@
 The rows of a page are found in the index first, one walk for each state, and only those rows are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Select, TextClause, exists, false, func, select, text, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    String,
+    TextClause,
+    false,
+    func,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
@@ -19,14 +30,17 @@ _Conditions = list[ColumnElement[bool] | TextClause]
 
 # Without a worker an open job waits for one, unless it waits for a person anyway, or no worker could help it.
 HELD: Final = frozenset({ReasonCode.CANCELLING, ReasonCode.STUCK, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.PAUSED})
-_FAILED: Final = (JobState.FAILED, JobState.TIMEOUT)
+_FAILED: Final = frozenset({JobState.FAILED, JobState.TIMEOUT})
 _LATER: Final = jobs.alias("later")
 # Work that failed shows once, as its last job that failed: not where a later one of the line did it, or is to do it.
-_RETRIED: Final = exists().where(
-    _LATER.c.retry_root == func.coalesce(jobs.c.retry_root, jobs.c.id),
-    text("later.retry_of IS NOT NULL"),
-    _LATER.c.state != JobState.CANCELLED,
-    _LATER.c.created_at > jobs.c.created_at,
+_RETRIED: Final = (
+    select(_LATER.c.retry_root)
+    .where(
+        _LATER.c.retry_root == func.coalesce(jobs.c.retry_root, jobs.c.id),
+        _LATER.c.state != JobState.CANCELLED,
+        _LATER.c.created_at > jobs.c.created_at,
+    )
+    .exists()
 )
 
 
@@ -48,9 +62,21 @@ class Filter:
     unattended: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """All but the states."""
+        """All but the states, and why and whether a job needs somebody."""
+        return [jobs.c[name] == value for name, value in self._equal().items()]
+
+    def beside(self) -> list[ColumnElement[bool]]:
+        """The same, looked up in the rows of the index that something else has led to."""
+        return [_beside(name, [value]) for name, value in self._equal().items()]
+
+    def _equal(self) -> dict[str, str]:
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
-        return [jobs.c[name] == value for name, value in columns.items() if value is not None]
+        return {name: str(value) for name, value in columns.items() if value is not None}
+
+
+def _beside(column: str, values: Collection[str]) -> ColumnElement[bool]:
+    """Whether a column has one of these values. No index of that column is walked for it."""
+    return type_coerce(jobs.c[column], String).concat("").in_([str(value) for value in sorted(values)])
 
 
 def job_page(
@@ -58,9 +84,9 @@ def job_page(
 ) -> tuple[Select[Any], Select[Any]]:
     """The statements for one page, each row with the `total` of all jobs that match, and for that number alone."""
     matching = chosen.conditions()
-    newest = select(jobs.c.id, jobs.c.created_at).where(*matching)
-    number = select(func.count()).select_from(jobs).where(*matching)
+    newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
     if chosen.reasons is None and not chosen.attention:
+        newest, number = newest.where(*matching), number.where(*matching)
         ids = newest_ids(newest, chosen.states, limit + offset)
         total = number if chosen.states is None else number.where(jobs.c.state.in_(list(chosen.states)))
     else:
@@ -77,17 +103,20 @@ def _parts(chosen: Filter) -> list[_Conditions]:
     codes = set(ReasonCode) if chosen.reasons is None else set(chosen.reasons)
     open_ones = codes & NEEDS_ATTENTION if chosen.attention else codes
     states = set(JobState) if chosen.states is None else set(chosen.states)
-    in_states = jobs.c.state.in_(sorted(states & OPEN_STATES))
+    beside = chosen.beside()
     noted = open_ones & HELD if chosen.unattended else open_ones
-    parts: list[_Conditions] = [[jobs.c.reason_code.in_(sorted(noted)), in_states]]
+    parts: list[_Conditions] = [
+        [jobs.c.reason_code.in_(sorted(noted)), _beside("state", states & OPEN_STATES), *beside]
+    ]
     if chosen.unattended and ReasonCode.NO_WORKER in open_ones:
         not_held = jobs.c.reason_code.is_(None) | jobs.c.reason_code.not_in(sorted(HELD))
         parts += [
-            [jobs.c.state == state, not_held] for state in (JobState.PENDING, JobState.RUNNING) if state in states
+            [jobs.c.state == state, not_held, *chosen.conditions()]
+            for state in (JobState.PENDING, JobState.RUNNING)
+            if state in states
         ]
     if chosen.attention and chosen.reasons is None:
-        failed = [state for state in _FAILED if state in states]
-        parts.append([IS_FAILED, jobs.c.state.in_(failed), ~_RETRIED])
+        parts.append([IS_FAILED, _beside("state", states & _FAILED), ~_RETRIED, *beside])
     return parts
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import Select, String, bindparam, case, cast, func, or_, select, tuple_, update
 
 from orchestrator.domain.jobs import OPEN_STATES, JobState, Reason, ReasonCode
 from orchestrator.storage.database import Database
@@ -68,7 +68,7 @@ _NOTE: Final = (
     .values(
         reason_code=_NEW_CODE,
         reason_message=bindparam("message", type_=jobs.c.reason_message.type),
-        reason_since=case((jobs.c.reason_code == _NEW_CODE, jobs.c.reason_since), else_=_SEEN_AT),
+        reason_since=case((jobs.c.reason_code == cast(_NEW_CODE, String), jobs.c.reason_since), else_=_SEEN_AT),
         reason_seen=_SEEN_AT,
     )
 )
@@ -85,7 +85,8 @@ class OpenJobs:
     ) -> list[OpenRow]:
         """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
 
-        Of those that Temporal surely has, also younger ones, accepted before `started_before`. Those that were not looked at for the longest time come first.
+        Of those that Temporal surely has, also younger ones, accepted before `started_before`. Those that were not
+        looked at for the longest time come first.
         """
         rows: list[OpenRow] = []
         order = (jobs.c.created_at, jobs.c.id)

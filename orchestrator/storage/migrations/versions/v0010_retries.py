@@ -9,7 +9,8 @@ branch_labels = None
 depends_on = None
 
 _IS_RETRY = sa.text("retry_of IS NOT NULL")
-_IS_FAILED = sa.text("state IN ('FAILED', 'TIMEOUT')")
+_IN_LINE = sa.text("retry_root IS NOT NULL")
+_IS_FAILED = sa.text("(state || '') IN ('FAILED', 'TIMEOUT')")
 _HAS_REASON = sa.text("reason_code IS NOT NULL")
 
 
@@ -28,8 +29,8 @@ def upgrade() -> None:
         "ix_jobs_retry_root",
         "jobs",
         ["retry_root", "state", "created_at"],
-        sqlite_where=_IS_RETRY,
-        postgresql_where=_IS_RETRY,
+        sqlite_where=_IN_LINE,
+        postgresql_where=_IN_LINE,
     )
     op.create_index(
         "ix_jobs_failed",
