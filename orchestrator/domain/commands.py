@@ -1,5 +1,7 @@
 """Inputs and outputs of every workflow, activity and signal: one model in, one out; they grow by optional fields."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any, Literal
 
@@ -41,6 +43,12 @@ class AgentTask(Message):
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
+
+    def asks(self) -> str:
+        """A digest of what the call asks for, whichever job makes it."""
+        asked = self.model_dump(mode="json", include={"agent", "call", "input", "config", "context"})
+        asked |= {"step": self.step.id, "instruction": self.step.instruction}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 class AgentResult(Message):
@@ -117,6 +125,9 @@ class ReusedCall(Message):
     model: str | None = None
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    asks: str | None = Field(
+        default=None, description="What it asked for, of a workflow in code: it stands if the code asks for it again."
+    )
 
 
 class Retry(Message):
@@ -166,6 +177,12 @@ class PlainInput(JobInput):
     input: dict[str, Any] = Field(default_factory=dict)
     plan: Plan = Plan.model_construct(steps=())
     value: Any = Field(default=None, description="What it was started with. None for nothing.")
+
+
+class CallReuse(Message):
+    """Input of the local activity whose marker says that workflow code took over an answer instead of a call."""
+
+    job_id: str = Field(description="The job that made the call.")
 
 
 class Adoption(Message):

@@ -118,7 +118,8 @@ class EventFold:
             "reused": [_reused(call) for call in retry.calls],
             "approvals": [one.model_dump(mode="json") for one in retry.approvals],
         }
-        message = f"The job was accepted to finish {retry.of}; it reuses {len(retry.calls)} finished call(s)."
+        data["reused"] = [] if self.fold.input and self.fold.input.code else data["reused"]
+        message = f"The job was accepted to finish {retry.of}."
         return EventType.JOB_QUEUED, "job.queued", message, data
 
     def _signal(self, fact: f.SignalReceived) -> _Told | None:
@@ -143,6 +144,11 @@ class EventFold:
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
                 data = _whose(call.step, call.agent, call.number)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
+            case f.CallReused():
+                call = self.fold.calls[fact.step, fact.agent, fact.call]
+                data = {**_whose(call.step, call.agent, call.number), "reused_from": call.reused_from}
+                data |= {"model": call.model, "tokens": call.reused.total_tokens, "cost": call.reused.cost}
+                return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
             case f.ShortCallRecorded():
                 call = self.fold.calls[fact.step, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)

@@ -94,7 +94,7 @@ class JobFold:
                 self._agent_scheduled(fact)
             case f.AgentStarted() | f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():
                 self._agent_moved(fact)
-            case f.ShortCallRecorded():
+            case f.ShortCallRecorded() | f.CallReused():
                 self._short_call(fact)
             case f.ApprovalAsked() | f.ApprovalEnded():
                 self._approval(fact)
@@ -192,7 +192,7 @@ class JobFold:
         for step in job.plan.steps:
             for agent in step.agents:
                 self._call((step.id, agent, 1), step.name)
-        if job.retry is not None:
+        if job.retry is not None and not job.code:  # Code takes over what it asks for.
             self._takes_over(job.retry)
 
     def _takes_over(self, retry: Retry) -> None:
@@ -242,12 +242,26 @@ class JobFold:
                 call.end(CallStatus.CANCELLED, fact.time)
         self._advance()
 
-    def _short_call(self, fact: f.ShortCallRecorded) -> None:
+    def _short_call(self, fact: f.ShortCallRecorded | f.CallReused) -> None:
+        if isinstance(fact, f.CallReused):
+            self._reuse(fact)
+            return
         call = self._call((fact.step, fact.agent, fact.call), fact.step)
         call.run_id, call.scheduled_at, call.started_at = fact.run_id, fact.started_at, fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
         call.end(CallStatus.FAILED if error else CallStatus.COMPLETED, fact.time, error)
+        self.current_step = fact.step
+        self._advance()
+
+    def _reuse(self, fact: f.CallReused) -> None:
+        key = (fact.step, fact.agent, fact.call)
+        calls = self.input.retry.calls if self.input and self.input.retry else ()
+        for given in calls:
+            if (given.step, given.agent, given.call) == key:
+                call = self._call(key, fact.step)
+                call.run_id = fact.run_id
+                call.reuse(given)
         self.current_step = fact.step
         self._advance()
 

@@ -1,7 +1,7 @@
 """Finishes a job that failed: a new job on today's plan takes over what the old one has done (decision 0020)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -13,7 +13,8 @@ from orchestrator.domain.errors import NotFound, Unavailable, WrongState
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import RETRIED_STATES, CallStatus, Job, JobState
 from orchestrator.domain.plans import Plan
-from orchestrator.domain.reuse import reuse
+from orchestrator.domain.reuse import Reuse, reuse
+from orchestrator.projection.answers import Answers
 from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
 from orchestrator.services.starting import JobStarter, Started, StartRequest
@@ -22,6 +23,7 @@ from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)
 
+_Call = tuple[str, str, int]
 _SCOPE: Final = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
 
 
@@ -81,13 +83,13 @@ class JobRetrier:
         except NotFound as fault:
             message = f"Job {old.id} cannot be retried: there is no {given.kind} {given.definition!r} today"
             raise WrongState(message, job_id=old.id, state=str(old.state)) from fault
-        if job.code:
-            message = f"Job {old.id} runs code of its own, which cannot be resumed half-way: start a new job"
+        if job.code != given.code:
+            message = f"Job {old.id} cannot be retried: {given.definition!r} was rewritten since. Start a new job"
             raise WrongState(message, job_id=old.id, state=str(old.state))
         root = given.retry.root if given.retry else old.id
         return _taking_over(job, given, old, await self._answers(old), root)
 
-    async def _answers(self, old: Job) -> list[AgentResult]:
+    async def _answers(self, old: Job) -> Answers:
         try:
             return await self._partials.answers(old)
         except NotFound as fault:
@@ -126,37 +128,52 @@ def _request(given: JobInput) -> StartRequest:
     )
 
 
-def _taking_over(new: JobInput, given: JobInput, old: Job, answers: Sequence[AgentResult], root: str) -> JobInput:
+def _taking_over(new: JobInput, given: JobInput, old: Job, answers: Answers, root: str) -> JobInput:
     """The new job with all that stands of the old one."""
-    found = {(answer.step, answer.agent): answer for answer in answers if answer.artifact is None}
-    calls = {
-        (call.step, call.agent): call
-        for call in old.calls
-        if call.status is CallStatus.COMPLETED and (call.step, call.agent) in found
-    }
-    approvals = {one.step: one for one in old.approvals}
-    stands = reuse(_walked(given), _walked(new), done=calls, approved=approvals)
-    kept = [call for key, call in calls.items() if key in stands.calls]
+    found = {_key(answer): answer for answer in answers.results if answer.artifact is None}
+    calls = _made(given, old, answers.asks)
+    if new.code:
+        stands = Reuse(frozenset(key[:2] for key, call in calls.items() if call.asks))
+        kept = {key: call for key, call in calls.items() if key in found and call.asks}
+    else:
+        approved = [one.step for one in old.approvals]
+        stands = reuse(_walked(given), _walked(new), done={key[:2] for key in calls if key in found}, approved=approved)
+        kept = {key: call for key, call in calls.items() if key in found and key[:2] in stands.calls}
     retry = Retry(
         of=old.id,
         root=root,
-        calls=[
-            ReusedCall(
-                step=call.step,
-                agent=call.agent,
-                job_id=call.reused_from or old.id,
-                usage=call.usage.plus(call.reused),
-                model=call.model,
-                started_at=call.started_at,
-                completed_at=call.completed_at,
-            )
-            for call in kept
-        ],
-        approvals=[one for step, one in approvals.items() if step in stands.approvals],
+        calls=list(kept.values()),
+        approvals=[one for one in old.approvals if one.step in stands.approvals],
     )
-    results = [answer for key, answer in found.items() if key in stands.calls]
+    results = [found[key] for key in found if key in kept]
     carried = Carried(results=results, approved=sorted(stands.approvals))
     return new.model_copy(update={"retry": retry, "carried": carried if results or stands.approvals else None})
+
+
+def _made(given: JobInput, old: Job, asks: Mapping[str, str]) -> dict[_Call, ReusedCall]:
+    """The finished calls of a job, and those that it was given and, being code, has not asked for."""
+    calls: dict[_Call, ReusedCall] = {}
+    if given.code and given.retry is not None:
+        calls = {(call.step, call.agent, call.call): call for call in given.retry.calls}
+    for call in old.calls:
+        if call.status is not CallStatus.COMPLETED:
+            continue
+        calls[call.step, call.agent, call.number] = ReusedCall(
+            step=call.step,
+            agent=call.agent,
+            call=call.number,
+            job_id=call.reused_from or old.id,
+            usage=call.usage.plus(call.reused),
+            model=call.model,
+            started_at=call.started_at,
+            completed_at=call.completed_at,
+            asks=asks.get(names.activity_id(call.step, call.agent, call.number)) if given.code else None,
+        )
+    return calls
+
+
+def _key(answer: AgentResult) -> _Call:
+    return answer.step, answer.agent, answer.call
 
 
 def _walked(job: JobInput) -> Plan:

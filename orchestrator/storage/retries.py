@@ -30,7 +30,8 @@ def taken_over(job: JobInput) -> dict[str, Any]:
     retry = job.retry
     if retry is None:
         return {"retry_of": None, "retry_root": None, "reused_calls": 0}
-    reused, planned = len(retry.calls), len(job.plan.calls())
+    # What code takes over is known once it asks for it.
+    reused, planned = 0 if job.code else len(retry.calls), len(job.plan.calls())
     progress = min(99, 100 * reused // max(1, planned))
     return {"retry_of": retry.of, "retry_root": retry.root, "reused_calls": reused, "progress": progress}
 

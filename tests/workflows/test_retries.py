@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
-from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.errors import AgentError, WrongState
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import Approval
+from orchestrator.projection.answers import Answers
 from orchestrator.services.reading import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually
-from tests.catalogue import TEST_PLUGIN, AnyInput, step, workflow
+from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
+from tests.code_workflow import DraftsWorkflow
 
 EFFECTS: list[str] = []
 """The effect ids of the calls that ran, in order."""
@@ -49,6 +51,11 @@ def _agent(function: Any) -> Agent:
 PLUGIN = Plugin(
     name="retries",
     agents=(_agent(worker), _agent(gated)),
+    code_workflows=(
+        CodeWorkflow(
+            workflow("t_drafts", step("draft", "t_drafter"), step("last", "r_gated"), code=True), DraftsWorkflow
+        ),
+    ),
     workflows=(
         workflow(
             "r_chain",
@@ -219,3 +226,42 @@ async def test_what_failed_needs_attention_until_a_retry_is_at_it(engine: Engine
     gate.touch()
     await engine.ended(await retry(engine, second.id))
     assert await eventually(attention, lambda found: not found) == set()
+
+
+async def test_code_gets_the_answers_to_what_it_asks_again(engine: Engine, gate: Path) -> None:
+    old = await engine.run("t_drafts", {"gate": str(gate), "drafts": 3, "last": "r_gated"})
+    assert old.state is JobState.FAILED
+    second = await engine.ended(await retry(engine, old.id))
+    assert second.state is JobState.FAILED
+    gate.touch()
+    third = await engine.ended(await retry(engine, second.id))
+    assert third.state is JobState.COMPLETED
+    assert [(call.step, call.number, call.reused_from) for call in third.calls] == [
+        *[("draft", number, old.id) for number in (1, 2, 3)],
+        ("last", 1, None),
+    ]
+    assert not [effect for effect in CALLS if effect.startswith((second.id, third.id))]
+    assert EFFECTS[-1] == f"{third.id}/last/r_gated"
+    told = [event.name for event in await engine.services.reader.events(third.id)]
+    assert told.count("agent.reused") == 3
+    result = await engine.services.outputs.get(TESTER, third.id)
+    assert f"draft {old.id}/draft/t_drafter#3" in str(result)
+
+
+async def test_code_that_asks_for_something_else_makes_the_call(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await engine.run("t_drafts", {"gate": "/nowhere", "drafts": 3, "last": "r_gated"})
+    answers = engine.parts.ground.partials.answers
+
+    async def other(job: Job) -> Answers:
+        """As if the second call of the old job had been asked something else."""
+        found = await answers(job)
+        return Answers(found.results, {**found.asks, "draft.t_drafter#2": "something else"})
+
+    monkeypatch.setattr(engine.parts.ground.partials, "answers", other)
+    new = await engine.ended(await retry(engine, old.id))
+    reused = [call.reused_from for call in new.calls if call.step == "draft"]
+    # The third was told of the second, whose answer is another one now.
+    assert reused == [old.id, None, None]
+    assert len([effect for effect in CALLS if effect.startswith(new.id)]) == 2
