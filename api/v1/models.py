@@ -119,6 +119,7 @@ class JobSummary(Target):
         description="Why an open job is where it is; null once it has ended, and while nobody has looked at it yet."
     )
     retry_of: str | None = Field(description="The job that this one is to finish.")
+    retried_by: list[str] = Field(description="Jobs that were started to finish this one, oldest first.")
     created_at: Timestamp
     started_at: Timestamp | None
     completed_at: Timestamp | None

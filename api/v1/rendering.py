@@ -86,6 +86,7 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
             progress=row.progress,
             reason=_seen_reason(page.reason(row)),
             retry_of=row.retry_of,
+            retried_by=list(page.retried_by.get(row.id, ())),
             created_at=row.created_at,
             started_at=row.started_at,
             completed_at=row.closed_at,

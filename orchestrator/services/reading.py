@@ -2,8 +2,8 @@
 
 import asyncio
 import builtins
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
-from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, Job, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import OPEN_STATES, RETRIED_STATES, AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -48,11 +48,15 @@ class JobFilter:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """One page of jobs, newest first, and how many there are in all. `unattended` while no worker is there."""
+    """One page of jobs, newest first, and how many there are in all. `unattended` while no worker is there.
+
+    `retried_by` names the jobs that were started to finish those which failed.
+    """
 
     rows: list[JobRow]
     total: int
     unattended: bool = False
+    retried_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def reason(self, row: JobRow) -> Seen | None:
         """Why an open job is where it is, as far as that is known."""
@@ -122,7 +126,8 @@ class JobReader:
         )
         if not by_reason and any(row.state in OPEN_STATES for row in rows):
             unattended = await self._unattended()
-        return JobPage(rows, total, unattended)
+        undone = [row.id for row in rows if row.state in RETRIED_STATES]
+        return JobPage(rows, total, unattended, await self._jobs.retried_by(*undone) if undone else {})
 
     async def _unattended(self) -> bool:
         """Whether no worker is there for jobs; False while Temporal does not say."""

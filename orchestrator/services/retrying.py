@@ -68,7 +68,7 @@ class JobRetrier:
     async def retried_by(self, job_id: str) -> list[str] | None:
         """The jobs that were started to finish a job, oldest first; None while the index does not answer."""
         try:
-            return await self._jobs.retried_by(job_id)
+            return (await self._jobs.retried_by(job_id)).get(job_id, [])
         except Unavailable as fault:
             log.warning("retries_not_read", job_id=job_id, error=fault.message)
             return None

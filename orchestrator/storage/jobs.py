@@ -199,9 +199,9 @@ class JobRepository(OpenJobs):
         found = await self._db.autocommit(lambda connection: connection.execute(_GET, this).mappings().first())
         return None if found is None else _record(found)
 
-    async def retried_by(self, job_id: str) -> builtins.list[str]:
-        """The jobs that were started to finish a job, oldest first."""
-        return await self._db.autocommit(lambda connection: retried_by(connection, job_id))
+    async def retried_by(self, *job_ids: str) -> dict[str, builtins.list[str]]:
+        """The jobs that were started to finish each of these, oldest first; a job that was not retried is left out."""
+        return await self._db.autocommit(lambda connection: retried_by(connection, job_ids))
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
         """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""

@@ -1,5 +1,6 @@
 """Rows of jobs that are to finish other jobs (decision 0020)."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
@@ -10,7 +11,9 @@ from orchestrator.domain.jobs import OPEN_STATES, JobState
 from orchestrator.storage.tables import jobs
 
 _RETRIED_BY: Final = (
-    select(jobs.c.id).where(jobs.c.retry_of == bindparam("this_job")).order_by(jobs.c.created_at, jobs.c.id)
+    select(jobs.c.retry_of, jobs.c.id)
+    .where(jobs.c.retry_of.in_(bindparam("these_jobs", expanding=True)))
+    .order_by(jobs.c.created_at, jobs.c.id)
 )
 _DOES_IT: Final = (
     select(jobs.c.id, jobs.c.state)
@@ -20,9 +23,12 @@ _DOES_IT: Final = (
 )
 
 
-def retried_by(connection: Connection, job_id: str) -> list[str]:
-    """The jobs that were started to finish a job, oldest first."""
-    return list(connection.execute(_RETRIED_BY, {"this_job": job_id}).scalars())
+def retried_by(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[str]]:
+    """The jobs that were started to finish each of these, oldest first; a job that was not retried is left out."""
+    found: dict[str, list[str]] = {}
+    for row in connection.execute(_RETRIED_BY, {"these_jobs": list(job_ids)}):
+        found.setdefault(row.retry_of, []).append(row.id)
+    return found
 
 
 def taken_over(job: JobInput) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from orchestrator.domain.access import Scope
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import eventually
 from tests.api.conftest import Keys, over
 from tests.api.test_jobs import ended, start, until
@@ -19,7 +20,7 @@ from tests.workflows.test_retries import PLUGIN
 
 @pytest.fixture(scope="session")
 def orchestrator_plugins() -> list[Plugin]:
-    return [TEST_PLUGIN, PLUGIN]
+    return [BUILT_IN, TEST_PLUGIN, PLUGIN]
 
 
 async def failed(client: httpx2.AsyncClient, gate: Path) -> dict[str, Any]:
@@ -49,7 +50,9 @@ async def test_a_retry_answers_as_a_start_and_tells_both_ways(client: httpx2.Asy
     assert set(new["metrics"]) >= {"cost", "reused_cost", "reused_tokens"}
     assert (await client.get(f"/v1/jobs/{old['job_id']}")).json()["retried_by"] == [body["job_id"]]
     rows = (await client.get("/v1/jobs", params={"workflow_id": "r_chain"})).json()["jobs"]
-    assert {row["job_id"]: row["retry_of"] for row in rows}[body["job_id"]] == old["job_id"]
+    lines = {row["job_id"]: (row["retry_of"], row["retried_by"]) for row in rows}
+    assert lines[body["job_id"]] == (old["job_id"], [])
+    assert lines[old["job_id"]] == (None, [body["job_id"]])
 
 
 async def test_what_cannot_be_retried_says_why(client: httpx2.AsyncClient, tmp_path: Path):

@@ -1,21 +1,27 @@
 """A failed job is finished by a new one, which makes no finished call again: on a real Temporal server."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
+from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import AgentError, WrongState
 from orchestrator.domain.jobs import CallStatus, Job, JobState
-from orchestrator.domain.plans import Approval
+from orchestrator.domain.plans import Approval, Plan
+from orchestrator.domain.usage import Usage
+from orchestrator.plugins import BUILT_IN
 from orchestrator.projection.answers import Answers
 from orchestrator.services.reading import JobFilter
-from orchestrator.testing import TESTER, Engine, eventually
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
 from tests.code_workflow import DraftsWorkflow
+from tests.fakes.openai_server import Answer, OpenAIServer
 
 EFFECTS: list[str] = []
 """The effect ids of the calls that ran, in order."""
@@ -57,6 +63,7 @@ PLUGIN = Plugin(
         ),
     ),
     workflows=(
+        workflow("r_paid", step("a", "technical_writer"), step("b", "r_gated", needs=("a",))),
         workflow(
             "r_chain",
             step("a", "r_worker"),
@@ -75,7 +82,7 @@ PLUGIN = Plugin(
 
 @pytest.fixture(scope="session")
 def orchestrator_plugins() -> list[Plugin]:
-    return [TEST_PLUGIN, PLUGIN]
+    return [BUILT_IN, TEST_PLUGIN, PLUGIN]
 
 
 @pytest.fixture
@@ -185,13 +192,71 @@ async def test_only_what_ended_undone_is_retried(engine: Engine) -> None:
         await retry(engine, waiting.job_id)
 
 
-async def test_a_job_that_ran_out_of_time_is_retried(engine: Engine) -> None:
+async def test_a_job_that_an_operator_terminated_is_retried(engine: Engine) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate("by force")
     await engine.ended(started.job_id)
     new = await retry(engine, started.job_id)
     await engine.eventually(new, lambda job: job.waiting_steps == ["b"])
+
+
+async def test_a_job_that_ran_out_of_time_is_retried(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, job_timeout=3) as engine:
+        old = await engine.run("t_approval", {})
+        assert (old.state, calls(old)["a.t_echo"][0]) == (JobState.TIMEOUT, CallStatus.COMPLETED)
+        new = await engine.job(await retry(engine, old.id))
+        assert calls(new)["a.t_echo"] == (CallStatus.COMPLETED, old.id)
+
+
+async def test_the_cost_of_what_is_reused_is_shown_and_not_charged(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], gate: Path
+) -> None:
+    async with (
+        OpenAIServer(
+            Answer({"summary": "Drafted.", "output": "A draft."}, prompt_tokens=100, completion_tokens=50)
+        ) as model,
+        running_engine(
+            temporal_address, tmp_path, orchestrator_plugins, llm_base_url=model.url, llm_api_key=SecretStr("key")
+        ) as engine,
+    ):
+        old = await engine.run("r_paid", {"gate": str(gate)}, config=JobConfig(model="served"))
+        assert (old.usage.total_tokens, old.reused) == (150, Usage())
+        gate.touch()
+        new = await engine.ended(await retry(engine, old.id))
+        assert new.state is JobState.COMPLETED
+        assert (new.usage.total_tokens, new.usage.cost, new.reused) == (0, 0, old.usage)
+        assert old.usage.cost
+        assert await engine.parts.ground.attempts.tokens_since(TESTER.id, old.created_at) == 150
+        assert len(model.received) == 1
+        overview = await engine.services.metrics.overview(TESTER)
+        assert overview.jobs.tokens == 150
+
+
+async def test_on_a_changed_plan_what_depends_on_a_new_step_runs_again(
+    temporal_address: str, tmp_path: Path, gate: Path
+) -> None:
+    async with running_engine(temporal_address, tmp_path, [BUILT_IN, TEST_PLUGIN, PLUGIN]) as engine:
+        old = await engine.run("r_chain", {"gate": str(gate)})
+        queue = engine.parts.settings.task_queue
+    gate.touch()
+    chain = next(each for each in PLUGIN.workflows if each.id == "r_chain")
+    a, b, c = chain.plan.steps
+    asks_more = b.model_copy(update={"instruction": "Be brief."})
+    changed = chain.model_copy(update={"plan": Plan(steps=(a, asks_more, c, step("d", "r_worker", needs=("a",))))})
+    plugin = replace(PLUGIN, workflows=(changed,))
+    async with running_engine(temporal_address, tmp_path, [BUILT_IN, TEST_PLUGIN, plugin], task_queue=queue) as engine:
+        new = await engine.ended(await retry(engine, old.id))
+        assert new.state is JobState.COMPLETED
+        assert {name: reused for name, (_, reused) in calls(new).items()} == {
+            "a.r_worker": old.id,
+            "b.r_worker": None,
+            "b.r_gated": None,
+            "c.r_worker": None,
+            "d.r_worker": None,
+        }
 
 
 async def test_a_single_agent_is_asked_again(engine: Engine, gate: Path) -> None:
