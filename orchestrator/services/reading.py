@@ -29,6 +29,10 @@ from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
 log = structlog.get_logger(__name__)
 
+UNKNOWN_HERE: Final = Reason(
+    code=ReasonCode.STUCK,
+    message="This Temporal server does not know the job. Is it the server and namespace that started it?",
+)
 _POLLERS_PATIENCE: Final = 1.0  # Seconds that a list waits to learn whether a worker is there.
 
 
@@ -238,10 +242,7 @@ def accepted(row: JobRecord) -> Job:
     job = row.job
     reason = Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal.")
     if row.start_state == "started":
-        reason = Reason(
-            code=ReasonCode.STUCK,
-            message="This Temporal server does not know the job. Is it the server and namespace that started it?",
-        )
+        reason = UNKNOWN_HERE
     return Job(
         id=row.id,
         run_id="",

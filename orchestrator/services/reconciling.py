@@ -16,7 +16,7 @@ from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.pruning import IndexPruner
-from orchestrator.services.reading import JobReader, accepted
+from orchestrator.services.reading import UNKNOWN_HERE, JobReader, accepted
 from orchestrator.services.reasons import noted
 from orchestrator.services.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
@@ -189,7 +189,7 @@ class IndexReconciler:
             facts, pending = await self._gateway.read(row.id)
         except NotFound:
             histories[row.id] = _UNKNOWN
-            return await self._unknown(row)
+            return await self._unknown(row, reasons)
         job = project(row.id, facts, pending)
         if not job.state.terminal:
             if (reason := noted(job.reason, pending)) is not None:
@@ -201,13 +201,14 @@ class IndexReconciler:
             return None
         return "closed" if await self._close(job, facts) else None
 
-    async def _unknown(self, row: OpenRow) -> str | None:
+    async def _unknown(self, row: OpenRow, reasons: dict[str, Reason]) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""
         if row.start_state is StartState.DOUBTFUL:
             await self._jobs.drop(row.id)
             return "dropped"
         if row.start_state is StartState.STARTED and row.namespace_id != await self._gateway.namespace_id():
             log.warning("job_of_another_temporal", job_id=row.id)
+            reasons[row.id] = UNKNOWN_HERE
             return None
         record = await self._jobs.get(row.id)
         if record is None:

@@ -168,6 +168,9 @@ async def test_jobs_of_another_temporal_do_not_hold_up_those_of_this_one(engine:
         await engine.parts.ground.jobs.accept(foreign, request_hash="x", at=record.created_at)
         await engine.parts.ground.jobs.started(foreign.job_id, "run", "the namespace of another server")
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 0
+    page = await engine.services.reader.list(TESTER, JobFilter(attention=True))
+    assert {row.reason_code for row in page.rows} == {ReasonCode.STUCK}
+    assert page.total == 2
     started = await engine.start("t_slow", {})
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     long_ago = update(jobs).where(jobs.c.id != started.job_id).values(checked_at=record.created_at)
