@@ -149,7 +149,7 @@ class Settings(BaseSettings):
         description="Days that the index keeps webhook deliveries; 0: as long as the jobs.",
     )
     keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
-    reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
+    reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")

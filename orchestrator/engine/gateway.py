@@ -22,7 +22,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orchestrator.domain import names
-from orchestrator.domain.commands import AgentResult, JobInput
+from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.facts import (
@@ -42,7 +42,7 @@ from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
 from orchestrator.engine.plugin import codec_of
-from orchestrator.projection.answers import answers
+from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.facts import pending_call
 from orchestrator.projection.job import job_input
 from workflows.starts import priority_of, search_attributes_of
@@ -184,13 +184,16 @@ class TemporalGateway:
         queues = dict.fromkeys(step.task_queue for step in job.plan.steps if step.id in waiting and step.task_queue)
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
-    async def answers(self, job_id: str) -> list[AgentResult]:
-        """What the finished calls of a job answered, in full. Raises `NotFound` for one that is gone, `Unavailable`."""
+    async def answers(self, job_id: str, *, asked: bool = False) -> Answers:
+        """What the finished calls of a job answered, in full, and if that is `asked`, what they were asked for.
+
+        Raises `NotFound` for one that is gone, `Unavailable`.
+        """
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
         for event in history.events:
-            await self._codec.put_back(event)
-        return answers(history.events)
+            await self._codec.put_back(event, asked=asked)
+        return Answers(answers(history.events), asks(history.events) if asked else {})
 
     async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
         """Every fact of a job, or those after a cursor, then each new one as it happens; ends with the job.
@@ -228,6 +231,10 @@ class TemporalGateway:
     async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
         """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
         return await self._attendance.count(queue, activities=activities)
+
+    async def attended(self) -> bool:
+        """Whether a worker polls for jobs. Raises `Unavailable`."""
+        return bool(await self.pollers(self._task_queue))
 
     def framework_queue(self, framework: str) -> str:
         """The task queue of one framework's agents (O-018)."""
