@@ -4,6 +4,7 @@ Each command imports its own module when it runs, so that `--help` and wrong opt
 """
 # ruff: noqa: PLC0415 - see above
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +19,7 @@ from orchestrator.commandline.exits import FAILED, Refused, leave, say
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
+from orchestrator.loopback import exempt_from_proxies
 from orchestrator.settings import Settings
 
 app = typer.Typer(
@@ -194,6 +196,7 @@ def _variable(field: str | int, *inside: str | int) -> str:
 
 def main() -> NoReturn:
     """Run the command and end the process with its exit code (architecture, rule 9)."""
+    exempt_from_proxies(os.environ)
     try:
         app()
         code = 0

@@ -11,6 +11,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
 from orchestrator.commandline.exits import INTERRUPTED, leave, say
+from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
 
 
@@ -20,6 +21,7 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     A second signal ends the process at once. Answers the exit code.
     """
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    close_to_others(settings.data_dir)
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # uvloop where there is one, for workers too
         return runner.run(_with_signals(main))
 

@@ -1,8 +1,8 @@
 """Connects to Temporal: its own environment and configuration file name the place (section 7)."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Any
 
 from temporalio.client import Client
@@ -13,27 +13,24 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
 from orchestrator.domain.errors import InvalidInput, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.loopback import is_loopback
 
 
 def connect_options(environment: Mapping[str, str] | None = None, address: str | None = None) -> dict[str, Any]:
-    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both."""
-    override = dict(environment) if environment is not None else None
-    options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=override))
+    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both.
+
+    A variable that is empty counts as unset: to the SDK an empty key or switch would mean TLS.
+    """
+    stripped = {name: value.strip() for name, value in (os.environ if environment is None else environment).items()}
+    given = {name: value for name, value in stripped.items() if value}
+    options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=given))
     options.setdefault("target_host", "127.0.0.1:7233")
     if address:
         options["target_host"] = address
-    if _on_this_machine(options["target_host"]):
+    if is_loopback(options["target_host"].rpartition(":")[0]):
         # The SDK compresses by default, which between two processes of one machine only costs time.
         options["grpc_compression"] = GrpcCompression.NONE
     return options
-
-
-def _on_this_machine(target_host: str) -> bool:
-    host = target_host.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | None = None) -> Client:

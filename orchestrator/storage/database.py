@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.data_files import make_private
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
@@ -83,7 +84,8 @@ class Database:
         Raises `Unavailable`.
         """
         if self._is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with database_faults():
+                make_private(Path(self._url.database))
         with database_faults():
             await self._store.run(migrate, transaction=True)
 
