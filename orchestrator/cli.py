@@ -205,7 +205,7 @@ def main() -> NoReturn:
     except Refused as fault:
         code = _told(str(fault), fault.code)
     except OrchestratorError as fault:
-        code = _told(fault.message, FAILED)
+        code = _told(fault.for_operators, FAILED)
     except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit
         code = _told(traceback.format_exc(), FAILED)
     leave(code)

@@ -62,6 +62,6 @@ async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
             ):
                 break
         except Unavailable as fault:
-            log.warning("waiting", fault=fault.message)
+            log.warning("waiting", fault=fault.for_operators)
         await asyncio.sleep(_POLL)
     process.ready(f"{parts.ground.client.identity} polls {queue}")

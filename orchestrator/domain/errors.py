@@ -31,6 +31,11 @@ class OrchestratorError(Exception):
         self.message = message
         self.details = details
 
+    @property
+    def for_operators(self) -> str:
+        """The message, with what only those who run this installation may read: never part of an answer to a caller."""
+        return self.message
+
 
 class InvalidInput(OrchestratorError):
     """The caller's data is wrong. `field`, `provided` and `expected` name the fault (D-096)."""
@@ -99,13 +104,31 @@ class LimitExceeded(OrchestratorError):
 
 
 class Unavailable(OrchestratorError):
-    """A part that the request needs does not answer; try again after `retry_after` seconds."""
+    """A part that the request needs does not answer; try again after `retry_after` seconds.
+
+    `cause` is that part's own sentence and `remedy` what to do, both for operators alone.
+    """
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, retry_after: float = 2.0, **details: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float = 2.0,
+        cause: str | None = None,
+        remedy: str | None = None,
+        **details: Any,
+    ) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
+        self.cause = cause
+        self.remedy = remedy
+
+    @property
+    def for_operators(self) -> str:
+        """The message and its cause."""
+        return self.message if self.cause is None else f"{self.message.rstrip('.')}: {self.cause}"
 
 
 class DeadlineExceeded(Unavailable):
