@@ -84,12 +84,15 @@ def worker(
         str | None,
         typer.Option(help="The framework's adapter, as module:attribute.", show_default="what is installed for it"),
     ] = None,
+    create_namespace: Annotated[
+        bool, typer.Option("--create-namespace", help="Create the namespace of TEMPORAL_NAMESPACE if there is none.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
     from orchestrator.commandline import worker as command
 
-    raise typer.Exit(command.run(_settings(data_dir), framework, adapter))
+    raise typer.Exit(command.run(_settings(data_dir), framework, adapter, create_namespace=create_namespace))
 
 
 @app.command()
@@ -154,6 +157,21 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
 
     scopes = frozenset(scope) if scope else ORDINARY
     raise typer.Exit(command.create(_settings(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))
+
+
+@app.command()
+def bind(
+    namespace: Annotated[bool, typer.Option("--namespace", help="To the namespace that TEMPORAL_* names.")] = False,
+    secret_key: Annotated[
+        bool,
+        typer.Option("--secret-key", help="To this secret key: keys and webhook secrets of the old one are lost."),
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Have the job index belong to another Temporal namespace or secret key, after Temporal was set up anew."""
+    from orchestrator.commandline import bind as command
+
+    raise typer.Exit(command.run(_settings(data_dir), namespace=namespace, secret_key=secret_key))
 
 
 @app.command()

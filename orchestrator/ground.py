@@ -10,16 +10,17 @@ from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.sealing import Sealer, kept_secret
+from orchestrator.sealing import Sealer, kept_secret, secret_file
 from orchestrator.services.access import IssuedKeys
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.following import JobFollower
+from orchestrator.services.installation import Installation, SecretKey
 from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
 from orchestrator.services.remembering import ConversationRecords
@@ -28,6 +29,7 @@ from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.values import CachedValues, ValueRepository
@@ -42,6 +44,7 @@ class Ground:
 
     client: Client
     sealer: Sealer
+    installation: Installation
     database: Database
     reports: Database  # Sums over many rows hold up no job.
     ready_namespace: Callable[[], Awaitable[None]]  # Retention and search attributes. Idempotent.
@@ -71,11 +74,18 @@ class Ground:
 
 
 def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
-    """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
-    sealer, database = sealer_of(settings), _database(settings)
+    """Build all of it; opens nothing by itself. Raises `Misconfigured` without a secret to seal with."""
+    key, database = secret_key_of(settings), _database(settings)
+    installation = Installation(InstallationRepository(database), key)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     ready = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
-    gateway = TemporalGateway(client, settings.task_queue, prepare=ready, job_timeout=timeout)
+    gateway = TemporalGateway(
+        client,
+        settings.task_queue,
+        prepare=ready,
+        check_namespace=installation.check_namespace,
+        job_timeout=timeout,
+    )
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
     values = CachedValues(_value_store(settings, database))
     codec_of(client).values.store = values
@@ -89,7 +99,8 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     follower = JobFollower(gateway, reader)
     return Ground(
         client=client,
-        sealer=sealer,
+        sealer=key.sealer,
+        installation=installation,
         database=database,
         reports=_database(settings),
         ready_namespace=ready,
@@ -101,7 +112,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         values=values,
         deliveries=deliveries,
         keys=keys,
-        issued_keys=IssuedKeys(keys, sealer, clock=clock),
+        issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
         bus=_bus(settings),
         partials=partials,
         reader=reader,
@@ -138,12 +149,16 @@ def _bus(settings: Settings) -> MemoryBus | RedisBus:
     return MemoryBus() if url is None else RedisBus(open_redis(url))
 
 
-def sealer_of(settings: Settings) -> Sealer:
-    """What digests keys and seals secrets. Raises `Unavailable` without a secret to do so with."""
+def secret_key_of(settings: Settings) -> SecretKey:
+    """What digests keys and seals secrets. Raises `Misconfigured` without a secret to do so with."""
     if settings.secret_key is not None:
-        return Sealer(settings.secret_key.get_secret_value())
+        return SecretKey(Sealer(settings.secret_key.get_secret_value()), "ORCHESTRATOR_SECRET_KEY")
+    file = secret_file(settings.data_dir)
     try:
-        return Sealer(kept_secret(settings.data_dir))
+        return SecretKey(Sealer(kept_secret(settings.data_dir)), f"the file {file}")
     except OSError as fault:
-        message = f"The data directory keeps no secret key ({fault.strerror}): set ORCHESTRATOR_SECRET_KEY"
-        raise Unavailable(message) from fault
+        raise Misconfigured(
+            f"The secret key cannot be kept in {file} ({fault.strerror}).",
+            remedy="Set ORCHESTRATOR_SECRET_KEY, or name a directory that this user may write to in "
+            "ORCHESTRATOR_DATA_DIR.",
+        ) from fault

@@ -50,7 +50,7 @@ class SharedParts:
 
 
 def run(settings: Settings, ports: DevPorts) -> int:
-    """Run everything until told to stop. Answers the exit code; raises `Refused`."""
+    """Run everything until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`."""
     refuse_collisions()
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if made_key:

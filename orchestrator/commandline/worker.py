@@ -1,8 +1,9 @@
 """`orchestrator worker`: takes jobs from Temporal, which may come up later."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -23,23 +24,30 @@ log = structlog.get_logger(__name__)
 _POLL: Final = 0.2
 
 
-def run(settings: Settings, framework: str | None = None, adapter: str | None = None) -> int:
+def run(
+    settings: Settings,
+    framework: str | None = None,
+    adapter: str | None = None,
+    *,
+    create_namespace: bool = False,
+) -> int:
     """Work until told to stop, then finish what is under way. Answers the exit code.
 
     With a framework, only the calls of its agents, by its adapter (`module:attribute`, or an installed one).
-    Raises `Refused`, and `CatalogueError` for a framework without an adapter.
+    Raises `Refused`, `Misconfigured`, and `CatalogueError` for a framework without an adapter.
     """
     refuse_collisions()
-    if framework is None:
-        if adapter is not None:
-            raise exits.Refused("--adapter goes with --framework")
-        return process.serve(settings, lambda stop: _main(settings, stop))
-    loaded = load_adapter(framework, adapter)
-    return process.serve(settings, lambda stop: _main(settings, stop, loaded))
+    if framework is None and adapter is not None:
+        raise exits.Refused("--adapter goes with --framework")
+    loaded = None if framework is None else load_adapter(framework, adapter)
+    connecting = partial(connect_worker, settings, create_namespace=create_namespace)
+    return process.serve(settings, lambda stop: _main(connecting, stop, loaded))
 
 
-async def _main(settings: Settings, stop: asyncio.Event, adapter: FrameworkAdapter | None = None) -> int:
-    parts = await unless_stopped(stop, connect_worker(settings))
+async def _main(
+    connecting: Callable[[], Coroutine[Any, Any, Parts]], stop: asyncio.Event, adapter: FrameworkAdapter | None
+) -> int:
+    parts = await unless_stopped(stop, connecting())
     if parts is None:
         return exits.OK
     make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)

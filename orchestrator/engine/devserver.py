@@ -157,7 +157,13 @@ class DevServer:
             raise self._failure(f"gave no answer within {_START_SECONDS:.0f} s", offset) from None
 
     def _command(self) -> list[str]:
-        flags = [str(self._binary.path.absolute()), "server", "start-dev", "--disable-config-env", "--disable-config-file"]
+        flags = [
+            str(self._binary.path.absolute()),
+            "server",
+            "start-dev",
+            "--disable-config-env",
+            "--disable-config-file",
+        ]
         flags += ["--ip", HOST, "--port", str(self._port), "--namespace", self._namespace, "--log-level", "warn"]
         if self._ui_port is None:
             flags.append("--headless")

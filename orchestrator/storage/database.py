@@ -92,13 +92,18 @@ class Database:
             log.warning("index_unavailable", fault=fault.sentence, advice=fault.remedy)
 
     @property
+    def place(self) -> str:
+        """Where the database is, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @property
     def _is_sqlite(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe to run again, and in many processes at once.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`; `Misconfigured` for a schema that is newer than ours or another program's.
         """
         if self._is_sqlite and self._url.database:
             with self._faults():

@@ -35,8 +35,7 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     (
         "25006|42501|SQLITE_READONLY|SQLITE_CANTOPEN|SQLITE_PERM|SQLITE_AUTH|[Rr]ead-only|[Pp]ermission denied"
         "|unable to open|Not a directory|Is a directory|File exists",
-        "Let this user write there, or name another place: ORCHESTRATOR_DATA_DIR for SQLite, "
-        f"{_URL} for any database.",
+        f"Let this user write there, or name another place: ORCHESTRATOR_DATA_DIR for SQLite, {_URL} for any database.",
     ),
     ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", "Move that file away, or restore it from a backup."),
     ("SQLITE_BUSY|SQLITE_LOCKED|55P03|40P01|locked", "End the process that holds the lock, for example a backup."),
