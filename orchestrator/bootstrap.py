@@ -150,7 +150,7 @@ class Parts:
 
 
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
-    """Build every part over one client; opens nothing by itself. Raises `Misconfigured` without a secret to seal with."""
+    """Build every part over one client; opens nothing by itself. Raises `Misconfigured` without a secret key."""
     on = open_ground(settings, client, now)
     page = f"{settings.temporal_ui_url}/namespaces/{client.namespace}"
     return Parts(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from orchestrator import __version__
+from orchestrator.commandline.collisions import refuse_shadows
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
@@ -216,10 +217,11 @@ def main() -> NoReturn:
     """Run the command and end the process with its exit code (architecture, rule 9)."""
     exempt_from_proxies(os.environ)
     try:
+        refuse_shadows()
         app()
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
+        code = _exit_code(end)
     except Refused as fault:
         code = _told(str(fault), fault.code)
     except OrchestratorError as fault:
@@ -227,6 +229,14 @@ def main() -> NoReturn:
     except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit
         code = _told(traceback.format_exc(), FAILED)
     leave(code)
+
+
+def _exit_code(end: SystemExit) -> int:
+    """The code of typer's own exit; any other one comes from code that a command imported or ran, and is a fault."""
+    place = traceback.extract_tb(end.__traceback__)[-1]
+    if Path(typer.__file__).parent in Path(place.filename).parents:
+        return end.code if isinstance(end.code, int) else FAILED
+    return _told(f"the program was ended by SystemExit: {end} ({place.filename}, line {place.lineno})", FAILED)
 
 
 def _told(message: str, code: int) -> int:

@@ -9,7 +9,7 @@ _PRIVATE_FOLDER: Final = 0o700
 
 
 def make_private(file: Path) -> None:
-    """Make an empty file, and its folder, for their owner alone. What exists already stays as it is. Raises `OSError`."""
+    """Make an empty file, and its folder, for their owner alone. What exists stays as it is. Raises `OSError`."""
     file.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, PRIVATE))
 

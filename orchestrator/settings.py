@@ -16,6 +16,7 @@ from orchestrator.domain.retention import Retention
 
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
+_OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -153,7 +154,7 @@ class Settings(BaseSettings):
     @classmethod
     def _without_whitespace(cls, values: dict[str, Any]) -> dict[str, Any]:
         stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in stripped.items() if value != ""}  # noqa: PLC1901 - 0 is no empty text
+        return {name: value for name, value in stripped.items() if value != ""}
 
     @field_validator("data_dir")
     @classmethod
@@ -200,6 +201,15 @@ class Settings(BaseSettings):
         if not (text.isascii() and text.isprintable()) or " " in text:
             raise ValueError("the key has a space, a line break or another character that no key has; was it cut?")
         return key
+
+    @field_validator("plugins")
+    @classmethod
+    def _are_not_ours(cls, plugins: str) -> str:
+        for name in plugins.split(","):
+            package = name.strip().partition(".")[0]
+            if package in _OWN_PACKAGES:
+                raise ValueError(f"{name.strip()}: `{package}` is orchestrator's own package; rename yours")
+        return plugins
 
     @field_validator("log_level")
     @classmethod

@@ -1,4 +1,4 @@
-"""Keeps processes of other installations away from a job index: its secret key and its Temporal namespace are marked."""
+"""Keeps processes of other installations away from a job index, which is marked with secret key and namespace."""
 
 import hmac
 from dataclasses import dataclass
@@ -85,8 +85,8 @@ class Installation:
     def another_namespace(self, marks: dict[str, str], namespace_id: str, name: str) -> Misconfigured:
         """The refusal of a process on another Temporal namespace."""
         return Misconfigured(
-            f"The jobs of the index {self._marks.place} are in the Temporal namespace "
-            f"{marks.get(NAMESPACE_NAME)!r} (id {marks[NAMESPACE]}), and this process uses {name!r} (id {namespace_id}).",
+            f"The jobs of the index {self._marks.place} are in the Temporal namespace {marks.get(NAMESPACE_NAME)!r} "
+            f"(id {marks[NAMESPACE]}), and this process uses {name!r} (id {namespace_id}).",
             remedy="Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or name this installation's own index in "
             "ORCHESTRATOR_DATABASE_URL. If Temporal was set up anew for this index: `orchestrator bind --namespace`.",
         )

@@ -28,13 +28,12 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("3D000|database .* does not exist", f"Create that database, or correct the name in {_URL}."),
     (
         "53300|too many clients|remaining connection slots|too many connections",
-        f"Raise max_connections of PostgreSQL, or lower {_POOL} and ORCHESTRATOR_DATABASE_MAX_OVERFLOW of the processes.",
+        f"Raise max_connections of PostgreSQL, or lower {_POOL} and ORCHESTRATOR_DATABASE_MAX_OVERFLOW everywhere.",
     ),
     ("QueuePool", f"Raise {_POOL}, or start more processes."),
     ("53100|SQLITE_FULL|disk is full|[Nn]o space left|quota exceeded", "Free space on the disk of the database."),
     (
-        "25006|42501|SQLITE_READONLY|SQLITE_CANTOPEN|SQLITE_PERM|SQLITE_AUTH|[Rr]ead-only|[Pp]ermission denied"
-        "|unable to open|Not a directory|Is a directory|File exists",
+        "25006|42501|SQLITE_(READONLY|CANTOPEN|PERM)|[Rr]ead-only|[Pp]ermission denied|a directory|File exists",
         f"Let this user write there, or name another place: ORCHESTRATOR_DATA_DIR for SQLite, {_URL} for any database.",
     ),
     ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", "Move that file away, or restore it from a backup."),
@@ -42,8 +41,7 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("42P01|42703|no such (table|column)", "Start a worker or the API once: it brings the schema up to date."),
     ("SSL|TLS|certificate", f"Correct sslmode and its files in {_URL}."),
     (
-        "refused|resolve|unreachable|timeout|timed out|no answer|starting up|shutting down|closed the connection"
-        "|08006|57P0|terminat",
+        "refused|resolve|unreachable|time(d )?out|no answer|starting up|shutting down|closed|08006|57P0|terminat",
         f"Start the database, or correct the host and the port in {_URL}.",
     ),
 )

@@ -125,3 +125,40 @@ async def test_the_shipped_example_of_settings_starts_as_it_is(tmp_path: Path) -
         await (await process.start(cwd=tmp_path)).ready()
     finally:
         assert await process.kill(signal.SIGTERM) == 0, process.text()
+
+
+@pytest.mark.parametrize("package", ["workflows", "activities", "api"])
+async def test_a_package_of_the_authors_with_one_of_our_names_is_refused_before_any_import(
+    tmp_path: Path, package: str
+) -> None:
+    folder = tmp_path / "acme"
+    (folder / package).mkdir(parents=True)
+    (folder / package / "__init__.py").write_text("raise SystemExit('imported')")
+    # The author's folder first, then ours.
+    path = os.pathsep.join((str(folder), os.getcwd()))
+    lines = {"dev": [], "worker": [], "api": [], "doctor": ["--json"], "run": ["x", "--input", "{}"]}
+    for command, more in lines.items():
+        process = Command(tmp_path, command, *more, PYTHONPATH=path, ORCHESTRATOR_DATA_DIR=str(tmp_path / "data"))
+        assert await ended(await process.start(cwd=tmp_path)) == 1
+        told = process.text()
+        assert f"orchestrator: the package `{package}` is found in {folder}, not in {os.getcwd()}. " in told
+        assert "rename that package" in told
+        assert "Traceback" not in told
+        assert "imported" not in told
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"), [("raise SystemExit('ACME_TOKEN is not set')", "ACME_TOKEN"), ("exit(0)", "0")]
+)
+@pytest.mark.parametrize("command", ["worker", "api", "doctor"])
+async def test_a_plugin_that_ends_the_program_is_named(tmp_path: Path, command: str, statement: str, told: str) -> None:
+    (tmp_path / "acme_exits.py").write_text(f"import sys\nfrom sys import exit\n{statement}\n")
+    path = os.pathsep.join((str(tmp_path), os.getcwd()))
+    process = Command(
+        tmp_path, *arguments(command, tmp_path / "data"), PYTHONPATH=path, ORCHESTRATOR_PLUGINS="acme_exits"
+    )
+    assert await ended(await process.start()) == 1
+    assert "acme_exits" in process.text()
+    assert told in process.text()
+    assert "Traceback" not in process.text()

@@ -161,6 +161,7 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
         ("SECRET_KEY", "short", "ORCHESTRATOR_SECRET_KEY"),
+        ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: `workflows` is orchestrator's own package"),
         ("LOG_LEVEL", "loud", "it takes DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("DATA_DIR", "~nobody-of-this-machine/x", "names a home directory that is not known here"),
     ],
