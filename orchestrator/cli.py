@@ -178,6 +178,9 @@ def bind(
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port that the API shall have.", show_default="8000")] = None,
+    temporal_port: Annotated[int | None, typer.Option(help="Port of Temporal.", show_default="7233")] = None,
+    ui_port: Annotated[int | None, typer.Option(help="Port of the Temporal UI.", show_default="8233")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
@@ -185,7 +188,8 @@ def doctor(
 
     from orchestrator.commandline import doctor as command
 
-    raise typer.Exit(command.run(_settings(data_dir), None if as_json else Console()))
+    ports = (port, temporal_port, ui_port)
+    raise typer.Exit(command.run(_settings(data_dir), None if as_json else Console(), ports))
 
 
 @app.command()

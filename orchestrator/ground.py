@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
-from orchestrator.domain.errors import Misconfigured, Unavailable
+from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
@@ -33,6 +33,9 @@ from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.values import CachedValues, ValueRepository
+
+if TYPE_CHECKING:
+    from orchestrator.storage.bucket import ValueBucket
 
 # Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
 _START_PATIENCE: Final = 0.02
@@ -132,16 +135,22 @@ def redis_url(settings: Settings) -> str | None:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
 
 
-def _value_store(settings: Settings, database: Database) -> ValueStore:
-    """Where large values are kept. Raises `Unavailable` without the library for buckets."""
-    if settings.value_store_url is None:
-        return ValueRepository(database)
+def open_value_store(url: str) -> "ValueBucket":
+    """A bucket for large values. Raises `Misconfigured` for a wrong URL, and without the library for buckets."""
     try:
         from orchestrator.storage.bucket import ValueBucket  # noqa: PLC0415 - an extra
     except ImportError as error:
-        message = "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`: pip install 'orchestrator[s3]'"
-        raise Unavailable(message) from error
-    return ValueBucket(settings.value_store_url)
+        raise Misconfigured(
+            "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`.", remedy="pip install 'orchestrator[s3]'"
+        ) from error
+    try:
+        return ValueBucket(url)
+    except ValueError as error:
+        raise Misconfigured(f"{error}.", remedy="It takes s3://BUCKET/PREFIX; AWS_* name region and key.") from error
+
+
+def _value_store(settings: Settings, database: Database) -> ValueStore:
+    return ValueRepository(database) if settings.value_store_url is None else open_value_store(settings.value_store_url)
 
 
 def _bus(settings: Settings) -> MemoryBus | RedisBus:

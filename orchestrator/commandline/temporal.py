@@ -43,7 +43,7 @@ async def start_server(data_dir: Path, port: int, ui_port: int, *, port_flag: st
         await server.start()
     except Unavailable as fault:
         taken = any(is_taken(HOST, number) for number in (port, ui_port))
-        raise Refused(fault.message, exits.USAGE if taken else exits.FAILED) from fault
+        raise Refused(fault.for_operators, exits.USAGE if taken else exits.FAILED) from fault
     return server
 
 

@@ -1,6 +1,7 @@
 """Keeps processes of other installations away from a job index, which is marked with secret key and namespace."""
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,7 +44,7 @@ class Installation:
             await self._check_sealed()
             marks = await self._marks.keep({SECRET: own})
         if not hmac.compare_digest(marks[SECRET], own):
-            raise self.another_key()
+            raise another_key(self._marks.place, self._key.source)
 
     async def check_namespace(self, namespace_id: str, name: str) -> None:
         """Raises `Misconfigured` when the jobs of the index are in another Temporal namespace; `Unavailable`."""
@@ -51,7 +52,7 @@ class Installation:
         if NAMESPACE not in marks:
             marks = await self._marks.keep({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
         if marks[NAMESPACE] != namespace_id:
-            raise self.another_namespace(marks, namespace_id, name)
+            raise another_namespace(self._marks.place, marks, namespace_id, name)
 
     async def bind_secret_key(self) -> None:
         """Have the index belong to this process's secret key from now on."""
@@ -71,22 +72,24 @@ class Installation:
             if sealed is not None:
                 self._key.sealer.unseal(sealed)
         except Unsealable:
-            raise self.another_key() from None
+            raise another_key(self._marks.place, self._key.source) from None
 
-    def another_key(self) -> Misconfigured:
-        """The refusal of a process with another secret key."""
-        return Misconfigured(
-            f"The job index {self._marks.place} belongs to another secret key than that of {self._key.source}.",
-            remedy="Give every process the same ORCHESTRATOR_SECRET_KEY, or name this installation's own index in "
-            "ORCHESTRATOR_DATABASE_URL. If the old key is lost, and with it all issued keys and webhook secrets: "
-            "`orchestrator bind --secret-key`.",
-        )
 
-    def another_namespace(self, marks: dict[str, str], namespace_id: str, name: str) -> Misconfigured:
-        """The refusal of a process on another Temporal namespace."""
-        return Misconfigured(
-            f"The jobs of the index {self._marks.place} are in the Temporal namespace {marks.get(NAMESPACE_NAME)!r} "
-            f"(id {marks[NAMESPACE]}), and this process uses {name!r} (id {namespace_id}).",
-            remedy="Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or name this installation's own index in "
-            "ORCHESTRATOR_DATABASE_URL. If Temporal was set up anew for this index: `orchestrator bind --namespace`.",
-        )
+def another_key(place: str, source: str) -> Misconfigured:
+    """The refusal of a process with another secret key than its index's."""
+    return Misconfigured(
+        f"The job index {place} belongs to another secret key than that of {source}.",
+        remedy="Give every process the same ORCHESTRATOR_SECRET_KEY, or name this installation's own index in "
+        "ORCHESTRATOR_DATABASE_URL. If the old key is lost, and with it all issued keys and webhook secrets: "
+        "`orchestrator bind --secret-key`.",
+    )
+
+
+def another_namespace(place: str, marks: Mapping[str, str], namespace_id: str, name: str) -> Misconfigured:
+    """The refusal of a process on another Temporal namespace than its index's."""
+    return Misconfigured(
+        f"The jobs of the index {place} are in the Temporal namespace {marks.get(NAMESPACE_NAME)!r} "
+        f"(id {marks[NAMESPACE]}), and this process uses {name!r} (id {namespace_id}).",
+        remedy="Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or name this installation's own index in "
+        "ORCHESTRATOR_DATABASE_URL. If Temporal was set up anew for this index: `orchestrator bind --namespace`.",
+    )
