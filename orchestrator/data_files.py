@@ -1,11 +1,20 @@
 """Files that hold secrets or jobs: made for their owner alone, whatever the process's umask is."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
 PRIVATE: Final = 0o600
 _PRIVATE_FOLDER: Final = 0o700
+_OURS: Final = (
+    "index.sqlite3*",
+    "temporal-*.sqlite3*",
+    "temporal*.log",
+    "temporal.lock",
+    "secret-key",
+    "admin-api-key",
+)
 
 
 def make_private(file: Path) -> None:
@@ -15,13 +24,12 @@ def make_private(file: Path) -> None:
 
 
 def close_to_others(data_dir: Path) -> None:
-    """Take the files of a data directory away from other users: earlier releases left some of them readable.
+    """Take our files of a data directory away from other users: earlier releases left some of them readable.
 
-    Files of another user stay as they are.
+    Other files there, and those of another user, stay as they are.
     """
-    if not data_dir.is_dir():
-        return
-    for file in data_dir.iterdir():
-        status = file.lstat()
-        if file.is_file() and not file.is_symlink() and status.st_uid == os.geteuid() and status.st_mode & 0o077:
-            file.chmod(PRIVATE)
+    for pattern in _OURS:
+        for file in data_dir.glob(pattern):
+            status = file.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & 0o077:
+                file.chmod(PRIVATE)
