@@ -202,6 +202,13 @@ class Settings(BaseSettings):
             raise ValueError("the key has a space, a line break or another character that no key has; was it cut?")
         return key
 
+    @field_validator("admin_password")
+    @classmethod
+    def _belongs_to_a_user(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if password is None and info.data.get("admin_username"):
+            raise ValueError("ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not")
+        return password
+
     @field_validator("plugins")
     @classmethod
     def _are_not_ours(cls, plugins: str) -> str:

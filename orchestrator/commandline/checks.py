@@ -127,6 +127,14 @@ def check_packages(collisions: Sequence[str]) -> Finding:
     return Finding("packages", Verdict.FAILED, "; ".join(collisions), ENVIRONMENT_OF_ITS_OWN)
 
 
+def check_variables(misspelt: Mapping[str, str]) -> Finding:
+    """No variable is misspelt, and therefore read by nobody."""
+    if not misspelt:
+        return Finding("settings", Verdict.OK, "valid; no variable is misspelt")
+    told = ", ".join(f"{name} is no setting" for name in misspelt)
+    return Finding("settings", Verdict.WARNING, told, f"Did you mean {', '.join(misspelt.values())}?")
+
+
 def check_folder(folder: Folder) -> Finding:
     """The data directory can be written, and has room."""
     name = "data directory"

@@ -25,6 +25,7 @@ from orchestrator.engine.server_files import search_attributes
 from orchestrator.ground import redis_url
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
+from orchestrator.variables import misspelt
 
 DevPorts = tuple[int | None, int | None, int | None]
 
@@ -73,6 +74,7 @@ class _Doctor:
         parts: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "python": self._python,
             "packages": self._packages,
+            "settings": self._variables,
             "data directory": self._folder,
             "ports": self._look_at_ports,
             "database": self._database,
@@ -91,6 +93,9 @@ class _Doctor:
 
     async def _packages(self) -> list[Finding]:
         return [checks.check_packages(installed_collisions())]
+
+    async def _variables(self) -> list[Finding]:
+        return [checks.check_variables(misspelt(os.environ))]
 
     async def _folder(self) -> list[Finding]:
         return [checks.check_folder(probes.folder(self._settings.data_dir))]

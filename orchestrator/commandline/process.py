@@ -2,17 +2,22 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
 from orchestrator.commandline.exits import INTERRUPTED, leave, say
 from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
+from orchestrator.variables import misspelt
+
+log = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
@@ -22,6 +27,8 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     """
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     close_to_others(settings.data_dir)
+    for name, meant in misspelt(os.environ).items():
+        log.warning("unknown_setting", name=name, advice=f"did you mean {meant}?")
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # uvloop where there is one, for workers too
         return runner.run(_with_signals(main))
 

@@ -271,6 +271,13 @@ async def the_index_is_of_a_newer_release(machine: Machine) -> AsyncIterator[Sit
 
 
 @situation
+async def a_variable_is_misspelt(machine: Machine) -> AsyncIterator[Situation]:
+    settings = {"ORCHESTRATOR_DATABSE_URL": "sqlite:///x"}
+    told = "ORCHESTRATOR_DATABSE_URL is no setting"
+    yield Situation("settings", told, "ORCHESTRATOR_DATABASE_URL?", settings, Verdict.WARNING)
+
+
+@situation
 async def the_data_directory_is_a_file(machine: Machine) -> AsyncIterator[Situation]:
     machine.data.write_text("")
     yield Situation("data directory", f"{machine.data} is no directory", "--data-dir")

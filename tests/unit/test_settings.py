@@ -14,6 +14,7 @@ from orchestrator.cli import app
 from orchestrator.commandline.exits import Refused
 from orchestrator.domain.retention import Retention
 from orchestrator.settings import Settings
+from orchestrator.variables import misspelt, setting_variables
 
 
 def refusal(command: str) -> Refused:
@@ -96,18 +97,8 @@ def test_retention_is_for_good_where_it_is_0_and_the_default_where_it_is_empty(m
     )
 
 
-def variables() -> list[str]:
-    """Every variable that the settings read."""
-    names = []
-    for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        choices = getattr(alias, "choices", [alias] if alias else [f"ORCHESTRATOR_{name.upper()}"])
-        names += [str(choice) for choice in choices]
-    return names
-
-
 def without_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    for name in variables():
+    for name in setting_variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(folder)  # no `.env` of this checkout
 
@@ -117,7 +108,7 @@ def test_every_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path
     without_environment(monkeypatch, tmp_path)
     unset = Settings()
     documents = {"ORCHESTRATOR_TIERS", "ORCHESTRATOR_SURFACE_LIMITS"}  # JSON: only the empty text is no document
-    for name in variables():
+    for name in setting_variables():
         monkeypatch.setenv(name, "" if name in documents else empty)
     assert Settings() == unset
 
@@ -161,6 +152,7 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
         ("SECRET_KEY", "short", "ORCHESTRATOR_SECRET_KEY"),
+        ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not"),
         ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: `workflows` is orchestrator's own package"),
         ("LOG_LEVEL", "loud", "it takes DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("DATA_DIR", "~nobody-of-this-machine/x", "names a home directory that is not known here"),
@@ -169,6 +161,8 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
 def test_a_key_or_a_url_that_cannot_be_one_is_refused_by_name_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
 ) -> None:
+    if name == "ADMIN_PASSWORD":
+        monkeypatch.setenv("ORCHESTRATOR_ADMIN_USERNAME", "admin")
     monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
     fault = refusal("doctor")
     assert f"ORCHESTRATOR_{name}: " in str(fault)
@@ -191,3 +185,19 @@ def test_a_data_directory_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.data_dir == tmp_path / ".orchestrator"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Settings(data_dir=Path("~/data")).data_dir == tmp_path / "data"
+
+
+def test_a_misspelt_variable_is_found_in_the_environment_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("# ORCHESTRATOR_REDIS_URI=x\nexport ORCHESTRATOR_DATABSE_URL=x\nORCHESTRATOR_PLUGINS=x\n")
+    environment = {
+        "TEMPORAL_ADRESS": "h:1",
+        "ORCHESTRATOR_ACME_TOKEN": "mine",
+        "ORCHESTRATOR_LLM_API_KEY": "k",
+        "PATH": "",
+    }
+    assert misspelt(environment, file) == {
+        "ORCHESTRATOR_DATABSE_URL": "ORCHESTRATOR_DATABASE_URL",
+        "TEMPORAL_ADRESS": "TEMPORAL_ADDRESS",
+    }
+    assert misspelt(dict.fromkeys(setting_variables(), ""), tmp_path / "missing") == {}
