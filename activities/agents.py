@@ -14,6 +14,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
+from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
@@ -23,6 +24,7 @@ from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, D
 from orchestrator.domain.usage import Usage
 
 HEARTBEAT_SECONDS: Final = 1.0
+_BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 
 @dataclass(slots=True)
@@ -110,6 +112,8 @@ class AgentActivities:
             result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received, sink=sink)
         except AgentError as error:
             call.usage = error.usage
+            if error.kind == names.AGENT_BLOCKED:
+                activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
         # While the call still beats: the answer is paid for, and a new attempt would pay again.

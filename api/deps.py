@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -9,8 +10,10 @@ from fastapi import Depends, FastAPI, Path, Request
 from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
+from api.connections import ConnectionLimits, OpenConnections
 from api.sockets import SocketMetrics
 from api.streaming import SharedFrames
+from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import addressable
 from orchestrator.services.registry import Services
@@ -29,7 +32,8 @@ class ServiceSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class ApiState:
     """What one application holds. `closing` is set when its server stops: open streams end then.
-    `frames` are those that its streams share, `socket_frames` those of its sockets."""
+    `frames` are those that its streams share, `socket_frames` those of its sockets. `connections` counts those that
+    stay open."""
 
     source: ServiceSource
     registry: CollectorRegistry
@@ -38,12 +42,21 @@ class ApiState:
     started: float = field(default_factory=time.monotonic)
     frames: SharedFrames[bytes] = field(default_factory=SharedFrames)
     socket_frames: SharedFrames[str] = field(default_factory=SharedFrames)
+    connections: OpenConnections = field(default_factory=lambda: OpenConnections(ConnectionLimits()))
 
 
 def api_state(app: FastAPI) -> ApiState:
     """The state that `create_app` gave an application."""
     state: ApiState = app.state.api
     return state
+
+
+def waiting(request: Request, principal: Principal, *, waits: bool = True) -> AbstractContextManager[object]:
+    """Count a call that waits for a job among its caller's open connections, while it lasts.
+
+    Enter it before anything is started. Raises `LimitExceeded`, `Unavailable` when there are too many.
+    """
+    return api_state(request.app).connections.held(principal) if waits else nullcontext()
 
 
 async def _services(request: Request) -> Services:

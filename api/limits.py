@@ -2,7 +2,7 @@
 
 import time
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from orchestrator.domain.access import Principal
@@ -32,7 +32,7 @@ def client_of(principal: Principal) -> str:
     return f"key:{principal.key}" if principal.key is not None else f"user:{principal.id}"
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HTTPConnection) -> str:
     """Whose requests are counted together where there is no credential: one address's."""
     return f"address:{request.client.host if request.client else 'unknown'}"
 

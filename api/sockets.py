@@ -5,18 +5,21 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
 from fastapi.security.utils import get_authorization_scheme_param
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
+from api.connections import OpenConnections
+from api.limits import address_of
 from api.middleware import request_id
 from api.routes import unknown_query
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import OrchestratorError, Unauthenticated
+from orchestrator.domain.errors import LimitExceeded, OrchestratorError, Unauthenticated, Unavailable
 from orchestrator.services.access import Authenticator
 
 log = structlog.get_logger(__name__)
@@ -31,15 +34,22 @@ BAD_FRAMES: Final = 4400
 UNAUTHENTICATED: Final = 4401
 AUTH_TIMEOUT: Final = 4408
 TOO_SLOW: Final = 4429
+IDLE: Final = 4410
+_MINUTE: Final = 60.0
 _KNOWN: Final = frozenset({*range(1000, 1016), *range(4400, 4500)})
 
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
-    """What one socket may take up. Times are seconds, sizes bytes."""
+    """What one socket may take up. Times are seconds, sizes bytes.
+
+    A socket on which nothing can happen is closed after `idle`; one whose only job has ended, after `linger`.
+    """
 
     auth_timeout: float = 10.0
-    recheck: float = 30.0
+    recheck: float = 5.0
+    idle: float = 600.0
+    linger: float = 60.0
     frame_bytes: int = 64 * 1024
     frames_per_minute: int = 120
     bad_frames: int = 20
@@ -163,6 +173,40 @@ class Outbox:
         return not self._full()
 
 
+class FrameCount:
+    """The frames that one client sent within a minute."""
+
+    def __init__(self, most: int) -> None:
+        self._times: deque[float] = deque(maxlen=most)
+
+    def add(self) -> None:
+        """Count a frame. Raises `LimitExceeded` for one that is too many; it is not counted then."""
+        now, most = asyncio.get_running_loop().time(), self._times.maxlen
+        if len(self._times) == most and now - self._times[0] < _MINUTE:
+            wait = _MINUTE - (now - self._times[0])
+            raise LimitExceeded(
+                f"At most {most} frames a minute; this one is dropped", limit="frames", retry_after=wait
+            )
+        self._times.append(now)
+
+
+class Counted:
+    """A socket among the open connections: its address's at first, its client's once that is known."""
+
+    def __init__(self, connections: OpenConnections, websocket: WebSocket) -> None:
+        self._connections = connections
+        self._connection = connections.hold(address_of(websocket))
+
+    def belongs_to(self, principal: Principal) -> None:
+        """Count it as a principal's. Raises `LimitExceeded`, `Unavailable`."""
+        before, self._connection = self._connection, self._connections.hold(principal)
+        before.release()
+
+    def release(self) -> None:
+        """Stop counting it."""
+        self._connection.release()
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One accepted socket. Whatever is started in `tasks` ends with it, and a `Hangup` raised there ends it."""
@@ -170,10 +214,27 @@ class Line:
     websocket: WebSocket
     outbox: Outbox
     tasks: asyncio.TaskGroup
+    counted: Counted
+    limits: SocketLimits
 
-    async def receive(self) -> str | bytes:
-        """The client's next frame, text or binary. Raises `WebSocketDisconnect`."""
-        message = await self.websocket.receive()
+    def belongs_to(self, principal: Principal) -> None:
+        """Count the socket as an authenticated client's. Raises `LimitExceeded`, `Unavailable` for one too many."""
+        bind_contextvars(principal=principal.id)
+        self.counted.belongs_to(principal)
+
+    async def receive(self, *, busy: Callable[[], bool] = lambda: False) -> str | bytes:
+        """The client's next frame, text or binary. Raises `WebSocketDisconnect`.
+
+        Raises `Hangup` when none comes for a long time, unless the socket is `busy` with what was asked for before.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self.limits.idle):
+                    message = await self.websocket.receive()
+                break
+            except TimeoutError:
+                if not busy():
+                    raise Hangup(IDLE, "idle") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or NORMAL, message.get("reason"))
         text: str | None = message.get("text")
@@ -203,17 +264,22 @@ async def converse(
     *,
     closing: asyncio.Event,
     metrics: SocketMetrics,
+    connections: OpenConnections,
     limits: SocketLimits,
     query: frozenset[str] = frozenset(),
 ) -> None:
     """Accept a socket and let a dialect `talk` on it until the client, the dialect or the server (`closing`) ends it.
 
-    Every task of the socket has ended when this returns. A handshake with a query parameter that is not in `query` is
-    refused.
+    Every task of the socket has ended when this returns. A handshake is refused with a query parameter that is not in
+    `query`, and when the client's address or the process has too many open connections.
     """
     if (refusal := unknown_query(websocket, query)) is not None:
-        websocket.state.refusal = refusal
-        await websocket.close(POLICY_VIOLATION, refusal.message)
+        await _refuse(websocket, refusal)
+        return
+    try:
+        counted = Counted(connections, websocket)
+    except (LimitExceeded, Unavailable) as fault:
+        await _refuse(websocket, fault)
         return
     given = websocket.state.request_id = request_id(websocket)
     with bound_contextvars(request_id=given), metrics.open.track_inprogress():
@@ -221,11 +287,13 @@ async def converse(
         try:
             await websocket.accept(headers=[(b"x-request-id", given.encode())])
             outbox = Outbox(_sending(websocket), limits)
-            end = await _until_end(websocket, outbox, talk, closing)
+            line = partial(Line, websocket, outbox, counted=counted, limits=limits)
+            end = await _until_end(line, talk, closing)
             code = end.code
             if isinstance(end, Hangup):
                 await _hang_up(websocket, outbox, end, closing, limits.grace)
         finally:
+            counted.release()
             metrics.closed(code)
             duration = round(time.perf_counter() - began, 4)
             log.info("socket_closed", path=websocket.scope["path"], code=code, duration=duration)
@@ -241,18 +309,24 @@ def _sending(websocket: WebSocket) -> Callable[[str], Awaitable[None]]:
     return send
 
 
+async def _refuse(websocket: WebSocket, fault: OrchestratorError) -> None:
+    websocket.state.refusal = fault  # the edge puts it into words, where the server can send an answer
+    await websocket.close(POLICY_VIOLATION, fault.message)
+
+
 async def _until_end(
-    websocket: WebSocket, outbox: Outbox, talk: Callable[[Line], Awaitable[None]], closing: asyncio.Event
+    line_of: Callable[[asyncio.TaskGroup], Line], talk: Callable[[Line], Awaitable[None]], closing: asyncio.Event
 ) -> Hangup | WebSocketDisconnect:
-    async def conversation() -> None:
-        await talk(Line(websocket, outbox, tasks))
+    async def conversation(line: Line) -> None:
+        await talk(line)
         raise Hangup(NORMAL, "")
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(outbox.run(), name="socket sender")
+            line = line_of(tasks)
+            tasks.create_task(line.outbox.run(), name="socket sender")
             tasks.create_task(_until_closing(closing), name="socket watch")
-            tasks.create_task(conversation(), name="socket reader")
+            tasks.create_task(conversation(line), name="socket reader")
     except ExceptionGroup as ended:
         return _why(ended)
     raise AssertionError("a conversation ends with a reason")

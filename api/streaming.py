@@ -12,7 +12,9 @@ from weakref import WeakValueDictionary
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
+
+from api.connections import OpenConnection
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 # Bytes handed to the server at once: it waits for a slow client between two pieces, and holds no more than one.
@@ -47,13 +49,23 @@ class SharedFrames(Generic[F]):
 
 
 class EventStream(StreamingResponse):
-    """A `text/event-stream` that closes its source as soon as the client has gone."""
+    """A `text/event-stream` that closes its source as soon as the client has gone, and releases its connection then."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, frames: AsyncGenerator[bytes, None], closing: asyncio.Event) -> None:
+    def __init__(
+        self, frames: AsyncGenerator[bytes, None], closing: asyncio.Event, *, connection: OpenConnection
+    ) -> None:
+        self._connection = connection
         self._frames = kept_alive(frames, closing)
         super().__init__(self._frames, headers=_HEADERS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._connection.release()
 
     async def stream_response(self, send: Send) -> None:
         """Send every frame."""

@@ -24,6 +24,7 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine import namespace
+from orchestrator.engine.author_activities import AuthorActivities
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.schedules import ensure_reconciler
@@ -32,6 +33,7 @@ from orchestrator.engine.worker import build_courier, build_worker, check_in_san
 from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.services.adoption import JobAdopter
 from orchestrator.services.delivering import WebhookDeliverer
 from orchestrator.services.outcomes import OutcomeRecorder
@@ -73,6 +75,7 @@ class Parts:
     ground: Ground
     services: Services
     reconciler: IndexReconciler
+    bulkhead: Bulkhead
     sender: HttpWebhookSender | None = None
     runtime: "OpenRuntime | None" = None
 
@@ -84,6 +87,7 @@ class Parts:
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
             beside=self.courier(),
+            interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
         )
 
     def courier(self) -> Worker:
@@ -136,11 +140,12 @@ class Parts:
         from orchestrator.staffing import open_runtime  # noqa: PLC0415
 
         if self.runtime is None:
-            self.runtime = open_runtime(self.settings, now)
+            self.runtime = open_runtime(self.settings, now, self.bulkhead)
         return self.runtime.runner
 
     async def aclose(self) -> None:
         """Let go of connections."""
+        self.bulkhead.close()
         if self.runtime is not None:
             await self.runtime.models.aclose()
         if self.sender is not None:
@@ -172,6 +177,7 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             values=JobValues(on.values),
             clock=now,
         ),
+        bulkhead=Bulkhead(settings.agent_block_seconds),
     )
 
 
@@ -196,13 +202,22 @@ async def _open_index(parts: Parts) -> None:
     await parts.ground.installation.check_secret_key()
 
 
-async def connect_worker(settings: Settings, *, address: str | None = None, create_namespace: bool = False) -> Parts:
+def load_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue with the plugins that the settings name. Raises `CatalogueError`.
+
+    A command calls it before it has an event loop: an import may take long, and may ask for the main thread.
+    """
+    configure(settings.log_level, settings.log_format)
+    return build_catalogue(load_plugins(settings.plugin_modules()))
+
+
+async def connect_worker(
+    settings: Settings, catalogue: Catalogue, *, address: str | None = None, create_namespace: bool = False
+) -> Parts:
     """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so.
 
-    `address` is that of a Temporal server of our own. Raises `Misconfigured` and `CatalogueError` for what no waiting
-    mends.
+    `address` is that of a Temporal server of our own. Raises `Misconfigured` for what no waiting mends.
     """
-    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
     options = connect_options(address=address)
     runtime = telemetry(settings)
     said = ""

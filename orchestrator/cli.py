@@ -7,21 +7,22 @@ Each command imports its own module when it runs, so that `--help` and wrong opt
 import os
 import sys
 import traceback
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
 from orchestrator import __version__
 from orchestrator.commandline.collisions import refuse_shadows
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
+from orchestrator.commandline.jobs.app import jobs
+from orchestrator.commandline.jobs.controls import add_controls
+from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, connection, settings_of
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
 from orchestrator.loopback import exempt_from_proxies
-from orchestrator.settings import Settings
 
 app = typer.Typer(
     name="orchestrator",
@@ -31,14 +32,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Where this machine's files are kept.", show_default="ORCHESTRATOR_DATA_DIR, or .orchestrator"),
-]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")]
 ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")]
 UiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Temporal UI; 0 takes a free one.")]
 TemporalPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Temporal; 0 takes a free one.")]
+
+
+class Shell(StrEnum):
+    """Shells whose completion is printed."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
 
 
 @app.command()
@@ -57,7 +62,7 @@ def dev(
     from orchestrator.commandline import dev as command
 
     ports = command.DevPorts(host=host, api=port, temporal=temporal_port, ui=ui_port)
-    raise typer.Exit(command.run(_settings(data_dir), ports))
+    raise typer.Exit(command.run(settings_of(data_dir), ports))
 
 
 @app.command()
@@ -65,7 +70,7 @@ def temporal(port: TemporalPort = 7233, ui_port: UiPort = 8233, data_dir: DataDi
     """Run the Temporal development server alone."""
     from orchestrator.commandline import temporal as command
 
-    raise typer.Exit(command.run(_settings(data_dir), port=port, ui_port=ui_port))
+    raise typer.Exit(command.run(settings_of(data_dir), port=port, ui_port=ui_port))
 
 
 @app.command()
@@ -73,7 +78,7 @@ def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None
     """Run the HTTP API alone. It finds Temporal through TEMPORAL_ADDRESS, which may come up later."""
     from orchestrator.commandline import api as command
 
-    raise typer.Exit(command.run(_settings(data_dir), host, port))
+    raise typer.Exit(command.run(settings_of(data_dir), host, port))
 
 
 @app.command()
@@ -93,7 +98,7 @@ def worker(
     """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
     from orchestrator.commandline import worker as command
 
-    raise typer.Exit(command.run(_settings(data_dir), framework, adapter, create_namespace=create_namespace))
+    raise typer.Exit(command.run(settings_of(data_dir), framework, adapter, create_namespace=create_namespace))
 
 
 @app.command()
@@ -101,11 +106,8 @@ def run(  # noqa: PLR0917 - options, which are given by name
     target: Annotated[str, typer.Argument(help="Id of a workflow or an agent; or of a job, to follow it.")],
     input_: Annotated[str | None, typer.Option("--input", help="JSON, a JSON file, or - for standard input.")] = None,
     config: Annotated[str, typer.Option(help="What to override: JSON, or a JSON file.")] = "{}",
-    api_url: Annotated[str, typer.Option(help="Where the API is.")] = "http://127.0.0.1:8000",
-    api_key: Annotated[
-        str | None,
-        typer.Option(help="API key.", show_default="ORCHESTRATOR_ADMIN_API_KEY, or the data directory's own"),
-    ] = None,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
     output_dir: Annotated[Path | None, typer.Option(help="Leave the deliverables here, as files.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end as JSON, nothing else.")] = False,
     detach: Annotated[bool, typer.Option(help="Start the job, print its id, and go.")] = False,
@@ -113,23 +115,23 @@ def run(  # noqa: PLR0917 - options, which are given by name
 ) -> None:
     """Start a job, show it as it goes, and print what came of it.
 
-    Exit code 0: the job completed. 1: it failed or was cancelled. 2: it could not be asked for like this.
+    ```
+    orchestrator run market_research --input '{"topic": "tea"}'
+    orchestrator run api_development --input api.json --output-dir files
+    ```
+
+    Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
     """
     from rich.console import Console
 
     from orchestrator.commandline import run as command
-    from orchestrator.commandline.admin_key import with_kept_key
 
-    settings = with_kept_key(_settings(data_dir))
-    key = api_key or (settings.admin_api_key.get_secret_value() if settings.admin_api_key else None)
-    if key is None:
-        raise Refused("no API key: give one with --api-key or in ORCHESTRATOR_ADMIN_API_KEY")
+    api = connection(api_url, api_key, data_dir)
     options = command.RunOptions(
         target=target,
         input=None if input_ is None else command.read_object(input_, "--input"),
         config=command.read_object(config, "--config"),
-        api_url=api_url,
-        api_key=key,
+        api=api,
         output_dir=output_dir,
         as_json=as_json,
         detach=detach,
@@ -137,6 +139,8 @@ def run(  # noqa: PLR0917 - options, which are given by name
     raise typer.Exit(command.run(options, Console()))
 
 
+add_controls(jobs)
+app.add_typer(jobs, name="jobs")
 keys = typer.Typer(help="Keys of callers, issued without the API.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
@@ -157,7 +161,7 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
     from orchestrator.services.keys import KeyRequest
 
     scopes = frozenset(scope) if scope else ORDINARY
-    raise typer.Exit(command.create(_settings(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))
+    raise typer.Exit(command.create(settings_of(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))
 
 
 @app.command()
@@ -172,7 +176,7 @@ def bind(
     """Have the job index belong to another Temporal namespace or secret key, after Temporal was set up anew."""
     from orchestrator.commandline import bind as command
 
-    raise typer.Exit(command.run(_settings(data_dir), namespace=namespace, secret_key=secret_key))
+    raise typer.Exit(command.run(settings_of(data_dir), namespace=namespace, secret_key=secret_key))
 
 
 @app.command()
@@ -189,7 +193,21 @@ def doctor(
     from orchestrator.commandline import doctor as command
 
     ports = (port, temporal_port, ui_port)
-    raise typer.Exit(command.run(_settings(data_dir), None if as_json else Console(), ports))
+    raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Console(), ports))
+
+
+@app.command()
+def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
+    """Print the script that completes commands, options and ids in a shell.
+
+    ```
+    eval "$(orchestrator completion bash)"        # in ~/.bashrc
+    eval "$(orchestrator completion zsh)"         # in ~/.zshrc, after compinit
+    orchestrator completion fish | source         # in ~/.config/fish/config.fish
+    ```
+    """
+    os.environ["_ORCHESTRATOR_COMPLETE"] = f"source_{shell}"  # how the library is asked for it
+    app(prog_name="orchestrator")
 
 
 @app.command()
@@ -198,31 +216,12 @@ def version() -> None:
     say(__version__)
 
 
-def _settings(data_dir: Path | None) -> Settings:
-    try:
-        return Settings() if data_dir is None else Settings(data_dir=data_dir)
-    except ValidationError as fault:
-        wrong = "; ".join(
-            f"{_variable(*e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
-            for e in fault.errors(include_input=False)
-        )
-        raise Refused(f"the settings are not valid: {wrong}") from fault
-    except SettingsError as fault:  # a value that should be JSON
-        raise Refused(f"the settings are not valid: {fault}: {fault.__cause__}") from fault
-
-
-def _variable(field: str | int, *inside: str | int) -> str:
-    """The environment variable of a field, and the place inside its value."""
-    name = f"ORCHESTRATOR_{str(field).upper()}" if field in Settings.model_fields else field
-    return ".".join(map(str, (name, *inside)))
-
-
 def main() -> NoReturn:
     """Run the command and end the process with its exit code (architecture, rule 9)."""
     exempt_from_proxies(os.environ)
     try:
         refuse_shadows()
-        app()
+        app(prog_name="orchestrator")
         code = 0
     except SystemExit as end:
         code = _exit_code(end)

@@ -1,6 +1,5 @@
 """Plugins: what they are loaded from, and the check of everything that they bring together (A13)."""
 
-import importlib
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from pydantic.errors import PydanticUserError
 from temporalio import workflow as temporal
 
 from orchestrator.agents.registry import AGENTS, UNLISTED
+from orchestrator.author_modules import import_fault, import_module
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
@@ -82,16 +82,15 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
 
 def _import(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        return import_module(name)
+    except CatalogueError:
+        raise
     except (ImportError, SyntaxError) as error:
         raise CatalogueError(name, f"cannot be imported: {error}") from error
     except ValidationError as error:
         raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
     except Exception as error:  # the edge to an author's code, which can raise anything
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise CatalogueError(
-            name, f"cannot be imported: {type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
-        ) from error
+        raise CatalogueError(name, import_fault(error)) from error
 
 
 def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, str]:
@@ -158,6 +157,9 @@ def _check_agent(agent: Agent) -> None:
         raise CatalogueError(
             agent.source, f"agent {agent.id!r} has a model without a schema: {error.message}"
         ) from error
+    except BaseException as error:  # the edge to an author's code: a model may write its schema itself
+        fault = f"agent {agent.id!r} has a model without a schema: {type(error).__name__}: {error}"
+        raise CatalogueError(agent.source, fault) from error
     for which, schema in schemas.items():
         _check_schema(schema, agent.source, f"{which} schema of agent {agent.id!r}")
 

@@ -117,6 +117,12 @@ class Settings(BaseSettings):
         default=1800.0, gt=0, description="Seconds without a message after which a chat session ends."
     )
     job_timeout: float | None = Field(default=None, gt=0, description="Seconds after which any job ends as TIMEOUT.")
+    agent_block_seconds: float = Field(
+        default=5.0,
+        ge=0.1,
+        le=3600,
+        description="Seconds that the code of an agent may keep its event loop from running before its call fails.",
+    )
     retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
     keep_jobs_days: int = Field(
         default=0,
@@ -147,6 +153,8 @@ class Settings(BaseSettings):
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
+    api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 
@@ -187,14 +195,14 @@ class Settings(BaseSettings):
             _refuse_wrong_url(url.get_secret_value(), "redis://:PASSWORD@HOST:PORT/0", ("redis", "rediss", "unix"))
         return url
 
-    @field_validator("llm_base_url", "temporal_ui_url")
+    @field_validator("llm_base_url", "temporal_ui_url", "api_url")
     @classmethod
     def _names_a_server(cls, url: str | None) -> str | None:
         if url is not None:
             _refuse_wrong_url(url, "http://HOST:PORT or https://HOST", ("http", "https"))
         return url
 
-    @field_validator("admin_api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
+    @field_validator("admin_api_key", "api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
     @classmethod
     def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
         text = key.get_secret_value() if key else ""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from orchestrator.settings import Settings
@@ -19,7 +20,7 @@ class OpenRuntime:
     models: ModelSource
 
 
-def open_runtime(settings: Settings, clock: Callable[[], datetime]) -> OpenRuntime:
+def open_runtime(settings: Settings, clock: Callable[[], datetime], bulkhead: Bulkhead) -> OpenRuntime:
     """The agent runtime over the providers that the settings configure."""
     models = ModelSource(
         ModelConfig(
@@ -30,7 +31,7 @@ def open_runtime(settings: Settings, clock: Callable[[], datetime]) -> OpenRunti
             anthropic_api_key=_plain(settings.anthropic_api_key),
         )
     )
-    return OpenRuntime(AgentRunner(models, clock), models)
+    return OpenRuntime(AgentRunner(models, clock, bulkhead), models)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

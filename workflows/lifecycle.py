@@ -1,6 +1,8 @@
 """What every job's workflow does, whoever wrote it: become a job, record the outcome, fail on its own errors."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -9,6 +11,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
+    HandleQueryInput,
+    HandleSignalInput,
+    HandleUpdateInput,
     Interceptor,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
@@ -20,6 +25,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from workflows.adoption import adopted, foreign
+from workflows.exits import exit_error, is_exit
 
 
 class JobLifecycle(Interceptor):
@@ -60,8 +66,41 @@ class _JobLife(WorkflowInboundInterceptor):
             told = JobError(type=word, message=f"{type(error).__name__}: {error}")
             await _record("FAILED", error=told)
             raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
+        except BaseException as error:
+            if not is_exit(error):
+                raise
+            failure = exit_error(error)
+            if not isinstance(error, GeneratorExit):  # a coroutine that is closed must not wait for anything
+                await _record("FAILED", error=JobError(type=failure.type or "", message=failure.message))
+            raise failure from error
         await _record("COMPLETED")
         return result
+
+    async def handle_signal(self, input: HandleSignalInput) -> None:
+        with _exits_fail():
+            await super().handle_signal(input)
+
+    async def handle_query(self, input: HandleQueryInput) -> Any:
+        with _exits_fail():
+            return await super().handle_query(input)
+
+    def handle_update_validator(self, input: HandleUpdateInput) -> None:
+        with _exits_fail():
+            super().handle_update_validator(input)
+
+    async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
+        with _exits_fail():
+            return await super().handle_update_handler(input)
+
+
+@contextmanager
+def _exits_fail() -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        if not is_exit(error):
+            raise
+        raise exit_error(error) from error
 
 
 def error_told(error: FailureError) -> JobError:

@@ -1,8 +1,8 @@
 """Routes of agents (D-016, D-021, D-023, D-031)."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from api.deps import Svc
+from api.deps import Svc, waiting
 from api.outputs import whole_output
 from api.security import AgentsExecute, AgentsRead
 from api.v1.bodies import IdempotencyKey, StartBody
@@ -38,6 +38,7 @@ async def get_agent_health(agent_id: str, principal: AgentsRead, services: Svc) 
 @router.post("/{agent_id}/execute", responses={**START_ERRORS, 202: {"model": AgentAccepted}})
 async def execute_agent(
     *,
+    request: Request,
     agent_id: str,
     body: StartBody,
     principal: AgentsExecute,
@@ -47,9 +48,10 @@ async def execute_agent(
 ) -> Finished | AgentAccepted:
     """Run one agent. Synchronous: 200 once the job has ended, failed ones included; 503 at the server's deadline,
     the job goes on. Asynchronous: 202 at once."""
-    started = await services.starter.start(principal, start_request(JobKind.AGENT, agent_id, body, key))
-    announce(response, started, asynchronous=body.asynchronous)
-    if body.asynchronous:
-        return agent_accepted(started, await services.catalogue.eta_seconds(JobKind.AGENT, agent_id))
-    job = await finished(services, principal, started)
-    return agent_finished(job, await whole_output(services, job))
+    with waiting(request, principal, waits=not body.asynchronous):
+        started = await services.starter.start(principal, start_request(JobKind.AGENT, agent_id, body, key))
+        announce(response, started, asynchronous=body.asynchronous)
+        if body.asynchronous:
+            return agent_accepted(started, await services.catalogue.eta_seconds(JobKind.AGENT, agent_id))
+        job = await finished(services, principal, started)
+        return agent_finished(job, await whole_output(services, job))

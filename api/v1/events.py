@@ -55,7 +55,9 @@ async def get_events(
         return await _page(services, principal, past, seen, limit)
     job = await services.reader.get(principal, job_id)
     items = services.watcher.watch(principal, job_id, past[seen - 1].id if seen else None, deltas=deltas)
-    return EventStream(_frames(request, services, principal, job, items), api_state(request.app).closing)
+    state = api_state(request.app)
+    connection = state.connections.hold(principal)
+    return EventStream(_frames(request, services, principal, job, items), state.closing, connection=connection)
 
 
 async def _page(services: Services, principal: Principal, past: list[JobEvent], seen: int, limit: int) -> EventPage:

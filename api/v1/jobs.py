@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
-from api.deps import JobId, Svc
+from api.deps import JobId, Svc, waiting
 from api.outputs import whole_output
 from api.security import JobsRead
 from api.v1.bodies import PageQuery
@@ -63,10 +63,17 @@ async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuer
 
 @router.get("/{job_id}", responses=NOT_FOUND)
 async def get_job(
-    principal: JobsRead, services: Svc, job_id: JobId, wait: Wait = 0, until: WaitUntil = Until.CHANGE
+    *,
+    request: Request,
+    principal: JobsRead,
+    services: Svc,
+    job_id: JobId,
+    wait: Wait = 0,
+    until: WaitUntil = Until.CHANGE,
 ) -> JobDetail:
     """Where a job is, why, and what came of it. With `wait`, answers once what `until` names has happened."""
-    job = await services.follower.until(principal, job_id, wait, until)
+    with waiting(request, principal, waits=wait > 0):
+        job = await services.follower.until(principal, job_id, wait, until)
     return job_detail(job, await whole_output(services, job), services.run_page(job.id))
 
 

@@ -1,8 +1,8 @@
 """Routes of workflows (D-032, D-035, D-037)."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from api.deps import Svc
+from api.deps import Svc, waiting
 from api.outputs import whole_output
 from api.security import WorkflowsRead, WorkflowsRun
 from api.v1.bodies import IdempotencyKey, StartBody
@@ -31,6 +31,7 @@ async def get_workflow(workflow_id: str, principal: WorkflowsRead, services: Svc
 @router.post("/{workflow_id}/run", responses={**START_ERRORS, 202: {"model": WorkflowAccepted}})
 async def run_workflow(
     *,
+    request: Request,
     workflow_id: str,
     body: StartBody,
     principal: WorkflowsRun,
@@ -41,10 +42,11 @@ async def run_workflow(
     """Run one workflow. Synchronous: 200 once the job has ended, failed ones included; 503 at the server's deadline,
     the job goes on. Asynchronous: 202 at once."""
     definition = services.catalogue.workflow(workflow_id)
-    started = await services.starter.start(principal, start_request(JobKind.WORKFLOW, workflow_id, body, key))
-    announce(response, started, asynchronous=body.asynchronous)
-    if body.asynchronous:
-        eta = await services.catalogue.eta_seconds(JobKind.WORKFLOW, workflow_id)
-        return workflow_accepted(started, await first_look(services, principal, started), definition, eta)
-    job = await finished(services, principal, started)
-    return workflow_finished(job, await whole_output(services, job), definition)
+    with waiting(request, principal, waits=not body.asynchronous):
+        started = await services.starter.start(principal, start_request(JobKind.WORKFLOW, workflow_id, body, key))
+        announce(response, started, asynchronous=body.asynchronous)
+        if body.asynchronous:
+            eta = await services.catalogue.eta_seconds(JobKind.WORKFLOW, workflow_id)
+            return workflow_accepted(started, await first_look(services, principal, started), definition, eta)
+        job = await finished(services, principal, started)
+        return workflow_finished(job, await whole_output(services, job), definition)

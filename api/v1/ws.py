@@ -1,14 +1,12 @@
 """`WS /v1/ws`: jobs as they go on, over one socket per client (D-002, D-058 to D-064, C-46 to C-49)."""
 
 import asyncio
-from collections import deque
 from contextlib import aclosing
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Depends, WebSocket
-from structlog.contextvars import bind_contextvars
 
 from api.deps import ApiState, api_state, known_job_id
 from api.errors import EXPECTED
@@ -17,6 +15,7 @@ from api.sockets import (
     BAD_FRAMES,
     TRY_AGAIN_LATER,
     UNAUTHENTICATED,
+    FrameCount,
     Hangup,
     Line,
     SocketLimits,
@@ -66,26 +65,31 @@ log = structlog.get_logger(__name__)
 
 router = APIRouter()
 
-_MINUTE: Final = 60.0
-
 
 @router.websocket("/v1/ws")
 async def socket(websocket: WebSocket, limits: Annotated[SocketLimits, Depends(socket_limits)]) -> None:
     """A client's socket: first who it is, then subscriptions to jobs."""
     state = api_state(websocket.app)
     talk = partial(_talk, state, limits)
-    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+    await converse(
+        websocket,
+        talk,
+        closing=state.closing,
+        metrics=state.sockets,
+        connections=state.connections,
+        limits=limits,
+    )
 
 
 async def _talk(state: ApiState, limits: SocketLimits, line: Line) -> None:
     try:
         services = await state.source.services()
         principal = await _principal(services, limits, line)
+        line.belongs_to(principal)
     except Unauthenticated as fault:
         raise Hangup(UNAUTHENTICATED, "authentication failed", _error(line, fault)) from fault
-    except Unavailable as fault:
+    except (LimitExceeded, Unavailable) as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(line, fault)) from fault
-    bind_contextvars(principal=principal.id)
     await Conversation(line, services, principal, limits, state.socket_frames).run()
 
 
@@ -125,7 +129,7 @@ class Conversation:
         self._limits = limits
         self._shared = shared
         self._subscriptions: dict[str, asyncio.Task[None]] = {}
-        self._times: deque[float] = deque(maxlen=limits.frames_per_minute)
+        self._frames = FrameCount(limits.frames_per_minute)
         self._bad = 0
 
     async def run(self) -> None:
@@ -135,24 +139,14 @@ class Conversation:
         checks = recheck(self._services.access, self._principal, self._limits.recheck, partial(_error, self._line))
         self._line.tasks.create_task(checks, name="socket recheck")
         while True:
-            raw = await self._line.receive()
+            raw = await self._line.receive(busy=lambda: bool(self._subscriptions))
             try:
-                self._count_frame()
+                self._frames.add()
                 frame = await self._read(raw)
                 if frame is not None:
                     await self._answer(frame)
             except EXPECTED as fault:
                 await self._refuse(fault)
-
-    def _count_frame(self) -> None:
-        now = asyncio.get_running_loop().time()
-        if len(self._times) == self._limits.frames_per_minute and now - self._times[0] < _MINUTE:
-            most = self._limits.frames_per_minute
-            wait = _MINUTE - (now - self._times[0])
-            raise LimitExceeded(
-                f"At most {most} frames a minute; this one is dropped", limit="frames", retry_after=wait
-            )
-        self._times.append(now)
 
     async def _read(self, raw: str | bytes) -> ClientFrame | None:
         try:

@@ -10,15 +10,15 @@ import structlog
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Stack, open_lazily
+from orchestrator.bootstrap import Stack, load_catalogue, open_lazily
 from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.admin_key import with_kept_key
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.http_server import ApiServer, until_answering
 from orchestrator.commandline.ports import listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
+from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Misconfigured, Unavailable
-from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
 
 _FIRST_LOOK: Final = 2.0  # Seconds: what is wrong is mostly known by then, and `ready` is not said.
@@ -30,17 +30,17 @@ log = structlog.get_logger(__name__)
 def run(settings: Settings, host: str, port: int) -> int:
     """Serve until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`, `CatalogueError`."""
     refuse_collisions()
-    return process.serve(settings, lambda stop: _main(with_kept_key(settings), host, port, stop))
+    catalogue = load_catalogue(settings)
+    return process.serve(settings, lambda stop: _main(with_kept_key(settings), catalogue, (host, port), stop))
 
 
-async def _main(settings: Settings, host: str, port: int, stop: asyncio.Event) -> int:
+async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, int], stop: asyncio.Event) -> int:
     if settings.admin_api_key is None:
         log.warning("no_admin_key", advice="set ORCHESTRATOR_ADMIN_API_KEY")
 
-    catalogue = build_catalogue(load_plugins(settings.plugin_modules()))
     stack = Stack(partial(open_lazily, settings, catalogue))
     app = create_app(stack, options=lambda: ApiOptions.of(settings))
-    with listen(host, port, "--port") as listener:
+    with listen(*address, "--port") as listener:
         url = url_of(listener)
         async with beside(ApiServer(app, listener).run_until(stop), stop), _checked(stack, stop) as checking:
             await asyncio.wait({checking}, timeout=_FIRST_LOOK)

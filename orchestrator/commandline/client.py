@@ -1,4 +1,4 @@
-"""The HTTP side of `orchestrator run`: it starts a job and follows it as any client does."""
+"""The HTTP client of the commands: it starts a job and follows it as any client does."""
 
 import asyncio
 import uuid
@@ -41,12 +41,33 @@ class _Envelope(BaseModel):
     error: _Fault
 
 
+class Rejected(Refused):
+    """The API refuses a request for good. `status` is the HTTP status, `field` what the request got wrong."""
+
+    def __init__(self, message: str, status: int, field: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
+
+
 class _Accepted(BaseModel):
     job_id: str
 
 
 class NoAnswer(Exception):
-    """The API did not answer, or not now; the message says how."""
+    """The API did not answer, or not now; the message says how.
+
+    `retry_after` is the number of seconds that it asks to wait. `limited`: a limit of the caller's is reached.
+    `unsure`: it may have done what was asked.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, limited: bool = False, unsure: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.limited = limited
+        self.unsure = unsure and not limited
 
 
 class ApiClient:
@@ -57,9 +78,9 @@ class ApiClient:
 
     def __init__(self, base_url: str, api_key: str, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         if not _is_address(base_url):
-            raise Refused(f"--api-url {base_url} is no address of an API; one looks like http://127.0.0.1:8000")
+            raise Refused(f"invalid --api-url {base_url!r}: expected http://host:port")
         if not (api_key.isascii() and api_key.isprintable()):
-            raise Refused("the API key has characters that no key has; was it cut or pasted wrongly?")
+            raise Refused("the API key contains invalid characters; was it truncated or pasted wrongly?")
         self.base_url = base_url.rstrip("/")
         self._http = httpx2.AsyncClient(
             base_url=self.base_url,
@@ -79,20 +100,16 @@ class ApiClient:
             try:
                 answer = await self._http.get(f"/v1/{kind}s/{quote(target, safe='')}")
             except httpx2.TransportError as fault:
-                raise Refused(
-                    f"no answer from {self.base_url} ({_words(fault)}); start the API with `orchestrator dev`, or name "
-                    "another with --api-url",
-                    FAILED,
-                ) from fault
+                raise Refused(str(self._no_answer(fault)), FAILED) from fault
             if answer.status_code != httpx2.codes.NOT_FOUND:
-                _check(answer)
+                self._check(answer)
                 return kind
         raise Refused(f"there is no workflow and no agent `{target}`; see {self.base_url}/docs")
 
     async def is_job(self, target: str) -> bool:
         """Whether the API knows a job of that id, which may be that of a workflow started in Temporal."""
         try:
-            answer = await self._http.get(_path(target))
+            answer = await self._http.get(job_path(target))
         except httpx2.TransportError:
             return False  # whoever asks for more says so
         return answer.is_success
@@ -108,7 +125,7 @@ class ApiClient:
         while True:
             try:
                 answer = await self._request("POST", _START[kind].format(quote(target, safe="")), json=body, key=key)
-                return _parsed(_Accepted, answer.content).job_id
+                return parsed(_Accepted, answer.content).job_id
             except NoAnswer as fault:
                 if _now() > deadline:
                     raise Refused(f"the job could not be started: {fault}", FAILED) from fault
@@ -117,16 +134,16 @@ class ApiClient:
 
     async def job(self, job_id: str) -> FollowedJob:
         """The job as it is now. Raises `NoAnswer`, `Refused`."""
-        return _parsed(FollowedJob, await self.job_json(job_id))
+        return parsed(FollowedJob, await self.job_json(job_id))
 
     async def job_json(self, job_id: str) -> bytes:
         """The job as the API words it. Raises `NoAnswer`, `Refused`."""
-        return (await self._request("GET", _path(job_id))).content
+        return (await self._request("GET", job_path(job_id))).content
 
     async def output(self, job_id: str) -> dict[str, Any] | None:
         """The job's output, or what is left of a job that ended without; None where nothing is to be had."""
         try:
-            answer = await self._request("GET", f"{_path(job_id)}/output")
+            answer = await self._request("GET", f"{job_path(job_id)}/output")
         except (NoAnswer, Refused):
             return None
         return _OBJECT.validate_json(answer.content)
@@ -165,8 +182,8 @@ class ApiClient:
         while True:
             try:
                 async with aclosing(self._events(job_id, last)) as events:
-                    async for event_id in events:
-                        last, pause = event_id or last, _FIRST_PAUSE
+                    async for event in events:
+                        last, pause = event.id or last, _FIRST_PAUSE
                         news.set()
             except httpx2.SSEError:
                 last = ""  # refused, perhaps for that cursor
@@ -175,53 +192,109 @@ class ApiClient:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _events(self, job_id: str, after: str) -> AsyncGenerator[str, None]:
+    async def _events(self, job_id: str, after: str) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
         headers = {"Last-Event-ID": after} if after else {}
-        path = f"{_path(job_id)}/events"
+        path = f"{job_path(job_id)}/events?deltas=false"
         # The last event carries the whole output.
         async with self._http.sse(path, headers=headers, timeout=_STREAM_TIMEOUT, max_event_size=None) as events:
             async for event in events:
-                yield event.id
+                yield event
 
-    async def _request(self, method: str, path: str, *, json: Any = None, key: str | None = None) -> httpx2.Response:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        params: dict[str, str | int] | None = None,
+        key: str | None = None,
+    ) -> httpx2.Response:
+        headers = {"Idempotency-Key": key} if key else None
         try:
-            answer = await self._http.request(
-                method, path, json=json, headers={"Idempotency-Key": key} if key else None
-            )
+            answer = await self._http.request(method, path, json=json, params=params, headers=headers)
         except httpx2.TransportError as fault:
-            raise NoAnswer(f"no answer from {self.base_url} ({_words(fault)})") from fault
+            raise self._no_answer(fault) from fault
         if answer.status_code in _AGAIN:
-            raise NoAnswer(f"{self.base_url} answers {answer.status_code}: {_message(answer)}")
-        _check(answer)
+            limited = answer.status_code == httpx2.codes.TOO_MANY_REQUESTS
+            raise NoAnswer(
+                _message(answer) if limited else f"{self.base_url} answers {answer.status_code}: {_message(answer)}",
+                retry_after=_seconds(answer.headers.get("Retry-After")),
+                limited=limited,
+            )
+        self._check(answer)
         return answer
 
+    def _no_answer(self, fault: httpx2.TransportError) -> NoAnswer:
+        never_sent = isinstance(fault, httpx2.ConnectError | httpx2.ConnectTimeout)
+        advice = ""
+        if "SSL" in str(fault):
+            advice = "; does the API speak https there, with a certificate that this machine trusts?"
+        elif never_sent:
+            advice = "; start the API with `orchestrator dev`, or name another with --api-url"
+        elif isinstance(fault, httpx2.ProtocolError):
+            advice = "; is another program there? Name the API with --api-url"
+        return NoAnswer(f"no answer from {self.base_url} ({_words(fault)}){advice}", unsure=not never_sent)
 
-def _parsed(model: type[M], body: bytes) -> M:
+    def _check(self, answer: httpx2.Response) -> None:
+        """Raises `Rejected` unless the request succeeded."""
+        if answer.is_success:
+            return
+        if answer.is_redirect:
+            place = answer.headers.get("Location", "another address")
+            raise Rejected(f"{self.base_url} redirects to {place}; give that host with --api-url", answer.status_code)
+        fault = _fault(answer)
+        if fault is None:
+            kind = answer.headers.get("Content-Type", "no content type").split(";")[0]
+            raise Rejected(
+                f"{self.base_url} does not answer as this API does (HTTP {answer.status_code}, {kind}); is another "
+                "program there? Name the API with --api-url",
+                answer.status_code,
+            )
+        advice = ""
+        if answer.status_code in (401, 403):
+            advice = "; give another key with --api-key or in ORCHESTRATOR_API_KEY"
+        field = fault.details.get("field")
+        raise Rejected(_message(answer) + advice, answer.status_code, field if isinstance(field, str) else None)
+
+
+def parsed(model: type[M], body: bytes) -> M:
+    """An answer, read. Raises `Refused` when it cannot be one of this API's."""
     try:
         return model.model_validate_json(body)
     except ValidationError as fault:
-        raise Refused(f"the API's answer is not understood: {body[:200].decode(errors='replace')}", FAILED) from fault
+        begins = body[:60].decode(errors="replace")
+        raise Refused(
+            f"an answer is not one of this API's (it begins with {begins!r}); is another program there? Name the API "
+            "with --api-url",
+            FAILED,
+        ) from fault
 
 
-def _check(answer: httpx2.Response) -> None:
-    if answer.is_success:
-        return
-    advice = ""
-    if answer.status_code in (401, 403):
-        advice = "; give a key with --api-key or in ORCHESTRATOR_ADMIN_API_KEY"
-    raise Refused(_message(answer) + advice)
+def _fault(answer: httpx2.Response) -> _Fault | None:
+    """The API's own words for a fault, or None when somebody else answers."""
+    try:
+        return _Envelope.model_validate_json(answer.content).error
+    except ValueError:
+        return None
 
 
 def _message(answer: httpx2.Response) -> str:
-    try:
-        fault = _Envelope.model_validate_json(answer.content).error
-    except ValueError:
-        return f"HTTP {answer.status_code}: {answer.text[:200]}"
+    fault = _fault(answer)
+    if fault is None:
+        return answer.reason_phrase or f"HTTP {answer.status_code}"
     expected = fault.details.get("expected")
     return f"{fault.message} (expected: {expected})" if expected and expected not in fault.message else fault.message
 
 
-def _path(job_id: str) -> str:
+def _seconds(retry_after: str | None) -> float | None:
+    """The number of seconds of a `Retry-After`, which may also be a date: that counts as none."""
+    try:
+        return None if retry_after is None else max(0.0, float(retry_after))
+    except ValueError:
+        return None
+
+
+def job_path(job_id: str) -> str:
     """The path of a job, whose id may be that of any workflow."""
     return f"/v1/jobs/{quote(job_id, safe='')}"
 

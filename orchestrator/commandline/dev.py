@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Parts, connect_worker
+from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
 from orchestrator.commandline import exits, process, tasks, temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.collisions import refuse_collisions
@@ -18,6 +18,7 @@ from orchestrator.commandline.http_server import ApiServer, until_answering
 from orchestrator.commandline.ports import free_port, listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_temporal, serve_worker
+from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
@@ -52,13 +53,16 @@ class SharedParts:
 def run(settings: Settings, ports: DevPorts) -> int:
     """Run everything until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`."""
     refuse_collisions()
+    catalogue = load_catalogue(settings)
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if made_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(made_key)})
-    return process.serve(settings, lambda stop: _main(settings, ports, made_key, stop))
+    return process.serve(settings, lambda stop: _main(settings, catalogue, ports, made_key, stop))
 
 
-async def _main(settings: Settings, ports: DevPorts, made_key: str | None, stop: asyncio.Event) -> int:
+async def _main(
+    settings: Settings, catalogue: Catalogue, ports: DevPorts, made_key: str | None, stop: asyncio.Event
+) -> int:
     source = SharedParts()
     ports = replace(ports, ui=ports.ui or free_port())
     with listen(ports.host, ports.api, "--port") as listener:
@@ -70,7 +74,7 @@ async def _main(settings: Settings, ports: DevPorts, made_key: str | None, stop:
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
             if address:
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})
-            parts = await unless_stopped(stop, connect_worker(settings, address=address))
+            parts = await unless_stopped(stop, connect_worker(settings, catalogue, address=address))
             if parts is not None:
                 await _work(source, parts, url_of(listener), stop)
                 await asyncio.wait({serving})  # its last requests still need Temporal
@@ -83,7 +87,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
     try:
         async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
-                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.settings.temporal_ui_url}")
+                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
             await stop.wait()
     finally:
         await parts.aclose()

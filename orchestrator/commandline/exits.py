@@ -1,9 +1,10 @@
 """How a command ends: exit codes, refusals, output that is flushed, and the one way out (architecture, rule 9)."""
 
 import contextlib
+import json
 import os
 import sys
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 OK: Final = 0
 FAILED: Final = 1
@@ -23,6 +24,17 @@ def say(line: str) -> None:
     """One line on standard output, at once, also when that is a pipe."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def say_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def warn(text: str) -> None:
+    """One line on standard error, for people."""
+    sys.stderr.write(f"orchestrator: {text}\n")
+    sys.stderr.flush()
 
 
 def leave(code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A job as `orchestrator run` reads it: only what is shown, so that an API of another version can be followed too."""
+"""A job as the commands read it: only what is shown, so that an API of another version can be read too."""
 
 from datetime import datetime
 from typing import Any
@@ -19,17 +19,22 @@ class Fault(Seen):
 
     type: str = "error"
     message: str = ""
+    step: str | None = None
+    agent: str | None = None
 
 
 class Attempt(Seen):
     """One attempt of a call."""
 
     number: int
+    status: str = ""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
     error: Fault | None = None
 
 
 class Call(Seen):
-    """One planned agent call; `duration` is seconds."""
+    """One planned agent call; `duration` is seconds, `cost` USD."""
 
     step: str
     agent: str
@@ -38,9 +43,11 @@ class Call(Seen):
     status: str
     attempts: list[Attempt] = Field(default_factory=list)
     tokens: int = 0
+    cost: float | None = None
     duration: float | None = None
     model: str | None = None
     error: Fault | None = None
+    reused: bool = False
 
     @property
     def ended(self) -> bool:
@@ -53,32 +60,52 @@ class Why(Seen):
 
     code: str
     message: str
+    step: str | None = None
+    since: datetime | None = None
+    next_attempt_at: datetime | None = None
 
 
 class Used(Seen):
     """What a job used. `cost` (the agents' published price) and `provider_cost` are USD, null where they are not known;
-    `execution_time` is seconds."""
+    `reused_cost` is what finished calls of the retried job had cost. `execution_time` is seconds."""
 
     total_tokens: int = 0
     execution_time: float | None = None
     cost: float | None = None
     provider_cost: float | None = None
+    reused_cost: float | None = None
 
 
-class FollowedJob(Seen):
-    """A job."""
+class ListedJob(Seen):
+    """A job in a list."""
 
     job_id: str
     name: str = ""
+    workflow_id: str | None = None
+    agent_id: str | None = None
     status: str
     state: str = ""
     reason: Why | None = None
     progress: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    retry_of: str | None = None
+    retried_by: list[str] | None = None
+
+    @property
+    def target(self) -> str:
+        """The id of what it runs."""
+        return self.workflow_id or self.agent_id or self.name
+
+
+class FollowedJob(ListedJob):
+    """A job in full."""
+
     output: dict[str, Any] | None = None
     error: Fault | None = None
     metrics: Used = Used()
     steps: list[Call] = Field(default_factory=list)
-    completed_at: datetime | None = None
     run_page: str | None = None
 
 

@@ -6,31 +6,47 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
-from orchestrator.commandline.exits import INTERRUPTED, leave, say
+from orchestrator.commandline.exits import FAILED, INTERRUPTED, leave, say
 from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
 from orchestrator.variables import misspelt
 
 log = structlog.get_logger(__name__)
 
+# How soon a thread that wants to run Python gets its turn. Between the event loop and the threads of agents calls pass
+# to and fro: with Python's own 5 ms, each pass waits as long while the loop is busy.
+_SWITCH_SECONDS: Final = 0.001
+
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     """Run a process whose `main` ends soon after the event is set, which Ctrl-C and SIGTERM do.
 
-    A second signal ends the process at once. Answers the exit code.
+    A second signal ends the process at once. Answers the exit code. A `BaseException` that leaves the event loop ends
+    the process with code 1: without its loop it would poll and serve nothing, and a supervisor would not know.
     """
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     close_to_others(settings.data_dir)
     for name, meant in misspelt(os.environ).items():
         log.warning("unknown_setting", name=name, advice=f"did you mean {meant}?")
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:  # uvloop where there is one, for workers too
-        return runner.run(_with_signals(main))
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop where there is one, for workers too
+    try:
+        code = runner.run(_with_signals(main))
+    except Exception:  # the process edge: `main` has ended, and its caller says why
+        runner.close()
+        raise
+    except BaseException:
+        # Not closed: tasks that wait for one another would wait for ever.
+        log.critical("event_loop_left", exc_info=True)
+        leave(FAILED)
+    runner.close()
+    return code
 
 
 def ready(what: str) -> None:

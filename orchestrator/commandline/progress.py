@@ -10,13 +10,14 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.table import Column
 
 from orchestrator.commandline.followed import Call, FollowedJob
+from orchestrator.commandline.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, ReasonCode
 
 # Reasons that say no more than the steps do.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
 _WAYS_ON: dict[str, str] = {
-    ReasonCode.WAITING_FOR_APPROVAL: "decide: POST /v1/jobs/{}/approve or …/reject",
-    ReasonCode.PAUSED: "go on: POST /v1/jobs/{}/resume",
+    ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
+    ReasonCode.PAUSED: "orchestrator jobs resume {}",
 }
 _SIGNS = {
     "completed": "[green]done[/]",
@@ -70,7 +71,7 @@ class Lines:
             if call.status != CallStatus.PENDING:
                 self._tell(
                     f"{call.step}/{call.agent}/{call.call}",
-                    f"{call.step:<28} {call.agent:<26} {words(call)}",
+                    f"{one_line(call.step):<28} {one_line(call.agent):<26} {words(call)}",
                     job.progress,
                 )
         self._tell("reason", reason(job) or "", job.progress)
@@ -116,13 +117,13 @@ class Bars:
         """Draw the job as it is."""
         self._progress.update(
             self._whole,
-            description=f"[bold]{escape(job.name)}[/]",
+            description=f"[bold]{escape(one_line(job.name))}[/]",
             completed=job.progress,
             words=escape(reason(job) or "") or _SIGNS.get(job.status, job.status),
         )
         for step, calls in _by_step(job.steps).items():
             if step not in self._steps:
-                title = f"  {escape(calls[0].title)}"
+                title = f"  {escape(one_line(calls[0].title))}"
                 self._steps[step] = self._progress.add_task(title, total=len(calls), words="")
             ended = sum(call.ended for call in calls)
             self._progress.update(self._steps[step], completed=ended, words=_step_words(calls))
@@ -136,8 +137,17 @@ def reason(job: FollowedJob) -> str | None:
     """Why an open job is where it is, and what moves it on, unless its steps say it already."""
     if job.reason is None or job.reason.code in _ROUTINE:
         return None
-    way_on = _WAYS_ON.get(job.reason.code)
-    return f"{job.reason.message} ({way_on.format(job.job_id)})" if way_on else job.reason.message
+    advice = way_on(job)
+    message = one_line(job.reason.message)
+    return f"{message} ({advice})" if advice else message
+
+
+def way_on(job: FollowedJob) -> str | None:
+    """The command that moves on a job which waits for somebody, or finishes one that failed; None for any other."""
+    if job.status == "failed" and not job.retried_by:
+        return f"orchestrator jobs retry {job.job_id}"
+    advice = _WAYS_ON.get(job.reason.code) if job.reason else None
+    return advice.format(job.job_id) if advice else None
 
 
 def words(call: Call) -> str:
@@ -148,7 +158,7 @@ def words(call: Call) -> str:
         parts.append(f"attempt {attempt.number}")
     fault = call.error or next((a.error for a in reversed(call.attempts) if a.error), None)
     if fault is not None and call.status != CallStatus.COMPLETED:
-        parts.append(fault.message)
+        parts.append(one_line(fault.message))
     if call.status == CallStatus.COMPLETED and call.duration is not None:
         parts.append(f"{call.duration:.1f} s, {call.tokens:,} tokens")
     return ", ".join(parts)

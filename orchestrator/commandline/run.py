@@ -7,14 +7,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
 
 from rich.console import Console
 
 from orchestrator.commandline import deliverables, exits
 from orchestrator.commandline.client import ApiClient, NoAnswer
 from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob, Used
+from orchestrator.commandline.followed import FollowedJob
+from orchestrator.commandline.jobs.picture import cost
+from orchestrator.commandline.options import Connection
+from orchestrator.commandline.plain_text import one_line, plain
 from orchestrator.commandline.progress import display
 from orchestrator.domain.ids import kind_of
 
@@ -28,8 +30,7 @@ class RunOptions:
     target: str
     input: dict[str, Any] | None
     config: dict[str, Any]
-    api_url: str
-    api_key: str
+    api: Connection
     output_dir: Path | None = None
     as_json: bool = False
     detach: bool = False
@@ -49,7 +50,7 @@ def run(options: RunOptions, console: Console) -> int:
 
 
 async def _run(options: RunOptions, console: Console, started: list[str]) -> int:
-    client = ApiClient(options.api_url, options.api_key)
+    client = ApiClient(options.api.url, options.api.key)
     try:
         job_id = await _job_id(client, options)
         started.append(job_id)
@@ -110,25 +111,20 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
     files = deliverables.deliverables_of(job.output)
     tell("")
     if job.output is not None:
-        tell(str(job.output.get("output", "")).strip() + "\n")
+        tell(plain(str(job.output.get("output", ""))).strip() + "\n")
     for file in files[:listed]:
-        tell(f"  {file.path}")
+        tell(f"  {one_line(file.path)}")
     if len(files) > listed:
         tell(f"  … and {len(files) - listed} more")
     if job.error is not None:
-        tell(f"{job.error.type}: {job.error.message}")
+        tell(f"{job.error.type}: {plain(job.error.message)}")
     used = job.metrics
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"
-    spent = f"{used.total_tokens:,} tokens  {_cost(used)}"
+    spent = f"{used.total_tokens:,} tokens  {cost(used)}"
     tell(f"{job.state.lower()}{seconds}  {spent}  {models}  {len(files)} deliverables")
     if job.run_page:
         tell(job.run_page)
-
-
-def _cost(used: Used) -> str:
-    price = "price unknown" if used.cost is None else f"${used.cost:.4f} at the agents' prices"
-    return price if used.provider_cost is None else f"{price}, ${used.provider_cost:.4f} to the provider"
 
 
 def read_object(text: str, flag: str) -> dict[str, Any]:
@@ -152,9 +148,8 @@ def _read(name: str, flag: str) -> str:
 
 
 def _tell_of_the_rest(options: RunOptions, job_id: str) -> None:
-    job = f"{options.api_url.rstrip('/')}/v1/jobs/{quote(job_id, safe='')}"
     sys.stderr.write(
         f"\nThe job {job_id} goes on.\n"
-        f"  follow it:  orchestrator run {job_id} --api-url {options.api_url}\n"
-        f"  cancel it:  curl -X POST -H 'Authorization: Bearer KEY' {job}/cancel\n"
+        f"  follow it:  orchestrator jobs watch {job_id}{options.api.flag}\n"
+        f"  cancel it:  orchestrator jobs cancel {job_id}{options.api.flag}\n"
     )

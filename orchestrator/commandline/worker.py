@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator.bootstrap import Parts, connect_worker
+from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
 from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.frameworks import framework_worker
@@ -40,12 +40,13 @@ def run(
     if framework is None and adapter is not None:
         raise exits.Refused("--adapter goes with --framework")
     loaded = None if framework is None else load_adapter(framework, adapter)
-    connecting = partial(connect_worker, settings, create_namespace=create_namespace)
-    return process.serve(settings, lambda stop: _main(connecting, stop, loaded))
+    catalogue = load_catalogue(settings)
+    connecting = partial(connect_worker, settings, catalogue, create_namespace=create_namespace)
+    return process.serve(settings, lambda stop: _main(connecting, loaded, stop))
 
 
 async def _main(
-    connecting: Callable[[], Coroutine[Any, Any, Parts]], stop: asyncio.Event, adapter: FrameworkAdapter | None
+    connecting: Callable[[], Coroutine[Any, Any, Parts]], adapter: FrameworkAdapter | None, stop: asyncio.Event
 ) -> int:
     parts = await unless_stopped(stop, connecting())
     if parts is None:

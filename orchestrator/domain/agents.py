@@ -1,4 +1,4 @@
-"""What an agent is: data for a prompted agent, or a plain async function (A9, A13)."""
+"""What an agent is: data for a prompted agent, or a plain function (A9, A13)."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -85,7 +85,7 @@ class StepOutput(BaseModel):
     artifact: str | None = Field(default=None, description="Where the whole answer lies when `output` is a preview.")
 
 
-AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput]]
+AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput] | AgentOutput]
 
 
 class Agent(BaseModel):

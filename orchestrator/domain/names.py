@@ -13,6 +13,10 @@ PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 # How many calls of each step and agent the earlier runs of a job made.
 HEADER_CALLS: Final = "orchestrator-calls"
 
+# The kind of error of a call whose code keeps others from running, and the worker's metric that counts these calls.
+AGENT_BLOCKED: Final = "agent_blocked"
+METRIC_BLOCKED: Final = "orchestrator_agent_blocked"
+
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_ADOPT_JOB: Final = "adopt_job"
 ACTIVITY_INDEX_JOB: Final = "index_job"

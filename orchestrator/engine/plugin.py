@@ -4,10 +4,11 @@ import dataclasses
 
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
-from temporalio.worker import WorkflowRunner
+from temporalio.worker import WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.engine.contained import ContainedRunner
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
@@ -42,7 +43,13 @@ class OrchestratorPlugin(SimplePlugin):
         super().__init__(
             "orchestrator",
             data_converter=JobDataConverter(payload_converter_class=JobPayloadConverter, payload_codec=codec),
-            workflow_runner=sandbox,
+            workflow_runner=lambda runner: ContainedRunner(sandbox(runner)),
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],
         )
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        """Contain what runs outside the sandbox, too: an author's class may ask for that."""
+        config = super().configure_worker(config)
+        config["unsandboxed_workflow_runner"] = ContainedRunner(config["unsandboxed_workflow_runner"])
+        return config

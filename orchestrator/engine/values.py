@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
@@ -32,6 +31,8 @@ from orchestrator.domain.values import (
     references_text,
     restored,
     split,
+    text_of,
+    value_of,
 )
 
 log = structlog.get_logger(__name__)
@@ -79,7 +80,7 @@ async def bodies_of(store: ValueStore, stored: Iterable[Stored]) -> dict[tuple[s
             texts = await store.get(job_id, keys)
             bodies |= {(job_id, key): text for key, text in texts.items()}
         nested = {(each.job_id, each.key) for each in todo if each.nested}
-        todo = [inner for place in nested for inner in references(json.loads(bodies[place])["stored"])]
+        todo = [inner for place in nested for inner in references(value_of(bodies[place])["stored"])]
     return bodies
 
 
@@ -143,7 +144,7 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
             return payload
         workflow_id, bodies = self._workflow_id, parts.bodies
         await self._patiently(lambda: self.values.put(workflow_id, bodies))
-        data = b"" if binary else json.dumps(parts.rest, ensure_ascii=False, separators=(",", ":")).encode()
+        data = b"" if binary else text_of(parts.rest).encode()
         _sent.set(_sent.get() + len(data))
         return Payload(metadata={**payload.metadata, METADATA: references_text(parts.stored)}, data=data)
 
@@ -153,8 +154,8 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
             return payload
         bodies = await self._patiently(lambda: self.values.get(stored))
         binary = payload.metadata.get("encoding") == _BINARY
-        message = restored(None if binary else json.loads(payload.data), stored, bodies)
-        data = base64.b64decode(message) if binary else json.dumps(message, ensure_ascii=False).encode()
+        message = restored(None if binary else value_of(payload.data), stored, bodies)
+        data = base64.b64decode(message) if binary else text_of(message).encode()
         metadata = {name: value for name, value in payload.metadata.items() if name != METADATA}
         return Payload(metadata=metadata, data=data)
 
@@ -173,6 +174,6 @@ def _json(payload: Payload) -> Any:
     if payload.metadata.get("encoding") != b"json/plain":
         return None
     try:
-        return json.loads(payload.data)
+        return value_of(payload.data)
     except ValueError:
         return None

@@ -1,6 +1,7 @@
 """Builds the worker: workflows and agents of one catalogue on one task queue."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+from temporalio.worker import Interceptor, PollerBehaviorSimpleMaximum, Worker
 
 from orchestrator.domain import names
 from orchestrator.domain.catalogue import CodeWorkflow
@@ -23,6 +24,7 @@ def build_worker(
     workflows: Sequence[type],
     activities: Sequence[Callable[..., Any]],
     beside: Worker | None = None,
+    interceptors: Sequence[Interceptor] = (),
     concurrent_agents: int = 50,
 ) -> Worker:
     """A worker that takes workflow tasks and agent calls. The client carries our plugin, so the worker does too.
@@ -40,6 +42,9 @@ def build_worker(
         task_queue=task_queue,
         workflows=list(workflows),
         activities=list(activities),
+        # For activities of plugins that are plain functions.
+        activity_executor=ThreadPoolExecutor(concurrent_agents, thread_name_prefix="activity"),
+        interceptors=list(interceptors),
         plugins=[SimplePlugin("orchestrator.beside", run_context=run_beside)],
         max_cached_workflows=500,
         # Workflow tasks are CPU-bound under the GIL: a few at a time keep a cold start from stalling everything.
@@ -93,7 +98,11 @@ def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
             continue
         try:
             runner.prepare_workflow(definition)
-        except Exception as error:  # the edge of an author's code: whatever its file raises when it is imported
+        except BaseException as error:  # the edge of an author's code: its file is imported, and may even exit
             name = f"{entry.workflow.__module__}.{entry.workflow.__qualname__}"
-            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {error}"
+            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {_told(error)}"
             raise CatalogueError(entry.definition.source, fault) from error
+
+
+def _told(error: BaseException) -> str:
+    return str(error) if isinstance(error, Exception) else f"{type(error).__name__}: {error}"

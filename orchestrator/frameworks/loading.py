@@ -1,10 +1,10 @@
 """Finds the adapter of a framework: an installed package's entry point, or `module:attribute`."""
 
-import importlib
 import re
 from importlib.metadata import entry_points
 from typing import Any, Final
 
+from orchestrator.author_modules import import_fault, import_module
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.frameworks import FRAMEWORK_PATTERN
 from orchestrator.frameworks import FrameworkAdapter
@@ -24,9 +24,13 @@ def load_adapter(framework: str, where: str | None = None) -> FrameworkAdapter:
     if not (module and colon and attribute):
         raise CatalogueError(where, "does not name an adapter as module:attribute")
     try:
-        found = getattr(importlib.import_module(module), attribute, None)
+        found = getattr(import_module(module), attribute, None)
+    except CatalogueError:
+        raise
     except (ImportError, SyntaxError) as error:
         raise CatalogueError(where, f"cannot be imported: {error}{_remedy(framework, module)}") from error
+    except Exception as error:  # the edge to an author's code, which can raise anything
+        raise CatalogueError(where, import_fault(error)) from error
     return _checked(framework, where, found)
 
 

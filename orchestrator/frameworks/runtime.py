@@ -16,6 +16,7 @@ from orchestrator.domain.names import effect_id
 from orchestrator.domain.ports import AgentRuntime, TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import scrub
 
 Progress = Callable[[int], None]
@@ -30,10 +31,17 @@ _HANDED_ON: Final = ("offline", "tokens_estimated", "truncated")
 class FrameworkRuntime:
     """The `AgentRuntime` port over an adapter. `native` answers what the adapter asks of a model."""
 
-    def __init__(self, adapter: FrameworkAdapter, native: AgentRuntime, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        adapter: FrameworkAdapter,
+        native: AgentRuntime,
+        clock: Callable[[], datetime],
+        bulkhead: Bulkhead | None = None,
+    ) -> None:
         self._adapter = adapter
         self._native = native
         self._clock = clock
+        self._bulkhead = bulkhead or Bulkhead()
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
@@ -54,7 +62,7 @@ class FrameworkRuntime:
     async def _run(self, told: FrameworkTask, call: "_Call") -> FrameworkResult:
         try:
             async with asyncio.timeout(told.seconds) as limit:
-                result = await self._adapter.run(told, call)
+                return await self._bulkhead.call(told.framework, self._adapter.run, told, call, finish=self._checked)
         except AgentError:
             raise
         except Exception as error:  # the edge of an adapter's code: whatever its framework raises
@@ -64,9 +72,11 @@ class FrameworkRuntime:
                 ) from None
             message = scrub(f"{told.framework} failed: {type(error).__name__}: {error}")
             raise AgentError(message, kind="framework_failed", retryable=True) from error
+
+    def _checked(self, result: object) -> FrameworkResult:
         if not isinstance(result, FrameworkResult):
             raise AgentError(
-                f"The adapter of {told.framework} gave {type(result).__name__} instead of a FrameworkResult.",
+                f"The adapter of {self._adapter.name} gave {type(result).__name__} instead of a FrameworkResult.",
                 kind="malformed_output",
                 retryable=False,
             )
@@ -98,7 +108,10 @@ class FrameworkRuntime:
 
 
 class _Call:
-    """The `FrameworkCall` of one attempt: what was received and spent over all of its questions."""
+    """The `FrameworkCall` of one attempt: what was received and spent over all of its questions.
+
+    The adapter runs in an event loop of its own; models are asked in the loop that their connections belong to.
+    """
 
     def __init__(
         self, native: AgentRuntime, agent: Agent, task: AgentTask, told: FrameworkTask, progress: Progress
@@ -112,9 +125,16 @@ class _Call:
         self.model: str | None = None
         self.notes: dict[str, Any] = {}
         self._received: dict[int, int] = {}
+        self._loop = asyncio.get_running_loop()
 
     async def ask(self, question: Question) -> Answer:
         """One call of a model by the product's own runtime."""
+        asking = self._ask(question)
+        if asyncio.get_running_loop() is self._loop:
+            return await asking
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self._loop))
+
+    async def _ask(self, question: Question) -> Answer:
         number = len(self._received)
         self._received[number] = 0
 

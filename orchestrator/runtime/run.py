@@ -23,6 +23,7 @@ from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.runtime.answer_text import AnswerText
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
@@ -42,9 +43,10 @@ _OWN_FIELDS: Final = frozenset(AgentOutput.model_fields)
 class AgentRunner:
     """The `AgentRuntime` port, over pydantic-ai (A9)."""
 
-    def __init__(self, models: ModelSource, clock: Callable[[], datetime]) -> None:
+    def __init__(self, models: ModelSource, clock: Callable[[], datetime], bulkhead: Bulkhead | None = None) -> None:
         self._models = models
         self._clock = clock
+        self._bulkhead = bulkhead or Bulkhead()
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
@@ -69,15 +71,19 @@ class AgentRunner:
             input=await _input_of(agent, task),
             context=task.context,
         )
-        output = await function(call)
-        if not isinstance(output, AgentOutput):
-            raise AgentError(
-                f"The function of agent {agent.id} gave {type(output).__name__} instead of an AgentOutput.",
-                kind="malformed_output",
-                retryable=False,
-            )
-        usage = Usage(cost=0.0, provider_cost=0.0)
-        return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
+
+        def result(output: object) -> AgentResult:
+            # Where the function ran: serializers of its output model are its author's code, too.
+            if not isinstance(output, AgentOutput):
+                raise AgentError(
+                    f"The function of agent {agent.id} gave {type(output).__name__} instead of an AgentOutput.",
+                    kind="malformed_output",
+                    retryable=False,
+                )
+            usage = Usage(cost=0.0, provider_cost=0.0)
+            return self._result(agent, task, output, usage=usage, model=f"function/{agent.id}")
+
+        return await self._bulkhead.call(agent.id, function, call, finish=result)
 
     async def _ask_model(self, agent: Agent, task: AgentTask, arriving: AnswerText) -> AgentResult:
         model = self._models.model_for(agent, task)

@@ -1,7 +1,9 @@
 """The services that the API layer is given, in one value."""
 
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
+from orchestrator.domain import names
 from orchestrator.services.access import Authenticator
 from orchestrator.services.auditing import AuditLog
 from orchestrator.services.catalogue import CatalogueReader
@@ -57,6 +59,11 @@ class Services:
     sync_timeout: float
     temporal_ui: str
 
+    @property
+    def jobs_page(self) -> str:
+        """Where the Temporal UI lists the jobs, without the engine's own workflows."""
+        return f"{self.temporal_ui}/workflows?{urlencode({'query': f'{names.ATTRIBUTE_KIND} IS NOT NULL'})}"
+
     def run_page(self, job_id: str) -> str:
         """Where the Temporal UI shows the job to operators."""
-        return f"{self.temporal_ui}/workflows/{job_id}"
+        return f"{self.temporal_ui}/workflows/{quote(job_id, safe=':')}"

@@ -1,6 +1,5 @@
 """Large parts of messages in the job index, each once, beside the job that it belongs to (decision 0013)."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from sqlalchemy import delete, select
 
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ports import ValueStore
-from orchestrator.domain.values import text_of
+from orchestrator.domain.values import text_of, value_of
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import artifacts
 
@@ -28,7 +27,7 @@ class ValueRepository:
         """Store texts by key; one that is there already stays. Raises `Unavailable`."""
         at = datetime.now(UTC)
         rows = [
-            {"id": _id(job_id, key), "job_id": job_id, "name": key, "body": json.loads(text), "created_at": at}
+            {"id": _id(job_id, key), "job_id": job_id, "name": key, "body": value_of(text), "created_at": at}
             for key, text in bodies.items()
         ]
         await self._db.transaction(lambda connection: connection.execute(self._insert, rows).close())

@@ -11,10 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted((ROOT / "orchestrator" / "domain").glob("*.py"))
-INTERPRETER = [ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle", "adoption")]
+INTERPRETER = [
+    ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle", "adoption", "exits")
+]
 OF_WORKFLOWS = {"asyncio", "temporalio", "workflows"}
 ALLOWED_IMPORTS = {
     "collections",
+    "contextlib",
     "dataclasses",
     "datetime",
     "enum",

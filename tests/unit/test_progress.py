@@ -41,8 +41,8 @@ def test_elsewhere_than_on_a_terminal_each_change_is_one_line_without_escape_cod
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("waiting_for_approval", "Why so. (decide: POST /v1/jobs/wf_job_1/approve or …/reject)"),
-        ("paused", "Why so. (go on: POST /v1/jobs/wf_job_1/resume)"),
+        ("waiting_for_approval", "Why so. (orchestrator jobs approve wf_job_1)"),
+        ("paused", "Why so. (orchestrator jobs resume wf_job_1)"),
         ("no_worker", "Why so."),
     ],
 )

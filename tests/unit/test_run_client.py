@@ -90,7 +90,7 @@ async def test_wrong_input_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "localhost", "ftp://x", "http://", "", "/v1"])
 def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
-    with pytest.raises(Refused, match=r"--api-url .* looks like http://") as refused:
+    with pytest.raises(Refused, match=r"invalid --api-url .*: expected http://host:port") as refused:
         ApiClient(url, "key")
     assert refused.value.code == 2
 

@@ -15,6 +15,7 @@ def test_the_settings_that_the_design_rests_on_are_there() -> None:
         assert settings[f"history.{queue}ProcessorMaxPollRPS"] >= 1000
     assert settings["system.enableActivityEagerExecution"] is True
     assert settings["matching.enableFairness"] is True
+    assert settings["system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute"] == 2
 
 
 def test_a_lost_worker_is_told_within_ten_seconds() -> None:

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from temporalio import workflow
 from temporalio.worker import Worker
 
 from orchestrator.domain.catalogue import Plugin
@@ -10,9 +11,18 @@ from orchestrator.domain.facts import RunContinued
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
-from orchestrator.testing import TESTER, Engine, running_engine
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.replay.mutated import MutatedPlanWorkflow
+
+
+@workflow.defn
+class OtherWorkflow:
+    """The one class of a worker that lacks every other."""
+
+    @workflow.run
+    async def run(self) -> None:
+        """Nothing."""
 
 
 async def test_code_that_no_longer_fits_is_told_as_stuck_and_repaired_by_a_release_that_does(
@@ -32,6 +42,26 @@ async def test_code_that_no_longer_fits_is_told_as_stuck_and_repaired_by_a_relea
         assert "non_deterministic" in job.reason.message
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, task_queue=queue) as engine:
         assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
+
+
+async def test_a_stuck_job_is_found_in_temporal_without_knowing_its_id(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    queue = f"test-found-{tmp_path.name}"
+    async with (
+        running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
+        Worker(engine.parts.ground.client, task_queue=queue, workflows=[OtherWorkflow]),
+    ):
+        started = await engine.start("t_countdown", {})  # No worker has its class.
+        client = engine.parts.ground.client
+
+        async def found() -> list[str]:
+            return [run.id async for run in client.list_workflows("TemporalReportedProblems IS NOT NULL")]
+
+        await eventually(found, lambda ids: started.job_id in ids)
+        job = await engine.job(started.job_id)
+        assert job.reason is not None
+        assert job.reason.code is ReasonCode.STUCK
 
 
 async def test_a_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:

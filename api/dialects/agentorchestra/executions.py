@@ -122,4 +122,5 @@ async def stream_execution(
     past = await services.follower.past(principal, id, None)
     seen = skipped(past, last_event_id)
     frames = sse.execution_frames(services, principal, job, past, seen)
-    return EventStream(frames, api_state(request.app).closing)
+    state = api_state(request.app)
+    return EventStream(frames, state.closing, connection=state.connections.hold(principal))

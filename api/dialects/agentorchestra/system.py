@@ -33,7 +33,9 @@ async def dashboard_metrics(
 @router.get("/dashboard/real-time", tags=["Analytics"], response_class=Response, responses={**ERRORS, **STREAM})
 async def dashboard_stream(request: Request, principal: MetricsRead, services: Svc) -> EventStream:
     """The dashboard, and every change of the caller's executions."""
-    return EventStream(sse.dashboard_frames(services, principal), api_state(request.app).closing)
+    state = api_state(request.app)
+    connection = state.connections.hold(principal)
+    return EventStream(sse.dashboard_frames(services, principal), state.closing, connection=connection)
 
 
 @router.get("/health", tags=["System"], responses=_STATES, response_model=HealthStatus)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from api.deps import ServiceSource, Svc, api_state
+from api.deps import ServiceSource, Svc, api_state, waiting
 from api.dialects.ai_orchestra import mapping
 from api.dialects.ai_orchestra.errors import ChatRoute, metadata
 from api.dialects.ai_orchestra.models import (
@@ -98,8 +98,9 @@ async def _answered(
 ) -> Answered[ChatData]:
     given = request_id(request) if "x-request-id" in request.headers else None
     session_id = body.session_id or _session_id(given)
-    begun = await services.conversations.begin(principal, mapping.to_message(body, session_id, given))
-    turn = await services.conversations.answer(principal, begun)
+    with waiting(request, principal):
+        begun = await services.conversations.begin(principal, mapping.to_message(body, session_id, given))
+        turn = await services.conversations.answer(principal, begun)
     return Answered[ChatData](data=mapping.from_turn(turn), metadata=metadata(request, version))
 
 

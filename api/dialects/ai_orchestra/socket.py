@@ -69,7 +69,13 @@ async def socket(
     bind_contextvars(client_id=client_id[:LONGEST_SESSION_ID])
     talk = partial(_talk, state.source, session_id, limits)
     await converse(
-        websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits, query=frozenset({"token"})
+        websocket,
+        talk,
+        closing=state.closing,
+        metrics=state.sockets,
+        connections=state.connections,
+        limits=limits,
+        query=frozenset({"token"}),
     )
 
 
@@ -82,11 +88,11 @@ async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, li
             raise Hangup(BAD_FRAMES, "session id too long", _error(fault))
         principal = await _principal(services, limits, line)
         principal.require(Scope.WORKFLOWS_RUN)
-    except Unavailable as fault:
+        line.belongs_to(principal)
+    except (LimitExceeded, Unavailable) as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(fault)) from fault
     except EXPECTED as fault:
         raise Hangup(UNAUTHENTICATED, "authentication failed", _error(fault)) from fault
-    bind_contextvars(principal=principal.id)
     await Talk(line, services, principal, session_id, limits).run()
 
 
@@ -126,6 +132,7 @@ class Talk:
         self._spoken: asyncio.Queue[_Spoken] = asyncio.Queue(_MOST_WAITING)
         self._job_id: str | None = None
         self._bad = 0
+        self._answering = False
 
     async def run(self) -> None:
         """Take frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
@@ -133,7 +140,7 @@ class Talk:
         checks = recheck(self._services.access, self._principal, self._limits.recheck, _error)
         self._line.tasks.create_task(checks, name="chat recheck")
         while True:
-            raw = await self._line.receive()
+            raw = await self._line.receive(busy=lambda: self._answering)
             try:
                 await self._count()
                 await self._take(parsed(raw, self._limits.frame_bytes))
@@ -194,12 +201,13 @@ class Talk:
     async def _answer_all(self) -> None:
         while True:
             frame = await self._spoken.get()
+            self._answering = True
             try:
                 await self._answer(frame)
             except EXPECTED as fault:
                 await self._line.outbox.put(_error(fault))
             finally:
-                self._job_id = None
+                self._job_id, self._answering = None, False
 
     async def _answer(self, frame: _Spoken) -> None:
         conversations = self._services.conversations
@@ -214,6 +222,10 @@ class Talk:
             await self._say("command", command="history", session_id=self._session_id, turns=turns)
             return
         async with self._audited(frame.type):
+            # A key that was revoked since the last look must not pay for another turn.
+            if not await self._services.access.still_valid(self._principal):
+                fault = Unauthenticated("This credential was revoked or has expired")
+                raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(fault))
             await self._answer_message(frame)
 
     async def _answer_message(self, frame: Chat | Stream) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from api.deps import Svc
+from api.deps import Svc, waiting
 from api.dialects.devskyy import auth, mapping
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
 from api.dialects.devskyy.guards import ANY_ROLE, Caller, counted_by_address, guarded
@@ -43,9 +43,12 @@ async def metrics(services: Svc) -> list[MetricsResponse]:
 
 
 @router.post("/decisions", **guarded(*ANY_ROLE, target_ms=500))
-async def decisions(body: DecisionRequest, principal: Caller, services: Svc, response: Response) -> DecisionResponse:
+async def decisions(
+    body: DecisionRequest, principal: Caller, services: Svc, request: Request, response: Response
+) -> DecisionResponse:
     """A strategic decision on a context; `X-Job-Id` names its job. 503 when that takes long: the job goes on."""
-    decided = await services.decisions.decide(principal, body.context, {"surface": mapping.SURFACE})
+    with waiting(request, principal):
+        decided = await services.decisions.decide(principal, body.context, {"surface": mapping.SURFACE})
     response.headers["X-Job-Id"] = decided.job_id
     return mapping.decision(decided)
 

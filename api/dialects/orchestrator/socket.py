@@ -1,5 +1,6 @@
 """`WS /ws/{session_id}`: a session as it goes on, from its first event (M-027, M-029 to M-031)."""
 
+import asyncio
 import json
 from collections import Counter
 from contextlib import aclosing
@@ -12,8 +13,18 @@ from api.deps import ServiceSource, api_state
 from api.dialects.orchestrator import mapping, sessions
 from api.errors import EXPECTED
 from api.outputs import whole_output
-from api.sockets import TRY_AGAIN_LATER, Hangup, Line, SocketLimits, converse, socket_limits
-from orchestrator.domain.errors import NotFound, OrchestratorError
+from api.sockets import (
+    NORMAL,
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    FrameCount,
+    Hangup,
+    Line,
+    SocketLimits,
+    converse,
+    socket_limits,
+)
+from orchestrator.domain.errors import LimitExceeded, NotFound, OrchestratorError
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job
 from orchestrator.services.registry import Services
@@ -30,7 +41,14 @@ async def socket(
     """Tells what happens in one session; `ping` is answered with `pong`, other text is ignored."""
     state = api_state(websocket.app)
     talk = partial(_talk, state.source, session_id)
-    await converse(websocket, talk, closing=state.closing, metrics=state.sockets, limits=limits)
+    await converse(
+        websocket,
+        talk,
+        closing=state.closing,
+        metrics=state.sockets,
+        connections=state.connections,
+        limits=limits,
+    )
 
 
 async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
@@ -41,14 +59,20 @@ async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
         raise Hangup(UNKNOWN_SESSION, "unknown session", _error(session_id, fault)) from fault
     except EXPECTED as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
-    line.tasks.create_task(_tell(services, session_id, job, line), name=f"session {session_id}")
+    telling = line.tasks.create_task(_tell(services, session_id, job, line), name=f"session {session_id}")
+    frames = FrameCount(line.limits.frames_per_minute)
     while True:
-        if await line.receive() == "ping":
+        frame = await line.receive(busy=lambda: not telling.done())
+        try:
+            frames.add()
+        except LimitExceeded as fault:
+            raise Hangup(POLICY_VIOLATION, "too many frames", _error(session_id, fault)) from fault
+        if frame == "ping":
             await line.outbox.put("pong")
 
 
 async def _tell(services: Services, session_id: str, job: Job, line: Line) -> None:
-    """Every event of the session, the past first; the socket stays open after the last."""
+    """Every event of the session, the past first; the socket stays open for a while after the last."""
     left = Counter(call.step for call in job.calls)
     try:
         async with aclosing(services.follower.events(sessions.READER, job.id, None)) as events:
@@ -58,6 +82,8 @@ async def _tell(services: Services, session_id: str, job: Job, line: Line) -> No
                     await line.outbox.put(json.dumps({**update, **about}))
                 if event.type.terminal:
                     await line.outbox.put(json.dumps(await _final(services, session_id, job.id)))
+        await asyncio.sleep(line.limits.linger)
+        raise Hangup(NORMAL, "session ended")
     except EXPECTED as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
 

@@ -1,0 +1,94 @@
+"""Bounds on connections that stay open: sockets, event streams and calls that wait for a job."""
+
+import resource
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import LimitExceeded, Unavailable
+
+_MOST: Final = 10_000
+# File descriptors that are left for everything else: the job index, Temporal, Redis, short requests.
+_RESERVED: Final = 200
+_RETRY_AFTER: Final = 10.0  # seconds
+
+
+def most_connections() -> int:
+    """How many connections may stay open in this process, by its limit of file descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST if soft == resource.RLIM_INFINITY else max(10, min(soft - _RESERVED, _MOST))
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections may stay open: of one owner, of one address without a credential, and of the process.
+
+    Connections without a credential take up half of the process at most.
+    """
+
+    owner: int = 200
+    address: int = 100
+    process: int = field(default_factory=most_connections)
+
+
+class OpenConnections:
+    """The connections of one process that stay open, counted by client.
+
+    A client is a principal, whose keys and sockets are counted together, or the address of a caller without one.
+    """
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._owners: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()
+
+    @contextmanager
+    def held(self, client: Principal | str) -> Iterator[None]:
+        """Count one connection while the context lasts. Raises as `hold` does."""
+        connection = self.hold(client)
+        try:
+            yield
+        finally:
+            connection.release()
+
+    def hold(self, client: Principal | str) -> "OpenConnection":
+        """Count one connection until it is released.
+
+        Raises `LimitExceeded` when the client has too many, `Unavailable` when the process has.
+        """
+        limits = self._limits
+        open_now, anonymous = self._owners.total() + self._addresses.total(), self._addresses.total()
+        full = anonymous >= limits.process // 2 if isinstance(client, str) else open_now >= limits.process
+        if full:
+            raise Unavailable("This process holds as many open connections as it can", retry_after=_RETRY_AFTER)
+        if isinstance(client, str):
+            return self._counted(self._addresses, client, limits.address)
+        return self._counted(self._owners, client.id, limits.process if client.admin else limits.owner)
+
+    def _counted(self, clients: Counter[str], name: str, most: int) -> "OpenConnection":
+        if clients[name] >= most:
+            message = f"{most} sockets, event streams and waiting calls are open, which is the limit. Close one first"
+            raise LimitExceeded(message, limit="open_connections", retry_after=_RETRY_AFTER, allowed=most)
+        return OpenConnection(clients, name)
+
+
+class OpenConnection:
+    """One counted connection."""
+
+    def __init__(self, clients: Counter[str], name: str) -> None:
+        self._clients = clients
+        self._name = name
+        self._open = True
+        clients[name] += 1
+
+    def release(self) -> None:
+        """Stop counting it. Idempotent."""
+        if not self._open:
+            return
+        self._open = False
+        self._clients[self._name] -= 1
+        if not self._clients[self._name]:
+            del self._clients[self._name]

@@ -1,0 +1,228 @@
+"""The commands of `orchestrator jobs`: names, options and examples; each imports what it does when it runs."""
+# ruff: noqa: PLC0415 - see above
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.jobs import completion
+from orchestrator.commandline.jobs.selection import Selection, Status
+from orchestrator.commandline.jobs.times import moment
+from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, connection
+
+jobs = typer.Typer(
+    help="List, watch and control jobs, one or many, over the HTTP API.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+_WHICH: Final = "Which jobs"
+_LONGEST_LIST: Final = 20
+
+JobId = Annotated[str, typer.Argument(help="Id of the job.", autocompletion=completion.job_ids)]
+Statuses = Annotated[
+    list[Status] | None,
+    typer.Option(
+        "--status",
+        metavar="STATUS",
+        help="Only queued, running, completed, failed or cancelled ones; once for each.",
+        show_default="any",
+        rich_help_panel=_WHICH,
+    ),
+]
+Reasons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reason",
+        help="Only open jobs with this reason, such as stuck, no_worker or waiting_for_approval; once for each.",
+        autocompletion=completion.reasons,
+        show_default="any",
+        rich_help_panel=_WHICH,
+    ),
+]
+Attention = Annotated[
+    bool,
+    typer.Option(
+        "--needs-attention",
+        help="Only jobs that need somebody: stuck, failed and not made good, waiting for a person, without a worker.",
+        rich_help_panel=_WHICH,
+    ),
+]
+Workflow = Annotated[
+    str | None,
+    typer.Option(
+        help="Only jobs of this workflow.",
+        autocompletion=completion.workflows,
+        show_default="any",
+        rich_help_panel=_WHICH,
+    ),
+]
+Agent = Annotated[
+    str | None,
+    typer.Option(
+        help="Only jobs of this agent.", autocompletion=completion.agents, show_default="any", rich_help_panel=_WHICH
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE|TIME",
+        help="Only jobs accepted since: an age such as 30m, 2h or 7d, or a time (UTC).",
+        show_default=False,
+        rich_help_panel=_WHICH,
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE|TIME",
+        help="Only jobs accepted before: an age or a time, as for --since.",
+        show_default=False,
+        rich_help_panel=_WHICH,
+    ),
+]
+Most = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, help="The newest so many of those that match.", show_default="all", rich_help_panel=_WHICH
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+
+
+def selection(  # noqa: PLR0917 - one for each option
+    status: list[Status] | None,
+    reason: list[str] | None,
+    needs_attention: bool,
+    workflow: str | None,
+    agent: str | None,
+    since: str | None,
+    before: str | None,
+) -> Selection:
+    """The filters that options give. Raises `Refused`."""
+    if workflow and agent:
+        raise Refused("give --workflow or --agent, not both: a job runs one of them")
+    now = datetime.now(UTC)
+    return Selection(
+        statuses=tuple(dict.fromkeys(status or ())),
+        reasons=tuple(dict.fromkeys(part for one in reason or () for part in one.split(",") if part)),
+        needs_attention=needs_attention,
+        workflow=workflow,
+        agent=agent,
+        since=moment(since, "--since", now) if since else None,
+        before=moment(before, "--before", now) if before else None,
+    )
+
+
+@jobs.command("list")
+def list_(  # noqa: PLR0917 - options, which are given by name
+    status: Statuses = None,
+    reason: Reasons = None,
+    needs_attention: Attention = False,
+    workflow: Workflow = None,
+    agent: Agent = None,
+    since: Since = None,
+    before: Before = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="The newest so many of those that match.", rich_help_panel=_WHICH)
+    ] = _LONGEST_LIST,
+    every: Annotated[bool, typer.Option("--all", help="All that match.", rich_help_panel=_WHICH)] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Print ids, one a line, nothing else.")] = False,
+    as_json: AsJson = False,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    data_dir: KeyDir = None,
+) -> None:
+    """List jobs, newest first: your own, or everybody's with an admin's key.
+
+    ```
+    orchestrator jobs list --needs-attention
+    orchestrator jobs list --reason stuck --reason no_worker
+    orchestrator jobs list --workflow api_development --status failed --since 7d --all
+    orchestrator jobs list --status failed --all --json | jq '.jobs[].job_id'
+    ```
+    """
+    from rich.console import Console
+
+    from orchestrator.commandline.jobs import reading
+
+    chosen = selection(status, reason, needs_attention, workflow, agent, since, before)
+    most = None if every else limit
+    api = connection(api_url, api_key, data_dir)
+    raise typer.Exit(reading.list_jobs(api, chosen, Console(), most=most, as_json=as_json, ids=ids))
+
+
+@jobs.command()
+def show(
+    job_id: JobId, as_json: AsJson = False, api_url: ApiUrl = None, api_key: ApiKey = None, data_dir: KeyDir = None
+) -> None:
+    """Show one job: where it is and why, its calls with attempts, time and cost, and what moves it on.
+
+    ```
+    orchestrator jobs show wf_job_019c
+    orchestrator jobs show wf_job_019c --json | jq .reason
+    ```
+    """
+    from rich.console import Console
+
+    from orchestrator.commandline.jobs import reading
+
+    raise typer.Exit(reading.show(connection(api_url, api_key, data_dir), job_id, Console(), as_json=as_json))
+
+
+@jobs.command()
+def watch(  # noqa: PLR0917 - options, which are given by name
+    job_id: JobId,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
+    after: Annotated[
+        str, typer.Option(help="With --json: only events after the one with this id.", show_default="from the first")
+    ] = "",
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    data_dir: KeyDir = None,
+) -> None:
+    """Follow a job live until it ends. It goes on after a restart of the API; Ctrl-C leaves the job alone.
+
+    ```
+    orchestrator jobs watch wf_job_019c && deploy
+    orchestrator jobs watch wf_job_019c --json | jq -r .message
+    ```
+
+    Exit code 0: the job completed. 1: it failed, timed out or was cancelled. 130: interrupted; the job goes on.
+    """
+    from rich.console import Console
+
+    from orchestrator.commandline.jobs import reading
+
+    if after and not as_json:
+        raise Refused("--after needs --json: without it the job is shown as it is")
+    api = connection(api_url, api_key, data_dir)
+    raise typer.Exit(reading.watch(api, job_id, Console(), as_json=as_json, after=after))
+
+
+@jobs.command()
+def output(  # noqa: PLR0917 - options, which are given by name
+    job_id: JobId,
+    to: Annotated[
+        Path | None, typer.Option(help="Leave the deliverables in this folder, as files.", show_default=False)
+    ] = None,
+    as_json: AsJson = False,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    data_dir: KeyDir = None,
+) -> None:
+    """Print what a job answered, or leave its files in a folder; of a job that failed, what there is.
+
+    ```
+    orchestrator jobs output wf_job_019c > report.md
+    orchestrator jobs output wf_job_019c --to files
+    ```
+
+    Exit code 1: there is no output, or not yet.
+    """
+    from orchestrator.commandline.jobs import reading
+
+    raise typer.Exit(reading.output(connection(api_url, api_key, data_dir), job_id, folder=to, as_json=as_json))

@@ -1,0 +1,267 @@
+"""Does one thing to many jobs: chosen by id or filter, counted before, carried out side by side, summed up after."""
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from orchestrator.commandline import exits
+from orchestrator.commandline.client import NoAnswer, Rejected
+from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.followed import ListedJob
+from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
+from orchestrator.commandline.jobs.client import JobsClient, Outcome, new_key
+from orchestrator.commandline.jobs.patience import Patience
+from orchestrator.commandline.jobs.selection import Selection
+from orchestrator.commandline.jobs.table import print_table
+from orchestrator.commandline.options import Connection
+from orchestrator.commandline.plain_text import one_line
+
+_AT_ONCE: Final = 8
+_PATIENCE: Final = 120.0
+_SHOWN: Final = 10
+_FEW: Final = 20
+_LOCKED_OUT: Final = (401, 403)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOptions:
+    """What to do, and to which jobs: `ids`, or else the newest `most` of a selection (all, if that is None)."""
+
+    action: Action
+    ids: tuple[str, ...]
+    selection: Selection
+    body: dict[str, Any]
+    most: int | None = None
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+@dataclass(slots=True)
+class Results:
+    """What became of each job so far. `left` were not tried."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    left: int = 0
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0 when all was done or requested, else 1."""
+        return exits.FAILED if self.failures or self.left else exits.OK
+
+
+def run(options: BulkOptions, api: Connection, console: Console) -> int:
+    """Carry it out, after a question where jobs were chosen by a filter. Answers the exit code; raises `Refused`."""
+    if not options.ids and not options.selection:
+        raise Refused(
+            f"which jobs? Name their ids, or choose them with a filter, such as: orchestrator jobs {options.action} "
+            "--workflow api_development --since 2h"
+        )
+    if options.ids and (options.selection or options.most):
+        raise Refused("name ids or give filters, not both: a filter chooses among all jobs")
+    results = Results()
+    try:
+        return asyncio.run(_run(options, api, console, results))
+    except NoAnswer as fault:
+        raise Refused(str(fault), exits.FAILED) from fault
+    except KeyboardInterrupt:
+        _say_summary(options, results, interrupted=True)
+        return exits.INTERRUPTED
+
+
+async def _run(options: BulkOptions, api: Connection, console: Console, results: Results) -> int:
+    client = JobsClient(api.url, api.key)
+    try:
+        ids = list(dict.fromkeys(options.ids))
+        if not ids:
+            jobs = await _chosen(client, options)
+            if not _confirmed(options, jobs, console):
+                return exits.OK
+            ids = [job.job_id for job in jobs]
+        elif options.dry_run:
+            _say_nothing_done(options, ids, f"would {options.action} {_counted(len(ids))}. Nothing was done.")
+            return exits.OK
+        results.left = len(ids)
+        await _Work(client, options, results, ids).carry_out()
+        _say_summary(options, results)
+        return results.code
+    finally:
+        await client.aclose()
+
+
+async def _chosen(client: JobsClient, options: BulkOptions) -> list[ListedJob]:
+    rule = RULES[options.action]
+    found = await client.find(
+        narrowed(options.action, options.selection),
+        Patience(_PATIENCE, exits.warn),
+        most=options.most,
+        applies=rule.applies,
+    )
+    return found.jobs
+
+
+def _confirmed(options: BulkOptions, jobs: Sequence[ListedJob], console: Console) -> bool:
+    """Whether to go on; shows what would be done unless that was decided before."""
+    if not jobs:
+        _say_nothing_done(options, [], f"no job to {options.action} matches")
+        return False
+    if options.yes and not options.dry_run:
+        return True
+    if options.as_json:
+        _say_nothing_done(options, [job.job_id for job in jobs], "")
+        return False
+    console.print(preview(options.action, jobs), markup=False, highlight=False, soft_wrap=True)
+    print_table(console, jobs[:_SHOWN], datetime.now(UTC))
+    if len(jobs) > _SHOWN:
+        console.print(f"… and {len(jobs) - _SHOWN} more")
+    if options.dry_run or not (console.is_terminal and sys.stdin.isatty()):
+        console.print("Nothing was done. Add --yes to do it." if not options.dry_run else "Nothing was done.")
+        return False
+    return typer.confirm(f"{options.action.capitalize()} {_counted(len(jobs))}?")
+
+
+def preview(action: Action, jobs: Sequence[ListedJob]) -> str:
+    """What would be done, counted by what the jobs run."""
+    targets = Counter(one_line(job.target) for job in jobs).most_common()
+    named = ", ".join(f"{count} {target}" for target, count in targets[:5])
+    others = f", {sum(count for _, count in targets[5:])} others" if len(targets) > 5 else ""
+    return f"would {action} {_counted(len(jobs))}: {named}{others}"
+
+
+def _say_nothing_done(options: BulkOptions, ids: Sequence[str], words: str) -> None:
+    if options.as_json:
+        exits.say_json({"action": options.action, "dry_run": True, "jobs": list(ids)})
+    else:
+        exits.say(words)
+
+
+class _Work:
+    """One action on many jobs, a few at a time."""
+
+    def __init__(self, client: JobsClient, options: BulkOptions, results: Results, ids: list[str]) -> None:
+        self._client = client
+        self._options = options
+        self._results = results
+        self._ids = iter(ids)
+        self._chatty = not options.as_json and (len(ids) <= _FEW or not sys.stdout.isatty())
+        self._progress = Progress(
+            TextColumn(f"{options.action}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"),
+            console=Console(stderr=True),
+            disable=len(ids) == 1 or not sys.stderr.isatty(),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=len(ids), words="")
+        self._patience = Patience(_PATIENCE, self._waits)
+        self._given_up = False
+
+    async def carry_out(self) -> None:
+        """Do it to every job, or until the API is given up. Raises `Refused` where no job could be done."""
+        with self._progress:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(_AT_ONCE):
+                        group.create_task(self._lane())
+            except ExceptionGroup as faults:
+                raise faults.exceptions[0] from faults
+
+    async def _lane(self) -> None:
+        for job_id in self._ids:
+            if self._given_up:
+                return
+            await self._one(job_id)
+            self._results.left -= 1
+            self._progress.update(self._task, advance=1, words="")
+
+    async def _one(self, job_id: str) -> None:
+        options, key = self._options, new_key()
+        unsure = False
+
+        async def ask() -> Outcome:
+            nonlocal unsure
+            try:
+                return await self._client.act(job_id, options.action, options.body, key)
+            except NoAnswer as fault:
+                unsure = unsure or fault.unsure
+                raise
+
+        try:
+            outcome = await self._patience.call(ask)
+        except Rejected as fault:
+            if fault.status in _LOCKED_OUT:
+                raise
+            earlier = "; an earlier try, which got no answer, may have done it" if unsure else ""
+            self._failed(job_id, f"{fault}{earlier}")
+        except NoAnswer as fault:
+            if not self._patience.reached:
+                raise
+            self._given_up = self._patience.silent
+            self._failed(job_id, str(fault))
+        else:
+            self._results.outcomes.append(outcome)
+            if self._chatty:
+                exits.say(f"{job_id}  {words(options.action, outcome)}")
+
+    def _failed(self, job_id: str, why: str) -> None:
+        self._results.failures[job_id] = one_line(why)
+
+    def _waits(self, words: str) -> None:
+        self._progress.update(self._task, words=words)
+        if self._progress.disable:
+            exits.warn(words)
+
+
+def words(action: Action, outcome: Outcome) -> str:
+    """What became of one job."""
+    if outcome.new_job:
+        reused = f"; {outcome.reused} finished calls are taken over" if outcome.reused else ""
+        return f"started again as {outcome.new_job}{reused}"
+    return RULES[action].done if outcome.done else f"{action} requested, not in force yet"
+
+
+def summary(action: Action, results: Results) -> str:
+    """All results in one line."""
+    done = sum(outcome.done for outcome in results.outcomes)
+    requested = len(results.outcomes) - done
+    parts = [f"{done} {RULES[action].done}"]
+    parts += [f"{requested} requested and not in force yet"] if requested else []
+    parts += [f"{len(results.failures)} failed"] if results.failures else []
+    parts += [f"{results.left} not tried"] if results.left else []
+    return f"{_counted(len(results.outcomes) + len(results.failures) + results.left)}: {', '.join(parts)}"
+
+
+def _say_summary(options: BulkOptions, results: Results, *, interrupted: bool = False) -> None:
+    if options.as_json:
+        exits.say_json(document(options.action, results))
+    elif len(results.outcomes) + len(results.failures) + results.left != 1:
+        exits.say(("interrupted; " if interrupted else "") + summary(options.action, results))
+    for job_id, why in results.failures.items():
+        exits.warn(f"{job_id}: {why}" if job_id not in why else why)
+
+
+def document(action: Action, results: Results) -> dict[str, Any]:
+    """All results for machines."""
+    return {
+        "action": action,
+        "dry_run": False,
+        "done": [outcome.job_id for outcome in results.outcomes if outcome.done],
+        "requested": [outcome.job_id for outcome in results.outcomes if not outcome.done],
+        "new_jobs": {outcome.job_id: outcome.new_job for outcome in results.outcomes if outcome.new_job},
+        "failed": [{"job_id": job_id, "message": why} for job_id, why in results.failures.items()],
+        "not_tried": results.left,
+    }
+
+
+def _counted(jobs: int) -> str:
+    return "1 job" if jobs == 1 else f"{jobs:,} jobs"

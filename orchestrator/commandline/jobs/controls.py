@@ -1,0 +1,160 @@
+"""The commands of `orchestrator jobs` that change jobs; all take ids or filters, and differ in a note or a step."""
+# ruff: noqa: PLC0415 - imported when a command runs
+
+import inspect
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+
+from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.jobs import completion
+from orchestrator.commandline.jobs.actions import Action
+from orchestrator.commandline.jobs.app import (
+    Agent,
+    AsJson,
+    Attention,
+    Before,
+    Most,
+    Reasons,
+    Since,
+    Statuses,
+    Workflow,
+    selection,
+)
+from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, connection
+
+JobIds = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Ids of jobs; - reads them from standard input, one a line.",
+        autocompletion=completion.job_ids,
+        show_default=False,
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it to what a filter chose, without a question.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what a filter chose, and do nothing.")]
+Note = Annotated[str, typer.Option(help="A word for those who read the job's events.", show_default=False)]
+Step = Annotated[
+    str | None, typer.Option(help="Which waiting step; needed where several wait.", show_default="the one that waits")
+]
+
+_CODES: Final = """Jobs that a filter chose are counted first; nothing is done without `--yes` or a yes on a terminal.
+Exit code 0: all done or requested. 1: some failed; they are named. 2: invalid arguments. 130: interrupted."""
+_HELP: Final = {
+    Action.CANCEL: """Cancel open jobs; running model calls are stopped, too.
+
+    ```
+    orchestrator jobs cancel wf_job_019c --note "not needed any more"
+    orchestrator jobs cancel --reason stuck --workflow api_development
+    orchestrator jobs cancel --status queued --before 2d --yes
+    ```
+    """,
+    Action.PAUSE: """Start nothing new in open jobs; calls under way finish.
+
+    ```
+    orchestrator jobs pause --workflow market_research --note "provider maintenance" --yes
+    ```
+    """,
+    Action.RESUME: """Go on after a pause.
+
+    ```
+    orchestrator jobs resume --workflow market_research --yes
+    ```
+    """,
+    Action.APPROVE: """Let steps run that wait for a person.
+
+    ```
+    orchestrator jobs approve wf_job_019c --step cutover --note "window agreed"
+    orchestrator jobs list --reason waiting_for_approval
+    ```
+    """,
+    Action.REJECT: """Refuse steps that wait for a person; a refused step counts as failed.
+
+    ```
+    orchestrator jobs reject wf_job_019c --step cutover --note "not this week"
+    ```
+    """,
+    Action.RETRY: """Start jobs again that failed, timed out or were cancelled, at what failed: each becomes a new job.
+
+    Finished calls are taken over, and not paid again. A filter takes failed jobs that were not started again yet; add
+    `--status cancelled` for cancelled ones.
+
+    ```
+    orchestrator jobs retry wf_job_019c
+    orchestrator jobs retry --workflow api_development --since 2h --yes
+    ```
+    """,
+}
+_LACKS: Final = {
+    Action.CANCEL: {"step"},
+    Action.PAUSE: {"step"},
+    Action.RESUME: {"step"},
+    Action.RETRY: {"step", "note"},
+}
+
+
+def _body(action: Action, note: str, step: str | None) -> dict[str, Any]:
+    """What the API takes: cancellation calls its note a reason."""
+    body: dict[str, Any] = {"reason" if action is Action.CANCEL else "note": note} if note else {}
+    return {**body, "step": step} if step else body
+
+
+def _read(ids: list[str] | None) -> tuple[str, ...]:
+    """The ids, those of standard input included. Raises `Refused` for an empty list of them."""
+    named = ids or []
+    if "-" not in named:
+        return tuple(named)
+    lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
+    if not lines:
+        raise Refused("standard input named no job")
+    return (*(one for one in named if one != "-"), *lines)
+
+
+def add_controls(jobs: typer.Typer) -> None:
+    """Add a command for each action."""
+    for action in Action:
+        _add(jobs, action)
+
+
+def _add(jobs: typer.Typer, action: Action) -> None:
+    def control(  # noqa: PLR0917 - options, which are given by name
+        ids: JobIds = None,
+        note: Note = "",
+        step: Step = None,
+        yes: Yes = False,
+        dry_run: DryRun = False,
+        as_json: AsJson = False,
+        status: Statuses = None,
+        reason: Reasons = None,
+        needs_attention: Attention = False,
+        workflow: Workflow = None,
+        agent: Agent = None,
+        since: Since = None,
+        before: Before = None,
+        limit: Most = None,
+        api_url: ApiUrl = None,
+        api_key: ApiKey = None,
+        data_dir: KeyDir = None,
+    ) -> None:
+        from rich.console import Console
+
+        from orchestrator.commandline.jobs import bulk
+
+        options = bulk.BulkOptions(
+            action=action,
+            ids=_read(ids),
+            selection=selection(status, reason, needs_attention, workflow, agent, since, before),
+            body=_body(action, note, step),
+            most=limit,
+            yes=yes,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+        raise typer.Exit(bulk.run(options, connection(api_url, api_key, data_dir), Console()))
+
+    # Typer reads options from the signature: an action does not offer what its route does not take.
+    whole = inspect.signature(control)
+    offered = [one for one in whole.parameters.values() if one.name not in _LACKS.get(action, set())]
+    control.__signature__ = whole.replace(parameters=offered)  # type: ignore[attr-defined]
+    jobs.command(str(action), help=f"{inspect.cleandoc(_HELP[action])}\n\n{_CODES}")(control)

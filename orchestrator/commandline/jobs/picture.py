@@ -1,0 +1,173 @@
+"""One job as a picture: where it is and why, each call with its attempts, time, cost and place on a time line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from rich.text import Text
+
+from orchestrator.commandline import deliverables
+from orchestrator.commandline.followed import Attempt, Call, Fault, FollowedJob, Used
+from orchestrator.commandline.jobs.table import STYLES, where_of
+from orchestrator.commandline.jobs.times import age, span
+from orchestrator.commandline.plain_text import one_line, plain
+from orchestrator.commandline.progress import way_on
+from orchestrator.domain.jobs import CallStatus
+
+_SIGNS: Final[dict[str, str]] = {
+    CallStatus.COMPLETED: "✓",
+    CallStatus.FAILED: "✗",
+    CallStatus.CANCELLED: "–",
+    CallStatus.SKIPPED: "–",
+    CallStatus.RUNNING: "▶",
+    CallStatus.RETRYING: "↻",
+    CallStatus.WAITING_FOR_APPROVAL: "?",
+    CallStatus.SCHEDULED: "…",
+}
+_LONGEST_NAME: Final = 34
+_SHORTEST_BAR: Final = 10.0  # The API's moments are whole seconds: of a shorter job a time line would mislead.
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """How to draw: `bar` columns for the time line, 0 for none; `flag` is added to commands that are advised."""
+
+    now: datetime
+    bar: int = 0
+    flag: str = ""
+
+
+def picture(job: FollowedJob, frame: Frame) -> list[Text]:
+    """The lines that show a job."""
+    return [*_head(job, frame), *_calls(job, frame), *_foot(job, frame)]
+
+
+def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
+    where = where_of(job)
+    yield Text.assemble((job.job_id, "bold"), "  ", one_line(job.name), f"  ({one_line(job.target)})")
+    yield Text.assemble(
+        (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()), f"  {job.progress} %", _age(job, frame)
+    )
+    if job.reason is not None:
+        since = job.reason.since
+        lasting = f" (for {span((frame.now - since).total_seconds())})" if since else ""
+        yield Text(f"  {one_line(job.reason.message)}{lasting}")
+    if job.error is not None:
+        place = " / ".join(one_line(part) for part in (job.error.step, job.error.agent) if part)
+        yield Text.assemble("  ", (one_line(job.error.type), "red"), f" in {place}" if place else "")
+        yield from (Text(f"    {line}") for line in plain(job.error.message).splitlines())
+    advice = way_on(job)
+    if advice:
+        yield Text.assemble("  → ", (f"{advice}{frame.flag}", "bold"))
+
+
+def _age(job: FollowedJob, frame: Frame) -> str:
+    created = f"  created {age(job.created_at, frame.now)} ago" if job.created_at else ""
+    if job.started_at is None:
+        return created
+    until = job.completed_at or frame.now
+    took = span((until - job.started_at).total_seconds())
+    return f"{created}, {'took' if job.completed_at else 'at work for'} {took}"
+
+
+def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
+    if not job.steps:
+        return
+    yield Text()
+    titles = [_cut(call.title or call.step) for call in job.steps]
+    agents = [_cut(f"{call.agent} #{call.call}" if call.call > 1 else call.agent) for call in job.steps]
+    wide, wider = max(map(len, titles)), max(map(len, agents))
+    for call, title, agent in zip(job.steps, titles, agents, strict=True):
+        style = STYLES.get(call.status, "")
+        yield Text.assemble(
+            ("  " + _SIGNS.get(call.status, "·"), style),
+            f" {title:<{wide}}  {agent:<{wider}}  ",
+            (f"{call.status.replace('_', ' '):<10.20}", style),
+            f" {_effort(call):<46}",
+            (_bar(call, job, frame), style),
+        )
+        yield from _troubles(call, frame)
+
+
+def _effort(call: Call) -> str:
+    """Attempts where there were several, and what the call took and cost."""
+    parts = ["taken over"] if call.reused else []
+    parts += [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
+    if call.duration is not None:
+        parts.append(span(call.duration))
+    if call.tokens:
+        parts.append(f"{call.tokens:,} tokens")
+    if call.cost is not None and call.tokens:
+        parts.append(f"${call.cost:.4f}")
+    return " " + "  ".join(parts)
+
+
+def _troubles(call: Call, frame: Frame) -> Iterator[Text]:
+    """Each attempt that failed, and why; else why the call as a whole did."""
+    told = False
+    for attempt in call.attempts:
+        if attempt.error is not None:
+            told = True
+            yield _trouble(f"attempt {attempt.number} {_when(attempt, frame)}".strip(), attempt.error)
+    if call.error is not None and not told:
+        yield _trouble("", call.error)
+
+
+def _trouble(place: str, fault: Fault) -> Text:
+    words = one_line(fault.message)
+    text = f"{one_line(fault.type)}: {words if len(words) <= 300 else words[:299] + '…'}"
+    return Text.assemble("      └ ", (f"{place}  " if place else "", "dim"), text)
+
+
+def _when(attempt: Attempt, frame: Frame) -> str:
+    return f"{age(attempt.completed_at, frame.now)} ago" if attempt.completed_at else ""
+
+
+def _bar(call: Call, job: FollowedJob, frame: Frame) -> str:
+    """Where in the job's time the attempts of a call lie."""
+    begin = job.started_at or job.created_at
+    if not frame.bar or begin is None:
+        return ""
+    end = job.completed_at or frame.now
+    whole = (end - begin).total_seconds()
+    if whole < _SHORTEST_BAR:
+        return ""
+    cells = [" "] * frame.bar
+    for attempt in () if call.reused else call.attempts:
+        if attempt.started_at is None:
+            continue
+        first = (attempt.started_at - begin).total_seconds() / whole
+        last = ((attempt.completed_at or end) - begin).total_seconds() / whole
+        left = min(max(int(first * frame.bar), 0), frame.bar - 1)
+        right = min(max(round(last * frame.bar), left + 1), frame.bar)
+        cells[left:right] = ("▒" if attempt.error else "█") * (right - left)
+    return "".join(cells).rstrip()
+
+
+def _foot(job: FollowedJob, frame: Frame) -> Iterator[Text]:
+    yield Text()
+    models = ", ".join(sorted({one_line(call.model) for call in job.steps if call.model}))
+    yield Text(f"{job.metrics.total_tokens:,} tokens  {cost(job.metrics)}{f'  {models}' if models else ''}")
+    files = len(deliverables.deliverables_of(job.output))
+    if job.output is not None:
+        yield Text(f"{files} files: orchestrator jobs output {job.job_id}{frame.flag}{' --to FOLDER' if files else ''}")
+    if job.retry_of:
+        yield Text(f"started again from {job.retry_of}")
+    if job.retried_by:
+        yield Text(f"started again as {', '.join(job.retried_by)}")
+    if job.run_page:
+        yield Text(job.run_page)
+
+
+def cost(used: Used) -> str:
+    """What a job cost, at the agents' prices and to the provider, as far as that is known."""
+    price = "price unknown" if used.cost is None else f"${used.cost:.4f} at the agents' prices"
+    if used.provider_cost is not None:
+        price += f", ${used.provider_cost:.4f} to the provider"
+    return f"{price}, ${used.reused_cost:.4f} reused and not charged" if used.reused_cost else price
+
+
+def _cut(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"

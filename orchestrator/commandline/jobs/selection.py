@@ -1,0 +1,59 @@
+"""Which jobs a command is about: the filters of the list, some asked of the API, some applied to its answer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from orchestrator.commandline.followed import ListedJob
+
+
+class Status(StrEnum):
+    """The words of the API for where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Filters that all hold; of several statuses or reasons one does. Empty fields do not filter."""
+
+    statuses: tuple[Status, ...] = ()
+    reasons: tuple[str, ...] = ()
+    needs_attention: bool = False
+    workflow: str | None = None
+    agent: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is filtered."""
+        return self != Selection()
+
+    def queries(self) -> Iterator[dict[str, str | int]]:
+        """The query of each list to ask for; the API takes one status at a time."""
+        query: dict[str, str | int] = {}
+        if self.reasons:
+            query["reason"] = ",".join(self.reasons)
+        if self.needs_attention:
+            query["needs_attention"] = "true"
+        if self.workflow:
+            query["workflow_id"] = self.workflow
+        if self.agent:
+            query["agent_id"] = self.agent
+        for status in self.statuses:
+            yield {**query, "status": status}
+        if not self.statuses:
+            yield query
+
+    def begun_too_early(self, job: ListedJob) -> bool:
+        """Whether a job, and with it every later one of a list, is older than `since`."""
+        return self.since is not None and job.created_at is not None and job.created_at < self.since
+
+    def takes(self, job: ListedJob) -> bool:
+        """Whether the filters hold that the API does not know."""
+        return self.before is None or (job.created_at is not None and job.created_at < self.before)

@@ -1,0 +1,49 @@
+"""Moments and durations, read from options and written for people."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from orchestrator.commandline.exits import Refused
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str, flag: str, now: datetime) -> datetime:
+    """A moment given as its age (`90s`, `30m`, `2h`, `7d`, `1w`) or as an ISO 8601 time, UTC unless it says otherwise.
+
+    Raises `Refused`.
+    """
+    age = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    try:
+        if age:
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        read = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as fault:
+        raise Refused(f"invalid {flag} {text!r}: expected an age such as 30m, 2h or 7d, or a time") from fault
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+def span(seconds: float) -> str:
+    """A duration: `0.4 s`, `12 s`, `4 min 05 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """How long ago, in its largest unit: `12s`, `4m`, `2h`, `3d`; empty for no moment."""
+    if moment is None:
+        return ""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,87 @@
+"""Options that several commands take, and what they stand for: the settings, and the API with its key."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from orchestrator.commandline.admin_key import with_kept_key
+from orchestrator.commandline.exits import Refused
+from orchestrator.settings import Settings
+
+_CONNECTION: Final = "Connection"
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Where this machine's files are kept.", show_default="ORCHESTRATOR_DATA_DIR, or .orchestrator"),
+]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the API is.",
+        show_default="ORCHESTRATOR_API_URL, or http://127.0.0.1:8000",
+        rich_help_panel=_CONNECTION,
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="API key.",
+        show_default="ORCHESTRATOR_API_KEY, ORCHESTRATOR_ADMIN_API_KEY, or the data directory's own",
+        rich_help_panel=_CONNECTION,
+    ),
+]
+KeyDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Where the API's key is looked for, on its own machine.",
+        show_default="ORCHESTRATOR_DATA_DIR, or .orchestrator",
+        rich_help_panel=_CONNECTION,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An API and the key for it. `flag` repeats the address in advice, where it is not found without."""
+
+    url: str
+    key: str
+    flag: str = ""
+
+
+def settings_of(data_dir: Path | None) -> Settings:
+    """The settings. Raises `Refused` with the variables that are wrong."""
+    try:
+        return Settings() if data_dir is None else Settings(data_dir=data_dir)
+    except ValidationError as fault:
+        wrong = "; ".join(
+            f"{_variable(*e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in fault.errors(include_input=False)
+        )
+        raise Refused(f"the settings are not valid: {wrong}") from fault
+    except SettingsError as fault:  # a value that should be JSON
+        raise Refused(f"the settings are not valid: {fault}: {fault.__cause__}") from fault
+
+
+def connection(api_url: str | None, api_key: str | None, data_dir: Path | None) -> Connection:
+    """The API to talk to and the key for it. Raises `Refused` if there is no key."""
+    settings = with_kept_key(settings_of(data_dir))
+    known = next((key.get_secret_value() for key in (settings.api_key, settings.admin_api_key) if key), None)
+    key = api_key or known
+    if key is None:
+        raise Refused(
+            f"no API key: give one with --api-key or in ORCHESTRATOR_API_KEY, or run this where `orchestrator dev` "
+            f"keeps its own (looked in {settings.data_dir})"
+        )
+    return Connection(api_url or settings.api_url, key, f" --api-url {api_url}" if api_url else "")
+
+
+def _variable(field: str | int, *inside: str | int) -> str:
+    """The environment variable of a field, and the place inside its value."""
+    name = f"ORCHESTRATOR_{str(field).upper()}" if field in Settings.model_fields else field
+    return ".".join(map(str, (name, *inside)))

@@ -1,0 +1,281 @@
+"""Threads and event loops in which the code of authors runs, and how one is watched, interrupted and given up."""
+
+import asyncio
+import contextlib
+import contextvars
+import ctypes
+import inspect
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from orchestrator.domain.errors import AgentError
+
+log = structlog.get_logger(__name__)
+
+_CLONE_FS: Final = 0x200
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+_STACK: Final = 12
+_TEXT: Final = 10_000
+_CUT: Final = 1000
+_CALL: contextvars.ContextVar["Call | None"] = contextvars.ContextVar("author_call", default=None)
+
+
+class Interrupted(BaseException):
+    """Raised inside a thread that was given up, so that it ends at its next line of Python."""
+
+
+class Call:
+    """One run of a function of an author, as the loop sees it that waits for its outcome."""
+
+    def __init__(
+        self, agent: str, function: Callable[..., Any], arguments: tuple[Any, ...], finish: Callable[[Any], Any]
+    ) -> None:
+        self.agent = agent
+        self.function = function
+        self.arguments = arguments
+        self.finish = finish
+        self.context = contextvars.copy_context()
+        self.context.run(_CALL.set, self)
+        self.facts = structlog.contextvars.get_contextvars()
+        self._began = time.monotonic()
+        self.cancel_requested = False
+        self.task: asyncio.Task[Any] | None = None
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self._waiting = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._waiting.create_future()
+
+    @property
+    def job(self) -> str:
+        """The id of its job; empty outside a job."""
+        return str(self.facts.get("job_id", ""))
+
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._began
+
+    def deliver(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Settle the call from another thread."""
+        with contextlib.suppress(RuntimeError):  # The waiting loop has been closed: nobody wants the outcome.
+            self._waiting.call_soon_threadsafe(self.settle, value, error)
+
+    def settle(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Set the outcome, in the loop that waits for it. The first one counts."""
+        if not self.done.done():
+            self.value, self.error = value, error
+            self.done.set_result(None)
+
+
+class AuthorThread:
+    """A thread for one call of a plain function. It is a daemon: it may never end."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.thread = threading.Thread(target=self._run, name=f"agent {call.agent}", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        call = self._call
+        try:
+            _own_directory()
+            value = call.context.run(call.function, *call.arguments)
+            if not inspect.isawaitable(value):
+                value = call.context.run(call.finish, value)
+        except BaseException as error:  # noqa: BLE001 - the edge of an author's code: an exit ends the call alone
+            call.deliver(error=call.context.run(_known, call, error))
+        else:
+            call.deliver(value)
+
+
+class AuthorLoop:
+    """An event loop in a daemon thread, for the coroutines of one agent. It outlives exits and `loop.stop()`."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        self.calls: set[Call] = set()
+        self.retired = False
+        self._broken = False
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
+        self._unanswered: float | None = None
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_task_factory(self._new_task)
+        self.thread = threading.Thread(target=self._run, name=f"agents {agent}", daemon=True)
+        self.thread.start()
+
+    def start(self, call: Call) -> None:
+        """Begin a call. It counts as in flight until it is released."""
+        self.calls.add(call)
+        self._soon(self._start, call)
+
+    def release(self, call: Call) -> None:
+        """Nobody waits for this call any more."""
+        self.calls.discard(call)
+        if self.retired and not self.calls:
+            self._soon(self._loop.stop)
+
+    def cancel(self, call: Call) -> None:
+        """Cancel the coroutine of a call."""
+        self._soon(self._cancel, call)
+
+    def ping(self) -> None:
+        """Ask for a sign of life, unless the last one has not come yet."""
+        if self._unanswered is None:
+            self._unanswered = time.monotonic()
+            self._soon(self._pong)
+
+    def silent_for(self) -> float:
+        """Seconds since the sign of life that has not come yet was asked for; 0 when none is due."""
+        asked = self._unanswered
+        return 0.0 if asked is None else time.monotonic() - asked
+
+    def dead(self) -> bool:
+        """Whether nothing can run here any more: an author's code has broken or closed the loop."""
+        return self._broken or self._loop.is_closed() or not self.thread.is_alive()
+
+    def running(self) -> Call | None:
+        """The call whose code runs now, which may have ended. None if that is not known."""
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            return self._tasks.get(task)
+        # A callback runs, which names no call.
+        return next(iter(self.calls)) if len(self.calls) == 1 else None
+
+    def retire(self) -> None:
+        """Take no more calls, and end once those in flight have ended."""
+        self.retired = True
+        if not self.calls:
+            self._soon(self._loop.stop)
+
+    def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # An author's code has closed the loop, which `dead` tells.
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _pong(self) -> None:
+        self._unanswered = None
+
+    def _start(self, call: Call) -> None:
+        call.task = task = self._loop.create_task(_performed(call), context=call.context)
+        task.add_done_callback(lambda _: self._ended(task, call))
+
+    @staticmethod
+    def _cancel(call: Call) -> None:
+        if call.task is not None:
+            call.task.cancel()
+
+    def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: Call) -> None:
+        if task.cancelled():
+            call.deliver(error=asyncio.CancelledError())
+        elif (error := task.exception()) is not None:  # raised before `_performed` began to catch, or after it ended
+            call.deliver(
+                error=AgentError(
+                    f"The code of {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
+                )
+            )
+        else:
+            call.deliver(*task.result())
+
+    def _new_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """A task that is known to belong to the call that makes it."""
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+        context = options.get("context")
+        call = _CALL.get() if context is None else context.get(_CALL)
+        if call is not None:
+            self._tasks[task] = call
+        return task
+
+    def _run(self) -> None:
+        _own_directory()
+        asyncio.set_event_loop(self._loop)
+        while not (self._loop.is_closed() or (self.retired and not self.calls)):
+            try:
+                self._loop.run_forever()
+            except Exception as error:  # noqa: BLE001 - the loop's own: an author's code may have closed its selector
+                self._broken = True
+                log.warning("author_loop_failed", agent=self.agent, error=f"{type(error).__name__}: {error}")
+                break
+            except BaseException as error:  # noqa: BLE001 - the edge of an author's code: the loop goes on after an exit
+                # A task or callback raised it. Whoever awaits the task gets it, too.
+                log.warning("author_task_raised", agent=self.agent, type=type(error).__name__)
+        with contextlib.suppress(Exception):  # of a loop that is broken
+            self._loop.close()
+
+
+async def _performed(call: Call) -> tuple[Any, BaseException | None]:
+    """The outcome of a call. Its exceptions are returned: a `SystemExit` that a task raises leaves the loop."""
+    try:
+        value = call.function(*call.arguments)
+        return call.finish(await value if inspect.isawaitable(value) else value), None
+    except BaseException as error:  # noqa: BLE001 - the edge of an author's code
+        return None, _known(call, error)
+
+
+def _known(call: Call, error: BaseException) -> BaseException:
+    """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
+    if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
+        return error
+    name, text = type(error).__name__, _text(error)
+    # A broken pool of the author's, handed on, would end the whole worker; megabytes of words would hold its loop.
+    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text and len(text) <= _TEXT:
+        return error
+    log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
+    message = f"The code of {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
+    # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
+    again = isinstance(error, Exception | asyncio.CancelledError)
+    return AgentError(message, kind=name, retryable=again)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error) or repr(error)
+    except BaseException:  # noqa: BLE001 - the edge of an author's code
+        return ""
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Raise `Interrupted` in a thread, which takes effect when it next runs Python. Not while it writes to the log,
+    whose lock it could leave locked for all.
+    """
+    logs = any(frame.filename == logging.__file__ for frame in _frames(thread))
+    if thread.ident is not None and thread.is_alive() and not logs:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupted))
+
+
+def place(thread: threading.Thread, function: Callable[..., Any] | None) -> str:
+    """Where a thread is: the innermost line in the file of `function`, else the innermost line of all."""
+    innermost_last = _frames(thread)
+    code = getattr(inspect.unwrap(function), "__code__", None) if function else None
+    own = [frame for frame in innermost_last if code is not None and frame.filename == code.co_filename]
+    innermost = (own or innermost_last)[-1:]
+    return "".join(f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}" for frame in innermost)
+
+
+def frames(thread: threading.Thread) -> list[str]:
+    """The innermost lines of what a thread does, outermost first."""
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(thread)[-_STACK:]]
+
+
+def _frames(thread: threading.Thread) -> list[traceback.FrameSummary]:
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
+    return traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)[::-1] if frame else []
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine, also through `functools.wraps`, `partial` and `__call__`."""
+    plain = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(type(plain).__call__)
+
+
+def _own_directory() -> None:
+    """Give this thread a working directory and umask of its own, where the system can (Linux, unless forbidden)."""
+    if _LIBC is not None:
+        _LIBC.unshare(_CLONE_FS)
