@@ -122,9 +122,8 @@ def run(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
     """
-    from rich.console import Console
-
     from orchestrator.commandline import run as command
+    from orchestrator.commandline.console import Output
 
     api = connection(api_url, api_key, data_dir)
     options = command.RunOptions(
@@ -136,7 +135,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
         as_json=as_json,
         detach=detach,
     )
-    raise typer.Exit(command.run(options, Console()))
+    raise typer.Exit(command.run(options, Output()))
 
 
 add_controls(jobs)
@@ -227,6 +226,8 @@ def main() -> NoReturn:
         code = _exit_code(end)
     except Refused as fault:
         code = _told(str(fault), fault.code)
+    except BrokenPipeError:
+        code = FAILED  # whoever read the output has gone, as `head` does, and hears nothing
     except OrchestratorError as fault:
         code = _told(fault.for_operators, FAILED)
     except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit

@@ -105,7 +105,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         sealer=key.sealer,
         installation=installation,
         database=database,
-        reports=_database(settings),
+        reports=_reports(settings),
         ready_namespace=ready,
         gateway=gateway,
         dispatcher=dispatcher,
@@ -128,6 +128,11 @@ def _database(settings: Settings) -> Database:
     return Database(
         settings.index_url(), pool_size=settings.database_pool_size, max_overflow=settings.database_max_overflow
     )
+
+
+def _reports(settings: Settings) -> Database:
+    """A pool of its own: one connection, and as many more as the other pool may open while it is busy."""
+    return Database(settings.index_url(), pool_size=1, max_overflow=settings.database_max_overflow)
 
 
 def redis_url(settings: Settings) -> str | None:

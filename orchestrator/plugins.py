@@ -1,5 +1,7 @@
 """Plugins: what they are loaded from, and the check of everything that they bring together (A13)."""
 
+import functools
+import inspect
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,12 +18,13 @@ from temporalio import workflow as temporal
 
 from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.author_modules import import_fault, import_module
-from orchestrator.domain.agents import Agent
+from orchestrator.domain.agents import Agent, AgentFunction
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.text import error_message
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
@@ -86,7 +89,7 @@ def _import(name: str) -> ModuleType:
     except CatalogueError:
         raise
     except (ImportError, SyntaxError) as error:
-        raise CatalogueError(name, f"cannot be imported: {error}") from error
+        raise CatalogueError(name, f"cannot be imported: {error_message(error)}") from error
     except ValidationError as error:
         raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
     except Exception as error:  # the edge to an author's code, which can raise anything
@@ -151,6 +154,8 @@ def _check_agent(agent: Agent) -> None:
         raise CatalogueError(agent.source, f"agent id {agent.id!r} is the name of an activity of the engine's own")
     if agent.function is None and not agent.instructions.strip():
         raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")
+    if agent.function is not None and (fault := _function_fault(agent.function)):
+        raise CatalogueError(agent.source, f"agent {agent.id!r}: its function {fault}")
     try:
         schemas = {"input": agent.input_schema(), "output": agent.output_schema()}
     except PydanticUserError as error:
@@ -162,6 +167,23 @@ def _check_agent(agent: Agent) -> None:
         raise CatalogueError(agent.source, fault) from error
     for which, schema in schemas.items():
         _check_schema(schema, agent.source, f"{which} schema of agent {agent.id!r}")
+
+
+def _function_fault(function: AgentFunction) -> str | None:
+    """Why an agent's function can never answer, found before it has an effect; None if it can."""
+    target = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    called = target if inspect.isroutine(target) else getattr(target, "__call__", target)  # noqa: B004 - its code
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        return "is a generator (it has a yield): it must return one AgentOutput"
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        return f"cannot be called with one FunctionCall: {error}"
+    except ValueError:  # a function in C that does not tell
+        return None
+    return None
 
 
 def _check_workflow(definition: WorkflowDefinition, known: set[str]) -> None:

@@ -37,10 +37,10 @@ class Settings(BaseSettings):
         description="Index database; default SQLite in the data directory.",
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
+        default=3, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
     )
     database_max_overflow: int = Field(
-        default=10, ge=0, le=200, description="Connections that it opens beside them while it is busy."
+        default=2, ge=0, le=200, description="Connections that it opens beside them while it is busy."
     )
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
@@ -91,6 +91,12 @@ class Settings(BaseSettings):
         max_length=200,
         pattern=r"^((/[A-Za-z0-9._~\-]+)+/?)?$",
         description="Path prefix under which a proxy serves the API, such as `/orchestrator`.",
+    )
+    http_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle HTTP connection stays open; longer than a proxy before it keeps its own.",
     )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")

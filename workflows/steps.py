@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import AgentResult, AgentTask, JobInput
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.plans import Step
+    from orchestrator.domain.text import headline
 
 
 async def call_agent(
@@ -66,7 +67,7 @@ async def call_agent(
         task,
         task_queue=known.task_queue,
         activity_id=activity_id,
-        summary=known.name,
+        summary=headline(known.name),
         result_type=AgentResult,
         retry_policy=retry,
         start_to_close_timeout=timedelta(seconds=known.timeouts.start_to_close),

@@ -42,7 +42,8 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
     app = create_app(stack, options=lambda: ApiOptions.of(settings))
     with listen(*address, "--port") as listener:
         url = url_of(listener)
-        async with beside(ApiServer(app, listener).run_until(stop), stop), _checked(stack, stop) as checking:
+        server = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
+        async with beside(server.run_until(stop), stop), _checked(stack, stop) as checking:
             await asyncio.wait({checking}, timeout=_FIRST_LOOK)
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")

@@ -70,7 +70,7 @@ async def _main(
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.
         app = create_app(source, options=lambda: ApiOptions.of(settings))
-        api = ApiServer(app, listener)
+        api = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
             if address:
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})

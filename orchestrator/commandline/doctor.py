@@ -15,6 +15,7 @@ from orchestrator.commandline import checks, exits, probes
 from orchestrator.commandline.admin_key import key_file
 from orchestrator.commandline.checks import Finding, Index, Models, Port, Verdict
 from orchestrator.commandline.collisions import installed_collisions
+from orchestrator.commandline.connections import check_connections, connections
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connect import connect, connect_options
@@ -134,6 +135,8 @@ class _Doctor:
         found = [checks.check_index(self._index)]
         if self._index.ahead is not None:
             found.append(checks.check_clock(self._index.ahead, "the database"))
+        if (shared := await connections(self._settings)) is not None:
+            found.append(check_connections(shared))
         return found
 
     async def _secret_key(self) -> list[Finding]:

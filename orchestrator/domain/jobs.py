@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator.domain import text
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -82,10 +83,13 @@ class Value(BaseModel):
 
 
 class JobError(Value):
-    """Why something failed: a stable machine word, a sentence for people, and the step if there is one."""
+    """Why something failed: a stable machine word, a sentence for people, and the step if there is one.
 
-    type: str
-    message: str
+    Both may come from an author's exception or from anybody with access to Temporal, so they are cut here.
+    """
+
+    type: Annotated[str, AfterValidator(text.name)]
+    message: Annotated[str, AfterValidator(text.cut)]
     step: str | None = None
     agent: str | None = None
     retryable: bool = False

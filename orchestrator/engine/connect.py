@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from temporalio.client import Client
+from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
@@ -72,6 +72,8 @@ def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
         yield
     except RPCError as error:
         raise _domain_error(error, subject, details) from error
+    except RPCTimeoutOrCancelledError as error:  # what the SDK makes of the deadline of an update or a query
+        raise Unavailable("Temporal does not answer (deadline_exceeded)", **details) from error
     except RuntimeError as error:  # a lazy client that cannot connect says no more than this
         raise Unavailable("Temporal does not answer (not connected)", **details) from error
     except WorkflowAlreadyStartedError as error:

@@ -8,6 +8,7 @@ from orchestrator.domain import names
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
+from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
@@ -30,7 +31,7 @@ def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
 
 def _said(payload: dict[str, Any]) -> dict[str, Any]:
     """What a signal says of its sender, its step and its reason."""
-    return {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+    return {key: cut(said) for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
 
 
 def _whose(step: str, agent: str, number: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from orchestrator.domain import facts, names
 from orchestrator.domain.commands import Adopted, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
+from orchestrator.domain.text import cut
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import METADATA, Stored, references_of
 from orchestrator.projection.failures import error_of
@@ -148,11 +149,11 @@ def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     about = event.workflow_task_failed_event_attributes
     if about.base_run_id:
-        return facts.RunReset(base_run_id=about.base_run_id, reason=about.failure.message, **stamp)
+        return facts.RunReset(base_run_id=about.base_run_id, reason=cut(about.failure.message), **stamp)
     if about.cause in _ASKED_AGAIN:
         return None
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
-    return facts.WorkflowTaskBroken(cause=cause, message=about.failure.message, **stamp)
+    return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), **stamp)
 
 
 def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
@@ -271,7 +272,8 @@ def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    return facts.CancelRequested(reason=event.workflow_execution_cancel_requested_event_attributes.cause, **stamp)
+    reason = cut(event.workflow_execution_cancel_requested_event_attributes.cause)
+    return facts.CancelRequested(reason=reason, **stamp)
 
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -304,7 +306,7 @@ def _run_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _run_terminated(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_terminated_event_attributes
-    return facts.RunTerminated(reason=about.reason, identity=about.identity, **stamp)
+    return facts.RunTerminated(reason=cut(about.reason), identity=about.identity, **stamp)
 
 
 def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -19,14 +19,13 @@ from weakref import WeakKeyDictionary
 import structlog
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.text import cut, error_message, error_name
 
 log = structlog.get_logger(__name__)
 
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
-_TEXT: Final = 10_000
-_CUT: Final = 1000
 _CALL: contextvars.ContextVar["Call | None"] = contextvars.ContextVar("author_call", default=None)
 
 
@@ -177,9 +176,7 @@ class AuthorLoop:
             call.deliver(error=asyncio.CancelledError())
         elif (error := task.exception()) is not None:  # raised before `_performed` began to catch, or after it ended
             call.deliver(
-                error=AgentError(
-                    f"The code of {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
-                )
+                error=AgentError(f"The code of {call.agent} was interrupted.", kind=error_name(error), retryable=True)
             )
         else:
             call.deliver(*task.result())
@@ -201,11 +198,13 @@ class AuthorLoop:
                 self._loop.run_forever()
             except Exception as error:  # noqa: BLE001 - the loop's own: an author's code may have closed its selector
                 self._broken = True
-                log.warning("author_loop_failed", agent=self.agent, error=f"{type(error).__name__}: {error}")
+                log.warning(
+                    "author_loop_failed", agent=self.agent, error=f"{error_name(error)}: {error_message(error)}"
+                )
                 break
             except BaseException as error:  # noqa: BLE001 - the edge of an author's code: the loop goes on after an exit
                 # A task or callback raised it. Whoever awaits the task gets it, too.
-                log.warning("author_task_raised", agent=self.agent, type=type(error).__name__)
+                log.warning("author_task_raised", agent=self.agent, type=error_name(error))
         with contextlib.suppress(Exception):  # of a loop that is broken
             self._loop.close()
 
@@ -223,12 +222,12 @@ def _known(call: Call, error: BaseException) -> BaseException:
     """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
     if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
         return error
-    name, text = type(error).__name__, _text(error)
-    # A broken pool of the author's, handed on, would end the whole worker; megabytes of words would hold its loop.
-    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text and len(text) <= _TEXT:
+    name, text = error_name(error), _text(error)
+    # A broken pool of the author's, handed on, would end the whole worker. Long words are cut by `activities.errors`.
+    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
         return error
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
-    message = f"The code of {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
+    message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)

@@ -22,9 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.commands import AgentTask
-from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, AttemptStatus, Job, JobError, JobState
 from orchestrator.domain.metrics import AgentHealth
+from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds
@@ -263,13 +264,13 @@ class AttemptRepository:
                 writing.cancel()
                 self._late.add(writing)
                 writing.add_done_callback(self._late.discard)
-        fault: Unavailable | InvalidInput | None = None
+        fault: Exception | None = None
         if not writing.done():
             fault = Unavailable("The job index is too slow.", fault="slow")
         else:
             try:
                 writing.result()
-            except (Unavailable, InvalidInput) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call has been made and is paid for
                 fault = error
         if fault is not None:
             log.warning(
@@ -279,8 +280,8 @@ class AttemptRepository:
                 step=task.step.id,
                 agent=task.agent,
                 attempt=attempt,
-                error=fault.message,
-                fault=fault.details.get("fault"),
+                error=error_message(fault),
+                fault=fault.details.get("fault") if isinstance(fault, Unavailable) else error_name(fault),
             )
 
 

@@ -1,6 +1,8 @@
 """One engine for SQLite or PostgreSQL, and the one place where database faults become domain errors."""
 
 import asyncio
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +17,9 @@ from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from orchestrator.circuit import Circuit
 from orchestrator.data_files import make_private
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.storage.faults import DatabaseFault, described
@@ -25,8 +28,11 @@ from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
+APPLICATION: Final = "orchestrator"
+_CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
+_TOO_LARGE: Final = "The data holds a number that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
 _REPORT_EVERY: Final = 60.0  # Seconds between two log lines of the same fault.
@@ -54,7 +60,7 @@ class Database:
     `pool_size` connections are kept open, and up to `max_overflow` more while they are needed (M-051).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 3, max_overflow: int = 2) -> None:
         self._url = make_url(url)
         self._reported: DatabaseFault | None = None
         self._silent_until = 0.0
@@ -71,6 +77,8 @@ class Database:
             yield
         except exc.DataError as error:
             raise InvalidInput(_NOT_STORABLE) from error
+        except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
+            raise InvalidInput(_TOO_LARGE) from error
         except exc.IntegrityError:
             raise
         except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
@@ -144,6 +152,7 @@ class Database:
 
 class _Postgresql:
     def __init__(self, url: URL, pool_size: int, max_overflow: int) -> None:
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()}
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
@@ -152,16 +161,48 @@ class _Postgresql:
             max_overflow=max_overflow,
             pool_timeout=DEADLINE,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
+            connect_args=connect_args,
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Its own connection: those of the pool may all be waiting.
+        self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
+        self._circuit = Circuit("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        return await self._circuit.call(lambda: self._given_up_at_once(unit, transaction=transaction))
+
+    async def _given_up_at_once(self, unit: Unit[T], *, transaction: bool) -> T:
+        """Run a unit of work. The driver takes seconds to cancel what gets no answer: nobody waits for that."""
+        working = asyncio.create_task(self._work(unit, transaction=transaction))
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError:
+            working.add_done_callback(lambda done: done.cancelled() or done.exception())
+            working.cancel()
+            raise
+        return working.result()
+
+    async def _work(self, unit: Unit[T], *, transaction: bool) -> T:
         async with self._engine.begin() if transaction else self._autocommit.connect() as connection:
             return await connection.run_sync(unit)
 
+    async def _probe(self) -> None:
+        async with self._probing.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._probing.dispose()
+
+
+def _lost(error: Exception) -> bool:
+    """Whether an error says that PostgreSQL did not answer: one that it reports has a code."""
+    return not isinstance(error, exc.DBAPIError) or getattr(error.orig, "sqlstate", None) is None
+
+
+def application_name() -> str:
+    """What `pg_stat_activity` calls the connections of this process."""
+    return f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"[:63]  # PostgreSQL cuts a longer one
 
 
 class _GivenUp(Exception):

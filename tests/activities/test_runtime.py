@@ -239,7 +239,8 @@ async def test_retry_after_as_a_date_is_kept():
 )
 async def test_an_answer_that_never_fits_is_malformed_and_billed(reply):
     error, server = await failure_of(reply)
-    assert (error.kind, error.retryable) == ("malformed_output", True)
+    assert (error.kind, error.retryable) == ("malformed_output", False)
+    assert "does not fit the agent's output model" in error.message
     assert error.usage is not None
     assert error.usage.total_tokens == 2 * 3542
     assert len(server.received) == 2

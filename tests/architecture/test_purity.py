@@ -27,6 +27,7 @@ ALLOWED_IMPORTS = {
     "math",
     "orchestrator",
     "pydantic",
+    "re",
     "typing",
 }
 FORBIDDEN_CALLS = {

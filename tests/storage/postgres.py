@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,6 +34,21 @@ class PostgresServer:
 
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-m", "fast")
+
+    def freeze(self) -> None:
+        """Stop it from answering: connections stay open, new ones are taken, nothing comes back."""
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that it makes no more processes
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        for pid in [*self._processes(), self.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
 
     @property
     def pid(self) -> int:

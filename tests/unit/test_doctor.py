@@ -8,6 +8,7 @@ import pytest
 from orchestrator.commandline import checks
 from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
 from orchestrator.commandline.collisions import PACKAGES, collisions, installed_collisions
+from orchestrator.commandline.connections import Connections, check_connections
 from orchestrator.domain.errors import Unavailable
 
 HERE = Path("/site-packages")
@@ -127,3 +128,15 @@ def test_a_broken_catalogue_says_what_is_broken() -> None:
 )
 def test_models(found: Models, verdict: Verdict) -> None:
     assert checks.check_models(found).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("others", "processes", "verdict"), [(57, 5, Verdict.OK), (57, 6, Verdict.WARNING), (97, 1, Verdict.WARNING)]
+)
+def test_connections_are_those_of_every_process_and_of_the_others(
+    others: int, processes: int, verdict: Verdict
+) -> None:
+    finding = check_connections(Connections(room=97, others=others, ours=9, processes=processes, each=8))
+    assert finding.verdict is verdict
+    assert f"{others + processes * 8}" in finding.message
+    assert (finding.mend is not None and "max_connections" in finding.mend) is (verdict is Verdict.WARNING)

@@ -138,6 +138,47 @@ async def test_an_adapter_is_told_of_the_users_agent_in_plain_data() -> None:
     assert (result.model, result.usage) == ("framework/f", Usage())
 
 
+async def test_a_frameworks_answer_is_mended_like_any_other() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        return FrameworkResult(
+            output="half \ud83d",
+            deliverables=[{"path": "../Bericht für Q3.md", "content": "n\0ul"}],
+            data={"x": float("nan"), "k": ["\ud83d"]},
+            metadata={"note": "\ude00"},
+            usage=Usage(prompt_tokens=2**63, completion_tokens=-1),
+            model="m\n" * 500,
+        )
+
+    result = await run(Adapter(work), Native())
+    assert (result.output, result.data) == ("half \ufffd", {"x": None, "k": ["\ufffd"]})
+    assert [(file.path, file.content) for file in result.deliverables] == [("Bericht für Q3.md", "nul")]
+    assert result.metadata["note"] == "\ufffd"
+    assert result.usage == Usage()
+    assert len(result.model) == 100
+    AgentResult.model_validate_json(result.model_dump_json())
+
+
+async def test_a_framework_whose_answer_is_no_data_is_not_asked_again() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        await call.ask(Question(title="t"))
+        return FrameworkResult(output="o", data={"x": object()})
+
+    with pytest.raises(AgentError) as failed:
+        await run(Adapter(work), Native())
+    assert (failed.value.kind, failed.value.retryable) == ("malformed_output", False)
+    assert failed.value.usage == Usage(prompt_tokens=3, completion_tokens=7, cost=0.01)
+
+
+async def test_a_framework_that_raises_a_page_is_cut() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        raise type("Loud" * 1000, (Exception,), {})("x" * 5_000_000)
+
+    with pytest.raises(AgentError) as failed:
+        await run(Adapter(work), Native())
+    assert failed.value.kind == "framework_failed"
+    assert len(failed.value.message) <= 300
+
+
 async def test_an_agent_of_the_catalogue_is_told_with_its_own_input() -> None:
     seen: list[FrameworkTask] = []
 
