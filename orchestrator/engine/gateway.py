@@ -10,7 +10,6 @@ from datetime import timedelta
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import (
-    DescribeNamespaceRequest,
     DescribeWorkflowExecutionResponse,
 )
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -41,6 +40,7 @@ from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
+from orchestrator.engine.namespace import namespace_id
 from orchestrator.engine.plugin import codec_of
 from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.facts import pending_call
@@ -54,7 +54,8 @@ _AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
 class TemporalGateway:
     """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors.
 
-    `prepare` makes the namespace what a start needs, where no worker has done so yet.
+    `prepare` makes the namespace what a start needs, where no worker has done so yet. `check_namespace` is given its id
+    and its name before anything is started in it, and raises `Misconfigured` for one that is not ours.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class TemporalGateway:
         task_queue: str,
         *,
         prepare: Callable[[], Awaitable[None]],
+        check_namespace: Callable[[str, str], Awaitable[None]] | None = None,
         job_timeout: timedelta | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._prepare = prepare
+        self._check_namespace = check_namespace
         self._job_timeout = job_timeout
         self._codec = codec_of(client)
         self._source = TemporalHistories(client)
@@ -78,6 +81,7 @@ class TemporalGateway:
 
     async def start(self, job: JobInput) -> str:
         """Start the job's workflow under its own id, or find the one that runs or ran; the answer is the run id."""
+        await self.namespace_id()
         try:
             return await self._start(job)
         except (InvalidInput, NotFound) as fault:
@@ -137,12 +141,15 @@ class TemporalGateway:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     async def namespace_id(self) -> str:
-        """Which namespace of which Temporal installation this is: an id that no other one shares."""
+        """Which namespace of which Temporal installation this is: an id that no other one shares.
+
+        Raises `Misconfigured` when it does not exist or is not that of the job index.
+        """
         if self._namespace_id is None:
-            request = DescribeNamespaceRequest(namespace=self._client.namespace)
-            with rpc_errors(f"namespace: {self._client.namespace}"):
-                answer = await self._client.workflow_service.describe_namespace(request, timeout=_QUICK)
-            self._namespace_id = answer.namespace_info.id
+            found = await namespace_id(self._client)
+            if self._check_namespace is not None:
+                await self._check_namespace(found, self._client.namespace)
+            self._namespace_id = found
         return self._namespace_id
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
@@ -245,11 +252,12 @@ class TemporalGateway:
         return bool(await self.pollers(self.framework_queue(framework), activities=True))
 
     async def ping(self) -> None:
-        """Raises `Unavailable` unless Temporal answers."""
+        """Raises `Unavailable` unless Temporal answers and its namespace is ours."""
         with rpc_errors("health"):
             healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
         if not healthy:
             raise Unavailable("Temporal is not serving")
+        await self.namespace_id()
 
 
 class JobWatch:

@@ -392,3 +392,9 @@ pruned_delivery_attempts: Final = Table(
     Column("verdict", String, primary_key=True),
     Column("number", BigInteger, nullable=False),
 )
+installation: Final = Table(
+    "installation",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)

@@ -126,6 +126,29 @@ async def test_a_killed_temporal_server_comes_back_and_jobs_complete(tmp_path: P
         assert await running.command.kill(signal.SIGINT) == 0
 
 
+@pytest.mark.parametrize("name", ["two words", "Größe?mode=memory", "a#b%41&c;d"])
+async def test_a_data_directory_of_any_name_keeps_every_file_inside_and_private(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    running = Dev(folder)
+    running.data = folder / name
+    running.command.arguments = (*running.command.arguments[:-1], name)
+    try:
+        await running.command.start(umask=0o022, cwd=folder)
+        await running.command.ready()
+        ended = await running.run("api_development", "--input", INPUT)
+        assert ended.code == 0, ended.err
+    finally:
+        await running.command.kill(signal.SIGTERM)
+    assert {path.name for path in folder.iterdir()} == {name, "dev.log"}
+    names = {path.name for path in running.data.iterdir()}
+    assert {"admin-api-key", "secret-key", "index.sqlite3", "temporal.log", "temporal.lock"} <= names
+    assert any(re.fullmatch(r"temporal-[\d.]+\.sqlite3", name) for name in names)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in running.data.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(running.data.stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("flag", ["--port", "--temporal-port", "--ui-port"])
 async def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, flag: str) -> None:
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
