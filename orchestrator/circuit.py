@@ -1,6 +1,7 @@
 """Calls to a part that is away fail at once, instead of each one waiting for its own deadline (decision 0022)."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -11,6 +12,7 @@ log = structlog.get_logger(__name__)
 
 PROBE_SECONDS: Final = 2.0  # how long a look at a part may take: a caller hears of an outage within three seconds
 _DOUBT: Final = 0.75  # seconds without an answer after which a call has its part looked at
+_STALL: Final = 0.5  # seconds by which a timer of a process that gets its share of the processor is never late
 _PAUSE: Final = 0.5  # seconds between two looks while the part is away
 
 T = TypeVar("T")
@@ -33,6 +35,7 @@ class Circuit:
         *,
         doubt: float = _DOUBT,
         pause: float = _PAUSE,
+        patience: float = PROBE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._part = part
@@ -41,10 +44,12 @@ class Circuit:
         self._lost = lost
         self._doubt = doubt
         self._pause = pause
+        self._patience = patience
         self._clock = clock
         self._calls: set[asyncio.Timeout] = set()
         self._looking: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
+        self._answered_at = -math.inf
         self._returned_at: float | None = None
 
     @property
@@ -69,7 +74,7 @@ class Circuit:
             async with asyncio.timeout(seconds) as limit:
                 self._calls.add(limit)
                 try:
-                    return await make()
+                    answer = await make()
                 finally:
                     self._calls.discard(limit)
         except self._errors as error:
@@ -78,6 +83,9 @@ class Circuit:
             if self._lost(error):
                 self._look()
             raise
+        else:
+            self._answered_at = asyncio.get_running_loop().time()
+            return answer
         finally:
             doubt.cancel()
 
@@ -88,14 +96,17 @@ class Circuit:
             self._looking = asyncio.get_running_loop().create_task(looking, name=f"probe of {self._part}")
 
     async def _until_answered(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         while (fault := await self._failure()) is not None:
-            if self._fault is None:
-                log.warning(f"{self._part}_away", fault=str(fault)[:500], calls=len(self._calls))
-            self._fault = fault
-            now = asyncio.get_running_loop().time()
-            for limit in self._calls:
-                limit.reschedule(now)
+            if self._proves(began):
+                if self._fault is None:
+                    log.warning(f"{self._part}_away", fault=str(fault)[:500], calls=len(self._calls))
+                self._fault = fault
+                for limit in self._calls:
+                    limit.reschedule(clock())
             await asyncio.sleep(self._pause)
+            began = clock()
         if self._fault is not None:
             self._fault, self._returned_at = None, self._clock()
             log.info(f"{self._part}_back")
@@ -103,8 +114,15 @@ class Circuit:
     async def _failure(self) -> Exception | None:
         try:
             # A deadline of the call itself does not count the time that it takes to connect.
-            async with asyncio.timeout(PROBE_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await self._probe()
         except self._errors as error:
             return error if self._lost(error) else None
         return None
+
+    def _proves(self, began: float) -> bool:
+        """Whether a failed probe proves something. One that was late does not if another call was answered meanwhile,
+        or if this process itself stood still."""
+        took = asyncio.get_running_loop().time() - began
+        late = took > 0.9 * self._patience
+        return self.away or not late or (self._answered_at < began and took < self._patience + _STALL)

@@ -29,6 +29,7 @@ from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
 BUILT_IN: Final = Plugin(name="built-in", agents=(*AGENTS, *UNLISTED), workflows=DEFINITIONS)
+_KINDS: Final = {"agents": Agent, "workflows": WorkflowDefinition, "code_workflows": CodeWorkflow, "activities": object}
 _NO_SOURCE: Final = "built-in"
 
 
@@ -115,7 +116,9 @@ def _fault(error: ValidationError) -> str:
 
 
 def _with_source(plugin: Plugin, file: str) -> Plugin:
-    """The plugin with its file as the source of all that names none."""
+    """The plugin with its file as the source of all that names none. Raises `CatalogueError` for another kind."""
+    for name, kind in _KINDS.items():
+        _check_kind(file, name, getattr(plugin, name), kind)
 
     def named(definition: WorkflowDefinition) -> WorkflowDefinition:
         return definition.model_copy(update={"source": file}) if definition.source == _NO_SOURCE else definition
@@ -126,6 +129,16 @@ def _with_source(plugin: Plugin, file: str) -> Plugin:
         workflows=tuple(map(named, plugin.workflows)),
         code_workflows=tuple(replace(entry, definition=named(entry.definition)) for entry in plugin.code_workflows),
     )
+
+
+def _check_kind(file: str, name: str, entries: object, kind: type) -> None:
+    if not isinstance(entries, tuple | list):
+        fault = f"`{name}` of the plugin is {type(entries).__name__}: it takes a tuple, also for one: ({name[:-1]},)"
+        raise CatalogueError(file, fault)
+    for entry in entries:
+        if not isinstance(entry, kind):
+            fault = f"`{name}` of the plugin holds {type(entry).__name__} where {kind.__name__} belongs"
+            raise CatalogueError(file, fault)
 
 
 def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> None:

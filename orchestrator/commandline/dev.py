@@ -51,7 +51,7 @@ class SharedParts:
 
 
 def run(settings: Settings, ports: DevPorts) -> int:
-    """Run everything until told to stop. Answers the exit code; raises `Refused`."""
+    """Run everything until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`."""
     refuse_collisions()
     catalogue = load_catalogue(settings)
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
@@ -97,7 +97,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
 async def _temporal(settings: Settings, ports: DevPorts, stop: asyncio.Event) -> AsyncIterator[str | None]:
     """The address of a server of our own, kept going; None when another is configured or `stop` was set."""
     server = None
-    if not os.environ.get("TEMPORAL_ADDRESS"):
+    if not os.environ.get("TEMPORAL_ADDRESS", "").strip():
         starting = temporal.start_server(settings.data_dir, ports.temporal, ports.ui, port_flag="--temporal-port")
         server = await unless_stopped(stop, starting)
     if server is None:

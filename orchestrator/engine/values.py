@@ -125,13 +125,15 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         pauses = _PAUSES if len(payload.data) <= _WHOLE_BYTES else chain(_PAUSES, repeat(_KEEP_PAUSE))
         await type(self)(self.values, workflow_id, pauses).encode([payload])
 
-    async def put_back(self, event: HistoryEvent) -> None:
-        """Put stored parts back into an event with the input of a run or the result of a call. Raises as `decode`."""
+    async def put_back(self, event: HistoryEvent, *, asked: bool = False) -> None:
+        """Put stored parts back into an event with the input of a run or the result of a call, or, if `asked`, with
+        what a call is asked for. Raises as `decode`."""
         details = event.marker_recorded_event_attributes.details
         for payloads in (
             event.workflow_execution_started_event_attributes.input,
             event.activity_task_completed_event_attributes.result,
             *([details["result"]] if "result" in details else ()),
+            *([event.activity_task_scheduled_event_attributes.input] if asked else ()),
         ):
             if payloads.payloads:
                 await self.decode_wrapper(payloads)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.facts import PendingCall
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, JobError
 from orchestrator.domain.usage import Usage
@@ -27,6 +28,14 @@ class CallFold:
     usage: Usage = field(default_factory=Usage)
     model: str | None = None
     error: JobError | None = None
+    reused_from: str | None = None
+    reused: Usage = field(default_factory=Usage)
+
+    def reuse(self, given: ReusedCall) -> None:
+        """The call was made by an earlier job; its answer stands."""
+        self.status, self.model = CallStatus.COMPLETED, given.model
+        self.reused_from, self.reused = given.job_id, given.usage
+        self.started_at, self.completed_at = given.started_at, given.completed_at
 
     def end(self, status: CallStatus, at: datetime, error: JobError | None = None) -> None:
         """The call ended."""
@@ -65,6 +74,8 @@ class CallFold:
             usage=self.usage,
             model=self.model,
             error=self.error,
+            reused_from=self.reused_from,
+            reused=self.reused,
         )
 
 

@@ -214,6 +214,8 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     split = names.split_activity_id(str(call.get("activity_id", "")))
     if split is None:
         return None
+    if call.get("activity_type") == names.ACTIVITY_REUSE_CALL:
+        return facts.CallReused(step=split[0], agent=split[1], call=split[2], **stamp)
     result = plain(about.details["result"].payloads) if "result" in about.details else {}
     return facts.ShortCallRecorded(
         step=split[0],

@@ -28,6 +28,7 @@ from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
+from orchestrator.runtime.output_models import contained
 from orchestrator.runtime.prompts import user_prompt
 from orchestrator.runtime.responses import SoundResponses, is_whole
 from orchestrator.runtime.results import MALFORMED, agent_result, believable
@@ -102,7 +103,9 @@ class AgentRunner:
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
                 event_stream_handler=arriving.read,
             )
-        except AgentError:  # the offline drafter's own
+        except AgentError as error:  # the offline drafter's own, or of a validator that exits
+            if error.usage is None and spent.has_values():
+                error.usage = _usage(agent, spent, None)
             raise
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
             billed = _usage(agent, spent, None) if spent.has_values() else None
@@ -166,12 +169,13 @@ def _check_whole(response: ModelResponse, usage: Usage) -> None:
 
 
 def _model_agent(agent: Agent, model: Model, responses: SoundResponses) -> ModelAgent[None, AgentOutput]:
+    output_model = contained(agent.output_model)
     return ModelAgent(
         model,
         name=agent.id,
         output_type=[
-            ToolOutput(agent.output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
-            TextOutput(_text_reader(agent.output_model)),
+            ToolOutput(output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
+            TextOutput(_text_reader(output_model)),
         ],
         instructions=agent.instructions or agent.description,
         retries={"tools": 0, "output": _CORRECTIONS},

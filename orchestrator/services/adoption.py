@@ -128,6 +128,7 @@ class JobAdopter:
             "labels": {**_bounded(given.labels), **labels},
             "webhook_url": _webhook_url(given, adoption),
             "carried": None,  # a copy begins with the first step
+            "retry": None,
         }
         return given.model_copy(update=changes)
 

@@ -71,7 +71,8 @@ def _calls(condition: ColumnElement[bool]) -> ScalarSelect[int]:
 
 # A step and agent called again adds to what was planned.
 _ALL_CALLS: Final = jobs.c.total_calls + _calls(attempts.c.call > 1)
-_SHARE: Final = _calls(attempts.c.status == AttemptStatus.COMPLETED) * 100 // _ALL_CALLS
+_DONE_CALLS: Final = jobs.c.reused_calls + _calls(attempts.c.status == AttemptStatus.COMPLETED)
+_SHARE: Final = _DONE_CALLS * 100 // _ALL_CALLS
 _ADVANCE: Final = (
     update(jobs)
     .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)), jobs.c.total_calls > 0)

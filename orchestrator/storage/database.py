@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlite3 import Cursor, OperationalError
 from typing import Any, Final, Protocol, TypeVar
 
+import structlog
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -19,7 +20,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from orchestrator.circuit import Circuit
+from orchestrator.data_files import make_private
 from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.storage.faults import DatabaseFault, described
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
 
@@ -32,32 +35,12 @@ _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
 _TOO_LARGE: Final = "The data holds a number that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
+_REPORT_EVERY: Final = 60.0  # Seconds between two log lines of the same fault.
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
-
-
-@contextmanager
-def database_faults() -> Iterator[None]:
-    """Turn the faults of a database into `Unavailable`, and data that it cannot hold into `InvalidInput`.
-
-    A broken constraint stays as it is: it is a defect of this product.
-    """
-    try:
-        yield
-    except exc.DataError as error:
-        raise InvalidInput(_NOT_STORABLE) from error
-    except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
-        raise InvalidInput(_TOO_LARGE) from error
-    except exc.IntegrityError:
-        raise
-    except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
-        raise Unavailable("The job index does not answer.", fault=type(error).__name__) from error
-    except (exc.StatementError, *_ENCODING_FAULTS) as error:
-        fault = error.orig if isinstance(error, exc.StatementError) else error
-        if not isinstance(fault, _ENCODING_FAULTS):
-            raise
-        raise InvalidInput(_NOT_STORABLE) from error
 
 
 class _Store(Protocol):
@@ -79,7 +62,47 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 3, max_overflow: int = 2) -> None:
         self._url = make_url(url)
+        self._reported: DatabaseFault | None = None
+        self._silent_until = 0.0
         self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url, pool_size, max_overflow)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn the faults of a database into `Unavailable`, and data that it cannot hold into `InvalidInput`.
+
+        What the database says is for operators: in the log, at most once a minute, and as `cause` of the error.
+        A broken constraint stays as it is: it is a defect of this product.
+        """
+        try:
+            yield
+        except exc.DataError as error:
+            raise InvalidInput(_NOT_STORABLE) from error
+        except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
+            raise InvalidInput(_TOO_LARGE) from error
+        except exc.IntegrityError:
+            raise
+        except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
+            fault = described(error, self._url.password)
+            self._report(fault)
+            raise Unavailable(
+                "The job index does not answer.", cause=fault.sentence, remedy=fault.remedy, fault=type(error).__name__
+            ) from error
+        except (exc.StatementError, *_ENCODING_FAULTS) as error:
+            origin = error.orig if isinstance(error, exc.StatementError) else error
+            if not isinstance(origin, _ENCODING_FAULTS):
+                raise
+            raise InvalidInput(_NOT_STORABLE) from error
+
+    def _report(self, fault: DatabaseFault) -> None:
+        now = time.monotonic()
+        if fault != self._reported or now >= self._silent_until:
+            self._reported, self._silent_until = fault, now + _REPORT_EVERY
+            log.warning("index_unavailable", fault=fault.sentence, advice=fault.remedy)
+
+    @property
+    def place(self) -> str:
+        """Where the database is, without its password."""
+        return self._url.render_as_string(hide_password=True)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -88,11 +111,12 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe to run again, and in many processes at once.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`; `Misconfigured` for a schema that is newer than ours or another program's.
         """
         if self._is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with database_faults():
+            with self._faults():
+                make_private(Path(self._url.database))
+        with self._faults():
             await self._store.run(migrate, transaction=True)
 
     async def ping(self) -> None:
@@ -108,7 +132,7 @@ class Database:
 
         Raises `Unavailable`, also after `DEADLINE` seconds; `InvalidInput`.
         """
-        with database_faults():
+        with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=True)
 
@@ -117,7 +141,7 @@ class Database:
 
         Raises as `transaction` does.
         """
-        with database_faults():
+        with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=False)
 

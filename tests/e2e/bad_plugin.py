@@ -112,7 +112,7 @@ async def recurses(call: FunctionCall) -> AgentOutput:
 
 
 @bad(None)
-async def takes_a_gigabyte(call: FunctionCall) -> AgentOutput:
+def takes_a_gigabyte(call: FunctionCall) -> AgentOutput:
     kept = [b"x" * 2**20 for _ in range(2**10)]
     return done(str(len(kept)))
 

@@ -142,6 +142,19 @@ async def test_a_long_poll_goes_on_while_the_probe_succeeds() -> None:
     assert await polling is RPCStatusCode.UNAVAILABLE  # another call's news is its news too
 
 
+async def test_a_probe_that_is_late_proves_nothing_while_other_calls_are_answered() -> None:
+    server = Server()
+    circuit = Circuit("temporal", server.silence, ERRORS, lost, doubt=0.001, pause=0.001, patience=0.05)
+    slow = asyncio.create_task(failed(circuit, server.silence, 0.3))
+    while not slow.done():
+        assert await circuit.call(server.answer, 5) == "answer"
+        await asyncio.sleep(0.005)
+    assert not circuit.away
+    assert await slow is RPCStatusCode.DEADLINE_EXCEEDED
+    assert await failed(circuit, server.silence, 5) is RPCStatusCode.DEADLINE_EXCEEDED
+    await is_away(circuit)  # nothing else was answered
+
+
 async def test_many_calls_share_one_probe() -> None:
     server = Server()
     circuit = server.circuit()

@@ -9,7 +9,7 @@ from orchestrator.commandline import checks
 from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
 from orchestrator.commandline.collisions import PACKAGES, collisions, installed_collisions
 from orchestrator.commandline.connections import Connections, check_connections
-from orchestrator.engine.inspection import ServerState
+from orchestrator.domain.errors import Unavailable
 
 HERE = Path("/site-packages")
 PLACES: dict[str, Path | None] = dict.fromkeys(PACKAGES, HERE)
@@ -18,10 +18,6 @@ ATTRIBUTES = {"JobKind": "Keyword", "JobOwner": "Keyword"}
 
 def models(*providers: str, base_url: str | None = None, default: str | None = None) -> Models:
     return Models(frozenset(providers), base_url, default, frozenset({"anthropic/claude-3.5-sonnet"}))
-
-
-def server(version: str) -> ServerState:
-    return ServerState(version, timedelta(days=30), {}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -62,15 +58,16 @@ def test_ports(use: PortUse, verdict: Verdict) -> None:
 
 
 def test_temporal_must_answer_only_where_it_is_configured() -> None:
-    assert checks.check_temporal(None, "refused", "t:7233", configured=True).verdict is Verdict.FAILED
-    assert checks.check_temporal(None, "refused", "t:7233", configured=False).verdict is Verdict.WARNING
+    port = Port(7233, "Temporal", "--temporal-port", PortUse.FREE)
+    assert checks.check_temporal(None, Unavailable("refused"), "t:7233", None).verdict is Verdict.FAILED
+    assert checks.check_temporal(None, Unavailable("refused"), "t:7233", port).verdict is Verdict.WARNING
 
 
 @pytest.mark.parametrize(
     ("version", "verdict"), [("1.31.2", Verdict.OK), ("1.30.9", Verdict.FAILED), ("2.0.0", Verdict.OK)]
 )
 def test_temporal_must_be_new_enough(version: str, verdict: Verdict) -> None:
-    assert checks.check_temporal(server(version), None, "t:7233", configured=True).verdict is verdict
+    assert checks.check_temporal(version, None, "t:7233", None).verdict is verdict
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from orchestrator.frameworks.langgraph import ADAPTER
 from orchestrator.frameworks.loading import load_adapter
 from orchestrator.frameworks.process import ProcessAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from orchestrator.testing import eventually
@@ -530,3 +533,88 @@ def test_a_short_step_can_name_no_queue() -> None:
     with pytest.raises(ValueError, match="can name no task_queue"):
         Step(id="a", name="A", squad="s", agents=("x",), short=True, task_queue="q")
     assert json.loads(Step(id="a", name="A", squad="s", agents=("x",)).model_dump_json())["task_queue"] is None
+
+
+async def test_an_adapter_runs_beside_the_loop_and_asks_models_in_it() -> None:
+    asking: list[int] = []
+
+    class Listening(Native):
+        async def run(self, *arguments: Any, **more: Any) -> AgentResult:
+            asking.append(threading.get_ident())
+            return await super().run(*arguments, **more)
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        answer = await call.ask(Question(title="draft"))
+        return FrameworkResult(output=f"{answer.output} {threading.get_ident()}")
+
+    result = await run(Adapter(work), Listening())
+
+    here = str(threading.get_ident())
+    assert [str(thread) for thread in asking] == [here]
+    assert result.output.split()[-1] != here
+
+
+async def test_an_adapter_that_exits_fails_its_call_under_its_own_name() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        async def leave() -> None:
+            sys.exit(3)
+
+        await asyncio.gather(asyncio.sleep(10), leave())
+        return FrameworkResult(output="went on")
+
+    with pytest.raises(AgentError) as caught:
+        await run(Adapter(work), Native())
+    assert (caught.value.kind, caught.value.retryable) == ("SystemExit", False)
+
+
+async def test_an_adapter_that_blocks_is_named() -> None:
+    block = time.sleep
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        block(2)
+        return FrameworkResult(output="went on")
+
+    runtime = FrameworkRuntime(Adapter(work), Native(), lambda: NOW, Bulkhead(0.3))
+    with pytest.raises(AgentError) as caught:
+        await runtime.run(AGENT, agent_task(), attempt=1, progress=lambda _: None, sink=Sink())
+    assert (caught.value.kind, caught.value.retryable) == ("agent_blocked", False)
+    assert "in work)" in caught.value.message
+
+
+async def test_a_cancelled_adapter_stops_asking() -> None:
+    began = asyncio.Event()
+    ended: list[str] = []
+
+    class Endless(Native):
+        async def run(self, *_: Any, **__: Any) -> AgentResult:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.append("cancelled")
+            raise AssertionError
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        await call.ask(Question(title="draft"))
+        return FrameworkResult(output="went on")
+
+    running = asyncio.create_task(run(Adapter(work), Endless()))
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    async def seen() -> list[str]:
+        return ended
+
+    assert await eventually(seen, bool) == ["cancelled"]
+
+
+def test_an_adapters_module_that_exits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exiting_adapters.py").write_text("raise SystemExit('no licence')\n")
+    (tmp_path / "failing_adapters.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CatalogueError, match="exiting_adapters: cannot be imported: SystemExit: no licence"):
+        load_adapter("f", "exiting_adapters:x")
+    with pytest.raises(CatalogueError, match="cannot be imported: ZeroDivisionError"):
+        load_adapter("f", "failing_adapters:x")

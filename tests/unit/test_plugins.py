@@ -2,6 +2,8 @@
 
 import functools
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -344,6 +346,49 @@ def test_a_module_that_cannot_be_used_is_named_with_its_fault(module: Any, text:
 
     assert "acme_faulty" in caught.value.details["source"]
     assert fault in caught.value.details["fault"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("raise SystemExit('ACME_TOKEN is not set')\n", "SystemExit: ACME_TOKEN is not set ("),
+        ("import sys\n\nsys.exit(0)\n", "SystemExit: 0 ("),
+        ("import sys\n\nsys.exit(0)\n", "acme_faulty.py, line 3)"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt ("),
+        ("import argparse\nargparse.ArgumentParser().parse_args(['--unknown'])\n", "acme_faulty.py, line 2)"),
+    ],
+)
+def test_a_module_that_ends_the_program_is_named(module: Any, text: str, fault: str) -> None:
+    module("acme_faulty", text)
+
+    with pytest.raises(CatalogueError) as caught:
+        load_plugins(["acme_faulty"])
+
+    assert caught.value.details["source"] == "acme_faulty"
+    assert caught.value.details["fault"].startswith("cannot be imported: ")
+    assert fault in caught.value.details["fault"]
+
+
+def test_an_import_leaves_the_process_as_it_was(module: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.chdir('/')\nprint('hello')\n"
+    module("acme_busy", text + MODULE + "plugin = Plugin(name='acme')\n")
+    folder, handler = os.getcwd(), signal.getsignal(signal.SIGTERM)
+
+    load_plugins(["acme_busy"])
+
+    assert os.getcwd() == folder
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_schema_that_ends_the_program_is_named() -> None:
+    class Silent(BaseModel):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> Any:
+            raise SystemExit(3)
+
+    with pytest.raises(CatalogueError, match="agent 'helper' has a model without a schema: SystemExit: 3"):
+        build_catalogue([Plugin("acme", (agent(input_model=Silent),))])
 
 
 def test_a_module_that_does_not_exist_is_named() -> None:

@@ -82,7 +82,7 @@ def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, afte
     async def ask(client: JobsClient) -> int:
         if not as_json:
             job = await follow(client, job_id, console)
-            summarise(job, console)
+            summarise(job, console, flag=api.flag)
             return _code(job.status)
         async with aclosing(client.events(job_id, after, Patience(_WATCH_PATIENCE, exits.warn))) as events:
             async for event in events:
