@@ -22,6 +22,7 @@ from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
+from tests.api.commands import Account, Commands
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
@@ -133,3 +134,12 @@ def key(running: Engine) -> Callable[..., Awaitable[dict[str, str]]]:
         return {"Authorization": f"Bearer {(await running.services.keys.issue(BOOTSTRAP, request)).token}"}
 
     return issue
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def account(live: httpx2.AsyncClient, key: Callable[..., Awaitable[dict[str, str]]]) -> AsyncIterator[Account]:
+    """A caller of its own, with a command line: its lists hold what its test started, and nothing else."""
+    headers = await key()
+    token = headers["Authorization"].removeprefix("Bearer ")
+    async with httpx2.AsyncClient(base_url=live.base_url, headers=headers, timeout=30) as http:
+        yield Account(http, Commands(str(live.base_url), token))
