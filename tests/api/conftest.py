@@ -18,11 +18,14 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit, Tier, Window
+from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from tests.api.commands import Account, Commands
+from tests.catalogue import TEST_PLUGIN
+from tests.workflows.test_retries import PLUGIN as RETRIES
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
@@ -80,6 +83,12 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         server.should_exit = True
         await serving
         del app.state.served
+
+
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    """The same for every file of this folder: they share one engine."""
+    return [BUILT_IN, TEST_PLUGIN, RETRIES]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

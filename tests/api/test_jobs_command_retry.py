@@ -2,19 +2,9 @@
 
 from pathlib import Path
 
-import pytest
-from tests.workflows.test_retries import PLUGIN
-
-from orchestrator.domain.catalogue import Plugin
 from orchestrator.testing import eventually
 from tests.api.commands import Account
 from tests.api.test_jobs import ended, until
-from tests.catalogue import TEST_PLUGIN
-
-
-@pytest.fixture(scope="session")
-def orchestrator_plugins() -> list[Plugin]:
-    return [TEST_PLUGIN, PLUGIN]
 
 
 async def waits_for_approval(account: Account) -> str:
