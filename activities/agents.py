@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from types import TracebackType
 from typing import Any, Final
 
 import structlog
 from temporalio import activity
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
+from activities import tries
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
 from orchestrator.domain import names
@@ -21,6 +23,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
+from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -33,14 +36,25 @@ class _Call:
 
     task: AgentTask
     agent: str
-    attempt: int
     run_id: str
+    tally: Tally
+    local: bool = False
     chars: int = 0
     usage: Usage | None = None
     model: str | None = None
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the agent's own it is; Temporal also counts tries in which none began."""
+        return self.tally.attempts + 1
+
     def received(self, chars: int) -> None:
         self.chars = chars
+
+    def beat(self, tally: Tally | None = None) -> None:
+        """Give a sign of life, and hand on what became of the call's tries so far."""
+        if not self.local:
+            activity.heartbeat({"chars": self.chars, "tally": (tally or self.tally).model_dump()})
 
 
 class AgentActivities:
@@ -56,6 +70,8 @@ class AgentActivities:
         *,
         bus: DeltaBus,
         results: ResultKeeper,
+        worker: str = "",
+        last_error: tries.LastError = tries.last_error,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._catalogue = catalogue
@@ -65,23 +81,34 @@ class AgentActivities:
         self._results = results
         self._bus = bus
         self._clock = clock
+        self._worker = worker
+        self._last_error = last_error
         self._heartbeat_seconds = heartbeat_seconds
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
-        Raises `ApplicationError` of type `unknown_agent`, or of the kind that the runtime's `AgentError` names.
+        Raises `ApplicationError` of type `unknown_agent`, `worker_lost` or `worker_shutdown`, or of the kind that the
+        runtime's `AgentError` names: final once the agent's own attempts are used up.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
-        run_id = info.workflow_run_id or ""
-        call = _Call(task=task, agent=info.activity_type, attempt=info.attempt, run_id=run_id)
+        call = _Call(
+            task=task,
+            agent=info.activity_type,
+            run_id=info.workflow_run_id or "",
+            tally=await tries.tally_of(info, task, self._last_error),
+            local=info.is_local,
+        )
         with structlog.contextvars.bound_contextvars(
             job_id=task.job_id, step=task.step.id, agent=call.agent, call=task.call, attempt=call.attempt
         ):
-            agent = self._agent(call.agent)
-            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=run_id)
+            agent = self._agent(call)
+            tries.refuse_poison(call.agent, call.tally)
+            if info.attempt > 1:
+                call.beat()  # At once: what is known by now must outlive this worker.
+            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=call.run_id)
             structlog.get_logger().info("agent_call_started")
             try:
                 async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
@@ -89,19 +116,27 @@ class AgentActivities:
             except asyncio.CancelledError:
                 await self._cancelled(call)
                 raise
-            except Exception as error:
+            except Exception as error:  # the edge of author code: whatever an agent's function raises
+                failure = self._failed(call, error)
                 await self._ended(call, AttemptStatus.FAILED, error)
-                if isinstance(error, OrchestratorError):
-                    raise application_error(error) from None
-                raise
+                raise failure.with_traceback(_of_author(error)) from None
             await self._ended(call, AttemptStatus.COMPLETED)
-            return result
+            return result.model_copy(update={"attempt": call.attempt})
 
-    def _agent(self, agent_id: str) -> Agent:
+    def _agent(self, call: _Call) -> Agent:
         try:
-            return self._catalogue.agent(agent_id)
-        except NotFound as error:
-            raise ApplicationError(error.message, type="unknown_agent", non_retryable=True) from None
+            return self._catalogue.agent(call.agent)
+        except NotFound:
+            pass
+        structlog.get_logger().warning("agent_unknown", worker=self._worker)
+        call.beat(call.tally.after("waited"))
+        raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
+
+    @staticmethod
+    def _failed(call: _Call, error: Exception) -> ApplicationError:
+        failure = tries.bounded(application_error(error), call.tally, call.task.step.retry)
+        call.beat(tries.tally_in(failure))
+        return failure
 
     async def _run(self, agent: Agent, call: _Call) -> AgentResult:
         call.task = await self._with_artifacts(call.task)
@@ -138,11 +173,8 @@ class AgentActivities:
         if details is None or details.cancel_requested:
             await self._ended(call, AttemptStatus.CANCELLED)
         elif details.worker_shutdown:
-            stopped = ApplicationError(
-                "The worker shut down during the call.",
-                type="worker_shutdown",
-                category=ApplicationErrorCategory.BENIGN,
-            )
+            stopped = tries.stopped(call.tally)
+            call.beat(tries.tally_in(stopped))
             await self._ended(call, AttemptStatus.UNKNOWN, stopped)
             raise stopped from None
         else:
@@ -182,10 +214,15 @@ async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
         # The first beat comes after a pause: a call that is done by then costs the server none.
         while True:
             await asyncio.sleep(every)
-            activity.heartbeat({"chars": call.chars})
+            call.beat()
 
     beating = asyncio.create_task(beat(), name="heartbeat")
     try:
         yield
     finally:
         beating.cancel()
+
+
+def _of_author(error: Exception) -> TracebackType | None:
+    """Where an author's code failed, for the operator's page; our own errors say all that there is to say."""
+    return None if isinstance(error, OrchestratorError) else error.__traceback__

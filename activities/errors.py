@@ -14,12 +14,16 @@ LONGEST_RETRY_AFTER: Final = 300.0
 _MESSAGE_LIMIT: Final = 300
 
 
-def application_error(error: OrchestratorError) -> ApplicationError:
+def application_error(error: Exception) -> ApplicationError:
     """The error for Temporal: `type` is the stable kind or code, retried only where another attempt can help.
 
     A provider's or store's own wish for a delay is honoured up to 300 seconds. Raise the result `from None`, so that
-    nothing but its message enters the history.
+    nothing but its message enters the history. A foreign exception goes by the name of its class.
     """
+    if isinstance(error, ApplicationError):
+        return error
+    if not isinstance(error, OrchestratorError):
+        return ApplicationError(str(error), type=type(error).__name__)
     if isinstance(error, AgentError):
         kind, retryable, wait = error.kind, error.retryable, error.retry_after
     else:

@@ -86,6 +86,7 @@ class Parts:
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
             beside=self.courier(),
+            drain=self.settings.worker_drain_seconds,
             interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
         )
 
@@ -130,7 +131,14 @@ class Parts:
         """The activity behind every agent, over what runs them."""
         on = self.ground
         return AgentActivities(
-            self.catalogue, runtime, on.attempts, on.artifacts, now, bus=on.bus, results=codec_of(on.client)
+            self.catalogue,
+            runtime,
+            on.attempts,
+            on.artifacts,
+            now,
+            bus=on.bus,
+            results=codec_of(on.client),
+            worker=on.client.identity,
         )
 
     def native_runtime(self) -> AgentRuntime:

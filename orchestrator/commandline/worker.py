@@ -45,7 +45,8 @@ async def _main(settings: Settings, catalogue: Catalogue, adapter: FrameworkAdap
     make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
-        await keep_going("worker", lambda: serve_worker(make, stop), stop)
+        drain = settings.worker_drain_seconds
+        await keep_going("worker", lambda: serve_worker(make, stop, drain=drain), stop)
     finally:
         await tasks.cancelled(announcing)
         await parts.aclose()
