@@ -116,12 +116,12 @@ class AgentActivities:
             except asyncio.CancelledError:
                 await self._cancelled(call)
                 raise
-            except Exception as error:  # the edge of author code: whatever an agent's function raises
+            except Exception as error:  # noqa: BLE001 - the edge of author code: whatever an agent's function raises
                 failure = self._failed(call, error)
                 await self._ended(call, AttemptStatus.FAILED, error)
                 raise failure.with_traceback(_of_author(error)) from None
             await self._ended(call, AttemptStatus.COMPLETED)
-            return result.model_copy(update={"attempt": call.attempt})
+            return result
 
     def _agent(self, call: _Call) -> Agent:
         try:
@@ -151,6 +151,7 @@ class AgentActivities:
                 activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
+        result = result.model_copy(update={"attempt": call.attempt})
         # While the call still beats: the answer is paid for, and a new attempt would pay again.
         await self._results.keep(activity.info().workflow_id or call.task.job_id, result)
         return result

@@ -13,7 +13,15 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
-from orchestrator.domain.tally import LOST_LIMIT, UNKEPT_LIMIT, UNKNOWN_AGENT, WORKER_LOST, Tally, end_of
+from orchestrator.domain.tally import (
+    LOST_LIMIT,
+    UNKEPT_LIMIT,
+    UNKNOWN_AGENT,
+    WORKER_LOST,
+    WORKER_SHUTDOWN,
+    Tally,
+    end_of,
+)
 from orchestrator.projection.failures import error_of
 
 LastError = Callable[[], Awaitable[JobError | None]]
@@ -80,7 +88,7 @@ def stopped(tally: Tally) -> ApplicationError:
     return ApplicationError(
         "The worker shut down during the call.",
         {"tally": tally.after("stopped").model_dump()},
-        type="worker_shutdown",
+        type=WORKER_SHUTDOWN,
         next_retry_delay=_AT_ONCE,
         category=ApplicationErrorCategory.BENIGN,
     )

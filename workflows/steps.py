@@ -47,7 +47,7 @@ async def call_agent(
     while True:
         try:
             return await _make(task)
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:  # a short call fails without the former around its cause
             unserved = _unserved(error)
             # Histories of earlier releases fail here.
             if unserved is None or not workflow.patched(names.PATCH_UNKNOWN_AGENTS_WAIT):
@@ -98,7 +98,7 @@ async def _make(task: AgentTask) -> AgentResult:
     return result
 
 
-def _unserved(error: ActivityError) -> ApplicationError | None:
+def _unserved(error: BaseException) -> ApplicationError | None:
     """What the last worker said if the call's time ran out, or its worker's was up, while none knew the agent."""
     cause: BaseException | None = error
     while isinstance(cause, ActivityError | TimeoutError):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 # What a worker that lacks the agent says of a call: nothing has begun, another worker may take it.
 UNKNOWN_AGENT: Final = "unknown_agent"
 WORKER_LOST: Final = "worker_lost"
+WORKER_SHUTDOWN: Final = "worker_shutdown"
 # How many workers may die over one call: an agent that ends its process must not end it for ever.
 LOST_LIMIT: Final = 5
 # How many answers of one call may find no store that keeps them.
@@ -84,7 +85,7 @@ class Tally(BaseModel):
     @property
     def wait(self) -> float:
         """Seconds until a call that no worker knew is offered again: soon at first, then every half a minute."""
-        return min(1.5 ** min(float(self.tries - self.attempts), 20.0), _LONGEST_WAIT)
+        return min(1.5 ** min(self.tries - self.attempts, 20), _LONGEST_WAIT)
 
     @property
     def unkept_wait(self) -> float:

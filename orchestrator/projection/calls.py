@@ -5,7 +5,7 @@ from datetime import datetime
 
 from orchestrator.domain.facts import PendingCall
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, JobError
-from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
+from orchestrator.domain.tally import UNKNOWN_AGENT, WORKER_SHUTDOWN, Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import is_timeout
 
@@ -108,6 +108,6 @@ def _attempts(
 
 
 def _past(error: JobError | None) -> AttemptStatus:
-    if error is None:
+    if error is None or error.type == WORKER_SHUTDOWN:
         return AttemptStatus.UNKNOWN
     return AttemptStatus.TIMED_OUT if is_timeout(error) else AttemptStatus.FAILED
