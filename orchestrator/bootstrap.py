@@ -40,8 +40,10 @@ from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
+from orchestrator.services.serving import report_unserved
 from orchestrator.services.values import JobValues
 from orchestrator.settings import Settings
+from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.pruning import PruningRepository
 from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.webhooks import WebhookRepository
@@ -149,6 +151,10 @@ class Parts:
         if self.runtime is None:
             self.runtime = open_runtime(self.settings, now, self.bulkhead)
         return self.runtime.runner
+
+    async def report_unserved(self, framework_queue: str | None = None) -> None:
+        """Say which open jobs a worker of this catalogue cannot serve."""
+        await report_unserved(OpenJobs(self.ground.database), self.catalogue, framework_queue)
 
     async def aclose(self) -> None:
         """Let go of connections."""

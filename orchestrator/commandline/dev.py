@@ -94,6 +94,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
         async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop, drain=drain), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
                 process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
+                await parts.report_unserved()
             await stop.wait()
     finally:
         await parts.aclose()

@@ -54,7 +54,7 @@ async def _main(settings: Settings, catalogue: Catalogue, adapter: FrameworkAdap
 
 
 async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
-    """Say `ready` once Temporal names this very process among the queue's pollers."""
+    """Say `ready` once Temporal names this very process among the queue's pollers, and which jobs it cannot serve."""
     queue = parts.settings.task_queue if adapter is None else parts.ground.gateway.framework_queue(adapter.name)
     while True:
         try:
@@ -66,3 +66,4 @@ async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
             log.warning("waiting", fault=fault.message)
         await asyncio.sleep(_POLL)
     process.ready(f"{parts.ground.client.identity} polls {queue}")
+    await parts.report_unserved(None if adapter is None else queue)
