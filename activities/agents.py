@@ -179,6 +179,8 @@ class AgentActivities:
             await self._ended(call, AttemptStatus.UNKNOWN, stopped)
             raise stopped from None
         else:
+            if details.paused:  # An operator's, of this call alone: the agent did not fail.
+                call.beat(call.tally.after("stopped"))
             await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
 
     async def _ended(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:

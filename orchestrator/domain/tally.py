@@ -49,7 +49,8 @@ class Tally(BaseModel):
 
     def number(self, tries: int) -> int:
         """Which attempt Temporal's try of that number is."""
-        return max(0, self.attempts + tries - self.tries)
+        set_back = tries < self.tries  # By an operator, to give the agent as many again.
+        return self.attempts + tries - (0 if set_back else self.tries)
 
     def missing(self, tries: int) -> int:
         """How many tries before that one ended without a word."""
@@ -60,7 +61,7 @@ class Tally(BaseModel):
 
         That word is taken for all that ended without one of their own.
         """
-        if self.tries >= tries:  # An operator set the call's tries back, to give it as many again.
+        if self.tries >= tries:
             return type(self)(tries=tries - 1, attempts=self.attempts)
         missing = self.missing(tries)
         if error is None or error == "heartbeat_timeout":

@@ -1,4 +1,4 @@
-"""Which open jobs a worker cannot serve: said when it starts, so that a forgotten plugin is seen before its jobs are."""
+"""Which open jobs a worker cannot serve: said when it starts, so that a forgotten plugin is seen at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -414,6 +414,13 @@ async def test_tries_that_an_operator_set_back_give_the_agent_as_many_again():
     assert bench.asked == 0
 
 
+async def test_a_call_that_an_operator_paused_uses_up_no_attempt():
+    bench, raised = await stopped_by(ActivityCancellationDetails(paused=True))
+    assert isinstance(raised, asyncio.CancelledError)
+    assert bench.attempts.rows[-1]["status"] is AttemptStatus.UNKNOWN
+    assert bench.beats[-1]["tally"] == {"tries": 2, "attempts": 2, "failures": 1, "lost": 0, "unkept": 0}
+
+
 @pytest.mark.parametrize(
     ("details", "status"),
     [

@@ -100,7 +100,7 @@ plugin = Plugin(
     workflows=(
         _workflow("e_eighteen", *(_step(n) for n in range(STEPS))),
         _workflow("e_one", _step(0)),
-        _workflow("e_usual_limits", _step(0).model_copy(update={"timeouts": Timeouts()})),
+        _workflow("e_usual_limits", _step(0).model_copy(update={"retry": RetryPolicy(), "timeouts": Timeouts()})),
         _workflow("e_poisoned", _POISONED),
     ),
 )

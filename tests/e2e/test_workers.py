@@ -55,6 +55,18 @@ async def test_a_rolling_restart_repeats_no_call_that_ends_within_the_drain_time
         assert len(set(running.ran("start"))) == len(running.ran("start")) == len(running.ran("end")) == 2 * calls
 
 
+async def test_a_second_signal_ends_a_draining_worker_at_once(tmp_path: Path) -> None:
+    async with installation(tmp_path, ORCHESTRATOR_WORKER_DRAIN_SECONDS="600") as running:
+        await running.worker.ready()
+        await start(running, "e_one", 600)
+        await eventually(lambda: asyncio.to_thread(running.ran, "start"), lambda begun: len(begun) == WIDTH, 60)
+        process = running.worker.process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        await eventually(lambda: asyncio.to_thread(running.worker.text), lambda text: "worker_drains" in text, 30)
+        assert await running.worker.kill(signal.SIGTERM) == 130
+
+
 async def test_two_code_versions_complete_every_job_and_leave_each_call_to_the_worker_that_knows_it(
     tmp_path: Path,
 ) -> None:

@@ -53,6 +53,12 @@ def test_the_images_have_the_versions_that_the_go_module_pins(compose: dict[str,
     assert images["temporal-ui"] == f"temporalio/ui:{ui[1]}"
 
 
+def test_a_stopped_worker_has_the_time_to_let_its_calls_end(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    drain = float(worker["environment"]["ORCHESTRATOR_WORKER_DRAIN_SECONDS"])
+    assert float(worker["stop_grace_period"].removesuffix("s")) >= drain + 10
+
+
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():

@@ -89,6 +89,13 @@ def test_temporals_tries_are_told_as_the_agents_attempts() -> None:
     assert call.attempt == 4
 
 
+def test_a_call_whose_tries_an_operator_set_back_goes_on_counting() -> None:
+    info = PendingActivityInfo(activity_id="a.one", attempt=1)
+    info.heartbeat_details.CopyFrom(json('{"chars":1,"tally":{"tries":7,"attempts":5}}'))
+    assert (call := pending_call(info))
+    assert call.attempt == 6
+
+
 @pytest.mark.parametrize("told", ["7", '{"chars":1}', '{"tally":{"tries":"many"}}', '{"tally":3}', "no json"])
 def test_details_that_are_no_tally_are_passed_over(told: str) -> None:
     info = PendingActivityInfo(activity_id="a.one", attempt=3)

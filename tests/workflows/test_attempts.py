@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState, ReasonCode
-from orchestrator.domain.plans import RetryPolicy, Timeouts
+from orchestrator.domain.plans import Approval, RetryPolicy, Timeouts
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import AGENTS, CALLS, step, workflow
@@ -22,6 +22,7 @@ RELEASE = Plugin(
         workflow("t_waits", step("a", "t_echo", retry=ONCE)),
         workflow("t_waits_beside", step("a", "t_echo", short=True, retry=ONCE)),
         workflow("t_waits_long", step("a", "t_echo", retry=ONCE, timeouts=Timeouts(schedule_to_close=2))),
+        workflow("t_approved", step("a", "t_echo", retry=ONCE, approval=Approval())),
         workflow("t_once", step("a", "t_slow", retry=ONCE)),
     ),
 )
@@ -78,6 +79,20 @@ async def test_a_call_waits_longer_than_its_own_time(temporal_address: str, tmp_
             job = await engine.ended(started.job_id)
     assert job.state is JobState.COMPLETED
     assert attempts(job) == [(1, AttemptStatus.COMPLETED)]
+
+
+async def test_an_agent_that_a_release_removed_while_its_step_waited_is_waited_for(
+    temporal_address: str, tmp_path: Path, queue: str
+) -> None:
+    async with running_engine(temporal_address, tmp_path, COMPLETE, worker=False, task_queue=queue) as engine:
+        async with engine.parts.worker():
+            started = await engine.start("t_approved", {})
+            await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["a"])
+        async with running_engine(temporal_address, tmp_path, LACKING, task_queue=queue):
+            await engine.approve(started.job_id)
+            assert (await engine.eventually(started.job_id, unserved)).state is JobState.RUNNING
+        async with engine.parts.worker():
+            assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
 
 async def test_a_stopping_worker_uses_up_no_attempt(temporal_address: str, tmp_path: Path, queue: str) -> None:
