@@ -43,8 +43,8 @@ from orchestrator.services.registry import Services
 from orchestrator.services.serving import report_unserved
 from orchestrator.services.values import JobValues
 from orchestrator.settings import Settings
-from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.pruning import PruningRepository
+from orchestrator.storage.requirements import RequirementsRepository
 from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.wiring import wired
@@ -154,7 +154,7 @@ class Parts:
 
     async def report_unserved(self, framework_queue: str | None = None) -> None:
         """Say which open jobs a worker of this catalogue cannot serve."""
-        await report_unserved(OpenJobs(self.ground.database), self.catalogue, framework_queue)
+        await report_unserved(RequirementsRepository(self.ground.database), self.catalogue, framework_queue)
 
     async def aclose(self) -> None:
         """Let go of connections."""

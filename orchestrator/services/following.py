@@ -17,7 +17,7 @@ from orchestrator.services.reading import JobReader
 
 NOW = "now"
 # Reasons that come and go while a job simply runs; the others are news that somebody waits for.
-_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
+_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 _LOOK_AGAIN = 30.0  # seconds
 _NOT_STARTED = 1.0  # seconds between two looks at a job that Temporal does not know
 

@@ -8,7 +8,7 @@ import structlog
 
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
-from orchestrator.storage.open_jobs import OpenJob, OpenJobs
+from orchestrator.storage.requirements import JobRequirements, RequirementsRepository
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ class Unserved:
     workflows: list[str]
 
 
-def unserved(jobs: Iterable[OpenJob], catalogue: Catalogue, framework_queue: str | None = None) -> Unserved:
+def unserved(jobs: Iterable[JobRequirements], catalogue: Catalogue, framework_queue: str | None = None) -> Unserved:
     """What a worker with this catalogue lacks for open jobs; one of a framework takes the calls of its queue alone."""
     classes = {entry.definition.id for entry in catalogue.code_workflows}
     known = catalogue.agents.keys() | catalogue.unlisted.keys()
@@ -42,10 +42,12 @@ def unserved(jobs: Iterable[OpenJob], catalogue: Catalogue, framework_queue: str
     return Unserved(waiting, sorted(agents), sorted(workflows))
 
 
-async def report_unserved(open_jobs: OpenJobs, catalogue: Catalogue, framework_queue: str | None = None) -> None:
+async def report_unserved(
+    rows: RequirementsRepository, catalogue: Catalogue, framework_queue: str | None = None
+) -> None:
     """Log in one line which open jobs this worker cannot serve, if there are any. An absent index is no obstacle."""
     try:
-        jobs = await open_jobs.oldest(_LOOKED_AT)
+        jobs = await rows.oldest(_LOOKED_AT)
     except Unavailable as fault:
         log.warning("open_jobs_not_read", error=fault.message)
         return

@@ -8,25 +8,25 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.serving import Unserved, report_unserved, unserved
-from orchestrator.storage.open_jobs import OpenJob
+from orchestrator.storage.requirements import JobRequirements
 from tests.catalogue import TEST_PLUGIN
 
 CATALOGUE = build_catalogue([BUILT_IN, TEST_PLUGIN])
 QUEUE = "agents-crewai"
 
 
-def job(id: str, *agents: str | tuple[str, str], definition: str = "d", code: bool = False) -> OpenJob:
+def job(id: str, *agents: str | tuple[str, str], definition: str = "d", code: bool = False) -> JobRequirements:
     called = frozenset((None, one) if isinstance(one, str) else one for one in agents)
-    return OpenJob(id, definition, code, called)
+    return JobRequirements(id, definition, code, called)
 
 
 class Index:
     """The open jobs of an index that answers, or does not."""
 
-    def __init__(self, *jobs: OpenJob) -> None:
+    def __init__(self, *jobs: JobRequirements) -> None:
         self.jobs = list(jobs)
 
-    async def oldest(self, limit: int) -> list[OpenJob]:
+    async def oldest(self, limit: int) -> list[JobRequirements]:
         if not self.jobs:
             raise Unavailable("away")
         return self.jobs[:limit]

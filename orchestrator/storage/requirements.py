@@ -17,8 +17,8 @@ _OPEN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class OpenJob:
-    """An open job: its workflow, whether that is a class, and the agents that its plan names, by task queue.
+class JobRequirements:
+    """Of an open job: its workflow, whether that is a class, and the agents that its plan names, by task queue.
 
     The queue of calls that stay with their workflow is None.
     """
@@ -29,21 +29,21 @@ class OpenJob:
     agents: frozenset[tuple[str | None, str]]
 
 
-class OpenJobs:
-    """Reads the open jobs of the index."""
+class RequirementsRepository:
+    """Reads them from the index."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def oldest(self, limit: int) -> list[OpenJob]:
+    async def oldest(self, limit: int) -> list[JobRequirements]:
         """The oldest ones. Raises `Unavailable`."""
         query = _OPEN.limit(limit)
         found = await self._db.autocommit(lambda connection: connection.execute(query).all())
-        return [_open_job(id, definition, job_input) for id, definition, job_input in found]
+        return [_requirements(id, definition, job_input) for id, definition, job_input in found]
 
 
-def _open_job(id: str, definition: str, job_input: dict[str, Any]) -> OpenJob:
+def _requirements(id: str, definition: str, job_input: dict[str, Any]) -> JobRequirements:
     # A huge plan is kept beside its job: then only its beginning is here.
     steps = (job_input.get("plan") or {}).get("steps") or ()
     agents = frozenset((step.get("task_queue"), agent) for step in steps for agent in step["agents"])
-    return OpenJob(id, definition, bool(job_input.get("code")), agents)
+    return JobRequirements(id, definition, bool(job_input.get("code")), agents)

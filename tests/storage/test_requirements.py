@@ -3,7 +3,7 @@
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.storage.open_jobs import OpenJob, OpenJobs
+from orchestrator.storage.requirements import JobRequirements, RequirementsRepository
 from tests.storage.rows import accepted, closed, job_input
 
 
@@ -14,7 +14,7 @@ async def test_the_oldest_open_jobs_tell_what_they_need_of_a_worker(database: Da
     await accepted(jobs, job_input("wf_job_3"), 2)
     await accepted(jobs, job_input("wf_job_0"), -1)
     await closed(jobs, "wf_job_0")
-    assert await OpenJobs(database).oldest(2) == [
-        OpenJob("wf_job_1", "api_development", False, frozenset({(None, "agent_0"), (None, "agent_1")})),
-        OpenJob("wf_job_2", "mine", True, frozenset({("agents-crewai", "one")})),
+    assert await RequirementsRepository(database).oldest(2) == [
+        JobRequirements("wf_job_1", "api_development", False, frozenset({(None, "agent_0"), (None, "agent_1")})),
+        JobRequirements("wf_job_2", "mine", True, frozenset({("agents-crewai", "one")})),
     ]
