@@ -46,7 +46,7 @@ class Command:
             )
         return self
 
-    async def ready(self, seconds: float = 60) -> "Command":
+    async def ready(self, seconds: float = 120) -> "Command":
         """Wait for the line that begins with `ready `, of this start and not an earlier one."""
         process = self.process
         assert process is not None

@@ -10,7 +10,7 @@ from orchestrator.testing import eventually
 from tests.e2e.plugin import WIDTH
 from tests.e2e.processes import Command, Installation, installation
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 JOBS = 12
 
