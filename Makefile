@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup temporal temporal-postgres demo up test check audit bench clean
+.PHONY: help setup temporal temporal-postgres scaled-test demo up test check audit bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -19,12 +19,15 @@ temporal: $(UV) ## Have the Temporal server ready and print where it lies
 	@$(UV) sync --locked --quiet
 	@$(RUN) -m orchestrator.engine.server_binary
 
-# Used without Docker, next to a PostgreSQL of your own: temporal/setup-postgres.sh, then temporal-server.
+# Used without Docker, next to a PostgreSQL of your own: docs/scaled-mode.md.
 temporal-postgres: ## Build the PostgreSQL-backed Temporal server and its schema tool into .tools/bin
 	@mkdir -p .tools/bin
 	@echo "Building temporal-server and temporal-sql-tool with Go; takes a few minutes the first time"
 	@cd temporal/devserver && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../.tools/bin/temporal-server go.temporal.io/server/cmd/server
 	@cd temporal/devserver && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../.tools/bin/temporal-sql-tool go.temporal.io/server/cmd/tools/sql
+
+scaled-test: setup temporal-postgres ## Run docs/scaled-mode.md line by line: PostgreSQL, Redis, two APIs, four workers
+	@SCALED_TEST=1 $(RUN) -m pytest -q -s tests/e2e/test_scaled_mode.py
 
 demo: setup ## Run one job from start to end and show what happens
 	@$(RUN) examples/demo.py

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from types import TracebackType
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -20,13 +19,19 @@ from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError, NotFound, OrchestratorError
+from orchestrator.domain.errors import AgentError, NotFound
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.text import error_message
 from orchestrator.domain.usage import Usage
 
 HEARTBEAT_SECONDS: Final = 1.0
+NOT_STORED: Final = "answer_not_stored"
+
+# The attempt ends itself a little before Temporal would, so that the error is ours.
+_TIME_SHARE: Final = 0.95
+_NO_LIMIT: Final = timedelta(hours=1)
 _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 
@@ -38,6 +43,7 @@ class _Call:
     agent: str
     run_id: str
     tally: Tally
+    began: float
     local: bool = False
     chars: int = 0
     usage: Usage | None = None
@@ -94,11 +100,13 @@ class AgentActivities:
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
+        began = asyncio.get_running_loop().time()
         call = _Call(
             task=task,
             agent=info.activity_type,
             run_id=info.workflow_run_id or "",
             tally=await tries.tally_of(info, task, self._last_error),
+            began=began,
             local=info.is_local,
         )
         with structlog.contextvars.bound_contextvars(
@@ -116,10 +124,11 @@ class AgentActivities:
             except asyncio.CancelledError:
                 await self._cancelled(call)
                 raise
-            except Exception as error:  # noqa: BLE001 - the edge of author code: whatever an agent's function raises
-                failure = self._failed(call, error)
-                await self._ended(call, AttemptStatus.FAILED, error)
-                raise failure.with_traceback(_of_author(error)) from None
+            except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
+                known = application_error(error)
+                failure = self._failed(call, known)
+                await self._ended(call, AttemptStatus.FAILED, known)
+                raise failure from failure.__cause__
             await self._ended(call, AttemptStatus.COMPLETED)
             return result
 
@@ -133,8 +142,8 @@ class AgentActivities:
         raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
 
     @staticmethod
-    def _failed(call: _Call, error: Exception) -> ApplicationError:
-        failure = tries.bounded(application_error(error), call.tally, call.task.step.retry)
+    def _failed(call: _Call, error: ApplicationError) -> ApplicationError:
+        failure = tries.bounded(error, call.tally, call.task.step.retry)
         call.beat(tries.tally_in(failure))
         return failure
 
@@ -146,15 +155,30 @@ class AgentActivities:
         try:
             result = await self._runtime.run(agent, call.task, attempt=call.attempt, progress=call.received, sink=sink)
         except AgentError as error:
-            call.usage = error.usage
+            call.usage = error.usage.believable() if error.usage is not None else None
             if error.kind == names.AGENT_BLOCKED:
                 activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
         result = result.model_copy(update={"attempt": call.attempt})
-        # While the call still beats: the answer is paid for, and a new attempt would pay again.
-        await self._results.keep(activity.info().workflow_id or call.task.job_id, result)
+        await self._keep(call, result)
         return result
+
+    async def _keep(self, call: _Call, result: AgentResult) -> None:
+        """Store the large parts of an answer while the call still beats, as long as the attempt has time.
+
+        The answer is paid for: what goes wrong from here on is no reason to ask again.
+        """
+        info = activity.info()
+        limit = (info.start_to_close_timeout or _NO_LIMIT).total_seconds() * _TIME_SHARE
+        try:
+            async with asyncio.timeout_at(call.began + limit):
+                await self._results.keep(info.workflow_id or call.task.job_id, result)
+        except Exception as fault:
+            why = "the store did not answer in time" if isinstance(fault, TimeoutError) else error_message(fault)
+            raise AgentError(
+                f"The agent has answered, but the answer could not be stored: {why}", kind=NOT_STORED, retryable=False
+            ) from fault
 
     async def _with_artifacts(self, task: AgentTask) -> AgentTask:
         """The task with the whole of every answer that a worker of an older release stored as an artifact."""
@@ -224,8 +248,3 @@ async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
         yield
     finally:
         beating.cancel()
-
-
-def _of_author(error: Exception) -> TracebackType | None:
-    """Where an author's code failed, for the operator's page; our own errors say all that there is to say."""
-    return None if isinstance(error, OrchestratorError) else error.__traceback__

@@ -10,6 +10,7 @@ from orchestrator.domain import names
 from orchestrator.domain.commands import (
     Adopted,
     Adoption,
+    CallReuse,
     JobIndexing,
     Outcome,
     ReconcileReport,
@@ -49,6 +50,11 @@ class RecordActivities:
         """Write the row of an adopted job. Fails, and is tried again, while the index does not answer."""
         with told_to_temporal():
             await self._adoption.index(indexing)
+        return Recorded()
+
+    @activity.defn(name=names.ACTIVITY_REUSE_CALL)
+    async def reuse_call(self, reuse: CallReuse) -> Recorded:
+        """Nothing: its marker, under the id of the call, is the durable fact that an earlier job's answer stands."""
         return Recorded()
 
     @activity.defn(name=names.ACTIVITY_RECONCILE)

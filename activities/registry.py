@@ -20,6 +20,7 @@ def activities(
         records.record_outcome,
         records.adopt_job,
         records.index_job,
+        records.reuse_call,
         records.reconcile_index,
         conversations.accept_turn,
         conversations.await_job,

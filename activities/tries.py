@@ -103,7 +103,7 @@ def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> Applic
     used_up = after.unkept >= UNKEPT_LIMIT if unkept else after.failures >= retry.maximum_attempts
     wish = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
     delay = timedelta(seconds=retry.pause(after.failures)) if wish is None else wish
-    return ApplicationError(
+    bounded = ApplicationError(
         error.message,
         *error.details,
         told,
@@ -112,3 +112,5 @@ def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> Applic
         next_retry_delay=None if error.non_retryable or used_up else delay,
         category=error.category,
     )
+    bounded.__cause__ = error.__cause__
+    return bounded.with_traceback(error.__traceback__)

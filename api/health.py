@@ -52,7 +52,7 @@ async def readyz(request: Request) -> JSONResponse:
     """Temporal, the database and a polling worker: 200 when all answer, else 503 with what each said."""
     checks = await _checks(api_state(request.app).source)
     ready = all(check.ok for check in checks)
-    body = Ready(ready=ready, checks=[CheckBody(name=c.name, ok=c.ok, message=c.message) for c in checks])
+    body = Ready(ready=ready, checks=[CheckBody(name=c.name, ok=c.ok, message=c.told or c.message) for c in checks])
     return JSONResponse(body.model_dump(), status_code=200 if ready else 503)
 
 
@@ -60,7 +60,7 @@ async def _checks(source: ServiceSource) -> list[Check]:
     try:
         services = await source.services()
     except Unavailable as fault:
-        return [Check("start", ok=False, message=fault.message)]
+        return [Check("start", ok=False, message=fault.message, told=fault.for_operators)]
     return await services.readiness.checks()
 
 

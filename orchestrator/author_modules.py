@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.text import error_message, error_name
 
 # The process needs its own answer to these. A module may set others, such as SIGUSR1.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
@@ -37,7 +38,7 @@ def import_fault(error: BaseException) -> str:
     modules = [frame for frame in frames if frame.name == "<module>"]
     # An exit comes from the module that asks for it, not from `argparse` or `site`, which do it.
     place = frames[-1] if isinstance(error, Exception) or not modules else modules[-1]
-    told = f"{type(error).__name__}: {error}".removesuffix(": ")
+    told = f"{error_name(error)}: {error_message(error)}".removesuffix(": ")
     return f"cannot be imported: {told} ({place.filename}, line {place.lineno})"
 
 

@@ -21,8 +21,9 @@ from activities.registry import activities
 from activities.webhooks import WebhookActivities
 from orchestrator.delivery.sender import HttpWebhookSender
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.domain.ports import AgentRuntime
+from orchestrator.engine import namespace
 from orchestrator.engine.author_activities import AuthorActivities
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.plugin import codec_of
@@ -168,7 +169,7 @@ class Parts:
 
 
 def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
-    """Build every part over one client; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
+    """Build every part over one client; opens nothing by itself. Raises `Misconfigured` without a secret key."""
     on = open_ground(settings, client, now)
     page = f"{settings.temporal_ui_url}/namespaces/{client.namespace}"
     return Parts(
@@ -197,15 +198,22 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
 async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
     """Make Temporal and the index ready for jobs: schema, search attributes, retention, reconciler. Idempotent.
 
-    Raises `Unavailable`, and `CatalogueError` for a workflow class that no worker could run.
+    Raises `Unavailable`; `Misconfigured` for an index or a namespace that is not ours; `CatalogueError` for a workflow
+    class that no worker could run.
     """
     check_in_sandbox(parts.catalogue.code_workflows)
-    await parts.ground.database.migrate()
+    await _open_index(parts)
+    await parts.ground.gateway.namespace_id()
     await parts.ground.ready_namespace()
     if not reconcile:
         return
     interval = timedelta(seconds=parts.settings.reconcile_interval)
     await ensure_reconciler(parts.ground.client, parts.settings.task_queue, every=interval)
+
+
+async def _open_index(parts: Parts) -> None:
+    await parts.ground.database.migrate()
+    await parts.ground.installation.check_secret_key()
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
@@ -217,23 +225,38 @@ def load_catalogue(settings: Settings) -> Catalogue:
     return build_catalogue(load_plugins(settings.plugin_modules()))
 
 
-async def connect_worker(settings: Settings, catalogue: Catalogue, *, address: str | None = None) -> Parts:
-    """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so."""
+async def connect_worker(
+    settings: Settings, catalogue: Catalogue, *, address: str | None = None, create_namespace: bool = False
+) -> Parts:
+    """The parts of a process that runs a worker: connected, prepared. Waits for Temporal and says so.
+
+    `address` is that of a Temporal server of our own. Raises `Misconfigured` for what no waiting mends.
+    """
     options = connect_options(address=address)
     runtime = telemetry(settings)
-    waited = False
+    said = ""
     while True:
         try:
-            return await _prepared(settings, catalogue, await connect(options, lazy=False, runtime=runtime))
+            client = await connect(options, lazy=False, runtime=runtime)
+            if create_namespace:
+                await namespace.create_namespace(client, retention_days=settings.retention_days)
+            return await _prepared(settings, catalogue, client, own_server=address is not None)
+        except Misconfigured:
+            raise
         except Unavailable as fault:
-            log.log(logging.DEBUG if waited else logging.WARNING, "waiting", fault=fault.message)
-            waited = True
+            why = fault.for_operators
+            log.log(logging.DEBUG if why == said else logging.WARNING, "waiting", fault=why)
+            said = why
             await asyncio.sleep(1)
 
 
-async def _prepared(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
+async def _prepared(settings: Settings, catalogue: Catalogue, client: Client, *, own_server: bool) -> Parts:
     parts = assemble(settings, catalogue, client)
     try:
+        if own_server and settings.database_url is None:
+            # Both lie in the data directory: a Temporal that is new there, as after an upgrade, is still the index's.
+            await _open_index(parts)
+            await bind_namespace(parts)
         await prepare(parts)
     except BaseException:
         await parts.aclose()
@@ -241,11 +264,20 @@ async def _prepared(settings: Settings, catalogue: Catalogue, client: Client) ->
     return parts
 
 
+async def bind_namespace(parts: Parts) -> None:
+    """Have the index belong to the Temporal namespace of these parts from now on. Raises `Unavailable`."""
+    client = parts.ground.client
+    await parts.ground.installation.bind_namespace(await namespace.namespace_id(client), client.namespace)
+
+
 async def open_lazily(settings: Settings, catalogue: Catalogue) -> Parts:
-    """The parts of an API process of its own; Temporal may come up later. Raises `Unavailable` without the index."""
+    """The parts of an API process of its own; Temporal may come up later.
+
+    Raises `Unavailable` without the index, `Misconfigured` for one that is not ours.
+    """
     parts = assemble(settings, catalogue, await connect(connect_options(), lazy=True))
     try:
-        await parts.ground.database.migrate()
+        await _open_index(parts)
     except BaseException:
         await parts.aclose()
         raise
@@ -285,11 +317,21 @@ class Stack:
 
     async def services(self) -> Services:
         """The services, opened now if this is the first call. Raises `Unavailable`, `CatalogueError`."""
+        return (await self._opened()).services
+
+    async def check(self) -> None:
+        """Look whether index and Temporal are those of this installation.
+
+        Raises `Misconfigured` when they are not, `Unavailable` while that cannot be known.
+        """
+        await (await self._opened()).ground.gateway.namespace_id()
+
+    async def _opened(self) -> Parts:
         if self._parts is None:
             async with self._lock:
                 if self._parts is None:
                     self._parts = await self._open()
-        return self._parts.services
+        return self._parts
 
     async def aclose(self) -> None:
         """Let go of connections; the next call opens them again."""

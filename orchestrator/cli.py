@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from orchestrator import __version__
+from orchestrator.commandline.collisions import refuse_shadows
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
 from orchestrator.commandline.jobs.app import jobs
 from orchestrator.commandline.jobs.controls import add_controls
@@ -21,6 +22,7 @@ from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, connection
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
+from orchestrator.loopback import exempt_from_proxies
 
 app = typer.Typer(
     name="orchestrator",
@@ -88,12 +90,15 @@ def worker(
         str | None,
         typer.Option(help="The framework's adapter, as module:attribute.", show_default="what is installed for it"),
     ] = None,
+    create_namespace: Annotated[
+        bool, typer.Option("--create-namespace", help="Create the namespace of TEMPORAL_NAMESPACE if there is none.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
     from orchestrator.commandline import worker as command
 
-    raise typer.Exit(command.run(settings_of(data_dir), framework, adapter))
+    raise typer.Exit(command.run(settings_of(data_dir), framework, adapter, create_namespace=create_namespace))
 
 
 @app.command()
@@ -117,9 +122,8 @@ def run(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
     """
-    from rich.console import Console
-
     from orchestrator.commandline import run as command
+    from orchestrator.commandline.console import Output
 
     api = connection(api_url, api_key, data_dir)
     options = command.RunOptions(
@@ -131,7 +135,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
         as_json=as_json,
         detach=detach,
     )
-    raise typer.Exit(command.run(options, Console()))
+    raise typer.Exit(command.run(options, Output()))
 
 
 add_controls(jobs)
@@ -160,8 +164,26 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
 
 
 @app.command()
+def bind(
+    namespace: Annotated[bool, typer.Option("--namespace", help="To the namespace that TEMPORAL_* names.")] = False,
+    secret_key: Annotated[
+        bool,
+        typer.Option("--secret-key", help="To this secret key: keys and webhook secrets of the old one are lost."),
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Have the job index belong to another Temporal namespace or secret key, after Temporal was set up anew."""
+    from orchestrator.commandline import bind as command
+
+    raise typer.Exit(command.run(settings_of(data_dir), namespace=namespace, secret_key=secret_key))
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    port: Annotated[int | None, typer.Option(help="Port that the API shall have.", show_default="8000")] = None,
+    temporal_port: Annotated[int | None, typer.Option(help="Port of Temporal.", show_default="7233")] = None,
+    ui_port: Annotated[int | None, typer.Option(help="Port of the Temporal UI.", show_default="8233")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
@@ -169,7 +191,8 @@ def doctor(
 
     from orchestrator.commandline import doctor as command
 
-    raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Console()))
+    ports = (port, temporal_port, ui_port)
+    raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Console(), ports))
 
 
 @app.command()
@@ -194,18 +217,30 @@ def version() -> None:
 
 def main() -> NoReturn:
     """Run the command and end the process with its exit code (architecture, rule 9)."""
+    exempt_from_proxies(os.environ)
     try:
+        refuse_shadows()
         app(prog_name="orchestrator")
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else FAILED
+        code = _exit_code(end)
     except Refused as fault:
         code = _told(str(fault), fault.code)
+    except BrokenPipeError:
+        code = FAILED  # whoever read the output has gone, as `head` does, and hears nothing
     except OrchestratorError as fault:
-        code = _told(fault.message, FAILED)
+        code = _told(fault.for_operators, FAILED)
     except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit
         code = _told(traceback.format_exc(), FAILED)
     leave(code)
+
+
+def _exit_code(end: SystemExit) -> int:
+    """The code of typer's own exit; any other one comes from code that a command imported or ran, and is a fault."""
+    place = traceback.extract_tb(end.__traceback__)[-1]
+    if Path(typer.__file__).parent in Path(place.filename).parents:
+        return end.code if isinstance(end.code, int) else FAILED
+    return _told(f"the program was ended by SystemExit: {end} ({place.filename}, line {place.lineno})", FAILED)
 
 
 def _told(message: str, code: int) -> int:

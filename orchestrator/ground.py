@@ -4,22 +4,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.sealing import Sealer, kept_secret
+from orchestrator.sealing import Sealer, kept_secret, secret_file
 from orchestrator.services.access import IssuedKeys
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.following import JobFollower
+from orchestrator.services.installation import Installation, SecretKey
 from orchestrator.services.partial import PartialOutputs
 from orchestrator.services.reading import JobReader
 from orchestrator.services.remembering import ConversationRecords
@@ -28,9 +29,13 @@ from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.values import CachedValues, ValueRepository
+
+if TYPE_CHECKING:
+    from orchestrator.storage.bucket import ValueBucket
 
 # Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
 _START_PATIENCE: Final = 0.02
@@ -42,6 +47,7 @@ class Ground:
 
     client: Client
     sealer: Sealer
+    installation: Installation
     database: Database
     reports: Database  # Sums over many rows hold up no job.
     ready_namespace: Callable[[], Awaitable[None]]  # Retention and search attributes. Idempotent.
@@ -71,11 +77,18 @@ class Ground:
 
 
 def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
-    """Build all of it; opens nothing by itself. Raises `Unavailable` without a secret to seal with."""
-    sealer, database = sealer_of(settings), _database(settings)
+    """Build all of it; opens nothing by itself. Raises `Misconfigured` without a secret to seal with."""
+    key, database = secret_key_of(settings), _database(settings)
+    installation = Installation(InstallationRepository(database), key)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
     ready = partial(ensure_namespace, client, retention_days=settings.retention_days, attributes=search_attributes())
-    gateway = TemporalGateway(client, settings.task_queue, prepare=ready, job_timeout=timeout)
+    gateway = TemporalGateway(
+        client,
+        settings.task_queue,
+        prepare=ready,
+        check_namespace=installation.check_namespace,
+        job_timeout=timeout,
+    )
     deliveries, artifacts, keys = DeliveryRepository(database), ArtifactRepository(database), KeyRepository(database)
     values = CachedValues(_value_store(settings, database))
     codec_of(client).values.store = values
@@ -89,9 +102,10 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     follower = JobFollower(gateway, reader)
     return Ground(
         client=client,
-        sealer=sealer,
+        sealer=key.sealer,
+        installation=installation,
         database=database,
-        reports=_database(settings),
+        reports=_reports(settings),
         ready_namespace=ready,
         gateway=gateway,
         dispatcher=dispatcher,
@@ -101,7 +115,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         values=values,
         deliveries=deliveries,
         keys=keys,
-        issued_keys=IssuedKeys(keys, sealer, clock=clock),
+        issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
         bus=_bus(settings),
         partials=partials,
         reader=reader,
@@ -116,21 +130,32 @@ def _database(settings: Settings) -> Database:
     )
 
 
+def _reports(settings: Settings) -> Database:
+    """A pool of its own: one connection, and as many more as the other pool may open while it is busy."""
+    return Database(settings.index_url(), pool_size=1, max_overflow=settings.database_max_overflow)
+
+
 def redis_url(settings: Settings) -> str | None:
     """Where the processes of an installation meet, or None."""
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
 
 
-def _value_store(settings: Settings, database: Database) -> ValueStore:
-    """Where large values are kept. Raises `Unavailable` without the library for buckets."""
-    if settings.value_store_url is None:
-        return ValueRepository(database)
+def open_value_store(url: str) -> "ValueBucket":
+    """A bucket for large values. Raises `Misconfigured` for a wrong URL, and without the library for buckets."""
     try:
         from orchestrator.storage.bucket import ValueBucket  # noqa: PLC0415 - an extra
     except ImportError as error:
-        message = "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`: pip install 'orchestrator[s3]'"
-        raise Unavailable(message) from error
-    return ValueBucket(settings.value_store_url)
+        raise Misconfigured(
+            "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`.", remedy="pip install 'orchestrator[s3]'"
+        ) from error
+    try:
+        return ValueBucket(url)
+    except ValueError as error:
+        raise Misconfigured(f"{error}.", remedy="It takes s3://BUCKET/PREFIX; AWS_* name region and key.") from error
+
+
+def _value_store(settings: Settings, database: Database) -> ValueStore:
+    return ValueRepository(database) if settings.value_store_url is None else open_value_store(settings.value_store_url)
 
 
 def _bus(settings: Settings) -> MemoryBus | RedisBus:
@@ -138,12 +163,16 @@ def _bus(settings: Settings) -> MemoryBus | RedisBus:
     return MemoryBus() if url is None else RedisBus(open_redis(url))
 
 
-def sealer_of(settings: Settings) -> Sealer:
-    """What digests keys and seals secrets. Raises `Unavailable` without a secret to do so with."""
+def secret_key_of(settings: Settings) -> SecretKey:
+    """What digests keys and seals secrets. Raises `Misconfigured` without a secret to do so with."""
     if settings.secret_key is not None:
-        return Sealer(settings.secret_key.get_secret_value())
+        return SecretKey(Sealer(settings.secret_key.get_secret_value()), "ORCHESTRATOR_SECRET_KEY")
+    file = secret_file(settings.data_dir)
     try:
-        return Sealer(kept_secret(settings.data_dir))
+        return SecretKey(Sealer(kept_secret(settings.data_dir)), f"the file {file}")
     except OSError as fault:
-        message = f"The data directory keeps no secret key ({fault.strerror}): set ORCHESTRATOR_SECRET_KEY"
-        raise Unavailable(message) from fault
+        raise Misconfigured(
+            f"The secret key cannot be kept in {file} ({fault.strerror}).",
+            remedy="Set ORCHESTRATOR_SECRET_KEY, or name a directory that this user may write to in "
+            "ORCHESTRATOR_DATA_DIR.",
+        ) from fault

@@ -1,5 +1,7 @@
 """Plugins: what they are loaded from, and the check of everything that they bring together (A13)."""
 
+import functools
+import inspect
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,16 +18,18 @@ from temporalio import workflow as temporal
 
 from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.author_modules import import_fault, import_module
-from orchestrator.domain.agents import Agent
+from orchestrator.domain.agents import Agent, AgentFunction
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.text import error_message
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
 BUILT_IN: Final = Plugin(name="built-in", agents=(*AGENTS, *UNLISTED), workflows=DEFINITIONS)
+_KINDS: Final = {"agents": Agent, "workflows": WorkflowDefinition, "code_workflows": CodeWorkflow, "activities": object}
 _NO_SOURCE: Final = "built-in"
 
 
@@ -85,7 +89,7 @@ def _import(name: str) -> ModuleType:
     except CatalogueError:
         raise
     except (ImportError, SyntaxError) as error:
-        raise CatalogueError(name, f"cannot be imported: {error}") from error
+        raise CatalogueError(name, f"cannot be imported: {error_message(error)}") from error
     except ValidationError as error:
         raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
     except Exception as error:  # the edge to an author's code, which can raise anything
@@ -112,7 +116,9 @@ def _fault(error: ValidationError) -> str:
 
 
 def _with_source(plugin: Plugin, file: str) -> Plugin:
-    """The plugin with its file as the source of all that names none."""
+    """The plugin with its file as the source of all that names none. Raises `CatalogueError` for another kind."""
+    for name, kind in _KINDS.items():
+        _check_kind(file, name, getattr(plugin, name), kind)
 
     def named(definition: WorkflowDefinition) -> WorkflowDefinition:
         return definition.model_copy(update={"source": file}) if definition.source == _NO_SOURCE else definition
@@ -123,6 +129,16 @@ def _with_source(plugin: Plugin, file: str) -> Plugin:
         workflows=tuple(map(named, plugin.workflows)),
         code_workflows=tuple(replace(entry, definition=named(entry.definition)) for entry in plugin.code_workflows),
     )
+
+
+def _check_kind(file: str, name: str, entries: object, kind: type) -> None:
+    if not isinstance(entries, tuple | list):
+        fault = f"`{name}` of the plugin is {type(entries).__name__}: it takes a tuple, also for one: ({name[:-1]},)"
+        raise CatalogueError(file, fault)
+    for entry in entries:
+        if not isinstance(entry, kind):
+            fault = f"`{name}` of the plugin holds {type(entry).__name__} where {kind.__name__} belongs"
+            raise CatalogueError(file, fault)
 
 
 def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> None:
@@ -138,6 +154,8 @@ def _check_agent(agent: Agent) -> None:
         raise CatalogueError(agent.source, f"agent id {agent.id!r} is the name of an activity of the engine's own")
     if agent.function is None and not agent.instructions.strip():
         raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")
+    if agent.function is not None and (fault := _function_fault(agent.function)):
+        raise CatalogueError(agent.source, f"agent {agent.id!r}: its function {fault}")
     try:
         schemas = {"input": agent.input_schema(), "output": agent.output_schema()}
     except PydanticUserError as error:
@@ -149,6 +167,23 @@ def _check_agent(agent: Agent) -> None:
         raise CatalogueError(agent.source, fault) from error
     for which, schema in schemas.items():
         _check_schema(schema, agent.source, f"{which} schema of agent {agent.id!r}")
+
+
+def _function_fault(function: AgentFunction) -> str | None:
+    """Why an agent's function can never answer, found before it has an effect; None if it can."""
+    target = function
+    while isinstance(target, functools.partial):
+        target = target.func
+    called = target if inspect.isroutine(target) else getattr(target, "__call__", target)  # noqa: B004 - its code
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        return "is a generator (it has a yield): it must return one AgentOutput"
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        return f"cannot be called with one FunctionCall: {error}"
+    except ValueError:  # a function in C that does not tell
+        return None
+    return None
 
 
 def _check_workflow(definition: WorkflowDefinition, known: set[str]) -> None:

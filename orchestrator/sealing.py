@@ -41,6 +41,10 @@ class Sealer:
         derivation = HKDF(algorithm=hashes.SHA256(), length=_BYTES, salt=None, info=purpose.encode())
         return derivation.derive(self._secret)
 
+    def check_value(self) -> str:
+        """Tells whether two processes share the secret, and nothing else: derived for that alone, and cut short."""
+        return self.derived("check value").hex()[:16]
+
     def digest(self, text: str) -> str:
         """The keyed digest of a secret that is only ever compared."""
         return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
@@ -71,12 +75,17 @@ def callback_secret(sealer: Sealer, owner: str) -> str:
     return "whsec_" + base64.b64encode(sealer.derived(f"webhook:{owner}")).decode()
 
 
+def secret_file(data_dir: Path) -> Path:
+    """Where a data directory's secret lies."""
+    return data_dir / _FILE
+
+
 def kept_secret(data_dir: Path) -> str:
     """The secret of a data directory, made by the first process that needs it and readable by its owner alone.
 
     Raises `OSError`.
     """
-    path = data_dir / _FILE
+    path = secret_file(data_dir)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f"{_FILE}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():

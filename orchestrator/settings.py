@@ -1,11 +1,13 @@
 """Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
 
+import logging
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
+from urllib.parse import quote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
@@ -14,14 +16,18 @@ from orchestrator.domain.retention import Retention
 
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
+_OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
 class Settings(BaseSettings):
-    """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one."""
+    """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one.
+
+    A variable that is empty counts as unset, and whitespace around a value does not count: keys come out of files.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix="ORCHESTRATOR_", env_file=".env", extra="ignore", populate_by_name=True
+        env_prefix="ORCHESTRATOR_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
     )
 
     data_dir: Path = Field(default=Path(".orchestrator"), description="Where embedded mode keeps its files.")
@@ -31,10 +37,10 @@ class Settings(BaseSettings):
         description="Index database; default SQLite in the data directory.",
     )
     database_pool_size: int = Field(
-        default=10, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
+        default=3, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
     )
     database_max_overflow: int = Field(
-        default=10, ge=0, le=200, description="Connections that it opens beside them while it is busy."
+        default=2, ge=0, le=200, description="Connections that it opens beside them while it is busy."
     )
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
@@ -85,6 +91,12 @@ class Settings(BaseSettings):
         max_length=200,
         pattern=r"^((/[A-Za-z0-9._~\-]+)+/?)?$",
         description="Path prefix under which a proxy serves the API, such as `/orchestrator`.",
+    )
+    http_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds that an idle HTTP connection stays open; longer than a proxy before it keeps its own.",
     )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
@@ -143,7 +155,7 @@ class Settings(BaseSettings):
         description="Days that the index keeps webhook deliveries; 0: as long as the jobs.",
     )
     keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
-    reconcile_interval: float = Field(default=15.0, gt=0, description="Seconds between reconciler passes.")
+    reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")
     worker_drain_seconds: float = Field(
         default=25.0,
         ge=0,
@@ -155,15 +167,83 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
     api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
     api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
-    log_level: str = Field(default="INFO")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_whitespace(cls, values: dict[str, Any]) -> dict[str, Any]:
+        stripped = {name: value.strip() if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in stripped.items() if value != ""}
+
+    @field_validator("data_dir")
+    @classmethod
+    def _stays_where_it_is(cls, folder: Path) -> Path:
+        """Absolute, so that code which changes the working directory moves no file."""
+        try:
+            return folder.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f"{folder} names a home directory that is not known here") from None
 
     @field_validator("database_url")
     @classmethod
     def _names_a_database(cls, url: str | None) -> str | None:
-        if url and not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
+        if url is None:
+            return None
+        if not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
             raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
-        return url or None
+        if not url.startswith("sqlite"):
+            _refuse_spaces(url)
+            if not re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:\d+)?(/[^/?@]*)?(\?.*)?", url):
+                raise ValueError(
+                    "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
+                )
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _names_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _refuse_wrong_url(url.get_secret_value(), "redis://:PASSWORD@HOST:PORT/0", ("redis", "rediss", "unix"))
+        return url
+
+    @field_validator("llm_base_url", "temporal_ui_url", "api_url")
+    @classmethod
+    def _names_a_server(cls, url: str | None) -> str | None:
+        if url is not None:
+            _refuse_wrong_url(url, "http://HOST:PORT or https://HOST", ("http", "https"))
+        return url
+
+    @field_validator("admin_api_key", "api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
+    @classmethod
+    def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
+        text = key.get_secret_value() if key else ""
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            raise ValueError("the key has a space, a line break or another character that no key has; was it cut?")
+        return key
+
+    @field_validator("admin_password")
+    @classmethod
+    def _belongs_to_a_user(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if password is None and info.data.get("admin_username"):
+            raise ValueError("ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not")
+        return password
+
+    @field_validator("plugins")
+    @classmethod
+    def _are_not_ours(cls, plugins: str) -> str:
+        for name in plugins.split(","):
+            package = name.strip().partition(".")[0]
+            if package in _OWN_PACKAGES:
+                raise ValueError(f"{name.strip()}: `{package}` is orchestrator's own package; rename yours")
+        return plugins
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_a_level(cls, level: str) -> str:
+        if level.upper() not in logging.getLevelNamesMapping():
+            raise ValueError("it takes DEBUG, INFO, WARNING, ERROR or CRITICAL")
+        return level
 
     @field_validator("root_path")
     @classmethod
@@ -171,19 +251,6 @@ class Settings(BaseSettings):
         if path.split("/")[1:2] in (["api"], ["v1"], ["chat"]):
             raise ValueError("paths of the API begin like this: let the proxy serve it under another prefix")
         return path.rstrip("/")
-
-    @field_validator(
-        "keep_jobs_days",
-        "keep_events_days",
-        "keep_attempts_days",
-        "keep_deliveries_days",
-        "keep_audit_days",
-        mode="before",
-    )
-    @classmethod
-    def _days(cls, days: object, info: ValidationInfo) -> object:
-        """An empty variable counts as one that is not set."""
-        return cls.model_fields[info.field_name or ""].default if days == "" else days
 
     @field_validator("keep_jobs_days", "keep_attempts_days")
     @classmethod
@@ -214,7 +281,7 @@ class Settings(BaseSettings):
     def index_url(self) -> str:
         """The SQLAlchemy URL of the job index, with the drivers that we bring, whichever it names."""
         if self.database_url is None:
-            return f"sqlite:///{self.data_dir.resolve() / 'index.sqlite3'}"
+            return f"sqlite:///{quote(str(self.data_dir / 'index.sqlite3'))}"
         scheme, _, rest = self.database_url.partition("://")
         return f"{'sqlite' if scheme.startswith('sqlite') else 'postgresql+psycopg'}://{rest}"
 
@@ -237,6 +304,22 @@ class Settings(BaseSettings):
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""
         return [name.strip() for name in self.plugins.split(",") if name.strip()]
+
+
+def _refuse_wrong_url(url: str, form: str, schemes: tuple[str, ...]) -> None:
+    _refuse_spaces(url)
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in schemes and bool(parts.hostname or parts.scheme == "unix") and parts.port != 0
+    except ValueError:  # of a port that is no number, or of an address in brackets that is none
+        known = False
+    if not known:
+        raise ValueError(f"it takes {form}")
+
+
+def _refuse_spaces(url: str) -> None:
+    if not url.isprintable() or " " in url:
+        raise ValueError("a URL has no spaces and no line breaks; write a space as %20")
 
 
 def _kept(days: int) -> timedelta | None:

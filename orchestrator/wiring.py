@@ -27,6 +27,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import LATELY, Readiness
 from orchestrator.services.registry import Services
 from orchestrator.services.resources import ResourceMeter
+from orchestrator.services.retrying import JobRetrier
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.tokens import TokenSigner
 from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
@@ -66,8 +67,7 @@ def wired(
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
     work = WorkRepository(on.reports)
     readiness = Readiness(
-        on.gateway,
-        on.database,
+        *(on.gateway, on.database),
         task_queue=settings.task_queue,
         cache=on.bus.ping,
         models=(lambda: work.asked(since=clock() - LATELY)) if settings.has_model_provider() else None,
@@ -82,6 +82,7 @@ def wired(
         audit=AuditLog(AuditRepository(on.database)),
         catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=clock),
         starter=starter,
+        retrier=JobRetrier(starter, on.reader, on.jobs, on.partials, JobValues(on.values)),
         reader=on.reader,
         follower=on.follower,
         watcher=JobWatcher(on.follower, on.bus, access),

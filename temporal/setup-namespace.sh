@@ -13,11 +13,20 @@ until temporal operator cluster health >/dev/null 2>&1; do
     sleep 2
 done
 
-if temporal operator namespace describe -n "$namespace" >/dev/null 2>&1; then
-    temporal operator namespace update -n "$namespace" --retention "$retention"
-else
-    temporal operator namespace create -n "$namespace" --retention "$retention"
-fi
+ensure_namespace() {
+    if temporal operator namespace describe -n "$namespace" >/dev/null 2>&1; then
+        temporal operator namespace update -n "$namespace" --retention "$retention"
+    else
+        temporal operator namespace create -n "$namespace" --retention "$retention"
+    fi
+}
+
+tries=10
+until ensure_namespace; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || exit 1
+    sleep 3
+done
 
 sed -n 's/.*"\([A-Za-z]*\)": *"\([A-Za-z]*\)".*/\1 \2/p' "$here/search-attributes.json" | while read -r name type; do
     tries=30 # the servers see a new namespace after up to 10 s

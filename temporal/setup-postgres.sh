@@ -8,10 +8,18 @@ prepare() {
     temporal-sql-tool --db "$1" create-database || echo "database $1 is there already"
     # In this order: `setup-schema` on a database that has a schema would reset its recorded version.
     temporal-sql-tool --db "$1" update-schema --schema-name "postgresql/v12/$2" || {
-        temporal-sql-tool --db "$1" setup-schema -v 0.0
-        temporal-sql-tool --db "$1" update-schema --schema-name "postgresql/v12/$2"
+        temporal-sql-tool --db "$1" setup-schema -v 0.0 &&
+            temporal-sql-tool --db "$1" update-schema --schema-name "postgresql/v12/$2"
     }
 }
 
-prepare "${TEMPORAL_DB:-temporal}" temporal
-prepare "${TEMPORAL_VISIBILITY_DB:-temporal_visibility}" visibility
+prepare_both() {
+    prepare "${TEMPORAL_DB:-temporal}" temporal && prepare "${TEMPORAL_VISIBILITY_DB:-temporal_visibility}" visibility
+}
+
+tries=5
+until prepare_both; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || { echo "PostgreSQL at $SQL_HOST:$SQL_PORT could not be prepared; the reason is above" >&2; exit 1; }
+    sleep 3
+done

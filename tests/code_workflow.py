@@ -63,6 +63,21 @@ class AgainWorkflow:
         return assemble(job, results, {}, workflow.now())
 
 
+@workflow.defn(name="t_drafts")
+class DraftsWorkflow:
+    """Asks for `drafts` one after the other, each told of the one before, then for a step that may fail."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        context: list[StepOutput] = []
+        results = []
+        for _ in range(job.input["drafts"]):
+            results.append(await call_agent(job, "draft", "t_drafter", context))
+            context = [results[-1].as_context(full=True)]
+        results.append(await call_agent(job, "last", job.input["last"], context))
+        return assemble(job, results, {}, workflow.now())
+
+
 @workflow.defn(name="t_parent")
 class ParentWorkflow:
     """Runs a child of the type `child`: with `with`, or with its own job if there is none."""

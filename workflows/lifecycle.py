@@ -21,9 +21,10 @@ from temporalio.worker import (
 
 from orchestrator.domain import names
 from orchestrator.domain.commands import Outcome, Recorded
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.text import error_message, error_name
 from workflows.adoption import adopted, foreign
 from workflows.exits import exit_error, is_exit
 
@@ -62,10 +63,9 @@ class _JobLife(WorkflowInboundInterceptor):
             raise
         except Exception as error:
             # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
-            word = error.code if isinstance(error, OrchestratorError) else "workflow_error"
-            told = JobError(type=word, message=f"{type(error).__name__}: {error}")
-            await _record("FAILED", error=told)
-            raise ApplicationError(told.message, told, type=word, non_retryable=True) from error
+            mistake = _mistake(error)
+            await _record("FAILED", error=error_told(mistake))
+            raise mistake from error
         except BaseException as error:
             if not is_exit(error):
                 raise
@@ -77,7 +77,7 @@ class _JobLife(WorkflowInboundInterceptor):
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
-        with _exits_fail():
+        with _exits_fail(), _mistakes_fail():
             await super().handle_signal(input)
 
     async def handle_query(self, input: HandleQueryInput) -> Any:
@@ -89,7 +89,7 @@ class _JobLife(WorkflowInboundInterceptor):
             super().handle_update_validator(input)
 
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
-        with _exits_fail():
+        with _exits_fail(), _mistakes_fail():
             return await super().handle_update_handler(input)
 
 
@@ -101,6 +101,30 @@ def _exits_fail() -> Iterator[None]:
         if not is_exit(error):
             raise
         raise exit_error(error) from error
+
+
+@contextmanager
+def _mistakes_fail() -> Iterator[None]:
+    """As in the workflow's own coroutine: a handler fails its job, or its update, instead of its task, for ever."""
+    try:
+        yield
+    except (FailureError, workflow.NondeterminismError):
+        raise
+    except Exception as error:  # the edge of an author's code
+        raise _mistake(error) from error
+
+
+def _mistake(error: Exception) -> ApplicationError:
+    """The failure for an exception that an author's code did not foresee."""
+    match error:
+        case AgentError():
+            word = error.kind
+        case OrchestratorError():
+            word = error.code
+        case _:
+            word = "workflow_error"
+    told = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
+    return ApplicationError(told.message, told, type=told.type, non_retryable=True)
 
 
 def error_told(error: FailureError) -> JobError:

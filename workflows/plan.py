@@ -130,9 +130,9 @@ class PlanWorkflow:
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._fail(step, job_error(error, step.id), error)
+            self._fail(step, job_error(error, step.id))
         except ApplicationError as error:
-            self._fail(step, job_error(error, step.id), error)
+            self._fail(step, job_error(error, step.id))
         finally:
             self._active.discard(step.id)
         self._settled.add(step.id)
@@ -192,10 +192,11 @@ class PlanWorkflow:
         """The full answers of the steps that this one needs, and a summary of every other."""
         return [result.as_context(full=result.step in step.needs) for result in self._state.results]
 
-    def _fail(self, step: Step, error: JobError, cause: BaseException) -> None:
+    def _fail(self, step: Step, error: JobError) -> None:
         self._state.failures[step.id] = error
         if self._job.config.stop_on_error:
-            raise _failure(error) from cause
+            # The cause says the same once more; the event of the failed call keeps it.
+            raise _failure(error) from None
 
     def _show(self) -> None:
         """Tell the operator's page where the job is."""

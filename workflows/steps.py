@@ -11,10 +11,11 @@ from workflows.call_numbers import next_number
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.commands import AgentResult, AgentTask, JobInput
+    from orchestrator.domain.commands import AgentResult, AgentTask, CallReuse, JobInput, Recorded, ReusedCall
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
+    from orchestrator.domain.text import headline
 
 
 async def call_agent(
@@ -24,6 +25,7 @@ async def call_agent(
 
     `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps. The same
     pair of step and agent may be called again, also in parallel: each call is one of its own, with its own number.
+    In a retry of workflow code, a call that asks for the same as the one of that number did is not made again.
     Raises `temporalio.exceptions.ActivityError` once the agent's own attempts, which the step's retry policy bounds,
     are used up. What befalls a worker uses up none: a call of an agent that no worker knows waits for one that does.
     """
@@ -31,19 +33,10 @@ async def call_agent(
     if known is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
     number = next_number(known.id, agent)
-    task = AgentTask(
-        # Not the input's: a copy of somebody's job must not write into theirs.
-        job_id=workflow.info().workflow_id,
-        owner=job.owner,
-        definition=job.definition,
-        kind=job.kind,
-        step=known,
-        agent=agent,
-        call=number,
-        input=job.input,
-        config=job.config,
-        context=context or [],
-    )
+    task = _task(job, known, agent, number, context or [])
+    if job.code and (answer := _answered(job, task)) is not None:
+        await _take_over(*answer)
+        return answer[1]
     while True:
         try:
             return await _make(task)
@@ -87,7 +80,7 @@ async def _make(task: AgentTask) -> AgentResult:
         task,
         task_queue=step.task_queue,
         activity_id=id,
-        summary=step.name,
+        summary=headline(step.name),
         result_type=AgentResult,
         retry_policy=retry,
         start_to_close_timeout=start_to_close,
@@ -104,6 +97,45 @@ def _unserved(error: BaseException) -> ApplicationError | None:
     while isinstance(cause, ActivityError | TimeoutError):
         cause = cause.cause
     return cause if isinstance(cause, ApplicationError) and cause.type == UNKNOWN_AGENT else None
+
+
+def _task(job: JobInput, step: Step, agent: str, number: int, context: list[StepOutput]) -> AgentTask:
+    return AgentTask(
+        # Not the input's: a copy of somebody's job must not write into theirs.
+        job_id=workflow.info().workflow_id,
+        owner=job.owner,
+        definition=job.definition,
+        kind=job.kind,
+        step=step,
+        agent=agent,
+        call=number,
+        input=job.input,
+        config=job.config,
+        context=context,
+    )
+
+
+def _answered(job: JobInput, task: AgentTask) -> tuple[ReusedCall, AgentResult] | None:
+    """The answer that an earlier job of the line got to the same question. The interpreter asks for none of those."""
+    this = (task.step.id, task.agent, task.call)
+    calls = job.retry.calls if job.retry else ()
+    call = next((each for each in calls if (each.step, each.agent, each.call) == this), None)
+    if call is None or call.asks is None or call.asks != task.asks():
+        return None
+    results = job.carried.results if job.carried else ()
+    result = next((each for each in results if (each.step, each.agent, each.call) == this), None)
+    return None if result is None else (call, result)
+
+
+async def _take_over(call: ReusedCall, result: AgentResult) -> None:
+    """Leave the fact in history."""
+    await workflow.execute_local_activity(
+        names.ACTIVITY_REUSE_CALL,
+        CallReuse(job_id=call.job_id),
+        activity_id=names.activity_id(result.step, result.agent, result.call),
+        result_type=Recorded,
+        start_to_close_timeout=timedelta(seconds=10),
+    )
 
 
 def job_error(failure: FailureError, step: str) -> JobError:

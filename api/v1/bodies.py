@@ -128,6 +128,10 @@ class DecisionBody(Body):
     note: Text = ""
 
 
+class RetryBody(Body):
+    """A retry is told nothing: input, configuration and webhook URL are those of the job that failed."""
+
+
 IdempotencyKey = Annotated[
     str | None,
     Header(

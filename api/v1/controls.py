@@ -1,14 +1,16 @@
-"""Routes that control jobs: cancel (D-052), pause, resume, approve, reject. 200 when done, 202 when requested."""
+"""Control of jobs: cancel (D-052), pause, resume, approve, reject, retry. 200 when done, 202 when requested."""
 
 from fastapi import APIRouter, Response
 
 from api.deps import JobId, Svc
-from api.security import JobsCancel
-from api.v1.bodies import CancelBody, ControlBody, DecisionBody
+from api.security import Caller, JobsCancel
+from api.v1.bodies import CancelBody, ControlBody, DecisionBody, IdempotencyKey, RetryBody
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
-from api.v1.models import Cancelled, Controlled
-from api.v1.rendering import cancelled, controlled
+from api.v1.models import AgentRetried, Cancelled, Controlled, WorkflowRetried
+from api.v1.rendering import agent_accepted, cancelled, controlled, retried, workflow_accepted
+from api.v1.starting import START_ERRORS, announce, first_look
 from orchestrator.domain.errors import WrongState
+from orchestrator.domain.ids import JobKind
 from orchestrator.services import controlling
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
@@ -59,6 +61,28 @@ async def reject_step(
     """Refuse a step that waits for approval; it counts as failed."""
     decision = body or DecisionBody()
     return _told(response, await services.controller.reject(principal, job_id, decision.step, decision.note))
+
+
+@router.post("/retry", status_code=202, responses=START_ERRORS)
+async def retry_job(
+    *,
+    principal: Caller,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: RetryBody | None = None,
+    key: IdempotencyKey = None,
+) -> AgentRetried | WorkflowRetried:
+    """Finish a job that failed, was cancelled or timed out: a new job on today's plan, which reuses every finished call
+    and starts again at what failed. Needs the scope of the job's start, `agents:execute` or `workflows:run`."""
+    started, retry = await services.retrier.retry(principal, job_id, idempotency_key=key)
+    announce(response, started, asynchronous=True)
+    eta = await services.catalogue.eta_seconds(started.kind, started.definition)
+    if started.kind is JobKind.AGENT:
+        return retried(agent_accepted(started, eta), retry)
+    definition = services.catalogue.workflow(started.definition)
+    look = await first_look(services, principal, started)
+    return retried(workflow_accepted(started, look, definition, eta), retry)
 
 
 def _told(response: Response, outcome: controlling.Controlled) -> Controlled:

@@ -15,7 +15,8 @@ from api.security import JobsRead
 from api.streaming import EventStream, frame
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route, envelope
 from api.v1.models import EventBody, EventPage
-from api.v1.rendering import delta_body, event_body, job_detail
+from api.v1.rendering import delta_body, event_body
+from api.v1.whole import whole_detail
 from orchestrator.domain.access import Principal
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import OrchestratorError
@@ -81,7 +82,7 @@ async def _frames(
 ) -> AsyncGenerator[bytes, None]:
     shared = api_state(request.app).frames
     try:
-        whole = job_detail(job, await whole_output(services, job), services.run_page(job.id))
+        whole = await whole_detail(services, job)
         yield frame("snapshot", whole.model_dump_json())
         async with aclosing(items):
             async for item in items:

@@ -6,14 +6,15 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from api.deps import JobId, Svc, waiting
-from api.outputs import whole_output
 from api.security import JobsRead
 from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
-from api.v1.rendering import job_detail, job_list
+from api.v1.rendering import job_list
+from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import ReasonCode
 from orchestrator.services.following import Until
 from orchestrator.services.reading import JobFilter
 from orchestrator.services.wording import STATUS
@@ -37,9 +38,33 @@ class JobQuery(PageQuery):
     status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
     agent_id: CatalogueId | None = None
     workflow_id: CatalogueId | None = None
+    reason: list[str] = Field(
+        default=[],
+        max_length=20,
+        description="Open jobs with one of these reasons: repeat it, or separate codes by commas. "
+        f"Codes: {', '.join(ReasonCode)}.",
+    )
+    needs_attention: bool = Field(
+        default=False,
+        description="Only jobs that a person has to look at: stuck, waiting for an approval, without a worker, or "
+        "failed (timed out included) and neither done nor being done by a retry since.",
+    )
+
+    def _reasons(self) -> list[ReasonCode] | None:
+        words = [word.strip() for given in self.reason for word in given.split(",")]
+        unknown = [word for word in words if word not in set(ReasonCode)]
+        if unknown:
+            raise InvalidInput(
+                f"There is no reason {unknown[0][:40]!r}",
+                field="reason",
+                provided=unknown[0][:40],
+                expected=", ".join(ReasonCode),
+            )
+        return [ReasonCode(word) for word in words] or None
 
     def filter(self) -> JobFilter:
-        """The native filter. Raises `InvalidInput` for an agent's and a workflow's id at once: no job is both."""
+        """The native filter. Raises `InvalidInput` for an agent's and a workflow's id at once (no job is both), and for
+        an unknown reason."""
         if self.agent_id is not None and self.workflow_id is not None:
             raise InvalidInput("Filter by agent_id or by workflow_id, not by both", field="agent_id", expected="one")
         kind = None
@@ -49,6 +74,8 @@ class JobQuery(PageQuery):
             states=[state for state, word in STATUS.items() if word == self.status] if self.status else None,
             kind=kind,
             definition=self.workflow_id if self.agent_id is None else self.agent_id,
+            reasons=self._reasons(),
+            attention=self.needs_attention,
             limit=self.limit,
             offset=self.offset,
         )
@@ -74,7 +101,7 @@ async def get_job(
     """Where a job is, why, and what came of it. With `wait`, answers once what `until` names has happened."""
     with waiting(request, principal, waits=wait > 0):
         job = await services.follower.until(principal, job_id, wait, until)
-    return job_detail(job, await whole_output(services, job), services.run_page(job.id))
+    return await whole_detail(services, job)
 
 
 @router.get("/{job_id}/output", responses=NOT_FOUND)

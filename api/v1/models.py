@@ -17,6 +17,13 @@ class Metrics(Wire):
     execution_time: float | None
     cost: float | None
     provider_cost: float | None
+    reused_tokens: int = Field(
+        description="Tokens of calls whose answers were taken over from the job that this one "
+        "retries. They are not part of `total_tokens`: they are not charged again."
+    )
+    reused_cost: float | None = Field(
+        description="What those calls cost then, in USD; null without any or without a known price. Not part of `cost`."
+    )
 
 
 class AttemptBody(Wire):
@@ -43,6 +50,10 @@ class CallBody(Wire):
     duration: float | None
     model: str | None
     error: JobError | None
+    reused: bool = Field(description="Whether the call was not made again: its answer is an earlier job's.")
+    reused_from: str | None = Field(
+        description="The job that made the call, if another one did: times, tokens, cost and model are those of then."
+    )
 
 
 class ReasonBody(Wire):
@@ -55,6 +66,15 @@ class ReasonBody(Wire):
     attempt: int | None
     next_attempt_at: Timestamp | None
     last_error: JobError | None
+
+
+class SeenReason(Wire):
+    """Why an open job was where it is when it was looked at last. What a job's detail tells is always of now."""
+
+    code: str
+    message: str
+    since: Timestamp | None = Field(description="Since when it is known to be so.")
+    seen_at: Timestamp | None = Field(description="When that was seen last; null for what is seen in the list itself.")
 
 
 class JobDetail(Target):
@@ -73,6 +93,10 @@ class JobDetail(Target):
     error: JobError | None
     metrics: Metrics
     steps: list[CallBody]
+    retry_of: str | None = Field(description="The job that this one is to finish.")
+    retried_by: list[str] | None = Field(
+        description="Jobs that were started to finish this one, oldest first; null while the index does not answer."
+    )
     webhook_url: str | None
     created_at: Timestamp
     started_at: Timestamp | None
@@ -91,6 +115,11 @@ class JobSummary(Target):
     status: str
     state: str
     progress: int
+    reason: SeenReason | None = Field(
+        description="Why an open job is where it is; null once it has ended, and while nobody has looked at it yet."
+    )
+    retry_of: str | None = Field(description="The job that this one is to finish.")
+    retried_by: list[str] = Field(description="Jobs that were started to finish this one, oldest first.")
     created_at: Timestamp
     started_at: Timestamp | None
     completed_at: Timestamp | None
@@ -147,6 +176,21 @@ class WorkflowAccepted(Wire):
     eta_seconds: int
     webhook_url: str | None
     links: Links
+
+
+class AgentRetried(AgentAccepted):
+    """An agent's job that was started again. `retry_of` is the job that failed."""
+
+    retry_of: str
+
+
+class WorkflowRetried(WorkflowAccepted):
+    """A workflow's job that finishes the one named by `retry_of`."""
+
+    retry_of: str
+    reused_calls: int = Field(description="How many finished calls are not made again.")
+    reused_tokens: int
+    reused_cost: float | None = Field(description="What those calls cost then, in USD; null where no price is known.")
 
 
 class Finished(Target):

@@ -1,11 +1,13 @@
 """Pure mapping from the native job to the bodies of the native API."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from api.v1.models import (
     AgentAccepted,
+    AgentRetried,
     AttemptBody,
     CallBody,
     Cancelled,
@@ -19,23 +21,30 @@ from api.v1.models import (
     JobSummary,
     Metrics,
     ReasonBody,
+    SeenReason,
     StepProgress,
     StepStatus,
     WorkflowAccepted,
     WorkflowFinished,
+    WorkflowRetried,
 )
 from api.v1.wire import Links
+from orchestrator.domain.commands import Retry
 from orchestrator.domain.deltas import Delta, DeltaKind
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reason
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.usage import Usage
 from orchestrator.services.reading import JobPage
+from orchestrator.services.reasons import Seen
 from orchestrator.services.starting import Started
-from orchestrator.services.wording import QUEUED, STATUS, used
+from orchestrator.services.wording import QUEUED, STATUS, reused, used
 
 
-def job_detail(job: Job, output: dict[str, Any] | None, run_page: str) -> JobDetail:
+def job_detail(
+    job: Job, output: dict[str, Any] | None, run_page: str, retried_by: Sequence[str] | None = ()
+) -> JobDetail:
     """The job in full; `output` is its whole output, once there is one, `run_page` its page in the Temporal UI."""
     return JobDetail(
         **_target(job.kind, job.definition),
@@ -52,6 +61,8 @@ def job_detail(job: Job, output: dict[str, Any] | None, run_page: str) -> JobDet
         error=job.error,
         metrics=metrics(job),
         steps=[call_body(call) for call in job.calls],
+        retry_of=job.retry_of,
+        retried_by=None if retried_by is None else list(retried_by),
         webhook_url=job.webhook_url,
         created_at=job.created_at,
         started_at=job.started_at,
@@ -73,6 +84,9 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
             status=STATUS[row.state],
             state=row.state,
             progress=row.progress,
+            reason=_seen_reason(page.reason(row)),
+            retry_of=row.retry_of,
+            retried_by=list(page.retried_by.get(row.id, ())),
             created_at=row.created_at,
             started_at=row.started_at,
             completed_at=row.closed_at,
@@ -110,6 +124,21 @@ def workflow_accepted(
         eta_seconds=eta_seconds,
         webhook_url=started.webhook_url,
         links=Links.of(started.job_id),
+    )
+
+
+def retried(accepted: AgentAccepted | WorkflowAccepted, retry: Retry) -> AgentRetried | WorkflowRetried:
+    """The answer to a retry: that to an asynchronous start, and what is taken over."""
+    fields = dict(accepted)
+    if isinstance(accepted, AgentAccepted):
+        return AgentRetried(**fields, retry_of=retry.of)
+    usage = Usage.total(call.usage for call in retry.calls)
+    return WorkflowRetried(
+        **fields,
+        retry_of=retry.of,
+        reused_calls=len(retry.calls),
+        reused_tokens=usage.total_tokens,
+        reused_cost=usage.cost,
     )
 
 
@@ -174,7 +203,7 @@ def delta_body(delta: Delta) -> DeltaBody:
 
 def metrics(job: Job) -> Metrics:
     """What the job used."""
-    return Metrics(**used(job))
+    return Metrics(**used(job), **reused(job))
 
 
 def step_progress(job: Job | None, planned: int) -> StepProgress:
@@ -219,7 +248,8 @@ def _last_end(calls: Sequence[AgentCall], *, ended: bool) -> datetime | None:
 
 
 def call_body(call: AgentCall) -> CallBody:
-    """One agent call."""
+    """One agent call; of one that was made by an earlier job, what it used then."""
+    usage = call.reused if call.reused_from else call.usage
     attempts = [
         AttemptBody(
             number=attempt.number,
@@ -237,17 +267,23 @@ def call_body(call: AgentCall) -> CallBody:
         title=call.title,
         status=call.status,
         attempts=attempts,
-        tokens=call.usage.total_tokens,
-        cost=call.usage.cost,
+        tokens=usage.total_tokens,
+        cost=usage.cost,
         duration=_seconds(call.duration),
         model=call.model,
         error=call.error,
+        reused=call.reused_from is not None,
+        reused_from=call.reused_from,
     )
 
 
 def reason_body(reason: Reason | None) -> ReasonBody | None:
     """Why an open job is where it is."""
     return None if reason is None else ReasonBody(**dict(reason))
+
+
+def _seen_reason(seen: Seen | None) -> SeenReason | None:
+    return None if seen is None else SeenReason(**asdict(seen))
 
 
 def _finished(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.deltas import Delta
@@ -25,6 +25,7 @@ MOST_UNSENT: Final = 10_000
 _BATCH: Final = 100
 _TIMEOUT: Final = 2.0  # Seconds that Redis has for one answer.
 _WARN_EVERY: Final = 60.0
+_LONGEST: Final = 300
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,17 @@ log = structlog.get_logger(__name__)
 def open_redis(url: str) -> Redis:
     """A client for the bus, which connects at first use. What fails is given up at once, not tried again."""
     return Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=Retry(NoBackoff(), 0))
+
+
+def redis_fault(error: Exception) -> Unavailable:
+    """What Redis says, for operators."""
+    wrong_key = isinstance(error, AuthenticationError | NoPermissionError)
+    remedy = "Correct the password in" if wrong_key else "Start that Redis, or correct the host and the port in"
+    return Unavailable(
+        "Redis does not answer",
+        cause=str(error)[:_LONGEST] or type(error).__name__,
+        remedy=f"{remedy} ORCHESTRATOR_REDIS_URL.",
+    )
 
 
 class RedisBus:
@@ -97,7 +109,7 @@ class RedisBus:
         try:
             await self._redis.ping()
         except _FAULTS as fault:
-            raise Unavailable("Redis does not answer") from fault
+            raise redis_fault(fault) from fault
 
     async def aclose(self) -> None:
         """Stop, and let go of the connections; what is unsent is lost."""

@@ -1,27 +1,34 @@
 """`orchestrator api`: the HTTP side alone; it comes up while Temporal is down."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
+from typing import Final
 
 import structlog
 
 from api.app import create_app
 from api.hardening import ApiOptions
 from orchestrator.bootstrap import Stack, load_catalogue, open_lazily
-from orchestrator.commandline import exits, process
+from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.admin_key import with_kept_key
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.http_server import ApiServer, until_answering
 from orchestrator.commandline.ports import listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
 from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings
+
+_FIRST_LOOK: Final = 2.0  # Seconds: what is wrong is mostly known by then, and `ready` is not said.
+_LOOK_AGAIN: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, host: str, port: int) -> int:
-    """Serve until told to stop. Answers the exit code; raises `Refused`, `CatalogueError`."""
+    """Serve until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`, `CatalogueError`."""
     refuse_collisions()
     catalogue = load_catalogue(settings)
     return process.serve(settings, lambda stop: _main(with_kept_key(settings), catalogue, (host, port), stop))
@@ -31,11 +38,46 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
     if settings.admin_api_key is None:
         log.warning("no_admin_key", advice="set ORCHESTRATOR_ADMIN_API_KEY")
 
-    app = create_app(Stack(partial(open_lazily, settings, catalogue)), options=lambda: ApiOptions.of(settings))
+    stack = Stack(partial(open_lazily, settings, catalogue))
+    app = create_app(stack, options=lambda: ApiOptions.of(settings))
     with listen(*address, "--port") as listener:
         url = url_of(listener)
-        async with beside(ApiServer(app, listener).run_until(stop), stop):
+        server = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
+        async with beside(server.run_until(stop), stop), _checked(stack, stop) as checking:
+            await asyncio.wait({checking}, timeout=_FIRST_LOOK)
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")
             await stop.wait()
     return exits.OK
+
+
+@asynccontextmanager
+async def _checked(stack: Stack, stop: asyncio.Event) -> AsyncIterator["asyncio.Task[None]"]:
+    """Look, beside the block, whether index and Temporal are this installation's, until they have said so.
+
+    Sets `stop` when they are not, and raises `Misconfigured` after the block: the process serves for nobody.
+    """
+    checking = asyncio.create_task(_until_known(stack))
+    checking.add_done_callback(lambda task: stop.set() if not task.cancelled() and task.exception() else None)
+    try:
+        yield checking
+    finally:
+        await tasks.cancelled(checking)
+    if not checking.cancelled():
+        checking.result()
+
+
+async def _until_known(stack: Stack) -> None:
+    said = ""
+    while True:
+        try:
+            await stack.check()
+        except Misconfigured:
+            raise
+        except Unavailable as fault:
+            if fault.for_operators != said:
+                said = fault.for_operators
+                log.warning("waiting", fault=said)
+            await asyncio.sleep(_LOOK_AGAIN)
+        else:
+            return

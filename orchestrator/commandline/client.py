@@ -1,7 +1,6 @@
 """The HTTP client of the commands: it starts a job and follows it as any client does."""
 
 import asyncio
-import ipaddress
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -15,6 +14,7 @@ from orchestrator.commandline.exits import FAILED, Refused
 from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.tasks import cancelled
 from orchestrator.domain.ids import JobKind
+from orchestrator.loopback import leads_to_this_machine
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
 _STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three of the stream's keep-alives.
@@ -87,7 +87,7 @@ class ApiClient:
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=_TIMEOUT,
             transport=transport,
-            trust_env=not _on_this_machine(base_url),
+            trust_env=not leads_to_this_machine(base_url),
         )
 
     async def aclose(self) -> None:
@@ -309,15 +309,6 @@ def _is_address(url: str) -> bool:
     except httpx2.InvalidURL:
         return False
     return parsed.scheme in ("http", "https") and bool(parsed.host)
-
-
-def _on_this_machine(url: str) -> bool:
-    """Whether a URL is a loopback address: no proxy is meant for it."""
-    host = httpx2.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _now() -> float:

@@ -9,6 +9,7 @@ from typing import Final
 from orchestrator.commandline.exits import Refused
 
 DISTRIBUTION: Final = "orchestrator"
+ENVIRONMENT_OF_ITS_OWN: Final = "Install orchestrator into an environment of its own."
 PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 
 
@@ -40,7 +41,21 @@ def refuse_collisions() -> None:
     """Raises `Refused` when another distribution brings one of our packages: it would run in place of ours."""
     found = installed_collisions()
     if found:
-        raise Refused("; ".join(found) + ". Install orchestrator into an environment of its own.", code=1)
+        raise Refused(f"{'; '.join(found)}. {ENVIRONMENT_OF_ITS_OWN}", code=1)
+
+
+def refuse_shadows() -> None:
+    """Raises `Refused` when Python finds a package of the author's in place of ours.
+
+    Called before anything of ours is imported that could find it: the import would fail with a traceback.
+    """
+    found = collisions({}, {name: _folder(name) for name in PACKAGES})
+    if found:
+        raise Refused(
+            f"{'; '.join(found)}. These names are orchestrator's own: rename that package, for example to "
+            "`acme_workflows`, or keep its folder out of PYTHONPATH and the working directory.",
+            code=1,
+        )
 
 
 def _folder(name: str) -> Path | None:

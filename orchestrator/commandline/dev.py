@@ -54,7 +54,7 @@ class SharedParts:
 
 
 def run(settings: Settings, ports: DevPorts) -> int:
-    """Run everything until told to stop. Answers the exit code; raises `Refused`."""
+    """Run everything until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`."""
     refuse_collisions()
     catalogue = load_catalogue(settings)
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
@@ -75,7 +75,7 @@ async def _main(
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.
         app = create_app(source, options=lambda: ApiOptions.of(settings))
-        api = ApiServer(app, listener)
+        api = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
             if address:
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})
@@ -104,7 +104,7 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
 async def _temporal(settings: Settings, ports: DevPorts, stop: asyncio.Event) -> AsyncIterator[str | None]:
     """The address of a server of our own, kept going; None when another is configured or `stop` was set."""
     server = None
-    if not os.environ.get("TEMPORAL_ADDRESS"):
+    if not os.environ.get("TEMPORAL_ADDRESS", "").strip():
         starting = temporal.start_server(settings.data_dir, ports.temporal, ports.ui, port_flag="--temporal-port")
         server = await unless_stopped(stop, starting)
     if server is None:

@@ -3,44 +3,46 @@
 import asyncio
 import os
 import sys
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-import httpx2
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from pydantic import TypeAdapter
+from pydantic import SecretStr, TypeAdapter
 from rich.console import Console
-from sqlalchemy import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from temporalio.client import Client
 
 from orchestrator import logs
-from orchestrator.commandline import checks, exits
-from orchestrator.commandline.checks import Finding, Index, Models, Port, PortUse, Verdict
+from orchestrator.commandline import checks, exits, probes
+from orchestrator.commandline.admin_key import key_file
+from orchestrator.commandline.checks import Finding, Index, Models, Port, Verdict
 from orchestrator.commandline.collisions import installed_collisions
-from orchestrator.commandline.ports import is_taken
+from orchestrator.commandline.connections import check_connections, connections
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.errors import CatalogueError, OrchestratorError
+from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import HOST
-from orchestrator.engine.inspection import ServerState, inspect_server
+from orchestrator.engine.inspection import inspect_namespace, server_version
+from orchestrator.engine.namespace import unknown_namespace
 from orchestrator.engine.server_files import search_attributes
+from orchestrator.ground import redis_url
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
-from orchestrator.storage.database import Database
-from orchestrator.storage.migrate import VERSION_TABLE, migration_config
+from orchestrator.variables import misspelt
 
-_API: Final = 8000
-_TEMPORAL: Final = 7233
-_UI: Final = 8233
+DevPorts = tuple[int | None, int | None, int | None]
+
+_PATIENCE: Final = 20.0  # Seconds for one check.
+_CONNECT_PATIENCE: Final = 5.0
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 _FINDINGS: Final = TypeAdapter(list[Finding])
 
 
-def run(settings: Settings, console: Console | None) -> int:
-    """Check everything and tell: on a console, or as JSON without one. 1 when a check failed, else 0."""
+def run(settings: Settings, console: Console | None, ports: DevPorts = (None, None, None)) -> int:
+    """Check everything and tell: on a console, or as JSON without one. 1 when a check failed, else 0.
+
+    `ports` are those of API, Temporal and its UI that the user wants to use.
+    """
     logs.configure("ERROR", settings.log_format)
-    findings = asyncio.run(_findings(settings))
+    findings = asyncio.run(_Doctor(settings, ports).findings())
     if console is None:
         exits.say(_FINDINGS.dump_json(findings, indent=2).decode())
     else:
@@ -57,102 +59,168 @@ def _tell(console: Console, finding: Finding) -> None:
         console.print(f"{'':<27}{finding.mend}", markup=False, highlight=False, soft_wrap=True)
 
 
-async def _findings(settings: Settings) -> list[Finding]:
-    configured = os.environ.get("TEMPORAL_ADDRESS")
-    address = str(connect_options()["target_host"])
-    server, fault = await _server(settings)
-    found = [checks.check_python(sys.version_info[:3]), checks.check_packages(installed_collisions())]
-    found += [checks.check_port(port) for port in await _ports(server if not configured else None, configured)]
-    found.append(checks.check_temporal(server, fault, address, configured=bool(configured)))
-    if server is not None:
-        found.append(checks.check_attributes(server.attributes, search_attributes()))
-        found.append(checks.check_retention(server.retention, settings.retention_days))
-        found.append(checks.check_worker(server.pollers, settings.task_queue))
-    found.append(checks.check_index(await _index(settings.index_url())))
-    catalogue, broken = _catalogue(settings)
-    counts = (len(catalogue.agents), len(catalogue.workflows)) if catalogue else (0, 0)
-    found.append(checks.check_catalogue(*counts, broken))
-    found.append(checks.check_models(_models(settings, catalogue)))
-    return found
+class _Doctor:
+    """One look at everything. Each check stands alone: what one of them raises is its finding."""
+
+    def __init__(self, settings: Settings, ports: DevPorts) -> None:
+        self._settings = settings
+        self._chosen = ports
+        self._configured = bool(os.environ.get("TEMPORAL_ADDRESS", "").strip())
+        self._ports: list[Port] = []
+        self._index = Index(settings.index_url(), exists=False)
+        self._catalogue: Catalogue | None = None
+
+    async def findings(self) -> list[Finding]:
+        """What all checks found, in the order in which things depend on each other."""
+        parts: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
+            "python": self._python,
+            "packages": self._packages,
+            "settings": self._variables,
+            "data directory": self._folder,
+            "ports": self._look_at_ports,
+            "database": self._database,
+            "secret key": self._secret_key,
+            "admin key": self._admin_key,
+            "temporal": self._temporal,
+            "redis": self._redis,
+            "value store": self._value_store,
+            "catalogue": self._load_catalogue,
+            "models": self._models,
+        }
+        return [finding for name, check in parts.items() for finding in await _alone(name, check())]
+
+    async def _python(self) -> list[Finding]:
+        return [checks.check_python(sys.version_info[:3])]
+
+    async def _packages(self) -> list[Finding]:
+        return [checks.check_packages(installed_collisions())]
+
+    async def _variables(self) -> list[Finding]:
+        return [checks.check_variables(misspelt(os.environ))]
+
+    async def _folder(self) -> list[Finding]:
+        return [checks.check_folder(probes.folder(self._settings.data_dir))]
+
+    async def _look_at_ports(self) -> list[Finding]:
+        temporal = None if self._configured else await self._own_server()
+        self._ports = await probes.ports(self._chosen, temporal_answers=temporal)
+        return [checks.check_port(port) for port in self._ports]
+
+    async def _own_server(self) -> bool:
+        """Whether a Temporal server answers where `dev` would start one."""
+        try:
+            await self._connected()
+        except Unavailable:
+            return False
+        return True
+
+    async def _connected(self) -> Client:
+        options = connect_options(address=self._address())
+        try:
+            async with asyncio.timeout(_CONNECT_PATIENCE):
+                return await connect(options, lazy=False)
+        except TimeoutError:
+            raise Unavailable(
+                f"Temporal does not answer at {options['target_host']}: no answer within {_CONNECT_PATIENCE:.0f} s",
+                remedy="Start that server, or correct TEMPORAL_ADDRESS.",
+            ) from None
+
+    def _address(self) -> str | None:
+        """Where `dev` would start Temporal; None where the settings name a server."""
+        port = self._chosen[1] or probes.TEMPORAL_PORT
+        return None if self._configured else f"{HOST}:{port}"
+
+    async def _database(self) -> list[Finding]:
+        self._index = await probes.index(self._settings.index_url())
+        found = [checks.check_index(self._index)]
+        if self._index.ahead is not None:
+            found.append(checks.check_clock(self._index.ahead, "the database"))
+        if (shared := await connections(self._settings)) is not None:
+            found.append(check_connections(shared))
+        return found
+
+    async def _secret_key(self) -> list[Finding]:
+        return [checks.check_key(probes.secret_key(self._settings), self._index)]
+
+    async def _admin_key(self) -> list[Finding]:
+        file = key_file(self._settings.data_dir)
+        place = "ORCHESTRATOR_ADMIN_API_KEY" if self._settings.admin_api_key else str(file) if file.exists() else None
+        return [checks.check_admin(place, scaled=self._configured)]
+
+    async def _temporal(self) -> list[Finding]:
+        address = str(connect_options(address=self._address())["target_host"])
+        port = next((port for port in self._ports if port.purpose == "Temporal"), None)
+        try:
+            client = await self._connected()
+            found = [checks.check_temporal(await server_version(client), None, address, port)]
+        except Unavailable as fault:
+            return [checks.check_temporal(None, fault, address, port)]
+        try:
+            namespace = await inspect_namespace(client, self._settings.task_queue)
+        except NotFound:
+            return [*found, checks.refused("namespace", unknown_namespace(client))]
+        return [
+            *found,
+            checks.check_namespace(client.namespace, namespace.id, self._index),
+            checks.check_attributes(namespace.attributes, search_attributes()),
+            checks.check_retention(namespace.retention, self._settings.retention_days),
+            checks.check_worker(namespace.pollers, self._settings.task_queue),
+        ]
+
+    async def _redis(self) -> list[Finding]:
+        url = redis_url(self._settings)
+        if url is None:
+            return [Finding("redis", Verdict.OK, "none: each process counts requests for itself")]
+        ahead = await probes.redis_ahead(url)
+        return [Finding("redis", Verdict.OK, "answers"), checks.check_clock(ahead, "Redis")]
+
+    async def _value_store(self) -> list[Finding]:
+        place = await probes.value_store(self._settings)
+        return [Finding("value store", Verdict.OK, place)]
+
+    async def _load_catalogue(self) -> list[Finding]:
+        try:
+            self._catalogue = build_catalogue(load_plugins(self._settings.plugin_modules()))
+        except CatalogueError as fault:
+            return [checks.check_catalogue(0, 0, fault.message)]
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - the edge to authors' code, which can raise anything
+            return [checks.check_catalogue(0, 0, f"{type(fault).__name__}: {fault}")]
+        return [checks.check_catalogue(len(self._catalogue.agents), len(self._catalogue.workflows), None)]
+
+    async def _models(self) -> list[Finding]:
+        settings = self._settings
+        agents = self._catalogue.agents.values() if self._catalogue else ()
+        keys = {"openai": settings.openai_api_key, "anthropic": settings.anthropic_api_key}
+        fault = None
+        if settings.llm_base_url:
+            fault = await probes.model_server(settings.llm_base_url, _plain(settings.llm_api_key))
+        models = Models(
+            providers=frozenset(name for name, key in keys.items() if key),
+            base_url=settings.llm_base_url,
+            default_model=settings.default_model,
+            agents_models=frozenset(agent.settings.default_model for agent in agents if agent.function is None),
+            fault=fault,
+        )
+        return [checks.check_models(models)]
 
 
-async def _server(settings: Settings) -> tuple[ServerState | None, str | None]:
+async def _alone(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
     try:
-        async with asyncio.timeout(10):
-            return await inspect_server(await connect(connect_options(), lazy=False), settings.task_queue), None
+        async with asyncio.timeout(_PATIENCE):
+            return await check
+    except Unavailable as fault:
+        return [checks.refused(name, fault)]
     except OrchestratorError as fault:
-        return None, fault.message
+        return [Finding(name, Verdict.FAILED, fault.message)]
     except TimeoutError:
-        return None, "no answer within 10 s"
+        return [Finding(name, Verdict.FAILED, f"no answer within {_PATIENCE:.0f} s", "Look whether it is overloaded.")]
+    except OSError as fault:
+        place = f"{fault.filename}: " if fault.filename else ""
+        return [Finding(name, Verdict.FAILED, f"{place}{fault.strerror or fault}", "Let this user read it.")]
+    except Exception as fault:  # noqa: BLE001 - the edge of a check: one that cannot be made must not hide what the others find
+        told = f"the check itself failed: {type(fault).__name__}: {fault}"
+        return [Finding(name, Verdict.FAILED, told, "Report this as a defect of orchestrator.")]
 
 
-async def _ports(server: ServerState | None, configured: str | None) -> list[Port]:
-    async with httpx2.AsyncClient(timeout=3, trust_env=False) as http:
-        api = await _answers(http, f"http://{HOST}:{_API}/readyz", "checks")
-        ui = await _answers(http, f"http://{HOST}:{_UI}/api/v1/settings", "DefaultNamespace")
-    ports = [Port(_API, "API", "--port", _use(_API, ours=api))]
-    if not configured:  # with a server of its own elsewhere, `dev` starts none
-        ports.append(Port(_TEMPORAL, "Temporal", "--temporal-port", _use(_TEMPORAL, ours=server is not None)))
-        ports.append(Port(_UI, "Temporal UI", "--ui-port", _use(_UI, ours=ui)))
-    return ports
-
-
-def _use(port: int, *, ours: bool) -> PortUse:
-    if not is_taken(HOST, port):
-        return PortUse.FREE
-    return PortUse.OURS if ours else PortUse.OTHERS
-
-
-async def _answers(http: httpx2.AsyncClient, url: str, word: str) -> bool:
-    try:
-        return word in (await http.get(url)).text
-    except httpx2.HTTPError:
-        return False
-
-
-async def _index(index_url: str) -> Index:
-    try:
-        url = make_url(index_url)
-    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
-        return Index("ORCHESTRATOR_DATABASE_URL", fault="is not a database URL")
-    place = url.render_as_string(hide_password=True)
-    if not _exists(url):
-        return Index(place, exists=False)
-    database = Database(index_url)
-    try:
-        current, newest, known = await database.autocommit(_versions)
-    except OrchestratorError as fault:
-        return Index(place, fault=fault.message)
-    finally:
-        await database.close()
-    return Index(place, current=current, newest=newest, known=known)
-
-
-def _exists(url: URL) -> bool:
-    """Whether there is something to open: looking must not make a file."""
-    return url.get_backend_name() != "sqlite" or not url.database or Path(url.database).exists()
-
-
-def _versions(connection: Connection) -> tuple[str | None, str | None, frozenset[str]]:
-    scripts = ScriptDirectory.from_config(migration_config(connection))
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    known = frozenset(script.revision for script in scripts.walk_revisions())
-    return context.get_current_revision(), scripts.get_current_head(), known
-
-
-def _catalogue(settings: Settings) -> tuple[Catalogue | None, str | None]:
-    try:
-        return build_catalogue(load_plugins(settings.plugin_modules())), None
-    except CatalogueError as fault:
-        return None, fault.message
-
-
-def _models(settings: Settings, catalogue: Catalogue | None) -> Models:
-    keys = {"openai": settings.openai_api_key, "anthropic": settings.anthropic_api_key}
-    agents = catalogue.agents.values() if catalogue else ()
-    return Models(
-        providers=frozenset(name for name, key in keys.items() if key),
-        base_url=settings.llm_base_url,
-        default_model=settings.default_model,
-        agents_models=frozenset(agent.settings.default_model for agent in agents if agent.function is None),
-    )
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -49,9 +49,12 @@ class FromProxy:
 
 
 class ApiServer(uvicorn.Server):
-    """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests."""
+    """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests.
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+    `keep_alive` is the time in seconds for which a connection without a request stays open.
+    """
+
+    def __init__(self, app: FastAPI, listener: socket.socket, *, keep_alive: int) -> None:
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -62,6 +65,7 @@ class ApiServer(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             timeout_graceful_shutdown=_GRACE,
+            timeout_keep_alive=keep_alive,
         )
         config.app = FromProxy(app, config.forwarded_allow_ips)
         super().__init__(config)

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from orchestrator.commandline.exits import OK, Refused, say
-from orchestrator.ground import sealer_of
+from orchestrator.ground import secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access import ADMIN, IssuedKeys
+from orchestrator.services.installation import Installation
 from orchestrator.services.keys import IssuedKey, KeyIssuer, KeyRequest
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
+from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.keys import KeyRepository
 
 _LONGEST_NAME: Final = 100
@@ -31,7 +33,9 @@ async def _issue(settings: Settings, request: KeyRequest) -> IssuedKey:
     database = Database(settings.index_url())
     try:
         await database.migrate()
-        keys, sealer = KeyRepository(database), sealer_of(settings)
+        key = secret_key_of(settings)
+        await Installation(InstallationRepository(database), key).check_secret_key()
+        keys, sealer = KeyRepository(database), key.sealer
         issuer = KeyIssuer(keys, sealer, IssuedKeys(keys, sealer, clock=_now), clock=_now, new_id=_new_id)
         return await issuer.issue(ADMIN, request)
     finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,7 +13,9 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
 from orchestrator.commandline.exits import FAILED, INTERRUPTED, leave, say
+from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
+from orchestrator.variables import misspelt
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +31,9 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     the process with code 1: without its loop it would poll and serve nothing, and a supervisor would not know.
     """
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    close_to_others(settings.data_dir)
+    for name, meant in misspelt(os.environ).items():
+        log.warning("unknown_setting", name=name, advice=f"did you mean {meant}?")
     sys.setswitchinterval(_SWITCH_SECONDS)
     runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop where there is one, for workers too
     try:

@@ -17,7 +17,7 @@ from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.jobs.picture import cost
 from orchestrator.commandline.options import Connection
 from orchestrator.commandline.plain_text import one_line, plain
-from orchestrator.commandline.progress import display
+from orchestrator.commandline.progress import display, way_on
 from orchestrator.domain.ids import kind_of
 
 _STDIN: Final = "-"
@@ -63,7 +63,7 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
         if options.as_json:
             exits.say((await client.job_json(job_id)).decode())
         else:
-            summarise(job, console)
+            summarise(job, console, flag=options.api.flag)
         if options.output_dir is not None:
             written = deliverables.write(options.output_dir, deliverables.deliverables_of(job.output))
             if not options.as_json:
@@ -102,8 +102,8 @@ async def follow(client: ApiClient, job_id: str, console: Console | None) -> Fol
     return last
 
 
-def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
-    """What came of a job, for people; `listed` deliverables are named."""
+def summarise(job: FollowedJob, console: Console, *, listed: int = 12, flag: str = "") -> None:
+    """What came of a job, for people; `listed` deliverables are named, `flag` is added to commands that are advised."""
 
     def tell(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -118,6 +118,8 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12) -> None:
         tell(f"  … and {len(files) - listed} more")
     if job.error is not None:
         tell(f"{job.error.type}: {plain(job.error.message)}")
+    if advice := way_on(job):
+        tell(f"finish it: {advice}{flag}")
     used = job.metrics
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"

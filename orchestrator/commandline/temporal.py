@@ -10,6 +10,7 @@ from orchestrator.commandline.ports import free_port, is_taken
 from orchestrator.commandline.tasks import unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_temporal
 from orchestrator.domain.errors import Unavailable
+from orchestrator.engine.connect import connect_options
 from orchestrator.engine.devserver import HOST, DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.settings import Settings
@@ -37,11 +38,12 @@ async def start_server(data_dir: Path, port: int, ui_port: int, *, port_flag: st
     """Find or make the server and start it. Raises `Refused`: exit code 2 when a port is taken, else 1."""
     try:
         binary = await locate(os.environ)
-        server = DevServer(binary, data_dir, port=port, ui_port=ui_port, port_flag=port_flag)
+        namespace = connect_options().get("namespace", "default")  # a server of our own has the one that is asked for
+        server = DevServer(binary, data_dir, port=port, ui_port=ui_port, namespace=namespace, port_flag=port_flag)
         await server.start()
     except Unavailable as fault:
         taken = any(is_taken(HOST, number) for number in (port, ui_port))
-        raise Refused(fault.message, exits.USAGE if taken else exits.FAILED) from fault
+        raise Refused(fault.for_operators, exits.USAGE if taken else exits.FAILED) from fault
     return server
 
 

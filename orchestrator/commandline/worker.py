@@ -1,8 +1,9 @@
 """`orchestrator worker`: takes jobs from Temporal, which may come up later."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -12,7 +13,6 @@ from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.frameworks import framework_worker
 from orchestrator.commandline.tasks import unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_worker
-from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.inspection import pollers
 from orchestrator.frameworks import FrameworkAdapter
@@ -24,28 +24,37 @@ log = structlog.get_logger(__name__)
 _POLL: Final = 0.2
 
 
-def run(settings: Settings, framework: str | None = None, adapter: str | None = None) -> int:
+def run(
+    settings: Settings,
+    framework: str | None = None,
+    adapter: str | None = None,
+    *,
+    create_namespace: bool = False,
+) -> int:
     """Work until told to stop, then finish what is under way. Answers the exit code.
 
     With a framework, only the calls of its agents, by its adapter (`module:attribute`, or an installed one).
-    Raises `Refused`, and `CatalogueError` for a framework without an adapter.
+    Raises `Refused`, `Misconfigured`, and `CatalogueError` for a framework without an adapter.
     """
     refuse_collisions()
     if framework is None and adapter is not None:
         raise exits.Refused("--adapter goes with --framework")
     loaded = None if framework is None else load_adapter(framework, adapter)
     catalogue = load_catalogue(settings)
-    return process.serve(settings, lambda stop: _main(settings, catalogue, loaded, stop))
+    connecting = partial(connect_worker, settings, catalogue, create_namespace=create_namespace)
+    return process.serve(settings, lambda stop: _main(connecting, loaded, stop))
 
 
-async def _main(settings: Settings, catalogue: Catalogue, adapter: FrameworkAdapter | None, stop: asyncio.Event) -> int:
-    parts = await unless_stopped(stop, connect_worker(settings, catalogue))
+async def _main(
+    connecting: Callable[[], Coroutine[Any, Any, Parts]], adapter: FrameworkAdapter | None, stop: asyncio.Event
+) -> int:
+    parts = await unless_stopped(stop, connecting())
     if parts is None:
         return exits.OK
     make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
-        drain = settings.worker_drain_seconds
+        drain = parts.settings.worker_drain_seconds
         await keep_going("worker", lambda: serve_worker(make, stop, drain=drain), stop)
     finally:
         await tasks.cancelled(announcing)
@@ -63,7 +72,7 @@ async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
             ):
                 break
         except Unavailable as fault:
-            log.warning("waiting", fault=fault.message)
+            log.warning("waiting", fault=fault.for_operators)
         await asyncio.sleep(_POLL)
     process.ready(f"{parts.ground.client.identity} polls {queue}")
     await parts.report_unserved(None if adapter is None else queue)

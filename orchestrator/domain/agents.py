@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from orchestrator.domain.file_names import safe_path
 
 
 class Squad(StrEnum):
@@ -19,12 +21,18 @@ class Squad(StrEnum):
     DOCUMENTATION = "documentation"
 
 
+def _safe(path: object) -> object:
+    return safe_path(path) if isinstance(path, str) else path
+
+
 class Deliverable(BaseModel):
-    """A named artifact of a job: relative path, media type, text content."""
+    """A named artifact of a job: relative path, media type, text content. The path is made safe, never refused."""
 
     model_config = ConfigDict(frozen=True)
 
-    path: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9_.\-][A-Za-z0-9_./\-]*$")
+    path: Annotated[str, BeforeValidator(_safe)] = Field(
+        min_length=1, max_length=255, description="Relative path of the file, such as docs/report.md."
+    )
     media_type: str = "text/markdown"
     content: str
 

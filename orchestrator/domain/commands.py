@@ -1,5 +1,7 @@
 """Inputs and outputs of every workflow, activity and signal: one model in, one out; they grow by optional fields."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any, Literal
 
@@ -7,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.jobs import Approved, JobError
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
@@ -43,6 +45,12 @@ class AgentTask(Message):
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
     tally: Tally = Field(default=Tally(), description="Of the same call, scheduled earlier.")
+
+    def asks(self) -> str:
+        """A digest of what the call asks for, whichever job makes it."""
+        asked = self.model_dump(mode="json", include={"agent", "call", "input", "config", "context"})
+        asked |= {"step": self.step.id, "instruction": self.step.instruction}
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 class AgentResult(Message):
@@ -108,6 +116,37 @@ class Carried(Message):
     paused: bool = False
 
 
+class ReusedCall(Message):
+    """A finished call of an earlier job whose answer stands in a retry of it. `job_id` is the job that made the call.
+
+    `usage` is what the call cost then: nobody is charged for it again.
+    """
+
+    step: str
+    agent: str
+    call: int = 1
+    job_id: str
+    usage: Usage = Usage()
+    model: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    asks: str | None = Field(
+        default=None, description="What it asked for, of a workflow in code: it stands if the code asks for it again."
+    )
+
+
+class Retry(Message):
+    """What a job that retries another takes over from it. `root` is the first job of the line.
+
+    The answers of the calls are in `JobInput.carried`.
+    """
+
+    of: str
+    root: str
+    calls: list[ReusedCall] = Field(default_factory=list)
+    approvals: list[Approved] = Field(default_factory=list)
+
+
 class JobInput(Message):
     """Input of every job's workflow, the plan included: editing a definition cannot touch a running job (A1)."""
 
@@ -129,6 +168,7 @@ class JobInput(Message):
         "without one it is a digest of all.",
     )
     carried: Carried | None = None
+    retry: Retry | None = Field(default=None, description="Of a job that finishes one which failed.")
 
 
 class PlainInput(JobInput):
@@ -142,6 +182,12 @@ class PlainInput(JobInput):
     input: dict[str, Any] = Field(default_factory=dict)
     plan: Plan = Plan.model_construct(steps=())
     value: Any = Field(default=None, description="What it was started with. None for nothing.")
+
+
+class CallReuse(Message):
+    """Input of the local activity whose marker says that workflow code took over an answer instead of a call."""
+
+    job_id: str = Field(description="The job that made the call.")
 
 
 class Adoption(Message):

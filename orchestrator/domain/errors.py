@@ -10,6 +10,7 @@ OrchestratorError
 ├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
 ├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
 ├── Unavailable           a part we need does not answer; `retry_after` seconds
+│   └── Misconfigured     a setting is wrong: no other try can help, the process refuses to start
 ├── DeadlineExceeded      the caller's wait ended; the job goes on
 ├── CatalogueError        an agent or workflow definition is invalid; names the file and the fault
 ├── AgentError            one agent call failed; `kind` is stable, `retryable` decides
@@ -30,6 +31,11 @@ class OrchestratorError(Exception):
         super().__init__(message)
         self.message = message
         self.details = details
+
+    @property
+    def for_operators(self) -> str:
+        """The message, with what only those who run this installation may read: never part of an answer to a caller."""
+        return self.message
 
 
 class InvalidInput(OrchestratorError):
@@ -99,13 +105,45 @@ class LimitExceeded(OrchestratorError):
 
 
 class Unavailable(OrchestratorError):
-    """A part that the request needs does not answer; try again after `retry_after` seconds."""
+    """A part that the request needs does not answer; try again after `retry_after` seconds.
+
+    `cause` is that part's own sentence and `remedy` what to do, both for operators alone.
+    """
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, retry_after: float = 2.0, **details: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float = 2.0,
+        cause: str | None = None,
+        remedy: str | None = None,
+        **details: Any,
+    ) -> None:
         super().__init__(message, **details)
         self.retry_after = retry_after
+        self.cause = cause
+        self.remedy = remedy
+
+    @property
+    def for_operators(self) -> str:
+        """The message and its cause."""
+        return self.message if self.cause is None else f"{self.message.rstrip('.')}: {self.cause}"
+
+
+class Misconfigured(Unavailable):
+    """This process must not work as it is set up. `cause` and `remedy` are sentences for its operator."""
+
+    def __init__(self, cause: str, *, remedy: str) -> None:
+        super().__init__(
+            "This server is not set up correctly; its log says why.", retry_after=60.0, cause=cause, remedy=remedy
+        )
+
+    @property
+    def for_operators(self) -> str:
+        """What is wrong, and what to do."""
+        return f"{self.cause} {self.remedy}"
 
 
 class DeadlineExceeded(Unavailable):

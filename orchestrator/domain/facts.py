@@ -119,6 +119,15 @@ class ShortCallRecorded(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallReused(Fact):
+    """Workflow code asked for a call that an earlier job of the line had made, and got its answer."""
+
+    step: str
+    agent: str
+    call: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked(Fact):
     """A step waits for a person; the timer that bounds the wait is the durable fact."""
 
@@ -208,7 +217,7 @@ class Untold(Fact):
     kind: str
 
 
-CALLS = (AgentScheduled, AgentStarted, AgentCompleted, AgentFailed, AgentCancelled, ShortCallRecorded)
+CALLS = (AgentScheduled, AgentStarted, AgentCompleted, AgentFailed, AgentCancelled, ShortCallRecorded, CallReused)
 RUN_ENDS = (RunCompleted, RunFailed, RunTimedOut, RunCancelled, RunTerminated)
 
 

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from orchestrator.domain import text
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -29,6 +30,8 @@ class JobState(StrEnum):
 
 
 OPEN_STATES = frozenset({JobState.PENDING, JobState.RUNNING, JobState.PAUSED})
+RETRIED_STATES = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT})
+"""States in which a job has ended without being done: a retry can finish it."""
 
 
 class ReasonCode(StrEnum):
@@ -45,6 +48,18 @@ class ReasonCode(StrEnum):
     BUDGET_EXCEEDED = "budget_exceeded"
     STUCK = "stuck"
     CANCELLING = "cancelling"
+
+
+NEEDS_ATTENTION = frozenset(
+    {
+        ReasonCode.STUCK,
+        ReasonCode.NO_WORKER,
+        ReasonCode.UNKNOWN_AGENT,
+        ReasonCode.WAITING_FOR_APPROVAL,
+        ReasonCode.BUDGET_EXCEEDED,
+    }
+)
+"""Reasons that do not go away unless a person does something."""
 
 
 class CallStatus(StrEnum):
@@ -84,10 +99,13 @@ class Value(BaseModel):
 
 
 class JobError(Value):
-    """Why something failed: a stable machine word, a sentence for people, and the step if there is one."""
+    """Why something failed: a stable machine word, a sentence for people, and the step if there is one.
 
-    type: str
-    message: str
+    Both may come from an author's exception or from anybody with access to Temporal, so they are cut here.
+    """
+
+    type: Annotated[str, AfterValidator(text.name)]
+    message: Annotated[str, AfterValidator(text.cut)]
     step: str | None = None
     agent: str | None = None
     retryable: bool = False
@@ -116,10 +134,19 @@ class Attempt(Value):
     usage: Usage | None = None
 
 
+class Approved(Value):
+    """Who let a step run, and why."""
+
+    step: str
+    actor: str
+    note: str = ""
+
+
 class AgentCall(Value):
     """One agent call of a job and what became of it. `duration` is seconds.
 
-    A step and agent called again is another call: `number` counts them from 1.
+    A step and agent called again is another call: `number` counts them from 1. A call that was `reused_from` an earlier
+    job was not made again: its times and `reused` usage are those of then, and its own usage is nothing.
     """
 
     step: str
@@ -135,6 +162,8 @@ class AgentCall(Value):
     usage: Usage = Usage()
     model: str | None = None
     error: JobError | None = None
+    reused_from: str | None = None
+    reused: Usage = Usage()
 
     @property
     def duration(self) -> float | None:
@@ -180,6 +209,13 @@ class Job(Value):
         default_factory=list, description="Large parts of `input` and `result` that are stored beside the job."
     )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
+    retry_of: str | None = Field(default=None, description="The job that this one is to finish.")
+    approvals: list[Approved] = Field(default_factory=list, description="Approvals in force, carried over ones too.")
+
+    @property
+    def reused(self) -> Usage:
+        """What the calls cost whose answers were taken over from earlier jobs: it is not part of `usage`."""
+        return Usage.total(call.reused for call in self.calls)
 
     @property
     def duration(self) -> float | None:

@@ -21,6 +21,7 @@ METRIC_BLOCKED: Final = "orchestrator_agent_blocked"
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_ADOPT_JOB: Final = "adopt_job"
 ACTIVITY_INDEX_JOB: Final = "index_job"
+ACTIVITY_REUSE_CALL: Final = "reuse_call"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
 ACTIVITY_ACCEPT_TURN: Final = "accept_turn"
@@ -34,6 +35,7 @@ OWN_ACTIVITIES: Final = frozenset(
         ACTIVITY_RECORD_OUTCOME,
         ACTIVITY_ADOPT_JOB,
         ACTIVITY_INDEX_JOB,
+        ACTIVITY_REUSE_CALL,
         ACTIVITY_RECONCILE,
         ACTIVITY_ACCEPT_TURN,
         ACTIVITY_AWAIT_JOB,
@@ -60,6 +62,8 @@ SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 ATTRIBUTE_KIND: Final = "JobKind"
 ATTRIBUTE_DEFINITION: Final = "JobDefinition"
 ATTRIBUTE_OWNER: Final = "JobOwner"
+# Set by Temporal on a workflow whose tasks fail again and again.
+ATTRIBUTE_PROBLEMS: Final = "TemporalReportedProblems"
 # Set by Temporal on what a schedule starts.
 ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 

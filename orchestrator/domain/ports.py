@@ -101,7 +101,7 @@ class ResultKeeper(Protocol):
     """Stores the large parts of a result while its activity still runs."""
 
     async def keep(self, workflow_id: str, message: BaseModel) -> None:
-        """Store what a message of a workflow will refer to when it is sent. Raises `Unavailable`."""
+        """Store what a message of a workflow will refer to when it is sent; waits for a store that is away."""
 
 
 class OutcomeLog(Protocol):

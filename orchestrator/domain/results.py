@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.domain.commands import AgentResult, JobDeliverable, JobInput, JobResult
+from orchestrator.domain.file_names import path_key, unique_path
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.moments import stamp
@@ -55,11 +56,12 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
     taken: set[str] = set()
 
     def add(result: AgentResult, path: str, media_type: str, content: str | None, artifact: str | None) -> None:
-        unique = path if path not in taken else f"{result.step}/{_caller(result)}/{path}"
-        taken.add(unique)
+        if path_key(path) in taken:
+            path = unique_path(f"{result.step}/{_caller(result)}/{path}", taken)
+        taken.add(path_key(path))
         files.append(
             JobDeliverable(
-                path=unique,
+                path=path,
                 media_type=media_type,
                 content=content,
                 step=result.step,

@@ -1,8 +1,13 @@
 """Tokens and money of one agent call. An unknown price is None, never 0."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
+
+# More than any call uses, and little enough that a database can add up many.
+_MOST_TOKENS: Final = 1_000_000_000
+_MOST_COST: Final = 1_000_000.0
 
 
 class Usage(BaseModel):
@@ -20,6 +25,19 @@ class Usage(BaseModel):
     def total_tokens(self) -> int:
         """Prompt and completion tokens together (D-027)."""
         return self.prompt_tokens + self.completion_tokens
+
+    def believable(self) -> "Usage":
+        """The same without what no call can have used: negative or enormous counts, costs that are no amount.
+
+        A count that is left out is 0, and the price that depends on it is not known.
+        """
+        counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        wrong = {name: 0 for name, count in counts.items() if not 0 <= count <= _MOST_TOKENS}
+        costs = {"cost": self.cost, "provider_cost": self.provider_cost}
+        unknown = {
+            name: None for name, cost in costs.items() if cost is not None and (wrong or not 0 <= cost <= _MOST_COST)
+        }
+        return self.model_copy(update={**wrong, **unknown}) if wrong or unknown else self
 
     @classmethod
     def total(cls, parts: "Iterable[Usage]") -> "Usage":

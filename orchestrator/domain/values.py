@@ -16,7 +16,7 @@ METADATA: Final = "orchestrator-stored"  # Where a Temporal payload carries its 
 INLINE_BYTES: Final = 64 * 1024  # A message up to this size is carried whole.
 LEFT_BYTES: Final = 32 * 1024  # At most this much of a larger one stays inline.
 PART_BYTES: Final = 4 * 1024  # A smaller part is not worth a reference.
-KEPT: Final = ("plan",)  # Of a job's input; the projection reads it from history alone.
+KEPT: Final = ("plan", "retry")  # Of a job's input; the projection reads them from history alone.
 _MOST_KEPT: Final = 1024 * 1024
 _PREVIEW_CHARACTERS: Final = 80
 # Each part of each level is measured: deeper ones, and those among very many, are taken out with their parent.

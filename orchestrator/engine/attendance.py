@@ -1,6 +1,7 @@
 """Who polls the task queues: asked once for all that want to know, and watched for those that wait for a change."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ import structlog
 from temporalio.client import Client
 
 from orchestrator.domain.errors import Unavailable
+from orchestrator.engine.guard import circuit_of
 from orchestrator.engine.inspection import pollers
 
 log = structlog.get_logger(__name__)
 
 _FRESH: Final = 1.0  # seconds for which a count is remembered
+_RETURNING: Final = 10.0  # seconds in which the workers of a server that was away find it again
 _LOOK_EVERY: Final = 2.0  # seconds between two looks at a queue for whose workers somebody waits
 
 
@@ -37,15 +40,21 @@ class Attendance:
         self._counts: dict[tuple[str, bool], tuple[float, int]] = {}
         self._watches: dict[str, _Watch] = {}
 
-    async def count(self, queue: str, *, activities: bool = False) -> int:
-        """How many workers poll a queue for workflow tasks, or for activities. Raises `Unavailable`."""
+    async def count(self, queue: str, *, activities: bool = False) -> int | None:
+        """How many workers poll a queue for workflow tasks, or for activities. Raises `Unavailable`.
+
+        None where that is not known: a server that has just come back knows no worker before its next poll.
+        """
         now = self._clock()
         known = self._counts.get((queue, activities))
         if known and now - known[0] < _FRESH:
-            return known[1]
+            return known[1] or self._none()
         count = len(await pollers(self._client, queue, activities=activities))
         self._counts[queue, activities] = (now, count)
-        return count
+        return count or self._none()
+
+    def _none(self) -> int | None:
+        return None if circuit_of(self._client).returned_within(_RETURNING) else 0
 
     @contextmanager
     def watched(self, queue: str) -> Iterator[None]:
@@ -73,12 +82,18 @@ class Attendance:
 
     async def _look(self, queue: str) -> None:
         before: bool | None = None
+        away = False
         while True:
             try:
-                attended = await self.count(queue) > 0
+                count = await self.count(queue)
             except Unavailable as fault:
-                log.warning("task_queue_not_read", queue=queue, error=fault.message)
+                log.log(
+                    logging.DEBUG if away else logging.WARNING, "task_queue_not_read", queue=queue, error=fault.message
+                )
+                away = True
             else:
+                away = False
+                attended = before if count is None else count > 0
                 if before is not None and attended is not before:
                     watch = self._watches[queue]
                     watch.flips += 1

@@ -1,5 +1,7 @@
 """Runs a command that cannot outlive the process which started it, even if that one is killed with signal 9.
 
+The files that the command makes are for their owner alone.
+
 Run as a script: `child.py MODE PARENT COMMAND…`. `prctl` (Linux) asks the kernel to kill the command with its parent;
 `pipe` (elsewhere) stays beside the command and kills it when the pipe on standard input, held open by the parent,
 closes. Imports nothing of the product, so that it starts at once.
@@ -54,6 +56,7 @@ def supervise(command: list[str]) -> int:
 def main(argv: list[str]) -> None:
     """Entry point of the script."""
     mode, parent, *command = argv
+    os.umask(0o077)  # its files hold jobs
     if mode == "prctl":
         become(int(parent), command)
     os._exit(supervise(command))

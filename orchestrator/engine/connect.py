@@ -1,39 +1,51 @@
 """Connects to Temporal: its own environment and configuration file name the place (section 7)."""
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
-from temporalio.client import Client
+from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
-from orchestrator.domain.errors import InvalidInput, NotFound, OrchestratorError, Unavailable
+from orchestrator.domain.errors import InvalidInput, Misconfigured, NotFound, OrchestratorError, Unavailable
+from orchestrator.engine.connection_faults import connection_fault
 from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.loopback import is_loopback
+
+_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d+")
+_SWITCH: Final = ("true", "false", "1", "0")
+_SETTINGS: Final = "Correct the variables TEMPORAL_* or the file that TEMPORAL_CONFIG_FILE names."
 
 
 def connect_options(environment: Mapping[str, str] | None = None, address: str | None = None) -> dict[str, Any]:
-    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both."""
-    override = dict(environment) if environment is not None else None
-    options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=override))
+    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both.
+
+    A variable that is empty counts as unset: to the SDK an empty key or switch would mean TLS. Raises `Misconfigured`.
+    """
+    stripped = {name: value.strip() for name, value in (os.environ if environment is None else environment).items()}
+    given = {name: value for name, value in stripped.items() if value}
+    try:
+        options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=given))
+    except (RuntimeError, OSError) as error:
+        raise Misconfigured(f"The settings of Temporal cannot be read: {error}.", remedy=_SETTINGS) from error
     options.setdefault("target_host", "127.0.0.1:7233")
     if address:
         options["target_host"] = address
-    if _on_this_machine(options["target_host"]):
+    if not _ADDRESS.fullmatch(options["target_host"]):
+        raise Misconfigured(
+            f"TEMPORAL_ADDRESS is {options['target_host']!r}.", remedy="It takes HOST:PORT, such as 127.0.0.1:7233."
+        )
+    if given.get("TEMPORAL_TLS", "true").lower() not in _SWITCH:
+        raise Misconfigured(f"TEMPORAL_TLS is {given['TEMPORAL_TLS']!r}.", remedy="It takes true or false.")
+    if is_loopback(options["target_host"].rpartition(":")[0]):
         # The SDK compresses by default, which between two processes of one machine only costs time.
         options["grpc_compression"] = GrpcCompression.NONE
     return options
-
-
-def _on_this_machine(target_host: str) -> bool:
-    host = target_host.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | None = None) -> Client:
@@ -45,7 +57,8 @@ async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | Non
     try:
         return await Client.connect(**{**options, "plugins": plugins, "lazy": lazy, "runtime": runtime})
     except RuntimeError as error:
-        raise Unavailable(f"Temporal does not answer at {options['target_host']}: {error}") from error
+        sentence, remedy = connection_fault(error)
+        raise Unavailable(f"Temporal does not answer at {options['target_host']}: {sentence}", remedy=remedy) from error
 
 
 @contextmanager
@@ -59,6 +72,8 @@ def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
         yield
     except RPCError as error:
         raise _domain_error(error, subject, details) from error
+    except RPCTimeoutOrCancelledError as error:  # what the SDK makes of the deadline of an update or a query
+        raise Unavailable("Temporal does not answer (deadline_exceeded)", **details) from error
     except RuntimeError as error:  # a lazy client that cannot connect says no more than this
         raise Unavailable("Temporal does not answer (not connected)", **details) from error
     except WorkflowAlreadyStartedError as error:

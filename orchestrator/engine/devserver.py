@@ -15,6 +15,7 @@ from typing import Final, Self
 import structlog
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
+from orchestrator.data_files import make_private
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine import child, data_lock
 from orchestrator.engine.file_lock import FileLock
@@ -134,6 +135,7 @@ class DevServer:
 
     async def _spawn(self) -> None:
         offset = self._rotated_log_size()
+        make_private(self._log_file)
         with self._log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
                 *child.tied(*self._command()),
@@ -141,6 +143,7 @@ class DevServer:
                 stdout=output,
                 stderr=output,
                 pass_fds=(self._lock.fileno,),
+                cwd=self._data_dir,
                 start_new_session=True,  # a terminal's Ctrl-C is for this process, which stops the server last
             )
         data_lock.record(self._lock, server=self._process.pid, port=self._port)
@@ -154,14 +157,20 @@ class DevServer:
             raise self._failure(f"gave no answer within {_START_SECONDS:.0f} s", offset) from None
 
     def _command(self) -> list[str]:
-        flags = [str(self._binary.path), "server", "start-dev", "--disable-config-env", "--disable-config-file"]
+        flags = [
+            str(self._binary.path.absolute()),
+            "server",
+            "start-dev",
+            "--disable-config-env",
+            "--disable-config-file",
+        ]
         flags += ["--ip", HOST, "--port", str(self._port), "--namespace", self._namespace, "--log-level", "warn"]
         if self._ui_port is None:
             flags.append("--headless")
         else:
             flags += ["--ui-port", str(self._ui_port), "--ui-disable-news-fetch"]
         if self._database is not None:
-            flags += ["--db-filename", str(self._database)]
+            flags += ["--db-filename", self._database.name]  # the whole path becomes part of a URI, unescaped
             flags += [part for pragma, value in _PRAGMAS.items() for part in ("--sqlite-pragma", f"{pragma}={value}")]
         for key, value in self._settings.items():
             flags += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
@@ -184,7 +193,6 @@ class DevServer:
 
     def _rotated_log_size(self) -> int:
         """Bytes already in the log; a large one is put aside first."""
-        self._log_file.parent.mkdir(parents=True, exist_ok=True)
         size = self._log_file.stat().st_size if self._log_file.exists() else 0
         if size < _LOG_LIMIT:
             return size

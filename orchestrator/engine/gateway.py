@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import (
-    DescribeNamespaceRequest,
     DescribeWorkflowExecutionResponse,
 )
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -22,7 +21,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orchestrator.domain import names
-from orchestrator.domain.commands import AgentResult, JobInput
+from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.facts import (
@@ -35,13 +34,15 @@ from orchestrator.domain.facts import (
     WorkflowTaskDone,
 )
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
+from orchestrator.domain.text import headline
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
+from orchestrator.engine.namespace import namespace_id
 from orchestrator.engine.plugin import codec_of
-from orchestrator.projection.answers import answers
+from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.facts import pending_call
 from orchestrator.projection.job import job_input
 from workflows.starts import priority_of, search_attributes_of
@@ -53,7 +54,8 @@ _AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
 class TemporalGateway:
     """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors.
 
-    `prepare` makes the namespace what a start needs, where no worker has done so yet.
+    `prepare` makes the namespace what a start needs, where no worker has done so yet. `check_namespace` is given its id
+    and its name before anything is started in it, and raises `Misconfigured` for one that is not ours.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class TemporalGateway:
         task_queue: str,
         *,
         prepare: Callable[[], Awaitable[None]],
+        check_namespace: Callable[[str, str], Awaitable[None]] | None = None,
         job_timeout: timedelta | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._task_queue = task_queue
         self._prepare = prepare
+        self._check_namespace = check_namespace
         self._job_timeout = job_timeout
         self._codec = codec_of(client)
         self._source = TemporalHistories(client)
@@ -77,6 +81,7 @@ class TemporalGateway:
 
     async def start(self, job: JobInput) -> str:
         """Start the job's workflow under its own id, or find the one that runs or ran; the answer is the run id."""
+        await self.namespace_id()
         try:
             return await self._start(job)
         except (InvalidInput, NotFound) as fault:
@@ -101,7 +106,7 @@ class TemporalGateway:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     execution_timeout=self._job_timeout,
-                    static_summary=job.name,
+                    static_summary=headline(job.name),
                     priority=priority_of(job),
                     search_attributes=search_attributes_of(job),
                     request_eager_start=True,
@@ -136,12 +141,15 @@ class TemporalGateway:
         return description.status is WorkflowExecutionStatus.RUNNING
 
     async def namespace_id(self) -> str:
-        """Which namespace of which Temporal installation this is: an id that no other one shares."""
+        """Which namespace of which Temporal installation this is: an id that no other one shares.
+
+        Raises `Misconfigured` when it does not exist or is not that of the job index.
+        """
         if self._namespace_id is None:
-            request = DescribeNamespaceRequest(namespace=self._client.namespace)
-            with rpc_errors(f"namespace: {self._client.namespace}"):
-                answer = await self._client.workflow_service.describe_namespace(request, timeout=_QUICK)
-            self._namespace_id = answer.namespace_info.id
+            found = await namespace_id(self._client)
+            if self._check_namespace is not None:
+                await self._check_namespace(found, self._client.namespace)
+            self._namespace_id = found
         return self._namespace_id
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
@@ -183,13 +191,16 @@ class TemporalGateway:
         queues = dict.fromkeys(step.task_queue for step in job.plan.steps if step.id in waiting and step.task_queue)
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
-    async def answers(self, job_id: str) -> list[AgentResult]:
-        """What the finished calls of a job answered, in full. Raises `NotFound` for one that is gone, `Unavailable`."""
+    async def answers(self, job_id: str, *, asked: bool = False) -> Answers:
+        """What the finished calls of a job answered, in full, and if that is `asked`, what they were asked for.
+
+        Raises `NotFound` for one that is gone, `Unavailable`.
+        """
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
         for event in history.events:
-            await self._codec.put_back(event)
-        return answers(history.events)
+            await self._codec.put_back(event, asked=asked)
+        return Answers(answers(history.events), asks(history.events) if asked else {})
 
     async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
         """Every fact of a job, or those after a cursor, then each new one as it happens; ends with the job.
@@ -228,6 +239,10 @@ class TemporalGateway:
         """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
         return await self._attendance.count(queue, activities=activities)
 
+    async def attended(self) -> bool:
+        """Whether a worker polls for jobs. Raises `Unavailable`."""
+        return bool(await self.pollers(self._task_queue))
+
     def framework_queue(self, framework: str) -> str:
         """The task queue of one framework's agents (O-018)."""
         return names.framework_queue(self._task_queue, framework)
@@ -237,11 +252,12 @@ class TemporalGateway:
         return bool(await self.pollers(self.framework_queue(framework), activities=True))
 
     async def ping(self) -> None:
-        """Raises `Unavailable` unless Temporal answers."""
+        """Raises `Unavailable` unless Temporal answers and its namespace is ours."""
         with rpc_errors("health"):
             healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
         if not healthy:
             raise Unavailable("Temporal is not serving")
+        await self.namespace_id()
 
 
 class JobWatch:

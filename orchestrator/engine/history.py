@@ -5,6 +5,7 @@ other run goes on (decision 0014).
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -53,6 +54,7 @@ class JobHistory:
         self._end: Fact | None = None  # read, and not yet confirmed by a `describe`
         self._request: asyncio.Task[None] | None = None
         self._request_whole = False
+        self._away = False
         self.run_id = ""
         self.log: list[Fact] = []
         self.ended = False
@@ -116,8 +118,17 @@ class JobHistory:
         try:
             await self._news(None, whole=whole)
         except Unavailable as fault:
-            log.warning("history_not_read", job_id=self._job_id, error=fault.message)
+            # Once an outage: while Temporal is away every try fails at once.
+            log.log(
+                logging.DEBUG if self._away else logging.WARNING,
+                "history_not_read",
+                job_id=self._job_id,
+                error=fault.message,
+            )
+            self._away = True
             await asyncio.sleep(_PAUSE)
+        else:
+            self._away = False
 
     async def _news(self, current: CurrentRun | None, *, whole: bool) -> None:
         """Wait for the one request in flight. One for the end alone makes room for one that brings every event."""

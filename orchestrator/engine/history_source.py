@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import HistoryEventFilterType
+from temporalio.api.enums.v1 import HistoryEventFilterType, PendingActivityState
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionResponse,
@@ -31,6 +31,12 @@ class CurrentRun:
     running: bool
     task_queue: str
     description: DescribeWorkflowExecutionResponse
+
+    @property
+    def waits_for_worker(self) -> bool:
+        """Whether a call waits for a worker, or to be tried again: that is not in history."""
+        scheduled = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
+        return any(call.state == scheduled for call in self.description.pending_activities)
 
     @property
     def position(self) -> str:

@@ -20,28 +20,34 @@ _QUICK: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class ServerState:
-    """A server and our namespace in it. `attributes` maps a search attribute's name to its type, e.g. `Keyword`."""
+class NamespaceState:
+    """Our namespace in a server. `attributes` maps a search attribute's name to its type, e.g. `Keyword`."""
 
-    version: str
+    id: str
     retention: timedelta
     attributes: dict[str, str]
     pollers: frozenset[str]
 
 
-async def inspect_server(client: Client, task_queue: str) -> ServerState:
-    """The state of the server that a client talks to. Raises `NotFound` for the namespace, `Unavailable`."""
+async def server_version(client: Client) -> str:
+    """The version of the server that a client talks to. Raises `Unavailable`."""
+    with rpc_errors("server"):
+        system = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=_QUICK)
+    return system.server_version
+
+
+async def inspect_namespace(client: Client, task_queue: str) -> NamespaceState:
+    """The state of a client's namespace. Raises `NotFound`, `Unavailable`."""
     service = client.workflow_service
     with rpc_errors(f"namespace: {client.namespace}"):
-        system = await service.get_system_info(GetSystemInfoRequest(), timeout=_QUICK)
         namespace = await service.describe_namespace(
             DescribeNamespaceRequest(namespace=client.namespace), timeout=_QUICK
         )
         attributes = await client.operator_service.list_search_attributes(
             ListSearchAttributesRequest(namespace=client.namespace), timeout=_QUICK
         )
-    return ServerState(
-        version=system.server_version,
+    return NamespaceState(
+        id=namespace.namespace_info.id,
         retention=namespace.config.workflow_execution_retention_ttl.ToTimedelta(),
         attributes={name: _type_name(kind) for name, kind in attributes.custom_attributes.items()},
         pollers=await pollers(client, task_queue),

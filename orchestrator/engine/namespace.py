@@ -1,4 +1,4 @@
-"""Makes a Temporal namespace what the product needs: it exists, keeps closed jobs long enough, knows our attributes."""
+"""Makes a Temporal namespace what the product needs: it keeps closed jobs long enough and knows our attributes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,10 +15,12 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import InvalidInput, Misconfigured, NotFound, Unavailable
+from orchestrator.engine.connect import rpc_errors
 
 _PATIENCE: Final = 20.0
 _PAUSE: Final = 0.5
+_QUICK: Final = timedelta(seconds=5)
 _FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.INVALID_ARGUMENT)
 
 
@@ -26,8 +28,8 @@ async def ensure_namespace(client: Client, *, retention_days: int, attributes: M
     """Bring the client's namespace to this retention and these search attributes (name to type, e.g. `Keyword`).
 
     Only what differs is changed, so it can run at every start and in several processes at once. A namespace just
-    registered, or another process's change, is waited for. Raises `Unavailable` when the server refuses, or when an
-    attribute exists with another type.
+    registered, or another process's change, is waited for. Raises `Misconfigured` for an unknown namespace, and
+    `Unavailable` when the server refuses, or when an attribute exists with another type.
     """
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
@@ -42,6 +44,51 @@ async def ensure_namespace(client: Client, *, retention_days: int, attributes: M
             return
 
 
+async def create_namespace(client: Client, *, retention_days: int) -> None:
+    """Register the client's namespace, unless it is there. Raises `Unavailable`."""
+    registration = RegisterNamespaceRequest(namespace=client.namespace)
+    registration.workflow_execution_retention_period.FromTimedelta(timedelta(days=retention_days))
+    try:
+        await client.workflow_service.register_namespace(registration)
+    except RPCError as fault:
+        if fault.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise Unavailable(f"namespace {client.namespace!r} could not be created: {fault.message}") from fault
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            await namespace_id(client)
+        except Misconfigured:  # the server has not read it yet
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
+
+
+async def namespace_id(client: Client) -> str:
+    """Which namespace of which Temporal installation this is: an id that no other one shares.
+
+    Raises `Misconfigured` when the server has no such namespace, `Unavailable`.
+    """
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    try:
+        with rpc_errors(f"namespace: {client.namespace}"):
+            answer = await client.workflow_service.describe_namespace(request, timeout=_QUICK)
+    except (NotFound, InvalidInput) as fault:
+        raise unknown_namespace(client) from fault
+    return answer.namespace_info.id
+
+
+def unknown_namespace(client: Client) -> Misconfigured:
+    """The refusal of a process whose namespace does not exist."""
+    address = client.service_client.config.target_host
+    return Misconfigured(
+        f"Temporal at {address} has no namespace {client.namespace!r}.",
+        remedy="Correct TEMPORAL_NAMESPACE or TEMPORAL_ADDRESS; or create it, with temporal/setup-namespace.sh or "
+        "`orchestrator worker --create-namespace`.",
+    )
+
+
 async def _ensure_retention(client: Client, wanted: timedelta) -> None:
     service = client.workflow_service
     try:
@@ -49,10 +96,7 @@ async def _ensure_retention(client: Client, wanted: timedelta) -> None:
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
-        registration = RegisterNamespaceRequest(namespace=client.namespace)
-        registration.workflow_execution_retention_period.FromTimedelta(wanted)
-        await service.register_namespace(registration)
-        return
+        raise unknown_namespace(client) from fault
     if found.config.workflow_execution_retention_ttl.ToTimedelta() != wanted:
         change = UpdateNamespaceRequest(namespace=client.namespace)
         change.config.workflow_execution_retention_ttl.FromTimedelta(wanted)

@@ -1,14 +1,18 @@
-"""One object configures Temporal everywhere: converter, sandbox, failure types, lifecycle."""
+"""One object configures Temporal everywhere: converter, sandbox, failure types, lifecycle, outages."""
 
 import dataclasses
+from collections.abc import Awaitable, Callable
 
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
+from temporalio.service import ConnectConfig, ServiceClient
 from temporalio.worker import WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.engine.contained import ContainedRunner
+from orchestrator.engine.failures import BoundedFailureConverter
+from orchestrator.engine.guard import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import OpenedLater, ValueCodec
 from workflows.call_numbers import CallNumbers
@@ -42,7 +46,11 @@ class OrchestratorPlugin(SimplePlugin):
         codec = ValueCodec(OpenedLater())
         super().__init__(
             "orchestrator",
-            data_converter=JobDataConverter(payload_converter_class=JobPayloadConverter, payload_codec=codec),
+            data_converter=JobDataConverter(
+                payload_converter_class=JobPayloadConverter,
+                payload_codec=codec,
+                failure_converter_class=BoundedFailureConverter,
+            ),
             workflow_runner=lambda runner: ContainedRunner(sandbox(runner)),
             workflow_failure_exception_types=[OrchestratorError],
             interceptors=[JobLifecycle(), CallNumbers()],
@@ -53,3 +61,9 @@ class OrchestratorPlugin(SimplePlugin):
         config = super().configure_worker(config)
         config["unsandboxed_workflow_runner"] = ContainedRunner(config["unsandboxed_workflow_runner"])
         return config
+
+    async def connect_service_client(
+        self, config: ConnectConfig, next: Callable[[ConnectConfig], Awaitable[ServiceClient]]
+    ) -> ServiceClient:
+        """The client's calls fail at once while Temporal is away."""
+        return GuardedService(await super().connect_service_client(config, next))

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from itertools import chain, repeat
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -43,7 +44,9 @@ _MESSAGE_BYTES: Final = 1024 * 1024
 # a call's heartbeat timeout, and a workflow task's, are over.
 _PAUSES: Final = (0.5, 1.0, 2.0)
 _PATIENCE: Final = 5.0
-_KEEP_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+_KEEP_PAUSE: Final = 15.0
+# While the store is away, a call's message up to this size is carried whole. Temporal takes twice as much.
+_WHOLE_BYTES: Final = 1024 * 1024
 _BINARY: Final = b"binary/plain"
 
 _sent: ContextVar[int] = ContextVar("orchestrator_bytes_sent_inline", default=0)
@@ -96,7 +99,7 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         self,
         values: OpenedLater,
         workflow_id: str | None = None,
-        pauses: Sequence[float] = (),
+        pauses: Iterable[float] = (),
         patience: float | None = None,
     ) -> None:
         self.values = values
@@ -123,17 +126,23 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         return [await self._decoded(payload) for payload in payloads]
 
     async def keep(self, workflow_id: str, message: BaseModel) -> None:
-        """Store what a message of a workflow will refer to when it is sent, patiently. Raises `Unavailable`."""
-        [payload] = pydantic_data_converter.payload_converter.to_payloads([message])
-        await type(self)(self.values, workflow_id, _KEEP_PAUSES).encode([payload])
+        """Store what a message of a workflow will refer to when it is sent.
 
-    async def put_back(self, event: HistoryEvent) -> None:
-        """Put stored parts back into an event with the input of a run or the result of a call. Raises as `decode`."""
+        Waits for a store that is away: some seconds for a message that can be carried whole, else without end.
+        """
+        [payload] = pydantic_data_converter.payload_converter.to_payloads([message])
+        pauses = _PAUSES if len(payload.data) <= _WHOLE_BYTES else chain(_PAUSES, repeat(_KEEP_PAUSE))
+        await type(self)(self.values, workflow_id, pauses).encode([payload])
+
+    async def put_back(self, event: HistoryEvent, *, asked: bool = False) -> None:
+        """Put stored parts back into an event with the input of a run or the result of a call, or, if `asked`, with
+        what a call is asked for. Raises as `decode`."""
         details = event.marker_recorded_event_attributes.details
         for payloads in (
             event.workflow_execution_started_event_attributes.input,
             event.activity_task_completed_event_attributes.result,
             *([details["result"]] if "result" in details else ()),
+            *([event.activity_task_scheduled_event_attributes.input] if asked else ()),
         ):
             if payloads.payloads:
                 await self.decode_wrapper(payloads)
@@ -152,7 +161,14 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
             _sent.set(_sent.get() + size)
             return payload
         workflow_id, bodies = self._workflow_id, parts.bodies
-        await self._patiently(lambda: self.values.put(workflow_id, bodies))
+        try:
+            await self._patiently(lambda: self.values.put(workflow_id, bodies))
+        except Unavailable as fault:
+            if not self._pauses or size > _WHOLE_BYTES:
+                raise
+            log.warning("value_carried_whole", error=fault.message, bytes=size)
+            _sent.set(_sent.get() + size)
+            return payload
         data = b"" if binary else text_of(parts.rest).encode()
         _sent.set(_sent.get() + len(data))
         return Payload(metadata={**payload.metadata, METADATA: references_text(parts.stored)}, data=data)

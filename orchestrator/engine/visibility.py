@@ -27,6 +27,13 @@ class Visibility:
         """
         return await self._runs('ExecutionStatus = "Running"')
 
+    async def reported_problems(self) -> dict[str, str]:
+        """The run of each running job whose workflow tasks fail again and again, as the server says itself.
+
+        Raises as `running` does; `InvalidInput` also from a server that does not say so.
+        """
+        return await self._runs(f'ExecutionStatus = "Running" AND {names.ATTRIBUTE_PROBLEMS} IS NOT NULL')
+
     async def ended_by_force(self, *, since: datetime) -> dict[str, str]:
         """The newest run of each job that was terminated or ran out of time since then: its workflow could say nothing.
 

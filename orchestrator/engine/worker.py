@@ -14,6 +14,7 @@ from temporalio.worker import Interceptor, PollerBehaviorSimpleMaximum, Worker
 from orchestrator.domain import names
 from orchestrator.domain.catalogue import CodeWorkflow
 from orchestrator.domain.errors import CatalogueError
+from orchestrator.domain.text import error_message, error_name
 from orchestrator.engine.plugin import sandbox
 
 # A heartbeat brings the news of a cancellation, and keeps a call from being missed: each comes at most two seconds
@@ -114,4 +115,5 @@ def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
 
 
 def _told(error: BaseException) -> str:
-    return str(error) if isinstance(error, Exception) else f"{type(error).__name__}: {error}"
+    said = error_message(error)
+    return said if isinstance(error, Exception) else f"{error_name(error)}: {said}"

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Question
 from orchestrator.frameworks import FrameworkCall
+from orchestrator.runtime.answer_json import sound_escapes
 from orchestrator.runtime.errors import scrub
 
 # One line carries a whole answer with its files.
@@ -115,7 +116,7 @@ class _Child:
             text = await self._output.readline()
             if not text:
                 raise self._failed(f"ended with code {await self._process.wait()} and gave no result")
-            return Line.model_validate_json(text)
+            return Line.model_validate_json(sound_escapes(text.decode(errors="replace")))
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "line"

@@ -14,10 +14,12 @@ from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult,
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import effect_id
 from orchestrator.domain.ports import AgentRuntime, TextSink
+from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import scrub
+from orchestrator.runtime.results import agent_result, believable
 
 Progress = Callable[[int], None]
 
@@ -70,7 +72,7 @@ class FrameworkRuntime:
                 raise AgentError(
                     f"{told.framework} did not finish within the step's time.", kind="framework_timeout", retryable=True
                 ) from None
-            message = scrub(f"{told.framework} failed: {type(error).__name__}: {error}")
+            message = scrub(f"{told.framework} failed: {error_name(error)}: {error_message(error)}")
             raise AgentError(message, kind="framework_failed", retryable=True) from error
 
     def _checked(self, result: object) -> FrameworkResult:
@@ -84,26 +86,15 @@ class FrameworkRuntime:
 
     def _result(self, agent: Agent, task: AgentTask, result: FrameworkResult, call: "_Call") -> AgentResult:
         """The result in the form that crosses Temporal, with the metadata of D-026 and who made it."""
-        task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
-        timestamp = stamp(self._clock())
-        usage = call.spent if result.usage is None else call.spent.plus(_priced(agent, result.usage))
-        return AgentResult(
-            step=task.step.id,
-            agent=agent.id,
-            call=task.call,
-            summary=result.summary or _beginning(result.output),
-            output=result.output,
-            deliverables=result.deliverables,
-            data=result.data,
-            metadata={
-                **task_type,
-                **result.metadata,
-                **call.notes,
-                "timestamp": timestamp,
-                EXECUTED_BY: self._adapter.name,
-            },
-            usage=usage,
+        own = Usage() if result.usage is None else _priced(agent, believable(result.usage, agent.id))
+        return agent_result(
+            agent,
+            task,
+            result,
+            usage=call.spent if result.usage is None else call.spent.plus(own),
             model=result.model or call.model or f"framework/{self._adapter.name}",
+            metadata={**call.notes, "timestamp": stamp(self._clock()), EXECUTED_BY: self._adapter.name},
+            summary=_beginning(result.output),
         )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.facts import PendingCall
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, JobError
 from orchestrator.domain.tally import UNKNOWN_AGENT, WORKER_SHUTDOWN, Tally
@@ -28,6 +29,14 @@ class CallFold:
     usage: Usage = field(default_factory=Usage)
     model: str | None = None
     error: JobError | None = None
+    reused_from: str | None = None
+    reused: Usage = field(default_factory=Usage)
+
+    def reuse(self, given: ReusedCall) -> None:
+        """The call was made by an earlier job; its answer stands."""
+        self.status, self.model = CallStatus.COMPLETED, given.model
+        self.reused_from, self.reused = given.job_id, given.usage
+        self.started_at, self.completed_at = given.started_at, given.completed_at
 
     def counted(self, tally: Tally | None) -> None:
         """Count the agent's own attempts, where they are known, instead of Temporal's."""
@@ -71,6 +80,8 @@ class CallFold:
             usage=self.usage,
             model=self.model,
             error=self.error,
+            reused_from=self.reused_from,
+            reused=self.reused,
         )
 
 

@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
+from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
+from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
@@ -30,12 +32,18 @@ def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
 
 def _said(payload: dict[str, Any]) -> dict[str, Any]:
     """What a signal says of its sender, its step and its reason."""
-    return {key: said for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+    return {key: cut(said) for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
 
 
 def _whose(step: str, agent: str, number: int) -> dict[str, Any]:
     """Which call an event is about; `call` only where a step and agent was called again."""
     return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
+
+
+def _reused(call: ReusedCall) -> dict[str, Any]:
+    """A call that is not made again, and the job that made it."""
+    cost = {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
+    return {**_whose(call.step, call.agent, call.call), "reused_from": call.job_id, "model": call.model, **cost}
 
 
 class EventFold:
@@ -77,7 +85,7 @@ class EventFold:
             case f.RunStarted():
                 if fact.continued:
                     return EventType.JOB_PROGRESS, "job.continued", "The job goes on in a fresh run.", {}
-                return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+                return self._queued()
             case f.JobAdopted():
                 labels = fact.job.labels
                 origin = {name: labels[name] for name in names.STARTED_PAST_THE_API if name in labels}
@@ -101,6 +109,19 @@ class EventFold:
             case _:
                 return self._agent(fact)
 
+    def _queued(self) -> _Told:
+        retry = self.fold.input.retry if self.fold.input else None
+        if retry is None:
+            return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+        data = {
+            "retry_of": retry.of,
+            "reused": [_reused(call) for call in retry.calls],
+            "approvals": [one.model_dump(mode="json") for one in retry.approvals],
+        }
+        data["reused"] = [] if self.fold.input and self.fold.input.code else data["reused"]
+        message = f"The job was accepted to finish {retry.of}."
+        return EventType.JOB_QUEUED, "job.queued", message, data
+
     def _signal(self, fact: f.SignalReceived) -> _Told | None:
         job = self.fold.input
         if not is_control(job, fact):
@@ -123,6 +144,11 @@ class EventFold:
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
                 data = _whose(call.step, call.agent, call.number)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
+            case f.CallReused():
+                call = self.fold.calls[fact.step, fact.agent, fact.call]
+                data = {**_whose(call.step, call.agent, call.number), "reused_from": call.reused_from}
+                data |= {"model": call.model, "tokens": call.reused.total_tokens, "cost": call.reused.cost}
+                return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
             case f.ShortCallRecorded():
                 call = self.fold.calls[fact.step, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)

@@ -18,6 +18,7 @@ from orchestrator.domain.commands import Adopted, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.text import cut
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import METADATA, Stored, references_of
 from orchestrator.projection.failures import error_of
@@ -170,11 +171,11 @@ def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     about = event.workflow_task_failed_event_attributes
     if about.base_run_id:
-        return facts.RunReset(base_run_id=about.base_run_id, reason=about.failure.message, **stamp)
+        return facts.RunReset(base_run_id=about.base_run_id, reason=cut(about.failure.message), **stamp)
     if about.cause in _ASKED_AGAIN:
         return None
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
-    return facts.WorkflowTaskBroken(cause=cause, message=about.failure.message, worker=about.identity, **stamp)
+    return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), worker=about.identity, **stamp)
 
 
 def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
@@ -245,6 +246,8 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     split = names.split_activity_id(str(call.get("activity_id", "")))
     if split is None:
         return None
+    if call.get("activity_type") == names.ACTIVITY_REUSE_CALL:
+        return facts.CallReused(step=split[0], agent=split[1], call=split[2], **stamp)
     result = plain(about.details["result"].payloads) if "result" in about.details else {}
     return facts.ShortCallRecorded(
         step=split[0],
@@ -303,7 +306,8 @@ def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    return facts.CancelRequested(reason=event.workflow_execution_cancel_requested_event_attributes.cause, **stamp)
+    reason = cut(event.workflow_execution_cancel_requested_event_attributes.cause)
+    return facts.CancelRequested(reason=reason, **stamp)
 
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -336,7 +340,7 @@ def _run_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _run_terminated(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.workflow_execution_terminated_event_attributes
-    return facts.RunTerminated(reason=about.reason, identity=about.identity, **stamp)
+    return facts.RunTerminated(reason=cut(about.reason), identity=about.identity, **stamp)
 
 
 def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

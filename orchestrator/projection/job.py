@@ -6,11 +6,11 @@ from typing import Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
-from orchestrator.domain.commands import Control, Decision, JobInput
+from orchestrator.domain.commands import Control, Decision, JobInput, Retry
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.ids import JobKind, kind_of
-from orchestrator.domain.jobs import CallStatus, Job, JobError, JobState
+from orchestrator.domain.jobs import Approved, CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -61,6 +61,7 @@ class JobFold:
         self.paused = False
         self.approvals: dict[str, str] = {}
         self.decisions: dict[str, Decision] = {}
+        self.approved: dict[str, Approved] = {}
         self.signal_applied = False
         self.broken: f.WorkflowTaskBroken | None = None
         self.created_at: datetime | None = None
@@ -93,7 +94,7 @@ class JobFold:
                 self._agent_scheduled(fact)
             case f.AgentStarted() | f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled():
                 self._agent_moved(fact)
-            case f.ShortCallRecorded():
+            case f.ShortCallRecorded() | f.CallReused():
                 self._short_call(fact)
             case f.ApprovalAsked() | f.ApprovalEnded():
                 self._approval(fact)
@@ -148,6 +149,8 @@ class JobFold:
             decisions={step: decision.id for step, decision in self.decisions.items()},
             began_at=self.began_at,
             last_event=self.last_event,
+            retry_of=told.retry.of if told and told.retry else None,
+            approvals=list(self.approved.values()),
         )
 
     def _ordered(self) -> list[tuple[CallKey, CallFold]]:
@@ -189,6 +192,17 @@ class JobFold:
         for step in job.plan.steps:
             for agent in step.agents:
                 self._call((step.id, agent, 1), step.name)
+        if job.retry is not None and not job.code:  # Code takes over what it asks for.
+            self._takes_over(job.retry)
+
+    def _takes_over(self, retry: Retry) -> None:
+        """The calls and approvals of an earlier job that stand in this one."""
+        for given in retry.calls:
+            self._call((given.step, given.agent, given.call), given.step).reuse(given)
+        for one in retry.approvals:
+            self.approved[one.step] = one
+            self.decisions[one.step] = Decision(step=one.step, actor=one.actor, note=one.note)
+        self._advance()
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
@@ -230,12 +244,26 @@ class JobFold:
                 call.end(CallStatus.CANCELLED, fact.time)
         self._advance()
 
-    def _short_call(self, fact: f.ShortCallRecorded) -> None:
+    def _short_call(self, fact: f.ShortCallRecorded | f.CallReused) -> None:
+        if isinstance(fact, f.CallReused):
+            self._reuse(fact)
+            return
         call = self._call((fact.step, fact.agent, fact.call), fact.step)
         call.run_id, call.scheduled_at, call.started_at = fact.run_id, fact.started_at, fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
         call.end(CallStatus.FAILED if error else CallStatus.COMPLETED, fact.time, error)
+        self.current_step = fact.step
+        self._advance()
+
+    def _reuse(self, fact: f.CallReused) -> None:
+        key = (fact.step, fact.agent, fact.call)
+        calls = self.input.retry.calls if self.input and self.input.retry else ()
+        for given in calls:
+            if (given.step, given.agent, given.call) == key:
+                call = self._call(key, fact.step)
+                call.run_id = fact.run_id
+                call.reuse(given)
         self.current_step = fact.step
         self._advance()
 
@@ -263,6 +291,10 @@ class JobFold:
                 self.signal_applied = self._decides(control.step)
                 if self.signal_applied:
                     self.decisions[control.step] = control
+                    if fact.name == names.SIGNAL_APPROVE:
+                        self.approved[control.step] = Approved(
+                            step=control.step, actor=control.actor, note=control.note
+                        )
                     self.approvals = {timer: step for timer, step in self.approvals.items() if step != control.step}
             case None:
                 self.signal_applied = False

@@ -19,6 +19,8 @@ from pydantic_ai.messages import (
 from pydantic_core import from_json
 
 from orchestrator.domain.ports import TextSink
+from orchestrator.domain.text import sound
+from orchestrator.runtime.answer_json import sound_escapes
 
 GATHER_SECONDS: Final = 0.05
 GATHER_CHARACTERS: Final = 500
@@ -104,10 +106,12 @@ class AnswerText:
 
 
 def readable(raw: str, *, structured: bool) -> str:
-    """What a reader wants of an answer, as far as it has arrived: `output` of JSON, and prose as it is.
+    """What a reader wants of an answer, as far as it has arrived: `output` of JSON, and prose as it is. Sound text.
 
     What it gives for a longer beginning of the same answer begins with what it gave for a shorter one.
     """
+    # The other half of the last character may still be on its way.
+    raw = sound(raw[:-1] if "\ud800" <= raw[-1:] <= "\udbff" else raw)
     body = raw.lstrip()
     if not structured:
         fenced = body.startswith(_FENCE)
@@ -118,11 +122,11 @@ def readable(raw: str, *, structured: bool) -> str:
         elif not body.startswith("{"):
             return raw
     try:
-        answer = from_json(body, allow_partial="trailing-strings")
+        answer = from_json(sound_escapes(body), allow_partial="trailing-strings")
     except ValueError:
         return ""
     output = answer.get("output") if isinstance(answer, dict) else None
-    return output if isinstance(output, str) else ""
+    return sound(output) if isinstance(output, str) else ""
 
 
 def _text_of(event: AgentStreamEvent) -> str:

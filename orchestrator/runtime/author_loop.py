@@ -14,20 +14,21 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import structlog
 
-from orchestrator.domain.errors import AgentError
+from orchestrator.domain.errors import AgentError, OrchestratorError
+from orchestrator.domain.names import AGENT_BLOCKED
+from orchestrator.domain.text import cut, error_message, error_name
 
 log = structlog.get_logger(__name__)
 
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
-_TEXT: Final = 10_000
-_CUT: Final = 1000
-_CALL: contextvars.ContextVar["Call | None"] = contextvars.ContextVar("author_call", default=None)
+# The call to which a task belongs. Weak: the context is a part of the call.
+_CALL: contextvars.ContextVar["ref[Call]"] = contextvars.ContextVar("author_call")
 
 
 class Interrupted(BaseException):
@@ -45,7 +46,7 @@ class Call:
         self.arguments = arguments
         self.finish = finish
         self.context = contextvars.copy_context()
-        self.context.run(_CALL.set, self)
+        self.context.run(_CALL.set, ref(self))
         self.facts = structlog.contextvars.get_contextvars()
         self._began = time.monotonic()
         self.cancel_requested = False
@@ -105,7 +106,7 @@ class AuthorLoop:
         self.calls: set[Call] = set()
         self.retired = False
         self._broken = False
-        self._tasks: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], ref[Call]] = WeakKeyDictionary()
         self._unanswered: float | None = None
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(self._new_task)
@@ -146,7 +147,8 @@ class AuthorLoop:
         """The call whose code runs now, which may have ended. None if that is not known."""
         task = asyncio.current_task(self._loop)
         if task is not None:
-            return self._tasks.get(task)
+            call = self._tasks.get(task)
+            return call() if call else None
         # A callback runs, which names no call.
         return next(iter(self.calls)) if len(self.calls) == 1 else None
 
@@ -175,12 +177,8 @@ class AuthorLoop:
     def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: Call) -> None:
         if task.cancelled():
             call.deliver(error=asyncio.CancelledError())
-        elif (error := task.exception()) is not None:  # raised before `_performed` began to catch, or after it ended
-            call.deliver(
-                error=AgentError(
-                    f"The code of {call.agent} was interrupted.", kind=type(error).__name__, retryable=True
-                )
-            )
+        elif task.exception() is not None:  # before `_performed` began to catch, or after it ended
+            call.deliver(error=_interrupted(call))
         else:
             call.deliver(*task.result())
 
@@ -188,7 +186,7 @@ class AuthorLoop:
         """A task that is known to belong to the call that makes it."""
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
         context = options.get("context")
-        call = _CALL.get() if context is None else context.get(_CALL)
+        call = _CALL.get(None) if context is None else context.get(_CALL)
         if call is not None:
             self._tasks[task] = call
         return task
@@ -201,11 +199,13 @@ class AuthorLoop:
                 self._loop.run_forever()
             except Exception as error:  # noqa: BLE001 - the loop's own: an author's code may have closed its selector
                 self._broken = True
-                log.warning("author_loop_failed", agent=self.agent, error=f"{type(error).__name__}: {error}")
+                log.warning(
+                    "author_loop_failed", agent=self.agent, error=f"{error_name(error)}: {error_message(error)}"
+                )
                 break
             except BaseException as error:  # noqa: BLE001 - the edge of an author's code: the loop goes on after an exit
                 # A task or callback raised it. Whoever awaits the task gets it, too.
-                log.warning("author_task_raised", agent=self.agent, type=type(error).__name__)
+                log.warning("author_task_raised", agent=self.agent, type=error_name(error))
         with contextlib.suppress(Exception):  # of a loop that is broken
             self._loop.close()
 
@@ -221,17 +221,24 @@ async def _performed(call: Call) -> tuple[Any, BaseException | None]:
 
 def _known(call: Call, error: BaseException) -> BaseException:
     """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
-    if isinstance(error, Interrupted) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
+    if isinstance(error, OrchestratorError) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
         return error
-    name, text = type(error).__name__, _text(error)
-    # A broken pool of the author's, handed on, would end the whole worker; megabytes of words would hold its loop.
-    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text and len(text) <= _TEXT:
+    if isinstance(error, Interrupted):  # Meant for the call that blocked, which has been told; it can meet another.
+        return _interrupted(call)
+    name, text = error_name(error), _text(error)
+    # A broken pool of the author's, handed on, would end the whole worker. Long words are cut by `activities.errors`.
+    if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
         return error
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
-    message = f"The code of {call.agent} raised {name}: {text[:_CUT]}".removesuffix(": ")
+    message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)
+
+
+def _interrupted(call: Call) -> AgentError:
+    message = f"The code of {call.agent} was interrupted, because another of its calls blocked."
+    return AgentError(message, kind=AGENT_BLOCKED, retryable=True)
 
 
 def _text(error: BaseException) -> str:

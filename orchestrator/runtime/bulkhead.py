@@ -170,8 +170,9 @@ def _fail(calls: Iterable[Call], kind: str, what: str, *, again: bool) -> None:
 
 
 def _outcome(call: Call) -> Any:
-    if call.error is not None:
-        raise call.error
+    error, call.error = call.error, None  # A call that kept its error would be kept by it, through its traceback.
+    if error is not None:
+        raise error
     return call.value
 
 

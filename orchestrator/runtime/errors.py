@@ -26,12 +26,18 @@ from pydantic_ai.exceptions import (
     UnexpectedModelBehavior,
     UserError,
 )
+from pydantic_ai.messages import ModelResponse
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.domain.text import error_name, sound
 from orchestrator.domain.usage import Usage
+from orchestrator.runtime.responses import is_whole, says_nothing
 
 MESSAGE_LIMIT: Final = 300
+STREAM_STOPPED: Final = "The provider's stream stopped before it said that the answer was complete."
 
+_MISFIT: Final = "The model's answer does not fit the agent's output model, also after it was asked to correct it"
+_NOTHING: Final = "The model answered with nothing, also when it was asked again; try another model."
 _UNKNOWN_MODEL: Final = (
     "The provider does not know this model; name another in config.model or ORCHESTRATOR_DEFAULT_MODEL"
 )
@@ -57,7 +63,8 @@ _RULES: Final[tuple[tuple[type[Exception], str, bool, str], ...]] = (
         False,
         "The answer does not fit max_tokens; raise config.max_tokens",
     ),
-    (UnexpectedModelBehavior, "malformed_output", True, "The model's answer does not fit the agent's output model"),
+    # The one correction of the call has been made: another attempt would pay for two more such answers.
+    (UnexpectedModelBehavior, "malformed_output", False, _MISFIT),
     (UserError, "agent_misconfigured", False, "The agent's definition does not suit the model"),
 )
 _STATUS_RULES: Final[dict[int, tuple[str, bool]]] = {
@@ -74,12 +81,26 @@ _SECRETS: Final = re.compile(
 
 
 def agent_error(
-    error: AgentRunError | UserError, *, secrets: Sequence[str] = (), usage: Usage | None = None
+    error: Exception,
+    *,
+    last: ModelResponse | None = None,
+    secrets: Sequence[str] = (),
+    usage: Usage | None = None,
 ) -> AgentError:
     """What a failure of the model layer means for the call: its kind, whether to try again, and when.
 
-    `secrets` are replaced wherever the provider echoes them; `usage` is what the failed call is billed for.
+    `last` is what the model answered before it, if it did; `secrets` are replaced wherever the provider echoes them;
+    `usage` is what the failed call is billed for.
     """
+    if last is not None and not isinstance(error, (AgentRunError, UserError)):
+        # It has answered, so that another attempt would pay again.
+        message = f"The model's answer cannot be read ({error_name(error)})."
+        return AgentError(message, kind="malformed_output", retryable=False, usage=usage)
+    if last is not None and type(error) is UnexpectedModelBehavior:
+        if not is_whole(last):
+            return AgentError(STREAM_STOPPED, kind="provider_unreachable", retryable=True, usage=usage)
+        if says_nothing(last):
+            return AgentError(_NOTHING, kind="malformed_output", retryable=False, usage=usage)
     kind, retryable, sentence = _judge(error)
     said = "" if kind == "provider_authentication" else _said(error)
     status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
@@ -94,6 +115,7 @@ def agent_error(
 
 def scrub(text: str, secrets: Sequence[str] = ()) -> str:
     """One line of at most 300 characters without the given secrets and without anything that looks like one."""
+    text = sound(text)
     for secret in secrets:
         text = text.replace(secret, "***")
     text = " ".join(_SECRETS.sub("***", text).split())
@@ -109,6 +131,9 @@ def _judge(error: Exception) -> tuple[str, bool, str]:
     if isinstance(error, ModelHTTPError):
         kind, retryable = _STATUS_RULES.get(error.status_code, ("provider_rejected", False))
         return kind, retryable, "The model provider did not accept the request"
+    if not isinstance(error, AgentRunError):
+        # What the provider sent is nothing that the provider's client can read.
+        return "provider_unavailable", True, f"The model provider's answer cannot be read ({error_name(error)})"
     # What is left came over an open stream, and nothing says that the request was at fault.
     return "provider_unreachable", True, "The model provider broke off"
 
@@ -126,6 +151,6 @@ def _said(error: Exception) -> str:
     if isinstance(cause, ValidationError):
         faults = cause.errors(include_url=False, include_input=False)[:3]
         return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in faults)
-    if isinstance(error, (RunTimedOut, OutputTokenLimitExceeded, ContentFilterError)):
+    if isinstance(error, (RunTimedOut, OutputTokenLimitExceeded, ContentFilterError, UnexpectedModelBehavior)):
         return ""
     return error.message if isinstance(error, (AgentRunError, UserError)) else ""

@@ -17,6 +17,8 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.loopback import leads_to_this_machine
+from orchestrator.runtime.gateways import refuse_other_than_events
 from orchestrator.runtime.offline import offline_model
 
 if TYPE_CHECKING:
@@ -59,7 +61,12 @@ class ModelSource:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS)
+        self._http = httpx2.AsyncClient(
+            timeout=_TIMEOUT,
+            limits=_LIMITS,
+            trust_env=not leads_to_this_machine(config.llm_base_url or OPENAI_URL),
+            event_hooks={"response": [refuse_other_than_events]},
+        )
         self._anthropic = _anthropic(config.anthropic_api_key, self._http)
 
     async def aclose(self) -> None:

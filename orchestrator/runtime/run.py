@@ -8,7 +8,6 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_ai import Agent as ModelAgent
 from pydantic_ai import ModelRetry, ModelSettings, TextOutput, ToolOutput
-from pydantic_ai.exceptions import AgentRunError, UserError
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
@@ -21,13 +20,18 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
+from orchestrator.domain.text import name
 from orchestrator.domain.usage import Usage, published_cost
+from orchestrator.runtime.answer_json import objects
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.errors import agent_error
+from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
+from orchestrator.runtime.output_models import contained
 from orchestrator.runtime.prompts import user_prompt
+from orchestrator.runtime.responses import SoundResponses, is_whole
+from orchestrator.runtime.results import MALFORMED, agent_result, believable
 
 Progress = Callable[[int], None]
 
@@ -37,7 +41,8 @@ _CORRECTIONS: Final = 1
 # The call ends itself a little before Temporal would, so that the error is ours.
 _TIME_SHARE: Final = 0.95
 _SUMMARY_LIMIT: Final = 300
-_OWN_FIELDS: Final = frozenset(AgentOutput.model_fields)
+# Text that begins so is meant as an object, not as prose.
+_JSON_SIGNS: Final = ("{", "```json")
 
 
 class AgentRunner:
@@ -76,8 +81,8 @@ class AgentRunner:
             # Where the function ran: serializers of its output model are its author's code, too.
             if not isinstance(output, AgentOutput):
                 raise AgentError(
-                    f"The function of agent {agent.id} gave {type(output).__name__} instead of an AgentOutput.",
-                    kind="malformed_output",
+                    f"The function of agent {agent.id} gave {name(type(output).__name__)} instead of an AgentOutput.",
+                    kind=MALFORMED,
                     retryable=False,
                 )
             usage = Usage(cost=0.0, provider_cost=0.0)
@@ -89,26 +94,33 @@ class AgentRunner:
         model = self._models.model_for(agent, task)
         spent = RunUsage()
         prompt = user_prompt(task)
+        responses = SoundResponses()
         try:
-            run = await _model_agent(agent, model).run(
+            run = await _model_agent(agent, model, responses).run(
                 prompt,
                 model_settings=_settings(agent, task, model),
                 usage=spent,
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
                 event_stream_handler=arriving.read,
             )
-        except (AgentRunError, UserError) as error:
+        except AgentError as error:  # the offline drafter's own, or of a validator that exits
+            if error.usage is None and spent.has_values():
+                error.usage = _usage(agent, spent, None)
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
             billed = _usage(agent, spent, None) if spent.has_values() else None
+            # A draft has no stream that could have broken off.
+            last = None if model.model_name == OFFLINE_MODEL else responses.last
             # `from None`: the provider's error carries the request and the whole body.
-            raise agent_error(error, secrets=self._models.secrets, usage=billed) from None
+            raise agent_error(error, last=last, secrets=self._models.secrets, usage=billed) from None
         if model.model_name == OFFLINE_MODEL:
             return self._drafted(agent, task, run, prompt)
         usage = _usage(agent, spent, _provider_cost(run))
         response = run.response
         _check_whole(response, usage)
         cut = {"truncated": True} if response.finish_reason == "length" else {}
-        name = response.model_name or model.model_name
-        return self._result(agent, task, run.output, usage=usage, model=name, metadata=cut)
+        answered_by = response.model_name or model.model_name
+        return self._result(agent, task, run.output, usage=usage, model=answered_by, metadata=cut)
 
     def _drafted(self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str) -> AgentResult:
         """The result of the offline drafter, which counts no tokens: four characters are taken as one."""
@@ -134,20 +146,8 @@ class AgentRunner:
         metadata: dict[str, Any] | None = None,
     ) -> AgentResult:
         """The output in the form that crosses Temporal, with the metadata of D-026."""
-        task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
-        timestamp = stamp(self._clock())
-        return AgentResult(
-            step=task.step.id,
-            agent=agent.id,
-            call=task.call,
-            summary=output.summary,
-            output=output.output,
-            deliverables=output.deliverables,
-            data=output.model_dump(mode="json", exclude=set(_OWN_FIELDS)),
-            metadata={**task_type, "timestamp": timestamp, **(metadata or {})},
-            usage=usage,
-            model=model,
-        )
+        notes = {"timestamp": stamp(self._clock()), **(metadata or {})}
+        return agent_result(agent, task, output, usage=usage, model=model, metadata=notes)
 
 
 async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> dict[str, Any]:
@@ -160,46 +160,53 @@ async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> 
 
 
 def _check_whole(response: ModelResponse, usage: Usage) -> None:
-    """Raises `AgentError` for an answer that its provider's filter cut off, and for prose that just stops.
-
-    A stream may end between two words without an error; JSON that does is refused when it is read. `finish_reason`
-    itself is filled in where the provider gave none.
-    """
+    """Raises `AgentError` for an answer that its provider's filter cut off, and for prose that just stops."""
     if response.finish_reason == "content_filter":
         message = "The provider's content filter cut the answer off."
         raise AgentError(message, kind="content_filtered", retryable=False, usage=usage)
-    if not response.tool_calls and "finish_reason" not in (response.provider_details or {}):
-        message = "The provider's stream stopped before it said that the answer was complete."
-        raise AgentError(message, kind="provider_unreachable", retryable=True, usage=usage)
+    if not response.tool_calls and not is_whole(response):
+        raise AgentError(STREAM_STOPPED, kind="provider_unreachable", retryable=True, usage=usage)
 
 
-def _model_agent(agent: Agent, model: Model) -> ModelAgent[None, AgentOutput]:
+def _model_agent(agent: Agent, model: Model, responses: SoundResponses) -> ModelAgent[None, AgentOutput]:
+    output_model = contained(agent.output_model)
     return ModelAgent(
         model,
         name=agent.id,
         output_type=[
-            ToolOutput(agent.output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
-            TextOutput(_text_reader(agent.output_model)),
+            ToolOutput(output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
+            TextOutput(_text_reader(output_model)),
         ],
         instructions=agent.instructions or agent.description,
         retries={"tools": 0, "output": _CORRECTIONS},
+        capabilities=[responses],
     )
 
 
 def _text_reader(output_model: type[AgentOutput]) -> Callable[[str], AgentOutput]:
-    """Reads answers of servers that know no tools: JSON as the output model, prose as `output`."""
+    """Reads answers of servers that know no tools: JSON as the output model, wherever it stands, and prose as `output`.
+
+    Prose may hold JSON that is a part of it: only an object that fits the output model is the answer.
+    """
 
     def read(text: str) -> AgentOutput:
         body = text.strip()
-        if body.startswith("```json") and body.endswith("```"):
-            body = body[len("```json") : -len("```")].strip()
+        if not body:
+            raise ModelRetry("The answer is empty.")
+        faults: list[ValidationError] = []
+        for found in objects(body):
+            try:
+                return output_model.model_validate_json(found)
+            except ValidationError as error:
+                faults.append(error)
         try:
-            if body.startswith("{"):
-                return output_model.model_validate_json(body)
-            return output_model.model_validate({"summary": _first_lines(body), "output": text})
+            if not body.startswith(_JSON_SIGNS):
+                return output_model.model_validate({"summary": _first_lines(body), "output": text})
         except ValidationError as error:
-            schema = json.dumps(output_model.model_json_schema())
-            raise ModelRetry(f"Answer with one JSON object that fits this schema: {schema}") from error
+            faults.append(error)
+        schema = json.dumps(output_model.model_json_schema())
+        wish = f"Answer with one JSON object that fits this schema: {schema}"
+        raise ModelRetry(wish) from (faults[0] if faults else None)
 
     return read
 
@@ -218,13 +225,13 @@ def _settings(agent: Agent, task: AgentTask, model: Model) -> ModelSettings:
 
 def _usage(agent: Agent, spent: RunUsage, provider_cost: float | None) -> Usage:
     """Tokens as the provider counted them; without its count the price is not known."""
-    total = spent.input_tokens + spent.output_tokens
-    return Usage(
-        prompt_tokens=spent.input_tokens,
-        completion_tokens=spent.output_tokens,
-        cost=published_cost(total, agent.pricing.per_1k_tokens) if total else None,
-        provider_cost=provider_cost,
+    reported = Usage(
+        prompt_tokens=spent.input_tokens, completion_tokens=spent.output_tokens, provider_cost=provider_cost
     )
+    usage = believable(reported, agent.id)
+    if usage != reported or not usage.total_tokens:
+        return usage
+    return usage.model_copy(update={"cost": published_cost(usage.total_tokens, agent.pricing.per_1k_tokens)})
 
 
 def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:

@@ -12,6 +12,7 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
+from orchestrator.domain.text import NAME_LIMIT, headline, name
 from orchestrator.domain.values import Place
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.job import project
@@ -23,6 +24,7 @@ from orchestrator.storage.jobs import JobRecord, JobRepository
 log = structlog.get_logger(__name__)
 
 _INDEX_PATIENCE: Final = 5.0  # Seconds that an adoption waits for the index.
+_MOST_LABELS: Final = 20
 
 
 class JobAdopter:
@@ -122,9 +124,11 @@ class JobAdopter:
         changes = {
             "job_id": adoption.job_id,
             "owner": owner,
-            "labels": {**given.labels, **labels},
+            "name": headline(given.name),
+            "labels": {**_bounded(given.labels), **labels},
             "webhook_url": _webhook_url(given, adoption),
             "carried": None,  # a copy begins with the first step
+            "retry": None,
         }
         return given.model_copy(update=changes)
 
@@ -207,6 +211,11 @@ def _check_no_broken_copy(value: dict[str, Any]) -> None:
         place = ".".join(map(str, first["loc"]))
         message = f"The copied input is not that of a job: {place}: {first['msg']}"
         raise InvalidInput(message, field=place, expected="what the copied job was started with") from error
+
+
+def _bounded(labels: dict[str, str]) -> dict[str, str]:
+    """A stranger's labels, cut: every list of jobs carries them."""
+    return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MOST_LABELS]}
 
 
 def _origin(adoption: Adoption) -> dict[str, str]:

@@ -9,15 +9,14 @@ from enum import StrEnum
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import JobEvent, parse_cursor
-from orchestrator.domain.jobs import Job, ReasonCode
+from orchestrator.domain.jobs import Job
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.history import Rewound
 from orchestrator.projection.events import JOB_RESET, EventFold
 from orchestrator.services.reading import JobReader
+from orchestrator.services.reasons import ROUTINE
 
 NOW = "now"
-# Reasons that come and go while a job simply runs; the others are news that somebody waits for.
-_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 _LOOK_AGAIN = 30.0  # seconds
 _NOT_STARTED = 1.0  # seconds between two looks at a job that Temporal does not know
 
@@ -150,10 +149,10 @@ def _undone(reset: JobEvent, position: tuple[str, int]) -> bool:
 
 def _holds(until: Until, job: Job, first: tuple[str, str | None]) -> bool:
     if until is Until.ATTENTION:
-        return job.state.terminal or (job.reason is not None and job.reason.code not in _ROUTINE)
+        return job.state.terminal or (job.reason is not None and job.reason.code not in ROUTINE)
     return job.state.terminal or _state(job) != first
 
 
 def _state(job: Job) -> tuple[str, str | None]:
     code = job.reason.code if job.reason else None
-    return job.state, None if code in _ROUTINE else code
+    return job.state, None if code in ROUTINE else code

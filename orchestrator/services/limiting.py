@@ -106,7 +106,7 @@ class RateLimiter:
         self._paused_until = self._timer() + PAUSE
         if self._timer() >= self._silent_until:
             self._silent_until = self._timer() + _WARN_EVERY
-            log.warning("limiter_unavailable", fault=type(fault).__name__)
+            log.warning("limiter_unavailable", fault=type(fault).__name__, error=str(fault)[:300])
 
     def _uncounted(self, policy: Policy) -> Allowance:
         reset = math.ceil(self._clock()) + policy.seconds

@@ -21,13 +21,14 @@ _LATELY: Final = f"the last {LATELY // timedelta(minutes=1)} minutes"
 class Check:
     """One part: whether it answers, what it says when it does not, and how many seconds the answer took.
 
-    `seconds` is None for a part that was not asked.
+    `seconds` is None for a part that was not asked. `told` is the message for operators, where it says more.
     """
 
     name: str
     ok: bool
     message: str
     seconds: float | None = None
+    told: str | None = None
 
 
 class Readiness:
@@ -89,7 +90,8 @@ class Readiness:
             async with asyncio.timeout(5):
                 await looking
         except OrchestratorError as fault:
-            return Check(name, ok=False, message=fault.message, seconds=time.perf_counter() - began)
+            told = fault.for_operators
+            return Check(name, ok=False, message=fault.message, seconds=time.perf_counter() - began, told=told)
         except TimeoutError:
             return Check(name, ok=False, message="no answer within 5 seconds", seconds=time.perf_counter() - began)
         return Check(name, ok=True, message="ok", seconds=time.perf_counter() - began)

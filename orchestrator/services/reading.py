@@ -2,9 +2,10 @@
 
 import asyncio
 import builtins
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -13,7 +14,7 @@ from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
-from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import OPEN_STATES, RETRIED_STATES, AgentCall, Attempt, Job, JobState, Reason, ReasonCode
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -21,11 +22,18 @@ from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import job_input, project
 from orchestrator.services.background import Background
 from orchestrator.services.partial import PartialOutputs
+from orchestrator.services.reasons import ReasonNotes, Seen, seen
 from orchestrator.services.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 
 log = structlog.get_logger(__name__)
+
+UNKNOWN_HERE: Final = Reason(
+    code=ReasonCode.STUCK,
+    message="This Temporal server does not know the job. Is it the server and namespace that started it?",
+)
+_POLLERS_PATIENCE: Final = 1.0  # Seconds that a list waits to learn whether a worker is there.
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +44,27 @@ class JobFilter:
     kind: JobKind | None = None
     definition: str | None = None
     subject: str | None = None
+    reasons: Sequence[ReasonCode] | None = None
+    attention: bool = False
     limit: int = 20
     offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """One page of jobs, newest first, and how many there are in all."""
+    """One page of jobs, newest first, and how many there are in all. `unattended` while no worker is there.
+
+    `retried_by` names the jobs that were started to finish those which failed.
+    """
 
     rows: list[JobRow]
     total: int
+    unattended: bool = False
+    retried_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def reason(self, row: JobRow) -> Seen | None:
+        """Why an open job is where it is, as far as that is known."""
+        return seen(row, unattended=self.unattended)
 
 
 class JobReader:
@@ -68,6 +87,7 @@ class JobReader:
         self._values = JobValues(values)
         self._clock = clock
         self._writing = Background()
+        self._reasons = ReasonNotes(jobs, clock=clock)
 
     async def get(self, principal: Principal, job_id: str) -> Job:
         """The job as it stands now. Raises `NotFound` (also for another owner's), `Unavailable`."""
@@ -94,16 +114,32 @@ class JobReader:
 
     async def list(self, principal: Principal, wanted: JobFilter) -> JobPage:
         """One page of the caller's jobs, or of everybody's for an admin. Raises `Unavailable`."""
+        by_reason = wanted.reasons is not None or wanted.attention
+        unattended = await self._unattended() if by_reason else False
         rows, total = await self._jobs.list(
             owner=None if principal.admin else principal.id,
             states=wanted.states,
             kind=wanted.kind,
             definition=wanted.definition,
             subject=wanted.subject,
+            reasons=wanted.reasons,
+            attention=wanted.attention,
+            unattended=unattended,
             limit=wanted.limit,
             offset=wanted.offset,
         )
-        return JobPage(rows, total)
+        if not by_reason and any(row.state in OPEN_STATES for row in rows):
+            unattended = await self._unattended()
+        undone = [row.id for row in rows if row.state in RETRIED_STATES]
+        return JobPage(rows, total, unattended, await self._jobs.retried_by(*undone) if undone else {})
+
+    async def _unattended(self) -> bool:
+        """Whether no worker is there for jobs; False while Temporal does not say."""
+        try:
+            async with asyncio.timeout(_POLLERS_PATIENCE):
+                return await self._gateway.attended() is False
+        except (Unavailable, TimeoutError):
+            return False
 
     async def events(self, job_id: str) -> builtins.list[JobEvent]:
         """Every event so far, oldest first; a closed job's need no Temporal. Raises `NotFound`, `Unavailable`.
@@ -180,11 +216,19 @@ class JobReader:
             log.warning("index_not_repaired", job_id=job_id)
             return told
         job = with_attempts(told, rows)
+        if self._reasons.due(job, pending):
+            self._writing.start(self._noted(job), f"reason of {job_id}")
         if job.state.terminal:
             writing = self._writing.start(self._closed(job, facts, unwritten(told, rows)), f"snapshot of {job_id}")
             if wait:
                 await asyncio.shield(writing)
         return job
+
+    async def _noted(self, job: Job) -> None:
+        try:
+            await self._reasons.note(job)
+        except Unavailable:
+            log.warning("reason_not_noted", job_id=job.id)
 
     async def _closed(self, job: Job, facts: Sequence[Fact], missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
         try:
@@ -198,10 +242,7 @@ def accepted(row: JobRecord) -> Job:
     job = row.job
     reason = Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal.")
     if row.start_state == "started":
-        reason = Reason(
-            code=ReasonCode.STUCK,
-            message="This Temporal server does not know the job. Is it the server and namespace that started it?",
-        )
+        reason = UNKNOWN_HERE
     return Job(
         id=row.id,
         run_id="",
@@ -214,11 +255,12 @@ def accepted(row: JobRecord) -> Job:
         reason=reason,
         progress=row.progress,
         input=job.input,
-        stored=list(row.stored),
+        stored=[part for part in row.stored if part.at[:1] == ("input",)],
         config=job.config.model_dump(mode="json"),
         webhook_url=job.webhook_url,
         subject=job.subject,
         labels=job.labels,
         created_at=row.created_at,
         started_at=row.started_at,
+        retry_of=job.retry.of if job.retry else None,
     )

@@ -1,6 +1,6 @@
 """Compares the index with Temporal and repairs the index, never the other way round (A4)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,17 +9,19 @@ import structlog
 from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.facts import Fact
-from orchestrator.domain.jobs import Job, JobError, JobState
+from orchestrator.domain.jobs import Job, JobError, JobState, Reason, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.visibility import Visibility
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.pruning import IndexPruner
-from orchestrator.services.reading import JobReader, accepted
+from orchestrator.services.reading import UNKNOWN_HERE, JobReader, accepted
+from orchestrator.services.reasons import noted
 from orchestrator.services.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
-from orchestrator.storage.jobs import JobRepository, OpenRow
+from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.open_jobs import OpenRow
 from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.tables import StartState
 
@@ -31,7 +33,9 @@ _LOOKS: Final = 50
 # A list of running jobs costs Temporal a third of a second for each thousand: after so many it pauses for so long.
 _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
+_VERY_YOUNG: Final = timedelta(seconds=2)  # A younger job is not looked at only to note why it is where it is.
 _FORCED: Final = timedelta(hours=1)  # How far back jobs are looked for that were ended by force after a reset.
+_HANGS: Final = frozenset({ReasonCode.STUCK, ReasonCode.NO_WORKER})
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
 
@@ -75,30 +79,54 @@ class IndexReconciler:
         # First: what a failing pass closes is dispatched by whoever closes it, and in the next pass if need be.
         told = await self._dispatcher.repair(before=before, limit=request.limit)
         given_up = await self._dispatcher.give_up(at=at, before=before - _OVERDUE, limit=request.limit)
-        rows = await self._jobs.unfinished(before=before)
+        rows = await self._jobs.unfinished(before=before, started_before=at - _VERY_YOUNG)
         done = {"checked": len(rows), "closed": 0, "started": 0, "dropped": 0, "told": told, "given_up": given_up}
         histories: dict[str, str] = {}
+        reasons: dict[str, Reason] = {}
         running = await self._running(rows)
-        for row in self._due(rows, running, request.limit):
-            verdict = await self._one(row, histories)
+        problems = frozenset() if running is None else await self._problems()
+        for row in self._due(rows, before, running, request.limit, problems):
+            verdict = await self._one(row, histories, reasons)
             if verdict is not None:
                 done[verdict] += 1
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
         await self._jobs.checked(histories, at=at)
+        await self._jobs.note_reasons(reasons, at=at)
         done["reopened"] = await self._reopened(running, at, request.limit)
         # Last: repairs go first, and a pass that fails prunes nothing.
         pruned = await self._pruner.prune(at)
         return ReconcileReport(**done, pruned=pruned)
 
     @staticmethod
-    def _due(rows: Sequence[OpenRow], running: Mapping[str, str] | None, limit: int) -> list[OpenRow]:
-        """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to."""
-        doubted = [row for row in rows if not _open(row) or (running is not None and row.id not in running)]
+    def _due(
+        rows: Sequence[OpenRow],
+        before: datetime,
+        running: Mapping[str, str] | None,
+        limit: int,
+        problems: Collection[str],
+    ) -> list[OpenRow]:
+        """The rows to look at one by one: at most `limit` that may not run, and some of those that seem to.
+
+        Of those, first what hangs as the server says, then what moved since the last look or was never looked at, then
+        what hung at the last look.
+        """
+        old = [row for row in rows if row.created_at < before]
+        doubted = [row for row in old if not _open(row) or (running is not None and row.id not in running)]
         # Jobs of another Temporal, which may be many, must not hold up those of this one.
         doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
         chosen = doubted[:limit]
         known = {row.id for row in chosen}
-        return chosen + [row for row in rows if _open(row) and row.id not in known][:_LOOKS]
+        others = [row for row in rows if _open(row) and row.id not in known]
+        others.sort(key=lambda row: (row.id not in problems, not _moved(row), row.reason_code not in _HANGS))
+        return chosen + others[:_LOOKS]
+
+    async def _problems(self) -> frozenset[str]:
+        """Jobs of which the server says that they hang. What it does not say, a look at their histories tells."""
+        try:
+            return frozenset(await self._visibility.reported_problems())
+        except (Unavailable, InvalidInput) as fault:
+            log.debug("problems_not_read", error=fault.message)
+            return frozenset()
 
     async def _reopened(self, running: Mapping[str, str] | None, at: datetime, limit: int) -> int:
         """Open the rows again of jobs that had ended and were reset in Temporal: they go on, or have ended again."""
@@ -150,19 +178,22 @@ class IndexReconciler:
         self._listed_at = at
         return running
 
-    async def _one(self, row: OpenRow, histories: dict[str, str]) -> str | None:
-        """Look at one row and repair it. Notes in `histories` where the history of an open job ends."""
+    async def _one(self, row: OpenRow, histories: dict[str, str], reasons: dict[str, Reason]) -> str | None:
+        """Look at one row and repair it. Notes where the history of an open job ends, and why the job is there."""
         try:
             current = await self._gateway.current_run(row.id)
             histories[row.id] = current.position
-            if current.running and row.start_state is StartState.STARTED and current.position == row.checked_history:
+            same = current.position == row.checked_history and not current.waits_for_worker
+            if same and current.running and row.start_state is StartState.STARTED:
                 return None
             facts, pending = await self._gateway.read(row.id)
         except NotFound:
             histories[row.id] = _UNKNOWN
-            return await self._unknown(row)
+            return await self._unknown(row, reasons)
         job = project(row.id, facts, pending)
         if not job.state.terminal:
+            if (reason := noted(job.reason, pending)) is not None:
+                reasons[row.id] = reason
             if row.start_state is not StartState.STARTED:
                 await self._jobs.started(row.id, job.run_id, await self._gateway.namespace_id())
             if row.state is not job.state:
@@ -170,13 +201,14 @@ class IndexReconciler:
             return None
         return "closed" if await self._close(job, facts) else None
 
-    async def _unknown(self, row: OpenRow) -> str | None:
+    async def _unknown(self, row: OpenRow, reasons: dict[str, Reason]) -> str | None:
         """Temporal does not know the job: never started, refused, deleted there, or another Temporal's."""
         if row.start_state is StartState.DOUBTFUL:
             await self._jobs.drop(row.id)
             return "dropped"
         if row.start_state is StartState.STARTED and row.namespace_id != await self._gateway.namespace_id():
             log.warning("job_of_another_temporal", job_id=row.id)
+            reasons[row.id] = UNKNOWN_HERE
             return None
         record = await self._jobs.get(row.id)
         if record is None:
@@ -203,6 +235,11 @@ class IndexReconciler:
         )
         await self._reader.close(job, ())
         return "closed"
+
+
+def _moved(row: OpenRow) -> bool:
+    """Whether a call of the job began or ended since the last look at it, or nobody has looked yet."""
+    return row.checked_at is None or (row.moved_at is not None and row.moved_at > row.checked_at)
 
 
 def _open(row: OpenRow) -> bool:

@@ -23,6 +23,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import Readiness
 from orchestrator.services.reading import JobReader
 from orchestrator.services.resources import ResourceMeter
+from orchestrator.services.retrying import JobRetrier
 from orchestrator.services.starting import JobStarter
 from orchestrator.services.users import UserAccounts
 from orchestrator.services.watching import JobWatcher
@@ -39,6 +40,7 @@ class Services:
     audit: AuditLog
     catalogue: CatalogueReader
     starter: JobStarter
+    retrier: JobRetrier
     reader: JobReader
     follower: JobFollower
     watcher: JobWatcher

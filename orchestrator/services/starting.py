@@ -105,10 +105,16 @@ class JobStarter:
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
         """
-        job = await self.composed(request, owner=principal.id, job_id=self._id(principal, request))
-        if request.webhook_url is not None:
-            await self._check_callback(request.webhook_url)
-        digest = _digest(request)
+        job_id = self.new_id(principal, request.kind, request.idempotency_key, request.id_tail)
+        job = await self.composed(request, owner=principal.id, job_id=job_id)
+        await self.check_callback(request.webhook_url)
+        return await self.begin(principal, job, _digest(request))
+
+    async def begin(self, principal: Principal, job: JobInput, digest: str) -> Started:
+        """Start a job that is composed and sound. `digest` tells requests with the same idempotency key apart.
+
+        Raises as `start` does, and `WrongState` for a retry of what another job has done or is about to do.
+        """
         at = self._clock()
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:
@@ -127,9 +133,11 @@ class JobStarter:
         await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
 
-    async def _check_callback(self, url: str) -> None:
+    async def check_callback(self, url: str | None) -> None:
+        """Raises `InvalidInput` for a URL that nothing may be sent to."""
         try:
-            await self._check_url(url)
+            if url is not None:
+                await self._check_url(url)
         except InvalidInput as fault:
             raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
 
@@ -196,10 +204,10 @@ class JobStarter:
             definition.code,
         )
 
-    def _id(self, principal: Principal, request: StartRequest) -> str:
-        key = request.idempotency_key
+    def new_id(self, principal: Principal, kind: JobKind, key: str | None, tail: str | None = None) -> str:
+        """The id that an idempotency key leads to; without one a new id. Raises `InvalidInput` for the key."""
         if key is None:
-            return new_job_id(request.kind, request.id_tail or self._new_id())
+            return new_job_id(kind, tail or self._new_id())
         if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
             raise InvalidInput(
                 f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
@@ -207,7 +215,7 @@ class JobStarter:
                 provided=key[:40],
                 expected=f"1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
             )
-        return idempotent_job_id(request.kind, principal.id, key)
+        return idempotent_job_id(kind, principal.id, key)
 
 
 def _size(data: dict[str, Any]) -> int:

@@ -27,3 +27,8 @@ def used(job: Job) -> dict[str, Any]:
         "cost": usage.cost,
         "provider_cost": usage.provider_cost,
     }
+
+
+def reused(job: Job) -> dict[str, Any]:
+    """What the calls cost that the job took over from an earlier one: it is not charged again."""
+    return {"reused_tokens": job.reused.total_tokens, "reused_cost": job.reused.cost}

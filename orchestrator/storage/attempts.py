@@ -22,9 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestrator.domain.commands import AgentTask
-from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, AttemptStatus, Job, JobError, JobState
 from orchestrator.domain.metrics import AgentHealth
+from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds
@@ -70,7 +71,8 @@ def _calls(condition: ColumnElement[bool]) -> ScalarSelect[int]:
 
 # A step and agent called again adds to what was planned.
 _ALL_CALLS: Final = jobs.c.total_calls + _calls(attempts.c.call > 1)
-_SHARE: Final = _calls(attempts.c.status == AttemptStatus.COMPLETED) * 100 // _ALL_CALLS
+_DONE_CALLS: Final = jobs.c.reused_calls + _calls(attempts.c.status == AttemptStatus.COMPLETED)
+_SHARE: Final = _DONE_CALLS * 100 // _ALL_CALLS
 _ADVANCE: Final = (
     update(jobs)
     .where(jobs.c.id == _THIS_JOB, jobs.c.state.in_(sorted(OPEN_STATES)), jobs.c.total_calls > 0)
@@ -263,13 +265,13 @@ class AttemptRepository:
                 writing.cancel()
                 self._late.add(writing)
                 writing.add_done_callback(self._late.discard)
-        fault: Unavailable | InvalidInput | None = None
+        fault: Exception | None = None
         if not writing.done():
             fault = Unavailable("The job index is too slow.", fault="slow")
         else:
             try:
                 writing.result()
-            except (Unavailable, InvalidInput) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the call has been made and is paid for
                 fault = error
         if fault is not None:
             log.warning(
@@ -279,8 +281,8 @@ class AttemptRepository:
                 step=task.step.id,
                 agent=task.agent,
                 attempt=attempt,
-                error=fault.message,
-                fault=fault.details.get("fault"),
+                error=error_message(fault),
+                fault=fault.details.get("fault") if isinstance(fault, Unavailable) else error_name(fault),
             )
 
 

@@ -50,6 +50,14 @@ class ValueBucket:
                 texts[key] = bytes(await answer.bytes_async()).decode()
         return texts
 
+    async def ping(self) -> None:
+        """Ask the bucket for a sign of life. Raises `Unavailable`."""
+        with _faults():
+            try:
+                await obstore.list(self._store, prefix="doctor", chunk_size=1).collect_async()
+            except FileNotFoundError as error:
+                raise _unavailable(error) from error
+
     async def forget(self, job_id: str) -> None:
         """Delete everything of one job. Raises `Unavailable`."""
         with _faults():
@@ -62,7 +70,15 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except BaseError as error:
-        raise Unavailable(f"The value store does not answer: {str(error)[:300]}") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    (sentence, *_) = str(error).splitlines() or [type(error).__name__]
+    return Unavailable(
+        f"The value store does not answer: {sentence[:300]}",
+        remedy="Start that store, or correct ORCHESTRATOR_VALUE_STORE_URL and the variables AWS_*.",
+    )
 
 
 def _folder(job_id: str) -> str:

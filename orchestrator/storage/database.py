@@ -1,6 +1,8 @@
 """One engine for SQLite or PostgreSQL, and the one place where database faults become domain errors."""
 
 import asyncio
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,46 +12,35 @@ from pathlib import Path
 from sqlite3 import Cursor, OperationalError
 from typing import Any, Final, Protocol, TypeVar
 
+import structlog
 from pydantic_core import PydanticSerializationError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from orchestrator.circuit import Circuit
+from orchestrator.data_files import make_private
 from orchestrator.domain.errors import InvalidInput, Unavailable
+from orchestrator.storage.faults import DatabaseFault, described
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
+APPLICATION: Final = "orchestrator"
+_CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
+_TOO_LARGE: Final = "The data holds a number that cannot be stored."
 # A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
+_REPORT_EVERY: Final = 60.0  # Seconds between two log lines of the same fault.
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Unit = Callable[[Connection], T]
-
-
-@contextmanager
-def database_faults() -> Iterator[None]:
-    """Turn the faults of a database into `Unavailable`, and data that it cannot hold into `InvalidInput`.
-
-    A broken constraint stays as it is: it is a defect of this product.
-    """
-    try:
-        yield
-    except exc.DataError as error:
-        raise InvalidInput(_NOT_STORABLE) from error
-    except exc.IntegrityError:
-        raise
-    except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
-        raise Unavailable("The job index does not answer.", fault=type(error).__name__) from error
-    except (exc.StatementError, *_ENCODING_FAULTS) as error:
-        fault = error.orig if isinstance(error, exc.StatementError) else error
-        if not isinstance(fault, _ENCODING_FAULTS):
-            raise
-        raise InvalidInput(_NOT_STORABLE) from error
 
 
 class _Store(Protocol):
@@ -69,9 +60,49 @@ class Database:
     `pool_size` connections are kept open, and up to `max_overflow` more while they are needed (M-051).
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, max_overflow: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 3, max_overflow: int = 2) -> None:
         self._url = make_url(url)
+        self._reported: DatabaseFault | None = None
+        self._silent_until = 0.0
         self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url, pool_size, max_overflow)
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn the faults of a database into `Unavailable`, and data that it cannot hold into `InvalidInput`.
+
+        What the database says is for operators: in the log, at most once a minute, and as `cause` of the error.
+        A broken constraint stays as it is: it is a defect of this product.
+        """
+        try:
+            yield
+        except exc.DataError as error:
+            raise InvalidInput(_NOT_STORABLE) from error
+        except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
+            raise InvalidInput(_TOO_LARGE) from error
+        except exc.IntegrityError:
+            raise
+        except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
+            fault = described(error, self._url.password)
+            self._report(fault)
+            raise Unavailable(
+                "The job index does not answer.", cause=fault.sentence, remedy=fault.remedy, fault=type(error).__name__
+            ) from error
+        except (exc.StatementError, *_ENCODING_FAULTS) as error:
+            origin = error.orig if isinstance(error, exc.StatementError) else error
+            if not isinstance(origin, _ENCODING_FAULTS):
+                raise
+            raise InvalidInput(_NOT_STORABLE) from error
+
+    def _report(self, fault: DatabaseFault) -> None:
+        now = time.monotonic()
+        if fault != self._reported or now >= self._silent_until:
+            self._reported, self._silent_until = fault, now + _REPORT_EVERY
+            log.warning("index_unavailable", fault=fault.sentence, advice=fault.remedy)
+
+    @property
+    def place(self) -> str:
+        """Where the database is, without its password."""
+        return self._url.render_as_string(hide_password=True)
 
     @property
     def _is_sqlite(self) -> bool:
@@ -80,11 +111,12 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe to run again, and in many processes at once.
 
-        Raises `Unavailable`.
+        Raises `Unavailable`; `Misconfigured` for a schema that is newer than ours or another program's.
         """
         if self._is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with database_faults():
+            with self._faults():
+                make_private(Path(self._url.database))
+        with self._faults():
             await self._store.run(migrate, transaction=True)
 
     async def ping(self) -> None:
@@ -100,7 +132,7 @@ class Database:
 
         Raises `Unavailable`, also after `DEADLINE` seconds; `InvalidInput`.
         """
-        with database_faults():
+        with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=True)
 
@@ -109,7 +141,7 @@ class Database:
 
         Raises as `transaction` does.
         """
-        with database_faults():
+        with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=False)
 
@@ -120,6 +152,7 @@ class Database:
 
 class _Postgresql:
     def __init__(self, url: URL, pool_size: int, max_overflow: int) -> None:
+        connect_args = {"connect_timeout": _CONNECT_TIMEOUT, "application_name": application_name()}
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
@@ -128,16 +161,48 @@ class _Postgresql:
             max_overflow=max_overflow,
             pool_timeout=DEADLINE,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5},
+            connect_args=connect_args,
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Its own connection: those of the pool may all be waiting.
+        self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
+        self._circuit = Circuit("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
+        return await self._circuit.call(lambda: self._given_up_at_once(unit, transaction=transaction))
+
+    async def _given_up_at_once(self, unit: Unit[T], *, transaction: bool) -> T:
+        """Run a unit of work. The driver takes seconds to cancel what gets no answer: nobody waits for that."""
+        working = asyncio.create_task(self._work(unit, transaction=transaction))
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError:
+            working.add_done_callback(lambda done: done.cancelled() or done.exception())
+            working.cancel()
+            raise
+        return working.result()
+
+    async def _work(self, unit: Unit[T], *, transaction: bool) -> T:
         async with self._engine.begin() if transaction else self._autocommit.connect() as connection:
             return await connection.run_sync(unit)
 
+    async def _probe(self) -> None:
+        async with self._probing.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._probing.dispose()
+
+
+def _lost(error: Exception) -> bool:
+    """Whether an error says that PostgreSQL did not answer: one that it reports has a code."""
+    return not isinstance(error, exc.DBAPIError) or getattr(error.orig, "sqlstate", None) is None
+
+
+def application_name() -> str:
+    """What `pg_stat_activity` calls the connections of this process."""
+    return f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"[:63]  # PostgreSQL cuts a longer one
 
 
 class _GivenUp(Exception):

@@ -10,14 +10,12 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
-    Select,
     bindparam,
     case,
     delete,
     func,
     null,
     select,
-    tuple_,
     update,
 )
 
@@ -25,7 +23,7 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState
+from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState, ReasonCode
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
@@ -33,6 +31,8 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.locks import lock_owner
+from orchestrator.storage.open_jobs import OpenJobs
+from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import StartState, attempts, jobs
 from orchestrator.storage.values import ValueRepository
@@ -63,6 +63,11 @@ class JobRow:
     started_at: datetime | None
     closed_at: datetime | None
     error: JobError | None
+    retry_of: str | None
+    reason_code: ReasonCode | None
+    reason_message: str | None
+    reason_since: datetime | None
+    reason_seen: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +82,8 @@ class JobRecord(JobRow):
     stored: tuple[Stored, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRow:
-    """What the reconciler compares with Temporal: a row that lacks its final snapshot.
-
-    `checked_history` is how long the job's history was at the last look, and `checked_at` when that was.
-    """
-
-    id: str
-    state: JobState
-    start_state: StartState
-    namespace_id: str | None
-    created_at: datetime
-    checked_at: datetime | None
-    checked_history: str | None
-
-
 _ROW: Final = tuple(jobs.c[name] for name in JobRow.__dataclass_fields__)
 _RECORD: Final = (*_ROW, jobs.c.job_input, jobs.c.namespace_id)
-_OPEN_ROW: Final = tuple(jobs.c[name] for name in OpenRow.__dataclass_fields__)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
@@ -104,11 +92,7 @@ _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
 _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
-_CHECKED: Final = (
-    update(jobs)
-    .where(_THIS, _UNFINISHED)
-    .values(checked_at=bindparam("at", type_=jobs.c.checked_at.type), checked_history=bindparam("history"))
-)
+_NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen"))
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
 # What was read of a job before it was reset must not close the row of the job that goes on.
@@ -124,7 +108,7 @@ _OPEN_COUNT: Final = select(func.count()).select_from(jobs).where(*_OF_OWNER)
 _OPEN_OF_OWNER: Final = select(jobs.c.id).where(*_OF_OWNER).limit(_NAMED_JOBS)
 
 
-class JobRepository:
+class JobRepository(OpenJobs):
     """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
 
     def __init__(
@@ -134,7 +118,7 @@ class JobRepository:
         values: ValueStore | None = None,
     ) -> None:
         """`dispatch` is handed the deliveries that a job's end made due; it must not wait."""
-        self._db = db
+        super().__init__(db)
         self._values = values or ValueRepository(db)
         self._outbox = Outbox(db)
         self._dispatch = dispatch
@@ -165,6 +149,7 @@ class JobRepository:
             "start_state": StartState.ACCEPTED,
             "total_calls": len(job.plan.calls()),
             "created_at": at,
+            **taken_over(job),
         }
         for _ in range(_INSERT_TRIES):
             if await self._write_new(row, limit):
@@ -213,6 +198,10 @@ class JobRepository:
         this = {"this_job": job_id}
         found = await self._db.autocommit(lambda connection: connection.execute(_GET, this).mappings().first())
         return None if found is None else _record(found)
+
+    async def retried_by(self, *job_ids: str) -> dict[str, builtins.list[str]]:
+        """The jobs that were started to finish each of these, oldest first; a job that was not retried is left out."""
+        return await self._db.autocommit(lambda connection: retried_by(connection, job_ids))
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
         """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""
@@ -266,6 +255,7 @@ class JobRepository:
         if snapshot is not None:
             close = _FINISH
             values["since"] = since
+        values |= _NO_REASON
         if run_id:
             values["run_id"] = run_id
         if snapshot is not None:
@@ -300,11 +290,14 @@ class JobRepository:
         kind: JobKind | None,
         definition: str | None,
         subject: str | None = None,
+        reasons: Sequence[ReasonCode] | None = None,
+        attention: bool = False,
+        unattended: bool = False,
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
-        """One page of jobs, newest first, and the exact number of all that match. None does not filter."""
-        chosen = Filter(owner=owner, states=states, kind=kind, definition=definition, subject=subject)
+        """One page of jobs, newest first, and the exact number of all that match. See `Filter`."""
+        chosen = Filter(owner, states, kind, definition, subject, reasons, attention, unattended)
         page, total = job_page(_ROW, chosen, limit=limit, offset=offset)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
@@ -315,34 +308,12 @@ class JobRepository:
 
         return await self._db.autocommit(read)
 
-    async def unfinished(self, *, before: datetime, batch: int = 1000) -> builtins.list[OpenRow]:
-        """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
-
-        Those that were not looked at for the longest time come first.
-        """
-        rows: builtins.list[OpenRow] = []
-        order = (jobs.c.created_at, jobs.c.id)
-        due = select(*_OPEN_ROW).where(_UNFINISHED, jobs.c.created_at < before).order_by(*order).limit(batch)
-        page = due
-        while True:
-            found = await self._open_rows(page)
-            rows += found
-            if len(found) < batch:
-                return sorted(rows, key=lambda row: (row.checked_at or row.created_at, row.id))
-            page = due.where(tuple_(*order) > (rows[-1].created_at, rows[-1].id))
-
-    async def checked(self, histories: Mapping[str, str], *, at: datetime) -> None:
-        """Note that open jobs were looked at, and how long the history of each was then."""
-        looks = [{"this_job": job_id, "at": at, "history": history} for job_id, history in histories.items()]
-        if looks:
-            await self._db.transaction(lambda connection: connection.execute(_CHECKED, looks).close())
-
-    async def _open_rows(self, page: Select[Any]) -> builtins.list[OpenRow]:
-        return await self._db.autocommit(lambda connection: [OpenRow(*found) for found in connection.execute(page)])
-
     async def _write_new(self, row: dict[str, Any], limit: int | None) -> bool:
-        """Insert a job's row, if its owner has a slot; False when there is one. Raises `LimitExceeded`."""
-        if limit is None:
+        """Insert a job's row, if its owner has a slot; False when there is one.
+
+        Raises `LimitExceeded`, and `WrongState` if another job of its line does the work or has done it.
+        """
+        if limit is None and row["retry_of"] is None:
             return (
                 await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
             )
@@ -350,8 +321,12 @@ class JobRepository:
         def write(connection: Connection) -> bool:
             lock_owner(connection, row["owner"])
             this = {"this_owner": row["owner"]}
-            running = connection.execute(_OPEN_COUNT, this).scalar_one()
-            if running < limit:
+            if row["retry_of"] is not None:
+                if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
+                    return False
+                check_not_made_good(connection, row)
+            running = 0 if limit is None else connection.execute(_OPEN_COUNT, this).scalar_one()
+            if limit is None or running < limit:
                 return connection.execute(self._insert, row).first() is not None
             if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
                 return False

@@ -6,19 +6,17 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import Misconfigured
 
 VERSION_TABLE: Final = "orchestrator_schema_version"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x6F7263686A6F6273  # "orchjobs": any number that no other program uses as an advisory lock.
 
 
-class NewerSchema(OrchestratorError):
-    """This release does not know the schema that it finds."""
-
-    code = "newer_schema"
+_FOREIGN: Final = "The database {} belongs to another program: it has tables ({}) and none of orchestrator's."
+_NEWER: Final = "The job index {} was made by a newer release of orchestrator."
 
 
 def migrate(connection: Connection) -> None:
@@ -26,16 +24,29 @@ def migrate(connection: Connection) -> None:
 
     Of several processes at once, one migrates and the others wait: for an advisory lock on PostgreSQL, for the write
     lock on SQLite, which `Database` takes at the beginning of each transaction.
-    Raises `NewerSchema`, and SQLAlchemy's errors.
+    Raises `Misconfigured` for a schema that is newer than ours or another program's, and SQLAlchemy's errors.
     """
+    place = connection.engine.url.render_as_string(hide_password=True)
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    foreign = foreign_tables(connection)
+    if foreign:
+        shown = ", ".join([*foreign[:3], "…"] if len(foreign) > 3 else foreign)
+        raise Misconfigured(
+            _FOREIGN.format(place, shown), remedy="Name a database of its own in ORCHESTRATOR_DATABASE_URL."
+        )
     try:
         command.upgrade(migration_config(connection), "head")
     except CommandError as error:
-        raise NewerSchema(
-            "The job index was made by a newer release: run that release, or restore a backup of the index."
+        raise Misconfigured(
+            _NEWER.format(place), remedy="Run that release or a newer one, or restore a backup of the index."
         ) from error
+
+
+def foreign_tables(connection: Connection) -> list[str]:
+    """The tables of a database that is another program's: it has some, and ours never were there."""
+    tables = sorted(inspect(connection).get_table_names())
+    return [] if VERSION_TABLE in tables else tables
 
 
 def migration_config(connection: Connection) -> Config:

@@ -18,12 +18,13 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TextClause,
     TypeDecorator,
     text,
 )
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.jobs import AttemptStatus, JobState, ReasonCode
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.packed import PackedJson
@@ -58,8 +59,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def _words(words: type[StrEnum]) -> Enum:
-    return Enum(words, native_enum=False, length=16, values_callable=lambda each: [word.value for word in each])
+def _words(words: type[StrEnum], length: int = 16) -> Enum:
+    return Enum(words, native_enum=False, length=length, values_callable=lambda each: [word.value for word in each])
+
+
+def _some(name: str, where: TextClause, *columns: str) -> Index:
+    """An index on the rows for which `where` holds."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 # JSON, not JSONB: nothing is searched inside, and JSONB reorders keys and refuses the NUL that a model may answer.
@@ -70,6 +76,15 @@ _UNFINISHED: Final = text("snapshot IS NULL")
 
 # Few jobs are about something: executions of users' agents are about the agent.
 _ABOUT: Final = text("subject IS NOT NULL")
+
+# Lists of what needs attention say this word for word: then this index serves them, and none of the states.
+IS_FAILED: Final = text("(jobs.state || '') IN ('FAILED', 'TIMEOUT')")
+_IS_FAILED: Final = text("(state || '') IN ('FAILED', 'TIMEOUT')")
+_HAS_REASON: Final = text("reason_code IS NOT NULL")
+
+# Few jobs are retries.
+_IS_RETRY: Final = text("retry_of IS NOT NULL")
+_IN_LINE: Final = text("retry_root IS NOT NULL")
 
 # Pruning removes the events of old jobs before the jobs themselves.
 _WITH_EVENTS: Final = text("events IS NOT NULL")
@@ -111,6 +126,15 @@ jobs: Final = Table(
     # Since when the row tells of a course that replaced one that had ended, and whose end was told.
     Column("reopened_at", UtcDateTime),
     Column("checked_history", String),
+    # The job that this one is to finish, the first job of that line, and how many finished calls it took over.
+    Column("retry_of", String),
+    Column("retry_root", String),
+    Column("reused_calls", Integer, nullable=False, server_default="0"),
+    # Why an open job is where it is, as far as was seen: since when it is so, and when that was seen last.
+    Column("reason_code", _words(ReasonCode, 32)),
+    Column("reason_message", String),
+    Column("reason_since", UtcDateTime),
+    Column("reason_seen", UtcDateTime),
     # Every list is filtered, ordered and counted inside one of the next seven: rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_state_created", "state", "created_at", "id"),
@@ -118,27 +142,18 @@ jobs: Final = Table(
     Index("ix_jobs_owner_state_created", "owner", "state", "created_at", "id"),
     Index("ix_jobs_definition_created", "definition", "kind", "created_at", "id", "state"),
     Index("ix_jobs_owner_definition_created", "owner", "definition", "kind", "created_at", "id", "state"),
-    Index(
-        "ix_jobs_subject_created",
-        *("subject", "created_at", "id", "owner", "definition", "state"),
-        sqlite_where=_ABOUT,
-        postgresql_where=_ABOUT,
+    _some("ix_jobs_subject_created", _ABOUT, "subject", "created_at", "id", "owner", "definition", "state"),
+    _some("ix_jobs_owner_subject_created", _ABOUT, "owner", "created_at", "id", "subject", "definition", "state"),
+    _some("ix_jobs_retry_of", _IS_RETRY, "retry_of"),
+    _some("ix_jobs_retry_root", _IN_LINE, "retry_root", "state", "created_at"),
+    _some("ix_jobs_failed", _IS_FAILED, "created_at", "id", "owner", "state", "retry_root", "kind", "definition"),
+    _some("ix_jobs_reason", _HAS_REASON, "reason_code", "created_at", "id", "owner", "state", "kind", "definition"),
+    _some("ix_jobs_unfinished", _UNFINISHED, "created_at"),
+    _some("ix_jobs_events", _WITH_EVENTS, "closed_at"),
+    _some(
+        "ix_jobs_closed", _CLOSED, "closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"
     ),
-    Index(
-        "ix_jobs_owner_subject_created",
-        *("owner", "created_at", "id", "subject", "definition", "state"),
-        sqlite_where=_ABOUT,
-        postgresql_where=_ABOUT,
-    ),
-    Index("ix_jobs_unfinished", "created_at", sqlite_where=_UNFINISHED, postgresql_where=_UNFINISHED),
-    Index("ix_jobs_events", "closed_at", sqlite_where=_WITH_EVENTS, postgresql_where=_WITH_EVENTS),
-    Index(
-        "ix_jobs_closed",
-        *("closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"),
-        sqlite_where=_CLOSED,
-        postgresql_where=_CLOSED,
-    ),
-    Index("ix_jobs_owner_closed", "owner", "closed_at", sqlite_where=_CLOSED, postgresql_where=_CLOSED),
+    _some("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
 )
 
 # No foreign key to jobs, here and below: a missing index row must not fail the job that runs.
@@ -163,14 +178,20 @@ attempts: Final = Table(
     Column("owner", String),
     Index("ix_attempts_agent_started", "agent", "started_at"),
     Index("ix_attempts_owner_completed", "owner", "completed_at"),
-    Index(
+    _some(
         "ix_attempts_agent_completed",
-        *("agent", "completed_at", "status", "owner", "started_at", "prompt_tokens", "completion_tokens", "cost"),
-        sqlite_where=_COMPLETED,
-        postgresql_where=_COMPLETED,
+        _COMPLETED,
+        "agent",
+        "completed_at",
+        "status",
+        "owner",
+        "started_at",
+        "prompt_tokens",
+        "completion_tokens",
+        "cost",
     ),
-    Index("ix_attempts_completed", "completed_at", sqlite_where=_COMPLETED, postgresql_where=_COMPLETED),
-    Index("ix_attempts_lost", "started_at", sqlite_where=_NOT_COMPLETED, postgresql_where=_NOT_COMPLETED),
+    _some("ix_attempts_completed", _COMPLETED, "completed_at"),
+    _some("ix_attempts_lost", _NOT_COMPLETED, "started_at"),
 )
 
 artifacts: Final = Table(
@@ -261,8 +282,8 @@ deliveries: Final = Table(
     Column("completed_at", UtcDateTime),
     Index("ix_deliveries_webhook", "webhook_id", "created_at", "id", "state"),
     Index("ix_deliveries_job", "job_id"),
-    Index("ix_deliveries_pending", "created_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
-    Index("ix_deliveries_completed", "completed_at", sqlite_where=_COMPLETED, postgresql_where=_COMPLETED),
+    _some("ix_deliveries_pending", _PENDING, "created_at"),
+    _some("ix_deliveries_completed", _COMPLETED, "completed_at"),
     Index("ix_deliveries_event", "event", "state"),
 )
 
@@ -370,4 +391,10 @@ pruned_delivery_attempts: Final = Table(
     metadata,
     Column("verdict", String, primary_key=True),
     Column("number", BigInteger, nullable=False),
+)
+installation: Final = Table(
+    "installation",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
 )

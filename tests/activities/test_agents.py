@@ -104,6 +104,7 @@ class Bench:
         behaviour: Behaviour,
         *,
         store_fault: Exception | None = None,
+        results: Any = None,
         runtime: Any = None,
         bus: Any = None,
         function: Any = None,
@@ -123,7 +124,7 @@ class Bench:
         self.runtime = runtime or Runtime(behaviour)
         self.attempts = Attempts()
         self.artifacts = Artifacts()
-        self.results = Results(store_fault)
+        self.results = results or Results(store_fault)
         self.beats: list[Any] = []
         self.environment = ActivityEnvironment()
         self.environment.payload_converter = pydantic_data_converter.payload_converter
@@ -312,12 +313,11 @@ async def test_a_failed_call_that_was_billed_is_recorded_with_its_usage():
     assert bench.attempts.rows[-1]["usage"] == USAGE
 
 
-async def test_foreign_errors_propagate_and_are_recorded_under_their_name():
+async def test_foreign_errors_fail_the_attempt_under_their_name():
     bench = Bench(failing(KeyError("theirs")))
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
-    assert (failed.value.type, failed.value.non_retryable) == ("KeyError", False)
-    assert failed.value.__traceback__ is not None
+    assert (failed.value.type, failed.value.message, failed.value.non_retryable) == ("KeyError", "'theirs'", False)
     assert "behave" in "".join(traceback.format_tb(failed.value.__traceback__))
     ended = bench.attempts.rows[-1]
     assert (ended["status"], ended["error"].type) == (AttemptStatus.FAILED, "KeyError")
@@ -441,12 +441,85 @@ async def test_a_result_is_kept_before_the_call_ends():
     assert bench.attempts.rows[-1]["status"] is AttemptStatus.COMPLETED
 
 
-async def test_a_store_that_does_not_answer_fails_the_attempt_but_not_the_bill():
-    bench = Bench(answering(output="y" * 9000), store_fault=Unavailable("index is down", retry_after=2))
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Unavailable("index is down", retry_after=2), "index is down"),
+        (InvalidInput("a character"), "a character"),
+        (RuntimeError("a defect"), "a defect"),
+    ],
+)
+async def test_an_answer_that_cannot_be_stored_is_billed_and_not_asked_for_again(fault, why):
+    bench = Bench(answering(output="y" * 9000), store_fault=fault)
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
-    assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
+    assert (failed.value.type, failed.value.non_retryable) == ("answer_not_stored", True)
+    assert why in failed.value.message
     assert (bench.attempts.rows[-1]["status"], bench.attempts.rows[-1]["usage"]) == (AttemptStatus.FAILED, USAGE)
+
+
+async def test_an_answer_waits_for_its_store_as_long_as_the_attempt_has_time_and_beats():
+    class Away(Results):
+        async def keep(self, workflow_id: str, message: BaseModel) -> None:
+            await asyncio.Event().wait()
+
+    bench = Bench(answering(output="y" * 9000), start_to_close_timeout=timedelta(seconds=0.5), results=Away())
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("answer_not_stored", True)
+    assert bench.beats
+    assert bench.attempts.rows[-1]["usage"] == USAGE
+
+
+class Giant(Exception):
+    """An exception with a whole page in it, and others behind it."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Giant("x" * 5_000_000),
+        ApplicationError("x" * 5_000_000, type="Giant"),
+        AgentError("x" * 5_000_000, kind="Giant", retryable=True),
+    ],
+    ids=["foreign", "application", "agent"],
+)
+async def test_a_message_of_five_megabytes_is_cut_and_keeps_its_type(error):
+    bench = Bench(failing(error))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("Giant", False)
+    assert failed.value.message.endswith("… (4998040 characters more)")
+    assert len(failed.value.message) <= 2000
+    assert bench.attempts.rows[-1]["error"].message == failed.value.message
+
+
+async def test_causes_are_cut_and_counted_also_in_a_circle():
+    first, second = Giant("first" * 10**6), Giant("second" * 10**6)
+    first.__cause__, second.__cause__ = second, first
+    with pytest.raises(ApplicationError) as failed:
+        await Bench(failing(first)).run()
+    lengths, error = [], failed.value
+    while error is not None:
+        lengths.append(len(error.message))
+        error = error.__cause__
+    assert len(lengths) == 5
+    assert max(lengths) <= 2000
+
+
+@pytest.mark.parametrize("wait", [float("nan"), -1.0, float("-inf")])
+async def test_a_delay_that_is_none_is_left_out(wait):
+    with pytest.raises(ApplicationError) as failed:
+        await Bench(failing(AgentError("m", kind="busy", retryable=True, retry_after=wait))).run()
+    assert failed.value.next_retry_delay is None
+
+
+async def test_a_bill_that_cannot_be_is_not_recorded():
+    usage = Usage(prompt_tokens=2**63, completion_tokens=7, cost=float("nan"))
+    bench = Bench(failing(AgentError("m", kind="busy", retryable=True, usage=usage)))
+    with pytest.raises(ApplicationError):
+        await bench.run()
+    assert bench.attempts.rows[-1]["usage"] == Usage(completion_tokens=7)
 
 
 async def test_an_answer_that_an_older_release_stored_is_given_whole():

@@ -1,12 +1,14 @@
 """The runtime against a local server that speaks the OpenAI protocol: one request per attempt, errors sorted."""
 
 import asyncio
+import json
+import sys
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, FunctionCall, ModelSettings, StepOutput
 from orchestrator.domain.commands import AgentTask, JobConfig
@@ -14,6 +16,7 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Step, Timeouts
 from orchestrator.runtime.models import ModelConfig, ModelSource
+from orchestrator.runtime.output_models import contained
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
@@ -239,7 +242,8 @@ async def test_retry_after_as_a_date_is_kept():
 )
 async def test_an_answer_that_never_fits_is_malformed_and_billed(reply):
     error, server = await failure_of(reply)
-    assert (error.kind, error.retryable) == ("malformed_output", True)
+    assert (error.kind, error.retryable) == ("malformed_output", False)
+    assert "does not fit the agent's output model" in error.message
     assert error.usage is not None
     assert error.usage.total_tokens == 2 * 3542
     assert len(server.received) == 2
@@ -341,3 +345,27 @@ async def test_without_a_provider_the_drafter_answers_and_says_so():
     assert result.usage.provider_cost == 0.0
     assert result.usage.cost == pytest.approx(result.usage.total_tokens / 1000 * 0.012, abs=1e-6)
     assert seen
+
+
+@pytest.mark.parametrize("answer", [Answer(ANSWER), Answer(json.dumps(ANSWER), as_text=True)])
+async def test_a_validator_that_exits_fails_its_own_call(answer: Answer) -> None:
+    """In a task of the model layer an exit would leave the worker's event loop."""
+
+    class Exiting(AgentOutput):
+        """Reads nothing."""
+
+        @field_validator("summary")
+        @classmethod
+        def _leave(cls, _: str) -> str:
+            sys.exit(3)
+
+    async with OpenAIServer(answer) as server:
+        with pytest.raises(AgentError) as failed:
+            await run_on(server, agent=make_agent(output_model=Exiting))
+    assert (failed.value.kind, failed.value.retryable) == ("SystemExit", False)
+    assert failed.value.usage is not None
+    assert failed.value.message == "A validator of the output model Exiting raised SystemExit: 3"
+
+
+def test_a_contained_output_model_has_the_schema_of_its_own() -> None:
+    assert contained(Estimate).model_json_schema() == Estimate.model_json_schema()

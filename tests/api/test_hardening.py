@@ -42,12 +42,12 @@ def guarded(running: Engine) -> Callable[..., FastAPI]:
 
 @asynccontextmanager
 async def connected(
-    app: FastAPI, protocol: type[BoundedHttp] = BoundedHttp
+    app: FastAPI, protocol: type[BoundedHttp] = BoundedHttp, *, keep_alive: int = 75
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A bare connection to the product's own server."""
     stop = asyncio.Event()
     with listen("127.0.0.1", 0, "--port") as listener:
-        server = ApiServer(app, listener)
+        server = ApiServer(app, listener, keep_alive=keep_alive)
         server.config.http = protocol
         serving = asyncio.create_task(server.run_until(stop))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -450,3 +450,21 @@ def test_a_root_path_that_cannot_be_is_refused(path: str):
 
 def test_a_root_path_is_handed_on_without_its_last_slash():
     assert ApiOptions.of(GivenSettings(root_path="/orchestrator/")).root_path == "/orchestrator"
+
+
+async def test_an_idle_connection_is_kept_as_long_as_the_setting_says(guarded: Callable[..., FastAPI]) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+    async with connected(guarded(), keep_alive=1) as (reader, writer):
+        for _ in range(2):
+            writer.write(request)
+            assert (await said(reader))[0] == 200
+        assert await closed(reader)
+    async with connected(guarded(), keep_alive=3600) as (reader, writer):
+        writer.write(request)
+        assert (await said(reader))[0] == 200
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(), 1.5)
+
+
+def test_an_idle_connection_outlives_that_of_the_usual_proxy() -> None:
+    assert GivenSettings().http_keep_alive > 60

@@ -18,7 +18,7 @@ EXAMPLES = 10
 REFUSALS = {
     "/v1/agents/{agent_id}/execute": "the input follows the schema of the agent that the path names",
     "/v1/workflows/{workflow_id}/run": "the input follows the schema of the workflow that the path names",
-    "/v1/jobs": "agent_id and workflow_id exclude each other",
+    "/v1/jobs": "agent_id and workflow_id exclude each other, and several reasons may stand in one text",
     "/v1/jobs/{job_id}/events": "a cursor is one of this job's events",
     "/v1/jobs/{job_id}/output": "depends on the job's state",
     "/v1/jobs/{job_id}/cancel": "depends on the job's state",
@@ -26,6 +26,7 @@ REFUSALS = {
     "/v1/jobs/{job_id}/resume": "depends on the job's state",
     "/v1/jobs/{job_id}/approve": "depends on the job's state",
     "/v1/jobs/{job_id}/reject": "depends on the job's state",
+    "/v1/jobs/{job_id}/retry": "depends on the job's state",
     "/v1/auth/api-keys": "an end lies in the future, and is given once",
     "/v1/auth/api-keys/{key_id}": "an end lies in the future",
     "/v1/users": "a user name is given once",

@@ -681,7 +681,7 @@ async def test_the_products_own_server_keeps_the_socket_of_a_large_frame_and_end
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     stop = asyncio.Event()
-    serving = asyncio.create_task(ApiServer(app_with(), listener).run_until(stop))
+    serving = asyncio.create_task(ApiServer(app_with(), listener, keep_alive=75).run_until(stop))
     async with known(f"http://127.0.0.1:{listener.getsockname()[1]}") as client:
         answer = await client.ask("ping", pad="x" * 100_000)
         assert (answer["type"], answer["error"]["code"]) == ("error", "invalid_request")

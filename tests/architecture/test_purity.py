@@ -27,6 +27,8 @@ ALLOWED_IMPORTS = {
     "math",
     "orchestrator",
     "pydantic",
+    "pydantic_core",
+    "re",
     "typing",
 }
 FORBIDDEN_CALLS = {

@@ -112,7 +112,7 @@ async def recurses(call: FunctionCall) -> AgentOutput:
 
 
 @bad(None)
-async def takes_a_gigabyte(call: FunctionCall) -> AgentOutput:
+def takes_a_gigabyte(call: FunctionCall) -> AgentOutput:
     kept = [b"x" * 2**20 for _ in range(2**10)]
     return done(str(len(kept)))
 
@@ -131,24 +131,24 @@ async def has_no_words(call: FunctionCall) -> AgentOutput:
     raise Wordless
 
 
-@bad(...)
+@bad(None)
 async def answers_what_no_one_can_decode(call: FunctionCall) -> AgentOutput:
     return done("half an emoji: \ud83d")
 
 
-@bad(...)
+@bad(None)
 async def answers_nan(call: FunctionCall) -> AgentOutput:
     return Anything(summary="", output="", value=[math.nan, math.inf])
 
 
-@bad(...)
+@bad("malformed_output")
 async def answers_a_circle(call: FunctionCall) -> AgentOutput:
     circle: list[Any] = []
     circle.append(circle)
     return Anything.model_construct(summary="", output="", deliverables=[], value=circle)
 
 
-@bad(...)
+@bad("malformed_output")
 async def answers_a_stranger(call: FunctionCall) -> AgentOutput:
     return Anything(summary="", output="", value=threading.Lock())
 

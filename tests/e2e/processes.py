@@ -32,7 +32,7 @@ class Command:
         self.process: asyncio.subprocess.Process | None = None
         self.before = 0  # characters that earlier starts wrote
 
-    async def start(self) -> "Command":
+    async def start(self, *, umask: int = -1, cwd: Path | None = None) -> "Command":
         self.before = len(self.text())
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
@@ -43,6 +43,8 @@ class Command:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **self.environment},
+                umask=umask,
+                cwd=cwd,
             )
         return self
 

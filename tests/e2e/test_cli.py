@@ -91,6 +91,7 @@ async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> Non
         key = running.data / "admin-api-key"
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert f"admin key {key.read_text().strip()}" in running.command.text().splitlines()
+        assert "/namespaces/default/workflows?query=JobKind+IS+NOT+NULL\n" in running.command.text()
 
         files = tmp_path / "files"
         ended = await running.run("api_development", "--input", INPUT, "--output-dir", str(files))
@@ -123,6 +124,29 @@ async def test_a_killed_temporal_server_comes_back_and_jobs_complete(tmp_path: P
         assert '"status":"completed"' in ended.out
         assert running.temporal() != first
         assert await running.command.kill(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("name", ["two words", "Größe?mode=memory", "a#b%41&c;d"])
+async def test_a_data_directory_of_any_name_keeps_every_file_inside_and_private(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    running = Dev(folder)
+    running.data = folder / name
+    running.command.arguments = (*running.command.arguments[:-1], name)
+    try:
+        await running.command.start(umask=0o022, cwd=folder)
+        await running.command.ready()
+        ended = await running.run("api_development", "--input", INPUT)
+        assert ended.code == 0, ended.err
+    finally:
+        await running.command.kill(signal.SIGTERM)
+    assert {path.name for path in folder.iterdir()} == {name, "dev.log"}
+    names = {path.name for path in running.data.iterdir()}
+    assert {"admin-api-key", "secret-key", "index.sqlite3", "temporal.log", "temporal.lock"} <= names
+    assert any(re.fullmatch(r"temporal-[\d.]+\.sqlite3", name) for name in names)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in running.data.iterdir()}
+    assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(running.data.stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("flag", ["--port", "--temporal-port", "--ui-port"])
@@ -177,3 +201,48 @@ async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path
     finally:
         for command in (api, worker):
             await command.kill()
+
+
+@pytest.mark.parametrize(
+    "text", ["import sys\nsys.exit(0)\n", "import argparse\nargparse.ArgumentParser().parse_args()\n"]
+)
+@pytest.mark.parametrize("command", ["worker", "api", "dev", "doctor"])
+async def test_a_plugin_that_ends_the_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, text: str
+) -> None:
+    (tmp_path / "acme_exits.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
+    monkeypatch.setenv("ORCHESTRATOR_PLUGINS", "acme_exits")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
+    ended = await orchestrator(command, "--data-dir", str(tmp_path / "data"))
+    assert ended.code == 1
+    told = " ".join((ended.out + ended.err).split())
+    assert "acme_exits: cannot be imported: SystemExit: " in told
+    assert "Traceback" not in told
+
+
+LEFT = """
+import asyncio, sys
+from orchestrator.commandline import process
+from orchestrator.settings import Settings
+
+async def main(stop):
+    async def leave():
+        sys.exit(0)
+    waiting = asyncio.create_task(asyncio.Event().wait())
+    async def shields():
+        await asyncio.shield(waiting)
+    await asyncio.gather(shields(), leave())
+
+sys.exit(process.serve(Settings(data_dir=sys.argv[1]), main))
+"""
+
+
+async def test_a_process_that_lost_its_event_loop_ends_with_a_code(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LEFT, str(tmp_path)), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert b"event_loop_left" in err

@@ -87,10 +87,19 @@ async def test_temporal_killed_and_started_again(tmp_path: Path) -> None:
         job_id = answer.json()["job_id"]
         await eventually(lambda: asyncio.to_thread(running.ran, "end"), lambda ended: len(ended) >= 2 * WIDTH, 60)
         await running.temporal.kill()
-        refused = await running.client.post("/v1/workflows/e_one/run", json={"input": {}, "async": True})
-        assert refused.status_code == 503, refused.text
-        assert int(refused.headers["Retry-After"]) >= 1
-        assert refused.json()["error"]["code"] == "service_unavailable"
+        job = f"/v1/jobs/{job_id}"
+        for _ in range(2):  # the first calls notice it, the others are not made
+            answers = [
+                await running.client.post("/v1/workflows/e_one/run", json={"input": {}, "async": True}),
+                await running.client.get(job),
+                *[await running.client.post(f"{job}/{verb}", json={}) for verb in ("cancel", "pause", "resume")],
+            ]
+            for refused in answers:
+                assert refused.status_code == 503, refused.text
+                assert int(refused.headers["Retry-After"]) >= 1
+                assert refused.json()["error"]["code"] == "service_unavailable"
+            assert (await running.client.post("/chat/v2/chat", json={"message": "hello"})).status_code == 503
+        assert running.api.text().count("temporal_away") == 1
         assert (await running.job(done.json()["job_id"]))["status"] == "completed"
         await (await running.temporal.start()).ready()
         await eventually(lambda: running.job(job_id), lambda job: job["status"] == "completed", 120)

@@ -17,14 +17,14 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.engine import child
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.data_lock import Holder
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.engine.namespace import ensure_namespace
+from orchestrator.engine.namespace import create_namespace, ensure_namespace
 from orchestrator.engine.server_binary import ServerBinary, locate
 from orchestrator.engine.server_files import search_attributes
 from tests.storage.rows import job_input
@@ -101,8 +101,12 @@ async def test_a_restart_on_the_same_file_keeps_retention_and_attributes(binary:
         assert await described(await Client.connect(server.address)) == wanted
 
 
-async def test_a_missing_namespace_is_made_by_two_starters_at_once(server: DevServer) -> None:
+async def test_a_missing_namespace_is_made_on_request_by_two_starters_at_once(server: DevServer) -> None:
     clients = [await Client.connect(server.address, namespace="fresh", lazy=True) for _ in range(2)]
+    with pytest.raises(Misconfigured) as caught:
+        await ensure_namespace(clients[0], retention_days=7, attributes=search_attributes())
+    assert f"Temporal at {server.address} has no namespace 'fresh'." in caught.value.for_operators
+    await asyncio.gather(*(create_namespace(client, retention_days=7) for client in clients))
     await asyncio.gather(
         *(ensure_namespace(client, retention_days=7, attributes=search_attributes()) for client in clients)
     )
@@ -113,6 +117,7 @@ async def test_a_missing_namespace_is_made_by_two_starters_at_once(server: DevSe
 async def test_a_job_starts_where_no_worker_has_prepared_the_namespace(server: DevServer, namespace: str) -> None:
     options = {**connect_options(address=server.address), "namespace": namespace}
     client = await connect(options, lazy=True)
+    await create_namespace(client, retention_days=30)
     prepare = partial(ensure_namespace, client, retention_days=30, attributes=search_attributes())
     gateway = TemporalGateway(client, "nobody", prepare=prepare)
     assert await gateway.start(job_input())

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.domain.access import ORDINARY, Scope
 from orchestrator.domain.limits import Tier
-from orchestrator.ground import sealer_of
+from orchestrator.ground import secret_key_of
 from orchestrator.services.access import IssuedKeys
 from orchestrator.storage.database import Database
 from orchestrator.storage.keys import KeyRepository
@@ -43,7 +43,7 @@ async def test_the_printed_key_is_let_in(
     assert re.fullmatch(form, done.stdout), "the key alone is on standard output"
     settings = GivenSettings(data_dir=tmp_path)
     database = Database(settings.index_url())
-    issued = IssuedKeys(KeyRepository(database), sealer_of(settings), clock=lambda: datetime.now(UTC))
+    issued = IssuedKeys(KeyRepository(database), secret_key_of(settings).sealer, clock=lambda: datetime.now(UTC))
     principal = await issued.principal(done.stdout.strip())
     await issued.settle()
     await database.close()

@@ -39,6 +39,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Page:
+    """HTTP 200 with any body instead of a stream, as gateways and login pages answer."""
+
+    body: str
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True)
 class Failure:
     """An HTTP error with a JSON body and headers."""
 
@@ -59,7 +67,7 @@ class Received:
 class OpenAIServer:
     """Serves the scripted replies in order; the last one is served again when the script has ended."""
 
-    def __init__(self, *script: Answer | Failure) -> None:
+    def __init__(self, *script: Answer | Failure | Page) -> None:
         self.script = list(script)
         self.received: list[Received] = []
         self.disconnected = asyncio.Event()
@@ -88,6 +96,8 @@ class OpenAIServer:
             Received(path=request.url.path, authorization=request.headers.get("authorization", ""), body=body)
         )
         reply = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if isinstance(reply, Page):
+            return Response(reply.body, media_type=reply.media_type)
         if isinstance(reply, Failure):
             return JSONResponse({"error": reply.error}, status_code=reply.status, headers=reply.headers)
         return StreamingResponse(self._stream(reply, body), media_type="text/event-stream")

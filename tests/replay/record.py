@@ -76,6 +76,24 @@ async def _rejected(engine: Engine) -> str:
     return job_id
 
 
+async def _retried(engine: Engine) -> str:
+    """The job that finishes a rejected one."""
+    rejected = await _rejected(engine)
+    started, _ = await engine.services.retrier.retry(TESTER, rejected)
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
+    await engine.services.controller.approve(TESTER, started.job_id, "b")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
+async def _retried_code(engine: Engine) -> str:
+    """Code that takes over the three answers which it asks for again, and fails where it failed before."""
+    failed = await _ended(engine, "t_again", fails=True)
+    started, _ = await engine.services.retrier.retry(TESTER, failed)
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
 async def _cancelled(engine: Engine) -> str:
     started = await engine.start("t_wide", {})
     await engine.eventually(started.job_id, lambda job: job.calls[1].status is CallStatus.RUNNING)
@@ -204,6 +222,8 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "waiting_for_approval": _waiting,
     "approved": _approved,
     "rejected": _rejected,
+    "retried": _retried,
+    "retried_code": _retried_code,
     "cancelled": _cancelled,
     "retrying": _retrying,
     "unserved": _unserved,

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ class PostgresServer:
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self._binaries = binaries
-        self._data = folder / "data"
+        self.data = folder / "data"
         self._log = folder / "server.log"
         self.port = _free_port()
         self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync")
@@ -34,32 +35,48 @@ class PostgresServer:
     def stop(self) -> None:
         self._run("pg_ctl", "stop", "-w", "-m", "fast")
 
+    def freeze(self) -> None:
+        """Stop it from answering: connections stay open, new ones are taken, nothing comes back."""
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that it makes no more processes
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it answer again."""
+        for pid in [*self._processes(), self.pid]:
+            os.kill(pid, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]
+
     @property
     def pid(self) -> int:
         """Process id of the server's first process."""
-        return int((self._data / "postmaster.pid").read_text().split()[0])
+        return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def new_database(self) -> str:
         """The SQLAlchemy URL of a new, empty database."""
         name = f"index_{uuid4().hex}"
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
-        with psycopg.connect(self._conninfo, autocommit=True) as connection:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
 
     @property
-    def _conninfo(self) -> str:
+    def conninfo(self) -> str:
+        """How the superuser connects."""
         return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=10"
 
     def _run(self, program: str, *arguments: str) -> None:
         as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        command = [*as_postgres, str(self._binaries / program), "-D", str(self._data), *arguments]
+        command = [*as_postgres, str(self._binaries / program), "-D", str(self.data), *arguments]
         # The server inherits the output of pg_ctl: a pipe would never end.
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(command, stdout=output, stderr=output, check=False, cwd=self._data.parent)
+            done = subprocess.run(command, stdout=output, stderr=output, check=False, cwd=self.data.parent)
             output.seek(0)
             assert done.returncode == 0, f"{program}: {output.read().decode()}"
 

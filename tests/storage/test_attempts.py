@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, JobState
 from orchestrator.domain.metrics import AgentHealth
@@ -182,6 +183,19 @@ async def test_calls_that_end_at_once_are_all_counted(jobs: JobRepository, attem
     await asyncio.gather(*(complete(attempts, job, n) for n in range(19)))
 
     assert (await read(jobs)).progress == 95
+
+
+@pytest.mark.parametrize("count", [2**63, -(2**63) - 1, 2**200])
+async def test_counts_that_no_database_takes_are_logged_and_never_raised(
+    jobs: JobRepository, attempts: AttemptRepository, count: int
+):
+    job = await accepted(jobs, job_input())
+    usage = Usage(prompt_tokens=count)
+    with capture_logs() as lines:
+        await attempts.started(task(job, 0), attempt=1, at=at(1))
+        await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=usage)
+    failed = [(line["operation"], line["fault"]) for line in lines if line["event"] == "index_write_failed"]
+    assert failed == [("ended", "InvalidInput")]
 
 
 async def test_health_of_an_agent(jobs: JobRepository, attempts: AttemptRepository):

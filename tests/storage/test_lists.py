@@ -3,13 +3,14 @@
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import JobState, Reason, ReasonCode
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
@@ -20,7 +21,14 @@ from tests.storage.rows import T0
 
 FAILED = [JobState.FAILED, JobState.TIMEOUT]
 WORKFLOW = {"kind": JobKind.WORKFLOW, "definition": "api_development"}
-_FILTERS: list[dict[str, Any]] = [{}, {"states": [JobState.COMPLETED]}, {"states": FAILED}]
+_FILTERS: list[dict[str, Any]] = [
+    {},
+    {"states": [JobState.COMPLETED]},
+    {"states": FAILED},
+    {"reasons": [ReasonCode.STUCK, ReasonCode.RUNNING]},
+    {"attention": True},
+    {"attention": True, "states": FAILED},
+]
 JOB_FILTERS = [
     about | states | {"owner": owner} for about in ({}, WORKFLOW) for states in _FILTERS for owner in (None, "alice")
 ]
@@ -116,3 +124,62 @@ async def test_deliveries_under_way_are_found_without_a_look_at_those_that_ended
     for look in (deliveries.unstarted, deliveries.overdue):
         lines = await plans(database, lambda look=look: look(before=T0, limit=5))
         assert "ix_deliveries_pending" in "".join(walks(lines, "deliveries"))
+
+
+async def _needing_attention(jobs: JobRepository, **more: Any) -> set[str]:
+    wanted = {"owner": None, "states": None, "kind": None, "definition": None, "attention": True, **more}
+    rows, total = await jobs.list(**wanted, limit=50, offset=0)
+    assert total == len(rows)
+    return {row.id for row in rows}
+
+
+async def test_work_that_failed_shows_once_until_it_is_done_or_being_done(database: Database, jobs: JobRepository):
+    def line(name: str, *states: JobState) -> list[dict[str, Any]]:
+        rows = [job_row(f"{name}0", JobState.FAILED)]
+        for n, state in enumerate(states, 1):
+            later = {"retry_of": f"{name}{n - 1}", "retry_root": f"{name}0", "created_at": T0 + timedelta(minutes=n)}
+            rows.append({**job_row(f"{name}{n}", state, **later), "closed_at": T0 if state.terminal else None})
+        return rows
+
+    rows = [
+        *line("never"),
+        *line("done", JobState.COMPLETED),
+        *line("again", JobState.FAILED),
+        *line("twice", JobState.TIMEOUT, JobState.COMPLETED),
+        *line("runs", JobState.RUNNING),
+        *line("left", JobState.CANCELLED),
+        job_row("fine"),
+        job_row("gone", JobState.CANCELLED),
+    ]
+    await write(database, job_rows=[{"retry_of": None, "retry_root": None, **row} for row in rows])
+    assert await _needing_attention(jobs) == {"never0", "again1", "left0"}
+    assert await _needing_attention(jobs, states=[JobState.TIMEOUT]) == set()
+    assert await _needing_attention(jobs, owner="bob") == set()
+
+
+async def test_open_jobs_show_by_their_reason(database: Database, jobs: JobRepository):
+    open_rows = [job_row(f"job_{n}", JobState.RUNNING) for n in range(4)]
+    await write(database, job_rows=open_rows)
+    codes = [ReasonCode.STUCK, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.RUNNING]
+    notes = {f"job_{n}": Reason(code=code, message=f"why {n}") for n, code in enumerate(codes)}
+    await jobs.note_reasons(notes, at=T0)
+    assert await _needing_attention(jobs) == {"job_0", "job_1"}
+    assert await _needing_attention(jobs, attention=False, reasons=[ReasonCode.RUNNING]) == {"job_2"}
+    # What waits for a person does so without a worker, too.
+    assert await _needing_attention(jobs, unattended=True) == {"job_0", "job_1", "job_2", "job_3"}
+    lost = {"attention": False, "unattended": True, "reasons": [ReasonCode.NO_WORKER]}
+    assert await _needing_attention(jobs, **lost) == {"job_2", "job_3"}
+    # An older look changes nothing, a newer one keeps since when it is so.
+    await jobs.note_reasons({"job_0": Reason(code=ReasonCode.QUEUED, message="old")}, at=T0 - timedelta(seconds=1))
+    await jobs.note_reasons({"job_0": Reason(code=ReasonCode.STUCK, message="new")}, at=T0 + timedelta(seconds=5))
+    (row,) = (
+        await jobs.list(owner=None, states=None, kind=None, definition=None, reasons=codes[:1], limit=9, offset=0)
+    )[0]
+    told = (row.reason_code, row.reason_message, row.reason_since, row.reason_seen)
+    assert told == (ReasonCode.STUCK, "new", T0, T0 + timedelta(seconds=5))
+    await jobs.close(
+        "job_0", state=JobState.FAILED, snapshot=None, events=None, result=None, error=None, run_id=None, at=T0
+    )
+    failed = {"owner": None, "states": [JobState.FAILED], "kind": None, "definition": None, "limit": 9, "offset": 0}
+    (closed,) = (await jobs.list(**failed))[0]
+    assert (closed.reason_code, closed.reason_seen) == (None, None)

@@ -17,6 +17,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from orchestrator.domain.errors import AgentError
+from orchestrator.runtime.author_loop import Interrupted
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.testing import eventually
 
@@ -250,6 +251,22 @@ async def test_an_endless_loop_is_interrupted(bulkhead: Bulkhead) -> None:
 
     assert (await error_of(bulkhead, spins)).kind == "agent_blocked"
     assert await asyncio.to_thread(ended.wait, 30)
+
+
+async def test_an_interruption_that_meets_another_call_lets_it_be_tried_again(bulkhead: Bulkhead) -> None:
+    async def meets() -> None:
+        raise Interrupted
+
+    caught = await error_of(bulkhead, meets)
+    assert (caught.kind, caught.retryable) == ("agent_blocked", True)
+
+
+async def test_an_error_of_the_products_own_keeps_its_kind(bulkhead: Bulkhead) -> None:
+    async def refuses() -> None:
+        raise AgentError("no " * 10_000, kind="site_refused", retryable=False)
+
+    caught = await error_of(bulkhead, refuses)
+    assert (caught.kind, caught.retryable) == ("site_refused", False)
 
 
 async def test_a_thread_may_block(bulkhead: Bulkhead) -> None:

@@ -8,7 +8,8 @@ import pytest
 from orchestrator.commandline import checks
 from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
 from orchestrator.commandline.collisions import PACKAGES, collisions, installed_collisions
-from orchestrator.engine.inspection import ServerState
+from orchestrator.commandline.connections import Connections, check_connections
+from orchestrator.domain.errors import Unavailable
 
 HERE = Path("/site-packages")
 PLACES: dict[str, Path | None] = dict.fromkeys(PACKAGES, HERE)
@@ -17,10 +18,6 @@ ATTRIBUTES = {"JobKind": "Keyword", "JobOwner": "Keyword"}
 
 def models(*providers: str, base_url: str | None = None, default: str | None = None) -> Models:
     return Models(frozenset(providers), base_url, default, frozenset({"anthropic/claude-3.5-sonnet"}))
-
-
-def server(version: str) -> ServerState:
-    return ServerState(version, timedelta(days=30), {}, frozenset())
 
 
 @pytest.mark.parametrize(
@@ -61,15 +58,16 @@ def test_ports(use: PortUse, verdict: Verdict) -> None:
 
 
 def test_temporal_must_answer_only_where_it_is_configured() -> None:
-    assert checks.check_temporal(None, "refused", "t:7233", configured=True).verdict is Verdict.FAILED
-    assert checks.check_temporal(None, "refused", "t:7233", configured=False).verdict is Verdict.WARNING
+    port = Port(7233, "Temporal", "--temporal-port", PortUse.FREE)
+    assert checks.check_temporal(None, Unavailable("refused"), "t:7233", None).verdict is Verdict.FAILED
+    assert checks.check_temporal(None, Unavailable("refused"), "t:7233", port).verdict is Verdict.WARNING
 
 
 @pytest.mark.parametrize(
     ("version", "verdict"), [("1.31.2", Verdict.OK), ("1.30.9", Verdict.FAILED), ("2.0.0", Verdict.OK)]
 )
 def test_temporal_must_be_new_enough(version: str, verdict: Verdict) -> None:
-    assert checks.check_temporal(server(version), None, "t:7233", configured=True).verdict is verdict
+    assert checks.check_temporal(version, None, "t:7233", None).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -130,3 +128,15 @@ def test_a_broken_catalogue_says_what_is_broken() -> None:
 )
 def test_models(found: Models, verdict: Verdict) -> None:
     assert checks.check_models(found).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("others", "processes", "verdict"), [(57, 5, Verdict.OK), (57, 6, Verdict.WARNING), (97, 1, Verdict.WARNING)]
+)
+def test_connections_are_those_of_every_process_and_of_the_others(
+    others: int, processes: int, verdict: Verdict
+) -> None:
+    finding = check_connections(Connections(room=97, others=others, ours=9, processes=processes, each=8))
+    assert finding.verdict is verdict
+    assert f"{others + processes * 8}" in finding.message
+    assert (finding.mend is not None and "max_connections" in finding.mend) is (verdict is Verdict.WARNING)

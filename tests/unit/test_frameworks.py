@@ -5,6 +5,8 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from orchestrator.frameworks.langgraph import ADAPTER
 from orchestrator.frameworks.loading import load_adapter
 from orchestrator.frameworks.process import ProcessAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from orchestrator.testing import eventually
@@ -136,6 +139,47 @@ async def test_an_adapter_is_told_of_the_users_agent_in_plain_data() -> None:
     assert result.summary == "The first line."
     assert result.metadata == {"rounds": 3, "timestamp": "2026-11-20T10:00:00Z", "executed_by": "f"}
     assert (result.model, result.usage) == ("framework/f", Usage())
+
+
+async def test_a_frameworks_answer_is_mended_like_any_other() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        return FrameworkResult(
+            output="half \ud83d",
+            deliverables=[{"path": "../Bericht für Q3.md", "content": "n\0ul"}],
+            data={"x": float("nan"), "k": ["\ud83d"]},
+            metadata={"note": "\ude00"},
+            usage=Usage(prompt_tokens=2**63, completion_tokens=-1),
+            model="m\n" * 500,
+        )
+
+    result = await run(Adapter(work), Native())
+    assert (result.output, result.data) == ("half \ufffd", {"x": None, "k": ["\ufffd"]})
+    assert [(file.path, file.content) for file in result.deliverables] == [("Bericht für Q3.md", "nul")]
+    assert result.metadata["note"] == "\ufffd"
+    assert result.usage == Usage()
+    assert len(result.model) == 100
+    AgentResult.model_validate_json(result.model_dump_json())
+
+
+async def test_a_framework_whose_answer_is_no_data_is_not_asked_again() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        await call.ask(Question(title="t"))
+        return FrameworkResult(output="o", data={"x": object()})
+
+    with pytest.raises(AgentError) as failed:
+        await run(Adapter(work), Native())
+    assert (failed.value.kind, failed.value.retryable) == ("malformed_output", False)
+    assert failed.value.usage == Usage(prompt_tokens=3, completion_tokens=7, cost=0.01)
+
+
+async def test_a_framework_that_raises_a_page_is_cut() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        raise type("Loud" * 1000, (Exception,), {})("x" * 5_000_000)
+
+    with pytest.raises(AgentError) as failed:
+        await run(Adapter(work), Native())
+    assert failed.value.kind == "framework_failed"
+    assert len(failed.value.message) <= 300
 
 
 async def test_an_agent_of_the_catalogue_is_told_with_its_own_input() -> None:
@@ -489,3 +533,88 @@ def test_a_short_step_can_name_no_queue() -> None:
     with pytest.raises(ValueError, match="can name no task_queue"):
         Step(id="a", name="A", squad="s", agents=("x",), short=True, task_queue="q")
     assert json.loads(Step(id="a", name="A", squad="s", agents=("x",)).model_dump_json())["task_queue"] is None
+
+
+async def test_an_adapter_runs_beside_the_loop_and_asks_models_in_it() -> None:
+    asking: list[int] = []
+
+    class Listening(Native):
+        async def run(self, *arguments: Any, **more: Any) -> AgentResult:
+            asking.append(threading.get_ident())
+            return await super().run(*arguments, **more)
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        answer = await call.ask(Question(title="draft"))
+        return FrameworkResult(output=f"{answer.output} {threading.get_ident()}")
+
+    result = await run(Adapter(work), Listening())
+
+    here = str(threading.get_ident())
+    assert [str(thread) for thread in asking] == [here]
+    assert result.output.split()[-1] != here
+
+
+async def test_an_adapter_that_exits_fails_its_call_under_its_own_name() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        async def leave() -> None:
+            sys.exit(3)
+
+        await asyncio.gather(asyncio.sleep(10), leave())
+        return FrameworkResult(output="went on")
+
+    with pytest.raises(AgentError) as caught:
+        await run(Adapter(work), Native())
+    assert (caught.value.kind, caught.value.retryable) == ("SystemExit", False)
+
+
+async def test_an_adapter_that_blocks_is_named() -> None:
+    block = time.sleep
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        block(2)
+        return FrameworkResult(output="went on")
+
+    runtime = FrameworkRuntime(Adapter(work), Native(), lambda: NOW, Bulkhead(0.3))
+    with pytest.raises(AgentError) as caught:
+        await runtime.run(AGENT, agent_task(), attempt=1, progress=lambda _: None, sink=Sink())
+    assert (caught.value.kind, caught.value.retryable) == ("agent_blocked", False)
+    assert "in work)" in caught.value.message
+
+
+async def test_a_cancelled_adapter_stops_asking() -> None:
+    began = asyncio.Event()
+    ended: list[str] = []
+
+    class Endless(Native):
+        async def run(self, *_: Any, **__: Any) -> AgentResult:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.append("cancelled")
+            raise AssertionError
+
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        await call.ask(Question(title="draft"))
+        return FrameworkResult(output="went on")
+
+    running = asyncio.create_task(run(Adapter(work), Endless()))
+    await began.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    async def seen() -> list[str]:
+        return ended
+
+    assert await eventually(seen, bool) == ["cancelled"]
+
+
+def test_an_adapters_module_that_exits_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exiting_adapters.py").write_text("raise SystemExit('no licence')\n")
+    (tmp_path / "failing_adapters.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CatalogueError, match="exiting_adapters: cannot be imported: SystemExit: no licence"):
+        load_adapter("f", "exiting_adapters:x")
+    with pytest.raises(CatalogueError, match="cannot be imported: ZeroDivisionError"):
+        load_adapter("f", "failing_adapters:x")

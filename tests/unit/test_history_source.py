@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from temporalio.api.history.v1 import History, HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseResponse
+from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
@@ -18,6 +19,11 @@ EXPECTED = {RPCStatusCode.NOT_FOUND: NotFound, RPCStatusCode.INVALID_ARGUMENT: I
 def test_every_status_is_a_domain_error_that_a_caller_may_meet(status: RPCStatusCode) -> None:
     with pytest.raises(EXPECTED.get(status, Unavailable)), rpc_errors("job: j"):
         raise RPCError("the server's words", status, b"")
+
+
+def test_a_deadline_of_the_sdk_s_own_is_an_outage() -> None:
+    with pytest.raises(Unavailable), rpc_errors("session"):
+        raise WorkflowUpdateRPCTimeoutOrCancelledError
 
 
 def histories(**methods: object) -> TemporalHistories:

@@ -216,9 +216,10 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 
 
 def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
-    results = Results([Outcome("a"), Outcome("b", done=False)], {"c": "why"}, left=2)
+    results = Results([Outcome("a"), Outcome("b", done=False)], {"c": "why"}, open=3, left=2)
     assert summary(Action.CANCEL, results) == (
-        "5 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, 2 not tried"
+        "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
+        "3 asked for without an answer yet, 2 not tried"
     )
     told = document(Action.CANCEL, results)
     assert (told["done"], told["requested"], told["failed"], told["not_tried"]) == (

@@ -1,6 +1,9 @@
 """Plugins are loaded from where they may come from; a faulty one is refused with file and fault."""
 
+import functools
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -8,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from orchestrator import plugins
 from orchestrator.agents.registry import AGENTS
-from orchestrator.domain.agents import Agent
+from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
@@ -45,6 +48,86 @@ def workflow(id: str = "flow", *, agents: tuple[str, ...] = ("helper",), **more:
         "source": "w.py",
     }
     return WorkflowDefinition(**{**values, **more})
+
+
+async def yields(call: FunctionCall) -> Any:
+    """An asynchronous generator."""
+    yield call
+
+
+def yields_plainly(call: FunctionCall) -> Any:
+    """A generator."""
+    yield call
+
+
+async def takes_nothing() -> Any:
+    """Takes no call."""
+
+
+async def takes_more(call: FunctionCall, other: str) -> Any:
+    """Takes more than a call."""
+
+
+class Called:
+    """An object that is called like a function."""
+
+    async def __call__(self, call: FunctionCall) -> AgentOutput:
+        return AgentOutput(summary="s", output=call.step)
+
+
+def plain(call: FunctionCall) -> AgentOutput:
+    """Not asynchronous: it runs in a thread."""
+    return AgentOutput(summary="s", output=call.step)
+
+
+@pytest.mark.parametrize(
+    ("function", "fault"),
+    [
+        (yields, "is a generator (it has a yield): it must return one AgentOutput"),
+        (yields_plainly, "is a generator (it has a yield): it must return one AgentOutput"),
+        (functools.partial(takes_more, other="x"), None),
+        (functools.partial(yields), "is a generator"),
+        (takes_nothing, "cannot be called with one FunctionCall: too many positional arguments"),
+        (takes_more, "cannot be called with one FunctionCall: missing a required argument: 'other'"),
+        (Called(), None),
+        (plain, None),
+        (print, None),
+    ],
+)
+def test_a_function_that_can_never_answer_is_refused_by_the_name_of_its_agent(function: Any, fault: str | None) -> None:
+    plugins = [Plugin("p", agents=(agent(instructions="", function=function),))]
+    if fault is None:
+        assert build_catalogue(plugins).agents["helper"].function is function
+        return
+    with pytest.raises(CatalogueError) as refused:
+        build_catalogue(plugins)
+    assert f"a.py: agent 'helper': its function {fault}" in refused.value.message
+
+
+@pytest.mark.parametrize("function", ["not a function", 3, object()])
+def test_what_is_no_function_is_refused_where_the_agent_is_made(function: Any) -> None:
+    with pytest.raises(ValidationError, match="callable"):
+        agent(function=function)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('x' * 5_000_000)", "ValueError: xxx"),
+        ("class Silent(Exception):\n    def __str__(self): raise KeyError\nraise Silent", "its text cannot be read"),
+        ("raise ImportError('x' * 5_000_000)", "cannot be imported: xxx"),
+    ],
+)
+def test_what_a_plugin_says_when_it_cannot_be_imported_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, said: str
+) -> None:
+    (tmp_path / "loud_plugin.py").write_text(body)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "loud_plugin", raising=False)
+    with pytest.raises(CatalogueError) as refused:
+        load_plugins(["loud_plugin"])
+    assert said in refused.value.message
+    assert len(refused.value.message) < 3000
 
 
 def test_plugins_add_up() -> None:
@@ -263,6 +346,49 @@ def test_a_module_that_cannot_be_used_is_named_with_its_fault(module: Any, text:
 
     assert "acme_faulty" in caught.value.details["source"]
     assert fault in caught.value.details["fault"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("raise SystemExit('ACME_TOKEN is not set')\n", "SystemExit: ACME_TOKEN is not set ("),
+        ("import sys\n\nsys.exit(0)\n", "SystemExit: 0 ("),
+        ("import sys\n\nsys.exit(0)\n", "acme_faulty.py, line 3)"),
+        ("raise KeyboardInterrupt\n", "KeyboardInterrupt ("),
+        ("import argparse\nargparse.ArgumentParser().parse_args(['--unknown'])\n", "acme_faulty.py, line 2)"),
+    ],
+)
+def test_a_module_that_ends_the_program_is_named(module: Any, text: str, fault: str) -> None:
+    module("acme_faulty", text)
+
+    with pytest.raises(CatalogueError) as caught:
+        load_plugins(["acme_faulty"])
+
+    assert caught.value.details["source"] == "acme_faulty"
+    assert caught.value.details["fault"].startswith("cannot be imported: ")
+    assert fault in caught.value.details["fault"]
+
+
+def test_an_import_leaves_the_process_as_it_was(module: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.chdir('/')\nprint('hello')\n"
+    module("acme_busy", text + MODULE + "plugin = Plugin(name='acme')\n")
+    folder, handler = os.getcwd(), signal.getsignal(signal.SIGTERM)
+
+    load_plugins(["acme_busy"])
+
+    assert os.getcwd() == folder
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_schema_that_ends_the_program_is_named() -> None:
+    class Silent(BaseModel):
+        @classmethod
+        def model_json_schema(cls, *_: Any, **__: Any) -> Any:
+            raise SystemExit(3)
+
+    with pytest.raises(CatalogueError, match="agent 'helper' has a model without a schema: SystemExit: 3"):
+        build_catalogue([Plugin("acme", (agent(input_model=Silent),))])
 
 
 def test_a_module_that_does_not_exist_is_named() -> None:

@@ -129,6 +129,13 @@ def test_the_price_of_a_draft_is_not_told_as_money_spent(used: Used, told: str) 
     assert told in out.getvalue()
 
 
+def test_a_job_that_failed_says_how_it_is_finished() -> None:
+    out = io.StringIO()
+    failed = {"job_id": "wf_job_1", "status": "failed", "error": {"type": "t", "message": "m\x1b[2J"}}
+    summarise(FollowedJob.model_validate(failed), Console(file=out), flag=" --api-url http://x")
+    assert "t: m�[2J\nfinish it: orchestrator jobs retry wf_job_1 --api-url http://x\n" in out.getvalue()
+
+
 @pytest.mark.parametrize(("text", "told"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
 def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, told: str) -> None:
     with pytest.raises(Refused, match=told):

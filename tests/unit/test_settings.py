@@ -1,14 +1,20 @@
 """What the environment may say, and what a command says of an environment that is wrong."""
 
+import os
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.commandline.exits import Refused
 from orchestrator.domain.retention import Retention
 from orchestrator.settings import Settings
+from orchestrator.variables import misspelt, setting_variables
 
 
 def refusal(command: str) -> Refused:
@@ -37,7 +43,7 @@ def test_an_empty_database_url_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().index_url().endswith(".orchestrator/index.sqlite3")
 
 
-@pytest.mark.parametrize("url", ["foo", "mysql://root:secret@h/n", "sqlite://"])
+@pytest.mark.parametrize("url", ["foo", "mysql://root:secret@h/n", "sqlite://", "redis://h/0"])
 def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", url)
     fault = refusal("doctor")
@@ -89,3 +95,109 @@ def test_retention_is_for_good_where_it_is_0_and_the_default_where_it_is_empty(m
     assert Settings().retention() == Retention(
         jobs=400 * days, events=None, attempts=None, deliveries=90 * days, audit=400 * days
     )
+
+
+def without_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in setting_variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(folder)  # no `.env` of this checkout
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_every_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty: str) -> None:
+    without_environment(monkeypatch, tmp_path)
+    unset = Settings()
+    documents = {"ORCHESTRATOR_TIERS", "ORCHESTRATOR_SURFACE_LIMITS"}  # JSON: only the empty text is no document
+    for name in setting_variables():
+        monkeypatch.setenv(name, "" if name in documents else empty)
+    assert Settings() == unset
+
+
+def test_the_shipped_example_starts_as_it_is_and_with_every_line_made_a_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_environment(monkeypatch, tmp_path)
+    unset = Settings()
+    example = Path(__file__).parents[2] / ".env.example"
+    shutil.copy(example, tmp_path / ".env")
+    assert Settings() == unset
+    lines = example.read_text().splitlines()
+    (tmp_path / ".env").write_text("\n".join(line[1:] if line.startswith("#ORCH") else line for line in lines))
+    assert Settings().value_store_url == "s3://bucket/prefix"
+
+
+def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_ADMIN_API_KEY", "dvr_sk_live_abc\n")
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_KEY", " 0123456789abcdef\r\n")
+    monkeypatch.setenv("ORCHESTRATOR_LLM_BASE_URL", " http://localhost:11434/v1\n")
+    settings = Settings()
+    assert settings.admin_api_key == SecretStr("dvr_sk_live_abc")
+    assert settings.secret_key == SecretStr("0123456789abcdef")
+    assert settings.llm_base_url == "http://localhost:11434/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ADMIN_API_KEY", "dvr_sk_live_abc\ndef", "the key has a space, a line break"),
+        ("ADMIN_API_KEY", "dvr_sk_live_schlüssel", "the key has a space, a line break"),
+        ("LLM_API_KEY", "sk-1 sk-2", "the key has a space, a line break"),
+        ("LLM_BASE_URL", "localhost:11434", "it takes http://HOST:PORT or https://HOST"),
+        ("LLM_BASE_URL", "http://my server/v1", "a URL has no spaces"),
+        ("TEMPORAL_UI_URL", "http://h:port", "it takes http://HOST:PORT or https://HOST"),
+        ("REDIS_URL", "localhost:6379", "it takes redis://:PASSWORD@HOST:PORT/0"),
+        ("REDIS_URL", "redis://:hidden@h:six/0", "it takes redis://:PASSWORD@HOST:PORT/0"),
+        ("DATABASE_URL", "postgresql://u:hidden@h:port/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
+        ("DATABASE_URL", "postgresql://u:hid@den@h/n", "in a password write @ : / as %40"),
+        ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
+        ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
+        ("SECRET_KEY", "short", "ORCHESTRATOR_SECRET_KEY"),
+        ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not"),
+        ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: `workflows` is orchestrator's own package"),
+        ("LOG_LEVEL", "loud", "it takes DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        ("DATA_DIR", "~nobody-of-this-machine/x", "names a home directory that is not known here"),
+    ],
+)
+def test_a_key_or_a_url_that_cannot_be_one_is_refused_by_name_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    if name == "ADMIN_PASSWORD":
+        monkeypatch.setenv("ORCHESTRATOR_ADMIN_USERNAME", "admin")
+    monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
+    fault = refusal("doctor")
+    assert f"ORCHESTRATOR_{name}: " in str(fault)
+    assert told in str(fault)
+    assert "hidden" not in str(fault)
+    assert "schlüssel" not in str(fault)
+
+
+@pytest.mark.parametrize("name", ["two words", "Größe", "what?", "a#b", "100%", "%41", "file:x?mode=memory", "a&b=c;d"])
+def test_the_index_of_a_data_directory_lies_in_it_whatever_its_name(name: str, tmp_path: Path) -> None:
+    url = make_url(Settings(data_dir=tmp_path / name).index_url())
+    assert url.database == str(tmp_path / name / "index.sqlite3")
+    assert not url.query
+
+
+def test_a_data_directory_stays_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_environment(monkeypatch, tmp_path)
+    settings = Settings()
+    os.chdir("/")
+    assert settings.data_dir == tmp_path / ".orchestrator"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings(data_dir=Path("~/data")).data_dir == tmp_path / "data"
+
+
+def test_a_misspelt_variable_is_found_in_the_environment_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("# ORCHESTRATOR_REDIS_URI=x\nexport ORCHESTRATOR_DATABSE_URL=x\nORCHESTRATOR_PLUGINS=x\n")
+    environment = {
+        "TEMPORAL_ADRESS": "h:1",
+        "ORCHESTRATOR_ACME_TOKEN": "mine",
+        "ORCHESTRATOR_LLM_API_KEY": "k",
+        "PATH": "",
+    }
+    assert misspelt(environment, file) == {
+        "ORCHESTRATOR_DATABSE_URL": "ORCHESTRATOR_DATABASE_URL",
+        "TEMPORAL_ADRESS": "TEMPORAL_ADDRESS",
+    }
+    assert misspelt(dict.fromkeys(setting_variables(), ""), tmp_path / "missing") == {}

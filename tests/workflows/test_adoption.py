@@ -94,6 +94,18 @@ async def test_a_copy_is_a_job_of_its_own_and_the_original_stays_as_it_was(engin
     assert id in [row.id for row in (await engine.services.reader.list(ALICE, JobFilter())).rows]
 
 
+async def test_labels_and_the_name_of_a_copy_are_cut(engine: Engine) -> None:
+    first = await _alices(engine, "t_three", {"topic": "tea"})
+    await engine.ended(first)
+    given = await _started_with(engine, first)
+    labels = {f"{number} {'k' * 5000}": "v" * 5000 for number in range(100)}
+    copy = await engine.ended(await _start(engine, "t_three", {**given, "name": "n" * 5000, "labels": labels}))
+    assert copy.state is JobState.COMPLETED
+    assert len(copy.name) <= 200
+    assert len(copy.labels) == 22
+    assert max(len(text) for label in copy.labels.items() for text in label) <= 200
+
+
 async def test_a_copy_of_a_failing_job_ends_only_itself(engine: Engine) -> None:
     waiting = await _alices(engine, "t_approval", {})
     await engine.eventually(waiting, lambda job: job.waiting_steps == ["b"])

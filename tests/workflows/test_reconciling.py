@@ -18,6 +18,7 @@ from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine import visibility
 from orchestrator.services import reconciling
+from orchestrator.services.reading import JobFilter
 from orchestrator.storage.tables import jobs
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
@@ -99,10 +100,10 @@ async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
     monkeypatch.setattr(reconciling, "_LISTED", 1)
     started = [await engine.start("t_approval", {}) for _ in range(2)]
     await engine.parts.reconciler.reconcile(AT_ONCE)
-    assert requests[_LIST] == 2  # the running ones, and those that were ended by force
+    assert requests[_LIST] == 3  # the running ones, those that hang, and those that were ended by force
     await engine.services.controller.cancel(TESTER, started[0].job_id, "enough")
     await engine.parts.reconciler.reconcile(AT_ONCE)
-    assert requests[_LIST] == 2
+    assert requests[_LIST] == 3
     row = await engine.parts.ground.jobs.get(started[0].job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED
@@ -167,6 +168,9 @@ async def test_jobs_of_another_temporal_do_not_hold_up_those_of_this_one(engine:
         await engine.parts.ground.jobs.accept(foreign, request_hash="x", at=record.created_at)
         await engine.parts.ground.jobs.started(foreign.job_id, "run", "the namespace of another server")
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 0
+    page = await engine.services.reader.list(TESTER, JobFilter(attention=True))
+    assert {row.reason_code for row in page.rows} == {ReasonCode.STUCK}
+    assert page.total == 2
     started = await engine.start("t_slow", {})
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     long_ago = update(jobs).where(jobs.c.id != started.job_id).values(checked_at=record.created_at)
@@ -186,3 +190,66 @@ async def test_a_pass_prunes_what_is_older_than_the_settings_say(
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).pruned == 1
         assert await engine.parts.ground.jobs.events(old.id) is None
         assert await engine.parts.ground.jobs.events(new.id) is not None
+
+
+async def test_lists_tell_why_jobs_wait_though_nobody_reads_them(engine: Engine) -> None:
+    async def listed(**chosen: Any) -> list[str]:
+        await engine.parts.reconciler.reconcile(AT_ONCE)
+        page = await engine.services.reader.list(TESTER, JobFilter(**chosen))
+        assert page.total == len(page.rows)
+        return [row.id for row in page.rows]
+
+    asking = (await engine.start("t_approval", {})).job_id
+    slow = (await engine.start("t_slow", {})).job_id
+    await eventually(
+        lambda: listed(reasons=[ReasonCode.WAITING_FOR_APPROVAL]), lambda found: found == [asking], seconds=60
+    )
+    await eventually(lambda: listed(reasons=[ReasonCode.RUNNING]), lambda found: found == [slow])
+    assert await listed(attention=True) == [asking]
+    assert await listed(attention=True, reasons=[ReasonCode.RUNNING]) == []
+    assert await listed(attention=True, states=[JobState.FAILED]) == []
+    page = await engine.services.reader.list(TESTER, JobFilter(reasons=[ReasonCode.WAITING_FOR_APPROVAL]))
+    told = page.reason(page.rows[0])
+    assert told is not None
+    assert (told.code, told.message) == (ReasonCode.WAITING_FOR_APPROVAL, "Go on?")
+    assert told.since is not None
+    assert told.seen_at is not None
+    assert told.since <= told.seen_at
+    await engine.services.controller.approve(TESTER, asking, "b")
+    await engine.ended(asking)
+    await eventually(lambda: listed(attention=True), lambda found: found == [])
+
+
+async def test_a_stuck_job_is_in_the_list_of_what_needs_attention(engine: Engine) -> None:
+    started = await engine.start("t_approval", {})
+    await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
+    # A job that says that it runs code of a class which no worker has: its tasks fail until one does.
+    record = await engine.parts.ground.jobs.get(started.job_id)
+    assert record is not None
+    stuck = record.job.model_copy(update={"job_id": "wf_job_without_class", "code": True})
+    await engine.parts.ground.jobs.accept(stuck, request_hash="x", at=record.created_at)
+    run_id = await engine.parts.ground.gateway.start(stuck)
+    await engine.parts.ground.jobs.started(stuck.job_id, run_id, await engine.parts.ground.gateway.namespace_id())
+
+    async def reasons() -> dict[str, ReasonCode | None]:
+        await engine.parts.reconciler.reconcile(AT_ONCE)
+        page = await engine.services.reader.list(TESTER, JobFilter(attention=True))
+        return {row.id: row.reason_code for row in page.rows}
+
+    wanted = {started.job_id: ReasonCode.WAITING_FOR_APPROVAL, stuck.job_id: ReasonCode.STUCK}
+    await eventually(reasons, lambda found: found == wanted)
+
+
+async def test_lists_say_at_once_that_no_worker_is_there(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
+        started = await engine.start("t_slow", {})
+        for chosen in (JobFilter(), JobFilter(attention=True), JobFilter(reasons=[ReasonCode.NO_WORKER])):
+            page = await engine.services.reader.list(TESTER, chosen)
+            (row,) = page.rows
+            told = page.reason(row)
+            assert (page.total, row.id) == (1, started.job_id)
+            assert told is not None
+            assert (told.code, told.seen_at) == (ReasonCode.NO_WORKER, None)
+        assert (await engine.services.reader.list(TESTER, JobFilter(reasons=[ReasonCode.QUEUED]))).total == 0

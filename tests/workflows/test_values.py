@@ -16,6 +16,7 @@ from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.values import METADATA, text_of
+from orchestrator.engine import values
 from orchestrator.engine.plugin import codec_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.reading import JobFilter
@@ -140,6 +141,20 @@ async def test_a_paid_answer_waits_for_the_store(engine: Engine) -> None:
     job = await engine.run("t_big", {"kilobytes": 200})
     assert job.state is JobState.COMPLETED
     assert [len(call.attempts) for call in job.calls] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("kilobytes", "puts"), [(200, 8), (1500, 20)], ids=["carried whole", "waits"])
+async def test_an_answer_outlives_an_outage_of_the_store_without_a_second_call(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, kilobytes: int, puts: int
+) -> None:
+    monkeypatch.setattr(values, "_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(values, "_KEEP_PAUSE", 0.01)
+    Away(engine, puts=puts)
+    job = await engine.run("t_big", {"kilobytes": kilobytes})
+    assert job.state is JobState.COMPLETED
+    assert [len(call.attempts) for call in job.calls] == [1, 1, 1]
+    output = await engine.services.outputs.of(job)
+    assert [len(file["content"]) for file in output["deliverables"] if file["path"] == "a.txt"] == [kilobytes * 1024]
 
 
 async def test_a_worker_that_cannot_read_the_input_tries_again(

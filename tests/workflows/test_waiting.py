@@ -1,16 +1,22 @@
 """Waiting for a job: woken by its own news and by its workers, answered at once where there is nothing to wait for."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
+from temporalio.service import RPCError, RPCStatusCode
+
+from orchestrator.circuit import Circuit
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.guard import ERRORS, GuardedService, lost
 from orchestrator.services.following import Until
 from orchestrator.services.starting import StartRequest
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.testing import TESTER, Engine, running_engine
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 
 async def test_a_wait_for_attention_wakes_when_a_step_asks_and_answers_at_once_when_it_has(engine: Engine) -> None:
@@ -49,6 +55,34 @@ async def test_a_wait_wakes_when_the_last_worker_leaves_and_when_one_comes(
         async with engine.parts.worker():
             assert (await came).reason.code is not ReasonCode.NO_WORKER
             await engine.services.controller.cancel(TESTER, started.job_id, "")
+
+
+async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worker(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    there, now = False, 0.0
+
+    async def probe() -> None:
+        if not there:
+            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
+
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
+        started = await engine.start("t_three", {})
+        service = engine.parts.ground.client.service_client
+        assert isinstance(service, GuardedService)
+        service.circuit = circuit = Circuit("temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now)
+
+        async def away() -> bool:
+            with suppress(Unavailable):  # a probe that fails takes Temporal away, whoever has it made
+                await engine.job(started.job_id)
+            return circuit.away
+
+        await eventually(away, bool)
+        there = True
+        await eventually(away, lambda is_away: not is_away)
+        assert (await engine.job(started.job_id)).reason.code is ReasonCode.QUEUED
+        now = 10.0
+        assert (await engine.job(started.job_id)).reason.code is ReasonCode.NO_WORKER
 
 
 async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_away(engine: Engine, monkeypatch) -> None:

@@ -145,14 +145,13 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     orchestrator jobs list --status failed --all --json | jq '.jobs[].job_id'
     ```
     """
-    from rich.console import Console
-
+    from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
     chosen = selection(status, reason, needs_attention, workflow, agent, since, before)
     most = None if every else limit
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.list_jobs(api, chosen, Console(), most=most, as_json=as_json, ids=ids))
+    raise typer.Exit(reading.list_jobs(api, chosen, Output(), most=most, as_json=as_json, ids=ids))
 
 
 @jobs.command()
@@ -166,11 +165,10 @@ def show(
     orchestrator jobs show wf_job_019c --json | jq .reason
     ```
     """
-    from rich.console import Console
-
+    from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
-    raise typer.Exit(reading.show(connection(api_url, api_key, data_dir), job_id, Console(), as_json=as_json))
+    raise typer.Exit(reading.show(connection(api_url, api_key, data_dir), job_id, Output(), as_json=as_json))
 
 
 @jobs.command()
@@ -193,14 +191,13 @@ def watch(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 0: the job completed. 1: it failed, timed out or was cancelled. 130: interrupted; the job goes on.
     """
-    from rich.console import Console
-
+    from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
     if after and not as_json:
         raise Refused("--after needs --json: without it the job is shown as it is")
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.watch(api, job_id, Console(), as_json=as_json, after=after))
+    raise typer.Exit(reading.watch(api, job_id, Output(), as_json=as_json, after=after))
 
 
 @jobs.command()
@@ -223,6 +220,8 @@ def output(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 1: there is no output, or not yet.
     """
+    from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
-    raise typer.Exit(reading.output(connection(api_url, api_key, data_dir), job_id, folder=to, as_json=as_json))
+    api = connection(api_url, api_key, data_dir)
+    raise typer.Exit(reading.output(api, job_id, Output(), folder=to, as_json=as_json))

@@ -47,11 +47,17 @@ class BulkOptions:
 
 @dataclass(slots=True)
 class Results:
-    """What became of each job so far. `left` were not tried."""
+    """What became of each job so far. `open` were asked for, and their answer is not seen; `left` were not tried."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    open: int = 0
     left: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many jobs it is about."""
+        return len(self.outcomes) + len(self.failures) + self.open + self.left
 
     @property
     def code(self) -> int:
@@ -180,8 +186,10 @@ class _Work:
         for job_id in self._ids:
             if self._given_up:
                 return
-            await self._one(job_id)
             self._results.left -= 1
+            self._results.open += 1
+            await self._one(job_id)
+            self._results.open -= 1
             self._progress.update(self._task, advance=1, words="")
 
     async def _one(self, job_id: str) -> None:
@@ -237,14 +245,15 @@ def summary(action: Action, results: Results) -> str:
     parts = [f"{done} {RULES[action].done}"]
     parts += [f"{requested} requested and not in force yet"] if requested else []
     parts += [f"{len(results.failures)} failed"] if results.failures else []
+    parts += [f"{results.open} asked for without an answer yet"] if results.open else []
     parts += [f"{results.left} not tried"] if results.left else []
-    return f"{_counted(len(results.outcomes) + len(results.failures) + results.left)}: {', '.join(parts)}"
+    return f"{_counted(results.total)}: {', '.join(parts)}"
 
 
 def _say_summary(options: BulkOptions, results: Results, *, interrupted: bool = False) -> None:
     if options.as_json:
         exits.say_json(document(options.action, results))
-    elif len(results.outcomes) + len(results.failures) + results.left != 1:
+    elif results.total != 1:
         exits.say(("interrupted; " if interrupted else "") + summary(options.action, results))
     for job_id, why in results.failures.items():
         exits.warn(f"{job_id}: {why}" if job_id not in why else why)
@@ -259,6 +268,7 @@ def document(action: Action, results: Results) -> dict[str, Any]:
         "requested": [outcome.job_id for outcome in results.outcomes if not outcome.done],
         "new_jobs": {outcome.job_id: outcome.new_job for outcome in results.outcomes if outcome.new_job},
         "failed": [{"job_id": job_id, "message": why} for job_id, why in results.failures.items()],
+        "unanswered": results.open,
         "not_tried": results.left,
     }
 

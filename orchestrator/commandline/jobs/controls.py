@@ -137,8 +137,7 @@ def _add(jobs: typer.Typer, action: Action) -> None:
         api_key: ApiKey = None,
         data_dir: KeyDir = None,
     ) -> None:
-        from rich.console import Console
-
+        from orchestrator.commandline.console import Output
         from orchestrator.commandline.jobs import bulk
 
         options = bulk.BulkOptions(
@@ -151,7 +150,7 @@ def _add(jobs: typer.Typer, action: Action) -> None:
             dry_run=dry_run,
             as_json=as_json,
         )
-        raise typer.Exit(bulk.run(options, connection(api_url, api_key, data_dir), Console()))
+        raise typer.Exit(bulk.run(options, connection(api_url, api_key, data_dir), Output()))
 
     # Typer reads options from the signature: an action does not offer what its route does not take.
     whole = inspect.signature(control)

@@ -82,17 +82,17 @@ def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, afte
     async def ask(client: JobsClient) -> int:
         if not as_json:
             job = await follow(client, job_id, console)
-            summarise(job, console)
+            summarise(job, console, flag=api.flag)
             return _code(job.status)
         async with aclosing(client.events(job_id, after, Patience(_WATCH_PATIENCE, exits.warn))) as events:
             async for event in events:
                 exits.say(json.dumps(event, ensure_ascii=False))
         return _code((await client.job(job_id)).status)
 
-    return _with_client(api, ask)
+    return _with_client(api, ask, interrupted=f"not watched any more; {job_id} goes on")
 
 
-def output(api: Connection, job_id: str, *, folder: Path | None, as_json: bool) -> int:
+def output(api: Connection, job_id: str, console: Console, *, folder: Path | None, as_json: bool) -> int:
     """Print what a job answered, or leave its files in a folder. Raises `Refused`: exit code 1 while there is none."""
 
     async def ask(client: JobsClient) -> int:
@@ -109,7 +109,7 @@ def output(api: Connection, job_id: str, *, folder: Path | None, as_json: bool) 
             exits.say_json(body)
         elif folder is None:
             text = str(body.get("output", ""))
-            exits.say(plain(text) if sys.stdout.isatty() else text)
+            exits.say(plain(text) if console.is_terminal else text)
         return exits.OK
 
     return _with_client(api, ask)
@@ -122,7 +122,7 @@ async def _why_none(client: JobsClient, job_id: str, fault: Rejected, flag: str)
     return f"{job_id} has no output yet; wait for it with: orchestrator jobs watch {job_id}{flag}"
 
 
-def _with_client(api: Connection, ask: Callable[[JobsClient], Awaitable[T]]) -> T:
+def _with_client(api: Connection, ask: Callable[[JobsClient], Awaitable[T]], interrupted: str = "interrupted") -> T:
     async def work() -> T:
         client = JobsClient(api.url, api.key)
         try:
@@ -135,7 +135,7 @@ def _with_client(api: Connection, ask: Callable[[JobsClient], Awaitable[T]]) -> 
     except NoAnswer as fault:
         raise Refused(str(fault), exits.FAILED) from fault
     except KeyboardInterrupt:
-        raise Refused("interrupted", exits.INTERRUPTED) from None
+        raise Refused(interrupted, exits.INTERRUPTED) from None
 
 
 def _limits_only() -> Patience:

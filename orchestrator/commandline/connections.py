@@ -1,0 +1,77 @@
+"""Whether the processes that share a PostgreSQL server fit into its connections: a check of `orchestrator doctor`."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, make_url, text
+
+from orchestrator.commandline.checks import Finding, Verdict
+from orchestrator.domain.errors import OrchestratorError
+from orchestrator.settings import Settings
+from orchestrator.storage.database import APPLICATION, Database
+
+# The settings of a server, and who is connected, this very process apart.
+_QUERY: Final = text("""
+    SELECT current_setting('max_connections')::int
+         - current_setting('superuser_reserved_connections')::int AS room,
+           count(*) FILTER (WHERE application_name NOT LIKE :ours) AS others,
+           count(*) FILTER (WHERE application_name LIKE :ours) AS ours,
+           count(DISTINCT application_name) FILTER (WHERE application_name LIKE :ours) AS processes
+      FROM pg_stat_activity
+     WHERE backend_type = 'client backend' AND application_name <> current_setting('application_name')
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The connections of a PostgreSQL server: `room` for how many, open ones of `others` and of our `processes`.
+
+    `each` is how many connections one process may open.
+    """
+
+    room: int
+    others: int
+    ours: int
+    processes: int
+    each: int
+
+
+async def connections(settings: Settings) -> Connections | None:
+    """The connections of the index's server; None for SQLite, and where it does not answer."""
+    url = settings.index_url()
+    if make_url(url).get_backend_name() == "sqlite":
+        return None
+    database = Database(url, pool_size=1, max_overflow=0)
+    try:
+        room, others, ours, processes = await database.autocommit(_look)
+    except OrchestratorError:  # another check says so
+        return None
+    finally:
+        await database.close()
+    return Connections(room, others, ours, processes, most_connections(settings))
+
+
+def most_connections(settings: Settings) -> int:
+    """How many connections a process may open: its pool, and an API's pool for reports."""
+    return settings.database_pool_size + 1 + 2 * settings.database_max_overflow
+
+
+def _look(connection: Connection) -> tuple[int, int, int, int]:
+    row = connection.execute(_QUERY, {"ours": f"{APPLICATION} %"}).one()
+    return row.room, row.others, row.ours, row.processes
+
+
+def check_connections(found: Connections) -> Finding:
+    """Every process can open all its connections, beside those that Temporal and others have open now."""
+    needed = found.others + found.processes * found.each
+    told = (
+        f"{found.others + found.ours} of {found.room} open; {found.processes} processes of {found.each} each "
+        f"and {found.others} of others are {needed}"
+    )
+    if needed > found.room:
+        mend = (
+            "Raise max_connections, or lower ORCHESTRATOR_DATABASE_POOL_SIZE, ORCHESTRATOR_DATABASE_MAX_OVERFLOW "
+            "or Temporal's SQL_MAX_CONNS."
+        )
+        return Finding("connections", Verdict.WARNING, told, mend)
+    return Finding("connections", Verdict.OK, told)

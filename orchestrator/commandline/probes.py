@@ -1,0 +1,173 @@
+"""What `orchestrator doctor` asks of this machine and of other servers. Nothing is changed, and no secret is told."""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx2
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, func, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError
+
+from orchestrator.bus.over_redis import open_redis, redis_fault
+from orchestrator.commandline.checks import Folder, Index, Key, Port, PortUse
+from orchestrator.commandline.ports import is_taken
+from orchestrator.domain.errors import OrchestratorError, Unavailable
+from orchestrator.engine.devserver import HOST
+from orchestrator.ground import open_value_store
+from orchestrator.loopback import leads_to_this_machine
+from orchestrator.sealing import Sealer, secret_file
+from orchestrator.settings import Settings
+from orchestrator.storage.database import Database
+from orchestrator.storage.migrate import VERSION_TABLE, foreign_tables, migration_config
+from orchestrator.storage.tables import installation
+
+_API: Final = 8000
+TEMPORAL_PORT: Final = 7233
+_UI: Final = 8233
+_PATIENCE: Final = 5.0
+
+
+def folder(data_dir: Path) -> Folder:
+    """The data directory, or where it would be made."""
+    place = str(data_dir)
+    there = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if not there.is_dir():
+        return Folder(place, exists=False, fault=f"{there} is no directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Folder(place, exists=there == data_dir, fault=f"nothing can be written in {there}")
+    return Folder(place, exists=there == data_dir, free=shutil.disk_usage(there).free)
+
+
+async def ports(chosen: tuple[int | None, int | None, int | None], *, temporal_answers: bool | None) -> list[Port]:
+    """The ports of API, Temporal and its UI, as chosen; of the API alone when `dev` would start no Temporal (None)."""
+    (api, temporal, ui), asked = zip(*map(_or_default, chosen, (_API, TEMPORAL_PORT, _UI)), strict=True)
+    async with httpx2.AsyncClient(timeout=3, trust_env=False) as http:
+        api_answers = await _answers(http, f"http://{HOST}:{api}/readyz", "checks")
+        ui_answers = await _answers(http, f"http://{HOST}:{ui}/api/v1/settings", "DefaultNamespace")
+    found = [Port(api, "API", "--port", _use(api, ours=api_answers), asked[0])]
+    if temporal_answers is not None:
+        found.append(Port(temporal, "Temporal", "--temporal-port", _use(temporal, ours=temporal_answers), asked[1]))
+        found.append(Port(ui, "Temporal UI", "--ui-port", _use(ui, ours=ui_answers), asked[2]))
+    return found
+
+
+def _or_default(chosen: int | None, default: int) -> tuple[int, bool]:
+    return (default, False) if chosen is None else (chosen, True)
+
+
+def _use(port: int, *, ours: bool) -> PortUse:
+    if not is_taken(HOST, port):
+        return PortUse.FREE
+    return PortUse.OURS if ours else PortUse.OTHERS
+
+
+async def _answers(http: httpx2.AsyncClient, url: str, word: str) -> bool:
+    try:
+        return word in (await http.get(url)).text
+    except httpx2.HTTPError:
+        return False
+
+
+async def index(index_url: str) -> Index:
+    """The job index's database."""
+    try:
+        url = make_url(index_url)
+    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+        return Index("ORCHESTRATOR_DATABASE_URL", fault="is not a database URL")
+    place = url.render_as_string(hide_password=True)
+    if not _exists(url):
+        return Index(place, exists=False)
+    database = Database(index_url)
+    try:
+        return await database.autocommit(lambda connection: _index(connection, place))
+    except Unavailable as fault:
+        return Index(place, fault=fault.cause or fault.message, remedy=fault.remedy)
+    except OrchestratorError as fault:
+        return Index(place, fault=fault.message)
+    finally:
+        await database.close()
+
+
+def _exists(url: URL) -> bool:
+    """Whether there is something to open: looking must not make a file."""
+    return url.get_backend_name() != "sqlite" or not url.database or Path(url.database).exists()
+
+
+def _index(connection: Connection, place: str) -> Index:
+    scripts = ScriptDirectory.from_config(migration_config(connection))
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    marked = inspect(connection).has_table(installation.name)
+    marks = connection.execute(select(installation.c.name, installation.c.value)).all() if marked else []
+    ahead = None
+    if connection.dialect.name == "postgresql":
+        before = _now()
+        theirs = connection.execute(select(func.clock_timestamp())).scalar_one()
+        ahead = (theirs - before - (_now() - before) / 2).total_seconds()
+    return Index(
+        place,
+        current=context.get_current_revision(),
+        newest=scripts.get_current_head(),
+        known=frozenset(script.revision for script in scripts.walk_revisions()),
+        foreign=tuple(foreign_tables(connection)),
+        marks=dict(marks),
+        ahead=ahead,
+    )
+
+
+def secret_key(settings: Settings) -> Key:
+    """The secret key that a process would use, and whether it is there. Raises `OSError`."""
+    shared = not settings.index_url().startswith("sqlite")
+    if settings.secret_key is not None:
+        sealer = Sealer(settings.secret_key.get_secret_value())
+        return Key("ORCHESTRATOR_SECRET_KEY", in_file=False, check_value=sealer.check_value(), shared=shared)
+    file = secret_file(settings.data_dir)
+    value = Sealer(file.read_text().strip()).check_value() if file.exists() else None
+    return Key(f"the file {file}", in_file=True, check_value=value, shared=shared)
+
+
+async def value_store(settings: Settings) -> str:
+    """Where large values are kept. Raises `Unavailable` when it does not answer, or without the library for it."""
+    if settings.value_store_url is None:
+        return "the job index"
+    store = open_value_store(settings.value_store_url)
+    await store.ping()
+    return settings.value_store_url
+
+
+async def redis_ahead(url: str) -> float:
+    """By how many seconds the clock of Redis is ahead of this machine's. Raises `Unavailable`."""
+    redis = open_redis(url)
+    try:
+        before = _now()
+        seconds, micros = await redis.time()
+        middle = before + (_now() - before) / 2
+    except Exception as fault:  # the library raises errors of many kinds for what is not Redis
+        raise redis_fault(fault) from fault
+    finally:
+        await redis.aclose()
+    return float(seconds) + micros / 1e6 - middle.timestamp()
+
+
+async def model_server(base_url: str, key: str | None) -> Unavailable | None:
+    """What is wrong with an OpenAI-compatible server; its list of models costs nothing."""
+    url = f"{base_url.rstrip('/')}/models"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with httpx2.AsyncClient(timeout=_PATIENCE, trust_env=not leads_to_this_machine(url)) as http:
+            status = (await http.get(url, headers=headers)).status_code
+    except httpx2.HTTPError as fault:
+        said = str(fault) or type(fault).__name__
+        return Unavailable(
+            f"{base_url} does not answer: {said}", remedy="Start that server, or correct ORCHESTRATOR_LLM_BASE_URL."
+        )
+    if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+        return Unavailable(f"{base_url} refuses the key ({status})", remedy="Correct ORCHESTRATOR_LLM_API_KEY.")
+    return None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

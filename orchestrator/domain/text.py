@@ -1,0 +1,92 @@
+"""Text that others wrote, made fit to be stored, sent and shown (decision 0018). Pure."""
+
+import re
+from typing import Any, Final
+
+MESSAGE_LIMIT: Final = 2000
+NAME_LIMIT: Final = 100
+# Deeper data cannot be read back: the parsers of JSON stop at about 200 levels, and a result holds an answer.
+MOST_LEVELS: Final = 100
+# Python refuses to print longer integers, and no database takes them.
+_MOST_BITS: Final = 1024
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CUT: Final = re.compile(r"… \((\d+) characters more\)\Z")
+_ROOM_FOR_COUNT: Final = 40
+
+
+def sound(text: str) -> str:
+    """Text that every store and wire takes: halves of a surrogate pair joined, lone ones U+FFFD, without NUL."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text.replace("\0", "")
+
+
+def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Sound text without control characters, of at most `limit` characters. What was cut off is counted at its end."""
+    unseen = max(0, len(text) - 2 * limit)  # Megabytes are not looked at: that would hold an event loop.
+    text = _CONTROL.sub("", sound(text[: 2 * limit]))
+    if len(text) <= limit and not unseen:
+        return text
+    before = _CUT.search(text)
+    whole = text[: before.start()] if before else text
+    kept = whole[: limit - _ROOM_FOR_COUNT]
+    more = len(whole) - len(kept) + unseen + (int(before[1]) if before else 0)
+    return f"{kept}… ({more} characters more)"
+
+
+def name(text: str, limit: int = NAME_LIMIT) -> str:
+    """One line of at most `limit` printable characters; empty only if there is none."""
+    line = " ".join(_CONTROL.sub("", sound(text[: 2 * limit])).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def headline(text: str, limit: int = 200) -> str:
+    """One line of at most `limit` bytes: what Temporal takes as a summary."""
+    line = name(text, limit)
+    while len(line.encode()) > limit:
+        line = line[: len(line) * 3 // 4].rstrip("…") + "…"
+    return line
+
+
+def error_name(error: BaseException) -> str:
+    """The class name of an exception, as the stable word of its kind."""
+    return name(type(error).__name__) or "error"
+
+
+def error_message(error: BaseException) -> str:
+    """What an exception says; of one whose own `__str__` fails, that it does."""
+    try:
+        return cut(str(error))
+    except BaseException as fault:  # noqa: BLE001 - the edge of an author's code, which may even exit
+        return f"its text cannot be read ({error_name(fault)})"
+
+
+def sound_data(value: Any, levels: int = MOST_LEVELS) -> Any:
+    """JSON data with sound texts. NaN and infinities are null, as JSON has no word for them.
+
+    Raises `ValueError` for data that cannot be carried: over `levels` levels deep, or with enormous integers.
+    """
+    match value:
+        case str():
+            return sound(value)
+        case bool() | None:
+            return value
+        case int():
+            if value.bit_length() > _MOST_BITS:
+                raise ValueError(f"it holds an integer of {value.bit_length()} bits")
+            return value
+        case float():
+            return value if float("-inf") < value < float("inf") else None
+        case _ if levels == 0:
+            raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+        case dict():
+            return {
+                sound(key) if isinstance(key, str) else key: sound_data(item, levels - 1) for key, item in value.items()
+            }
+        case list() | tuple() | set() | frozenset():
+            return [sound_data(item, levels - 1) for item in value]
+        case _:
+            return value

@@ -1,0 +1,71 @@
+"""How exceptions become Temporal's failures: as the SDK does it, but bounded (decision 0018)."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DefaultFailureConverter, PayloadConverter
+from temporalio.exceptions import ApplicationError, FailureError
+
+from activities.errors import MOST_CAUSES, BoundedError, application_error
+from orchestrator.domain.text import cut, error_message, error_name, name
+from orchestrator.domain.values import INLINE_BYTES
+
+STACK_LIMIT: Final = 4000
+_DETAILS_BYTES: Final = INLINE_BYTES
+
+
+class BoundedFailureConverter(DefaultFailureConverter):
+    """Every exception of a worker passes here on its way into a history, whoever raised it: an agent, a workflow in
+    code, an adapter, the SDK. What it says is cut, so that no message is too large to be sent."""
+
+    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
+        """Fill a failure from an exception. Never raises, whatever the exception's own code does."""
+        foreign = isinstance(exception, ApplicationError) or not isinstance(exception, FailureError)
+        try:
+            known = application_error(exception) if foreign else exception
+            super().to_failure(_with_small_details(known, payload_converter), payload_converter, failure)
+        except Exception:  # noqa: BLE001 - the edge of an author's code: details, traces and causes can be anything
+            failure.Clear()
+            plain = BoundedError(error_message(exception), type=error_name(exception))
+            super().to_failure(plain, payload_converter, failure)
+        _bound(failure, MOST_CAUSES)
+
+
+def _with_small_details(error: BaseException, payload_converter: PayloadConverter) -> BaseException:
+    """The error, without its details if they are no data or too large."""
+    if not isinstance(error, BoundedError) or not error.details or _fit(error.details, payload_converter):
+        return error
+    bare = BoundedError(
+        error.message,
+        type=error.type,
+        non_retryable=error.non_retryable,
+        next_retry_delay=error.next_retry_delay,
+        category=error.category,
+    )
+    bare.__traceback__, bare.__cause__ = error.__traceback__, error.__cause__
+    return bare
+
+
+def _fit(details: Sequence[Any], payload_converter: PayloadConverter) -> bool:
+    try:
+        return payload_converter.to_payloads_wrapper(details).ByteSize() <= _DETAILS_BYTES
+    except Exception:  # noqa: BLE001 - the edge of an author's code: what is no data is left out
+        return False
+
+
+def _bound(failure: Failure, causes: int) -> None:
+    """Cut what came from elsewhere, too: the failure of a call or a child that another worker ran."""
+    failure.message = cut(failure.message)
+    if len(failure.stack_trace) > STACK_LIMIT:  # The end is the innermost frame.
+        failure.stack_trace = "…\n" + failure.stack_trace[-STACK_LIMIT:]
+    if failure.HasField("application_failure_info"):
+        info = failure.application_failure_info
+        info.type = name(info.type)
+        if info.details.ByteSize() > _DETAILS_BYTES:
+            info.ClearField("details")
+    if failure.HasField("cause"):
+        if causes == 0:
+            failure.ClearField("cause")
+        else:
+            _bound(failure.cause, causes - 1)

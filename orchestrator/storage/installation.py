@@ -1,0 +1,47 @@
+"""What an index keeps of the installation that it belongs to, a value for each name."""
+
+from sqlalchemy import Connection, select
+
+from orchestrator.storage.database import Database
+from orchestrator.storage.tables import installation, webhooks
+
+
+class InstallationRepository:
+    """The marks of the index. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @property
+    def place(self) -> str:
+        """Where the index is, without a password."""
+        return self._db.place
+
+    async def read(self) -> dict[str, str]:
+        """All of them."""
+        wanted = select(installation.c.name, installation.c.value)
+        return dict(await self._db.autocommit(lambda connection: connection.execute(wanted).all()))
+
+    async def keep(self, values: dict[str, str]) -> dict[str, str]:
+        """Write what has no value yet, and answer what the index has: of two processes at once, the first one's."""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        new = self._db.insert(installation).values(rows).on_conflict_do_nothing(index_elements=["name"])
+        wanted = select(installation.c.name, installation.c.value).where(installation.c.name.in_(values))
+
+        def unit(connection: Connection) -> dict[str, str]:
+            connection.execute(new).close()
+            return dict(connection.execute(wanted).all())
+
+        return await self._db.transaction(unit)
+
+    async def replace(self, values: dict[str, str]) -> None:
+        """Write values, whatever was there."""
+        rows = [{"name": name, "value": value} for name, value in values.items()]
+        insert = self._db.insert(installation).values(rows)
+        upsert = insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value})
+        await self._db.transaction(lambda connection: connection.execute(upsert).close())
+
+    async def sealed_secret(self) -> str | None:
+        """Something that the installation's key has sealed, or None."""
+        wanted = select(webhooks.c.secret).limit(1)
+        return await self._db.autocommit(lambda connection: connection.execute(wanted).scalar())

@@ -1,0 +1,121 @@
+"""Rows of jobs that are not over: what the reconciler compares with Temporal, and why each is where it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, String, bindparam, case, cast, func, or_, select, tuple_, update
+
+from orchestrator.domain.jobs import OPEN_STATES, JobState, Reason, ReasonCode
+from orchestrator.storage.database import Database
+from orchestrator.storage.lists import HELD
+from orchestrator.storage.tables import StartState, attempts, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """What the reconciler compares with Temporal: a row that lacks its final snapshot.
+
+    `checked_history` is how long the job's history was at the last look, and `checked_at` when that was. `moved_at` is
+    when an attempt of the job last began or ended.
+    """
+
+    id: str
+    state: JobState
+    start_state: StartState
+    namespace_id: str | None
+    created_at: datetime
+    checked_at: datetime | None
+    checked_history: str | None
+    reason_code: ReasonCode | None
+    moved_at: datetime | None
+
+
+_THIS: Final = jobs.c.id == bindparam("this_job")
+_UNFINISHED: Final = jobs.c.snapshot.is_(None)
+# For statements that are run for many jobs at once, where a list of values would have to be expanded.
+_IS_OPEN: Final = or_(*(jobs.c.state == state for state in sorted(OPEN_STATES)))
+_IS_HELD: Final = or_(*(jobs.c.reason_code == code for code in sorted(HELD)))
+_MOVED_AT: Final = (
+    select(func.max(func.coalesce(attempts.c.completed_at, attempts.c.started_at)))
+    .where(attempts.c.job_id == jobs.c.id)
+    .scalar_subquery()
+    .label("moved_at")
+)
+_OPEN_ROW: Final = tuple(jobs.c[name] for name in OpenRow.__dataclass_fields__ if name != "moved_at")
+_CHECKED: Final = (
+    update(jobs)
+    .where(_THIS, _UNFINISHED)
+    .values(
+        checked_at=bindparam("at", type_=jobs.c.checked_at.type),
+        checked_history=bindparam("history"),
+        # What only history changes is still so while history has nothing new.
+        reason_seen=case(
+            (
+                (jobs.c.checked_history == bindparam("history")) & _IS_HELD,
+                bindparam("at", type_=jobs.c.checked_at.type),
+            ),
+            else_=jobs.c.reason_seen,
+        ),
+    )
+)
+_SEEN_AT: Final = bindparam("at", type_=jobs.c.reason_seen.type)
+_NEW_CODE: Final = bindparam("code", type_=jobs.c.reason_code.type)
+_NOTE: Final = (
+    update(jobs)
+    .where(_THIS, _IS_OPEN, jobs.c.reason_seen.is_(None) | (jobs.c.reason_seen <= _SEEN_AT))
+    .values(
+        reason_code=_NEW_CODE,
+        reason_message=bindparam("message", type_=jobs.c.reason_message.type),
+        reason_since=case((jobs.c.reason_code == cast(_NEW_CODE, String), jobs.c.reason_since), else_=_SEEN_AT),
+        reason_seen=_SEEN_AT,
+    )
+)
+
+
+class OpenJobs:
+    """The reconciler's part of the job index. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def unfinished(
+        self, *, before: datetime, started_before: datetime | None = None, batch: int = 1000
+    ) -> list[OpenRow]:
+        """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
+
+        Of those that Temporal surely has, also younger ones, accepted before `started_before`. Those that were not
+        looked at for the longest time come first.
+        """
+        rows: list[OpenRow] = []
+        order = (jobs.c.created_at, jobs.c.id)
+        wanted = jobs.c.created_at < before
+        if started_before is not None and started_before > before:
+            started = jobs.c.start_state == StartState.STARTED
+            wanted = (jobs.c.created_at < started_before) & (started | wanted)
+        page = due = select(*_OPEN_ROW, _MOVED_AT).where(_UNFINISHED, wanted).order_by(*order).limit(batch)
+        while True:
+            found = await self._open_rows(page)
+            rows += found
+            if len(found) < batch:
+                return sorted(rows, key=lambda row: (row.checked_at or row.created_at, row.id))
+            page = due.where(tuple_(*order) > (rows[-1].created_at, rows[-1].id))
+
+    async def checked(self, histories: Mapping[str, str], *, at: datetime) -> None:
+        """Note that open jobs were looked at, and how long the history of each was then."""
+        looks = [{"this_job": job_id, "at": at, "history": history} for job_id, history in histories.items()]
+        if looks:
+            await self._db.transaction(lambda connection: connection.execute(_CHECKED, looks).close())
+
+    async def _open_rows(self, page: Select[Any]) -> list[OpenRow]:
+        return await self._db.autocommit(lambda connection: [OpenRow(*found) for found in connection.execute(page)])
+
+    async def note_reasons(self, reasons: Mapping[str, Reason], *, at: datetime) -> None:
+        """Note why open jobs are where they are, as was seen at a time; what was seen later stays."""
+        notes = [
+            {"this_job": job_id, "code": reason.code, "message": reason.message, "at": at}
+            for job_id, reason in reasons.items()
+        ]
+        if notes:
+            await self._db.transaction(lambda connection: connection.execute(_NOTE, notes).close())

@@ -1,0 +1,38 @@
+"""Environment variables that nobody reads because their names are misspelt."""
+
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from orchestrator.settings import Settings
+
+_TEMPORAL: Final = (
+    *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"),
+    *("TEMPORAL_TLS", "TEMPORAL_TLS_SERVER_NAME", "TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
+    *("TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH"),
+)
+_COMPOSE: Final = ("ORCHESTRATOR_API_PORTS",)
+_PREFIXES: Final = ("ORCHESTRATOR_", "TEMPORAL_")
+_LINE: Final = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)\s*=", re.MULTILINE)
+_CLOSE: Final = 0.85
+
+
+def setting_variables() -> tuple[str, ...]:
+    """Every variable that the settings read."""
+    return tuple(variable for name in Settings.model_fields for variable in _variables(name))
+
+
+def _variables(name: str) -> Iterable[str]:
+    alias = Settings.model_fields[name].validation_alias
+    return map(str, getattr(alias, "choices", [alias] if alias else [f"ORCHESTRATOR_{name.upper()}"]))
+
+
+def misspelt(environment: Mapping[str, str], env_file: Path = Path(".env")) -> dict[str, str]:
+    """Names that are nearly those of settings, with the names that are probably meant."""
+    known = (*setting_variables(), *_TEMPORAL, *_COMPOSE)
+    lines = _LINE.findall(env_file.read_text(errors="replace")) if env_file.is_file() else []
+    strange = {name for name in (*environment, *lines) if name.startswith(_PREFIXES)} - {*known}
+    nearest = {name: get_close_matches(name, known, n=1, cutoff=_CLOSE) for name in sorted(strange)}
+    return {name: close[0] for name, close in nearest.items() if close}

@@ -1,0 +1,86 @@
+"""Names that strangers chose are made safe, never refused, and stay what people can read."""
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from orchestrator.domain.agents import Deliverable
+from orchestrator.domain.commands import AgentResult, JobInput
+from orchestrator.domain.file_names import LONGEST_PATH, path_key, safe_path, unique_path
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.results import assemble
+
+NOW = datetime(2026, 11, 20, 10, tzinfo=UTC)
+
+NAMES = st.text(st.characters(codec=None, categories=None)) | st.text(
+    st.sampled_from('a. /\\:*?"<>|\n\x1b\ud83dü語\u202e\u3000'), max_size=600
+)
+
+
+@given(NAMES)
+def test_any_name_becomes_a_path_below_a_folder(name: str) -> None:
+    path = safe_path(name)
+    path.encode()
+    assert 0 < len(path) <= LONGEST_PATH
+    parts = path.split("/")
+    assert not {"", ".", ".."} & set(parts)
+    assert not PurePosixPath(path).is_absolute()
+    assert not PureWindowsPath(path).drive
+    assert all(len(part.encode()) <= 255 for part in parts)
+    assert safe_path(path) == path
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("docs/Bericht für Q3.md", "docs/Bericht für Q3.md"),
+        ("报告/第三季度.md", "报告/第三季度.md"),
+        ("../../etc/passwd", "etc/passwd"),
+        ("C:\\reports\\a?.md", "C_/reports/a_.md"),
+        ("invoice\u202egpj.exe", "invoicegpj.exe"),
+        ("aux.md", "_aux.md"),
+        ("trailing. ", "trailing"),
+        ("half \ud83d.md", "half \ufffd.md"),
+        ("é" * 300 + ".tar", "é" * 98 + ".tar"),
+        ("deep/" * 100 + "a.md", "/".join(["deep"] * 47 + ["a.md"])),
+        (" / ", "unnamed"),
+    ],
+)
+def test_what_a_name_becomes(name: str, path: str) -> None:
+    assert safe_path(name) == path
+    assert Deliverable(path=name, content="").path == path
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a.md"]])
+def test_what_is_no_name_is_still_refused(path: object) -> None:
+    with pytest.raises(ValidationError):
+        Deliverable.model_validate({"path": path, "content": ""})
+
+
+def test_a_taken_path_gets_a_number_also_where_case_does_not_count() -> None:
+    taken: set[str] = set()
+    for path in ("a/b.md", "A/b.md", "a/b.md", "b"):
+        taken.add(path_key(unique_path(path, taken)))
+    assert taken == {"a/b.md", "a/b-2.md", "a/b-3.md", "b"}
+
+
+def test_every_file_of_a_job_has_a_path_of_its_own() -> None:
+    step = Step(id="write", name="Write", squad="docs", agents=("writer",))
+    job = JobInput(
+        job_id="wf_job_1",
+        kind=JobKind.WORKFLOW,
+        definition="t",
+        name="T",
+        owner="o",
+        input={},
+        plan=Plan(steps=(step,)),
+    )
+    files = [Deliverable(path="a.md", content=str(number)) for number in range(3)]
+    result = AgentResult(step="write", agent="writer", summary="s", output="o", deliverables=files, model="m")
+    paths = [file.path for file in assemble(job, [result], {}, NOW).deliverables]
+    assert paths == ["a.md", "write/writer/a.md", "write/writer/a-2.md", "reports/write/writer.md"]
