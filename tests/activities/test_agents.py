@@ -390,19 +390,13 @@ async def test_an_agent_that_ends_its_worker_again_and_again_is_given_up():
 
 
 async def test_an_absent_store_uses_up_none_of_the_agents_attempts():
-    bench = Bench(
-        answering(), store_fault=Unavailable("away"), attempt=1, retry=RetryPolicy(maximum_attempts=1), last_error=None
-    )
+    away = failing(Unavailable("away"))
+    bench = Bench(away, attempt=1, retry=RetryPolicy(maximum_attempts=1), last_error=None)
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
     assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 1, "failures": 0, "lost": 0, "unkept": 1}
-    again = Bench(
-        answering(),
-        store_fault=Unavailable("away"),
-        attempt=5,
-        heartbeat_details=[beat(tries=4, attempts=4, unkept=4)],
-    )
+    again = Bench(away, attempt=5, heartbeat_details=[beat(tries=4, attempts=4, unkept=4)])
     with pytest.raises(ApplicationError) as failed:
         await again.run()
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", True)
@@ -511,7 +505,7 @@ async def test_causes_are_cut_and_counted_also_in_a_circle():
 async def test_a_delay_that_is_none_is_left_out(wait):
     with pytest.raises(ApplicationError) as failed:
         await Bench(failing(AgentError("m", kind="busy", retryable=True, retry_after=wait))).run()
-    assert failed.value.next_retry_delay is None
+    assert failed.value.next_retry_delay == timedelta(seconds=2)  # the policy's own
 
 
 async def test_a_bill_that_cannot_be_is_not_recorded():
