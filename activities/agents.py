@@ -10,8 +10,9 @@ from typing import Any, Final
 import structlog
 from temporalio import activity
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError
 
+from activities import tries
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
 from orchestrator.domain import names
@@ -21,6 +22,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, NotFound
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
+from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import error_message
 from orchestrator.domain.usage import Usage
 
@@ -39,15 +41,26 @@ class _Call:
 
     task: AgentTask
     agent: str
-    attempt: int
     run_id: str
+    tally: Tally
     began: float
+    local: bool = False
     chars: int = 0
     usage: Usage | None = None
     model: str | None = None
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt of the agent's own it is; Temporal also counts tries in which none began."""
+        return self.tally.attempts + 1
+
     def received(self, chars: int) -> None:
         self.chars = chars
+
+    def beat(self, tally: Tally | None = None) -> None:
+        """Give a sign of life, and hand on what became of the call's tries so far."""
+        if not self.local:
+            activity.heartbeat({"chars": self.chars, "tally": (tally or self.tally).model_dump()})
 
 
 class AgentActivities:
@@ -63,6 +76,8 @@ class AgentActivities:
         *,
         bus: DeltaBus,
         results: ResultKeeper,
+        worker: str = "",
+        last_error: tries.LastError = tries.last_error,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._catalogue = catalogue
@@ -72,24 +87,36 @@ class AgentActivities:
         self._results = results
         self._bus = bus
         self._clock = clock
+        self._worker = worker
+        self._last_error = last_error
         self._heartbeat_seconds = heartbeat_seconds
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
-        Raises `ApplicationError` of type `unknown_agent`, or of the kind that the runtime's `AgentError` names.
+        Raises `ApplicationError` of type `unknown_agent`, `worker_lost` or `worker_shutdown`, or of the kind that the
+        runtime's `AgentError` names: final once the agent's own attempts are used up.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
-        run_id = info.workflow_run_id or ""
         began = asyncio.get_running_loop().time()
-        call = _Call(task=task, agent=info.activity_type, attempt=info.attempt, run_id=run_id, began=began)
+        call = _Call(
+            task=task,
+            agent=info.activity_type,
+            run_id=info.workflow_run_id or "",
+            tally=await tries.tally_of(info, task, self._last_error),
+            began=began,
+            local=info.is_local,
+        )
         with structlog.contextvars.bound_contextvars(
             job_id=task.job_id, step=task.step.id, agent=call.agent, call=task.call, attempt=call.attempt
         ):
-            agent = self._agent(call.agent)
-            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=run_id)
+            agent = self._agent(call)
+            tries.refuse_poison(call.agent, call.tally)
+            if info.attempt > 1:
+                call.beat()  # At once: what is known by now must outlive this worker.
+            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=call.run_id)
             structlog.get_logger().info("agent_call_started")
             try:
                 async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
@@ -98,17 +125,27 @@ class AgentActivities:
                 await self._cancelled(call)
                 raise
             except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
-                failure = application_error(error)
-                await self._ended(call, AttemptStatus.FAILED, failure)
+                known = application_error(error)
+                failure = self._failed(call, known)
+                await self._ended(call, AttemptStatus.FAILED, known)
                 raise failure from failure.__cause__
             await self._ended(call, AttemptStatus.COMPLETED)
             return result
 
-    def _agent(self, agent_id: str) -> Agent:
+    def _agent(self, call: _Call) -> Agent:
         try:
-            return self._catalogue.agent(agent_id)
-        except NotFound as error:
-            raise ApplicationError(error.message, type="unknown_agent", non_retryable=True) from None
+            return self._catalogue.agent(call.agent)
+        except NotFound:
+            pass
+        structlog.get_logger().warning("agent_unknown", worker=self._worker)
+        call.beat(call.tally.after("waited"))
+        raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
+
+    @staticmethod
+    def _failed(call: _Call, error: ApplicationError) -> ApplicationError:
+        failure = tries.bounded(error, call.tally, call.task.step.retry)
+        call.beat(tries.tally_in(failure))
+        return failure
 
     async def _run(self, agent: Agent, call: _Call) -> AgentResult:
         call.task = await self._with_artifacts(call.task)
@@ -123,6 +160,7 @@ class AgentActivities:
                 activity.metric_meter().create_counter(names.METRIC_BLOCKED, _BLOCKED_HELP).add(1)
             raise
         call.usage, call.model = result.usage, result.model
+        result = result.model_copy(update={"attempt": call.attempt})
         await self._keep(call, result)
         return result
 
@@ -160,14 +198,13 @@ class AgentActivities:
         if details is None or details.cancel_requested:
             await self._ended(call, AttemptStatus.CANCELLED)
         elif details.worker_shutdown:
-            stopped = ApplicationError(
-                "The worker shut down during the call.",
-                type="worker_shutdown",
-                category=ApplicationErrorCategory.BENIGN,
-            )
+            stopped = tries.stopped(call.tally)
+            call.beat(tries.tally_in(stopped))
             await self._ended(call, AttemptStatus.UNKNOWN, stopped)
             raise stopped from None
         else:
+            if details.paused:  # An operator's, of this call alone: the agent did not fail.
+                call.beat(call.tally.after("stopped"))
             await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
 
     async def _ended(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:
@@ -204,7 +241,7 @@ async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
         # The first beat comes after a pause: a call that is done by then costs the server none.
         while True:
             await asyncio.sleep(every)
-            activity.heartbeat({"chars": call.chars})
+            call.beat()
 
     beating = asyncio.create_task(beat(), name="heartbeat")
     try:

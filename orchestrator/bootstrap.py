@@ -41,9 +41,11 @@ from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.services.pruning import IndexPruner
 from orchestrator.services.reconciling import IndexReconciler
 from orchestrator.services.registry import Services
+from orchestrator.services.serving import report_unserved
 from orchestrator.services.values import JobValues
 from orchestrator.settings import Settings
 from orchestrator.storage.pruning import PruningRepository
+from orchestrator.storage.requirements import RequirementsRepository
 from orchestrator.storage.resets import ResetRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.wiring import wired
@@ -87,6 +89,7 @@ class Parts:
             workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
             activities=self.activities(),
             beside=self.courier(),
+            drain=self.settings.worker_drain_seconds,
             interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
         )
 
@@ -131,7 +134,14 @@ class Parts:
         """The activity behind every agent, over what runs them."""
         on = self.ground
         return AgentActivities(
-            self.catalogue, runtime, on.attempts, on.artifacts, now, bus=on.bus, results=codec_of(on.client)
+            self.catalogue,
+            runtime,
+            on.attempts,
+            on.artifacts,
+            now,
+            bus=on.bus,
+            results=codec_of(on.client),
+            worker=on.client.identity,
         )
 
     def native_runtime(self) -> AgentRuntime:
@@ -142,6 +152,10 @@ class Parts:
         if self.runtime is None:
             self.runtime = open_runtime(self.settings, now, self.bulkhead)
         return self.runtime.runner
+
+    async def report_unserved(self, framework_queue: str | None = None) -> None:
+        """Say which open jobs a worker of this catalogue cannot serve."""
+        await report_unserved(RequirementsRepository(self.ground.database), self.catalogue, framework_queue)
 
     async def aclose(self) -> None:
         """Let go of connections."""

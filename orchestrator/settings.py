@@ -156,6 +156,12 @@ class Settings(BaseSettings):
     )
     keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
     reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")
+    worker_drain_seconds: float = Field(
+        default=25.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a stopping worker gives its running calls to end; `dev` gives 5 unless this is set.",
+    )
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")

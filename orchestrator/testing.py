@@ -118,6 +118,7 @@ async def running_engine(
         "data_dir": folder,
         "task_queue": f"test-{uuid.uuid4().hex[:12]}",
         "admin_api_key": SecretStr(ADMIN_KEY),
+        "worker_drain_seconds": 5.0,
     }
     configured = GivenSettings(**{**values, **settings})
     client = await connect(connect_options({}, address), lazy=False)

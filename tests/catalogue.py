@@ -178,6 +178,11 @@ WORKFLOWS = (
         "t_eighteen",
         *(step(f"s{n}", "t_big", "t_big_2", "t_big_3", needs=(f"s{n - 1}",) if n else ()) for n in range(6)),
     ),
+    workflow(
+        "t_elsewhere",
+        step("a", "t_echo", task_queue="test-elsewhere", timeouts=Timeouts(schedule_to_close=2)),
+        step("b", "t_echo", needs=("a",)),
+    ),
     workflow("t_then_timed", step("a", "t_echo"), step("b", "t_timed", needs=("a",))),
     WorkflowDefinition(
         id="t_modelled",

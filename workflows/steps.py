@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import AgentResult, AgentTask, CallReuse, JobInput, Recorded, ReusedCall
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.plans import Step
+    from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
     from orchestrator.domain.text import headline
 
 
@@ -25,7 +26,8 @@ async def call_agent(
     `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps. The same
     pair of step and agent may be called again, also in parallel: each call is one of its own, with its own number.
     In a retry of workflow code, a call that asks for the same as the one of that number did is not made again.
-    Raises `temporalio.exceptions.ActivityError` once the step's retry policy is used up.
+    Raises `temporalio.exceptions.ActivityError` once the agent's own attempts, which the step's retry policy bounds,
+    are used up. What befalls a worker uses up none: a call of an agent that no worker knows waits for one that does.
     """
     known = job.plan.step(step) if isinstance(step, str) else step
     if known is None:
@@ -35,39 +37,66 @@ async def call_agent(
     if job.code and (answer := _answered(job, task)) is not None:
         await _take_over(*answer)
         return answer[1]
+    while True:
+        try:
+            return await _make(task)
+        except (ActivityError, ApplicationError) as error:  # a short call fails without the former around its cause
+            unserved = _unserved(error)
+            # Histories of earlier releases fail here.
+            if unserved is None or not workflow.patched(names.PATCH_UNKNOWN_AGENTS_WAIT):
+                raise
+            tally = next((found for details in unserved.details if (found := Tally.of(details))), None) or Tally()
+            # Not a short one any more: beside its workflow it found no agent.
+            elsewhere = known.model_copy(update={"short": False})
+            task = task.model_copy(update={"step": elsewhere, "tally": tally.model_copy(update={"tries": 0})})
+
+
+async def _make(task: AgentTask) -> AgentResult:
+    """Make a call as one activity, tried until the agent's own attempts or the step's time are used up."""
+    step, id = task.step, names.activity_id(task.step.id, task.agent, task.call)
+    start_to_close = timedelta(seconds=step.timeouts.start_to_close)
+    schedule_to_close = timedelta(seconds=step.timeouts.schedule_to_close)
     retry = RetryPolicy(
-        initial_interval=timedelta(seconds=known.retry.initial_interval),
-        backoff_coefficient=known.retry.backoff_coefficient,
-        maximum_interval=timedelta(seconds=known.retry.maximum_interval),
-        maximum_attempts=known.retry.maximum_attempts,
+        initial_interval=timedelta(seconds=step.retry.initial_interval),
+        backoff_coefficient=step.retry.backoff_coefficient,
+        maximum_interval=timedelta(seconds=step.retry.maximum_interval),
+        # Temporal counts tries that died with their worker, too. The activity itself counts the agent's own.
+        maximum_attempts=step.retry.maximum_attempts if step.short else 0,
     )
-    activity_id = names.activity_id(known.id, agent, number)
     result: AgentResult
-    if known.short:
+    if step.short:
         result = await workflow.execute_local_activity(
-            agent,
+            task.agent,
             task,
-            activity_id=activity_id,
+            activity_id=id,
             result_type=AgentResult,
             retry_policy=retry,
-            start_to_close_timeout=timedelta(seconds=known.timeouts.start_to_close),
-            schedule_to_close_timeout=timedelta(seconds=known.timeouts.schedule_to_close),
+            start_to_close_timeout=start_to_close,
+            schedule_to_close_timeout=schedule_to_close,
         )
         return result
     result = await workflow.execute_activity(
-        agent,
+        task.agent,
         task,
-        task_queue=known.task_queue,
-        activity_id=activity_id,
-        summary=headline(known.name),
+        task_queue=step.task_queue,
+        activity_id=id,
+        summary=headline(step.name),
         result_type=AgentResult,
         retry_policy=retry,
-        start_to_close_timeout=timedelta(seconds=known.timeouts.start_to_close),
-        schedule_to_close_timeout=timedelta(seconds=known.timeouts.schedule_to_close),
-        heartbeat_timeout=timedelta(seconds=known.timeouts.heartbeat),
+        start_to_close_timeout=start_to_close,
+        schedule_to_close_timeout=schedule_to_close,
+        heartbeat_timeout=timedelta(seconds=step.timeouts.heartbeat),
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     )
     return result
+
+
+def _unserved(error: BaseException) -> ApplicationError | None:
+    """What the last worker said if the call's time ran out, or its worker's was up, while none knew the agent."""
+    cause: BaseException | None = error
+    while isinstance(cause, ActivityError | TimeoutError):
+        cause = cause.cause
+    return cause if isinstance(cause, ApplicationError) and cause.type == UNKNOWN_AGENT else None
 
 
 def _task(job: JobInput, step: Step, agent: str, number: int, context: list[StepOutput]) -> AgentTask:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -22,6 +23,8 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
+
+_DRAIN: Final = 5.0  # seconds: who pressed Ctrl-C waits for it, and what is cut off is made again at the next start
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ def run(settings: Settings, ports: DevPorts) -> int:
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if made_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(made_key)})
+    if "worker_drain_seconds" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"worker_drain_seconds": _DRAIN})
     return process.serve(settings, lambda stop: _main(settings, catalogue, ports, made_key, stop))
 
 
@@ -85,9 +90,11 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
     """Run the worker and give the API its services until `stop` is set; say when all is ready."""
     source.parts = parts
     try:
-        async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop), stop), stop):
+        drain = parts.settings.worker_drain_seconds
+        async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop, drain=drain), stop), stop):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
                 process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
+                await parts.report_unserved()
             await stop.wait()
     finally:
         await parts.aclose()

@@ -12,4 +12,9 @@ def framework_worker(parts: Parts, adapter: FrameworkAdapter) -> Worker:
     """A worker that takes the calls of this framework's agents alone. Not for a lazy client."""
     agents = parts.agents(FrameworkRuntime(adapter, parts.native_runtime(), now, parts.bulkhead))
     queue = parts.ground.gateway.framework_queue(adapter.name)
-    return build_framework_worker(parts.ground.client, task_queue=queue, run_agent=agents.run_agent)
+    return build_framework_worker(
+        parts.ground.client,
+        task_queue=queue,
+        run_agent=agents.run_agent,
+        drain=parts.settings.worker_drain_seconds,
+    )

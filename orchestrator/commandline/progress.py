@@ -14,7 +14,7 @@ from orchestrator.commandline.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, ReasonCode
 
 # Reasons that say no more than the steps do.
-_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
+_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 _WAYS_ON: dict[str, str] = {
     ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
     ReasonCode.PAUSED: "orchestrator jobs resume {}",

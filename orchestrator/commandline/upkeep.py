@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
 _STEADY: Final = 60.0
-_DRAIN: Final = 8.0  # Seconds: the worker's own grace of five, and some for what does not listen.
+_CUT_OFF: Final = 3.0  # Seconds that calls have to end which were told to, once their time to drain is over.
 
 
 async def keep_going(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
@@ -42,20 +42,23 @@ async def serve_temporal(server: DevServer) -> None:
     log.warning("temporal_server_ended", code=await server.wait())
 
 
-async def serve_worker(make: Callable[[], Worker], stop: asyncio.Event) -> None:
-    """Run a fresh worker until `stop` is set, then let it finish what it does. Raises the worker's fatal error."""
+async def serve_worker(make: Callable[[], Worker], stop: asyncio.Event, *, drain: float) -> None:
+    """Run a fresh worker until `stop` is set, then let it finish what it does. Raises the worker's fatal error.
+
+    `drain` is how many seconds the worker itself gives its calls to end.
+    """
     worker = make()
     running = asyncio.ensure_future(worker.run())
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
-            log.info("worker_drains")
-            async with asyncio.timeout(_DRAIN):
+            log.info("worker_drains", seconds=drain)
+            async with asyncio.timeout(drain + _CUT_OFF):
                 await worker.shutdown()
         await running
     except TimeoutError:
-        log.warning("worker_left_work_behind", seconds=_DRAIN)
+        log.warning("worker_left_work_behind", seconds=drain + _CUT_OFF)
         running.cancel()
     finally:
         stopping.cancel()

@@ -54,7 +54,8 @@ async def _main(
     make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
-        await keep_going("worker", lambda: serve_worker(make, stop), stop)
+        drain = parts.settings.worker_drain_seconds
+        await keep_going("worker", lambda: serve_worker(make, stop, drain=drain), stop)
     finally:
         await tasks.cancelled(announcing)
         await parts.aclose()
@@ -62,7 +63,7 @@ async def _main(
 
 
 async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
-    """Say `ready` once Temporal names this very process among the queue's pollers."""
+    """Say `ready` once Temporal names this very process among the queue's pollers, and which jobs it cannot serve."""
     queue = parts.settings.task_queue if adapter is None else parts.ground.gateway.framework_queue(adapter.name)
     while True:
         try:
@@ -74,3 +75,4 @@ async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
             log.warning("waiting", fault=fault.for_operators)
         await asyncio.sleep(_POLL)
     process.ready(f"{parts.ground.client.identity} polls {queue}")
+    await parts.report_unserved(None if adapter is None else queue)

@@ -11,6 +11,7 @@ from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, JobError
 from orchestrator.domain.plans import Plan, Step
+from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
 
 
@@ -43,6 +44,7 @@ class AgentTask(Message):
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
+    tally: Tally = Field(default=Tally(), description="Of the same call, scheduled earlier.")
 
     def asks(self) -> str:
         """A digest of what the call asks for, whichever job makes it."""
@@ -65,6 +67,9 @@ class AgentResult(Message):
     usage: Usage = Usage()
     model: str
     artifact: str | None = None
+    attempt: int | None = Field(
+        default=None, description="Which attempt gave it; a result of an older release is mute."
+    )
 
     def as_context(self, *, full: bool) -> StepOutput:
         """What a later step is told of this call: all of it, or only the summary."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
@@ -49,6 +50,7 @@ class WorkflowTaskBroken(Fact):
 
     cause: str
     message: str
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +74,10 @@ class AgentStarted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCompleted(Fact):
-    """The call gave a result."""
+    """The call gave a result. `attempt` is which of the agent's own did; None if an older release ran it."""
 
     scheduled_id: int
+    attempt: int | None = None
     usage: Usage
     model: str | None
     summary: str
@@ -82,9 +85,13 @@ class AgentCompleted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFailed(Fact):
-    """The call failed for good; `timed_out` when a limit ended it, `unknown` when its effect is not known."""
+    """The call failed for good; `timed_out` when a limit ended it, `unknown` when its effect is not known.
+
+    `tally` tells what became of its tries; None if an older release made them.
+    """
 
     scheduled_id: int
+    tally: Tally | None = None
     error: JobError
     timed_out: bool
 
@@ -216,7 +223,10 @@ RUN_ENDS = (RunCompleted, RunFailed, RunTimedOut, RunCancelled, RunTerminated)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingCall:
-    """An agent call that Temporal holds open now; retries live only here, not in history."""
+    """An agent call that Temporal holds open now; retries live only here, not in history.
+
+    `attempt` counts the agent's own; `heard_at` is when the worker that runs it last gave a sign of life.
+    """
 
     step: str
     agent: str
@@ -224,6 +234,7 @@ class PendingCall:
     started: bool
     attempt: int
     last_started_at: datetime | None = None
+    heard_at: datetime | None = None
     next_attempt_at: datetime | None = None
     last_error: JobError | None = None
     cancel_requested: bool = False
@@ -235,7 +246,7 @@ class Pending:
     """What Temporal knows beyond history: open calls, an open workflow task, and who polls the queue.
 
     `pollers` is None when the queue could not be asked; `task_attempt` counts tries of the open workflow task.
-    `unattended` are queues of single steps on which a call waits and which nobody polls.
+    `unattended` are queues of single steps on which a call waits and which nobody polls. `at` is when it was asked.
     """
 
     calls: tuple[PendingCall, ...] = ()
@@ -244,6 +255,7 @@ class Pending:
     task_attempt: int = 0
     pollers: int | None = None
     unattended: tuple[str, ...] = ()
+    at: datetime | None = None
 
 
 NOTHING_PENDING = Pending()

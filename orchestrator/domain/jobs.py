@@ -40,7 +40,9 @@ class ReasonCode(StrEnum):
     QUEUED = "queued"
     NO_WORKER = "no_worker"
     RUNNING = "running"
+    NO_SIGN_OF_LIFE = "no_sign_of_life"
     RETRYING = "retrying"
+    UNKNOWN_AGENT = "unknown_agent"
     WAITING_FOR_APPROVAL = "waiting_for_approval"
     PAUSED = "paused"
     BUDGET_EXCEEDED = "budget_exceeded"
@@ -49,7 +51,13 @@ class ReasonCode(StrEnum):
 
 
 NEEDS_ATTENTION = frozenset(
-    {ReasonCode.STUCK, ReasonCode.NO_WORKER, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.BUDGET_EXCEEDED}
+    {
+        ReasonCode.STUCK,
+        ReasonCode.NO_WORKER,
+        ReasonCode.UNKNOWN_AGENT,
+        ReasonCode.WAITING_FOR_APPROVAL,
+        ReasonCode.BUDGET_EXCEEDED,
+    }
 )
 """Reasons that do not go away unless a person does something."""
 

@@ -10,6 +10,7 @@ SIGNAL_REJECT: Final = "reject"
 # Changes of workflow code that histories of earlier releases do not have: `workflow.patched` guards them.
 PATCH_JSON_PROTOBUF: Final = "reads-json-protobuf"
 PATCH_NUMBERED_CALLS: Final = "numbered-calls"
+PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
 # How many calls of each step and agent the earlier runs of a job made.
 HEADER_CALLS: Final = "orchestrator-calls"
 

@@ -21,7 +21,19 @@ class RetryPolicy(Part):
     initial_interval: float = Field(default=1.0, gt=0)
     backoff_coefficient: float = Field(default=2.0, ge=1)
     maximum_interval: float = Field(default=60.0, gt=0)
-    maximum_attempts: int = Field(default=5, ge=1, le=100)
+    maximum_attempts: int = Field(
+        default=5,
+        ge=1,
+        le=100,
+        description="The agent's own: a worker that dies, stops or lacks the agent uses up none.",
+    )
+
+    def pause(self, failures: int) -> float:
+        """Seconds between the failure of that number and the next attempt."""
+        seconds = min(self.initial_interval, self.maximum_interval)
+        for _ in range(failures - 1):
+            seconds = min(seconds * self.backoff_coefficient, self.maximum_interval)
+        return seconds
 
 
 class Timeouts(Part):
@@ -29,7 +41,7 @@ class Timeouts(Part):
 
     start_to_close: float = Field(default=300.0, gt=0)
     schedule_to_close: float = Field(default=3600.0, gt=0)
-    heartbeat: float = Field(default=20.0, gt=0)
+    heartbeat: float = Field(default=8.0, gt=0)
 
 
 class Approval(Part):

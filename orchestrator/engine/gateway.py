@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 from temporalio.api.enums.v1 import PendingWorkflowTaskState
@@ -315,4 +315,5 @@ def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None
         task_started=task is not None and task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
         task_attempt=task.attempt if task else 0,
         pollers=pollers,
+        at=datetime.now(UTC),
     )

@@ -40,8 +40,10 @@ log = structlog.get_logger(__name__)
 
 # Temporal takes messages of 4 MB. Once a task has sent so much inline in its calls, parts over `PART_BYTES` are stored.
 _MESSAGE_BYTES: Final = 1024 * 1024
-# Seconds between tries of a call's own values: within a call's heartbeat timeout and a workflow task's.
-_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+# Seconds between tries of a call's own values, and for all of them: no beat is sent meanwhile, so they must end before
+# a call's heartbeat timeout, and a workflow task's, are over.
+_PAUSES: Final = (0.5, 1.0, 2.0)
+_PATIENCE: Final = 5.0
 _KEEP_PAUSE: Final = 15.0
 # While the store is away, a call's message up to this size is carried whole. Temporal takes twice as much.
 _WHOLE_BYTES: Final = 1024 * 1024
@@ -93,10 +95,17 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
     A payload that belongs to no workflow is left as it is, and so is every one before the store is opened.
     """
 
-    def __init__(self, values: OpenedLater, workflow_id: str | None = None, pauses: Iterable[float] = ()) -> None:
+    def __init__(
+        self,
+        values: OpenedLater,
+        workflow_id: str | None = None,
+        pauses: Iterable[float] = (),
+        patience: float | None = None,
+    ) -> None:
         self.values = values
         self._workflow_id = workflow_id
         self._pauses = pauses
+        self._patience = patience
 
     def with_context(self, context: SerializationContext) -> Self:
         """The codec for the messages of one workflow; in activities it waits some seconds for the store."""
@@ -104,7 +113,7 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
             case WorkflowSerializationContext(workflow_id=workflow_id):
                 return type(self)(self.values, workflow_id)
             case ActivitySerializationContext(workflow_id=str(workflow_id)):
-                return type(self)(self.values, workflow_id, _PAUSES)
+                return type(self)(self.values, workflow_id, _PAUSES, _PATIENCE)
             case _:
                 return self
 
@@ -176,13 +185,17 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         return Payload(metadata=metadata, data=data)
 
     async def _patiently(self, work: Callable[[], Awaitable[Answer]]) -> Answer:
-        for pause in self._pauses:
-            try:
+        try:
+            async with asyncio.timeout(self._patience):
+                for pause in self._pauses:
+                    try:
+                        return await work()
+                    except Unavailable as fault:
+                        log.warning("value_store_away", error=fault.message, seconds=pause)
+                        await asyncio.sleep(pause)
                 return await work()
-            except Unavailable as fault:
-                log.warning("value_store_away", error=fault.message, seconds=pause)
-                await asyncio.sleep(pause)
-        return await work()
+        except TimeoutError:
+            raise Unavailable("The value store does not answer") from None
 
 
 def _json(payload: Payload) -> Any:

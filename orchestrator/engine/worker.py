@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.client import Client
@@ -17,6 +17,12 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.engine.plugin import sandbox
 
+# A heartbeat brings the news of a cancellation, and keeps a call from being missed: each comes at most two seconds
+# late, so that three in a row may be lost before the shortest usual limit of eight is over.
+_BEATS: Final = timedelta(seconds=2)
+# How long a workflow task waits for the worker that has its workflow in memory, if that one has died.
+_STICKY: Final = timedelta(seconds=5)
+
 
 def build_worker(
     client: Client,
@@ -27,10 +33,11 @@ def build_worker(
     beside: Worker | None = None,
     interceptors: Sequence[Interceptor] = (),
     concurrent_agents: int = 50,
+    drain: float = 5,
 ) -> Worker:
     """A worker that takes workflow tasks and agent calls. The client carries our plugin, so the worker does too.
 
-    `beside` runs as long as it does.
+    `beside` runs as long as it does. Once told to stop it takes nothing new, and calls have `drain` seconds to end.
     """
 
     @asynccontextmanager
@@ -53,10 +60,10 @@ def build_worker(
         max_concurrent_activities=concurrent_agents,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=4),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=4),
-        # A heartbeat brings the news of a cancellation: at most two seconds late, whatever the timeout.
-        max_heartbeat_throttle_interval=timedelta(seconds=2),
-        default_heartbeat_throttle_interval=timedelta(seconds=2),
-        graceful_shutdown_timeout=timedelta(seconds=5),
+        sticky_queue_schedule_to_start_timeout=_STICKY,
+        max_heartbeat_throttle_interval=_BEATS,
+        default_heartbeat_throttle_interval=_BEATS,
+        graceful_shutdown_timeout=timedelta(seconds=drain),
     )
 
 
@@ -73,7 +80,9 @@ def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any
     )
 
 
-def build_framework_worker(client: Client, *, task_queue: str, run_agent: Callable[..., Any]) -> Worker:
+def build_framework_worker(
+    client: Client, *, task_queue: str, run_agent: Callable[..., Any], drain: float = 5
+) -> Worker:
     """A worker that takes the agent calls of one framework and no workflow tasks (O-018)."""
     return Worker(
         client,
@@ -81,9 +90,9 @@ def build_framework_worker(client: Client, *, task_queue: str, run_agent: Callab
         activities=[run_agent],
         max_concurrent_activities=20,  # A framework keeps more in memory than a call of a model.
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
-        max_heartbeat_throttle_interval=timedelta(seconds=2),
-        default_heartbeat_throttle_interval=timedelta(seconds=2),
-        graceful_shutdown_timeout=timedelta(seconds=5),
+        max_heartbeat_throttle_interval=_BEATS,
+        default_heartbeat_throttle_interval=_BEATS,
+        graceful_shutdown_timeout=timedelta(seconds=drain),
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.facts import PendingCall
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, JobError
+from orchestrator.domain.tally import UNKNOWN_AGENT, WORKER_SHUTDOWN, Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import is_timeout
 
@@ -37,10 +38,15 @@ class CallFold:
         self.reused_from, self.reused = given.job_id, given.usage
         self.started_at, self.completed_at = given.started_at, given.completed_at
 
+    def counted(self, tally: Tally | None) -> None:
+        """Count the agent's own attempts, where they are known, instead of Temporal's."""
+        if tally is not None:
+            self.attempt = tally.number(self.attempt) if self.attempt else tally.attempts
+
     def end(self, status: CallStatus, at: datetime, error: JobError | None = None) -> None:
         """The call ended."""
         self.status, self.completed_at, self.error = status, at, error
-        if self.attempt == 0 and self.started_at is not None:
+        if self.attempt == 0 and self.started_at is not None and (error is None or error.type != UNKNOWN_AGENT):
             self.attempt = 1
 
     def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool, deciding: bool) -> AgentCall:
@@ -82,7 +88,7 @@ class CallFold:
 def _open_status(pending: PendingCall) -> CallStatus:
     if pending.started:
         return CallStatus.RUNNING
-    return CallStatus.RETRYING if pending.attempt > 1 else CallStatus.SCHEDULED
+    return CallStatus.RETRYING if pending.attempt > 1 or pending.last_error is not None else CallStatus.SCHEDULED
 
 
 _LAST: dict[CallStatus, AttemptStatus] = {
@@ -99,7 +105,8 @@ def _attempts(
     """Attempts as history knows them: the last one exactly, the one before by its error, earlier ones not at all."""
     told: list[Attempt] = []
     for number in range(1, attempt):
-        known = last_error if number == attempt - 1 else None
+        # A worker that lacks the agent begins no attempt: what it says is not how the one before ended.
+        known = last_error if number == attempt - 1 and not (last_error and last_error.type == UNKNOWN_AGENT) else None
         told.append(Attempt(number=number, status=_past(known), error=known))
     if attempt and status in _LAST:
         last = _LAST[status]
@@ -112,6 +119,6 @@ def _attempts(
 
 
 def _past(error: JobError | None) -> AttemptStatus:
-    if error is None:
+    if error is None or error.type == WORKER_SHUTDOWN:
         return AttemptStatus.UNKNOWN
     return AttemptStatus.TIMED_OUT if is_timeout(error) else AttemptStatus.FAILED

@@ -17,6 +17,7 @@ from orchestrator.domain import facts, names
 from orchestrator.domain.commands import Adopted, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
+from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import METADATA, Stored, references_of
@@ -51,13 +52,17 @@ def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
     split = names.split_activity_id(info.activity_id)
     if split is None:
         return None
+    tally = Tally.of(_last(info.heartbeat_details.payloads)) or Tally()
+    started = info.state in _AT_WORK
+    signs = [_optional(info, field) for field in ("last_started_time", "last_heartbeat_time")]
     return facts.PendingCall(
         step=split[0],
         agent=split[1],
         call=split[2],
-        started=info.state in _AT_WORK,
-        attempt=max(1, info.attempt),
-        last_started_at=_optional(info, "last_started_time"),
+        started=started,
+        attempt=max(1, tally.number(info.attempt)),
+        last_started_at=signs[0],
+        heard_at=max((sign for sign in signs if sign), default=None) if started else None,
         next_attempt_at=_optional(info, "next_attempt_schedule_time") or _optional(info, "scheduled_time"),
         last_error=error_of(info.last_failure) if info.HasField("last_failure") else None,
         cancel_requested=info.state == PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
@@ -95,6 +100,11 @@ def _json(data: bytes) -> Any:
         return data
 
 
+def _last(payloads: Any) -> Any:
+    """The last payload as plain data."""
+    return _value(list(payloads)[-1:])
+
+
 def plain(payloads: Any) -> dict[str, Any]:
     """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
     value = _value(payloads)
@@ -117,6 +127,18 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError:
         usage = Usage()
     return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
+
+
+def _attempt(told: Any) -> int | None:
+    """Which attempt a result says that it comes from."""
+    return told if isinstance(told, int) and told > 0 else None
+
+
+def _tally(failure: Failure) -> Tally | None:
+    """What became of a failed call's tries; one that ran out of all its time tells by its last heartbeat."""
+    if failure.HasField("application_failure_info"):
+        return Tally.of(_last(failure.application_failure_info.details.payloads))
+    return Tally.of(_last(failure.timeout_failure_info.last_heartbeat_details.payloads))
 
 
 def job_input(payloads: Any) -> JobInput | None:
@@ -153,7 +175,7 @@ def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     if about.cause in _ASKED_AGAIN:
         return None
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
-    return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), **stamp)
+    return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), worker=about.identity, **stamp)
 
 
 def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
@@ -181,21 +203,31 @@ def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.activity_task_completed_event_attributes
-    answer = _answer(plain(about.result.payloads))
-    return facts.AgentCompleted(scheduled_id=about.scheduled_event_id, **answer, **stamp)
+    result = plain(about.result.payloads)
+    return facts.AgentCompleted(
+        scheduled_id=about.scheduled_event_id, attempt=_attempt(result.get("attempt")), **_answer(result), **stamp
+    )
 
 
 def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.activity_task_failed_event_attributes
     return facts.AgentFailed(
-        scheduled_id=about.scheduled_event_id, error=error_of(about.failure), timed_out=False, **stamp
+        scheduled_id=about.scheduled_event_id,
+        error=error_of(about.failure),
+        tally=_tally(about.failure),
+        timed_out=False,
+        **stamp,
     )
 
 
 def _activity_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     about = event.activity_task_timed_out_event_attributes
     return facts.AgentFailed(
-        scheduled_id=about.scheduled_event_id, error=error_of(about.failure), timed_out=True, **stamp
+        scheduled_id=about.scheduled_event_id,
+        error=error_of(about.failure),
+        tally=_tally(about.failure),
+        timed_out=True,
+        **stamp,
     )
 
 

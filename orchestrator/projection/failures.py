@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from pydantic_core import from_json
 from temporalio.api.enums.v1 import TimeoutType
-from temporalio.api.failure.v1 import Failure
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
 
 from orchestrator.domain.jobs import JobError
 
@@ -22,7 +23,7 @@ def error_of(failure: Failure) -> JobError:
         return JobError(type=word, message=sentence, retryable=True)
     if failure.HasField("application_failure_info"):
         info = failure.application_failure_info
-        return JobError(type=info.type or "error", message=failure.message, retryable=not info.non_retryable)
+        return JobError(type=info.type or "error", message=failure.message, retryable=_retryable(info))
     if failure.HasField("cause"):
         return error_of(failure.cause)
     if failure.HasField("canceled_failure_info"):
@@ -30,6 +31,18 @@ def error_of(failure: Failure) -> JobError:
     if failure.HasField("terminated_failure_info"):
         return JobError(type="terminated", message=failure.message or "Terminated.")
     return JobError(type="error", message=failure.message or "The failure carries no message.")
+
+
+def _retryable(info: ApplicationFailureInfo) -> bool:
+    """Whether another attempt could help. The last one allowed is final for Temporal, and says in its details why."""
+    if not info.non_retryable:
+        return True
+    last = next((payload.data for payload in reversed(info.details.payloads)), b"")
+    try:
+        told = from_json(last)
+    except ValueError:  # an author's own details, in an encoding of theirs
+        return False
+    return isinstance(told, dict) and "tally" in told and told.get("retryable") is True
 
 
 def is_timeout(error: JobError) -> bool:

@@ -234,9 +234,11 @@ class JobFold:
                 call.started_at, call.attempt, call.last_error = fact.time, fact.attempt, fact.last_error
             case f.AgentCompleted():
                 call.usage, call.model = fact.usage, fact.model
+                call.attempt = fact.attempt or call.attempt
                 call.end(CallStatus.COMPLETED, fact.time)
             case f.AgentFailed():
                 error = fact.error.model_copy(update={"step": call.step, "agent": call.agent})
+                call.counted(fact.tally)
                 call.end(CallStatus.FAILED, fact.time, error)
             case f.AgentCancelled():
                 call.end(CallStatus.CANCELLED, fact.time)

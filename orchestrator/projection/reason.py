@@ -1,12 +1,17 @@
 """Why an open job is where it is: one word, one sentence, nothing running needed (architecture, section 4)."""
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
+from orchestrator.domain.tally import UNKNOWN_AGENT
 
 if TYPE_CHECKING:
     from orchestrator.projection.job import JobFold
+
+# Workers report every second or two.
+_SILENCE: Final = timedelta(seconds=5)
 
 
 def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
@@ -19,6 +24,8 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _paused(fold, calls)
         or _approval(fold)
         or _held(pending)
+        or _unserved(pending)
+        or _silent(pending)
         or _retrying(pending)
         or _working(fold, calls, pending)
     )
@@ -45,9 +52,10 @@ def _stuck(fold: "JobFold") -> Reason | None:
     if fold.broken is None:
         return None
     word = fold.broken.cause
+    where = f" on worker {fold.broken.worker}" if fold.broken.worker else ""
     return Reason(
         code=ReasonCode.STUCK,
-        message=f"The workflow's own code cannot go on ({word}): {fold.broken.message}"[:500],
+        message=f"The workflow's own code cannot go on{where} ({word}): {fold.broken.message}"[:500],
         step=fold.current_step,
         last_error=JobError(type=word, message=fold.broken.message),
     )
@@ -108,8 +116,51 @@ def _held(pending: Pending) -> Reason | None:
     )
 
 
+def _unserved(pending: Pending) -> Reason | None:
+    """No worker that took the call knows its agent."""
+    unserved = [call for call in pending.calls if not call.started and _is_unserved(call)]
+    if not unserved:
+        return None
+    call = unserved[0]
+    return Reason(
+        code=ReasonCode.UNKNOWN_AGENT,
+        message=call.last_error.message if call.last_error else "",
+        step=call.step,
+        agent=call.agent,
+        next_attempt_at=call.next_attempt_at,
+        last_error=call.last_error,
+    )
+
+
+def _is_unserved(call: PendingCall) -> bool:
+    return call.last_error is not None and call.last_error.type == UNKNOWN_AGENT
+
+
+def _silent(pending: Pending) -> Reason | None:
+    """A call that a worker took, and of which nothing was heard since: the worker may have died."""
+    if pending.at is None:
+        return None
+    heard = [(pending.at - call.heard_at, call) for call in pending.calls if call.started and call.heard_at]
+    age, call = max(heard, key=lambda one: one[0], default=(timedelta(), None))
+    if call is None or age < _SILENCE:
+        return None
+    return Reason(
+        code=ReasonCode.NO_SIGN_OF_LIFE,
+        message=f"No sign of life from {call.agent} for {age.seconds} s; "
+        "its worker may have died. The call is made again once its heartbeat limit is over.",
+        step=call.step,
+        agent=call.agent,
+        attempt=call.attempt,
+        last_error=call.last_error,
+    )
+
+
 def _retrying(pending: Pending) -> Reason | None:
-    late = [call for call in pending.calls if call.attempt > 1 and call.last_error is not None]
+    late = [
+        call
+        for call in pending.calls
+        if call.last_error is not None and not _is_unserved(call) and (call.attempt > 1 or not call.started)
+    ]
     if not late:
         return None
     call = max(late, key=lambda one: (not one.started, one.attempt))

@@ -11,7 +11,7 @@ from orchestrator.domain.jobs import OPEN_STATES, Job, JobState, Reason, ReasonC
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.storage.lists import HELD
 
-ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING})
+ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 """Reasons that come and go while a job simply runs."""
 _AGAIN: Final = timedelta(seconds=30)  # What has not changed is noted again after so long.
 # Most jobs are over by then: a routine reason of theirs is not worth a write.

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,8 +25,8 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus
-from orchestrator.domain.plans import Step
+from orchestrator.domain.jobs import AttemptStatus, JobError
+from orchestrator.domain.plans import RetryPolicy, Step
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage
 
@@ -107,6 +108,8 @@ class Bench:
         runtime: Any = None,
         bus: Any = None,
         function: Any = None,
+        last_error: str | None = "provider_busy",
+        retry: RetryPolicy | None = None,
         **info: Any,
     ) -> None:
         agent = Agent(
@@ -136,15 +139,24 @@ class Bench:
             lambda: NOW,
             bus=bus or MemoryBus(),
             results=self.results,
+            worker="7@here",
+            last_error=self._last_error,
             heartbeat_seconds=0.01,
         )
+        self.asked = 0
+        self.last_error = last_error
+        self.retry = retry or RetryPolicy()
+
+    async def _last_error(self) -> JobError | None:
+        self.asked += 1
+        return None if self.last_error is None else JobError(type=self.last_error, message="m")
 
     async def run(self, context: list[StepOutput] | None = None) -> AgentResult:
         task = AgentTask(
             job_id="job_1",
             definition="writer",
             kind=JobKind.AGENT,
-            step=Step(id="write", name="Write", squad="docs", agents=("writer",)),
+            step=Step(id="write", name="Write", squad="docs", agents=("writer",), retry=self.retry),
             agent="writer",
             input={"context": "x"},
             context=context or [],
@@ -179,6 +191,11 @@ async def hang(progress: Progress) -> AgentResult:
     raise AssertionError("never reached")
 
 
+def beat(**tally: int) -> dict[str, Any]:
+    """What the call's last heartbeat said."""
+    return {"chars": 3, "tally": {"tries": 0, "attempts": 0, "failures": 0, "lost": 0, "unkept": 0, **tally}}
+
+
 async def until(holds: Callable[[], bool]) -> None:
     for _ in range(2000):
         if holds():
@@ -199,7 +216,7 @@ async def stopped_by(details: ActivityCancellationDetails) -> tuple[Bench, BaseE
 
 async def test_a_call_is_run_and_its_attempt_recorded():
     bench = Bench(answering())
-    assert await bench.run() == make_result()
+    assert await bench.run() == make_result(attempt=2)
     assert bench.runtime.calls == [("writer", 2)]
     started, ended = bench.attempts.rows
     assert started == {"job": "job_1", "attempt": 2, "at": NOW, "status": AttemptStatus.RUNNING}
@@ -224,7 +241,7 @@ async def test_heartbeats_tell_how_much_has_arrived_and_end_with_the_call():
 
     bench = Bench(behave)
     running = asyncio.create_task(bench.run())
-    await until(lambda: {"chars": 5} in bench.beats)
+    await until(lambda: any(beat["chars"] == 5 for beat in bench.beats))
     release.set()
     await running
     await until(lambda: all(task.get_name() != "heartbeat" for task in asyncio.all_tasks()))
@@ -232,16 +249,34 @@ async def test_heartbeats_tell_how_much_has_arrived_and_end_with_the_call():
 
 async def test_a_local_activity_does_not_beat():
     bench = Bench(answering(), is_local=True)
-    assert await bench.run() == make_result()
+    assert await bench.run() == make_result(attempt=2)
     assert bench.beats == []
 
 
-async def test_an_unknown_agent_is_not_retried():
-    bench = Bench(answering(), activity_type="nobody")
+async def test_an_unknown_agent_waits_for_a_worker_that_knows_it():
+    bench = Bench(answering(), activity_type="nobody", attempt=1)
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("unknown_agent", False)
+    assert "Worker 7@here does not know agent nobody" in failed.value.message
+    assert failed.value.next_retry_delay == timedelta(seconds=1)
+    assert bench.attempts.rows == []
+    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 0, "failures": 0, "lost": 0, "unkept": 0}
+
+
+async def test_the_pause_of_an_unknown_agent_grows_to_half_a_minute():
+    bench = Bench(answering(), activity_type="nobody", attempt=90, heartbeat_details=[beat(tries=89)])
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert failed.value.next_retry_delay == timedelta(seconds=30)
+    assert bench.asked == 0
+
+
+async def test_an_unknown_agent_of_a_short_step_goes_back_to_its_workflow():
+    bench = Bench(answering(), activity_type="nobody", is_local=True, attempt=1)
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
     assert (failed.value.type, failed.value.non_retryable) == ("unknown_agent", True)
-    assert bench.attempts.rows == []
 
 
 @pytest.mark.parametrize(
@@ -249,10 +284,10 @@ async def test_an_unknown_agent_is_not_retried():
     [
         (AgentError("m", kind="provider_busy", retryable=True, retry_after=7), "provider_busy", False, 7),
         (AgentError("m", kind="provider_busy", retryable=True, retry_after=9000), "provider_busy", False, 300),
-        (AgentError("m", kind="provider_unavailable", retryable=True), "provider_unavailable", False, None),
+        (AgentError("m", kind="provider_unavailable", retryable=True), "provider_unavailable", False, 2),
         (AgentError("m", kind="quota_exhausted", retryable=False, retry_after=7), "quota_exhausted", True, None),
         (InvalidInput("m"), "invalid_input", True, None),
-        (Unavailable("m", retry_after=3), "unavailable", False, 3),
+        (Unavailable("m", retry_after=3), "unavailable", False, 5),
     ],
 )
 async def test_errors_are_mapped_once_and_recorded(error, kind, non_retryable, delay):
@@ -283,6 +318,7 @@ async def test_foreign_errors_fail_the_attempt_under_their_name():
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
     assert (failed.value.type, failed.value.message, failed.value.non_retryable) == ("KeyError", "'theirs'", False)
+    assert "behave" in "".join(traceback.format_tb(failed.value.__traceback__))
     ended = bench.attempts.rows[-1]
     assert (ended["status"], ended["error"].type) == (AttemptStatus.FAILED, "KeyError")
 
@@ -308,6 +344,75 @@ async def test_a_worker_that_shuts_down_asks_for_another_attempt():
     assert (raised.type, raised.non_retryable) == ("worker_shutdown", False)
     assert bench.attempts.rows[-1]["status"] is AttemptStatus.UNKNOWN
     assert bench.attempts.rows[-1]["error"].type == "worker_shutdown"
+
+
+async def test_the_agents_own_failures_alone_use_up_its_attempts():
+    told = beat(tries=9, attempts=6, failures=1, lost=4)
+    last = Bench(
+        failing(AgentError("m", kind="provider_busy", retryable=True)),
+        attempt=10,
+        heartbeat_details=[told],
+        retry=RetryPolicy(maximum_attempts=2),
+    )
+    with pytest.raises(ApplicationError) as failed:
+        await last.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("provider_busy", True)
+    assert last.attempts.rows[-1]["attempt"] == 7
+    assert last.attempts.rows[-1]["error"].retryable
+    assert last.beats[-1]["tally"] == {"tries": 10, "attempts": 7, "failures": 2, "lost": 4, "unkept": 0}
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        ("heartbeat_timeout", {"lost": 2}),
+        (None, {"lost": 2}),
+        ("start_to_close_timeout", {"failures": 2}),
+        ("Unavailable", {"unkept": 2}),
+        ("ValueError", {"failures": 2}),
+    ],
+)
+async def test_tries_that_ended_without_a_word_count_as_temporal_tells(error, counted):
+    bench = Bench(answering(), attempt=3, last_error=error)
+    await bench.run()
+    expected = {"tries": 2, "attempts": 2, "failures": 0, "lost": 0, "unkept": 0, **counted}
+    assert bench.beats[0]["tally"] == expected
+    assert bench.asked == 1
+
+
+async def test_an_agent_that_ends_its_worker_again_and_again_is_given_up():
+    bench = Bench(answering(), attempt=6, heartbeat_details=[beat(tries=4, attempts=4, lost=4)], last_error=None)
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("worker_lost", True)
+    assert "died or hung 5 times" in failed.value.message
+    assert bench.runtime.calls == []
+
+
+async def test_an_absent_store_uses_up_none_of_the_agents_attempts():
+    away = failing(Unavailable("away"))
+    bench = Bench(away, attempt=1, retry=RetryPolicy(maximum_attempts=1), last_error=None)
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
+    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 1, "failures": 0, "lost": 0, "unkept": 1}
+    again = Bench(away, attempt=5, heartbeat_details=[beat(tries=4, attempts=4, unkept=4)])
+    with pytest.raises(ApplicationError) as failed:
+        await again.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("unavailable", True)
+
+
+async def test_tries_that_an_operator_set_back_give_the_agent_as_many_again():
+    bench = Bench(answering(), attempt=1, heartbeat_details=[beat(tries=5, attempts=5, failures=4)])
+    assert (await bench.run()).attempt == 6
+    assert bench.asked == 0
+
+
+async def test_a_call_that_an_operator_paused_uses_up_no_attempt():
+    bench, raised = await stopped_by(ActivityCancellationDetails(paused=True))
+    assert isinstance(raised, asyncio.CancelledError)
+    assert bench.attempts.rows[-1]["status"] is AttemptStatus.UNKNOWN
+    assert bench.beats[-1]["tally"] == {"tries": 2, "attempts": 2, "failures": 1, "lost": 0, "unkept": 0}
 
 
 @pytest.mark.parametrize(
@@ -400,7 +505,7 @@ async def test_causes_are_cut_and_counted_also_in_a_circle():
 async def test_a_delay_that_is_none_is_left_out(wait):
     with pytest.raises(ApplicationError) as failed:
         await Bench(failing(AgentError("m", kind="busy", retryable=True, retry_after=wait))).run()
-    assert failed.value.next_retry_delay is None
+    assert failed.value.next_retry_delay == timedelta(seconds=2)  # the policy's own
 
 
 async def test_a_bill_that_cannot_be_is_not_recorded():

@@ -18,10 +18,14 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit, Tier, Window
+from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
+from tests.api.commands import Account, Commands
+from tests.catalogue import TEST_PLUGIN
+from tests.workflows.test_retries import PLUGIN as RETRIES
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_KEY}"}
 
@@ -81,6 +85,12 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         del app.state.served
 
 
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    """The same for every file of this folder: they share one engine."""
+    return [BUILT_IN, TEST_PLUGIN, RETRIES]
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running(
     temporal_address: str, tmp_path_factory: pytest.TempPathFactory, orchestrator_plugins: list[Plugin]
@@ -133,3 +143,12 @@ def key(running: Engine) -> Callable[..., Awaitable[dict[str, str]]]:
         return {"Authorization": f"Bearer {(await running.services.keys.issue(BOOTSTRAP, request)).token}"}
 
     return issue
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def account(live: httpx2.AsyncClient, key: Callable[..., Awaitable[dict[str, str]]]) -> AsyncIterator[Account]:
+    """A caller of its own, with a command line: its lists hold what its test started, and nothing else."""
+    headers = await key()
+    token = headers["Authorization"].removeprefix("Bearer ")
+    async with httpx2.AsyncClient(base_url=live.base_url, headers=headers, timeout=30) as http:
+        yield Account(http, Commands(str(live.base_url), token))

@@ -2,99 +2,14 @@
 
 import asyncio
 import json
-import os
-import pty
-import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
 from orchestrator.testing import ADMIN_KEY, eventually
-from tests.api.test_jobs import ended, start, until
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-class Commands:
-    """Runs `orchestrator jobs …` against one API, as one caller."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self.environment = {
-            **{name: text for name, text in os.environ.items() if not name.startswith("ORCHESTRATOR_")},
-            "ORCHESTRATOR_API_URL": url,
-            "ORCHESTRATOR_API_KEY": key,
-            "HTTP_PROXY": "http://127.0.0.1:9",  # loopback needs none
-        }
-
-    async def __call__(self, *arguments: str, stdin: str | None = None, **environment: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "orchestrator", *arguments),
-            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**self.environment, **environment},
-        )
-        async with asyncio.timeout(60):
-            out, err = await process.communicate(None if stdin is None else stdin.encode())
-        assert process.returncode is not None
-        assert b"Traceback" not in err, err.decode()
-        return Ended(process.returncode, out.decode(), err.decode())
-
-    async def jobs(self, *arguments: str, **more: Any) -> Ended:
-        return await self("jobs", *arguments, **more)
-
-    async def on_a_terminal(self, *arguments: str, types: str) -> Ended:
-        """The same on a terminal of its own."""
-        ours, theirs = pty.openpty()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "orchestrator", "jobs", *arguments),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=asyncio.subprocess.PIPE,
-            env={**self.environment, "TERM": "xterm", "COLUMNS": "120"},
-        )
-        os.close(theirs)
-        os.write(ours, types.encode())
-        async with asyncio.timeout(60):
-            _, err = await process.communicate()
-        shown = os.read(ours, 100_000).decode()
-        os.close(ours)
-        assert process.returncode is not None
-        return Ended(process.returncode, shown, err.decode())
-
-
-@dataclass
-class Account:
-    """A caller of its own: its lists hold what its test started, and nothing else."""
-
-    http: httpx2.AsyncClient
-    run: Commands
-
-    async def start(self, target: str, input: dict[str, Any] | None = None) -> str:
-        return await start(self.http, target, input)
-
-    async def listed(self, *filters: str) -> list[dict[str, Any]]:
-        shown = await self.run.jobs("list", "--json", "--all", *filters)
-        assert shown.code == 0, shown.err
-        rows: list[dict[str, Any]] = json.loads(shown.out)["jobs"]
-        return rows
-
-
-@pytest.fixture
-async def account(live: httpx2.AsyncClient, key: Callable[..., Awaitable[dict[str, str]]]) -> Any:
-    headers = await key()
-    token = headers["Authorization"].removeprefix("Bearer ")
-    async with httpx2.AsyncClient(base_url=live.base_url, headers=headers, timeout=30) as http:
-        yield Account(http, Commands(str(live.base_url), token))
+from tests.api.commands import Account, Commands
+from tests.api.test_jobs import ended, until
 
 
 async def test_an_ended_job_is_listed_shown_watched_and_its_files_left_in_a_folder(

@@ -5,22 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 from fastapi import FastAPI
 
 from orchestrator.domain.access import Scope
-from orchestrator.domain.catalogue import Plugin
-from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import eventually
 from tests.api.conftest import Keys, over
 from tests.api.test_jobs import ended, start, until
-from tests.catalogue import TEST_PLUGIN
-from tests.workflows.test_retries import PLUGIN
-
-
-@pytest.fixture(scope="session")
-def orchestrator_plugins() -> list[Plugin]:
-    return [BUILT_IN, TEST_PLUGIN, PLUGIN]
 
 
 async def failed(client: httpx2.AsyncClient, gate: Path) -> dict[str, Any]:

@@ -30,6 +30,13 @@ def _worker(seconds: float) -> AgentFunction:
     return work
 
 
+async def _poison(call: FunctionCall) -> AgentOutput:
+    """Ends its worker's process, as a crash of a native library would."""
+    with Path(os.environ[EFFECTS]).open("a") as effects:
+        effects.write(f"start {call.effect_id} {call.attempt}\n")
+    os._exit(3)
+
+
 def _agent(number: int) -> Agent:
     return Agent(
         id=f"e_worker_{number}",
@@ -69,8 +76,31 @@ def _workflow(id: str, *steps: Step) -> WorkflowDefinition:
     )
 
 
+POISON = Agent(
+    id="e_poison",
+    name="Poison",
+    squad="testing",
+    description="Ends its worker",
+    capabilities=("testing",),
+    input_model=AnyInput,
+    function=_poison,
+    source="tests/e2e",
+)
+_POISONED = _step(0).model_copy(
+    update={
+        "agents": (POISON.id,),
+        "retry": RetryPolicy(initial_interval=0.1, backoff_coefficient=1, maximum_attempts=1),
+        "timeouts": Timeouts(heartbeat=2),
+    }
+)
+
 plugin = Plugin(
     name="e2e",
-    agents=tuple(_agent(number) for number in range(STEPS * WIDTH)),
-    workflows=(_workflow("e_eighteen", *(_step(n) for n in range(STEPS))), _workflow("e_one", _step(0))),
+    agents=(*(_agent(number) for number in range(STEPS * WIDTH)), POISON),
+    workflows=(
+        _workflow("e_eighteen", *(_step(n) for n in range(STEPS))),
+        _workflow("e_one", _step(0)),
+        _workflow("e_usual_limits", _step(0).model_copy(update={"retry": RetryPolicy(), "timeouts": Timeouts()})),
+        _workflow("e_poisoned", _POISONED),
+    ),
 )

@@ -25,9 +25,9 @@ def free_port() -> int:
 class Command:
     """One `orchestrator …` process; its output goes to a file that a failing test shows."""
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, log: str = "", **environment: str) -> None:
         self.arguments = arguments
-        self.log = folder / f"{arguments[0]}.log"
+        self.log = folder / f"{log or arguments[0]}.log"
         self.environment = environment
         self.process: asyncio.subprocess.Process | None = None
         self.before = 0  # characters that earlier starts wrote
@@ -48,7 +48,7 @@ class Command:
             )
         return self
 
-    async def ready(self, seconds: float = 60) -> "Command":
+    async def ready(self, seconds: float = 120) -> "Command":
         """Wait for the line that begins with `ready `, of this start and not an earlier one."""
         process = self.process
         assert process is not None
@@ -105,9 +105,22 @@ class Installation:
         )
         self.api = Command(folder, "api", "--port", str(self.port), "--data-dir", data, **environment)
         self.worker = Command(folder, "worker", "--data-dir", data, **environment)
+        self.others: list[Command] = []
         self.client = httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {KEY}"}, timeout=30
         )
+
+    def another_worker(self, **settings: str) -> Command:
+        """One more worker, not started yet; `settings` are variables in which it differs."""
+        log = f"worker-{len(self.others) + 2}"
+        environment = {**self.worker.environment, **settings}
+        self.others.append(Command(self.folder, *self.worker.arguments, log=log, **environment))
+        return self.others[-1]
+
+    @property
+    def commands(self) -> list[Command]:
+        """Every process, Temporal last."""
+        return [self.api, self.worker, *self.others, self.temporal]
 
     def ran(self, what: str) -> list[str]:
         """Effect ids in the order in which they started or ended."""
@@ -140,11 +153,11 @@ async def installation(folder: Path, **settings: str) -> AsyncIterator[Installat
         await running.up("/readyz")
         yield running
     except BaseException:
-        for command in (running.api, running.worker, running.temporal):
+        for command in running.commands:
             sys.stdout.write(f"--- {command.log.name}\n" + "\n".join(command.text().splitlines()[-80:]) + "\n")
         raise
     finally:
         await running.client.aclose()
-        for command in (running.api, running.worker, running.temporal):
+        for command in running.commands:
             if command.process is not None:
                 await command.kill()

@@ -14,6 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from temporalio.worker import Worker
+
+from orchestrator.bootstrap import Parts
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import LimitExceeded
@@ -23,7 +26,8 @@ from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
-from orchestrator.plugins import BUILT_IN
+from orchestrator.engine.worker import build_framework_worker
+from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.conversing import ChatMessage
 from orchestrator.services.starting import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
@@ -100,6 +104,24 @@ async def _cancelled(engine: Engine) -> str:
 async def _retrying(engine: Engine) -> str:
     started = await engine.start("t_patient", {})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.RETRYING)
+    return started.job_id
+
+
+async def _unserved(engine: Engine) -> str:
+    """A call whose worker lacks its agent until the call's own time is over, and one that has it."""
+
+    def elsewhere(parts: Parts) -> Worker:
+        run_agent = parts.agents(parts.native_runtime()).run_agent
+        return build_framework_worker(parts.ground.client, task_queue="test-elsewhere", run_agent=run_agent)
+
+    started = await engine.start("t_elsewhere", {})
+    async with elsewhere(replace(engine.parts, catalogue=build_catalogue([BUILT_IN]))):
+        await eventually(
+            lambda: engine.services.follower.past(TESTER, started.job_id, None),
+            lambda events: [event.name for event in events].count("agent.scheduled") > 1,
+        )
+    async with elsewhere(engine.parts):
+        await engine.ended(started.job_id)
     return started.job_id
 
 
@@ -204,6 +226,7 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "retried_code": _retried_code,
     "cancelled": _cancelled,
     "retrying": _retrying,
+    "unserved": _unserved,
     "code_authored": _countdown,
     "called_again": lambda engine: _ended(engine, "t_again", short=True, runs=2),
     "adopted_copy": _copied,
@@ -217,13 +240,16 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "webhook_gone": lambda engine: _told(engine, Answer(status=410)),
 }
 CONTINUED = "continued_as_new"
-# Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, and they
-# ignored signals in the second encoding of the Temporal UI. No scenario can make them again.
+# Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, they ignored
+# signals in the second encoding of the Temporal UI, and they failed calls of agents that their worker lacked. No
+# scenario can make them again.
 EARLIER = (
     "called_again_unnumbered",
     "copied_before_adoption",
     "copied_with_prefix_before_adoption",
     "json_protobuf_ignored",
+    "unknown_agent_failed",
+    "unknown_short_agent_failed",
 )
 
 

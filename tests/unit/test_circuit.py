@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 
 from orchestrator.circuit import Circuit
-from orchestrator.engine.guard import ERRORS, lost
+from orchestrator.engine.guard import ERRORS, GuardedService, lost
 from orchestrator.testing import eventually
 
 
@@ -204,3 +207,25 @@ def test_the_probing_of_a_loop_that_ended_is_taken_up_by_the_next() -> None:
 
     asyncio.run(leaves())
     asyncio.run(comes())
+
+
+class Silent(ServiceClient):
+    """A service that takes every call and never answers."""
+
+    worker_service_client = None  # type: ignore[assignment]
+
+    def update_rpc_metadata(self, metadata: object) -> None: ...
+
+    def update_api_key(self, api_key: object) -> None: ...
+
+    async def _rpc_call(self, *_: object, **__: object) -> Any:
+        await asyncio.Event().wait()
+
+
+async def test_a_server_that_never_answers_is_unavailable_and_no_missed_deadline() -> None:
+    service = GuardedService(Silent(ConnectConfig(target_host="nowhere")))
+    for _ in range(2):
+        with pytest.raises(RPCError) as caught:
+            await service.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=timedelta(seconds=60))
+        assert caught.value.status is RPCStatusCode.UNAVAILABLE
+    assert service.circuit.away

@@ -60,6 +60,12 @@ def test_the_images_have_the_versions_that_the_go_module_pins(compose: dict[str,
     assert images["temporal-ui"] == f"temporalio/ui:{ui[1]}"
 
 
+def test_a_stopped_worker_has_the_time_to_let_its_calls_end(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    drain = float(worker["environment"]["ORCHESTRATOR_WORKER_DRAIN_SECONDS"])
+    assert float(worker["stop_grace_period"].removesuffix("s")) >= drain + 10
+
+
 def test_the_health_of_our_processes_is_asked_where_every_host_name_is_answered(compose: dict[str, Any]) -> None:
     ours = {name: service for name, service in compose["services"].items() if "build" in service}
     assert set(ours) == {"api", "worker"}

@@ -88,8 +88,8 @@ async def test_controls_work_in_the_second_encoding_of_the_temporal_ui_too(engin
     handle = handle_of(engine, job_id)
     await handle.signal("pause", args=[raw("json/protobuf", b"{}")])
     await handle.signal("approve", args=[raw("json/protobuf", b'{"step": "b"}')])
-    job = await engine.job(job_id)
-    assert (job.state, job.waiting_steps) == (JobState.PAUSED, [])
+    job = await engine.eventually(job_id, lambda job: job.waiting_steps == [])
+    assert job.state is JobState.PAUSED
     await asyncio.sleep(0.3)  # a step that ran on in spite of the pause would have begun
     assert [call.status for call in (await engine.job(job_id)).calls[1:]] == ["pending", "pending"]
     await engine.services.controller.resume(TESTER, job_id)

@@ -1,0 +1,116 @@
+"""Keeps an agent's own attempts apart from what befell the workers that tried a call (decision 0019).
+
+Temporal counts every try alike and sets no bound here: the tally, handed on in heartbeats, tells what each came to.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from orchestrator.domain.commands import AgentTask
+from orchestrator.domain.jobs import JobError
+from orchestrator.domain.plans import RetryPolicy
+from orchestrator.domain.tally import (
+    LOST_LIMIT,
+    UNKEPT_LIMIT,
+    UNKNOWN_AGENT,
+    WORKER_LOST,
+    WORKER_SHUTDOWN,
+    Tally,
+    end_of,
+)
+from orchestrator.projection.failures import error_of
+
+LastError = Callable[[], Awaitable[JobError | None]]
+
+_QUICK: Final = timedelta(seconds=3)
+# A worker that stops, or was cut off, has the call made again at once, however often it was tried before.
+_AT_ONCE: Final = timedelta(seconds=1)
+
+
+async def last_error() -> JobError | None:
+    """What Temporal says of how the try before this one ended."""
+    info = activity.info()
+    handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
+    described = await handle.describe(rpc_timeout=_QUICK)
+    for pending in described.raw_description.pending_activities:
+        if pending.activity_id == info.activity_id and pending.HasField("last_failure"):
+            return error_of(pending.last_failure)
+    return None
+
+
+async def tally_of(info: activity.Info, task: AgentTask, ask: LastError) -> Tally:
+    """What became of the call's tries before this one. Asks Temporal only if one of them ended without a word."""
+    if info.is_local:  # Its tries die with their worker, and begin anew with the next one.
+        return Tally(tries=info.attempt - 1, attempts=info.attempt - 1, failures=info.attempt - 1)
+    told = next((found for details in info.heartbeat_details if (found := Tally.of(details))), None)
+    known = told or task.tally or Tally()
+    error = await ask() if known.missing(info.attempt) else None
+    return known.before(info.attempt, error.type if error else None)
+
+
+def tally_in(error: ApplicationError) -> Tally | None:
+    """The tally that an error of this module carries."""
+    return next((found for details in reversed(error.details) if (found := Tally.of(details))), None)
+
+
+def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> ApplicationError:
+    """The call waits for a worker that knows the agent: another one, or this one after its upgrade.
+
+    A local call is tied to its workflow's worker, so that the workflow makes it anew as one that any may take.
+    """
+    return ApplicationError(
+        f"Worker {worker} does not know agent {agent}; the call waits for a worker whose plugins have it.",
+        {"tally": tally.after("waited").model_dump()},
+        type=UNKNOWN_AGENT,
+        non_retryable=local,
+        next_retry_delay=None if local else timedelta(seconds=tally.wait),
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def refuse_poison(agent: str, tally: Tally) -> None:
+    """Raises `ApplicationError` of type `worker_lost` once too many workers have died over the call."""
+    if tally.lost >= LOST_LIMIT:
+        raise ApplicationError(
+            f"The worker process died or hung {tally.lost} times while it ran {agent}; the call is not made again.",
+            {"tally": tally.model_dump()},
+            type=WORKER_LOST,
+            non_retryable=True,
+        )
+
+
+def stopped(tally: Tally) -> ApplicationError:
+    """A stopping worker cut the call off, which is none of the agent's failures."""
+    return ApplicationError(
+        "The worker shut down during the call.",
+        {"tally": tally.after("stopped").model_dump()},
+        type=WORKER_SHUTDOWN,
+        next_retry_delay=_AT_ONCE,
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> ApplicationError:
+    """The error of an attempt, final once the agent's attempts, or those for an absent store, are used up."""
+    end = end_of(error.type or "")
+    after = tally.after(end)
+    told: dict[str, Any] = {"tally": after.model_dump(), "retryable": not error.non_retryable}
+    unkept = end == "unkept"
+    used_up = after.unkept >= UNKEPT_LIMIT if unkept else after.failures >= retry.maximum_attempts
+    wish = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
+    delay = timedelta(seconds=retry.pause(after.failures)) if wish is None else wish
+    bounded = ApplicationError(
+        error.message,
+        *error.details,
+        told,
+        type=error.type,
+        non_retryable=error.non_retryable or used_up,
+        next_retry_delay=None if error.non_retryable or used_up else delay,
+        category=error.category,
+    )
+    bounded.__cause__ = error.__cause__
+    return bounded.with_traceback(error.__traceback__)

@@ -1,0 +1,99 @@
+"""How often a call was tried, and what became of each try: the agent's own attempts apart from what befell workers.
+
+Temporal counts tries and makes no difference between them (decision 0019).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+# What a worker that lacks the agent says of a call: nothing has begun, another worker may take it.
+UNKNOWN_AGENT: Final = "unknown_agent"
+WORKER_LOST: Final = "worker_lost"
+WORKER_SHUTDOWN: Final = "worker_shutdown"
+# How many workers may die over one call: an agent that ends its process must not end it for ever.
+LOST_LIMIT: Final = 5
+# How many answers of one call may find no store that keeps them.
+UNKEPT_LIMIT: Final = 5
+
+_LONGEST_WAIT: Final = 30.0
+_LONGEST_UNKEPT: Final = 60.0
+_UNKEPT = "unavailable"
+
+End = Literal["waited", "failed", "unkept", "stopped"]
+
+
+class Tally(BaseModel):
+    """What is known of a call's tries. Each try that ends by itself hands it on; what it does not cover was cut off.
+
+    `attempts` are the tries in which the agent began: the agent itself `failures` of them, workers died over `lost`,
+    and `unkept` had an answer that no store took.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tries: int = 0
+    attempts: int = 0
+    failures: int = 0
+    lost: int = 0
+    unkept: int = 0
+
+    @classmethod
+    def of(cls, told: Any) -> "Tally | None":
+        """The tally in the details of a heartbeat or a failure; None where there is none."""
+        try:
+            return cls.model_validate(told["tally"]) if isinstance(told, Mapping) and "tally" in told else None
+        except ValidationError:
+            return None
+
+    def number(self, tries: int) -> int:
+        """Which attempt Temporal's try of that number is."""
+        set_back = tries < self.tries  # By an operator, to give the agent as many again.
+        return self.attempts + tries - (0 if set_back else self.tries)
+
+    def missing(self, tries: int) -> int:
+        """How many tries before that one ended without a word."""
+        return max(0, tries - 1 - self.tries)
+
+    def before(self, tries: int, error: str | None) -> Self:
+        """The tally as Temporal's try of that number begins; `error` is what Temporal says of the one before.
+
+        That word is taken for all that ended without one of their own.
+        """
+        if self.tries >= tries:
+            return type(self)(tries=tries - 1, attempts=self.attempts)
+        missing = self.missing(tries)
+        if error is None or error == "heartbeat_timeout":
+            ended = {"lost": self.lost + missing}
+        elif error.lower() == _UNKEPT:
+            ended = {"unkept": self.unkept + missing}
+        else:
+            ended = {"failures": self.failures + missing}
+        return self.model_copy(update={"tries": tries - 1, "attempts": self.attempts + missing, **ended})
+
+    def after(self, end: End) -> Self:
+        """The tally once the try that just began has ended like this."""
+        return self.model_copy(
+            update={
+                "tries": self.tries + 1,
+                "attempts": self.attempts + (end != "waited"),
+                "failures": self.failures + (end == "failed"),
+                "unkept": self.unkept + (end == "unkept"),
+            }
+        )
+
+    @property
+    def wait(self) -> float:
+        """Seconds until a call that no worker knew is offered again: soon at first, then every half a minute."""
+        return min(1.5 ** min(self.tries - self.attempts, 20), _LONGEST_WAIT)
+
+    @property
+    def unkept_wait(self) -> float:
+        """Seconds until a call whose answer was not kept is made again."""
+        return min(5.0 * 2.0 ** min(self.unkept, 10), _LONGEST_UNKEPT)
+
+
+def end_of(kind: str) -> End:
+    """How a try ended that raised an error of that kind."""
+    return "unkept" if kind == _UNKEPT else "failed"
