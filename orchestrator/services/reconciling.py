@@ -35,7 +35,7 @@ _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
 _VERY_YOUNG: Final = timedelta(seconds=2)  # A younger job is not looked at only to note why it is where it is.
 _FORCED: Final = timedelta(hours=1)  # How far back jobs are looked for that were ended by force after a reset.
-_HANGS: Final = frozenset({ReasonCode.STUCK, ReasonCode.NO_WORKER})
+_HANGS: Final = frozenset({ReasonCode.STUCK, ReasonCode.NO_WORKER, ReasonCode.UNKNOWN_AGENT})
 _UNKNOWN: Final = ""  # What is noted of a job that Temporal did not know at the last look.
 
 
