@@ -67,7 +67,7 @@ class _JobLife(WorkflowInboundInterceptor):
             await _record("FAILED", error=error_told(mistake))
             raise mistake from error
         except BaseException as error:
-            if not is_exit(error):
+            if not _exits(error):
                 raise
             failure = exit_error(error)
             if not isinstance(error, GeneratorExit):  # a coroutine that is closed must not wait for anything
@@ -98,9 +98,14 @@ def _exits_fail() -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if not is_exit(error):
+        if not _exits(error):
             raise
         raise exit_error(error) from error
+
+
+def _exits(error: BaseException) -> bool:
+    """Whether workflow code exits. A run that leaves the cache has its coroutines closed, outside of any workflow."""
+    return is_exit(error) and (not isinstance(error, GeneratorExit) or workflow.in_workflow())
 
 
 @contextmanager
