@@ -102,6 +102,7 @@ async def test_temporal_killed_and_started_again(tmp_path: Path) -> None:
         assert running.api.text().count("temporal_away") == 1
         assert (await running.job(done.json()["job_id"]))["status"] == "completed"
         await (await running.temporal.start()).ready()
+        await running.up("/readyz")  # the API looks for Temporal twice a second
         await eventually(lambda: running.job(job_id), lambda job: job["status"] == "completed", 120)
 
 
