@@ -284,6 +284,9 @@ def check_models(models: Models) -> Finding:
         return Finding("models", Verdict.OK, f"OpenAI-compatible endpoint {models.base_url}")
     if not models.providers:
         mend = "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL."
+        if models.default_model:
+            told = f"no provider for {models.default_model}: agents would answer with offline drafts"
+            return Finding("models", Verdict.FAILED, told, mend)
         return Finding("models", Verdict.WARNING, "no provider: agents answer with offline drafts", mend)
     names = {models.default_model} if models.default_model else models.agents_models
     without = sorted(name for name in names if split_model_name(name)[0] not in models.providers)

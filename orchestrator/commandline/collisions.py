@@ -60,4 +60,7 @@ def refuse_shadows() -> None:
 
 def _folder(name: str) -> Path | None:
     spec = find_spec(name)
-    return Path(spec.origin).resolve().parents[1] if spec and spec.origin else None
+    if spec is None or spec.origin is None:
+        return None
+    origin = Path(spec.origin).resolve()
+    return origin.parents[1] if spec.submodule_search_locations else origin.parent

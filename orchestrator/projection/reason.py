@@ -65,11 +65,21 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
     waits_for_person = bool(fold.approvals) or fold.paused
     if not _unattended(pending) or (waits_for_person and not pending.task_open):
         return None
+    if any(
+        _beats(call, pending) for call in pending.calls
+    ):  # in a worker that takes nothing new, because it is to stop
+        return None
     return Reason(
         code=ReasonCode.NO_WORKER,
         message="No worker polls the task queue; the job goes on as soon as one does.",
         step=fold.current_step,
     )
+
+
+def _beats(call: PendingCall, pending: Pending) -> bool:
+    """Whether a worker has given a sign of life from the call just now."""
+    heard = call.heard_at if call.started else None
+    return heard is not None and pending.at is not None and pending.at - heard < _SILENCE
 
 
 def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:

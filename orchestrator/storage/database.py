@@ -21,8 +21,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from orchestrator.circuit import Circuit
 from orchestrator.data_files import make_private
-from orchestrator.domain.errors import InvalidInput, Unavailable
-from orchestrator.storage.faults import DatabaseFault, described
+from orchestrator.domain.errors import InvalidInput, Misconfigured, Unavailable
+from orchestrator.storage.faults import NO_DATABASE, DatabaseFault, described
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
 
@@ -111,13 +111,19 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to the newest version; safe to run again, and in many processes at once.
 
-        Raises `Unavailable`; `Misconfigured` for a schema that is newer than ours or another program's.
+        Raises `Unavailable`; `Misconfigured` for a file that is no database, and for a schema that is newer than ours
+        or another program's.
         """
         if self._is_sqlite and self._url.database:
             with self._faults():
                 make_private(Path(self._url.database))
-        with self._faults():
-            await self._store.run(migrate, transaction=True)
+        try:
+            with self._faults():
+                await self._store.run(migrate, transaction=True)
+        except Unavailable as fault:
+            if fault.remedy != NO_DATABASE:
+                raise
+            raise Misconfigured(f"{self.place}: {fault.cause}.", remedy=NO_DATABASE) from fault
 
     async def ping(self) -> None:
         """Ask the database for a sign of life. Raises `Unavailable`."""

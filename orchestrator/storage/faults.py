@@ -22,6 +22,7 @@ class DatabaseFault:
     remedy: str
 
 
+NO_DATABASE: Final = "Move that file away, or restore it from a backup."
 # The first pattern that is found in SQLSTATE or SQLite's error name and the driver's sentence says what to do.
 _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("password|28P01|28000|role .* does not exist|pg_hba", f"Correct the user and the password in {_URL}."),
@@ -36,7 +37,7 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
         "25006|42501|SQLITE_(READONLY|CANTOPEN|PERM)|[Rr]ead-only|[Pp]ermission denied|a directory|File exists",
         f"Let this user write there, or name another place: ORCHESTRATOR_DATA_DIR for SQLite, {_URL} for any database.",
     ),
-    ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", "Move that file away, or restore it from a backup."),
+    ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", NO_DATABASE),
     ("SQLITE_BUSY|SQLITE_LOCKED|55P03|40P01|locked", "End the process that holds the lock, for example a backup."),
     ("42P01|42703|no such (table|column)", "Start a worker or the API once: it brings the schema up to date."),
     ("SSL|TLS|certificate", f"Correct sslmode and its files in {_URL}."),

@@ -81,7 +81,7 @@ def test_the_scopes_of_the_reference(method: str, path: str, scope: str) -> None
         (r"GET /v1/workflows", "workflows:read"),
         (r"POST /v1/workflows/\{workflow_id\}/run", "workflows:run"),
         (r"GET /v1/jobs", "jobs:read"),
-        (r"POST /v1/jobs/\{job_id\}/", "jobs:cancel"),
+        (r"POST /v1/jobs/\{job_id\}/(?!retry)", "jobs:cancel"),
         (r"GET /v1/metrics", "metrics:read"),
         (r"\w+ /v1/auth/api-keys", "admin:*"),
         (r"GET /v1/audit", "admin:*"),

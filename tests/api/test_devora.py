@@ -159,7 +159,7 @@ async def test_a_job_is_queued_runs_and_ends(client: httpx2.AsyncClient):
 @ledger("D-009", "D-017")
 async def test_28_agents_are_available_and_healthy(client: httpx2.AsyncClient):
     body = (await client.get("/v1/agents")).json()
-    own = [agent for agent in body["agents"] if not agent["id"].startswith("t_")]
+    own = [agent for agent in body["agents"] if not agent["id"].startswith(("t_", "r_"))]
     assert len(own) == 28
     assert {agent["status"] for agent in own} == {"available"}
     assert body["total"] == body["available"] + body["unavailable"] == len(body["agents"])

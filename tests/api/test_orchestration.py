@@ -467,9 +467,10 @@ async def test_the_configuration_shows_no_secret(make: Make, running: Engine, as
         for name, field in GivenSettings.model_fields.items()
         if "SecretStr" in str(field.annotation)
     }
+    secrets["redis_url"] = SecretStr("redis://:hidden-word@cache.example:6379/0")
     settings = GivenSettings(
         **secrets,
-        database_url="postgresql://someone:hidden-p@ss@db.example/index?password=hidden-too",
+        database_url="postgresql://someone:hidden-p%40ss@db.example/index?password=hidden-too",
         llm_base_url="https://hidden-user:hidden-word@llm.example/v1?key=hidden-key",
         task_queue="orders",
     )

@@ -49,6 +49,7 @@ BODIES: dict[tuple[str, str], tuple[dict[str, Any], list[tuple[str, Any, str]]]]
     ),
     ("POST", "/v1/jobs/{job_id}/pause"): ({}, [("note", 1, "string")]),
     ("POST", "/v1/jobs/{job_id}/resume"): ({}, [("note", 1, "string")]),
+    ("POST", "/v1/jobs/{job_id}/retry"): ({}, []),
     ("POST", "/v1/jobs/{job_id}/approve"): ({}, [("step", 1, "string")]),
     ("POST", "/v1/jobs/{job_id}/reject"): ({}, [("step", 1, "string")]),
     ("POST", "/v1/webhooks"): (

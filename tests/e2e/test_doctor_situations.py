@@ -330,6 +330,7 @@ async def redis_is_down(machine: Machine) -> AsyncIterator[Situation]:
 
 @situation
 async def the_password_of_redis_is_wrong(machine: Machine) -> AsyncIterator[Situation]:
+    machine.redis.ready()
     settings = {"ORCHESTRATOR_REDIS_URL": f"redis://nobody:{SECRET}@127.0.0.1:{machine.redis.port}/0"}
     yield Situation("redis", "invalid username-password pair", "Correct the password", settings)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -86,6 +87,16 @@ async def test_a_database_of_another_program_is_left_alone(url: str) -> None:
         await database.migrate()
     assert "belongs to another program: it has tables (invoices, jobs)" in caught.value.for_operators
     assert "ORCHESTRATOR_DATABASE_URL" in caught.value.for_operators
+    await database.close()
+
+
+async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "index.sqlite3"
+    file.write_bytes(b"meeting notes\n" * 1000)
+    database = Database(f"sqlite:///{file}")
+    with pytest.raises(Misconfigured) as caught:
+        await database.migrate()
+    assert "file is not a database. Move that file away" in caught.value.for_operators
     await database.close()
 
 

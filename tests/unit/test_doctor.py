@@ -1,5 +1,6 @@
 """What `orchestrator doctor` concludes from the facts."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from orchestrator.commandline import checks
 from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
-from orchestrator.commandline.collisions import PACKAGES, collisions, installed_collisions
+from orchestrator.commandline.collisions import PACKAGES, _folder, collisions, installed_collisions
 from orchestrator.commandline.connections import Connections, check_connections
 from orchestrator.domain.errors import Unavailable
 
@@ -140,3 +141,12 @@ def test_connections_are_those_of_every_process_and_of_the_others(
     assert finding.verdict is verdict
     assert f"{others + processes * 8}" in finding.message
     assert (finding.mend is not None and "max_connections" in finding.mend) is (verdict is Verdict.WARNING)
+
+
+def test_a_module_lies_in_the_folder_of_its_file_and_a_package_in_the_one_above() -> None:
+    assert _folder("this") == _folder("json") == Path(json.__file__).resolve().parents[1]
+
+
+def test_a_model_that_is_named_and_has_no_provider_is_a_fault() -> None:
+    finding = checks.check_models(models(default="openai:gpt-5-mini"))
+    assert (finding.verdict, "no provider for openai:gpt-5-mini" in finding.message) == (Verdict.FAILED, True)

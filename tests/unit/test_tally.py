@@ -37,6 +37,15 @@ def json(text: str) -> Payloads:
     return Payloads(payloads=[Payload(metadata={"encoding": b"json/plain"}, data=text.encode())])
 
 
+@pytest.mark.parametrize(("seconds", "code"), [(2, ReasonCode.RUNNING), (9, ReasonCode.NO_WORKER)])
+def test_a_call_runs_on_in_a_worker_that_takes_nothing_new(seconds: int, code: ReasonCode) -> None:
+    call = PendingCall(step="a", agent="one", started=True, attempt=1, heard_at=START)
+    pending = Pending(calls=(call,), pollers=0, at=START + timedelta(seconds=seconds))
+    reason = project("wf_job_1", started().facts, pending).reason
+    assert reason is not None
+    assert reason.code is code
+
+
 @pytest.mark.parametrize(("seconds", "code"), [(4, ReasonCode.RUNNING), (9, ReasonCode.NO_SIGN_OF_LIFE)])
 def test_a_call_runs_as_long_as_its_worker_gives_signs_of_life(seconds: int, code: ReasonCode) -> None:
     call = PendingCall(step="a", agent="one", started=True, attempt=1, heard_at=START)

@@ -161,7 +161,7 @@ class JobsClient(ApiClient):
         try:
             answer = await self._request("GET", "/v1/jobs", params={**query, "limit": _PAGE, "offset": offset})
         except Rejected as fault:
-            if fault.field in _NEW_FILTERS and "nknown" in str(fault):
+            if fault.field in _NEW_FILTERS and "Unknown query parameter" in str(fault):
                 raise _too_old(fault.field) from fault
             raise
         page = parsed(_Page, answer.content)
