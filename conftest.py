@@ -1,5 +1,7 @@
 """Fixtures for the whole suite; each room's own lie beside its tests."""
 
+import gc
+
 import pytest
 
 from orchestrator.domain.catalogue import Plugin
@@ -17,6 +19,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Add what the option asks for: in the process that hears of every test, not in one that runs some of them."""
     if config.getoption("--conformance") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Conformance())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Collect what tests left behind. A task that failed unheard logs its traceback when it is collected, for which
+    Python 3.11 parses source; where that interrupts another parse, such as pytest's of a late import, either fails.
+    """
+    gc.collect()
 
 
 pytest_plugins = ["orchestrator.testing", "tests.redis_server", "tests.property_tests"]

@@ -1,8 +1,8 @@
 """The activity behind every agent: its type is the agent's id (A2); the work itself lies in the runtime."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -22,7 +22,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, NotFound
 from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
-from orchestrator.domain.tally import Tally
+from orchestrator.domain.tally import SUSPECT_LIMIT, Tally
 from orchestrator.domain.text import error_message
 from orchestrator.domain.usage import Usage
 
@@ -90,6 +90,7 @@ class AgentActivities:
         self._worker = worker
         self._last_error = last_error
         self._heartbeat_seconds = heartbeat_seconds
+        self._suspect_runs = False
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
@@ -114,23 +115,43 @@ class AgentActivities:
         ):
             agent = self._agent(call)
             tries.refuse_poison(call.agent, call.tally)
-            if info.attempt > 1:
-                call.beat()  # At once: what is known by now must outlive this worker.
-            await self._attempts.started(task, attempt=call.attempt, at=self._clock(), run_id=call.run_id)
-            structlog.get_logger().info("agent_call_started")
-            try:
-                async with _heartbeats(call, 0 if info.is_local else self._heartbeat_seconds):
-                    result = await self._run(agent, call)
-            except asyncio.CancelledError:
-                await self._cancelled(call)
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
-                known = application_error(error)
-                failure = self._failed(call, known)
-                await self._ended(call, AttemptStatus.FAILED, known)
-                raise failure from failure.__cause__
-            await self._ended(call, AttemptStatus.COMPLETED)
-            return result
+            with self._apart(call):
+                return await self._attempt(agent, call)
+
+    @contextmanager
+    def _apart(self, call: _Call) -> Iterator[None]:
+        """Run a call over which workers died apart from other such calls. Raises `ApplicationError` of type
+        `worker_suspect`: it is not its turn."""
+        if call.local or call.tally.lost < SUSPECT_LIMIT:
+            yield
+            return
+        if self._suspect_runs:
+            call.beat(call.tally.after("waited"))
+            raise tries.suspected(call.agent, call.tally)
+        self._suspect_runs = True
+        try:
+            yield
+        finally:
+            self._suspect_runs = False
+
+    async def _attempt(self, agent: Agent, call: _Call) -> AgentResult:
+        if call.tally.tries:
+            call.beat()  # At once: what is known by now must outlive this worker.
+        await self._attempts.started(call.task, attempt=call.attempt, at=self._clock(), run_id=call.run_id)
+        structlog.get_logger().info("agent_call_started")
+        try:
+            async with _heartbeats(call, 0 if call.local else self._heartbeat_seconds):
+                result = await self._run(agent, call)
+        except asyncio.CancelledError:
+            await self._cancelled(call)
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
+            known = application_error(error)
+            failure = self._failed(call, known)
+            await self._ended(call, AttemptStatus.FAILED, known)
+            raise failure from failure.__cause__
+        await self._ended(call, AttemptStatus.COMPLETED)
+        return result
 
     def _agent(self, call: _Call) -> Agent:
         try:

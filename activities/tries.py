@@ -19,6 +19,7 @@ from orchestrator.domain.tally import (
     UNKNOWN_AGENT,
     WORKER_LOST,
     WORKER_SHUTDOWN,
+    WORKER_SUSPECT,
     Tally,
     end_of,
 )
@@ -26,9 +27,12 @@ from orchestrator.projection.failures import error_of
 
 LastError = Callable[[], Awaitable[JobError | None]]
 
+# What this module says of a try. An author's error of such a type gets another: it would be taken for one of these.
+_OWN_TYPES: Final = frozenset({UNKNOWN_AGENT, WORKER_LOST, WORKER_SHUTDOWN, WORKER_SUSPECT})
 _QUICK: Final = timedelta(seconds=3)
 # A worker that stops, or was cut off, has the call made again at once, however often it was tried before.
 _AT_ONCE: Final = timedelta(seconds=1)
+_TURN: Final = timedelta(seconds=3)
 
 
 async def last_error() -> JobError | None:
@@ -83,6 +87,18 @@ def refuse_poison(agent: str, tally: Tally) -> None:
         )
 
 
+def suspected(agent: str, tally: Tally) -> ApplicationError:
+    """The call waits its turn: several workers died over it, and another such call runs here. Only one of them may
+    be the one that ends its process."""
+    return ApplicationError(
+        f"{tally.lost} workers died while they ran {agent} beside other calls; it waits to run apart from those.",
+        {"tally": tally.after("waited").model_dump()},
+        type=WORKER_SUSPECT,
+        next_retry_delay=_TURN,
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
 def stopped(tally: Tally) -> ApplicationError:
     """A stopping worker cut the call off, which is none of the agent's failures."""
     return ApplicationError(
@@ -107,7 +123,7 @@ def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> Applic
         error.message,
         *error.details,
         told,
-        type=error.type,
+        type=f"agent_{error.type}" if error.type in _OWN_TYPES else error.type,
         non_retryable=error.non_retryable or used_up,
         next_retry_delay=None if error.non_retryable or used_up else delay,
         category=error.category,

@@ -181,9 +181,12 @@ class Settings(BaseSettings):
     def _stays_where_it_is(cls, folder: Path) -> Path:
         """Absolute, so that code which changes the working directory moves no file."""
         try:
+            str(folder).encode()  # it becomes a part of the index's URL
             return folder.expanduser().absolute()
         except RuntimeError:
             raise ValueError(f"{folder} names a home directory that is not known here") from None
+        except UnicodeEncodeError:
+            raise ValueError("the folder's name must be UTF-8") from None
 
     @field_validator("database_url")
     @classmethod

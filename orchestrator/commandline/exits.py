@@ -40,6 +40,7 @@ def warn(text: str) -> None:
 def leave(code: int) -> NoReturn:
     """End the process now: the Temporal SDK's threads can abort an interpreter that exits by itself (rule 9)."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a reader that has gone must not change the exit code
+        # A reader that has gone, or a stream that an author's code replaced, must not change the exit code.
+        with contextlib.suppress(Exception):
             stream.flush()
     os._exit(code)

@@ -64,6 +64,8 @@ def settings_of(data_dir: Path | None) -> Settings:
             for e in fault.errors(include_input=False)
         )
         raise Refused(f"the settings are not valid: {wrong}") from fault
+    except UnicodeDecodeError as fault:
+        raise Refused(f"the settings cannot be read: the file .env is not UTF-8 ({fault.reason})") from fault
     except SettingsError as fault:  # a value that should be JSON
         raise Refused(f"the settings are not valid: {fault}: {fault.__cause__}") from fault
 

@@ -180,11 +180,13 @@ class AgentError(OrchestratorError):
         retry_after: float | None = None,
         usage: Usage | None = None,
     ) -> None:
-        super().__init__(message, kind=kind)
+        # Authors raise it: whatever they hand in, the call has to fail as they meant it.
+        kind = kind if isinstance(kind, str) and kind else "error"
+        super().__init__(message if isinstance(message, str) else str(message), kind=kind)
         self.kind = kind
-        self.retryable = retryable
-        self.retry_after = retry_after
-        self.usage = usage
+        self.retryable = bool(retryable)
+        self.retry_after = retry_after if isinstance(retry_after, int | float) else None
+        self.usage = usage if isinstance(usage, Usage) else None
 
 
 class StepFailed(OrchestratorError):

@@ -12,6 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 UNKNOWN_AGENT: Final = "unknown_agent"
 WORKER_LOST: Final = "worker_lost"
 WORKER_SHUTDOWN: Final = "worker_shutdown"
+# What a worker says of a call that is not to run beside another over which workers died, too.
+WORKER_SUSPECT: Final = "worker_suspect"
+# The tries that failed like this began no attempt.
+WAITED: Final = frozenset({UNKNOWN_AGENT, WORKER_SUSPECT})
+# Over how many dead workers a call becomes a suspect: one of each worker's suspects runs at a time.
+SUSPECT_LIMIT: Final = 3
 # How many workers may die over one call: an agent that ends its process must not end it for ever.
 LOST_LIMIT: Final = 5
 # How many answers of one call may find no store that keeps them.

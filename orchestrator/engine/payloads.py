@@ -4,13 +4,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any, Self
 
-from pydantic import ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import DataConverter, SerializationContext, WithSerializationContext
 
 from orchestrator.domain.commands import JobInput, PlainInput
+from orchestrator.domain.text import sound_data
 
 
 class JobDataConverter(DataConverter):
@@ -35,6 +36,14 @@ class JobPayloadConverter(PydanticPayloadConverter):
 
     Otherwise the class of a workflow in code could not even be called, and its task would be tried again for ever.
     """
+
+    def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
+        """The payloads. What an author's workflow returns may hold half a surrogate pair, which no payload carries."""
+        try:
+            return super().to_payloads(values)
+        except (PydanticSerializationError, UnicodeEncodeError):
+            plain = [value.model_dump() if isinstance(value, BaseModel) else value for value in values]
+            return super().to_payloads([sound_data(value) for value in plain])
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """The values, each of the type that is expected of it."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from orchestrator.domain.commands import ReusedCall
 from orchestrator.domain.facts import PendingCall
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, JobError
-from orchestrator.domain.tally import UNKNOWN_AGENT, WORKER_SHUTDOWN, Tally
+from orchestrator.domain.tally import WAITED, WORKER_SHUTDOWN, Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import is_timeout
 
@@ -46,7 +46,7 @@ class CallFold:
     def end(self, status: CallStatus, at: datetime, error: JobError | None = None) -> None:
         """The call ended."""
         self.status, self.completed_at, self.error = status, at, error
-        if self.attempt == 0 and self.started_at is not None and (error is None or error.type != UNKNOWN_AGENT):
+        if self.attempt == 0 and self.started_at is not None and (error is None or error.type not in WAITED):
             self.attempt = 1
 
     def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool, deciding: bool) -> AgentCall:
@@ -106,7 +106,7 @@ def _attempts(
     told: list[Attempt] = []
     for number in range(1, attempt):
         # A worker that lacks the agent begins no attempt: what it says is not how the one before ended.
-        known = last_error if number == attempt - 1 and not (last_error and last_error.type == UNKNOWN_AGENT) else None
+        known = last_error if number == attempt - 1 and not (last_error and last_error.type in WAITED) else None
         told.append(Attempt(number=number, status=_past(known), error=known))
     if attempt and status in _LAST:
         last = _LAST[status]

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
+from types import WrapperDescriptorType
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
+_MOST_CAUSES: Final = 4
+_PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None)})
 # The call to which a task belongs. Weak: the context is a part of the call.
 _CALL: contextvars.ContextVar["ref[Call]"] = contextvars.ContextVar("author_call")
 
@@ -228,12 +231,40 @@ def _known(call: Call, error: BaseException) -> BaseException:
     name, text = error_name(error), _text(error)
     # A broken pool of the author's, handed on, would end the whole worker. Long words are cut by `activities.errors`.
     if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
-        return error
+        return error if _is_plain(error) else _plain(error, _MOST_CAUSES)
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
     message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)
+
+
+def _is_plain(error: BaseException | None) -> bool:
+    """Whether an error and its causes can be put into words without running an author's code."""
+    for _ in range(_MOST_CAUSES + 1):
+        if error is None:
+            break
+        words = isinstance(type(error).__str__, WrapperDescriptorType)
+        if not words or not all(type(each) in _PLAIN for each in error.args):
+            return False
+        error = _cause(error)
+    return True
+
+
+def _plain(error: BaseException, causes: int) -> BaseException:
+    """An error of the same name that says the same, without the author's code in it."""
+    if type(error).__module__.startswith("temporalio."):  # It keeps its words, and what it asks of Temporal.
+        copy = error
+    else:
+        copy = type(error_name(error), (Exception,), {})(error_message(error))
+        copy.__traceback__ = error.__traceback__
+    cause = _cause(error)
+    copy.__cause__ = None if cause is None or not causes else _plain(cause, causes - 1)
+    return copy
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ if error.__cause__ is not None or error.__suppress_context__ else error.__context__
 
 
 def _interrupted(call: Call) -> AgentError:

@@ -389,6 +389,47 @@ async def test_an_agent_that_ends_its_worker_again_and_again_is_given_up():
     assert bench.runtime.calls == []
 
 
+async def test_of_the_calls_over_which_workers_died_one_runs_at_a_time():
+    suspect = {"attempt": 4, "heartbeat_details": [beat(tries=3, attempts=3, lost=3)]}
+    first, second, fresh = Bench(hang, **suspect), Bench(answering(), **suspect), Bench(answering())
+    second._activities = fresh._activities = first._activities
+    running = asyncio.create_task(first.run())
+    await until(lambda: bool(first.runtime.calls))
+    with pytest.raises(ApplicationError) as refused:
+        await second.run()
+    assert (refused.value.type, refused.value.non_retryable) == ("worker_suspect", False)
+    assert second.beats[-1]["tally"] == {"tries": 4, "attempts": 3, "failures": 0, "lost": 3, "unkept": 0}
+    beside = asyncio.create_task(fresh.run())
+    await until(lambda: len(first.runtime.calls) == 2)
+    for task in (running, beside):
+        task.cancel()
+    await asyncio.gather(running, beside, return_exceptions=True)
+    again = asyncio.create_task(second.run())
+    await until(lambda: len(first.runtime.calls) == 3)
+    again.cancel()
+    await asyncio.gather(again, return_exceptions=True)
+
+
+@pytest.mark.parametrize("kind", ["unknown_agent", "worker_lost", "worker_shutdown", "worker_suspect"])
+async def test_an_error_of_an_author_is_not_taken_for_what_befell_a_worker(kind: str):
+    bench = Bench(failing(AgentError("m", kind=kind, retryable=True)), attempt=1, retry=RetryPolicy(maximum_attempts=1))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == (f"agent_{kind}", True)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"retry_after": "5"}, {"kind": None}, {"message": None}, {"usage": 7}, {"retryable": "yes"}]
+)
+async def test_an_error_with_odd_arguments_is_an_attempt_like_any_other(odd: dict[str, Any]):
+    given = {"message": "m", "kind": "busy", "retryable": True, **odd}
+    error = AgentError(given.pop("message"), **given)
+    bench = Bench(failing(error), attempt=1, retry=RetryPolicy(maximum_attempts=1))
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == (given["kind"] or "error", True)
+
+
 async def test_an_absent_store_uses_up_none_of_the_agents_attempts():
     away = failing(Unavailable("away"))
     bench = Bench(away, attempt=1, retry=RetryPolicy(maximum_attempts=1), last_error=None)

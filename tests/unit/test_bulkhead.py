@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -51,6 +51,36 @@ block = time.sleep
 
 async def ident() -> int:
     return threading.get_ident()
+
+
+class _Talks(Exception):
+    """Runs code wherever it is put into words."""
+
+    spoke_in: ClassVar[set[int]] = set()
+
+    def __str__(self) -> str:
+        self.spoke_in.add(threading.get_ident())
+        return "words of its own"
+
+
+def _raises_it() -> None:
+    raise _Talks
+
+
+def _raises_because_of_it() -> None:
+    raise ValueError("outer") from _Talks()
+
+
+@pytest.mark.parametrize(("function", "name"), [(_raises_it, "_Talks"), (_raises_because_of_it, "ValueError")])
+async def test_an_error_is_put_into_words_where_its_author_is(
+    bulkhead: Bulkhead, function: Callable[[], None], name: str
+) -> None:
+    _Talks.spoke_in.clear()
+    with pytest.raises(Exception, match=r"words of its own|outer") as caught:
+        await call(bulkhead, function)
+    assert type(caught.value).__name__ == name
+    assert "words of its own" in f"{caught.value}{caught.value.__cause__}"
+    assert threading.get_ident() not in _Talks.spoke_in
 
 
 async def test_a_coroutine_and_a_plain_function_answer(bulkhead: Bulkhead) -> None:

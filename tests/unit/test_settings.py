@@ -155,6 +155,7 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not"),
         ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: `workflows` is orchestrator's own package"),
         ("LOG_LEVEL", "loud", "it takes DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        ("DATA_DIR", "\udcff", "the folder's name must be UTF-8"),
         ("DATA_DIR", "~nobody-of-this-machine/x", "names a home directory that is not known here"),
     ],
 )

@@ -19,6 +19,7 @@ from orchestrator.runtime.offline.decision import decision_fields
 from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.files import draft_files
 from orchestrator.runtime.offline.subject import Subject, subject_of
+from orchestrator.runtime.output_models import contained
 
 _PIECE: Final = 500
 _COMMON: Final = frozenset(AgentOutput.model_fields)
@@ -38,7 +39,7 @@ def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
         **_own_fields(agent, subject),
     }
     try:
-        agent.output_model.model_validate(output)
+        contained(agent.output_model).model_validate(output)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         raise AgentError(
