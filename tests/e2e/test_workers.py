@@ -103,6 +103,7 @@ async def test_an_agent_that_ends_its_worker_fails_its_own_job_and_no_other(tmp_
         [poisoned] = await start(running, "e_poisoned", 0)
         deaths = 0
         innocent = await start(running, "e_one", 0.5, 3)
+        innocent += await start(running, "e_one", 6)  # Its calls are under way at each death.
         while (await running.job(poisoned))["status"] in ("pending", "queued", "running"):
             process = running.worker.process
             assert process is not None
