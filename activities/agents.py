@@ -96,8 +96,8 @@ class AgentActivities:
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
-        Raises `ApplicationError` of type `unknown_agent`, `worker_lost` or `worker_shutdown`, or of the kind that the
-        runtime's `AgentError` names: final once the agent's own attempts are used up.
+        Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost` or `worker_shutdown`, or of
+        the kind that the runtime's `AgentError` names: final once the agent's own attempts are used up.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)

@@ -9,10 +9,9 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from orchestrator.domain.errors import AgentError, OrchestratorError, Unavailable
 from orchestrator.domain.jobs import JobError
-from orchestrator.domain.text import cut, error_message, error_name, name
+from orchestrator.domain.text import MOST_CAUSES, cause_of, cut, error_message, error_name, name
 
 LONGEST_RETRY_AFTER: Final = 300.0
-MOST_CAUSES: Final = 4
 
 
 class BoundedError(ApplicationError):
@@ -78,9 +77,7 @@ def _own(error: OrchestratorError) -> BoundedError:
 
 
 def _cause(error: BaseException, causes: int) -> BaseException | None:
-    cause = error.__cause__
-    if cause is None and not error.__suppress_context__:
-        cause = error.__context__
+    cause = cause_of(error)
     if cause is None or causes == 0:
         return None
     # Temporal's own failures (of an activity, a child, a cancellation) keep their kind.

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 MESSAGE_LIMIT: Final = 2000
 NAME_LIMIT: Final = 100
+MOST_CAUSES: Final = 4
 # Deeper data cannot be read back: the parsers of JSON stop at about 200 levels, and a result holds an answer.
 MOST_LEVELS: Final = 100
 # Python refuses to print longer integers, and no database takes them.
@@ -54,6 +55,11 @@ def headline(text: str, limit: int = 200) -> str:
 def error_name(error: BaseException) -> str:
     """The class name of an exception, as the stable word of its kind."""
     return name(type(error).__name__) or "error"
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """The error that led to this one, as Python shows it in a traceback."""
+    return error.__cause__ if error.__cause__ is not None or error.__suppress_context__ else error.__context__
 
 
 def error_message(error: BaseException) -> str:

@@ -7,8 +7,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, FailureError
 
-from activities.errors import MOST_CAUSES, BoundedError, application_error
-from orchestrator.domain.text import cut, error_message, error_name, name
+from activities.errors import BoundedError, application_error
+from orchestrator.domain.text import MOST_CAUSES, cut, error_message, error_name, name
 from orchestrator.domain.values import INLINE_BYTES
 
 STACK_LIMIT: Final = 4000

@@ -21,14 +21,13 @@ import structlog
 
 from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.names import AGENT_BLOCKED
-from orchestrator.domain.text import cut, error_message, error_name
+from orchestrator.domain.text import MOST_CAUSES, cause_of, cut, error_message, error_name
 
 log = structlog.get_logger(__name__)
 
 _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
-_MOST_CAUSES: Final = 4
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None)})
 # The call to which a task belongs. Weak: the context is a part of the call.
 _CALL: contextvars.ContextVar["ref[Call]"] = contextvars.ContextVar("author_call")
@@ -231,7 +230,7 @@ def _known(call: Call, error: BaseException) -> BaseException:
     name, text = error_name(error), _text(error)
     # A broken pool of the author's, handed on, would end the whole worker. Long words are cut by `activities.errors`.
     if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
-        return error if _is_plain(error) else _plain(error, _MOST_CAUSES)
+        return error if _is_plain(error) else _plain(error, MOST_CAUSES)
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
     message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
     # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
@@ -241,13 +240,13 @@ def _known(call: Call, error: BaseException) -> BaseException:
 
 def _is_plain(error: BaseException | None) -> bool:
     """Whether an error and its causes can be put into words without running an author's code."""
-    for _ in range(_MOST_CAUSES + 1):
+    for _ in range(MOST_CAUSES + 1):
         if error is None:
             break
         words = isinstance(type(error).__str__, WrapperDescriptorType)
         if not words or not all(type(each) in _PLAIN for each in error.args):
             return False
-        error = _cause(error)
+        error = cause_of(error)
     return True
 
 
@@ -258,13 +257,9 @@ def _plain(error: BaseException, causes: int) -> BaseException:
     else:
         copy = type(error_name(error), (Exception,), {})(error_message(error))
         copy.__traceback__ = error.__traceback__
-    cause = _cause(error)
+    cause = cause_of(error)
     copy.__cause__ = None if cause is None or not causes else _plain(cause, causes - 1)
     return copy
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    return error.__cause__ if error.__cause__ is not None or error.__suppress_context__ else error.__context__
 
 
 def _interrupted(call: Call) -> AgentError:

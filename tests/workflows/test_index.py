@@ -57,7 +57,7 @@ async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Eng
     job = await engine.run("t_three", {"topic": "tea"})
     events = await engine.services.follower.past(TESTER, job.id, None)
     await engine.services.reader.get(TESTER, job.id)
-    await _delete(engine, job.id)
+    await forget(engine, job.id)
     assert await engine.job(job.id) == await engine.job(job.id)
     again = await engine.job(job.id)
     assert (again.state, again.result, again.calls) == (job.state, job.result, job.calls)
@@ -70,7 +70,7 @@ async def test_a_job_whose_events_are_no_longer_kept_still_tells_its_end(engine:
     *_, last = await engine.services.follower.past(TESTER, job.id, None)
     pruned = update(jobs).where(jobs.c.id == job.id).values(events=None)
     await engine.parts.ground.database.autocommit(lambda connection: connection.execute(pruned).close())
-    await _delete(engine, job.id)
+    await forget(engine, job.id)
     events = [event async for event in engine.services.follower.events(TESTER, job.id, None)]
     assert [event.model_dump(exclude={"id", "current_step"}) for event in events] == [
         last.model_dump(exclude={"id", "current_step"})
@@ -80,7 +80,7 @@ async def test_a_job_whose_events_are_no_longer_kept_still_tells_its_end(engine:
 async def test_the_events_of_a_job_that_was_deleted_in_temporal_end(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await _delete(engine, started.job_id)
+    await forget(engine, started.job_id)
     await engine.parts.reconciler.reconcile(AT_ONCE)
     events = [event async for event in engine.services.follower.events(TESTER, started.job_id, None)]
     assert [event.name for event in events] == ["job.cancelled"]
@@ -96,7 +96,7 @@ async def test_what_was_finished_before_a_job_failed_is_kept_for_good(engine: En
     assert left["status"] == "partial"
     assert [item["step"] for item in left["deliverables"]] == ["a"]
     assert [(error["step"], error["message"]) for error in left["metadata"]["failed"]] == [("b", "not this year")]
-    await _delete(engine, job.id)
+    await forget(engine, job.id)
     assert await engine.services.outputs.get(TESTER, job.id) == left
 
 
@@ -105,7 +105,7 @@ async def test_what_was_finished_before_a_job_was_terminated_is_kept_without_any
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
-    await _delete(engine, started.job_id)
+    await forget(engine, started.job_id)
     left = await engine.services.outputs.get(TESTER, started.job_id)
     assert (left["status"], {item["step"] for item in left["deliverables"]}) == ("partial", {"a"})
 
@@ -184,7 +184,7 @@ async def test_the_reconciler_starts_what_was_accepted_and_drops_what_was_refuse
 async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await _delete(engine, started.job_id)
+    await forget(engine, started.job_id)
     assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
     job = await engine.job(started.job_id)
     assert job.error is not None
@@ -241,7 +241,7 @@ async def test_jobs_run_on_when_the_index_is_gone(
         assert (job.state, job.progress) == (JobState.COMPLETED, 100)
 
 
-async def _delete(engine: Engine, job_id: str) -> None:
+async def forget(engine: Engine, job_id: str) -> None:
     """Make Temporal forget a job, as its retention does."""
     client = engine.parts.ground.client
     request = DeleteWorkflowExecutionRequest(

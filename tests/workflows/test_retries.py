@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
 from orchestrator.domain.agents import Agent, AgentOutput, FunctionCall
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobConfig
-from orchestrator.domain.errors import AgentError, NotFound, WrongState
+from orchestrator.domain.errors import AgentError, WrongState
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import Approval, Plan
 from orchestrator.domain.usage import Usage
@@ -24,6 +22,7 @@ from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
 from tests.code_workflow import DraftsWorkflow
 from tests.fakes.openai_server import Answer, OpenAIServer
+from tests.workflows.test_index import forget
 
 EFFECTS: list[str] = []
 """The effect ids of the calls that ran, in order."""
@@ -282,31 +281,13 @@ async def test_large_answers_outlive_the_job_that_made_them(engine: Engine) -> N
     assert max(len(file["content"]) for file in output["deliverables"]) == 200 * 1024
 
 
-async def _forgotten(engine: Engine, job_id: str) -> None:
-    """Wait until Temporal does not know a job any more."""
-    client = engine.parts.ground.client
-    request = DeleteWorkflowExecutionRequest(
-        namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=job_id)
-    )
-    await client.workflow_service.delete_workflow_execution(request)
-
-    async def known() -> bool:
-        try:
-            await engine.parts.ground.gateway.current_run(job_id)
-        except NotFound:
-            return False
-        return True
-
-    await eventually(known, lambda known: not known)
-
-
 async def test_a_job_that_temporal_has_forgotten_is_retried_as_long_as_its_answers_are_kept(
     engine: Engine, gate: Path
 ) -> None:
     kept, lost = [await engine.run("r_chain", {"gate": str(gate)}) for _ in range(2)]
     gate.touch()
     for job in (kept, lost):
-        await _forgotten(engine, job.id)
+        await forget(engine, job.id)
     new = await engine.ended(await retry(engine, kept.id))
     assert (new.state, calls(new)["a.r_worker"]) == (JobState.COMPLETED, (CallStatus.COMPLETED, kept.id))
     await engine.parts.ground.values.forget(lost.id)
