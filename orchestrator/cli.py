@@ -18,7 +18,7 @@ from orchestrator.commandline.collisions import refuse_shadows
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
 from orchestrator.commandline.jobs.app import jobs
 from orchestrator.commandline.jobs.controls import add_controls
-from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, connection, settings_of
+from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, Overwrite, connection, settings_of
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
@@ -109,6 +109,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     output_dir: Annotated[Path | None, typer.Option(help="Leave the deliverables here, as files.")] = None,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end as JSON, nothing else.")] = False,
     detach: Annotated[bool, typer.Option(help="Start the job, print its id, and go.")] = False,
     data_dir: DataDir = None,
@@ -121,6 +122,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
     ```
 
     Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
+    3: it completed, and files that exist already were kept.
     """
     from orchestrator.commandline import run as command
     from orchestrator.commandline.console import Output
@@ -132,6 +134,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
         config=command.read_object(config, "--config"),
         api=api,
         output_dir=output_dir,
+        overwrite=overwrite,
         as_json=as_json,
         detach=detach,
     )

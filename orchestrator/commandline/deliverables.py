@@ -1,16 +1,47 @@
-"""Leaves a job's deliverables as files, never outside the folder asked for."""
+"""Writes a job's deliverables as files: a model named and wrote them, so nothing that was there before is touched."""
 
-from collections.abc import Iterable
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from orchestrator.commandline.exits import FAILED, Refused
+from orchestrator.commandline.exits import FAILED, KEPT, OK, Refused, warn
+from orchestrator.commandline.plain_text import one_line
 from orchestrator.domain.commands import JobDeliverable
-from orchestrator.domain.file_names import path_key, safe_path, unique_path
+from orchestrator.domain.file_names import harmless_path, path_key, unique_path
 
 _DELIVERABLES: Final = TypeAdapter(list[JobDeliverable])
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MODE: Final = 0o666  # less the umask; nothing is executable
+_MOST_NAMED: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the files: `renamed` holds (name, path) pairs, `kept` are files that existed before."""
+
+    files: list[Path] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+
+    def report(self) -> int:
+        """Tell on standard error what was renamed and kept, and return the exit code."""
+        for name, path in self.renamed[:_MOST_NAMED]:
+            warn(f"{one_line(name)} is written as {one_line(path)}")
+        for kept in self.kept[:_MOST_NAMED]:
+            warn(f"{one_line(str(kept))} exists and is kept")
+        if more := max(0, len(self.renamed) - _MOST_NAMED) + max(0, len(self.kept) - _MOST_NAMED):
+            warn(f"… and {more} more")
+        if self.kept:
+            warn(f"{len(self.kept)} files were not written: give --overwrite to replace them, or another folder")
+        return KEPT if self.kept else OK
 
 
 def deliverables_of(output: dict[str, Any] | None) -> list[JobDeliverable]:
@@ -18,25 +49,66 @@ def deliverables_of(output: dict[str, Any] | None) -> list[JobDeliverable]:
     return _DELIVERABLES.validate_python((output or {}).get("deliverables", []))
 
 
-def write(folder: Path, files: Iterable[JobDeliverable]) -> list[Path]:
-    """Write every file and answer where each lies.
+def write(folder: Path, files: Iterable[JobDeliverable], *, overwrite: bool = False) -> Written:
+    """Write every file below the folder; files that exist are kept unless `overwrite`.
 
+    Links below the folder are never followed and never written through, also if they appear meanwhile.
     Raises `Refused` (exit code 1) for a file whose content could not be read, or that cannot be written.
     """
-    written: list[Path] = []
+    written = Written()
     taken: set[str] = set()
     for file in files:
         if file.content is None:
-            raise Refused(f"the content of {file.path} is not available now; ask again later", FAILED)
-        path = unique_path(safe_path(file.path), taken)
+            raise Refused(f"the content of {one_line(file.path)} is not available now; ask again later", FAILED)
+        path = unique_path(harmless_path(file.path), taken)
         taken.add(path_key(path))
         target = folder / path
-        if not target.resolve().is_relative_to(folder.resolve()):
-            raise Refused(f"{target} would lie outside {folder}: a link leads there", FAILED)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(file.content, encoding="utf-8")
+            folder.mkdir(parents=True, exist_ok=True)
+            with _opened(folder, path.split("/")[:-1]) as directory:
+                _write(directory, target.name, file.content.encode(), overwrite=overwrite)
+        except FileExistsError:
+            written.kept.append(target)
+            continue
         except OSError as fault:
-            raise Refused(f"{target} cannot be written: {fault.strerror}", FAILED) from fault
-        written.append(target)
+            raise Refused(f"{one_line(str(target))} cannot be written: {_reason(fault)}", FAILED) from fault
+        written.files.append(target)
+        if path != file.path:
+            written.renamed.append((file.path, path))
     return written
+
+
+@contextlib.contextmanager
+def _opened(folder: Path, parts: list[str]) -> Iterator[int]:
+    """A descriptor of a folder below another, made where it is missing. What is open cannot be swapped for a link."""
+    directory = os.open(folder, _FOLDER)
+    try:
+        for part in parts:
+            with contextlib.suppress(FileExistsError):  # a folder, or what the next line refuses
+                os.mkdir(part, dir_fd=directory)
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _write(directory: int, name: str, content: bytes, *, overwrite: bool) -> None:
+    """Write a new file. It replaces an old one by its name, so that other names of the old one keep their content."""
+    draft = f".orchestrator-{secrets.token_hex(8)}" if overwrite else name
+    descriptor = os.open(draft, _NEW_FILE, _MODE, dir_fd=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        if overwrite:
+            os.replace(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(draft, dir_fd=directory)
+        raise
+
+
+def _reason(fault: OSError) -> str:
+    if isinstance(fault, NotADirectoryError) or fault.errno == errno.ELOOP:
+        return "a file or a link is where a folder is needed"
+    return fault.strerror or type(fault).__name__

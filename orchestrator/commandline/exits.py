@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+KEPT: Final = 3  # All is well, but files that exist were not written.
 INTERRUPTED: Final = 130
 
 

@@ -34,6 +34,7 @@ ApiKey = Annotated[
         rich_help_panel=_CONNECTION,
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist; they are kept otherwise.")]
 KeyDir = Annotated[
     Path | None,
     typer.Option(

@@ -32,6 +32,7 @@ class RunOptions:
     config: dict[str, Any]
     api: Connection
     output_dir: Path | None = None
+    overwrite: bool = False
     as_json: bool = False
     detach: bool = False
 
@@ -64,11 +65,14 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
             exits.say((await client.job_json(job_id)).decode())
         else:
             summarise(job, console, flag=options.api.flag)
+        left = exits.OK
         if options.output_dir is not None:
-            written = deliverables.write(options.output_dir, deliverables.deliverables_of(job.output))
+            files = deliverables.deliverables_of(job.output)
+            written = deliverables.write(options.output_dir, files, overwrite=options.overwrite)
             if not options.as_json:
-                console.print(f"{len(written)} files in {options.output_dir}", markup=False, highlight=False)
-        return exits.OK if job.status == "completed" else exits.FAILED
+                console.print(f"{len(written.files)} files in {options.output_dir}", markup=False, highlight=False)
+            left = written.report()
+        return left if job.status == "completed" else exits.FAILED
     finally:
         await client.aclose()
 

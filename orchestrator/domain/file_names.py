@@ -10,10 +10,15 @@ LONGEST_PATH: Final = 240  # Of 255, so that a number can be added.
 _MOST_BYTES: Final = 200  # Of one part; file systems take 255.
 _UNNAMED: Final = "unnamed"
 # Control characters, and those that change the direction of text, so that `gpj.exe` can look like `exe.jpg`.
-_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
 _EDGES: Final = re.compile(r"\A\s+|[\s.]+\Z")
-_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|\Z)")
+_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\.|\Z)")
+# Some file systems pass over these characters: there, `<U+200C>.git` is `.git`.
+_IGNORED: Final = "\u200b-\u200f\u2060-\u206f\ufeff"
+_DOTTED: Final = re.compile(rf"\A[\s{_IGNORED}]*\.[.\s{_IGNORED}]*")
+_SHORT_NAME: Final = re.compile(r"~(?=[0-9])")  # `git~1` is another name of `.git` on Windows
+_INVISIBLE: Final = re.compile(f"[{_IGNORED}]")
 
 
 def safe_path(name: str) -> str:
@@ -27,6 +32,18 @@ def safe_path(name: str) -> str:
     while len(kept) > 1 and len("/".join(kept)) > LONGEST_PATH:
         kept.pop(0)
     return "/".join(kept) or _UNNAMED
+
+
+def harmless_path(name: str) -> str:
+    """A safe path that no tool obeys unasked: what a program finds by its name there, it does not find.
+
+    Version control, shells and editors run what lies in `.git`, `.envrc` or `.vscode`: a leading dot becomes `_`, in
+    every part. git also takes any folder that holds a `HEAD` for a repository.
+    """
+    parts = [_SHORT_NAME.sub("_", _DOTTED.sub("_", part)) for part in safe_path(name).split("/")]
+    if _INVISIBLE.sub("", parts[-1]).casefold() == "head":
+        parts[-1] = f"_{parts[-1]}"
+    return "/".join(parts)
 
 
 def unique_path(path: str, taken: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.domain.agents import Deliverable
 from orchestrator.domain.commands import AgentResult, JobInput
-from orchestrator.domain.file_names import LONGEST_PATH, path_key, safe_path, unique_path
+from orchestrator.domain.file_names import LONGEST_PATH, harmless_path, path_key, safe_path, unique_path
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.results import assemble
@@ -54,6 +54,40 @@ def test_any_name_becomes_a_path_below_a_folder(name: str) -> None:
 def test_what_a_name_becomes(name: str, path: str) -> None:
     assert safe_path(name) == path
     assert Deliverable(path=name, content="").path == path
+
+
+@given(NAMES)
+def test_any_name_becomes_a_path_that_no_tool_looks_for(name: str) -> None:
+    path = harmless_path(name)
+    assert harmless_path(path) == path == safe_path(path)
+    assert not any(part.startswith(".") for part in path.split("/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        (".git/config", "_git/config"),
+        (".GIT/hooks/pre-commit", "_GIT/hooks/pre-commit"),
+        ("docs/.git . /config", "docs/_git/config"),
+        ("..git/config", "_git/config"),
+        (". .git/config", "_git/config"),
+        ("\u200c.g\u200cit/config", "_g\u200cit/config"),
+        ("git~1/config", "git_1/config"),
+        (".git::$INDEX_ALLOCATION/config", "_git__$INDEX_ALLOCATION/config"),
+        (".github/workflows/ci.yaml", "_github/workflows/ci.yaml"),
+        ("app/.envrc", "app/_envrc"),
+        (".vscode\\tasks.json", "_vscode/tasks.json"),
+        ("site/HEAD", "site/_HEAD"),
+        ("h\u200dead", "_h\u200dead"),
+        ("Con .txt", "_Con .txt"),
+        ("conout$", "_conout$"),
+        ("LPT¹.md", "_LPT¹.md"),
+        ("head/main.html", "head/main.html"),
+        ("v1.2/a~b.md", "v1.2/a~b.md"),
+    ],
+)
+def test_what_tools_obey_is_renamed(name: str, path: str) -> None:
+    assert harmless_path(name) == path
 
 
 @pytest.mark.parametrize("path", [None, 3, ["a.md"]])

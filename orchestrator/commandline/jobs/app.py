@@ -11,7 +11,7 @@ from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.jobs import completion
 from orchestrator.commandline.jobs.selection import Selection, Status
 from orchestrator.commandline.jobs.times import moment
-from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, connection
+from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, Overwrite, connection
 
 jobs = typer.Typer(
     help="List, watch and control jobs, one or many, over the HTTP API.",
@@ -206,6 +206,7 @@ def output(  # noqa: PLR0917 - options, which are given by name
     to: Annotated[
         Path | None, typer.Option(help="Leave the deliverables in this folder, as files.", show_default=False)
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
@@ -218,10 +219,10 @@ def output(  # noqa: PLR0917 - options, which are given by name
     orchestrator jobs output wf_job_019c --to files
     ```
 
-    Exit code 1: there is no output, or not yet.
+    Exit code 1: there is no output, or not yet. 3: files that exist already were kept.
     """
     from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.output(api, job_id, Output(), folder=to, as_json=as_json))
+    raise typer.Exit(reading.output(api, job_id, Output(), folder=to, overwrite=overwrite, as_json=as_json))

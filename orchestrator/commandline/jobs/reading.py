@@ -92,8 +92,13 @@ def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, afte
     return _with_client(api, ask, interrupted=f"not watched any more; {job_id} goes on")
 
 
-def output(api: Connection, job_id: str, console: Console, *, folder: Path | None, as_json: bool) -> int:
-    """Print what a job answered, or leave its files in a folder. Raises `Refused`: exit code 1 while there is none."""
+def output(
+    api: Connection, job_id: str, console: Console, *, folder: Path | None, overwrite: bool, as_json: bool
+) -> int:
+    """Print what a job answered, or leave its files in a folder: 3 where some exist and are kept.
+
+    Raises `Refused`: exit code 1 while there is no output.
+    """
 
     async def ask(client: JobsClient) -> int:
         try:
@@ -102,15 +107,18 @@ def output(api: Connection, job_id: str, console: Console, *, folder: Path | Non
             raise Refused(await _why_none(client, job_id, fault, api.flag), exits.FAILED) from fault
         if body.get("status") == "partial":
             exits.warn("the job did not complete as planned: this is what its finished calls answered")
+        code = exits.OK
         if folder is not None:
-            for path in deliverables.write(folder, deliverables.deliverables_of(body)):
+            written = deliverables.write(folder, deliverables.deliverables_of(body), overwrite=overwrite)
+            for path in written.files:
                 sys.stderr.write(f"{one_line(str(path))}\n")
+            code = written.report()
         if as_json:
             exits.say_json(body)
         elif folder is None:
             text = str(body.get("output", ""))
             exits.say(plain(text) if console.is_terminal else text)
-        return exits.OK
+        return code
 
     return _with_client(api, ask)
 
