@@ -16,6 +16,7 @@ from api.streaming import SharedFrames
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import addressable
+from orchestrator.services.access import RECHECK_SECONDS
 from orchestrator.services.registry import Services
 
 
@@ -33,7 +34,7 @@ class ServiceSource(Protocol):
 class ApiState:
     """What one application holds. `closing` is set when its server stops: open streams end then.
     `frames` are those that its streams share, `socket_frames` those of its sockets. `connections` counts those that
-    stay open."""
+    stay open. `recheck` is the seconds between two looks at the credential of a call that waits."""
 
     source: ServiceSource
     registry: CollectorRegistry
@@ -43,6 +44,7 @@ class ApiState:
     frames: SharedFrames[bytes] = field(default_factory=SharedFrames)
     socket_frames: SharedFrames[str] = field(default_factory=SharedFrames)
     connections: OpenConnections = field(default_factory=lambda: OpenConnections(ConnectionLimits()))
+    recheck: float = RECHECK_SECONDS
 
 
 def api_state(app: FastAPI) -> ApiState:

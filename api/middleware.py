@@ -107,6 +107,8 @@ def _complete(scope: Scope, message: Message) -> None:
     headers = MutableHeaders(scope=message)
     careful = security_headers(scope["scheme"], headers.get("content-type", ""))
     headers.update({**careful, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
+    # Every answer may hold a secret or what a job was given: an answer that a cache may keep says so by itself.
+    headers.setdefault("Cache-Control", "no-store")
 
 
 class HttpMetrics:

@@ -11,18 +11,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import EXPECTED, Render, as_domain, internal
-from api.validation import invalid_request
-from orchestrator.domain.errors import InvalidInput
+from api.revocation import while_valid
+from api.validation import invalid_request, unknown_query
 
 log = structlog.get_logger(__name__)
 
 # Monitors add a parameter of their own so that no cache answers them; browsers keep such an address.
 ANY_QUERY: Final = frozenset({"/health", "/readiness", "/api/health", "/api/openapi.json"})
-_LONGEST_NAME: Final = 80
 
 
 def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
@@ -61,7 +60,8 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
 
             async def answer(request: Request) -> Response:
                 try:
-                    return await checked(request)
+                    async with while_valid(request):
+                        return await checked(request)
                 except RequestValidationError as fault:
                     return render(request, invalid_request(fault, self._body_schema))
                 except (*EXPECTED, HTTPException) as fault:
@@ -83,16 +83,6 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
             )
 
     return ErrorRoute
-
-
-def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidInput | None:
-    """The error for the first query parameter that is not in `known`; None if there is none."""
-    name = next((name for name in connection.query_params if name not in known), None)
-    if name is None:
-        return None
-    shown = name.encode(errors="replace").decode()[:_LONGEST_NAME]
-    expected = f"one of {', '.join(sorted(known))}" if known else "no query parameters"
-    return InvalidInput(f"Unknown query parameter: {shown}", field=shown, expected=expected)
 
 
 def _query_names(route: APIRoute) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
@@ -19,7 +19,7 @@ async def identified(
 ) -> Principal:
     """The caller. Raises `Unauthenticated`."""
     principal = await services.access.authenticate(credentials.credentials if credentials else None)
-    request.state.principal = principal
+    request.state.principal = request.state.authenticated = principal
     bind_contextvars(principal=principal.id)
     return principal
 
@@ -42,11 +42,6 @@ def scoped(
         return principal
 
     return allowed
-
-
-def not_cached(response: Response) -> None:
-    """For answers with a secret or a token: they must not lie in a cache."""
-    response.headers["Cache-Control"] = "no-store"
 
 
 Caller = Annotated[Principal, Depends(authenticated)]

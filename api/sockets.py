@@ -17,10 +17,10 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from api.connections import OpenConnections
 from api.limits import address_of
 from api.middleware import request_id
-from api.routes import unknown_query
+from api.validation import unknown_query
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded, OrchestratorError, Unauthenticated, Unavailable
-from orchestrator.services.access import Authenticator
+from orchestrator.services.access import RECHECK_SECONDS, Authenticator
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class SocketLimits:
     """
 
     auth_timeout: float = 10.0
-    recheck: float = 5.0
+    recheck: float = RECHECK_SECONDS
     idle: float = 600.0
     linger: float = 60.0
     frame_bytes: int = 64 * 1024

@@ -20,7 +20,7 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 # Bytes handed to the server at once: it waits for a slow client between two pieces, and holds no more than one.
 PIECE_BYTES: Final = 16_384
 F = TypeVar("F", bytes, str)
-_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def frame(event: str, data: str, cursor: str | None = None) -> bytes:

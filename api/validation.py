@@ -7,12 +7,14 @@ from itertools import islice
 from typing import Any, Final
 
 from fastapi.exceptions import RequestValidationError
+from starlette.requests import HTTPConnection
 
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.schemas import expected_of, field_at
 
 MOST_FAULTS: Final = 20
 LONGEST_ECHO: Final = 200
+_LONGEST_NAME: Final = 80
 
 _TYPES: Final = {
     "bool": "boolean",
@@ -54,6 +56,16 @@ class InvalidRequest(InvalidInput):
         super().__init__(message, field=field, provided=provided, expected=expected)
         self.faults = faults
         self.missing = missing
+
+
+def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidInput | None:
+    """The error for the first query parameter that is not in `known`; None if there is none."""
+    name = next((name for name in connection.query_params if name not in known), None)
+    if name is None:
+        return None
+    shown = name.encode(errors="replace").decode()[:_LONGEST_NAME]
+    expected = f"one of {', '.join(sorted(known))}" if known else "no query parameters"
+    return InvalidInput(f"Unknown query parameter: {shown}", field=shown, expected=expected)
 
 
 def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None = None) -> InvalidRequest:

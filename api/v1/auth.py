@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 from types import EllipsisType
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.deps import Svc
 from api.limits import address_of, count_surface_request
-from api.security import Admin, Caller, not_cached
+from api.security import Admin, Caller
 from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, LongPageQuery, Moment, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
@@ -168,9 +168,8 @@ async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
 
 
 @router.post("/api-keys", status_code=201, dependencies=[Depends(_attempted)])
-async def issue_key(principal: Admin, services: Svc, body: IssueBody, response: Response) -> KeyIssued:
+async def issue_key(principal: Admin, services: Svc, body: IssueBody) -> KeyIssued:
     """Issue a key. Its secret is in this answer and nowhere else."""
-    not_cached(response)
     return KeyIssued.of(await services.keys.issue(principal, body.request()))
 
 
@@ -199,11 +198,8 @@ async def change_key(_: Admin, services: Svc, key_id: str, body: ChangeBody) -> 
 
 
 @router.post("/api-keys/{key_id}/rotate", responses=NOT_FOUND)
-async def rotate_key(
-    _: Admin, services: Svc, key_id: str, response: Response, body: RotateBody | None = None
-) -> KeyIssued:
+async def rotate_key(_: Admin, services: Svc, key_id: str, body: RotateBody | None = None) -> KeyIssued:
     """Give a key a new secret; the old one stays valid for the overlap."""
-    not_cached(response)
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     return KeyIssued.of(await services.keys.rotate(key_id, overlap=overlap))
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.deps import JobId, Svc
 from api.prefix import located
-from api.security import Caller, JobsRead, not_cached
+from api.security import Caller, JobsRead
 from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.webhook_bodies import (
@@ -30,7 +30,6 @@ async def register_webhook(
     body: RegisterBody, principal: Caller, services: Svc, response: Response
 ) -> WebhookRegistered:
     """Register a webhook. Without a `secret` one is made and shown this once."""
-    not_cached(response)
     done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
     response.headers["Location"] = located(f"/v1/webhooks/{done.webhook.id}")
     return WebhookRegistered.of_registered(done)
@@ -65,10 +64,9 @@ async def delete_webhook(webhook_id: str, principal: Caller, services: Svc) -> N
 
 @router.post("/webhooks/{webhook_id}/rotate-secret", responses=NOT_FOUND)
 async def rotate_webhook_secret(
-    webhook_id: str, principal: Caller, services: Svc, response: Response, body: RotateSecretBody | None = None
+    webhook_id: str, principal: Caller, services: Svc, body: RotateSecretBody | None = None
 ) -> WebhookRotated:
     """Another secret. During the overlap deliveries carry a signature of each."""
-    not_cached(response)
     wanted = body or RotateSecretBody()
     done = await services.webhooks.rotate(principal, webhook_id, overlap=wanted.overlap(), secret=wanted.secret)
     return WebhookRotated.of_registered(done)

@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Any
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.ports import DeltaBus
-from orchestrator.services.access import Authenticator
+from orchestrator.services.access import RECHECK_SECONDS, Authenticator
 from orchestrator.services.following import JobFollower
-
-RECHECK_SECONDS: Final = 5.0
 
 _Item = JobEvent | Delta
 

@@ -121,7 +121,7 @@ async def test_a_stream_is_not_buffered(live: httpx2.AsyncClient):
     job_id = await start(live, "t_approval")
     async with live.stream("GET", f"/v1/jobs/{job_id}/events", headers=SSE) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
-        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Accel-Buffering"] == "no"
         reading = frames(answer)
         names = []
