@@ -17,6 +17,7 @@ from orchestrator import __version__
 from orchestrator.commandline.collisions import refuse_shadows
 from orchestrator.commandline.exits import FAILED, Refused, leave, say
 from orchestrator.commandline.jobs.app import jobs
+from orchestrator.commandline.jobs.completion import targets
 from orchestrator.commandline.jobs.controls import add_controls
 from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, Overwrite, connection, settings_of
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
@@ -103,7 +104,10 @@ def worker(
 
 @app.command()
 def run(  # noqa: PLR0917 - options, which are given by name
-    target: Annotated[str, typer.Argument(help="Id of a workflow or an agent; or of a job, to follow it.")],
+    target: Annotated[
+        str,
+        typer.Argument(help="Id of a workflow or an agent; or of a job, to follow it.", autocompletion=targets),
+    ],
     input_: Annotated[str | None, typer.Option("--input", help="JSON, a JSON file, or - for standard input.")] = None,
     config: Annotated[str, typer.Option(help="What to override: JSON, or a JSON file.")] = "{}",
     api_url: ApiUrl = None,

@@ -14,7 +14,7 @@ _TEMPORAL: Final = (
     *("TEMPORAL_TLS_CLIENT_CERT_PATH", "TEMPORAL_TLS_CLIENT_KEY_PATH"),
 )
 _COMPOSE: Final = ("ORCHESTRATOR_API_PORTS",)
-_PREFIXES: Final = ("ORCHESTRATOR_", "TEMPORAL_")
+_PREFIXES: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "OPEN_AI_", "ANTHROPIC_")
 _LINE: Final = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)\s*=", re.MULTILINE)
 _CLOSE: Final = 0.85
 

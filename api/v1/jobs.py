@@ -36,6 +36,7 @@ class JobQuery(PageQuery):
     """Which jobs a list shows (D-045, C-34)."""
 
     status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
+    owner: str | None = Field(default=None, max_length=200, description="Only jobs of this owner, for an admin.")
     agent_id: CatalogueId | None = None
     workflow_id: CatalogueId | None = None
     reason: list[str] = Field(
@@ -71,6 +72,7 @@ class JobQuery(PageQuery):
         if self.agent_id is not None or self.workflow_id is not None:
             kind = JobKind.WORKFLOW if self.agent_id is None else JobKind.AGENT
         return JobFilter(
+            owner=self.owner,
             states=[state for state, word in STATUS.items() if word == self.status] if self.status else None,
             kind=kind,
             definition=self.workflow_id if self.agent_id is None else self.agent_id,

@@ -106,18 +106,27 @@ class JobDetail(Target):
     links: Links
 
 
+class ListedError(Wire):
+    """The type of an error and the beginning of its message."""
+
+    type: str
+    message: str
+
+
 class JobSummary(Target):
     """A job in the list (D-045)."""
 
     job_id: str
     type: str
     name: str
+    owner: str
     status: str
     state: str
     progress: int
     reason: SeenReason | None = Field(
         description="Why an open job is where it is; null once it has ended, and while nobody has looked at it yet."
     )
+    error: ListedError | None = Field(description="Why a job failed, in short.")
     retry_of: str | None = Field(description="The job that this one is to finish.")
     retried_by: list[str] = Field(description="Jobs that were started to finish this one, oldest first.")
     created_at: Timestamp

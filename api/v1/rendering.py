@@ -19,6 +19,7 @@ from api.v1.models import (
     JobDetail,
     JobList,
     JobSummary,
+    ListedError,
     Metrics,
     ReasonBody,
     SeenReason,
@@ -35,6 +36,7 @@ from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reason
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.text import headline
 from orchestrator.domain.usage import Usage
 from orchestrator.services.reading import JobPage
 from orchestrator.services.reasons import Seen
@@ -81,10 +83,12 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
             job_id=row.id,
             type=row.kind,
             name=row.name,
+            owner=row.owner,
             status=STATUS[row.state],
             state=row.state,
             progress=row.progress,
             reason=_seen_reason(page.reason(row)),
+            error=row.error and ListedError(type=row.error.type, message=headline(row.error.message)),
             retry_of=row.retry_of,
             retried_by=list(page.retried_by.get(row.id, ())),
             created_at=row.created_at,

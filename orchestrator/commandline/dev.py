@@ -16,6 +16,7 @@ from orchestrator.commandline import exits, process, tasks, temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.http_server import ApiServer, until_answering
+from orchestrator.commandline.kept_url import kept_url
 from orchestrator.commandline.ports import free_port, listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_temporal, serve_worker
@@ -70,7 +71,10 @@ async def _main(
 ) -> int:
     source = SharedParts()
     ports = replace(ports, ui=ports.ui or free_port())
-    with listen(ports.host, ports.api, "--port") as listener:
+    with (
+        listen(ports.host, ports.api, "--port") as listener,
+        kept_url(settings.data_dir, url_of(listener)),
+    ):
         if made_key:
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.

@@ -86,6 +86,7 @@ class ListedJob(Seen):
     status: str
     state: str = ""
     reason: Why | None = None
+    error: Fault | None = None
     progress: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -103,7 +104,6 @@ class FollowedJob(ListedJob):
     """A job in full."""
 
     output: dict[str, Any] | None = None
-    error: Fault | None = None
     metrics: Used = Used()
     steps: list[Call] = Field(default_factory=list)
     run_page: str | None = None

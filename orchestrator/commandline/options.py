@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError
 
 from orchestrator.commandline.admin_key import with_kept_key
 from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.kept_url import read_url
 from orchestrator.settings import Settings
 
 _CONNECTION: Final = "Connection"
@@ -22,7 +23,7 @@ ApiUrl = Annotated[
     str | None,
     typer.Option(
         help="Where the API is.",
-        show_default="ORCHESTRATOR_API_URL, or http://127.0.0.1:8000",
+        show_default="ORCHESTRATOR_API_URL, that of `orchestrator dev` here, or http://127.0.0.1:8000",
         rich_help_panel=_CONNECTION,
     ),
 ]
@@ -81,7 +82,8 @@ def connection(api_url: str | None, api_key: str | None, data_dir: Path | None) 
             f"no API key: give one with --api-key or in ORCHESTRATOR_API_KEY, or run this where `orchestrator dev` "
             f"keeps its own (looked in {settings.data_dir})"
         )
-    return Connection(api_url or settings.api_url, key, f" --api-url {api_url}" if api_url else "")
+    beside = None if "api_url" in settings.model_fields_set else read_url(settings.data_dir)
+    return Connection(api_url or beside or settings.api_url, key, f" --api-url {api_url}" if api_url else "")
 
 
 def _variable(field: str | int, *inside: str | int) -> str:

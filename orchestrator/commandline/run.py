@@ -19,6 +19,7 @@ from orchestrator.commandline.options import Connection
 from orchestrator.commandline.plain_text import one_line, plain
 from orchestrator.commandline.progress import display, way_on
 from orchestrator.domain.ids import kind_of
+from orchestrator.domain.jobs import CallStatus
 
 _STDIN: Final = "-"
 
@@ -128,7 +129,10 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12, flag: str
     seconds = "" if used.execution_time is None else f" in {used.execution_time:.1f} s"
     models = ", ".join(sorted({call.model for call in job.steps if call.model})) or "no model"
     spent = f"{used.total_tokens:,} tokens  {cost(used)}"
-    tell(f"{job.state.lower()}{seconds}  {spent}  {models}  {len(files)} deliverables")
+    made = f"  {len(files)} deliverables" if job.output is not None else ""
+    tell(f"{job.state.lower()}{seconds}  {spent}  {models}{made}")
+    if job.output is None and any(call.status == CallStatus.COMPLETED for call in job.steps):
+        tell(f"what its finished calls answered: orchestrator jobs output {job.job_id}{flag}")
     if job.run_page:
         tell(job.run_page)
 

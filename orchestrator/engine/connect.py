@@ -17,7 +17,8 @@ from orchestrator.engine.connection_faults import connection_fault
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.loopback import is_loopback
 
-_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d+")
+_LAST_PORT: Final = 65_535
+_ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(\d{1,5})")
 _SWITCH: Final = ("true", "false", "1", "0")
 _SETTINGS: Final = "Correct the variables TEMPORAL_* or the file that TEMPORAL_CONFIG_FILE names."
 
@@ -36,9 +37,11 @@ def connect_options(environment: Mapping[str, str] | None = None, address: str |
     options.setdefault("target_host", "127.0.0.1:7233")
     if address:
         options["target_host"] = address
-    if not _ADDRESS.fullmatch(options["target_host"]):
+    found = _ADDRESS.fullmatch(options["target_host"])
+    if found is None or not 0 < int(found[2]) <= _LAST_PORT:
         raise Misconfigured(
-            f"TEMPORAL_ADDRESS is {options['target_host']!r}.", remedy="It takes HOST:PORT, such as 127.0.0.1:7233."
+            f"TEMPORAL_ADDRESS is {options['target_host']!r}.",
+            remedy="It takes HOST:PORT, such as 127.0.0.1:7233, with a port from 1 to 65535.",
         )
     if given.get("TEMPORAL_TLS", "true").lower() not in _SWITCH:
         raise Misconfigured(f"TEMPORAL_TLS is {given['TEMPORAL_TLS']!r}.", remedy="It takes true or false.")

@@ -38,6 +38,7 @@ from orchestrator.domain.text import headline
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
+from orchestrator.engine.guard import circuit_of
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
 from orchestrator.engine.namespace import namespace_id
@@ -78,6 +79,11 @@ class TemporalGateway:
         self._histories = HistoryReader(self._source)
         self._attendance = Attendance(client, clock=clock)
         self._namespace_id: str | None = None
+
+    @property
+    def away(self) -> bool:
+        """Whether Temporal did not answer the last look at it: a call would fail at once."""
+        return circuit_of(self._client).away
 
     async def start(self, job: JobInput) -> str:
         """Start the job's workflow under its own id, or find the one that runs or ran; the answer is the run id."""

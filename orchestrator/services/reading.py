@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import NotFound, Unavailable
+from orchestrator.domain.errors import Forbidden, NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
@@ -40,6 +40,7 @@ _POLLERS_PATIENCE: Final = 1.0  # Seconds that a list waits to learn whether a w
 class JobFilter:
     """Which jobs a list shows (D-045). Empty fields do not filter."""
 
+    owner: str | None = None
     states: Sequence[JobState] | None = None
     kind: JobKind | None = None
     definition: str | None = None
@@ -113,11 +114,16 @@ class JobReader:
         return job
 
     async def list(self, principal: Principal, wanted: JobFilter) -> JobPage:
-        """One page of the caller's jobs, or of everybody's for an admin. Raises `Unavailable`."""
+        """One page of the caller's jobs, or of everybody's or one owner's for an admin.
+
+        Raises `Unavailable`, and `Forbidden` for another owner's.
+        """
+        if wanted.owner is not None and not principal.sees(wanted.owner):
+            raise Forbidden("Only an admin lists the jobs of others", owner=wanted.owner)
         by_reason = wanted.reasons is not None or wanted.attention
         unattended = await self._unattended() if by_reason else False
         rows, total = await self._jobs.list(
-            owner=None if principal.admin else principal.id,
+            owner=wanted.owner if principal.admin else principal.id,
             states=wanted.states,
             kind=wanted.kind,
             definition=wanted.definition,

@@ -10,6 +10,7 @@ from orchestrator.domain.facts import Pending
 from orchestrator.domain.jobs import OPEN_STATES, Job, JobState, Reason, ReasonCode
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.storage.lists import HELD
+from orchestrator.storage.tables import StartState
 
 ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 """Reasons that come and go while a job simply runs."""
@@ -17,7 +18,8 @@ _AGAIN: Final = timedelta(seconds=30)  # What has not changed is noted again aft
 # Most jobs are over by then: a routine reason of theirs is not worth a write.
 _YOUNG: Final = timedelta(seconds=10)
 _REMEMBERED: Final = 10_000
-_NO_WORKER: Final = "No worker polls the task queue; the job goes on as soon as one does."
+_NO_WORKER: Final = "No worker polls the task queue; nothing new begins until one does."
+_DOUBTFUL: Final = "Temporal has not answered the start, as its caller was told; it is looked up when it answers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def seen(row: JobRow, *, unattended: bool) -> Seen | None:
     """Why the job of a row is where it is; `unattended` while no worker polls the queue of jobs."""
     if row.state not in OPEN_STATES:
         return None
+    if row.start_state is StartState.DOUBTFUL:
+        return Seen(ReasonCode.QUEUED, _DOUBTFUL, None, None)
     if unattended and row.state is not JobState.PAUSED and row.reason_code not in HELD:
         return Seen(ReasonCode.NO_WORKER, _NO_WORKER, None, None)
     if row.reason_code is None:

@@ -116,6 +116,7 @@ class JobStarter:
         Raises as `start` does, and `WrongState` for a retry of what another job has done or is about to do.
         """
         at = self._clock()
+        await self._refuse_while_away(job.job_id)
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:
             _same_request(existing, digest)
@@ -132,6 +133,11 @@ class JobStarter:
             raise
         await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
+
+    async def _refuse_while_away(self, job_id: str) -> None:
+        """A job that cannot start leaves no row behind. Raises `Unavailable`, but for a job that is there already."""
+        if self._gateway.away and await self._jobs.get(job_id) is None:
+            raise Unavailable("Temporal does not answer; nothing was started", job_id=job_id)
 
     async def check_callback(self, url: str | None) -> None:
         """Raises `InvalidInput` for a URL that nothing may be sent to."""

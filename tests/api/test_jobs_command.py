@@ -120,6 +120,12 @@ async def test_a_terminal_is_asked(account: Account, answer: str, status: set[st
         (["cancel", "wf_job_1", "--api-url", "http://127.0.0.1:9"], 1, "no answer from http://127.0.0.1:9"),
         (["show", "wf_job_unknown"], 2, "Unknown job: wf_job_unknown"),
         (["watch", "wf_job_unknown", "--json"], 2, "Unknown job: wf_job_unknown"),
+        (
+            ["cancel", "--workflow", "t_thre", "--yes"],
+            2,
+            "there is no workflow 't_thre', and no job of one; did you mean",
+        ),
+        (["list", "--owner", "somebody-else"], 2, "Only an admin lists the jobs of others"),
         (["output", "wf_job_unknown"], 1, "Unknown job: wf_job_unknown"),
     ],
 )
@@ -168,3 +174,6 @@ async def test_an_admin_sees_the_jobs_of_everybody(account: Account, live: httpx
     job_id = await account.start("t_three")
     admin = Commands(str(live.base_url), ADMIN_KEY)
     assert job_id in (await admin.jobs("list", "--workflow", "t_three", "--ids")).out.split()
+    (listed,) = (await live.get("/v1/jobs", params={"workflow_id": "t_three", "limit": 1})).json()["jobs"]
+    assert job_id in (await admin.jobs("list", "--owner", listed["owner"], "--ids")).out.split()
+    assert (await admin.jobs("list", "--owner", "nobody", "--ids")).out == ""

@@ -29,6 +29,8 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
         assert int(refused.headers["Retry-After"]) >= 1
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/v1/agents")).json()["available"] == 0
+        (listed,) = (await http.get("/v1/jobs")).json()["jobs"]
+        assert "has not answered the start" in listed["reason"]["message"]
     row = (await parts.ground.jobs.unfinished(before=parts.services.reader._clock()))[0]
     assert row.start_state == "doubtful"
     await parts.aclose()
@@ -71,5 +73,6 @@ async def test_while_temporal_is_away_no_route_asks_it_again(tmp_path: Path) -> 
         ]
         assert [answer.status_code for answer in answers] == [503] * len(answers), [a.text for a in answers]
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+        assert (await http.get("/v1/jobs")).json()["total"] == 0, "what was not asked of Temporal leaves no row"
     assert set(asked) <= {"get_cluster_info"}
     await parts.aclose()

@@ -63,7 +63,8 @@ class Dev:
         return Holder.model_validate_json((self.data / "temporal.lock").read_text()).server
 
     async def run(self, *arguments: str) -> Ended:
-        return await orchestrator("run", *arguments, "--api-url", self.url, "--data-dir", str(self.data))
+        """It finds the API and its key in the data directory."""
+        return await orchestrator("run", *arguments, "--data-dir", str(self.data))
 
 
 @asynccontextmanager

@@ -133,6 +133,11 @@ async def the_address_of_temporal_has_no_port(machine: Machine) -> AsyncIterator
 
 
 @situation
+async def the_port_of_temporal_is_none(machine: Machine) -> AsyncIterator[Situation]:
+    yield Situation("temporal", "TEMPORAL_ADDRESS is 'h:70000'", "from 1 to 65535", {"TEMPORAL_ADDRESS": "h:70000"})
+
+
+@situation
 async def temporal_speaks_no_tls(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"TEMPORAL_ADDRESS": machine.temporal, "TEMPORAL_TLS": "true"}
     yield Situation("temporal", "does not speak TLS, which is switched on", "TEMPORAL_TLS", settings)

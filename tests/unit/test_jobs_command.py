@@ -91,14 +91,14 @@ def test_a_row_says_where_a_job_is_and_why() -> None:
     jobs = [
         listed(1, progress=40, created_at=NOW - timedelta(hours=3), reason=reason("running")),
         listed(2, created_at=NOW - timedelta(days=2), reason=reason("stuck")),
-        listed(3, status="failed", state="TIMEOUT"),
+        listed(3, status="failed", state="FAILED", error={"type": "malformed_output", "message": "No JSON."}),
     ]
     lines = [line.split() for line in rows(jobs).splitlines()]
     assert lines == [
         ["JOB", "RUNS", "WHERE", "DONE", "AGE", "WHY"],
         ["wf_job_1", "w", "running", "40", "%", "3h"],
         ["wf_job_2", "w", "stuck", "0", "%", "2d", "Why", "stuck."],
-        ["wf_job_3", "w", "timeout", "0", "%"],
+        ["wf_job_3", "w", "failed", "0", "%", "malformed_output:", "No", "JSON."],
     ]
 
 
@@ -108,6 +108,15 @@ def test_a_pipe_gets_whole_rows_and_a_terminal_whole_ids() -> None:
     narrow = rows([job], terminal=True, width=60)
     assert job.job_id in narrow
     assert max(map(len, narrow.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("width", [50, 80, 120, 160])
+def test_a_terminal_of_any_width_shows_every_column(width: int) -> None:
+    waiting = {"code": "waiting_for_approval", "message": "Approve it."}
+    job = listed(1, job_id="wf_job_" + "f" * 32, progress=40, created_at=NOW - timedelta(hours=3), reason=waiting)
+    shown = " ".join(rows([job], terminal=True, width=width).split())
+    for part in (job.job_id, "w", "waiting_for_approval", "40 %", "3h", "Appr"):
+        assert part in shown
 
 
 # The picture.

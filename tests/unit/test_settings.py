@@ -195,10 +195,12 @@ def test_a_misspelt_variable_is_found_in_the_environment_and_the_file(tmp_path: 
         "TEMPORAL_ADRESS": "h:1",
         "ORCHESTRATOR_ACME_TOKEN": "mine",
         "ORCHESTRATOR_LLM_API_KEY": "k",
+        "OPENAI_APIKEY": "k",
         "PATH": "",
     }
     assert misspelt(environment, file) == {
         "ORCHESTRATOR_DATABSE_URL": "ORCHESTRATOR_DATABASE_URL",
         "TEMPORAL_ADRESS": "TEMPORAL_ADDRESS",
+        "OPENAI_APIKEY": "OPENAI_API_KEY",
     }
     assert misspelt(dict.fromkeys(setting_variables(), ""), tmp_path / "missing") == {}

@@ -66,6 +66,10 @@ Agent = Annotated[
         help="Only jobs of this agent.", autocompletion=completion.agents, show_default="any", rich_help_panel=_WHICH
     ),
 ]
+Owner = Annotated[
+    str | None,
+    typer.Option(help="Only jobs of this owner; needs an admin's key.", show_default="any", rich_help_panel=_WHICH),
+]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -99,6 +103,7 @@ def selection(  # noqa: PLR0917 - one for each option
     needs_attention: bool,
     workflow: str | None,
     agent: str | None,
+    owner: str | None,
     since: str | None,
     before: str | None,
 ) -> Selection:
@@ -112,6 +117,7 @@ def selection(  # noqa: PLR0917 - one for each option
         needs_attention=needs_attention,
         workflow=workflow,
         agent=agent,
+        owner=owner,
         since=moment(since, "--since", now) if since else None,
         before=moment(before, "--before", now) if before else None,
     )
@@ -124,6 +130,7 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     needs_attention: Attention = False,
     workflow: Workflow = None,
     agent: Agent = None,
+    owner: Owner = None,
     since: Since = None,
     before: Before = None,
     limit: Annotated[
@@ -148,7 +155,7 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     from orchestrator.commandline.console import Output
     from orchestrator.commandline.jobs import reading
 
-    chosen = selection(status, reason, needs_attention, workflow, agent, since, before)
+    chosen = selection(status, reason, needs_attention, workflow, agent, owner, since, before)
     most = None if every else limit
     api = connection(api_url, api_key, data_dir)
     raise typer.Exit(reading.list_jobs(api, chosen, Output(), most=most, as_json=as_json, ids=ids))

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final
 
@@ -16,9 +17,10 @@ from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.actions import Action
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
+from orchestrator.commandline.plain_text import one_line
 
 _PAGE: Final = 100
-_NEW_FILTERS: Final = {"reason": "reason", "needs_attention": "their need of attention"}
+_NEW_FILTERS: Final = {"reason": "reason", "needs_attention": "their need of attention", "owner": "owner"}
 _NO_EVENTS: Final = ("snapshot", "stream_error")
 _UNKNOWN: Final = (404, 405)
 _OBJECT: Final = TypeAdapter(dict[str, Any])
@@ -74,7 +76,8 @@ class JobsClient(ApiClient):
         most: int | None = None,
         applies: Callable[[ListedJob], bool] = lambda _: True,
     ) -> Found:
-        """The newest `most` jobs of a selection, or all. Raises `Refused`, `NoAnswer`."""
+        """The newest `most` jobs of a selection, or all. Raises `Refused`, also for an unknown workflow or agent that
+        no job ran; `NoAnswer`."""
         rows: dict[str, tuple[ListedJob, dict[str, Any]]] = {}
         total = 0
         for query in selection.queries():
@@ -89,8 +92,18 @@ class JobsClient(ApiClient):
                     if taken == most:
                         break
             total += matching
+        if not total:
+            await self._refuse_unknown(selection)
         ordered = sorted(rows.values(), key=lambda row: row[1].get("created_at") or "", reverse=True)[:most]
         return Found([job for job, _ in ordered], [body for _, body in ordered], total)
+
+    async def _refuse_unknown(self, selection: Selection) -> None:
+        for kind, wanted in (("workflow", selection.workflow), ("agent", selection.agent)):
+            known = await self.names(f"{kind}s") if wanted else []
+            if wanted and wanted not in known:
+                near = get_close_matches(wanted, known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                raise Refused(f"there is no {kind} {one_line(wanted)!r}, and no job of one{meant}")
 
     async def act(self, job_id: str, action: Action, body: dict[str, Any], key: str) -> Outcome:
         """Do something to a job; again with the same `key` where no answer came. Raises `Refused`, `NoAnswer`."""
@@ -166,7 +179,7 @@ class JobsClient(ApiClient):
             raise
         page = parsed(_Page, answer.content)
         ignored = next((name for name in _NEW_FILTERS if name in query), None)
-        if ignored and any("reason" not in body for body in page.jobs):
+        if ignored and any(("owner" if ignored == "owner" else "reason") not in body for body in page.jobs):
             raise _too_old(ignored)
         return page
 

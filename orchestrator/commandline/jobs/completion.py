@@ -50,6 +50,11 @@ def agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return _named(ctx, "agents", incomplete)
 
 
+def targets(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Workflows and agents that begin so."""
+    return [(name, kind) for kind in ("workflow", "agent") for name, _ in _named(ctx, f"{kind}s", incomplete)]
+
+
 def reasons(incomplete: str) -> list[str]:
     """Reasons that begin so."""
     return [str(code) for code in ReasonCode if code.startswith(incomplete)]

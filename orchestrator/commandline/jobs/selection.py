@@ -27,6 +27,7 @@ class Selection:
     needs_attention: bool = False
     workflow: str | None = None
     agent: str | None = None
+    owner: str | None = None
     since: datetime | None = None
     before: datetime | None = None
 
@@ -45,6 +46,8 @@ class Selection:
             query["workflow_id"] = self.workflow
         if self.agent:
             query["agent_id"] = self.agent
+        if self.owner:
+            query["owner"] = self.owner
         for status in self.statuses:
             yield {**query, "status": status}
         if not self.statuses:

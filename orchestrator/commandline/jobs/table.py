@@ -1,6 +1,6 @@
 """The list of jobs, as a table for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.commandline.followed import FollowedJob, ListedJob
+from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.times import age
 from orchestrator.commandline.plain_text import one_line
 from orchestrator.domain.jobs import ReasonCode
@@ -30,12 +30,18 @@ STYLES: Final = {
     "queued": "dim",
 }
 _NO_LIMIT: Final = 10_000
+_NARROW: Final = 120
+_LONG_NAME: Final = 24
 _UNREMARKABLE: Final = (ReasonCode.RUNNING, ReasonCode.QUEUED)
 
 
 def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> None:
-    """One row for each job. A terminal cuts off why; a pipe or a file gets it whole."""
-    if console.is_terminal:
+    """One row for each job. A terminal cuts off why, and a narrow one has two lines for each; a pipe or a file gets
+    whole rows."""
+    if console.is_terminal and console.width < _NARROW:
+        for job in jobs:
+            console.print(*_two_lines(job, now), sep="\n", no_wrap=True, overflow="ellipsis", highlight=False)
+    elif console.is_terminal:
         console.print(table(jobs, now, whole=False))
     else:
         Console(file=console.file, width=_NO_LIMIT, color_system=None).print(table(jobs, now, whole=True))
@@ -46,11 +52,11 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
     jobs = list(jobs)
     made = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     # An id is there to be copied: it is never cut.
-    made.add_column("JOB", no_wrap=True, min_width=max((len(job.job_id) for job in jobs), default=0))
-    for title in ("RUNS", "WHERE"):
-        made.add_column(title, no_wrap=True)
-    for title in ("DONE", "AGE"):
-        made.add_column(title, no_wrap=True, justify="right", min_width=5 if title == "DONE" else 3)
+    made.add_column("JOB", no_wrap=True, min_width=_longest(job.job_id for job in jobs))
+    made.add_column("RUNS", no_wrap=True, min_width=min(_longest(job.target for job in jobs), _LONG_NAME))
+    made.add_column("WHERE", no_wrap=True, min_width=_longest(map(where_of, jobs)))
+    for title, width in (("DONE", 5), ("AGE", 3)):
+        made.add_column(title, no_wrap=True, justify="right", min_width=width)
     made.add_column("WHY", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
     for job in jobs:
         where = where_of(job)
@@ -65,6 +71,18 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
     return made
 
 
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _two_lines(job: ListedJob, now: datetime) -> Iterator[Text]:
+    where = where_of(job)
+    yield Text.assemble((one_line(job.job_id), "bold"), "  ", one_line(job.target))
+    yield Text.assemble(
+        "  ", (where, STYLES.get(where, "")), f"  {job.progress} %  {age(job.created_at, now)}  ", one_line(why(job))
+    )
+
+
 def where_of(job: ListedJob) -> str:
     """Where a job is, in a word: its reason if that is remarkable, else its state."""
     if job.reason is not None and job.reason.code not in _UNREMARKABLE:
@@ -76,7 +94,7 @@ def why(job: ListedJob) -> str:
     """Why it is there; of one that was started again the new job."""
     if job.retried_by:
         return f"started again as {job.retried_by[-1]}"
-    if isinstance(job, FollowedJob) and job.error is not None:
+    if job.error is not None:
         return f"{job.error.type}: {job.error.message}"
     if job.reason is not None and job.reason.code not in _UNREMARKABLE:
         return job.reason.message
