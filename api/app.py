@@ -23,7 +23,7 @@ from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
 from api.prefix import PathPrefix, located
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
-from api.surfaces import SURFACES, render
+from api.surfaces import SURFACES, ServedSurfaces, render
 from orchestrator.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -79,6 +79,7 @@ def create_app(
     # The last one added is the outermost.
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit=lambda: options().max_body_bytes)
+    app.add_middleware(ServedSurfaces, options=options)
     app.add_middleware(Hardening, options=options, render=render)
     app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
     app.add_middleware(RequestEdge, render=render)

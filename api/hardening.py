@@ -49,7 +49,10 @@ _HSTS: Final = "max-age=31536000; includeSubDomains"
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """How one application guards its edge; seconds and bytes. The defaults are safe, and open to every host name."""
+    """How one application guards its edge; seconds and bytes. The defaults are safe, and open to every host name.
+
+    `surfaces` are the names of those that are served; None serves all.
+    """
 
     cors_origins: tuple[str, ...] = ()
     trusted_hosts: tuple[str, ...] = ("*",)
@@ -60,6 +63,7 @@ class ApiOptions:
     max_header_bytes: int = 32 * 1024
     max_query_parameters: int = 100
     root_path: str = ""
+    surfaces: frozenset[str] | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "ApiOptions":
@@ -70,6 +74,7 @@ class ApiOptions:
             max_body_bytes=2 * settings.max_input_bytes,
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
             root_path=settings.root_path,
+            surfaces=settings.served_surfaces(),
         )
 
 
@@ -127,7 +132,7 @@ class TrustedHosts:
             return
         given = Headers(scope=scope).get("host", "")[:200]
         fault = InvalidInput("This host name is not served here", field="Host", provided=given, expected="a known host")
-        await _refuse(fault, self._render, scope, receive, send)
+        await refuse(fault, self._render, scope, receive, send)
 
     async def _trusted(self, scope: Scope, receive: Receive) -> bool:
         said: list[Message] = []
@@ -157,7 +162,7 @@ class HeadLimits:
         if fault is None:
             await self._app(scope, receive, send)
         else:
-            await _refuse(fault, self._render, scope, receive, send)
+            await refuse(fault, self._render, scope, receive, send)
 
     def _fault(self, scope: Scope) -> InvalidInput | None:
         most, query = self._options, scope["query_string"]
@@ -244,10 +249,11 @@ class Deadline:
             if began or not limit.expired():
                 raise
             fault = Unavailable(f"No answer within {self._seconds:g} seconds", retry_after=MARGIN)
-            await _refuse(fault, self._render, scope, receive, send)
+            await refuse(fault, self._render, scope, receive, send)
 
 
-async def _refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or a handshake with an error before any route sees it."""
     if scope["type"] == "websocket":
         scope["state"]["refusal"] = fault  # the edge words it, where the server can send an answer
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": fault.message})

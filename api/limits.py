@@ -1,6 +1,7 @@
 """Counts a caller's request, and says on every response what is left (D-065 to D-067, C-25)."""
 
 import time
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
@@ -34,7 +35,24 @@ def client_of(principal: Principal) -> str:
 
 def address_of(request: HTTPConnection) -> str:
     """Whose requests are counted together where there is no credential: one address's."""
-    return f"address:{request.client.host if request.client else 'unknown'}"
+    return f"address:{network_of(request)}"
+
+
+def network_of(request: HTTPConnection) -> str:
+    """The client's address, as far as it tells clients apart.
+
+    One client holds 2**64 addresses of IPv6: they are one, the network's. An address of IPv4 in one of IPv6 is itself.
+    """
+    host = request.client.host if request.client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:  # a Unix socket, or a test's client
+        return host
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Network((int(address) >> 64 << 64, 64)).network_address)
+    return str(address)
 
 
 def _keep(request: Request, allowance: Allowance | None, limit: str) -> None:

@@ -1,17 +1,21 @@
 """Every surface of the application; a further one is one line here and one folder."""
 
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.dialects.agentorchestra.surface import AGENTORCHESTRA
 from api.dialects.ai_orchestra.surface import AI_ORCHESTRA
 from api.dialects.devskyy.surface import DEVSKYY
 from api.dialects.orchestrator.surface import ORCHESTRATOR
 from api.dialects.surface import Surface
+from api.hardening import ApiOptions, refuse
 from api.v1.surface import DEVORA
-from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.errors import NotFound, OrchestratorError
 
 SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, AGENTORCHESTRA, DEVSKYY, ORCHESTRATOR)
 
@@ -24,3 +28,25 @@ def surface_of(path: str) -> Surface:
 def render(request: Request, error: OrchestratorError) -> Response:
     """An error outside every route, in the words of the surface that its path belongs to."""
     return surface_of(request.url.path).render(request, error)
+
+
+class ServedSurfaces:
+    """Answers 404 at the paths of surfaces that are switched off. `options` is asked when the application starts."""
+
+    def __init__(self, app: ASGIApp, options: Callable[[], ApiOptions]) -> None:
+        served = options().surfaces
+        self._app = app
+        self._off: list[BaseRoute] = [
+            route
+            for surface in SURFACES
+            if served is not None and surface.name not in served
+            for router in surface.routers
+            for route in router.routes
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer or refuse one request."""
+        if scope["type"] != "lifespan" and any(route.matches(scope)[0] is not Match.NONE for route in self._off):
+            await refuse(NotFound("This surface is switched off here"), render, scope, receive, send)
+            return
+        await self._app(scope, receive, send)

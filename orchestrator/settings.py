@@ -10,13 +10,14 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orchestrator.domain.limits import SURFACE_LIMITS, TIERS, SurfaceLimit, Tier, TierLimits, Window
+from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
 
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
+_SURFACES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -59,6 +60,14 @@ class Settings(BaseSettings):
     )
     tiers: dict[Tier, TierLimits] = Field(
         default_factory=dict, description="JSON: limits of a tier that differ from the documented ones."
+    )
+    public_sessions: bool | None = Field(
+        default=None,
+        description="Whether sessions start without a credential; when unset only in `dev` on a loopback address.",
+    )
+    surfaces: str = Field(
+        default="",
+        description="Names of the surfaces that are served, comma-separated; all when unset.",
     )
     surface_limits: dict[SurfaceLimit, Window] = Field(
         default_factory=dict, description="JSON: request limits of the other surfaces that differ from the documented."
@@ -241,6 +250,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name.strip()}: `{package}` is orchestrator's own package; rename yours")
         return plugins
 
+    @field_validator("surfaces")
+    @classmethod
+    def _names_surfaces(cls, names: str) -> str:
+        for name in _listed(names):
+            if name not in _SURFACES:
+                raise ValueError(f"there is no surface {name!r}; it takes some of {', '.join(_SURFACES)}")
+        return names
+
     @field_validator("log_level")
     @classmethod
     def _is_a_level(cls, level: str) -> str:
@@ -290,11 +307,15 @@ class Settings(BaseSettings):
 
     def tier_limits(self) -> dict[Tier, TierLimits]:
         """The limits of every tier."""
-        return {**TIERS, **self.tiers}
+        return tier_limits(self.tiers)
 
     def surface_windows(self) -> dict[SurfaceLimit, Window]:
         """The request limits of every surface but the native one."""
         return {**SURFACE_LIMITS, **self.surface_limits}
+
+    def served_surfaces(self) -> frozenset[str]:
+        """The names of the surfaces that are served."""
+        return frozenset(_listed(self.surfaces) or _SURFACES)
 
     def retry_schedule(self) -> list[float]:
         """Seconds before each attempt of a webhook delivery."""
@@ -306,7 +327,11 @@ class Settings(BaseSettings):
 
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""
-        return [name.strip() for name in self.plugins.split(",") if name.strip()]
+        return _listed(self.plugins)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _refuse_wrong_url(url: str, form: str, schemes: tuple[str, ...]) -> None:

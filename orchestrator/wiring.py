@@ -66,12 +66,7 @@ def wired(
     outputs = JobOutputs(on.reader, on.partials, on.artifacts, JobValues(on.values))
     metrics = MetricsReader(MetricsRepository(on.reports), catalogue, clock=clock)
     work = WorkRepository(on.reports)
-    readiness = Readiness(
-        *(on.gateway, on.database),
-        task_queue=settings.task_queue,
-        cache=on.bus.ping,
-        models=(lambda: work.asked(since=clock() - LATELY)) if settings.has_model_provider() else None,
-    )
+    readiness = _readiness(settings, on, work, clock=clock)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
     signer = TokenSigner(_token_secret(settings, on.sealer), clock=clock)
     access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=clock)])
@@ -100,8 +95,18 @@ def wired(
         resources=ResourceMeter(),
         conversations=_conversations(settings, on, quotas, outputs, new_id=new_id),
         own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=clock, new_id=new_id),
+        public_sessions=settings.public_sessions is True,
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
+    )
+
+
+def _readiness(settings: Settings, on: Ground, work: WorkRepository, *, clock: Callable[[], datetime]) -> Readiness:
+    return Readiness(
+        *(on.gateway, on.database),
+        task_queue=settings.task_queue,
+        cache=on.bus.ping,
+        models=(lambda: work.asked(since=clock() - LATELY)) if settings.has_model_provider() else None,
     )
 
 

@@ -25,6 +25,7 @@ async def environment(address: str, folder: Path, plugins: list[Plugin]) -> Asyn
         "ORCHESTRATOR_TASK_QUEUE": queue,
         "ORCHESTRATOR_ADMIN_API_KEY": ADMIN_KEY,
         "ORCHESTRATOR_SURFACE_LIMITS": wide,
+        "ORCHESTRATOR_PUBLIC_SESSIONS": "true",
     }
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

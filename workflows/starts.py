@@ -12,9 +12,8 @@ _PRIORITIES: Final = {"critical": 1, "high": 2, "normal": 3, "low": 4}
 
 def priority_of(job: JobInput) -> Priority:
     """Jobs of the same priority take turns by owner."""
-    return Priority(
-        priority_key=_PRIORITIES.get(job.labels.get("priority", "")), fairness_key=names.fairness_key(job.owner)
-    )
+    word = job.priority or job.labels.get("priority", "")
+    return Priority(priority_key=_PRIORITIES.get(word), fairness_key=names.fairness_key(job.owner))
 
 
 def search_attributes_of(job: JobInput) -> TypedSearchAttributes:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from api.deps import Svc
 from api.dialects.orchestrator import sessions
@@ -18,10 +18,12 @@ router = APIRouter(
 )
 
 
-@router.post("/execute", dependencies=[Depends(sessions.limited)])
-async def execute_custom_workflow(request: CustomWorkflowRequest, services: Svc) -> CustomWorkflowResponse:
+@router.post("/execute")
+async def execute_custom_workflow(
+    request: CustomWorkflowRequest, services: Svc, principal: sessions.Starting
+) -> CustomWorkflowResponse:
     """Start a workflow with advanced options."""
-    session_id, started = await sessions.start(services, sessions.PUBLIC, request)
+    session_id, started = await sessions.start(services, principal, request)
     seconds = await services.catalogue.eta_seconds(JobKind.WORKFLOW, started.definition)
     return CustomWorkflowResponse(
         session_id=session_id,

@@ -260,6 +260,16 @@ def check_admin(place: str | None, *, scaled: bool) -> Finding:
     return Finding("admin key", Verdict.OK, "none yet: `orchestrator dev` makes one")
 
 
+def check_public_sessions(public: bool | None) -> Finding:
+    """Strangers start no jobs, or somebody chose that they may."""
+    name = "public sessions"
+    if public:
+        mend = "Unset ORCHESTRATOR_PUBLIC_SESSIONS, or let only people you trust reach the API."
+        return Finding(name, Verdict.WARNING, "anybody who reaches the API starts sessions without a key", mend)
+    where = "off" if public is False else "only `orchestrator dev` on a loopback address starts them without a key"
+    return Finding(name, Verdict.OK, where)
+
+
 def check_clock(ahead: float, whose: str) -> Finding:
     """Two machines agree on the time: tokens, signatures and limits are computed from it."""
     told = f"that of {whose} is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"

@@ -22,6 +22,7 @@ from orchestrator.commandline.tasks import beside, unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_temporal, serve_worker
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
+from orchestrator.loopback import is_loopback
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
 
@@ -61,9 +62,15 @@ def run(settings: Settings, ports: DevPorts) -> int:
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if made_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(made_key)})
+    settings = settings.model_copy(update={"public_sessions": public_sessions(settings, ports.host)})
     if "worker_drain_seconds" not in settings.model_fields_set:
         settings = settings.model_copy(update={"worker_drain_seconds": _DRAIN})
     return process.serve(settings, lambda stop: _main(settings, catalogue, ports, made_key, stop))
+
+
+def public_sessions(settings: Settings, host: str) -> bool:
+    """Whether sessions start without a credential: as the settings say, else where no other machine can call."""
+    return is_loopback(host) if settings.public_sessions is None else settings.public_sessions
 
 
 async def _main(

@@ -81,6 +81,7 @@ class _Doctor:
             "database": self._database,
             "secret key": self._secret_key,
             "admin key": self._admin_key,
+            "public sessions": self._public_sessions,
             "temporal": self._temporal,
             "redis": self._redis,
             "value store": self._value_store,
@@ -146,6 +147,9 @@ class _Doctor:
         file = key_file(self._settings.data_dir)
         place = "ORCHESTRATOR_ADMIN_API_KEY" if self._settings.admin_api_key else str(file) if file.exists() else None
         return [checks.check_admin(place, scaled=self._configured)]
+
+    async def _public_sessions(self) -> list[Finding]:
+        return [checks.check_public_sessions(self._settings.public_sessions)]
 
     async def _temporal(self) -> list[Finding]:
         address = str(connect_options(address=self._address())["target_host"])

@@ -50,7 +50,7 @@ class Principal:
 
     A user came with a signed token instead, which says their roles and ends at `expires_at`.
 
-    Without a tier nothing is limited: that is the bootstrap key's.
+    Without a tier nothing is limited: that is for administrators. Others without one have the tier `free`.
     """
 
     id: str
@@ -60,6 +60,11 @@ class Principal:
     prefix: str | None = None
     roles: frozenset[Role] = frozenset()
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Give a tier to whoever must have one: no tier never means no limit but for administrators."""
+        if self.tier is None and not self.admin:
+            object.__setattr__(self, "tier", Tier.FREE)
 
     @property
     def admin(self) -> bool:

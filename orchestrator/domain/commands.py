@@ -169,6 +169,10 @@ class JobInput(Message):
     )
     carried: Carried | None = None
     retry: Retry | None = Field(default=None, description="Of a job that finishes one which failed.")
+    priority: str | None = Field(
+        default=None,
+        description="The priority that the starter's tier includes; without one the label `priority` says it.",
+    )
 
 
 class PlainInput(JobInput):

@@ -1,6 +1,7 @@
 """How much a caller may use: requests, jobs at once, tokens in a month (D-065)."""
 
 import math
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -11,31 +12,61 @@ UNLIMITED: Final = 1_000_000
 
 
 class Tier(StrEnum):
-    """The four tiers."""
+    """The four documented tiers, and that of callers without a credential."""
 
     FREE = "free"
     PRO = "pro"
     BUSINESS = "business"
     ENTERPRISE = "enterprise"
+    PUBLIC = "public"
 
 
 class TierLimits(BaseModel):
-    """The limits of one tier; None does not limit."""
+    """The limits of one tier; None does not limit.
+
+    `high_priority` lets its jobs have priority `high` or `critical`, `overrides` lets them choose a model and
+    `max_tokens`, `callbacks` lets them have a `webhook_url`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_minute: int | None = Field(default=None, ge=1)
     concurrent_jobs: int | None = Field(default=None, ge=1)
     monthly_tokens: int | None = Field(default=None, ge=1)
+    high_priority: bool = False
+    overrides: bool = True
+    callbacks: bool = True
 
 
 TIERS: Final = {
     Tier.FREE: TierLimits(requests_per_minute=10, concurrent_jobs=1, monthly_tokens=100_000),
     Tier.PRO: TierLimits(requests_per_minute=60, concurrent_jobs=5, monthly_tokens=1_000_000),
     Tier.BUSINESS: TierLimits(requests_per_minute=300, concurrent_jobs=20, monthly_tokens=10_000_000),
-    Tier.ENTERPRISE: TierLimits(),
+    Tier.ENTERPRISE: TierLimits(high_priority=True),
+    Tier.PUBLIC: TierLimits(
+        requests_per_minute=10, concurrent_jobs=4, monthly_tokens=1_000_000, overrides=False, callbacks=False
+    ),
 }
 """As documented; Enterprise is by agreement, in the settings."""
+
+UNLIMITED_TIER: Final = TierLimits(high_priority=True)
+"""What holds for administrators without a tier."""
+
+_PERMISSIONS: Final = frozenset({"high_priority", "overrides", "callbacks"})
+
+
+def tier_limits(changed: Mapping[Tier, TierLimits]) -> dict[Tier, TierLimits]:
+    """The limits of every tier, some of them `changed`.
+
+    A number that a changed tier leaves out does not limit. What it leaves out of its permissions stays as documented,
+    and so does every number of `public`: strangers never become unlimited by an omission.
+    """
+    return {tier: _changed(tier, changed[tier]) if tier in changed else limits for tier, limits in TIERS.items()}
+
+
+def _changed(tier: Tier, given: TierLimits) -> TierLimits:
+    inherited = set(TierLimits.model_fields) if tier is Tier.PUBLIC else _PERMISSIONS
+    return given.model_copy(update={name: getattr(TIERS[tier], name) for name in inherited - given.model_fields_set})
 
 
 class Allowance(BaseModel):

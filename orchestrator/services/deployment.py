@@ -123,6 +123,13 @@ class Deployment:
             "only known host names are answered" if hosts else "any host name is answered",
             "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
         )
+        public = self._settings.public_sessions is True
+        yield Finding(
+            "public_sessions",
+            not public,
+            "sessions start without a credential" if public else "every session needs a credential",
+            "Set ORCHESTRATOR_PUBLIC_SESSIONS to false: then /execute-workflow and its siblings take a key",
+        )
         named = self._settings.cors_origins.strip()
         allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
         yield Finding(

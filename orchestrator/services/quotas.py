@@ -4,16 +4,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded
 from orchestrator.domain.jobs import OPEN_STATES
-from orchestrator.domain.limits import Tier, TierLimits
+from orchestrator.domain.limits import UNLIMITED_TIER, Tier, TierLimits
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
-
-_NONE: Final = TierLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +40,8 @@ class Quotas:
         self._clock = clock
 
     def limits(self, principal: Principal) -> TierLimits:
-        """The limits of a caller; none without a tier."""
-        return _NONE if principal.tier is None else self._tiers[principal.tier]
+        """The limits of a caller; none for an administrator without a tier."""
+        return UNLIMITED_TIER if principal.tier is None else self._tiers[principal.tier]
 
     async def check_tokens(self, principal: Principal) -> None:
         """Raises `LimitExceeded` when the caller's jobs have used up the tokens of this calendar month (UTC)."""

@@ -58,6 +58,7 @@ class Services:
     resources: ResourceMeter
     conversations: Conversations
     own: OwnWork
+    public_sessions: bool
     sync_timeout: float
     temporal_ui: str
 

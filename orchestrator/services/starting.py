@@ -25,6 +25,7 @@ from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_j
 from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.permissions import permitted
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
@@ -103,10 +104,12 @@ class JobStarter:
     async def start(self, principal: Principal, request: StartRequest) -> Started:
         """Start a job. Nothing is started unless the whole request is sound.
 
-        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`.
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`, and
+        `Forbidden` for what the caller's tier does not include.
         """
         job_id = self.new_id(principal, request.kind, request.idempotency_key, request.id_tail)
         job = await self.composed(request, owner=principal.id, job_id=job_id)
+        job = permitted(job, principal, self._quotas.limits(principal))  # before a name is looked up
         await self.check_callback(request.webhook_url)
         return await self.begin(principal, job, _digest(request))
 
@@ -116,6 +119,7 @@ class JobStarter:
         Raises as `start` does, and `WrongState` for a retry of what another job has done or is about to do.
         """
         at = self._clock()
+        job = permitted(job, principal, self._quotas.limits(principal))
         await self._refuse_while_away(job.job_id)
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:

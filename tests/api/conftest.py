@@ -17,7 +17,7 @@ from api.app import create_app
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
-from orchestrator.domain.limits import SurfaceLimit, Tier, Window
+from orchestrator.domain.limits import SurfaceLimit, Tier, TierLimits, Window
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
@@ -53,7 +53,7 @@ class Keys:
     async def authenticate(self, token: str | None) -> Principal:
         if token not in self._scopes:
             raise Unauthenticated("The API key is not valid")
-        return Principal(id=token, scopes=frozenset(self._scopes[token]))
+        return Principal(id=token, scopes=frozenset(self._scopes[token]), tier=Tier.ENTERPRISE)
 
 
 def over(app: FastAPI, **headers: str) -> httpx2.AsyncClient:
@@ -98,7 +98,9 @@ async def running(
     """The engine behind the API, once its worker polls. All tests are one client: no limit is to meet them."""
     wide = dict.fromkeys(SurfaceLimit, Window(limit=10**6, seconds=60))
     folder = tmp_path_factory.mktemp("api")
-    async with running_engine(temporal_address, folder, orchestrator_plugins, surface_limits=wide) as engine:
+    public = {Tier.PUBLIC: TierLimits(concurrent_jobs=10**6, monthly_tokens=10**9)}
+    configured = {"surface_limits": wide, "tiers": public, "public_sessions": True}
+    async with running_engine(temporal_address, folder, orchestrator_plugins, **configured) as engine:
         await eventually(engine.services.readiness.checks, lambda checks: all(check.ok for check in checks))
         yield engine
 

@@ -100,7 +100,7 @@ async def test_a_start_without_a_credential_leaves_an_entry(
     async with over(app) as anonymous:
         answer = await anonymous.post(path, json={"requirements": "A calculator", "workflow_type": "t_three"})
     assert answer.status_code == 200
-    entry = (await trail(client, principal="public", limit=1))[0]
+    entry = (await trail(client, principal="public:127.0.0.1", limit=1))[0]
     told = (entry["action"], entry["status"], entry["address"], entry["request_id"])
     assert told == (f"POST {path}", 200, "127.0.0.1", answer.headers["X-Request-ID"])
 

@@ -164,7 +164,7 @@ async def test_a_key_is_issued_and_its_secret_shown_once(client: httpx2.AsyncCli
         ({"scopes": "jobs:read"}, "scopes", "array"),
         ({"scopes": []}, "scopes", "at least one scope"),
         ({"scopes": ["jobs:read", "jobs:write"]}, "scopes", "'agents:read'"),
-        ({"tier": "gold"}, "tier", "'free', 'pro', 'business' or 'enterprise'"),
+        ({"tier": "gold"}, "tier", "'free', 'pro', 'business', 'enterprise' or 'public'"),
         ({"tier": None}, "tier", "'free'"),
         ({"owner": "a b"}, "owner", "matches"),
         ({"owner": "x" * 129}, "owner", "at most 128 characters"),

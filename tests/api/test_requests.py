@@ -63,13 +63,13 @@ BODIES: dict[tuple[str, str], tuple[dict[str, Any], list[tuple[str, Any, str]]]]
         [
             ("name", MISSING, "string"),
             ("scopes", MISSING, "array"),
-            ("tier", "gold", "one of 'free', 'pro', 'business' or 'enterprise'"),
+            ("tier", "gold", "one of 'free', 'pro', 'business', 'enterprise' or 'public'"),
             ("expires_in", 0, "at least 1"),
         ],
     ),
     ("PATCH", "/v1/auth/api-keys/{key_id}"): (
         {},
-        [("tier", "gold", "one of 'free', 'pro', 'business' or 'enterprise'")],
+        [("tier", "gold", "one of 'free', 'pro', 'business', 'enterprise' or 'public'")],
     ),
     ("POST", "/v1/auth/api-keys/{key_id}/rotate"): ({}, [("overlap_seconds", "x", "integer")]),
     ("POST", "/v1/users"): (

@@ -95,7 +95,7 @@ async def test_a_custom_workflow_is_queued_with_an_estimate(make: Make):
 @ledger("M-021")
 @pytest.mark.parametrize(("priority", "key"), [("critical", 1), ("high", 2), ("normal", 3), ("low", 4)])
 async def test_the_priority_is_temporals(make: Make, running: Engine, priority: str, key: int):
-    async with over(make()) as client:
+    async with over(make(), **ADMIN) as client:
         session_id = (await start(client, priority=priority))["session_id"]
     handle = running.parts.ground.client.get_workflow_handle(f"wf_job_{uuid.UUID(session_id).hex}")
     info = (await handle.describe()).raw_description.workflow_execution_info

@@ -320,6 +320,13 @@ async def nobody_has_the_admin_key(machine: Machine) -> AsyncIterator[Situation]
 
 
 @situation
+async def strangers_may_start_sessions(machine: Machine) -> AsyncIterator[Situation]:
+    settings = {"ORCHESTRATOR_PUBLIC_SESSIONS": "true"}
+    mend = "Unset ORCHESTRATOR_PUBLIC_SESSIONS"
+    yield Situation("public sessions", "starts sessions without a key", mend, settings, Verdict.WARNING)
+
+
+@situation
 async def the_clock_is_wrong(machine: Machine) -> AsyncIterator[Situation]:
     offset = datetime.now(UTC) - datetime(2026, 1, 1, tzinfo=UTC)
     machine.monkeypatch.setattr(probes, "_now", lambda: datetime.now(UTC) - offset)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.domain.access import Principal
+from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
@@ -180,7 +180,7 @@ async def test_without_a_tier_or_a_limit_no_token_is_too_much(jobs: JobRepositor
     now = at(120)
     await spend(attempts, job_input(), (10**9, 0))
     await quotas(jobs, attempts, now, tokens=None).check_tokens(ALICE)
-    await quotas(jobs, attempts, now).check_tokens(Principal(id="alice", scopes=frozenset()))
+    await quotas(jobs, attempts, now).check_tokens(Principal(id="alice", scopes=frozenset({Scope.ADMIN})))
     with pytest.raises(LimitExceeded):
         await quotas(jobs, attempts, now).check_tokens(ALICE)
 

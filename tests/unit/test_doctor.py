@@ -28,6 +28,11 @@ def test_python(version: tuple[int, int, int], verdict: Verdict) -> None:
     assert checks.check_python(version).verdict is verdict
 
 
+@pytest.mark.parametrize(("public", "verdict"), [(None, Verdict.OK), (False, Verdict.OK), (True, Verdict.WARNING)])
+def test_public_sessions_are_named(public: bool | None, verdict: Verdict) -> None:
+    assert checks.check_public_sessions(public).verdict is verdict
+
+
 def test_a_package_of_another_distribution_is_a_collision() -> None:
     owners = {"workflows": ["orchestrator", "llama-index-workflows"], "orchestrator": ["orchestrator"]}
     assert collisions(owners, PLACES) == ["the package `workflows` is also brought by llama-index-workflows"]

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from orchestrator.domain.access import Principal
 from orchestrator.domain.limits import TIERS, UNLIMITED, Allowance, Tier, TierLimits
 from orchestrator.services import limiting
+from orchestrator.services.access import ADMIN
 from orchestrator.services.limiting import PAUSE, Policy, RateLimiter, RequestLimits
 from orchestrator.settings import Settings
 from tests.ledger import ledger
@@ -86,7 +87,7 @@ async def test_a_tier_lets_its_documented_requests_through_in_a_minute(
 async def test_enterprise_and_the_bootstrap_key_are_not_limited() -> None:
     limits = RequestLimits(RateLimiter(), TIERS)
     assert await limits.admit(caller(Tier.ENTERPRISE)) is None
-    assert await limits.admit(caller(None)) is None
+    assert await limits.admit(ADMIN) is None
     assert Allowance.unlimited(T0 + 0.5) == Allowance(limit=UNLIMITED, remaining=UNLIMITED, reset=int(T0) + 61)
 
 
@@ -95,7 +96,8 @@ def test_tiers_of_the_environment_replace_the_documented_ones(monkeypatch: pytes
     given = {"enterprise": {"requests_per_minute": 5000, "concurrent_jobs": 100}, "free": {"concurrent_jobs": 3}}
     monkeypatch.setenv("ORCHESTRATOR_TIERS", json.dumps(given))
     tiers = Settings(_env_file=None).tier_limits()
-    assert tiers[Tier.ENTERPRISE] == TierLimits(requests_per_minute=5000, concurrent_jobs=100, monthly_tokens=None)
+    many = TierLimits(requests_per_minute=5000, concurrent_jobs=100, monthly_tokens=None, high_priority=True)
+    assert tiers[Tier.ENTERPRISE] == many
     assert tiers[Tier.FREE] == TierLimits(concurrent_jobs=3)
     assert tiers[Tier.PRO] == TierLimits(requests_per_minute=60, concurrent_jobs=5, monthly_tokens=1_000_000)
     assert tiers[Tier.BUSINESS] == TierLimits(requests_per_minute=300, concurrent_jobs=20, monthly_tokens=10_000_000)

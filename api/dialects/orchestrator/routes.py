@@ -16,7 +16,7 @@ from api.dialects.orchestrator.models import (
     WorkflowRequestV2,
     WorkflowTypes,
 )
-from api.security import identified
+from api.security import authenticated
 from orchestrator.domain.access import Principal, Scope
 
 router = APIRouter(
@@ -24,31 +24,34 @@ router = APIRouter(
     route_class=OrchestratorRoute,
     responses={"default": {"model": ErrorResponse, "description": "Any error"}, 422: {"model": ErrorResponse}},
 )
-_limited = Depends(sessions.limited)
 _cache = APICache()
 
 
-@router.post("/execute-workflow", dependencies=[_limited])
-async def execute_workflow(request: WorkflowRequest, services: Svc) -> WorkflowAccepted:
-    """Start a workflow by its type; needs no credential."""
-    return await _accepted(request, services, sessions.PUBLIC)
+@router.post("/execute-workflow")
+async def execute_workflow(request: WorkflowRequest, services: Svc, principal: sessions.Starting) -> WorkflowAccepted:
+    """Start a workflow by its type; needs no credential where sessions are public."""
+    return await _accepted(request, services, principal)
 
 
-@router.post("/api/v1/execute-workflow", dependencies=[_limited])
-async def execute_workflow_v1(request: WorkflowRequest, services: Svc) -> WorkflowAccepted:
+@router.post("/api/v1/execute-workflow")
+async def execute_workflow_v1(
+    request: WorkflowRequest, services: Svc, principal: sessions.Starting
+) -> WorkflowAccepted:
     """The same, version 1."""
-    return await _accepted(request, services, sessions.PUBLIC)
+    return await _accepted(request, services, principal)
 
 
-@router.post("/api/v2/execute-workflow", dependencies=[_limited])
-async def execute_workflow_v2(request: WorkflowRequestV2, services: Svc) -> WorkflowAccepted:
+@router.post("/api/v2/execute-workflow")
+async def execute_workflow_v2(
+    request: WorkflowRequestV2, services: Svc, principal: sessions.Starting
+) -> WorkflowAccepted:
     """The same, version 2: tells `webhook_url` of the end."""
-    return await _accepted(request, services, sessions.PUBLIC)
+    return await _accepted(request, services, principal)
 
 
 @router.post("/protected/execute-workflow")
 async def protected_execute(
-    request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(identified)]
+    request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(authenticated)]
 ) -> WorkflowAccepted:
     """The same for a signed-in user, who owns the session."""
     principal.require(Scope.WORKFLOWS_RUN)
@@ -56,9 +59,9 @@ async def protected_execute(
 
 
 @router.get("/workflow-status/{session_id}")
-async def workflow_status(session_id: str, services: Svc) -> WorkflowProgressResponse:
+async def workflow_status(session_id: str, services: Svc, principal: sessions.Looking) -> WorkflowProgressResponse:
     """Where a session is, and what came of it."""
-    return await sessions.progress(services, session_id)
+    return await sessions.progress(services, principal, session_id)
 
 
 @router.get("/workflow-types")

@@ -1,39 +1,67 @@
 """What every route of this surface does with a session: start it, look at it."""
 
 import uuid
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials
 
-from api.deps import api_state
+from api.deps import Svc
 from api.dialects.orchestrator import mapping
 from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
-from api.limits import address_of, count_surface_request
+from api.limits import address_of, count_surface_request, network_of
 from api.outputs import whole_output
-from orchestrator.domain.access import ORDINARY, Principal, Scope
+from api.security import authenticated, bearer, identified
+from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.jobs import Job
-from orchestrator.domain.limits import SurfaceLimit
+from orchestrator.domain.limits import SurfaceLimit, Tier
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.registry import Services
 from orchestrator.services.starting import Started
 
-PUBLIC: Final = Principal(id="public", scopes=ORDINARY)
-"""Who starts workflows without a credential: most routes of this surface ask for none (M-009)."""
-
-# The session id is unguessable and is the key to its session, whoever started it (M-012).
+# Where sessions are public, the unguessable session id is the key to its session, whoever started it (M-012).
 READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
 
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
-async def limited(request: Request) -> None:
-    """Ten calls a minute from one address to one route (M-037); the audit trail tells them as the public's.
 
-    Raises `LimitExceeded`.
+async def _keyed(
+    request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None, scope: Scope
+) -> Principal:
+    principal = await authenticated(request, services, await identified(request, services, credentials))
+    principal.require(scope)
+    return principal
+
+
+async def starting(request: Request, services: Svc, credentials: _Credentials) -> Principal:
+    """Who starts a session: the owner of the credential or, where sessions are public, the client's address.
+
+    An address owns what it starts: all its jobs, on every route, count together. It has ten calls a minute on all
+    routes together (M-037). Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
     """
-    services = await api_state(request.app).source.services()
-    client = f"{address_of(request)} {request.url.path}"
-    await count_surface_request(request, services, SurfaceLimit.EXECUTE_WORKFLOW, client)
-    request.state.principal = PUBLIC
+    if credentials is not None or not services.public_sessions:
+        return await _keyed(request, services, credentials, Scope.WORKFLOWS_RUN)
+    public = Principal(
+        id=f"public:{network_of(request)}", scopes=frozenset({Scope.WORKFLOWS_RUN, Scope.JOBS_READ}), tier=Tier.PUBLIC
+    )
+    request.state.principal = public
+    await count_surface_request(request, services, SurfaceLimit.EXECUTE_WORKFLOW, address_of(request))
+    return public
+
+
+async def looking(request: Request, services: Svc, credentials: _Credentials) -> Principal:
+    """Who looks at a session: anybody who knows its id where sessions are public, else its owner.
+
+    Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
+    """
+    if services.public_sessions:
+        return READER
+    return await _keyed(request, services, credentials, Scope.JOBS_READ)
+
+
+Starting = Annotated[Principal, Depends(starting)]
+Looking = Annotated[Principal, Depends(looking)]
 
 
 async def start(services: Services, principal: Principal, request: WorkflowRequest) -> tuple[str, Started]:
@@ -58,11 +86,14 @@ def definition_of(services: Services, workflow_type: str) -> WorkflowDefinition:
         ) from None
 
 
-async def job_of(services: Services, session_id: str) -> Job:
-    """The job behind a session of this surface. Raises `NotFound` (also for other surfaces' jobs), `Unavailable`."""
+async def job_of(services: Services, principal: Principal, session_id: str) -> Job:
+    """The job behind a session of this surface, if the principal sees it.
+
+    Raises `NotFound` (also for other surfaces' jobs), `Unavailable`.
+    """
     unknown = NotFound(f"Unknown session: {session_id[:80]}")
     try:
-        job = await services.reader.get(READER, mapping.job_of(session_id))
+        job = await services.reader.get(principal, mapping.job_of(session_id))
     except NotFound:
         raise unknown from None
     if job.labels.get("surface") != mapping.SURFACE:
@@ -70,7 +101,7 @@ async def job_of(services: Services, session_id: str) -> Job:
     return job
 
 
-async def progress(services: Services, session_id: str) -> WorkflowProgressResponse:
+async def progress(services: Services, principal: Principal, session_id: str) -> WorkflowProgressResponse:
     """Where a session is. Raises as `job_of` does."""
-    job = await job_of(services, session_id)
+    job = await job_of(services, principal, session_id)
     return mapping.from_job(job, await whole_output(services, job))

@@ -17,14 +17,18 @@ from api.sockets import (
     NORMAL,
     POLICY_VIOLATION,
     TRY_AGAIN_LATER,
+    UNAUTHENTICATED,
     FrameCount,
     Hangup,
     Line,
     SocketLimits,
+    bearer_of,
     converse,
+    recheck,
     socket_limits,
 )
-from orchestrator.domain.errors import LimitExceeded, NotFound, OrchestratorError
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.errors import Forbidden, LimitExceeded, NotFound, OrchestratorError, Unauthenticated
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job
 from orchestrator.services.registry import Services
@@ -38,7 +42,10 @@ UNKNOWN_SESSION: Final = 4404
 async def socket(
     websocket: WebSocket, session_id: str, limits: Annotated[SocketLimits, Depends(socket_limits)]
 ) -> None:
-    """Tells what happens in one session; `ping` is answered with `pong`, other text is ignored."""
+    """Tells what happens in one session; `ping` is answered with `pong`, other text is ignored.
+
+    Where sessions are not public, the header `Authorization` names who owns the session.
+    """
     state = api_state(websocket.app)
     talk = partial(_talk, state.source, session_id)
     await converse(
@@ -54,12 +61,18 @@ async def socket(
 async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
     try:
         services = await source.services()
-        job = await sessions.job_of(services, session_id)
+        principal = await _principal(services, line)
+        job = await sessions.job_of(services, principal, session_id)
+    except (Unauthenticated, Forbidden) as fault:
+        raise Hangup(UNAUTHENTICATED, "authentication failed", _error(session_id, fault)) from fault
     except NotFound as fault:
         raise Hangup(UNKNOWN_SESSION, "unknown session", _error(session_id, fault)) from fault
     except EXPECTED as fault:
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
-    telling = line.tasks.create_task(_tell(services, session_id, job, line), name=f"session {session_id}")
+    if principal != sessions.READER:
+        checks = recheck(services.access, principal, line.limits.recheck, partial(_error, session_id))
+        line.tasks.create_task(checks, name="session recheck")
+    telling = line.tasks.create_task(_tell(services, principal, session_id, job, line), name=f"session {session_id}")
     frames = FrameCount(line.limits.frames_per_minute)
     while True:
         frame = await line.receive(busy=lambda: not telling.done())
@@ -71,17 +84,30 @@ async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
             await line.outbox.put("pong")
 
 
-async def _tell(services: Services, session_id: str, job: Job, line: Line) -> None:
+async def _principal(services: Services, line: Line) -> Principal:
+    """Who looks: anybody where sessions are public, else the owner of the handshake's credential.
+
+    Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`, `Unavailable`.
+    """
+    if services.public_sessions:
+        return sessions.READER
+    principal = await services.access.authenticate(bearer_of(line.websocket))
+    principal.require(Scope.JOBS_READ)
+    line.belongs_to(principal)
+    return principal
+
+
+async def _tell(services: Services, principal: Principal, session_id: str, job: Job, line: Line) -> None:
     """Every event of the session, the past first; the socket stays open for a while after the last."""
     left = Counter(call.step for call in job.calls)
     try:
-        async with aclosing(services.follower.events(sessions.READER, job.id, None)) as events:
+        async with aclosing(services.follower.events(principal, job.id, None)) as events:
             async for event in events:
                 for update in updates(event, left):
                     about = {"session_id": session_id, "status": mapping.STATUS[event.state]}
                     await line.outbox.put(json.dumps({**update, **about}))
                 if event.type.terminal:
-                    await line.outbox.put(json.dumps(await _final(services, session_id, job.id)))
+                    await line.outbox.put(json.dumps(await _final(services, principal, session_id, job.id)))
         await asyncio.sleep(line.limits.linger)
         raise Hangup(NORMAL, "session ended")
     except EXPECTED as fault:
@@ -99,8 +125,8 @@ def updates(event: JobEvent, left: "Counter[str]") -> list[dict[str, Any]]:
     return told
 
 
-async def _final(services: Services, session_id: str, job_id: str) -> dict[str, Any]:
-    job = await services.reader.get(sessions.READER, job_id)
+async def _final(services: Services, principal: Principal, session_id: str, job_id: str) -> dict[str, Any]:
+    job = await services.reader.get(principal, job_id)
     failed = mapping.STATUS[job.state] == "failed"
     return {
         "type": "final_result",

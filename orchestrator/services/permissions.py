@@ -1,0 +1,30 @@
+"""What the tier of a caller lets a job have: a priority, a model of its own, a callback."""
+
+from typing import Final
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import Forbidden
+from orchestrator.domain.limits import TierLimits
+
+_URGENT: Final = frozenset({"high", "critical"})
+_NORMAL: Final = "normal"
+
+
+def permitted(job: JobInput, principal: Principal, limits: TierLimits) -> JobInput:
+    """The job with the priority that it gets: the label keeps the word that the caller asked for.
+
+    Raises `Forbidden` for a model, a length or a callback that the caller's tier does not include.
+    """
+    if not limits.overrides and (job.config.model is not None or job.config.max_tokens is not None):
+        raise _forbidden(principal, "choose model or max_tokens", "configuration")
+    if not limits.callbacks and job.webhook_url is not None:
+        raise _forbidden(principal, "have a callback", "webhook_url")
+    asked = job.labels.get("priority")
+    if asked in _URGENT and not (limits.high_priority or principal.admin):
+        return job.model_copy(update={"priority": _NORMAL})
+    return job
+
+
+def _forbidden(principal: Principal, what: str, field: str) -> Forbidden:
+    return Forbidden(f"Jobs of the tier {principal.tier} may not {what}: leave it out of the request", field=field)
