@@ -12,7 +12,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: $(UV) ## Install what the product needs, the Temporal server included
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --quiet --compile-bytecode
+	@$(RUN) -m compileall -q orchestrator activities workflows api
 	@$(RUN) -m orchestrator.engine.server_binary >/dev/null
 
 temporal: $(UV) ## Have the Temporal server ready and print where it lies

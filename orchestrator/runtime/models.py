@@ -1,17 +1,10 @@
 """Turns a model's name into a pydantic-ai model, with provider retries off (A8, A9)."""
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import httpx2
-from openai import AsyncOpenAI
 from pydantic_ai.models import Model
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers import Provider
-from pydantic_ai.providers.openai import OpenAIProvider
-from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
@@ -23,6 +16,7 @@ from orchestrator.runtime.offline import offline_model
 
 if TYPE_CHECKING:
     from orchestrator.runtime.anthropic_models import AnthropicModels
+    from orchestrator.runtime.openai_models import OpenAIModels
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
@@ -30,8 +24,6 @@ OPENAI_URL: Final = "https://api.openai.com/v1"
 _TIMEOUT: Final = httpx2.Timeout(connect=10.0, read=180.0, write=30.0, pool=30.0)
 _LIMITS: Final = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 _OFFLINE_NAMES: Final = frozenset({OFFLINE_MODEL, OFFLINE_MODEL.replace("/", ":")})
-# Servers that only resemble OpenAI's know the older `max_tokens` field.
-_COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
 
 _REMEDY: Final = {
     "openai": "Set OPENAI_API_KEY, or ORCHESTRATOR_DEFAULT_MODEL to a model of a configured provider.",
@@ -67,6 +59,7 @@ class ModelSource:
             trust_env=not leads_to_this_machine(config.llm_base_url or OPENAI_URL),
             event_hooks={"response": [refuse_other_than_events]},
         )
+        self._openai = _openai(config, self._http)
         self._anthropic = _anthropic(config.anthropic_api_key, self._http)
 
     async def aclose(self) -> None:
@@ -89,10 +82,8 @@ class ModelSource:
         if self._config.offline or name in _OFFLINE_NAMES:
             return offline_model(agent, task)
         provider, model = split_model_name(name)
-        if self._config.llm_base_url:
-            return OpenAIChatModel(model, provider=self._compatible)
-        if provider == "openai" and self._config.openai_api_key:
-            return OpenAIChatModel(model, provider=self._openai)
+        if self._openai is not None and (self._config.llm_base_url or provider == "openai"):
+            return self._openai.model(model)
         if provider == "anthropic" and self._anthropic is not None:
             return self._anthropic.model(model)
         raise AgentError(
@@ -101,29 +92,21 @@ class ModelSource:
             retryable=False,
         )
 
-    @cached_property
-    def _compatible(self) -> Provider[AsyncOpenAI]:
-        client = AsyncOpenAI(
-            base_url=self._config.llm_base_url,
-            # The client insists on a key; servers without accounts ignore it.
-            api_key=self._config.llm_api_key or "not-set",
-            http_client=self._http,
-            max_retries=0,
-        )
-        return OpenAICompatibleProvider("openai-compatible", openai_client=client, profile=_COMPATIBLE)
 
-    @cached_property
-    def _openai(self) -> Provider[AsyncOpenAI]:
-        key = self._config.openai_api_key
-        return OpenAIProvider(
-            openai_client=AsyncOpenAI(base_url=OPENAI_URL, api_key=key, http_client=self._http, max_retries=0)
-        )
+def _openai(config: ModelConfig, http: httpx2.AsyncClient) -> "OpenAIModels | None":
+    if not (config.llm_base_url or config.openai_api_key):
+        return None
+    # Imported at start, before any call waits for it, and only where it is used.
+    from orchestrator.runtime.openai_models import OpenAIModels  # noqa: PLC0415
+
+    if config.llm_base_url:
+        return OpenAIModels.of_compatible(config.llm_base_url, config.llm_api_key, http)
+    return OpenAIModels.of_openai(OPENAI_URL, config.openai_api_key or "", http)
 
 
 def _anthropic(api_key: str | None, http: httpx2.AsyncClient) -> "AnthropicModels | None":
     if not api_key:
         return None
-    # Loaded at start, before any call waits for it, and only where it is used.
     from orchestrator.runtime.anthropic_models import AnthropicModels  # noqa: PLC0415
 
     return AnthropicModels(api_key, http)

@@ -243,3 +243,12 @@ def test_the_built_in_catalogue_stands() -> None:
     with pytest.raises(NotFound, match="Unknown workflow: nothing"):
         catalogue.workflow("nothing")
     json.dumps([definition.model_dump(mode="json") for definition in catalogue.workflows.values()])
+
+
+def test_the_schemas_of_the_built_in_catalogue_are_json_schema() -> None:
+    for agent in BUILT_IN.agents:
+        Draft202012Validator.check_schema(agent.input_schema())
+        Draft202012Validator.check_schema(agent.output_schema())
+    for definition in build_catalogue([BUILT_IN]).workflows.values():
+        Draft202012Validator.check_schema(definition.input_schema)
+        Draft202012Validator.check_schema(definition.output_schema)

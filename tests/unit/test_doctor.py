@@ -54,6 +54,23 @@ def test_this_environment_has_no_collision() -> None:
 
 
 @pytest.mark.parametrize(
+    ("file", "lists"), [("RECORD", "workflows/a.py,,\napi.py,,\n"), ("top_level.txt", "api\nworkflows")]
+)
+def test_an_installed_distribution_with_packages_of_our_names_is_a_collision(
+    file: str, lists: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = tmp_path / "llama_index_workflows-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: llama-index-workflows\nVersion: 1.0\n")
+    (installed / file).write_text(f"{lists}\nllama/workflows/a.py,,\nactivities_of_mine/a.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_collisions() == [
+        "the package `workflows` is also brought by llama-index-workflows",
+        "the package `api` is also brought by llama-index-workflows",
+    ]
+
+
+@pytest.mark.parametrize(
     ("use", "verdict"),
     [(PortUse.FREE, Verdict.OK), (PortUse.OURS, Verdict.OK), (PortUse.OTHERS, Verdict.WARNING)],
 )

@@ -507,10 +507,14 @@ def test_what_is_no_adapter_is_told(framework: str, where: str | None, fault: st
         load_adapter(framework, where)
 
 
-def test_nothing_but_its_own_worker_imports_langgraph() -> None:
-    code = "import sys, api.orchestrator_api, orchestrator.commandline.worker; print('langgraph' in sys.modules)"
+def test_what_takes_long_to_import_is_imported_where_it_is_used() -> None:
+    code = (
+        "import sys, api.orchestrator_api, orchestrator.commandline.worker, orchestrator.commandline.doctor\n"
+        "import orchestrator.staffing\n"
+        "print({'langgraph', 'openai', 'anthropic'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_product_names_the_extra_that_a_framework_of_its_own_needs(monkeypatch: pytest.MonkeyPatch) -> None:
