@@ -1,6 +1,5 @@
 """Conversations: what is said in a session, turn by turn, and what their workflow is told (A11, A-013 to A-015)."""
 
-import hashlib
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
@@ -8,7 +7,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from orchestrator.domain.commands import JobInput, Message
-from orchestrator.domain.ids import JobKind, idempotent_job_id
+from orchestrator.domain.ids import JobKind, digest, idempotent_job_id
 from orchestrator.domain.jobs import JobError
 
 MOST_REMEMBERED: Final = 20
@@ -156,7 +155,7 @@ class ConversationEnd(Message):
 
 def conversation_id(owner: str, session_id: str) -> str:
     """The workflow id of one owner's session; the session id is the client's own text (C-30)."""
-    return _PREFIX + hashlib.sha256(f"{owner}\0{session_id}".encode()).hexdigest()[:32]
+    return _PREFIX + digest(owner, session_id)[:32]
 
 
 def is_conversation(subject: str) -> bool:
@@ -164,9 +163,10 @@ def is_conversation(subject: str) -> bool:
     return subject.startswith(_PREFIX)
 
 
-def turn_job_id(owner: str, session_id: str, request_id: str, digest: str) -> str:
-    """The job that a client's request id always leads to. The same id with another message is another turn."""
-    return idempotent_job_id(JobKind.WORKFLOW, owner, f"chat\0{session_id}\0{request_id}\0{digest}")
+def turn_job_id(owner: str, session_id: str, request_id: str, message: str) -> str:
+    """The job that a client's request id always leads to. The same id with another `message`, the digest
+    of all that was said, is another turn."""
+    return idempotent_job_id(JobKind.WORKFLOW, owner, "chat", session_id, request_id, message)
 
 
 def _cut(text: str) -> str:

@@ -23,10 +23,25 @@ def job_id(kind: JobKind, tail: str) -> str:
     return _PREFIX[kind] + tail
 
 
-def idempotent_job_id(kind: JobKind, principal: str, key: str) -> str:
+def idempotent_job_id(kind: JobKind, principal: str, *key: str) -> str:
     """The id that one principal's idempotency key always leads to; Temporal itself rejects the duplicate."""
-    digest = hashlib.sha256(f"{principal}\0{kind}\0{key}".encode()).hexdigest()
-    return job_id(kind, digest[:32])
+    return job_id(kind, digest(principal, kind, *key)[:32])
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 of several texts, in hexadecimal. Other texts, and the same ones cut elsewhere, have another digest."""
+    return hashlib.sha256(joined(*parts).encode()).hexdigest()
+
+
+def joined(*parts: str, by: str = "\0") -> str:
+    """Several texts as one from which they can be told again.
+
+    Parts without the separator are joined by it, as they always were: ids that are in use stay the same. Where a part
+    holds it, each part follows its own length.
+    """
+    if parts[0] and not any(by in part for part in parts):
+        return by.join(parts)
+    return by + "".join(f"{len(part)}:{part}" for part in parts)  # what is joined never begins with the separator
 
 
 def kind_of(value: str) -> JobKind | None:

@@ -1,6 +1,5 @@
 """Webhooks: what is told to whom, and what became of each delivery (D-098 to D-103, A10)."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from orchestrator.domain.commands import Message
 from orchestrator.domain.conversations import is_conversation
+from orchestrator.domain.ids import digest
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.user_agents import is_user_agent
 
@@ -74,7 +74,7 @@ def delivery_id(cause: str, webhook_id: str | None) -> str:
 
     It is the id of the delivery's workflow, too.
     """
-    return "whd_" + hashlib.sha256(f"{cause}\0{webhook_id or ''}".encode()).hexdigest()[:32]
+    return "whd_" + digest(cause, webhook_id or "")[:32]
 
 
 class DeliveryState(StrEnum):

@@ -18,6 +18,7 @@ from sqlalchemy import (
     update,
 )
 
+from orchestrator.domain.ids import joined
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.webhooks import (
     Delivery,
@@ -74,7 +75,7 @@ class Outbox:
         native, *more = events_of(state, audience[0].subject if audience else None)
         cause, data = job_id, None
         if audience and (reopened_at := audience[0].reopened_at) is not None:
-            cause, data = f"{job_id}@{reopened_at.isoformat()}", _AGAIN
+            cause, data = joined(job_id, reopened_at.isoformat(), by="@"), _AGAIN
         told: dict[str, Any] = {"event": native, "at": at, "cause": cause, "job_id": job_id, "data": data}
         if audience and (callback := audience[0].webhook_url):
             due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **told)
