@@ -176,6 +176,25 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
     raise typer.Exit(command.create(settings_of(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))
 
 
+secrets = typer.Typer(help="The secret key of this installation.", no_args_is_help=True)
+app.add_typer(secrets, name="secrets")
+
+
+@secrets.command("rotate")
+def secrets_rotate(
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without this it only says what it would do.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Reseal stored secrets with ORCHESTRATOR_SECRET_KEY, and say what still needs the fallback key.
+
+    Set the old key as ORCHESTRATOR_SECRET_KEY_FALLBACK. Interrupted, it goes on where it was. Exit code 1 while
+    something is left to do.
+    """
+    from orchestrator.commandline import secrets as command
+
+    raise typer.Exit(command.rotate(settings_of(data_dir), apply=apply))
+
+
 @app.command()
 def bind(
     namespace: Annotated[bool, typer.Option("--namespace", help="To the namespace that TEMPORAL_* names.")] = False,

@@ -165,11 +165,12 @@ def _bus(settings: Settings) -> MemoryBus | RedisBus:
 
 def secret_key_of(settings: Settings) -> SecretKey:
     """What digests keys and seals secrets. Raises `Misconfigured` without a secret to do so with."""
+    fallback = settings.secret_key_fallback.get_secret_value() if settings.secret_key_fallback is not None else None
     if settings.secret_key is not None:
-        return SecretKey(Sealer(settings.secret_key.get_secret_value()), "ORCHESTRATOR_SECRET_KEY")
+        return SecretKey(Sealer(settings.secret_key.get_secret_value(), fallback), "ORCHESTRATOR_SECRET_KEY")
     file = secret_file(settings.data_dir)
     try:
-        return SecretKey(Sealer(kept_secret(settings.data_dir)), f"the file {file}")
+        return SecretKey(Sealer(kept_secret(settings.data_dir), fallback), f"the file {file}")
     except OSError as fault:
         raise Misconfigured(
             f"The secret key cannot be kept in {file} ({fault.strerror}).",

@@ -9,60 +9,111 @@ import secrets
 from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from orchestrator.domain.errors import OrchestratorError
 
 _FILE: Final = "secret-key"
 _BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_BOUND: Final = "v2."
 _SECRETS: Final = re.compile(
     r"(\bdvr_sk_[a-z]+_)[A-Za-z0-9_\-]{8,}|(\bao_)[0-9a-f]{8,}|(\bwhsec_)[A-Za-z0-9_+/=%\-]{8,}"
 )
 
 
 class Unsealable(OrchestratorError):
-    """What is stored was sealed with another `ORCHESTRATOR_SECRET_KEY`."""
+    """What is stored was sealed with another `ORCHESTRATOR_SECRET_KEY`, or for another row."""
 
     code = "unsealable"
 
 
-class Sealer:
-    """Everything follows from one secret, which every process of an installation shares."""
+class _Key:
+    """Everything that follows from one secret."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
-        self._digest_key = self.derived("digest")
-        self._box = Fernet(base64.urlsafe_b64encode(self.derived("seal")))
+        self.id = self.derived("check value").hex()[:16]
+        self.digest_key = self.derived("digest")
+        self.box = AESGCM(self.derived("seal to a place"))
+        self.unbound = Fernet(base64.urlsafe_b64encode(self.derived("seal")))
 
     def derived(self, purpose: str) -> bytes:
-        """A secret of 32 bytes for one purpose alone; always the same."""
         derivation = HKDF(algorithm=hashes.SHA256(), length=_BYTES, salt=None, info=purpose.encode())
         return derivation.derive(self._secret)
 
+    def digest(self, text: str) -> str:
+        return hmac.new(self.digest_key, text.encode(), hashlib.sha256).hexdigest()
+
+
+class Sealer:
+    """Keeps secrets with one secret key, which every process of an installation shares.
+
+    While that key is exchanged there is a second one, the next or the previous: it opens, and seals nothing.
+    A sealed text is bound to its place, the table and row that it is for: it does not open in another one.
+    """
+
+    def __init__(self, secret: str, fallback: str | None = None) -> None:
+        self._key = _Key(secret)
+        self._keys = {key.id: key for key in [self._key, *([_Key(fallback)] if fallback else [])]}
+
+    @property
+    def key_ids(self) -> list[str]:
+        """Check values of the key and, if there is one, of the fallback."""
+        return list(self._keys)
+
+    def derived(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for one purpose alone; always the same."""
+        return self._key.derived(purpose)
+
+    def derived_by_each(self, purpose: str) -> list[bytes]:
+        """The same for the key and the fallback."""
+        return [key.derived(purpose) for key in self._keys.values()]
+
     def check_value(self) -> str:
         """Tells whether two processes share the secret, and nothing else: derived for that alone, and cut short."""
-        return self.derived("check value").hex()[:16]
+        return self._key.id
 
     def digest(self, text: str) -> str:
         """The keyed digest of a secret that is only ever compared."""
-        return hmac.new(self._digest_key, text.encode(), hashlib.sha256).hexdigest()
+        return self._key.digest(text)
 
     def matches(self, text: str, digest: str) -> bool:
-        """Whether a digest is that of the text; takes the same time either way."""
-        return hmac.compare_digest(self.digest(text), digest)
+        """Whether a digest is that of the text, with the key or the fallback; takes the same time either way."""
+        return any([hmac.compare_digest(key.digest(text), digest) for key in self._keys.values()])  # noqa: C419
 
-    def seal(self, text: str) -> str:
-        """The text, encrypted for the index."""
-        return self._box.encrypt(text.encode()).decode()
+    def seal(self, text: str, place: str) -> str:
+        """The text, encrypted for one place of the index."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._key.box.encrypt(nonce, text.encode(), place.encode())
+        return f"{_BOUND}{self._key.id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
-    def unseal(self, sealed: str) -> str:
-        """The text again. Raises `Unsealable` after a change of the secret."""
-        try:
-            return self._box.decrypt(sealed.encode()).decode()
-        except InvalidToken:
-            raise Unsealable("A stored secret was sealed with another ORCHESTRATOR_SECRET_KEY") from None
+    def unseal(self, sealed: str, place: str) -> str:
+        """The text again. Raises `Unsealable` for another secret key, and in another place."""
+        return self._opened(sealed, place)[1]
+
+    def key_of(self, sealed: str, place: str) -> str:
+        """The check value of the key that sealed a text. Raises `Unsealable` for none of these."""
+        return self._opened(sealed, place)[0]
+
+    def _opened(self, sealed: str, place: str) -> tuple[str, str]:
+        for key in self._keys.values():
+            try:
+                if not sealed.startswith(_BOUND):  # by an earlier release
+                    return key.id, key.unbound.decrypt(sealed.encode()).decode()
+                data = base64.urlsafe_b64decode(sealed.rpartition(".")[2])
+                return key.id, key.box.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], place.encode()).decode()
+            except (InvalidToken, InvalidTag, ValueError):
+                continue
+        raise Unsealable("A stored secret was sealed with another ORCHESTRATOR_SECRET_KEY, or for another row")
+
+    def is_current(self, sealed: str) -> bool:
+        """Whether a text is sealed with the key itself and bound to a place; those of earlier releases are not."""
+        return sealed.startswith(f"{_BOUND}{self._key.id}.")
 
 
 def without_secrets(text: str) -> str:
@@ -70,9 +121,12 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub(r"\1\2\3…", text)
 
 
-def callback_secret(sealer: Sealer, owner: str) -> str:
-    """What signs the callbacks of an owner's jobs, `whsec_` and base64: one per account, always the same (C-54)."""
-    return "whsec_" + base64.b64encode(sealer.derived(f"webhook:{owner}")).decode()
+def callback_secrets(sealer: Sealer, owner: str) -> list[str]:
+    """What signs the callbacks of an owner's jobs, `whsec_` and base64: one per account, always the same (C-54).
+
+    While the secret key is exchanged there is a second one, that of the fallback.
+    """
+    return ["whsec_" + base64.b64encode(secret).decode() for secret in sealer.derived_by_each(f"webhook:{owner}")]
 
 
 def secret_file(data_dir: Path) -> Path:

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="Digests API keys and seals webhook secrets; every process of an installation needs the same one. "
         "Made and kept in the data directory when unset.",
     )
+    secret_key_fallback: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="The next or the previous secret key while it is exchanged: opens what it sealed, seals nothing.",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_REDIS_URL", "REDIS_URL"),

@@ -68,7 +68,7 @@ def wired(
     work = WorkRepository(on.reports)
     readiness = _readiness(settings, on, work, clock=clock)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
-    signer = TokenSigner(_token_secret(settings, on.sealer), clock=clock)
+    signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock)
     access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=clock)])
     return Services(
         access=access,
@@ -145,9 +145,9 @@ def _conversations(
     )
 
 
-def _token_secret(settings: Settings, sealer: Sealer) -> str:
+def _token_secrets(settings: Settings, sealer: Sealer) -> list[str]:
     given = settings.jwt_secret_key
-    return given.get_secret_value() if given is not None else sealer.derived("tokens").hex()
+    return [given.get_secret_value()] if given is not None else [one.hex() for one in sealer.derived_by_each("tokens")]
 
 
 def _bootstrap_user(settings: Settings) -> BootstrapUser | None:

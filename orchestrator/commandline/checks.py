@@ -1,6 +1,5 @@
 """The checks of `orchestrator doctor`: facts in, findings out; pure."""
 
-import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +10,7 @@ from orchestrator.commandline.collisions import ENVIRONMENT_OF_ITS_OWN
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.server_binary import MINIMUM_SERVER
 from orchestrator.runtime.models import split_model_name
-from orchestrator.services.installation import NAMESPACE, SECRET, another_key, another_namespace
+from orchestrator.services.installation import NAMESPACE, SECRET, another_key, another_namespace, is_one_of
 
 MINIMUM_PYTHON: Final = (3, 11)
 CLOCK_SKEW: Final = 5.0  # Seconds.
@@ -89,11 +88,14 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The secret key. `check_value` is None where the first start makes it. `shared` is an index of many processes."""
+    """The secret key. `check_values`, its own and the fallback's, are none where the first start makes it.
+
+    `shared` is an index of many processes.
+    """
 
     source: str
     in_file: bool
-    check_value: str | None
+    check_values: Sequence[str]
     shared: bool
 
 
@@ -239,15 +241,19 @@ def check_key(key: Key, index: Index) -> Finding:
     """The secret key is that of the index, and shared by all processes."""
     name = "secret key"
     mark = index.marks.get(SECRET)
-    if key.check_value is not None and mark is not None and not hmac.compare_digest(key.check_value, mark):
+    if key.check_values and mark is not None and not is_one_of(mark, key.check_values):
         return refused(name, another_key(index.place, key.source))
-    if key.check_value is None and mark is not None:
+    if not key.check_values and mark is not None:
         told = f"none at {key.source}, and the index {index.place} has one"
         return Finding(name, Verdict.FAILED, told, "Set ORCHESTRATOR_SECRET_KEY as for the other processes.")
+    if len(key.check_values) > 1:
+        told = f"{key.source}, and a fallback: the secret key is being exchanged"
+        mend = "Run `orchestrator secrets rotate`; once it says so, remove ORCHESTRATOR_SECRET_KEY_FALLBACK."
+        return Finding(name, Verdict.WARNING, told, mend)
     if key.in_file and key.shared:
         told = f"kept in {key.source}: a process with another data directory would have another one"
         return Finding(name, Verdict.WARNING, told, "Set ORCHESTRATOR_SECRET_KEY to the same text for every process.")
-    return Finding(name, Verdict.OK, key.source if key.check_value else f"{key.source}: the first start makes it")
+    return Finding(name, Verdict.OK, key.source if key.check_values else f"{key.source}: the first start makes it")
 
 
 def check_admin(place: str | None, *, scaled: bool) -> Finding:

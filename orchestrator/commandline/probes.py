@@ -121,12 +121,13 @@ def _index(connection: Connection, place: str) -> Index:
 def secret_key(settings: Settings) -> Key:
     """The secret key that a process would use, and whether it is there. Raises `OSError`."""
     shared = not settings.index_url().startswith("sqlite")
+    fallback = settings.secret_key_fallback.get_secret_value() if settings.secret_key_fallback is not None else None
     if settings.secret_key is not None:
-        sealer = Sealer(settings.secret_key.get_secret_value())
-        return Key("ORCHESTRATOR_SECRET_KEY", in_file=False, check_value=sealer.check_value(), shared=shared)
+        sealer = Sealer(settings.secret_key.get_secret_value(), fallback)
+        return Key("ORCHESTRATOR_SECRET_KEY", in_file=False, check_values=sealer.key_ids, shared=shared)
     file = secret_file(settings.data_dir)
-    value = Sealer(file.read_text().strip()).check_value() if file.exists() else None
-    return Key(f"the file {file}", in_file=True, check_value=value, shared=shared)
+    values = Sealer(file.read_text().strip(), fallback).key_ids if file.exists() else []
+    return Key(f"the file {file}", in_file=True, check_values=values, shared=shared)
 
 
 async def value_store(settings: Settings) -> str:

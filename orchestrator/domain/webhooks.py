@@ -147,9 +147,17 @@ class DeliveryResult(Message):
     attempts: int
 
 
+def sealed_for(webhook_id: str) -> str:
+    """The place that the secrets of a webhook are sealed for: its row."""
+    return f"webhooks/{webhook_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook. Both secrets are sealed; the previous one signs, too, until `previous_until`."""
+    """One webhook. Both secrets are sealed; the previous one signs, too, until `previous_until`.
+
+    `key_id` is the API key that answers for it: it stops with that key. One of a user or the admin has none.
+    """
 
     id: str
     owner: str
@@ -162,6 +170,12 @@ class Webhook:
     previous_until: datetime | None = None
     disabled_at: datetime | None = None
     disabled_reason: str | None = None
+    key_id: str | None = None
+
+    @property
+    def sealed_for(self) -> str:
+        """The place that its secrets are sealed for."""
+        return sealed_for(self.id)
 
 
 @dataclass(frozen=True, slots=True)

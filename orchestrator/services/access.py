@@ -15,7 +15,7 @@ from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Sco
 from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.sealing import Sealer
 from orchestrator.services.background import Background
-from orchestrator.storage.keys import KeyRepository, StoredSecret
+from orchestrator.storage.keys import KeyedDigest, KeyRepository, StoredSecret
 
 log = structlog.get_logger(__name__)
 
@@ -132,6 +132,8 @@ class IssuedKeys:
         self._refuse_ended(found, at)
         self._remember(digest, found, forgotten)
         self._note_use(found.key, at)
+        if not hmac.compare_digest(found.digest, digest):  # made with the fallback: the key follows at its use
+            self._noting.start(self._redigested(found, digest), f"digest of {found.key.id}")
         return found.key.principal
 
     async def still_valid(self, principal: Principal) -> bool | None:
@@ -200,6 +202,12 @@ class IssuedKeys:
             await self._keys.used(key_id, at=at, unless_since=at - _USE_NOTED)
         except Unavailable as fault:
             log.warning("key_use_not_written", key_id=key_id, error=fault.message)
+
+    async def _redigested(self, found: StoredSecret, digest: str) -> None:
+        try:
+            await self._keys.redigested(found.key.prefix, found.digest, KeyedDigest(digest, self._sealer.check_value()))
+        except Unavailable as fault:
+            log.warning("key_digest_not_written", key_id=found.key.id, error=fault.message)
 
 
 def lookup_prefix(token: str) -> str:

@@ -22,7 +22,7 @@ from orchestrator.domain.webhooks import (
     Webhook,
     WebhookEvent,
 )
-from orchestrator.sealing import Sealer, Unsealable, callback_secret
+from orchestrator.sealing import Sealer, Unsealable, callback_secrets
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.storage.deliveries import DeliveryRepository
@@ -84,10 +84,11 @@ class WebhookDeliverer:
     def _secrets(self, delivery: Delivery, webhook: Webhook | None, at: datetime) -> list[str]:
         """The newest first. A job's own callback is signed with its account's secret (C-54). Raises `Unsealable`."""
         if webhook is None:
-            return [callback_secret(self._sealer, delivery.owner)]
-        secrets = [self._sealer.unseal(webhook.secret)]
+            return callback_secrets(self._sealer, delivery.owner)
+        place = webhook.sealed_for
+        secrets = [self._sealer.unseal(webhook.secret, place)]
         if webhook.previous_secret and webhook.previous_until and webhook.previous_until > at:
-            secrets.append(self._sealer.unseal(webhook.previous_secret))
+            secrets.append(self._sealer.unseal(webhook.previous_secret, place))
         return secrets
 
     async def _dropped(self, delivery: Delivery, why: str) -> DeliveryReport:

@@ -1,13 +1,14 @@
 """Keeps processes of other installations away from a job index, which is marked with secret key and namespace."""
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from orchestrator.domain.errors import Misconfigured
+from orchestrator.domain.webhooks import sealed_for
 from orchestrator.sealing import Sealer, Unsealable
 from orchestrator.storage.installation import InstallationRepository
 
@@ -38,12 +39,10 @@ class Installation:
 
     async def check_secret_key(self) -> None:
         """Raises `Misconfigured` when the index belongs to another secret key; `Unavailable`."""
-        own = self._key.sealer.check_value()
         marks = await self._marks.read()
         if SECRET not in marks:
-            await self._check_sealed()
-            marks = await self._marks.keep({SECRET: own})
-        if not hmac.compare_digest(marks[SECRET], own):
+            marks = await self._marks.keep({SECRET: await self._first_key()})
+        if not is_one_of(marks[SECRET], self._key.sealer.key_ids):
             raise another_key(self._marks.place, self._key.source)
 
     async def check_namespace(self, namespace_id: str, name: str) -> None:
@@ -65,14 +64,22 @@ class Installation:
             log.warning("index_bound_to_another_namespace", namespace=name, before=before.get(NAMESPACE_NAME))
             await self._marks.replace({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
 
-    async def _check_sealed(self) -> None:
-        """An index from before there were marks tells by what is sealed in it."""
+    async def _first_key(self) -> str:
+        """The key of an index that has no mark yet: one from before there were marks tells by what is sealed in it."""
+        sealer = self._key.sealer
         sealed = await self._marks.sealed_secret()
+        if sealed is None:
+            return sealer.check_value()
+        webhook_id, secret = sealed
         try:
-            if sealed is not None:
-                self._key.sealer.unseal(sealed)
+            return sealer.key_of(secret, sealed_for(webhook_id))
         except Unsealable:
             raise another_key(self._marks.place, self._key.source) from None
+
+
+def is_one_of(mark: str, key_ids: Sequence[str]) -> bool:
+    """Whether the mark of an index is that of a secret key or its fallback; in constant time."""
+    return any([hmac.compare_digest(mark, key_id) for key_id in key_ids])  # noqa: C419
 
 
 def another_key(place: str, source: str) -> Misconfigured:

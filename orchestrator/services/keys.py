@@ -14,9 +14,9 @@ import structlog
 from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.limits import Tier
-from orchestrator.sealing import Sealer, callback_secret
+from orchestrator.sealing import Sealer, callback_secrets
 from orchestrator.services.access import IssuedKeys, lookup_prefix
-from orchestrator.storage.keys import KeyRepository
+from orchestrator.storage.keys import KeyedDigest, KeyRepository
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class KeyIssuer:
             last_used_at=None,
             prefix=prefix,
         )
-        await self._keys.add(key, self._sealer.digest(token))
+        await self._keys.add(key, self._digest(token))
         log.info("key_issued", key_id=key.id, owner=key.owner)
         return self._shown(key, token)
 
@@ -121,7 +121,7 @@ class KeyIssuer:
         """A new secret for a key; the old one stays valid for a while. Raises `NotFound`, `WrongState`."""
         key, at = await self.get(key_id), self._clock()
         token, prefix = _new_token(key.form)
-        digest = self._sealer.digest(token)
+        digest = self._digest(token)
         if key.state(at) is not KeyState.ACTIVE or not await self._keys.rotate(
             key_id, prefix=prefix, digest=digest, at=at, until=at + overlap
         ):
@@ -155,8 +155,11 @@ class KeyIssuer:
         log.info("key_changed", key_id=key_id, fields=builtins.list(values))
         return await self.get(key_id)
 
+    def _digest(self, token: str) -> KeyedDigest:
+        return KeyedDigest(self._sealer.digest(token), self._sealer.check_value())
+
     def _shown(self, key: ApiKey, token: str) -> IssuedKey:
-        return IssuedKey(key, token, callback_secret(self._sealer, key.owner))
+        return IssuedKey(key, token, callback_secrets(self._sealer, key.owner)[0])
 
 
 def _new_token(form: KeyForm) -> tuple[str, str]:

@@ -35,10 +35,14 @@ class Claims:
 
 
 class TokenSigner:
-    """Signs and reads tokens. Judges them by signature, expiry and claims alone."""
+    """Signs and reads tokens. Judges them by signature, expiry and claims alone.
 
-    def __init__(self, secret: str, *, clock: Callable[[], datetime]) -> None:
+    Those that a `fallback` signed are read as well, while the secret is exchanged.
+    """
+
+    def __init__(self, secret: str, *fallbacks: str, clock: Callable[[], datetime]) -> None:
         self._secret = secret
+        self._fallbacks = fallbacks
         self._clock = clock
 
     def sign(self, claims: Claims) -> str:
@@ -58,7 +62,9 @@ class TokenSigner:
     def read(self, token: str, expected: TokenType = TokenType.ACCESS) -> Claims:
         """What a token says. Raises `Unauthenticated` for one that is forged, expired, or for another use (M-033)."""
         try:
-            body = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options={"require": ["exp", "sub"]})
+            body = jwt.decode(
+                token, self._secret_of(token), algorithms=[_ALGORITHM], options={"require": ["exp", "sub"]}
+            )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired") from None
         except jwt.InvalidTokenError:
@@ -78,6 +84,16 @@ class TokenSigner:
             id=str(body.get("jti", "")),
             family=str(body.get("family", "")),
         )
+
+    def _secret_of(self, token: str) -> str:
+        """The secret that signed a token: a fallback if that did, else the first one."""
+        for secret in self._fallbacks:
+            try:
+                jwt.PyJWS().decode(token, secret, algorithms=[_ALGORITHM])
+            except jwt.InvalidTokenError:
+                continue
+            return secret
+        return self._secret
 
 
 def _words(roles: Any) -> bool:

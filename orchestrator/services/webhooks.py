@@ -12,7 +12,15 @@ import structlog
 
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
-from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook, WebhookEvent
+from orchestrator.domain.webhooks import (
+    SUBSCRIBABLE,
+    Delivery,
+    DeliveryState,
+    MadeAttempt,
+    Webhook,
+    WebhookEvent,
+    sealed_for,
+)
 from orchestrator.sealing import Sealer
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.storage.deliveries import DeliveryRepository
@@ -93,12 +101,13 @@ class WebhookRegistry:
         await self._check_url(url)
         at = self._clock()
         made = None if secret else _new_secret()
+        new_id = f"wh_{self._new_id()}"
         row = Webhook(
-            id=f"wh_{self._new_id()}",
+            id=new_id,
             owner=principal.id,
             url=url,
             events=known,
-            secret=self._sealer.seal(secret or made or ""),
+            secret=self._sealer.seal(secret or made or "", sealed_for(new_id)),
             created_at=at,
             updated_at=at,
         )
@@ -164,7 +173,7 @@ class WebhookRegistry:
         made = None if secret else _new_secret()
         changed = await self._changed(
             webhook_id,
-            secret=self._sealer.seal(secret or made or ""),
+            secret=self._sealer.seal(secret or made or "", row.sealed_for),
             previous_secret=row.secret if overlap else None,
             previous_until=at + overlap if overlap else None,
             updated_at=at,

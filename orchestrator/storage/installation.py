@@ -1,8 +1,9 @@
 """What an index keeps of the installation that it belongs to, a value for each name."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from orchestrator.storage.database import Database
+from orchestrator.storage.tables import api_key_secrets as secrets
 from orchestrator.storage.tables import installation, webhooks
 
 
@@ -41,7 +42,19 @@ class InstallationRepository:
         upsert = insert.on_conflict_do_update(index_elements=["name"], set_={"value": insert.excluded.value})
         await self._db.transaction(lambda connection: connection.execute(upsert).close())
 
-    async def sealed_secret(self) -> str | None:
-        """Something that the installation's key has sealed, or None."""
-        wanted = select(webhooks.c.secret).limit(1)
-        return await self._db.autocommit(lambda connection: connection.execute(wanted).scalar())
+    async def sealed_secret(self) -> tuple[str, str] | None:
+        """Something that the installation's key has sealed, and the webhook that it is for; or None."""
+        wanted = select(webhooks.c.id, webhooks.c.secret).limit(1)
+        found = await self._db.autocommit(lambda connection: connection.execute(wanted).first())
+        return None if found is None else (found.id, found.secret)
+
+    async def replace_key(self, name: str, old: str, new: str) -> None:
+        """Replace the mark of the secret key. Digests without a word on their key were made with the old one."""
+        unsaid = update(secrets).where(secrets.c.digest_key.is_(None)).values(digest_key=old)
+        mark = update(installation).where(installation.c.name == name, installation.c.value == old).values(value=new)
+
+        def unit(connection: Connection) -> None:
+            connection.execute(unsaid)
+            connection.execute(mark)
+
+        await self._db.transaction(unit)

@@ -15,6 +15,14 @@ from orchestrator.storage.tables import api_keys as keys
 
 
 @dataclass(frozen=True, slots=True)
+class KeyedDigest:
+    """A digest, and the check value of the secret key that it was made with."""
+
+    value: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoredSecret:
     """A secret of a key: its keyed digest, and when it ends if a newer one has replaced it."""
 
@@ -41,7 +49,7 @@ class KeyRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, key: ApiKey, digest: str) -> None:
+    async def add(self, key: ApiKey, digest: KeyedDigest) -> None:
         """Write a new key and its secret."""
         row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _words(key.scopes)}
 
@@ -80,7 +88,7 @@ class KeyRepository:
         change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(null())).values(**values)
         return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
 
-    async def rotate(self, key_id: str, *, prefix: str, digest: str, at: datetime, until: datetime) -> bool:
+    async def rotate(self, key_id: str, *, prefix: str, digest: KeyedDigest, at: datetime, until: datetime) -> bool:
         """Give a key a new secret; the one before is valid `until` then, older ones no more.
 
         False when there is no such key, or it is revoked.
@@ -99,6 +107,23 @@ class KeyRepository:
 
         return await self._db.transaction(write)
 
+    async def digested_otherwise(self, key: str, *, unsaid: str, at: datetime) -> builtins.list[ApiKey]:
+        """The active keys whose newest digest was not made with the secret key of this check value, last used first.
+
+        One that does not say its key was made with `unsaid`.
+        """
+        active = keys.c.revoked_at.is_(null()), or_(keys.c.expires_at.is_(null()), keys.c.expires_at > at)
+        wanted = _KEYS.where(func.coalesce(secrets.c.digest_key, unsaid) != key, *active)
+        ordered = wanted.order_by(func.coalesce(keys.c.last_used_at, keys.c.created_at).desc(), keys.c.id)
+        rows = await self._db.autocommit(lambda connection: connection.execute(ordered).mappings().all())
+        return [_key(row) for row in rows]
+
+    async def redigested(self, prefix: str, old: str, new: KeyedDigest) -> None:
+        """Replace the digest of a secret, unless it has changed."""
+        change = update(secrets).where(secrets.c.prefix == prefix, secrets.c.digest == old)
+        values = {"digest": new.value, "digest_key": new.key}
+        await self._db.autocommit(lambda connection: connection.execute(change, values).close())
+
     async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
         """Note a key's use, unless one was noted since."""
         long_ago = or_(keys.c.last_used_at.is_(null()), keys.c.last_used_at <= unless_since)
@@ -110,8 +135,9 @@ def _words(scopes: frozenset[Scope]) -> Sequence[str]:
     return [scope for scope in Scope if scope in scopes]
 
 
-def _secret(key_id: str, prefix: str, digest: str, at: datetime) -> dict[str, Any]:
-    return {"prefix": prefix, "key_id": key_id, "digest": digest, "created_at": at, "expires_at": None}
+def _secret(key_id: str, prefix: str, digest: KeyedDigest, at: datetime) -> dict[str, Any]:
+    told = {"digest": digest.value, "digest_key": digest.key}
+    return {"prefix": prefix, "key_id": key_id, "created_at": at, "expires_at": None, **told}
 
 
 def _key(row: RowMapping) -> ApiKey:

@@ -226,6 +226,7 @@ api_key_secrets: Final = Table(
     Column("prefix", String, primary_key=True),
     Column("key_id", String, nullable=False, index=True),
     Column("digest", String, nullable=False),
+    Column("digest_key", String),  # check value of the secret key; null for the installation's first one
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
 )
@@ -258,6 +259,7 @@ webhooks: Final = Table(
     Column("previous_until", UtcDateTime),
     Column("disabled_at", UtcDateTime),
     Column("disabled_reason", String),
+    Column("key_id", String),  # the API key that answers for it; null for a user's, and for the admin's
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )

@@ -1,6 +1,7 @@
 """Webhooks that callers registered; their secrets are sealed before they come here (D-098)."""
 
 import builtins
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,6 +13,15 @@ from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.tables import deliveries, webhooks
 
 _ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """The secrets of a webhook as they are stored."""
+
+    webhook_id: str
+    secret: str
+    previous_secret: str | None
 
 
 class WebhookRepository:
@@ -58,6 +68,23 @@ class WebhookRepository:
         change = update(webhooks).where(webhooks.c.id == webhook_id).values(**values).returning(*_ROW)
         found = await self._db.autocommit(lambda connection: connection.execute(change).mappings().first())
         return None if found is None else _row(found)
+
+    async def secrets(self, *, after: str, limit: int) -> builtins.list[SealedSecrets]:
+        """The sealed secrets of some webhooks, in order of their ids, beginning after one of them."""
+        wanted = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret)
+        page = wanted.where(webhooks.c.id > after).order_by(webhooks.c.id).limit(limit)
+        rows = await self._db.autocommit(lambda connection: connection.execute(page).all())
+        return [SealedSecrets(*row) for row in rows]
+
+    async def resealed(self, old: SealedSecrets, new: SealedSecrets) -> bool:
+        """Replace the sealed secrets of a webhook; False when they have changed meanwhile, or it is gone."""
+        same = (
+            webhooks.c.id == old.webhook_id,
+            webhooks.c.secret == old.secret,
+            webhooks.c.previous_secret.is_not_distinct_from(old.previous_secret),
+        )
+        change = update(webhooks).where(*same).values(secret=new.secret, previous_secret=new.previous_secret)
+        return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
 
     async def delete(self, webhook_id: str, *, at: datetime) -> bool:
         """Forget a webhook and drop what it still should be told; False when it was gone."""

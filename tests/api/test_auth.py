@@ -17,7 +17,7 @@ from api.app import create_app
 from orchestrator.domain.access import Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unavailable
-from orchestrator.sealing import callback_secret
+from orchestrator.sealing import callback_secrets
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.ledger import ledger
@@ -135,7 +135,7 @@ async def test_a_key_is_issued_and_its_secret_shown_once(client: httpx2.AsyncCli
     }
     assert key["owner"] == key["id"]
     assert key["id"].startswith("key_")
-    assert key["webhook_secret"] == callback_secret(running.parts.ground.sealer, key["id"])
+    assert key["webhook_secret"] == callback_secrets(running.parts.ground.sealer, key["id"])[0]
 
     shown = (await client.get(f"{KEYS}/{key['id']}")).json()
     assert shown["prefix"] == key["api_key"][:18] + "…"

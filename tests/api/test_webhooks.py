@@ -16,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 
 from api.app import create_app
 from orchestrator.domain.access import Scope
-from orchestrator.sealing import callback_secret
+from orchestrator.sealing import callback_secrets
 from orchestrator.services.webhooks import MOST_WEBHOOKS
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import Fixed, Keys, over
@@ -395,7 +395,7 @@ async def test_a_callback_tells_of_its_job_alone(
         await settled(alice, f"/v1/jobs/{await ran(alice)}", 0)
         (call,) = receiver.requests
     assert (row["webhook_id"], row["job_id"], row["state"]) == (None, job_id, "delivered")
-    secret = callback_secret(telling.parts.ground.sealer, f"alice {request.node.name}")
+    secret = callback_secrets(telling.parts.ground.sealer, f"alice {request.node.name}")[0]
     assert verify_webhook(call.body.decode(), call.headers["x-devora-signature"], secret)
     assert json.loads(call.body)["job_id"] == job_id
     assert (await bob.get(f"/v1/jobs/{job_id}/deliveries")).status_code == 404

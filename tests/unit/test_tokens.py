@@ -31,6 +31,19 @@ def test_a_token_says_what_was_signed():
     assert SIGNER.read(SIGNER.sign(claims), TokenType.REFRESH) == claims
 
 
+def test_while_the_secret_is_exchanged_tokens_of_either_are_read_and_new_ones_are_of_the_first():
+    exchanged = TokenSigner("the next secret, as long as the first one was", SECRET, clock=now)
+    claims = Claims("ada", TokenType.ACCESS, now().replace(microsecond=0) + timedelta(minutes=5))
+    assert exchanged.read(SIGNER.sign(claims)) == exchanged.read(exchanged.sign(claims)) == claims
+    for token in (exchanged.sign(claims), minted("a secret of nobody's, as long as the others are")):
+        with pytest.raises(Unauthenticated):
+            SIGNER.read(token)
+    with pytest.raises(Unauthenticated):
+        exchanged.read(minted("a secret of nobody's, as long as the others are"))
+    with pytest.raises(Unauthenticated, match="expired"):
+        exchanged.read(minted(exp=now() - timedelta(seconds=5)))
+
+
 @ledger("M-032", "M-033", "C-20")
 def test_a_token_minted_with_the_shared_secret_is_an_access_token():
     claims = SIGNER.read(minted())

@@ -29,7 +29,7 @@ from orchestrator.domain.webhooks import (
     Webhook,
 )
 from orchestrator.engine.worker import build_courier, build_worker
-from orchestrator.sealing import callback_secret
+from orchestrator.sealing import callback_secrets
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.webhook_receiver import RESET, STALL, Answer, Receiver, receiving
@@ -215,7 +215,7 @@ async def test_a_job_s_own_callback_is_signed_with_its_account_s_secret(engine: 
         job = await ran(engine, webhook_url=receiver.url)
         await eventually(lambda: _count(receiver), lambda count: count == 1)
         (request,) = receiver.requests
-    digest = hmac.new(callback_secret(engine.parts.ground.sealer, TESTER.id).encode(), request.body, hashlib.sha256)
+    digest = hmac.new(callback_secrets(engine.parts.ground.sealer, TESTER.id)[0].encode(), request.body, hashlib.sha256)
     assert request.headers["x-devora-signature"] == f"sha256={digest.hexdigest()}"
     assert json.loads(request.body)["job_id"] == job.id
 
@@ -365,7 +365,7 @@ async def test_no_secret_is_in_a_history_or_a_log(engine: Engine, capfd: pytest.
     files = engine.parts.settings.data_dir.glob("index.sqlite3*")
     stored = "".join(path.read_bytes().decode("latin-1") for path in files)
     said = capfd.readouterr()
-    callback = callback_secret(engine.parts.ground.sealer, TESTER.id)
+    callback = callback_secrets(engine.parts.ground.sealer, TESTER.id)[0]
     assert len(histories) == 2
     for text in (*histories, (await engine.history(job.id)).to_json(), said.out + said.err, stored):
         assert secret not in text

@@ -1,0 +1,77 @@
+"""`orchestrator secrets rotate`: reseals what the previous secret key sealed (decision 0026)."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+from orchestrator.commandline.exits import FAILED, OK, say, warn
+from orchestrator.ground import secret_key_of
+from orchestrator.logs import configure
+from orchestrator.services.installation import Installation
+from orchestrator.services.secret_rotation import Rotation, SecretRotation
+from orchestrator.services.tokens import REFRESH_LIFETIME
+from orchestrator.settings import Settings
+from orchestrator.storage.database import Database
+from orchestrator.storage.installation import InstallationRepository
+from orchestrator.storage.keys import KeyRepository
+from orchestrator.storage.webhooks import WebhookRepository
+
+_MOST_NAMED: Final = 20
+
+
+def rotate(settings: Settings, *, apply: bool) -> int:
+    """Reseal, or say what would be resealed. Answers the exit code. Raises `Misconfigured`, `Unavailable`."""
+    configure(settings.log_level, settings.log_format)
+    rotation = asyncio.run(_rotation(settings, apply=apply))
+    fallback = settings.secret_key_fallback is not None
+    for line in _told(rotation, apply=apply, fallback=fallback):
+        say(line)
+    for line in _warnings(rotation):
+        warn(line)
+    return OK if rotation.complete else FAILED
+
+
+async def _rotation(settings: Settings, *, apply: bool) -> Rotation:
+    database = Database(settings.index_url())
+    try:
+        await database.migrate()
+        key, marks = secret_key_of(settings), InstallationRepository(database)
+        await Installation(marks, key).check_secret_key()
+        webhooks, keys = WebhookRepository(database), KeyRepository(database)
+        rotation = SecretRotation(webhooks, keys, marks, key.sealer, clock=lambda: datetime.now(UTC))
+        if not apply:
+            return await rotation.look()
+        return await rotation.rotate(lambda so_far: say(f"{so_far.webhooks} webhooks, {so_far.resealed} resealed"))
+    finally:
+        await database.close()
+
+
+def _told(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
+    lines = [f"webhooks: {rotation.webhooks}; to reseal: {rotation.outdated}; resealed: {rotation.resealed}"]
+    if rotation.keys:
+        lines.append(f"API keys that were not used with the new secret key yet: {len(rotation.keys)}")
+        lines += [
+            f"  {key.id} {key.name!r}, last used {key.last_used_at.isoformat() if key.last_used_at else 'never'}"
+            for key in rotation.keys[:_MOST_NAMED]
+        ]
+    if not apply:
+        left = not rotation.complete
+        return [*lines, "nothing was changed: run it with --apply" if left else "nothing is left to reseal"]
+    if not rotation.complete:
+        return [*lines, "secrets changed meanwhile: run it again, once every process uses the new secret key"]
+    if not fallback:
+        return [*lines, "done"]
+    days = REFRESH_LIFETIME.days
+    return [
+        *lines,
+        "done: every stored secret is sealed with the secret key, and the index belongs to it",
+        f"remove ORCHESTRATOR_SECRET_KEY_FALLBACK after {days} days; earlier, users have to sign in again",
+        *(["keys that are not used until then stop: rotate or revoke them"] if rotation.keys else []),
+    ]
+
+
+def _warnings(rotation: Rotation) -> list[str]:
+    if not rotation.lost:
+        return []
+    named = ", ".join(rotation.lost[:_MOST_NAMED])
+    return [f"{len(rotation.lost)} webhooks have a secret that neither key opens: rotate theirs ({named})"]

@@ -1,0 +1,19 @@
+"""Which secret key a digest was made with, and which API key answers for a webhook."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0014"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("api_key_secrets", sa.Column("digest_key", sa.String()))
+    op.add_column("webhooks", sa.Column("key_id", sa.String()))
+
+
+def downgrade() -> None:
+    op.drop_column("webhooks", "key_id")
+    op.drop_column("api_key_secrets", "digest_key")
