@@ -10,16 +10,13 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, no
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobState
 from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, Standing, Tally, Window
 from orchestrator.storage.database import Database
+from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
 from orchestrator.storage.tables import (
     attempts,
     deliveries,
     delivery_attempts,
     jobs,
-    pruned_attempts,
-    pruned_deliveries,
-    pruned_delivery_attempts,
-    pruned_jobs,
 )
 
 _MOVING: Final = (JobState.PENDING, JobState.RUNNING)

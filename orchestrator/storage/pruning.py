@@ -11,6 +11,7 @@ from sqlalchemy import tuple_ as tuple_of
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
+from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
 from orchestrator.storage.tables import (
     artifacts,
@@ -19,10 +20,6 @@ from orchestrator.storage.tables import (
     deliveries,
     delivery_attempts,
     jobs,
-    pruned_attempts,
-    pruned_deliveries,
-    pruned_delivery_attempts,
-    pruned_jobs,
     refresh_tokens,
 )
 

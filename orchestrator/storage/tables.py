@@ -6,7 +6,6 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -358,42 +357,6 @@ configurations: Final = Table(
     Index("ix_configurations_owner", "owner", "created_at", "id"),
 )
 
-# Sums over pruned rows, so that the counters of the metrics never fall. A bucket of -1 stands for a missing time.
-pruned_jobs: Final = Table(
-    "pruned_jobs",
-    metadata,
-    Column("kind", _words(JobKind), primary_key=True),
-    Column("definition", String, primary_key=True),
-    Column("state", _words(JobState), primary_key=True),
-    Column("duration", Integer, primary_key=True, autoincrement=False),
-    Column("wait", Integer, primary_key=True, autoincrement=False),
-    Column("number", BigInteger, nullable=False),
-    Column("duration_ms", BigInteger, nullable=False),
-    Column("wait_ms", BigInteger, nullable=False),
-)
-pruned_attempts: Final = Table(
-    "pruned_attempts",
-    metadata,
-    Column("agent", String, primary_key=True),
-    Column("status", _words(AttemptStatus), primary_key=True),
-    Column("number", BigInteger, nullable=False),
-    Column("prompt", BigInteger, nullable=False),
-    Column("completion", BigInteger, nullable=False),
-    Column("micro_usd", BigInteger),
-)
-pruned_deliveries: Final = Table(
-    "pruned_deliveries",
-    metadata,
-    Column("event", String, primary_key=True),
-    Column("state", _words(DeliveryState), primary_key=True),
-    Column("number", BigInteger, nullable=False),
-)
-pruned_delivery_attempts: Final = Table(
-    "pruned_delivery_attempts",
-    metadata,
-    Column("verdict", String, primary_key=True),
-    Column("number", BigInteger, nullable=False),
-)
 installation: Final = Table(
     "installation",
     metadata,

@@ -3,7 +3,9 @@
 from alembic import context
 
 from orchestrator.storage.migrate import VERSION_TABLE
-from orchestrator.storage.tables import metadata
+from orchestrator.storage.pruned_tables import pruned_jobs
+
+metadata = pruned_jobs.metadata  # with the tables of both modules
 
 context.configure(
     connection=context.config.attributes["connection"],
