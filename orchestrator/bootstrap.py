@@ -105,6 +105,7 @@ class Parts:
         deliverer = WebhookDeliverer(
             on.deliveries,
             WebhookRepository(on.database),
+            on.keys,
             DeliveryBodies(on.reader, on.follower, self.services.outputs),
             sender=self.sender,
             sealer=on.sealer,

@@ -76,11 +76,6 @@ class Principal:
         if not self.admin and scope not in self.scopes:
             raise Forbidden(f"This credential lacks the scope {scope}", scope=str(scope))
 
-    def require_any(self, *scopes: Scope) -> None:
-        """Raises `Forbidden` unless one of the scopes, or `admin:*`, is held."""
-        if not self.admin and self.scopes.isdisjoint(scopes):
-            raise Forbidden(f"This credential needs one of the scopes {', '.join(scopes)}", scope=str(scopes[0]))
-
     def sees(self, owner: str) -> bool:
         """Whether a job of that owner is visible."""
         return self.admin or owner == self.id

@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.domain.access import KeyState, Scope
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.ports import WebhookSender
@@ -26,6 +27,7 @@ from orchestrator.sealing import Sealer, Unsealable, callback_secrets
 from orchestrator.services.dispatching import DeliveryDispatcher
 from orchestrator.services.payloads import DeliveryBodies
 from orchestrator.storage.deliveries import DeliveryRepository
+from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.webhooks import WebhookRepository
 
 log = structlog.get_logger(__name__)
@@ -40,6 +42,7 @@ class WebhookDeliverer:
         self,
         deliveries: DeliveryRepository,
         webhooks: WebhookRepository,
+        keys: KeyRepository,
         bodies: DeliveryBodies,
         *,
         sender: WebhookSender,
@@ -49,6 +52,7 @@ class WebhookDeliverer:
     ) -> None:
         self._deliveries = deliveries
         self._webhooks = webhooks
+        self._keys = keys
         self._bodies = bodies
         self._sender = sender
         self._sealer = sealer
@@ -68,6 +72,10 @@ class WebhookDeliverer:
         if webhook:
             delivery = replace(delivery, url=webhook.url)  # its owner may have moved it
         at = self._clock()
+        if webhook and (reason := await self._key_ended(webhook, at)) is not None:
+            await self._webhooks.change(webhook.id, disabled_at=at, disabled_reason=reason)
+            log.warning("webhook_disabled", webhook_id=webhook.id, owner=webhook.owner, reason=reason)
+            return await self._dropped(delivery, reason)
         try:
             body = await self._bodies.of(delivery)
             if webhook and body["event"] != delivery.event and body["event"] not in webhook.events:
@@ -80,6 +88,19 @@ class WebhookDeliverer:
                 Posting(url=delivery.url, message_id=delivery.message_id, at=at, body=body, secrets=secrets)
             )
         return await self._recorded(delivery, webhook, attempt, posted, at)
+
+    async def _key_ended(self, webhook: Webhook, at: datetime) -> str | None:
+        """Why the API key that answers for a webhook does so no longer, or None."""
+        if webhook.key_id is None:
+            return None
+        key = await self._keys.get(webhook.key_id)
+        state = KeyState.REVOKED if key is None else key.state(at)
+        if state is not KeyState.ACTIVE:
+            why = "was revoked" if state is KeyState.REVOKED else "has expired"
+            return f"The API key {webhook.key_id} that answers for it {why}: activate it with another one"
+        if key is not None and key.scopes.isdisjoint({Scope.JOBS_READ, Scope.ADMIN}):
+            return f"The API key {webhook.key_id} that answers for it lacks the scope {Scope.JOBS_READ}"
+        return None
 
     def _secrets(self, delivery: Delivery, webhook: Webhook | None, at: datetime) -> list[str]:
         """The newest first. A job's own callback is signed with its account's secret (C-54). Raises `Unsealable`."""

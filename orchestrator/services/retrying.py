@@ -62,7 +62,7 @@ class JobRetrier:
             return await self._starter.begin(principal, job, digest), _taken(job, job_id)
         _check_ended_undone(old)
         job = await self._composed(old, new_id)
-        await self._starter.check_callback(job.webhook_url)
+        await self._starter.check_callback(principal, job.webhook_url)
         return await self._starter.begin(principal, job, digest), _taken(job, job_id)
 
     async def retried_by(self, job_id: str) -> list[str] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.domain.access import Principal
+from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobConfig, JobInput
 from orchestrator.domain.errors import (
@@ -105,12 +105,12 @@ class JobStarter:
         """Start a job. Nothing is started unless the whole request is sound.
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`, and
-        `Forbidden` for what the caller's tier does not include.
+        `Forbidden` for what the caller's tier does not include, and for a callback without `jobs:read`.
         """
         job_id = self.new_id(principal, request.kind, request.idempotency_key, request.id_tail)
         job = await self.composed(request, owner=principal.id, job_id=job_id)
         job = permitted(job, principal, self._quotas.limits(principal))  # before a name is looked up
-        await self.check_callback(request.webhook_url)
+        await self.check_callback(principal, request.webhook_url)
         return await self.begin(principal, job, _digest(request))
 
     async def begin(self, principal: Principal, job: JobInput, digest: str) -> Started:
@@ -143,11 +143,14 @@ class JobStarter:
         if self._gateway.away and await self._jobs.get(job_id) is None:
             raise Unavailable("Temporal does not answer; nothing was started", job_id=job_id)
 
-    async def check_callback(self, url: str | None) -> None:
-        """Raises `InvalidInput` for a URL that nothing may be sent to."""
+    async def check_callback(self, principal: Principal, url: str | None) -> None:
+        """Raises `Forbidden` for a caller who may not read what it carries, `InvalidInput` for a URL that nothing may
+        be sent to."""
+        if url is None:
+            return
+        principal.require(Scope.JOBS_READ)
         try:
-            if url is not None:
-                await self._check_url(url)
+            await self._check_url(url)
         except InvalidInput as fault:
             raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
 

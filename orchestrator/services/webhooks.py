@@ -31,8 +31,7 @@ log = structlog.get_logger(__name__)
 MOST_WEBHOOKS: Final = 50
 _SECRET_BYTES: Final = 32
 _MADE: Final = "whsec_"
-# Webhooks carry outputs of jobs: whoever may neither run nor read any can send them nowhere.
-_TOLD: Final = (Scope.JOBS_READ, Scope.AGENTS_EXECUTE, Scope.WORKFLOWS_RUN)
+_TOLD: Final = Scope.JOBS_READ  # webhooks carry the outputs of every job of an owner away
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,12 @@ class WebhookRegistry:
         secret: str | None = None,
         any_event: bool = False,
     ) -> Registered:
-        """A new webhook of the caller's own. With `any_event` it may name events that nothing tells of (C-52).
+        """A new webhook of the caller's own, which stops with their API key. One that a user registers has none.
 
+        With `any_event` it may name events that nothing tells of (C-52).
         Raises `InvalidInput` for the URL, an event, the secret, or one too many.
         """
-        principal.require_any(*_TOLD)
+        principal.require(_TOLD)
         _check_secret(secret)
         known = [*dict.fromkeys(events)] if any_event else _known(events)
         await self._check_url(url)
@@ -110,6 +110,7 @@ class WebhookRegistry:
             secret=self._sealer.seal(secret or made or "", sealed_for(new_id)),
             created_at=at,
             updated_at=at,
+            key_id=principal.key,
         )
         if not await self._webhooks.add(row, most=MOST_WEBHOOKS):
             raise InvalidInput(f"There are {MOST_WEBHOOKS} webhooks already: delete one first", limit=MOST_WEBHOOKS)
@@ -148,7 +149,7 @@ class WebhookRegistry:
         Raises `InvalidInput`.
         """
         row = await self._changeable(principal, webhook_id)
-        values: dict[str, Any] = {"updated_at": self._clock()}
+        values: dict[str, Any] = {"updated_at": self._clock(), "key_id": _answering(principal, row)}
         if events is not None:
             values["events"] = _known(events)
         if url is not None:
@@ -177,6 +178,7 @@ class WebhookRegistry:
             previous_secret=row.secret if overlap else None,
             previous_until=at + overlap if overlap else None,
             updated_at=at,
+            key_id=_answering(principal, row),
         )
         return Registered(changed, made)
 
@@ -220,7 +222,7 @@ class WebhookRegistry:
 
     async def _changeable(self, principal: Principal, webhook_id: str) -> Webhook:
         """A webhook that the caller may change. Raises `Forbidden`, `NotFound`."""
-        principal.require_any(*_TOLD)
+        principal.require(_TOLD)
         return await self.get(principal, webhook_id)
 
     def _delivery_id(self) -> str:
@@ -288,6 +290,11 @@ def _check_secret(secret: str | None) -> None:
     if not readable:
         expected = f"base64 after {_MADE}, or a secret that does not begin like this"
         raise InvalidInput(f"What follows {_MADE} in the secret is not base64", field="secret", expected=expected)
+
+
+def _answering(principal: Principal, row: Webhook) -> str | None:
+    """The API key that answers for a webhook once a caller has changed it: theirs, unless they are its admin."""
+    return principal.key if principal.id == row.owner else row.key_id
 
 
 def _active(row: Webhook) -> Webhook:

@@ -43,7 +43,7 @@ async def telling(temporal_address: str, tmp_path_factory: pytest.TempPathFactor
 def hooked(telling: Engine, request: pytest.FixtureRequest) -> FastAPI:
     """The application with three callers whose names are new for each test."""
     name = request.node.name
-    outsider = set(Scope) - {Scope.ADMIN, Scope.JOBS_READ, Scope.AGENTS_EXECUTE, Scope.WORKFLOWS_RUN}
+    outsider = set(Scope) - {Scope.ADMIN, Scope.JOBS_READ}
     keys = Keys(
         **{f"alice {name}": RIGHTS, f"bob {name}": RIGHTS, f"root {name}": {Scope.ADMIN}, f"outsider {name}": outsider}
     )
@@ -239,7 +239,7 @@ async def test_a_secret_that_is_refused_is_not_repeated(
         ("POST", "/v1/webhooks/wh_any/deliveries/whd_any/redeliver", None),
     ],
 )
-async def test_a_key_that_neither_runs_nor_reads_jobs_cannot_have_their_outputs_sent_anywhere(
+async def test_a_key_that_may_not_read_jobs_cannot_have_their_outputs_sent_anywhere(
     hooked: FastAPI, request: pytest.FixtureRequest, method: str, path: str, body: dict[str, Any] | None
 ):
     async with caller(hooked, request, "outsider") as client:
@@ -247,6 +247,27 @@ async def test_a_key_that_neither_runs_nor_reads_jobs_cannot_have_their_outputs_
         assert (await client.get("/v1/webhooks")).json()["total"] == 0
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
     assert "jobs:read" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/chat/v2/webhooks", "/api/webhooks"])
+async def test_nor_through_another_surface(hooked: FastAPI, request: pytest.FixtureRequest, path: str):
+    async with caller(hooked, request, "outsider") as client:
+        answer = await client.post(path, json={"url": URL, "events": ["chat.completed"]})
+        assert (await client.get("/v1/webhooks")).json()["total"] == 0
+    assert answer.status_code == 403
+    assert "jobs:read" in answer.text
+
+
+@ledger("D-015", "D-024")
+async def test_a_key_that_may_not_read_jobs_cannot_name_a_callback(hooked: FastAPI, request: pytest.FixtureRequest):
+    body = {"input": {}, "webhook_url": URL}
+    async with caller(hooked, request, "outsider") as client:
+        for path in ("/v1/agents/t_echo/execute", "/v1/workflows/t_three/run"):
+            answer = await client.post(path, json={**body, "async": True})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+            assert "jobs:read" in answer.json()["error"]["message"]
+        waited = await client.post("/v1/agents/t_echo/execute", json=body)
+    assert waited.status_code == 200, "without async there is no callback"
 
 
 async def test_an_unknown_event_is_told_which_there_are(alice: httpx2.AsyncClient):

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.webhooks import WebhookActivities
 from orchestrator.domain import names
+from orchestrator.domain.access import ORDINARY, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import Unavailable
@@ -30,6 +32,8 @@ from orchestrator.domain.webhooks import (
 )
 from orchestrator.engine.worker import build_courier, build_worker
 from orchestrator.sealing import callback_secrets
+from orchestrator.services.access import ADMIN
+from orchestrator.services.keys import KeyRequest
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.webhook_receiver import RESET, STALL, Answer, Receiver, receiving
@@ -408,3 +412,44 @@ async def _pauses(engine: Engine, delivery_id: str) -> list[float]:
         for event in history.events
         if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED
     ]
+
+
+ENDS: list[tuple[dict[str, Any], str]] = [
+    ({"revoked_at": datetime(2026, 1, 2, tzinfo=UTC)}, "was revoked: activate it with another one"),
+    ({"expires_at": datetime(2026, 1, 2, tzinfo=UTC)}, "has expired"),
+    ({"scopes": frozenset({Scope.WORKFLOWS_RUN})}, "lacks the scope jobs:read"),
+]
+
+
+async def test_a_webhook_stops_with_the_key_that_registered_it(engine: Engine) -> None:
+    webhooks, keys = engine.services.webhooks, engine.services.keys
+    async with receiving(TAKEN) as receiver:
+        stopped: list[Webhook] = []
+        for changes, _ in ENDS:
+            issued = await keys.issue(ADMIN, KeyRequest("leaked", ORDINARY, owner=TESTER.id))
+            leaked = await engine.services.access.authenticate(issued.token)
+            stopped.append((await webhooks.register(leaked, url=receiver.url, events=["job.completed"])).webhook)
+            assert await engine.parts.ground.keys.change(issued.key.id, **changes)
+        await ran(engine)
+        for webhook, (_, reason) in zip(stopped, ENDS, strict=True):
+            ((delivery, attempts),) = await settled(engine, webhook)
+            assert (delivery.state, attempts) == (DeliveryState.DROPPED, [])
+            told = await webhooks.get(TESTER, webhook.id)
+            assert told.disabled_at is not None
+            assert reason in str(told.disabled_reason)
+        assert receiver.requests == []
+
+        taken_over = await webhooks.change(TESTER, stopped[0].id, active=True)
+        assert (taken_over.key_id, taken_over.disabled_at) == (None, None)
+        await ran(engine)
+        (newest, _), _ = await settled(engine, taken_over, count=2)
+        assert (newest.state, len(receiver.requests)) == (DeliveryState.DELIVERED, 1)
+
+
+async def test_an_administrator_who_looks_after_a_webhook_does_not_answer_for_it(engine: Engine) -> None:
+    issued = await engine.services.keys.issue(ADMIN, KeyRequest("own", ORDINARY))
+    principal = await engine.services.access.authenticate(issued.token)
+    url = "https://127.0.0.1/"
+    webhook = (await engine.services.webhooks.register(principal, url=url, events=["job.failed"])).webhook
+    assert webhook.key_id == issued.key.id
+    assert (await engine.services.webhooks.change(ADMIN, webhook.id, active=False)).key_id == issued.key.id

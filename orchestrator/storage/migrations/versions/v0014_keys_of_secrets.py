@@ -12,6 +12,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("api_key_secrets", sa.Column("digest_key", sa.String()))
     op.add_column("webhooks", sa.Column("key_id", sa.String()))
+    # A key that is its own account has registered all that this account has.
+    op.execute("UPDATE webhooks SET key_id = owner WHERE owner IN (SELECT id FROM api_keys)")
 
 
 def downgrade() -> None:
