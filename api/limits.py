@@ -1,5 +1,6 @@
 """Counts a caller's request, and says on every response what is left (D-065 to D-067, C-25)."""
 
+import hashlib
 import time
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
@@ -26,6 +27,17 @@ async def count_surface_request(request: Request, services: Services, limit: Sur
     Raises `LimitExceeded`; nothing is counted then.
     """
     _keep(request, await services.limits.admit_surface(limit, client), "requests")
+
+
+async def count_sign_in(request: Request, services: Services, username: str) -> None:
+    """Count a sign-in under a user name, whatever address it comes from. Only the name's digest is kept.
+
+    Raises `LimitExceeded`.
+    """
+    client = f"name:{hashlib.sha256(username.encode()).hexdigest()}"
+    allowance = await services.limits.admit_surface(SurfaceLimit.SIGN_IN, client)
+    if allowance.retry_after is not None:  # else the response says what is left of the address's window
+        _keep(request, allowance, "requests")
 
 
 def client_of(principal: Principal) -> str:

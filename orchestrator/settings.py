@@ -3,6 +3,7 @@
 import logging
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote, urlsplit
@@ -17,7 +18,7 @@ from orchestrator.domain.retention import Retention
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
-_SURFACES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
+SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -99,6 +100,11 @@ class Settings(BaseSettings):
         default="*",
         pattern=r"^\s*(\*|((\*\.)?[^\s,/*:]+\s*(,\s*|$))*)\s*$",
         description="Host names that are answered, comma-separated.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        validation_alias=AliasChoices("ORCHESTRATOR_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
+        description="Addresses and networks of the proxies whose `X-Forwarded-*` headers count, comma-separated.",
     )
     root_path: str = Field(
         default="",
@@ -255,12 +261,22 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name.strip()}: `{package}` is orchestrator's own package; rename yours")
         return plugins
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _names_proxies(cls, names: str) -> str:
+        for name in _listed(names) if names != "*" else []:
+            try:
+                ip_network(name, strict=False)
+            except ValueError:
+                raise ValueError(f"{name} is no address: it takes such as 10.0.0.5,172.16.0.0/12, or *") from None
+        return names
+
     @field_validator("surfaces")
     @classmethod
     def _names_surfaces(cls, names: str) -> str:
         for name in _listed(names):
-            if name not in _SURFACES:
-                raise ValueError(f"there is no surface {name!r}; it takes some of {', '.join(_SURFACES)}")
+            if name not in SURFACE_NAMES:
+                raise ValueError(f"there is no surface {name!r}; it takes some of {', '.join(SURFACE_NAMES)}")
         return names
 
     @field_validator("log_level")
@@ -318,9 +334,9 @@ class Settings(BaseSettings):
         """The request limits of every surface but the native one."""
         return {**SURFACE_LIMITS, **self.surface_limits}
 
-    def served_surfaces(self) -> frozenset[str]:
-        """The names of the surfaces that are served."""
-        return frozenset(_listed(self.surfaces) or _SURFACES)
+    def served_surfaces(self) -> frozenset[str] | None:
+        """The names of the surfaces that are served; None for all."""
+        return frozenset(_listed(self.surfaces)) or None
 
     def retry_schedule(self) -> list[float]:
         """Seconds before each attempt of a webhook delivery."""

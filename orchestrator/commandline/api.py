@@ -42,7 +42,7 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
     app = create_app(stack, options=lambda: ApiOptions.of(settings))
     with listen(*address, "--port") as listener:
         url = url_of(listener)
-        server = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
+        server = ApiServer(app, listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
         async with beside(server.run_until(stop), stop), _checked(stack, stop) as checking:
             await asyncio.wait({checking}, timeout=_FIRST_LOOK)
             if await unless_stopped(stop, until_answering(url, "/healthz")):

@@ -70,7 +70,9 @@ def run(settings: Settings, ports: DevPorts) -> int:
 
 def public_sessions(settings: Settings, host: str) -> bool:
     """Whether sessions start without a credential: as the settings say, else where no other machine can call."""
-    return is_loopback(host) if settings.public_sessions is None else settings.public_sessions
+    if settings.public_sessions is not None:
+        return settings.public_sessions
+    return is_loopback(host) and not settings.trusted_proxies
 
 
 async def _main(
@@ -86,7 +88,7 @@ async def _main(
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.
         app = create_app(source, options=lambda: ApiOptions.of(settings))
-        api = ApiServer(app, listener, keep_alive=settings.http_keep_alive)
+        api = ApiServer(app, listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
         async with beside(api.run_until(stop), stop) as serving, _temporal(settings, ports, stop) as address:
             if address:
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})

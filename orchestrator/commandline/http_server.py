@@ -2,59 +2,36 @@
 
 import asyncio
 import contextlib
-import re
 import socket
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Final
 
 import httpx2
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from orchestrator.commandline.exits import FAILED, Refused
 from orchestrator.commandline.http_protocol import AnsweredWebSocket, BoundedHttp
+from orchestrator.commandline.proxies import FromProxy, TrustedProxies
 
 log = structlog.get_logger(__name__)
 
 _GRACE: Final = 5
-_PREFIX: Final = re.compile(r"(?=.{1,200}$)(/[A-Za-z0-9._~\-]+)+")
 # The application refuses a large WebSocket frame politely (64 KiB); this is where reading on would only cost memory.
 _MAX_FRAME: Final = 1024 * 1024
 _PATIENCE: Final = 15.0
 _POLL: Final = 0.2
 
 
-class FromProxy:
-    """Believes a trusted proxy: `X-Forwarded-For` and `-Proto` as uvicorn does, and `X-Forwarded-Prefix`, the path that
-    the proxy has taken off. `trusted` holds addresses and networks, comma-separated, or `*`.
-    """
-
-    def __init__(self, app: ASGIApp, trusted: list[str] | str) -> None:
-        # uvicorn types the same protocol in its own words.
-        self._proxied = ProxyHeadersMiddleware(cast(Any, app), trusted)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "lifespan" and scope["client"] and scope["client"][0] in self._proxied.trusted_hosts:
-            values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-prefix"]
-            prefix = "".join(part.strip().rstrip("/") for value in values for part in value.split(","))
-            if _PREFIX.fullmatch(prefix):
-                scope["root_path"] = prefix
-                scope["path"] = prefix + scope["path"]
-                scope["raw_path"] = prefix.encode() + (scope["raw_path"] or b"")
-        await self._proxied(cast(Any, scope), cast(Any, receive), cast(Any, send))
-
-
 class ApiServer(uvicorn.Server):
     """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests.
 
-    `keep_alive` is the time in seconds for which a connection without a request stays open.
+    `keep_alive` is the time in seconds for which a connection without a request stays open. `proxies` are believed
+    what they say of a request.
     """
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, keep_alive: int) -> None:
+    def __init__(self, app: FastAPI, listener: socket.socket, *, keep_alive: int, proxies: str = "") -> None:
         config = uvicorn.Config(
             app,
             http=BoundedHttp,
@@ -67,7 +44,7 @@ class ApiServer(uvicorn.Server):
             timeout_graceful_shutdown=_GRACE,
             timeout_keep_alive=keep_alive,
         )
-        config.app = FromProxy(app, config.forwarded_allow_ips)
+        config.app = FromProxy(app, TrustedProxies(proxies))
         super().__init__(config)
         self._listener = listener
 

@@ -99,6 +99,8 @@ class SurfaceLimit(StrEnum):
     AGENTORCHESTRA = "agentorchestra"
     EXECUTIONS = "executions"
     AUTHENTICATION = "authentication"
+    SIGN_IN = "sign_in"
+    CREDENTIALS = "credentials"
 
 
 class Window(BaseModel):
@@ -118,5 +120,15 @@ SURFACE_LIMITS: Final = {
     SurfaceLimit.AGENTORCHESTRA: Window(limit=1000, seconds=3600),
     SurfaceLimit.EXECUTIONS: Window(limit=100, seconds=3600),
     SurfaceLimit.AUTHENTICATION: Window(limit=10, seconds=900),
+    SurfaceLimit.SIGN_IN: Window(limit=30, seconds=900),
+    SurfaceLimit.CREDENTIALS: Window(limit=60, seconds=60),
 }
-"""As documented: M-037, A-006 with the burst of A-008 on top, A-007, S-022, O-006; sign-in is O-006's, too (C-27)."""
+"""As documented: M-037, A-006 with the burst of A-008 on top, A-007, S-022, O-006; sign-in is O-006's, too (C-27).
+
+The last two are ours: sign-ins under one user name, and credentials of one address that are not known to be valid.
+"""
+
+ALWAYS_COUNTED: Final = frozenset(
+    {SurfaceLimit.EXECUTE_WORKFLOW, SurfaceLimit.AUTHENTICATION, SurfaceLimit.SIGN_IN, SurfaceLimit.CREDENTIALS}
+)
+"""What must not go uncounted while Redis is away: each process counts it for itself meanwhile."""

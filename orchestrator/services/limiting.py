@@ -1,4 +1,7 @@
-"""Counts requests in moving windows, here or in Redis, and lets them through when Redis is gone (D-065, C-24)."""
+"""Counts requests in moving windows, here or in Redis (D-065, C-24).
+
+When Redis is gone most are let through; what strangers could abuse is counted in this process meanwhile.
+"""
 
 import asyncio
 import math
@@ -17,7 +20,15 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from orchestrator.domain.access import Principal
-from orchestrator.domain.limits import SURFACE_LIMITS, Allowance, SurfaceLimit, Tier, TierLimits, Window
+from orchestrator.domain.limits import (
+    ALWAYS_COUNTED,
+    SURFACE_LIMITS,
+    Allowance,
+    SurfaceLimit,
+    Tier,
+    TierLimits,
+    Window,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +41,15 @@ _CONNECTIONS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """At most `limit` requests of one identity in any `seconds`. Windows of policies with other names stand apart."""
+    """At most `limit` requests of one identity in any `seconds`. Windows of policies with other names stand apart.
+
+    One that is `always_counted` is counted in this process while Redis does not answer.
+    """
 
     name: str
     limit: int
     seconds: int = 60
+    always_counted: bool = False
 
 
 class RateLimiter:
@@ -56,28 +71,34 @@ class RateLimiter:
         self._timer = timer
         self._pool = None if redis_url is None else _pool(redis_url)
         self._windows: MovingWindowRateLimiter | None = None
+        self._own_windows: MovingWindowRateLimiter | None = None
         self._failed = False
         self._paused_until = self._silent_until = -math.inf
 
     async def hit(self, policy: Policy, identity: str) -> Allowance:
         """Count a request, unless it is refused, and tell what is left.
 
-        Without an answer from Redis the request is let through uncounted, at once or within `PATIENCE` seconds.
+        Without an answer from Redis the request is let through uncounted, at once or within `PATIENCE` seconds, or is
+        counted here if the policy is `always_counted`.
         """
         if self._timer() < self._paused_until:
-            return self._uncounted(policy)
+            return await self._without_redis(policy, identity)
         if self._failed:  # This request looks whether Redis is back; the others go on meanwhile.
             self._paused_until = self._timer() + PAUSE
-        item = RateLimitItemPerSecond(policy.limit, policy.seconds)
         windows = self._opened()
         try:
             async with asyncio.timeout(PATIENCE):
-                admitted = await windows.hit(item, policy.name, identity)
-                window = await windows.get_window_stats(item, policy.name, identity)
+                allowance = await self._counted(windows, policy, identity)
         except (RedisError, OSError, TimeoutError) as fault:
             self._pause(fault)
-            return self._uncounted(policy)
+            return await self._without_redis(policy, identity)
         self._failed, self._paused_until = False, -math.inf
+        return allowance
+
+    async def _counted(self, windows: MovingWindowRateLimiter, policy: Policy, identity: str) -> Allowance:
+        item = RateLimitItemPerSecond(policy.limit, policy.seconds)
+        admitted = await windows.hit(item, policy.name, identity)
+        window = await windows.get_window_stats(item, policy.name, identity)
         wait = max(1, math.ceil(window.reset_time - self._clock()))
         return Allowance(
             limit=policy.limit,
@@ -108,6 +129,13 @@ class RateLimiter:
             self._silent_until = self._timer() + _WARN_EVERY
             log.warning("limiter_unavailable", fault=type(fault).__name__, error=str(fault)[:300])
 
+    async def _without_redis(self, policy: Policy, identity: str) -> Allowance:
+        if not policy.always_counted:
+            return self._uncounted(policy)
+        if self._own_windows is None:
+            self._own_windows = MovingWindowRateLimiter(MemoryStorage())
+        return await self._counted(self._own_windows, policy, identity)
+
     def _uncounted(self, policy: Policy) -> Allowance:
         reset = math.ceil(self._clock()) + policy.seconds
         return Allowance(limit=policy.limit, remaining=policy.limit, reset=reset, counted=False)
@@ -123,7 +151,10 @@ class RequestLimits:
         surfaces: Mapping[SurfaceLimit, Window] = SURFACE_LIMITS,
     ) -> None:
         self._limiter = limiter
-        self._surfaces = {name: Policy(name, window.limit, window.seconds) for name, window in surfaces.items()}
+        self._surfaces = {
+            name: Policy(name, window.limit, window.seconds, always_counted=name in ALWAYS_COUNTED)
+            for name, window in surfaces.items()
+        }
         self._tiers = {
             tier: Policy("tier", limits.requests_per_minute)
             for tier, limits in tiers.items()

@@ -42,12 +42,12 @@ def guarded(running: Engine) -> Callable[..., FastAPI]:
 
 @asynccontextmanager
 async def connected(
-    app: FastAPI, protocol: type[BoundedHttp] = BoundedHttp, *, keep_alive: int = 75
+    app: FastAPI, protocol: type[BoundedHttp] = BoundedHttp, *, keep_alive: int = 75, proxies: str = ""
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A bare connection to the product's own server."""
     stop = asyncio.Event()
     with listen("127.0.0.1", 0, "--port") as listener:
-        server = ApiServer(app, listener, keep_alive=keep_alive)
+        server = ApiServer(app, listener, keep_alive=keep_alive, proxies=proxies)
         server.config.http = protocol
         serving = asyncio.create_task(server.run_until(stop))
         reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -439,13 +439,10 @@ async def test_no_fault_of_ours_is_told(method: str, path: str):
         ("10.0.0.1", "/orchestrator", ""),
     ],
 )
-async def test_a_path_prefix_is_believed_of_a_trusted_proxy_only(
-    running: Engine, monkeypatch: pytest.MonkeyPatch, trusted: str, sent: str, prefix: str
-):
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+async def test_a_path_prefix_is_believed_of_a_trusted_proxy_only(running: Engine, trusted: str, sent: str, prefix: str):
     asked = f"GET /v1/jobs?limit=1 HTTP/1.1\r\nHost: x\r\nAuthorization: {ADMIN['Authorization']}\r\n"
     await running.run("t_echo", {})
-    async with connected(create_app(Fixed(running.services))) as (reader, writer):
+    async with connected(create_app(Fixed(running.services)), proxies=trusted) as (reader, writer):
         writer.write(f"{asked}X-Forwarded-Prefix: {sent}\r\nX-Forwarded-Proto: https\r\n\r\n".encode())
         status, headers, body = await said(reader)
     assert status == 200

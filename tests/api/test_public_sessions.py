@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -18,6 +19,7 @@ from orchestrator.bootstrap import new_id, now
 from orchestrator.commandline.dev import public_sessions
 from orchestrator.domain.access import Scope
 from orchestrator.domain.jobs import OPEN_STATES
+from orchestrator.settings import SURFACE_NAMES
 from orchestrator.testing import TESTER, Engine, GivenSettings
 from orchestrator.wiring import wired
 from tests.api.conftest import ADMIN, Fixed, over, served
@@ -163,6 +165,14 @@ async def test_one_network_of_ipv6_is_one_client(
     assert answers.count(400) == served_calls
 
 
+async def test_strangers_are_counted_while_redis_is_away(product: Product) -> None:
+    app = product(public_sessions=True, redis_url=SecretStr("redis://127.0.0.1:1/0"))
+    wrong = {**BODY, "workflow_type": "invalid"}
+    async with over(app) as client:
+        answers = [(await client.post(STARTS[number % 4], json=wrong)).status_code for number in range(12)]
+    assert answers == [400] * 10 + [429] * 2
+
+
 @pytest.mark.parametrize(
     ("more", "path"),
     [
@@ -219,6 +229,8 @@ async def test_the_tokens_of_a_month_hold_for_an_address(
 )
 def test_dev_has_public_sessions_on_a_loopback_address_only(chosen: bool | None, host: str, public: bool) -> None:
     assert public_sessions(GivenSettings(public_sessions=chosen), host) is public
+    behind_a_proxy = GivenSettings(public_sessions=chosen, trusted_proxies="127.0.0.1")
+    assert public_sessions(behind_a_proxy, host) is (chosen is True)
 
 
 async def test_readiness_names_public_sessions(product: Product) -> None:
@@ -240,7 +252,8 @@ ONE_PATH = {
 
 
 def test_the_settings_know_every_surface() -> None:
-    assert GivenSettings().served_surfaces() == {surface.name for surface in SURFACES} == set(ONE_PATH)
+    assert set(SURFACE_NAMES) == {surface.name for surface in SURFACES} == set(ONE_PATH)
+    assert GivenSettings(surfaces="devora, devskyy").served_surfaces() == {"devora", "devskyy"}
     with pytest.raises(ValueError, match="there is no surface 'chat'"):
         GivenSettings(surfaces="devora, chat")
 

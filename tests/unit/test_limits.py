@@ -11,7 +11,16 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from orchestrator.domain.access import Principal
-from orchestrator.domain.limits import TIERS, UNLIMITED, Allowance, Tier, TierLimits
+from orchestrator.domain.limits import (
+    ALWAYS_COUNTED,
+    TIERS,
+    UNLIMITED,
+    Allowance,
+    SurfaceLimit,
+    Tier,
+    TierLimits,
+    Window,
+)
 from orchestrator.services import limiting
 from orchestrator.services.access import ADMIN
 from orchestrator.services.limiting import PAUSE, Policy, RateLimiter, RequestLimits
@@ -212,4 +221,15 @@ async def test_a_redis_that_hangs_is_asked_by_one_request_at_a_time(
     redis_server.thaw()
     timer.now += PAUSE
     assert (await limiter.hit(FIVE, "carol")).remaining == 4
+    await limiter.aclose()
+
+
+@pytest.mark.parametrize("limit", sorted(ALWAYS_COUNTED))
+async def test_what_strangers_could_abuse_is_counted_here_while_redis_is_away(limit: SurfaceLimit) -> None:
+    limiter = RateLimiter("redis://127.0.0.1:1/0")
+    limits = RequestLimits(limiter, TIERS, {limit: Window(limit=3, seconds=60)})
+    answers = [await limits.admit_surface(limit, "address:192.0.2.1") for _ in range(5)]
+    assert [one.retry_after is None for one in answers] == [True] * 3 + [False] * 2
+    assert all(one.counted for one in answers)
+    assert (await limits.admit_surface(limit, "address:192.0.2.2")).retry_after is None
     await limiter.aclose()

@@ -6,6 +6,7 @@ from api.deps import Svc
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
 from api.dialects.devskyy.guards import attempted, counted_by_address
 from api.dialects.devskyy.models import LoginRequest, RefreshRequest, TokenResponse
+from api.limits import count_sign_in
 from orchestrator.services.registry import Services
 from orchestrator.services.users import Tokens
 
@@ -15,6 +16,7 @@ router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"], route_class=DevSkyyR
 @router.post("/login", dependencies=[Depends(attempted)])
 async def login(body: LoginRequest, services: Svc, request: Request) -> TokenResponse:
     """Sign in: an access token for 15 minutes and a refresh token for 7 days."""
+    await count_sign_in(request, services, body.username)
     tokens = await services.users.login(body.username, body.password)
     return await _answer(services, request, tokens)
 
