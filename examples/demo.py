@@ -62,7 +62,7 @@ async def show(api_url: str, key: str, console: Console) -> FollowedJob:
         await client.aclose()
     summarise(job, console, listed=sys.maxsize)
     written = deliverables.write(DATA_DIR / job_id, deliverables.deliverables_of(job.output))
-    say(f"{len(written)} files in {DATA_DIR / job_id}")
+    say(f"{len(written.files)} files in {DATA_DIR / job_id}")
     return job
 
 

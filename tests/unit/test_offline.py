@@ -190,15 +190,6 @@ def test_what_is_given_beside_the_work_is_no_part_of_it():
     subject = subject_of(make_task("design_system_engineer", given))
     assert [point.text for point in subject.points] == ["button"]
     assert ("colors", "#0a3d62, red") in subject.notes
-    assert "--color-accent: #0a3d62;" in content("design_system_engineer", "frontend/src/styles/tokens.css", given)
-
-
-def test_a_question_is_to_be_answered_not_built():
-    given = {"topic": "Cargo bikes", "questions": ["How big is the market?"]}
-    report = content("market_researcher", "business/market_report.md", given)
-    assert "To be answered: How big is the market? Give the figure" in report
-    assert "Must" not in report
-    assert '"big_markets"' in content("data_analyst", "data/analysis/metrics.sql", given)
 
 
 def test_earlier_steps_are_named():
@@ -208,16 +199,13 @@ def test_earlier_steps_are_named():
 
 
 @pytest.mark.parametrize(("agent", "path"), of_type("text/x-python"))
-def test_python_parses(agent, path, given):
-    tree = ast.parse(content(agent, path, given))
-    assert any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in ast.walk(tree))
-
-
-def test_the_drafted_service_runs_and_serves_the_requirements():
+def test_python_runs_and_holds_the_points(agent, path, given):
+    source = content(agent, path, given)
+    assert any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(source)))
     scope: dict[str, Any] = {"__name__": "drafted"}
-    exec(compile(content("backend_developer", "backend/app/main.py", STORE), "main.py", "exec"), scope)
-    paths = set(scope["app"].openapi()["paths"])
-    assert {"/health", "/shopping-carts", "/jwt-authentications/{record_id}"} <= paths
+    exec(compile(source, path, "exec"), scope)
+    points = subject_of(make_task(agent, given)).points
+    assert [scope["point"](point.id) for point in points] == [point.text for point in points]
 
 
 @pytest.mark.parametrize(("agent", "path"), of_type("application/json"))
@@ -228,15 +216,6 @@ def test_json_parses(agent, path, given):
 @pytest.mark.parametrize(("agent", "path"), of_type("text/yaml"))
 def test_yaml_parses(agent, path, given):
     assert isinstance(yaml.safe_load(content(agent, path, given)), dict)
-
-
-def test_the_api_contract_is_openapi_about_the_requirements():
-    document = yaml.safe_load(content("api_architect", "api/openapi.yaml", STORE))
-    assert document["openapi"] == "3.1.0"
-    assert document["info"]["title"] == "Book Store API"
-    assert document["paths"]["/shopping-carts"]["post"]["responses"]["201"]["description"]
-    names = {ref.rsplit("/", 1)[-1] for ref in _references(document)}
-    assert names == set(document["components"]["schemas"])
 
 
 @pytest.mark.parametrize(("agent", "path"), of_type("text/x-sql"))
@@ -354,13 +333,6 @@ async def test_a_field_that_cannot_be_drafted_is_a_clear_final_error():
         await run_offline(make_agent(output_model=Demanding), STORE)
     assert (failed.value.kind, failed.value.retryable) == ("offline_unsupported", False)
     assert "code" in failed.value.message
-
-
-def _references(node: Any) -> list[str]:
-    if isinstance(node, dict):
-        own = [node["$ref"]] if "$ref" in node else []
-        return own + [ref for value in node.values() for ref in _references(value)]
-    return [ref for value in node for ref in _references(value)] if isinstance(node, list) else []
 
 
 def _unbalanced(code: str) -> str:

@@ -35,7 +35,7 @@ def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
     output = {
         "summary": summary(agent, subject),
         "output": answer(agent, subject, artifacts),
-        "deliverables": [file.model_dump() for file in draft_files(agent, subject, artifacts)],
+        "deliverables": [file.model_dump() for file in draft_files(subject, artifacts)],
         **_own_fields(agent, subject),
     }
     try:

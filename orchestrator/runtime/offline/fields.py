@@ -4,11 +4,10 @@ import re
 from typing import Any, Final
 
 from orchestrator.runtime.offline.subject import Subject
-from orchestrator.runtime.offline.words import kebab, pascal
+from orchestrator.runtime.offline.words import kebab
 
 _DEPTH: Final = 6
-# How long lists get at each depth, so that nested ones stay small.
-_LIST_LENGTHS: Final = (4, 2)
+_REPLACED: Final = ("anyOf", "oneOf", "allOf", "default")
 _FORMATS: Final = {
     "date": "2026-01-05",
     "time": "09:00:00Z",
@@ -63,10 +62,7 @@ class FieldFiller:
                 schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
             elif options := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
                 chosen = next((option for option in options if option.get("type") != "null"), options[0])
-                outer = {
-                    key: value for key, value in schema.items() if key not in ("anyOf", "oneOf", "allOf", "default")
-                }
-                schema = {**outer, **chosen}
+                schema = {key: value for key, value in schema.items() if key not in _REPLACED} | chosen
             else:
                 return schema
 
@@ -79,17 +75,15 @@ class FieldFiller:
         inner = schema.get("additionalProperties")
         if not isinstance(inner, dict):
             return {}
-        return {point.name: self._value(name, inner, n, depth + 1) for n, point in enumerate(self._subject.resources)}
+        return {point.name: self._value(name, inner, n, depth + 1) for n, point in enumerate(self._subject.points[:4])}
 
     def _array(self, name: str, schema: dict[str, Any], depth: int) -> list[Any]:
-        prefix = schema.get("prefixItems")
-        if prefix:
+        if prefix := schema.get("prefixItems"):
             return [self._value(name, inner, n, depth + 1) for n, inner in enumerate(prefix)]
-        if depth >= _DEPTH and not schema.get("minItems"):
-            return []
-        wanted = min(len(self._subject.points), _LIST_LENGTHS[depth] if depth < len(_LIST_LENGTHS) else 1)
-        wanted = max(schema.get("minItems", 0), min(wanted, schema.get("maxItems", wanted)))
-        return [self._value(name, schema.get("items", {}), n, depth + 1) for n in range(wanted)]
+        # Nested lists stay short, and end at the depth limit.
+        length = min(len(self._subject.points), (4, 2)[depth] if depth < 2 else int(depth < _DEPTH))
+        length = max(schema.get("minItems", 0), min(length, schema.get("maxItems", length)))
+        return [self._value(name, schema.get("items", {}), n, depth + 1) for n in range(length)]
 
     def _number(self, schema: dict[str, Any], index: int) -> int | float:
         """A small number inside the limits."""
@@ -112,7 +106,7 @@ class FieldFiller:
         candidates = {
             "id": point.id,
             "name": point.name,
-            "title": pascal(point.name) or point.name,
+            "title": point.name,
             "path": f"/{kebab(point.name)}",
             "url": f"https://example.com/{kebab(point.name)}",
             "version": "0.1.0",

@@ -10,37 +10,33 @@ from orchestrator.domain.commands import AgentTask
 from orchestrator.runtime.offline.words import clean, kebab, sentences, snake, topic
 
 _NAME_WORDS: Final = (
-    "project_name product_name app_name application_name service_name system_name feature_name dataset_name "
-    "name title project product system service application company"
+    "project_name product_name app_name application_name service_name system_name feature_name "
+    "dataset_name name title project product system service application company"
 )
+_NAME: Final = tuple(_NAME_WORDS.split())
 _ABOUT_WORDS: Final = (
     "description context need brief goal objective question message prompt problem topic query request summary task"
 )
-_STACK_WORDS: Final = (
-    "tech_stack stack technologies technology frameworks framework languages language programming_language "
-    "database databases cloud cloud_provider provider platform platforms tools tooling infrastructure runtime "
-    "backend frontend"
-)
-# Texts under these names are lists written as prose.
-_ITEM_WORDS: Final = (
-    "requirements requirement features user_stories stories acceptance_criteria goals objectives questions "
-    "endpoints entities resources pages screens components tables metrics constraints"
-)
-# Lists under these names tell about the work; they are no parts of it.
-_ASIDE_WORDS: Final = (
-    "colors colours palette audiences audience stakeholders team compliance scope timeline regions tags"
-)
-_NAME: Final = tuple(_NAME_WORDS.split())
 _ABOUT: Final = tuple(_ABOUT_WORDS.split())
+_STACK_WORDS: Final = (
+    "tech_stack stack technologies frameworks framework languages language database databases cloud "
+    "cloud_provider platform tools infrastructure runtime backend frontend"
+)
 _STACK: Final = frozenset(_STACK_WORDS.split())
-_ITEMS: Final = frozenset(_ITEM_WORDS.split())
+# Texts under these names are lists written as prose.
+_ITEMS_WORDS: Final = (
+    "requirements features user_stories stories acceptance_criteria goals objectives questions endpoints "
+    "entities resources pages screens components tables metrics constraints"
+)
+_ITEMS: Final = frozenset(_ITEMS_WORDS.split())
+# Lists under these names describe the work; they are not parts of it.
+_ASIDE_WORDS: Final = "colors colours palette audiences stakeholders team compliance scope timeline tags"
 _ASIDE: Final = frozenset(_ASIDE_WORDS.split())
 _LEAVES_LIMIT: Final = 2000
 _TEXT_LIMIT: Final = 20_000
 _POINTS_LIMIT: Final = 8
 _NOTES_LIMIT: Final = 10
 _STACK_LIMIT: Final = 10
-_RESOURCES_LIMIT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +60,9 @@ class Subject:
     earlier: tuple[StepOutput, ...]
 
     @property
-    def identifier(self) -> str:
-        """The name as a Python identifier."""
-        return snake(self.name, "project")
-
-    @property
     def slug(self) -> str:
-        """The name as it stands in paths, hosts and images."""
-        return kebab(self.identifier)
-
-    @property
-    def resources(self) -> tuple[Point, ...]:
-        """The points that code is drafted around, names distinct."""
-        distinct = {point.name: point for point in reversed(self.points)}
-        return tuple(point for point in self.points if distinct[point.name] is point)[:_RESOURCES_LIMIT]
-
-    def uses(self, *technologies: str) -> bool:
-        """Whether the stack names one of these technologies."""
-        named = " ".join(self.stack).lower()
-        return any(technology in named for technology in technologies)
+        """The name as it stands in class names and images."""
+        return kebab(snake(self.name, "project"))
 
 
 def subject_of(task: AgentTask) -> Subject:
@@ -114,12 +94,12 @@ def _points(texts: list[str]) -> tuple[Point, ...]:
 
 
 def _notes(leaves: list[tuple[str, str, bool]]) -> tuple[tuple[str, str], ...]:
-    """What is neither an item nor the stack, by label; the entries of a list stand side by side."""
-    told: dict[str, list[str]] = {}
+    """What is neither an item nor the stack, by label; the entries of a list are joined."""
+    notes: dict[str, list[str]] = {}
     for key, text, listed in leaves:
         if key in _ASIDE or not (listed or key in _STACK | _ITEMS):
-            told.setdefault(key, []).append(text)
-    return tuple((key.replace("_", " "), clean(", ".join(texts), 300)) for key, texts in told.items())[:_NOTES_LIMIT]
+            notes.setdefault(key, []).append(text)
+    return tuple((key.replace("_", " "), clean(", ".join(texts), 300)) for key, texts in notes.items())[:_NOTES_LIMIT]
 
 
 def _first(leaves: list[tuple[str, str, bool]], keys: tuple[str, ...]) -> str:
@@ -142,12 +122,12 @@ def _leaves(value: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
             # A stack may be an object: {"database": "PostgreSQL"} belongs to the stack as a whole.
             yield from ((key, text, listed) for _, text, listed in inner) if key in _STACK else inner
         elif isinstance(item, (list, tuple)):
-            yield from ((key, _told(entry), True) for entry in item if entry not in (None, "", [], {}))
+            yield from ((key, _entry(entry), True) for entry in item if entry not in (None, "", [], {}))
         elif item not in (None, ""):
             yield key, str(item).lower() if isinstance(item, bool) else str(item), False
 
 
-def _told(entry: Any) -> str:
+def _entry(entry: Any) -> str:
     """A list's entry in words: an object as its name and description, or as its fields."""
     if not isinstance(entry, Mapping):
         return ", ".join(map(str, entry)) if isinstance(entry, (list, tuple)) else str(entry)

@@ -1,4 +1,4 @@
-"""Turns free text into one clean line, a sentence, or a name that code can carry."""
+"""Turns free text into one clean line, sentences, or a name that code can carry."""
 
 import keyword
 import re
@@ -6,15 +6,10 @@ import unicodedata
 from typing import Final
 
 _STOP_WORDS: Final = (
-    "a an the and or of for to in on with by from as at is are be can could should must shall will may via per "
-    "into over that this these those it its their our your we i you they user users able allow allows allowing "
-    "want wants need needs new all each every any support supports supporting provide provides build create add "
-    "make have has use using simple full basic please so least une des les pour avec "
-    "how what which who whom whose where when why does did been was were since after before while during than then "
-    "browse view manage search see get read list update delete send receive track show handle enable"
+    "a an the and or of for to in on with by from as at is are be can could should must shall will may "
+    "into that this their our your user users able all each every how what which who when where why"
 )
 _STOP: Final = frozenset(_STOP_WORDS.split())
-_PLURAL_ES: Final = ("s", "x", "ch", "sh")
 
 
 def clean(text: str, limit: int = 400) -> str:
@@ -48,26 +43,6 @@ def topic(text: str, default: str) -> str:
 def kebab(name: str) -> str:
     """`shopping_cart` as `shopping-cart`."""
     return name.strip("_").replace("_", "-")
-
-
-def pascal(name: str) -> str:
-    """`shopping_cart` as `ShoppingCart`."""
-    return "".join(part.capitalize() for part in name.split("_") if part)
-
-
-def plural(name: str) -> str:
-    """`category` as `categories`; a name that ends in a plain `s` counts as plural already."""
-    name = name.strip("_")
-    if name.endswith("s") and not name.endswith("ss"):
-        return name
-    if name.endswith("y") and name[-2:-1] not in "aeiou":
-        return f"{name[:-1]}ies"
-    return f"{name}es" if name.endswith(_PLURAL_ES) else f"{name}s"
-
-
-def ended(text: str) -> str:
-    """A text with a mark at its end."""
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def sentences(text: str) -> list[str]:
