@@ -55,6 +55,9 @@ audit: setup ## Look for known vulnerabilities in the locked dependencies
 	@$(UV) export --quiet --locked --all-groups --all-extras --no-emit-project --format requirements-txt --output-file .tools/locked.txt
 	@.venv/bin/pip-audit --strict --disable-pip --require-hashes --requirement .tools/locked.txt
 
+attack: setup ## Attack a running product and print what held: hostile bodies, tokens, frames, floods
+	@$(RUN) -m tests.attack $(ATTACK)
+
 bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py
 

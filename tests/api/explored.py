@@ -1,5 +1,6 @@
 """Requests that schemathesis makes up from a document, against a running API."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import schemathesis
@@ -21,6 +22,7 @@ def faults(
     examples: int,
     known: dict[str, list[str]],
     checks: dict[str, Any],
+    headers: Mapping[str, str] = ADMIN,
 ) -> list[str]:
     """What schemathesis finds wrong with one operation (method and path), as text.
 
@@ -32,7 +34,7 @@ def faults(
         {
             "seed": 1,
             "base-url": url,
-            "headers": ADMIN,
+            "headers": dict(headers),
             "request-timeout": 30,
             "continue-on-failure": True,
             "dictionaries": {name.replace(".", "_"): {"values": values} for name, values in known.items()},
