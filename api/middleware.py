@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "(none)"
+SMALL_BODY_BYTES: Final = 256 * 1024
+_STARTS: Final = re.compile(r"/(execute|run|chat|executions|decisions|execute-workflow)/?$")
 
 
 def request_id(connection: HTTPConnection) -> str:
@@ -185,13 +187,15 @@ class Observation:
 class BodyLimit:
     """Refuses a compressed body, and one over the limit, declared or chunked, while it is read: before it is parsed.
 
+    To parse a body holds up everybody else, so only what starts a job may be as large as an input; all else is small.
     The error arises where the route reads its body, so that the route's own dialect words it.
     """
 
     def __init__(self, app: ASGIApp, limit: Callable[[], int]) -> None:
-        """`limit`, in bytes, is asked for when the application starts."""
+        """`limit`, in bytes, of a body that starts a job; it is asked for when the application starts."""
         self._app = app
         self._limit = limit()
+        self._small = min(self._limit, SMALL_BODY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, counting what comes in."""
@@ -200,6 +204,7 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         declared, encoding = headers.get("content-length", ""), headers.get("content-encoding", "identity")
+        most = self._limit if _STARTS.search(scope["path"]) else self._small
         size = 0
 
         async def counted() -> Message:
@@ -211,8 +216,8 @@ class BodyLimit:
                     raise HTTPException(
                         415, f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is"
                     )
-                if max(size, int(declared) if declared.isdecimal() else 0) > self._limit:
-                    raise HTTPException(413, f"The body is larger than {self._limit} bytes")
+                if max(size, int(declared) if declared.isdecimal() else 0) > most:
+                    raise HTTPException(413, f"The body is larger than {most} bytes")
             return message
 
         await self._app(scope, counted, send)

@@ -14,6 +14,7 @@ import api.routes
 from api.app import create_app
 from api.dialects.surface import Surface
 from api.hardening import ApiOptions
+from api.middleware import SMALL_BODY_BYTES
 from api.routes import ANY_QUERY
 from api.surfaces import SURFACES, surface_of
 from api.validation import InvalidRequest
@@ -315,6 +316,31 @@ async def test_the_id_in_the_body_is_that_of_the_header(client: httpx2.AsyncClie
             told = told_id(wording, answer)
             assert told == (header if wording in WITH_ID else None), route.path
     assert seen == {400, 401, 413, 414, 415, 431}
+
+
+async def test_only_what_starts_a_job_takes_a_large_body(client: httpx2.AsyncClient):
+    content = b'{"x": "' + b"x" * SMALL_BODY_BYTES + b'"}'
+    large = set()
+    for _, method, route in routes():
+        if method in ("POST", "PUT", "PATCH") and route.body_field is not None:
+            answer = await sent(
+                client, method, route.path, content=content, headers={"Content-Type": "application/json"}
+            )
+            if answer.status_code != 413:
+                large.add(route.path)
+    assert large == {
+        "/v1/agents/{agent_id}/execute",
+        "/v1/workflows/{workflow_id}/run",
+        "/chat/v1/chat",
+        "/chat/v2/chat",
+        "/api/executions",
+        "/api/v1/orchestration/decisions",
+        "/execute-workflow",
+        "/api/v1/execute-workflow",
+        "/api/v2/execute-workflow",
+        "/protected/execute-workflow",
+        "/custom/execute",
+    }
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/chat/nothing", "/api/nothing", "/api/v1/auth/nothing", "/nothing"])

