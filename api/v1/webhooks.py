@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=V1Route, respons
 
 @router.post("/webhooks", status_code=201)
 async def register_webhook(
-    body: RegisterBody, principal: Caller, services: Svc, response: Response
+    body: RegisterBody, principal: JobsRead, services: Svc, response: Response
 ) -> WebhookRegistered:
     """Register a webhook. Without a `secret` one is made and shown this once."""
     done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
@@ -50,21 +50,21 @@ async def get_webhook(webhook_id: str, principal: Caller, services: Svc) -> Webh
 
 
 @router.patch("/webhooks/{webhook_id}", responses=NOT_FOUND)
-async def change_webhook(webhook_id: str, body: ChangeWebhookBody, principal: Caller, services: Svc) -> WebhookBody:
+async def change_webhook(webhook_id: str, body: ChangeWebhookBody, principal: JobsRead, services: Svc) -> WebhookBody:
     """Change a webhook; what is left out stays. `active: true` takes one up again that was disabled."""
     row = await services.webhooks.change(principal, webhook_id, url=body.url, events=body.events, active=body.active)
     return WebhookBody.of(row)
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=NOT_FOUND)
-async def delete_webhook(webhook_id: str, principal: Caller, services: Svc) -> None:
+async def delete_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> None:
     """Forget a webhook. Deliveries that are not through are dropped."""
     await services.webhooks.delete(principal, webhook_id)
 
 
 @router.post("/webhooks/{webhook_id}/rotate-secret", responses=NOT_FOUND)
 async def rotate_webhook_secret(
-    webhook_id: str, principal: Caller, services: Svc, body: RotateSecretBody | None = None
+    webhook_id: str, principal: JobsRead, services: Svc, body: RotateSecretBody | None = None
 ) -> WebhookRotated:
     """Another secret. During the overlap deliveries carry a signature of each."""
     wanted = body or RotateSecretBody()
@@ -73,7 +73,7 @@ async def rotate_webhook_secret(
 
 
 @router.post("/webhooks/{webhook_id}/test", status_code=202, responses=NOT_FOUND)
-async def test_webhook(webhook_id: str, principal: Caller, services: Svc) -> DeliveryBody:
+async def test_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
     """Send `webhook.test` once, now; its delivery tells what came of it."""
     return DeliveryBody.of(await services.webhooks.test(principal, webhook_id), [])
 
@@ -90,7 +90,7 @@ async def list_webhook_deliveries(
 
 
 @router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=NOT_FOUND)
-async def redeliver(webhook_id: str, delivery_id: str, principal: Caller, services: Svc) -> DeliveryBody:
+async def redeliver(webhook_id: str, delivery_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
     """Send a message once more, as a new delivery with the same `message_id`."""
     return DeliveryBody.of(await services.webhooks.redeliver(principal, webhook_id, delivery_id), [])
 
