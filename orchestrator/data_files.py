@@ -1,7 +1,8 @@
-"""Files that hold secrets or jobs: made for their owner alone, whatever the process's umask is."""
+"""Files that hold secrets or jobs: for their owner alone, whatever the umask, and also where they existed."""
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,23 @@ def make_private(file: Path) -> None:
 
 
 def close_to_others(data_dir: Path) -> None:
-    """Take our files of a data directory away from other users: earlier releases left some of them readable.
+    """Take a data directory and our files in it away from other users, whoever made them and with which mode.
 
-    Other files there, and those of another user, stay as they are.
+    Other files there, what belongs to another user, and a directory that users share, such as `/tmp`, stay as they are.
     """
-    for pattern in _OURS:
-        for file in data_dir.glob(pattern):
-            status = file.lstat()
-            if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_mode & 0o077:
-                file.chmod(PRIVATE)
+    for path, status in _open_to_others(data_dir):
+        if status.st_uid == os.geteuid() and not status.st_mode & stat.S_ISVTX:
+            path.chmod(_PRIVATE_FOLDER if stat.S_ISDIR(status.st_mode) else PRIVATE)
+
+
+def open_to_others(data_dir: Path) -> list[Path]:
+    """The data directory and those of our files in it that other users of this machine may read or write."""
+    return [path for path, _ in _open_to_others(data_dir)]
+
+
+def _open_to_others(data_dir: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    if data_dir.is_dir():
+        for path in (data_dir, *(file for pattern in _OURS for file in data_dir.glob(pattern))):
+            status = path.stat() if path == data_dir else path.lstat()
+            if status.st_mode & 0o077 and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                yield path, status

@@ -57,12 +57,16 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The data directory. `fault` says why it cannot be used; `free` are the bytes left on its disk."""
+    """The data directory. `fault` says why it cannot be used; `free` are the bytes left on its disk.
+
+    `shown` are what other users of the machine can read: the directory, or files of ours in it.
+    """
 
     place: str
     exists: bool
     fault: str | None = None
     free: int = 0
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ def check_variables(misspelt: Mapping[str, str]) -> Finding:
 
 
 def check_folder(folder: Folder) -> Finding:
-    """The data directory can be written, and has room."""
+    """The data directory can be written, has room, and is private."""
     name = "data directory"
     if folder.fault is not None:
         mend = "Name another with --data-dir or ORCHESTRATOR_DATA_DIR, or let this user write there."
@@ -146,6 +150,10 @@ def check_folder(folder: Folder) -> Finding:
     if folder.free < _LITTLE_ROOM:
         told = f"{folder.place}: {folder.free // 2**20} MiB left on its disk"
         return Finding(name, Verdict.FAILED if folder.free < _NO_ROOM else Verdict.WARNING, told, "Free some space.")
+    if folder.shown:
+        told = f"other users can read {', '.join(folder.shown[:3])}"
+        mend = f"The next start closes what is this user's own; else: chmod -R go= {folder.place}"
+        return Finding(name, Verdict.WARNING, told, mend)
     return Finding(name, Verdict.OK, folder.place if folder.exists else f"{folder.place}: the first start makes it")
 
 

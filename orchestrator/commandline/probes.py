@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.bus.over_redis import open_redis, redis_fault
 from orchestrator.commandline.checks import Folder, Index, Key, Port, PortUse
 from orchestrator.commandline.ports import is_taken
+from orchestrator.data_files import open_to_others
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.engine.devserver import HOST
 from orchestrator.ground import open_value_store
@@ -39,7 +40,8 @@ def folder(data_dir: Path) -> Folder:
         return Folder(place, exists=False, fault=f"{there} is no directory")
     if not os.access(there, os.W_OK | os.X_OK):
         return Folder(place, exists=there == data_dir, fault=f"nothing can be written in {there}")
-    return Folder(place, exists=there == data_dir, free=shutil.disk_usage(there).free)
+    shown = tuple(str(path) for path in open_to_others(data_dir))
+    return Folder(place, exists=there == data_dir, free=shutil.disk_usage(there).free, shown=shown)
 
 
 async def ports(chosen: tuple[int | None, int | None, int | None], *, temporal_answers: bool | None) -> list[Port]:

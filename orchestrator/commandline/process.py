@@ -30,6 +30,7 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     A second signal ends the process at once. Answers the exit code. A `BaseException` that leaves the event loop ends
     the process with code 1: without its loop it would poll and serve nothing, and a supervisor would not know.
     """
+    os.umask(0o077)  # What this process and its children write holds jobs and keys.
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     close_to_others(settings.data_dir)
     for name, meant in misspelt(os.environ).items():

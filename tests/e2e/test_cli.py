@@ -133,6 +133,7 @@ async def test_a_data_directory_of_any_name_keeps_every_file_inside_and_private(
     folder.mkdir()
     running = Dev(folder)
     running.data = folder / name
+    running.data.mkdir(mode=0o755)  # not even where the folder existed
     running.command.arguments = (*running.command.arguments[:-1], name)
     try:
         await running.command.start(umask=0o022, cwd=folder)

@@ -4,7 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from orchestrator.data_files import close_to_others, make_private
+from orchestrator.commandline import checks, probes
+from orchestrator.data_files import close_to_others, make_private, open_to_others
 
 
 def mode(file: Path) -> int:
@@ -22,7 +23,14 @@ def test_files_of_an_earlier_release_are_closed_and_no_others(tmp_path: Path) ->
         (data / name).write_text("")
         (data / name).chmod(0o755)
     (data / "temporal.lock").symlink_to(elsewhere)
+    data.chmod(0o755)
+    shown = probes.folder(data)
+    assert set(shown.shown) == {str(data), *(str(data / name) for name in ours)}
+    finding = checks.check_folder(shown)
+    assert (finding.verdict, finding.mend is None) == (checks.Verdict.WARNING, False)
     close_to_others(data)
+    assert (mode(data), open_to_others(data)) == (0o700, [])
+    assert checks.check_folder(probes.folder(data)).verdict is checks.Verdict.OK
     assert {mode(data / name) for name in ours} == {0o600}
     assert mode(data / "a-script-of-mine") == 0o755
     assert mode(elsewhere) == 0o644
@@ -39,3 +47,12 @@ def test_a_file_is_made_for_its_owner_whatever_the_umask_and_never_emptied(tmp_p
     finally:
         os.umask(before)
     assert (mode(file), mode(file.parent), file.read_text()) == (0o600, 0o700, "kept")
+
+
+def test_a_folder_that_users_share_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").write_text("")
+    (tmp_path / "secret-key").chmod(0o644)
+    tmp_path.chmod(0o1777)
+    close_to_others(tmp_path)
+    assert (mode(tmp_path), mode(tmp_path / "secret-key")) == (0o1777, 0o600)
+    assert open_to_others(tmp_path) == [tmp_path]
