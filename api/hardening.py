@@ -131,7 +131,8 @@ class TrustedHosts:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("host", "")[:200]
-        fault = InvalidInput("This host name is not served here", field="Host", provided=given, expected="a known host")
+        expected = "a name in ORCHESTRATOR_TRUSTED_HOSTS"
+        fault = InvalidInput("This host name is not served here", field="Host", provided=given, expected=expected)
         await refuse(fault, self._render, scope, receive, send)
 
     async def _trusted(self, scope: Scope, receive: Receive) -> bool:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 # With and without the network: some libraries understand only one of the two.
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
+# As they stand in the header `Host`: what a browser on this machine can be told to open.
+HOST_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 

@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     )
     trusted_hosts: str = Field(
         default="*",
-        pattern=r"^\s*(\*|((\*\.)?[^\s,/*:]+\s*(,\s*|$))*)\s*$",
-        description="Host names that are answered, comma-separated.",
+        pattern=r"^\s*(\*|(((\*\.)?[^\s,/*:]+|\[[0-9a-fA-F:.]+\])\s*(,\s*|$))*)\s*$",
+        description="Host names that are answered, comma-separated; `dev` answers this machine's own unless it is set.",
     )
     trusted_proxies: str = Field(
         default="",

@@ -166,7 +166,7 @@ async def temporal_address(
     """One real Temporal server for the whole test run, in memory."""
     binary = await locate(os.environ)
     folder = tmp_path_factory.mktemp("temporal")
-    async with DevServer(binary, folder, port=0, ui_port=None, in_memory=True, settings=temporal_settings) as server:
+    async with DevServer(binary, folder, port=0, in_memory=True, settings=temporal_settings) as server:
         yield server.address
 
 

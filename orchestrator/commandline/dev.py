@@ -12,17 +12,17 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.hardening import ApiOptions
 from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
-from orchestrator.commandline import exits, process, tasks, temporal
+from orchestrator.commandline import exits, process, temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.collisions import refuse_collisions
 from orchestrator.commandline.http_server import ApiServer, until_answering
 from orchestrator.commandline.kept_url import kept_url
 from orchestrator.commandline.ports import free_port, listen, url_of
 from orchestrator.commandline.tasks import beside, unless_stopped
-from orchestrator.commandline.upkeep import keep_going, serve_temporal, serve_worker
+from orchestrator.commandline.upkeep import keep_going, serve_worker
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
-from orchestrator.loopback import is_loopback
+from orchestrator.loopback import HOST_NAMES, is_loopback
 from orchestrator.services.registry import Services
 from orchestrator.settings import Settings
 
@@ -62,10 +62,21 @@ def run(settings: Settings, ports: DevPorts) -> int:
     made_key = None if settings.admin_api_key else ensure_key(settings.data_dir)
     if made_key:
         settings = settings.model_copy(update={"admin_api_key": SecretStr(made_key)})
-    settings = settings.model_copy(update={"public_sessions": public_sessions(settings, ports.host)})
-    if "worker_drain_seconds" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"worker_drain_seconds": _DRAIN})
+    settings = _embedded(settings, ports.host)
     return process.serve(settings, lambda stop: _main(settings, catalogue, ports, made_key, stop))
+
+
+def _embedded(settings: Settings, host: str) -> Settings:
+    """The settings with what is usual on one machine, where nothing else is set."""
+    usual = {"worker_drain_seconds": _DRAIN, "trusted_hosts": ",".join(_own_names(host))}
+    unset = {name: value for name, value in usual.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update={**unset, "public_sessions": public_sessions(settings, host)})
+
+
+def _own_names(host: str) -> list[str]:
+    """The host names under which the API answers: a stranger's name that leads here (DNS rebinding) is none of them."""
+    named = f"[{host}]" if ":" in host else host
+    return list(HOST_NAMES) if is_loopback(host) else [*HOST_NAMES, named]
 
 
 def public_sessions(settings: Settings, host: str) -> bool:
@@ -116,16 +127,9 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
 @asynccontextmanager
 async def _temporal(settings: Settings, ports: DevPorts, stop: asyncio.Event) -> AsyncIterator[str | None]:
     """The address of a server of our own, kept going; None when another is configured or `stop` was set."""
-    server = None
-    if not os.environ.get("TEMPORAL_ADDRESS", "").strip():
-        starting = temporal.start_server(settings.data_dir, ports.temporal, ports.ui, port_flag="--temporal-port")
-        server = await unless_stopped(stop, starting)
-    if server is None:
+    if os.environ.get("TEMPORAL_ADDRESS", "").strip():
         yield None
         return
-    keeping = asyncio.ensure_future(keep_going("temporal", lambda: serve_temporal(server), stop))
-    try:
-        yield server.address
-    finally:
-        await tasks.cancelled(keeping)
-        await server.stop()
+    starting = temporal.running_server(settings.data_dir, ports.temporal, ports.ui, stop, port_flag="--temporal-port")
+    async with starting as server:
+        yield server.address if server else None

@@ -1,15 +1,15 @@
-"""The API's HTTP server in this event loop."""
+"""An HTTP server in this event loop: the API's, and that of the Temporal UI."""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, cast
 
 import httpx2
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from orchestrator.commandline.exits import FAILED, Refused
 from orchestrator.commandline.http_protocol import AnsweredWebSocket, BoundedHttp
@@ -31,9 +31,9 @@ class ApiServer(uvicorn.Server):
     what they say of a request.
     """
 
-    def __init__(self, app: FastAPI, listener: socket.socket, *, keep_alive: int, proxies: str = "") -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, *, keep_alive: int, proxies: str = "") -> None:
         config = uvicorn.Config(
-            app,
+            cast(Any, app),
             http=BoundedHttp,
             ws=AnsweredWebSocket,
             ws_max_size=_MAX_FRAME,

@@ -2,48 +2,66 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from orchestrator.commandline import exits, process
+from orchestrator.commandline import exits, process, tasks, temporal_ui
 from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.ports import free_port, is_taken
-from orchestrator.commandline.tasks import unless_stopped
+from orchestrator.commandline.ports import free_port, is_taken, listen
+from orchestrator.commandline.tasks import beside, unless_stopped
 from orchestrator.commandline.upkeep import keep_going, serve_temporal
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect_options
-from orchestrator.engine.devserver import HOST, DevServer
+from orchestrator.engine.devserver import HOST, DevServer, UiAddress
 from orchestrator.engine.server_binary import locate
 from orchestrator.settings import Settings
 
 
 def run(settings: Settings, *, port: int, ui_port: int) -> int:
     """Run the server until told to stop. Answers the exit code; raises `Refused`."""
-    return process.serve(settings, lambda stop: _main(settings, port, ui_port, stop))
+    return process.serve(settings, lambda stop: _main(settings, port, ui_port or free_port(), stop))
 
 
 async def _main(settings: Settings, port: int, ui_port: int, stop: asyncio.Event) -> int:
-    ui_port = ui_port or free_port()
-    server = await unless_stopped(stop, start_server(settings.data_dir, port, ui_port, port_flag="--port"))
-    if server is None:
-        return exits.OK
-    try:
-        exits.say(f"ready {server.address}  temporal-ui {ui_url(ui_port)}")
-        await unless_stopped(stop, keep_going("temporal", lambda: serve_temporal(server), stop))
-    finally:
-        await server.stop()
+    async with running_server(settings.data_dir, port, ui_port, stop, port_flag="--port") as server:
+        if server is not None:
+            exits.say(f"ready {server.address}  temporal-ui {ui_url(ui_port)}")
+            await stop.wait()
     return exits.OK
 
 
-async def start_server(data_dir: Path, port: int, ui_port: int, *, port_flag: str) -> DevServer:
-    """Find or make the server and start it. Raises `Refused`: exit code 2 when a port is taken, else 1."""
+@asynccontextmanager
+async def running_server(
+    data_dir: Path, port: int, ui_port: int, stop: asyncio.Event, *, port_flag: str
+) -> AsyncIterator[DevServer | None]:
+    """A server with its UI, kept going during the block; None when `stop` was set first.
+
+    Raises `Refused`: exit code 2 when a port is taken, else 1.
+    """
+    with listen(HOST, ui_port, "--ui-port") as listener:
+        hidden = UiAddress(temporal_ui.hidden_host(), free_port())
+        server = await unless_stopped(stop, _start(data_dir, port, hidden, port_flag=port_flag))
+        if server is None:
+            yield None
+            return
+        keeping = asyncio.ensure_future(keep_going("temporal", lambda: serve_temporal(server), stop))
+        try:
+            async with beside(temporal_ui.serve(listener, hidden.url, stop), stop):
+                yield server
+        finally:
+            await tasks.cancelled(keeping)
+            await server.stop()
+
+
+async def _start(data_dir: Path, port: int, ui: UiAddress, *, port_flag: str) -> DevServer:
     try:
         binary = await locate(os.environ)
         namespace = connect_options().get("namespace", "default")  # a server of our own has the one that is asked for
-        server = DevServer(binary, data_dir, port=port, ui_port=ui_port, namespace=namespace, port_flag=port_flag)
+        server = DevServer(binary, data_dir, port=port, ui=ui, namespace=namespace, port_flag=port_flag)
         await server.start()
     except Unavailable as fault:
-        taken = any(is_taken(HOST, number) for number in (port, ui_port))
-        raise Refused(fault.for_operators, exits.USAGE if taken else exits.FAILED) from fault
+        raise Refused(fault.for_operators, exits.USAGE if is_taken(HOST, port) else exits.FAILED) from fault
     return server
 
 

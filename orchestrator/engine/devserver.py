@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from orchestrator.engine import child, data_lock
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.server_binary import ServerBinary
 from orchestrator.engine.server_files import dynamic_config
+from orchestrator.loopback import HOST_NAMES
 
 log = structlog.get_logger(__name__)
 
@@ -30,15 +32,31 @@ _STOP_SECONDS: Final = 10.0
 _POLL: Final = 0.1
 _TAIL_LINES: Final = 20
 _LOG_LIMIT: Final = 10 * 1024 * 1024
+# The server's HTTP API, which has a port of its own, is for pages of this machine alone.
+_OWN_HOSTS: Final = {"frontend.httpAllowedHosts": [pattern for name in HOST_NAMES for pattern in (name, f"{name}:*")]}
 _PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "NORMAL", "busy_timeout": "5000"}
+
+
+@dataclass(frozen=True, slots=True)
+class UiAddress:
+    """Where the web UI listens."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Its address for HTTP."""
+        return f"http://{self.host}:{self.port}"
 
 
 class DevServer:
     """One Temporal server on one data directory; an async context manager, or `start` and `stop`.
 
-    `port` 0 takes a free port and keeps it over restarts; `ui_port` None runs without the web UI. `in_memory` keeps
-    nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`. The flags are named in the error
-    that tells of a taken port. Start it from a thread that lasts: on Linux the server dies with its starter's thread.
+    `port` 0 takes a free port and keeps it over restarts; `ui` None runs without the web UI, which answers under any
+    host name. `in_memory` keeps nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`. The
+    flag is named in the error that tells of a taken port. Start it from a thread that lasts: on Linux the server dies
+    with its starter's thread.
     """
 
     def __init__(
@@ -47,24 +65,22 @@ class DevServer:
         data_dir: Path,
         *,
         port: int = 7233,
-        ui_port: int | None = 8233,
+        ui: UiAddress | None = None,
         namespace: str = "default",
         in_memory: bool = False,
         log_file: Path | None = None,
         settings: Mapping[str, bool | int | float | str] | None = None,
         port_flag: str = "--port",
-        ui_port_flag: str = "--ui-port",
     ) -> None:
         self._binary = binary
         self._data_dir = data_dir.absolute()
         self._port = port
-        self._ui_port = ui_port
+        self._ui = ui
         self._namespace = namespace
         self._database = None if in_memory else self._data_dir / f"temporal-{binary.server_version}.sqlite3"
         self._log_file = (log_file or self._data_dir / "temporal.log").absolute()
-        self._settings = dynamic_config() | dict(settings or {})
+        self._settings = dynamic_config() | _OWN_HOSTS | dict(settings or {})
         self._port_flag = port_flag
-        self._ui_port_flag = ui_port_flag
         self._lock = FileLock(self._data_dir / "temporal.lock")
         self._process: asyncio.subprocess.Process | None = None
 
@@ -165,10 +181,10 @@ class DevServer:
             "--disable-config-file",
         ]
         flags += ["--ip", HOST, "--port", str(self._port), "--namespace", self._namespace, "--log-level", "warn"]
-        if self._ui_port is None:
+        if self._ui is None:
             flags.append("--headless")
         else:
-            flags += ["--ui-port", str(self._ui_port), "--ui-disable-news-fetch"]
+            flags += ["--ui-ip", self._ui.host, "--ui-port", str(self._ui.port), "--ui-disable-news-fetch"]
         if self._database is not None:
             flags += ["--db-filename", self._database.name]  # the whole path becomes part of a URI, unescaped
             flags += [part for pragma, value in _PRAGMAS.items() for part in ("--sqlite-pragma", f"{pragma}={value}")]
@@ -202,9 +218,8 @@ class DevServer:
     def _check_ports(self) -> None:
         if self._port == 0:
             self._port = _free_port()
-        for port, flag in ((self._port, self._port_flag), (self._ui_port, self._ui_port_flag)):
-            if port is not None and not _is_free(port):
-                raise Unavailable(f"port {port} on {HOST} is taken; choose another with {flag}")
+        if not _is_free(self._port):
+            raise Unavailable(f"port {self._port} on {HOST} is taken; choose another with {self._port_flag}")
 
     def _check_database(self) -> None:
         """Set a file aside whose first start was cut short, and tell of files that other versions left."""

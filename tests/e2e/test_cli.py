@@ -58,6 +58,11 @@ class Dev:
         ready = next(line for line in self.command.text().splitlines() if line.startswith("ready "))
         return ready.split()[1]
 
+    @property
+    def ui(self) -> str:
+        ready = next(line for line in self.command.text().splitlines() if line.startswith("ready "))
+        return ready.split("temporal-ui ")[1].split("/namespaces")[0]
+
     def temporal(self) -> int:
         """The process id of the Temporal server."""
         return Holder.model_validate_json((self.data / "temporal.lock").read_text()).server
@@ -93,6 +98,14 @@ async def test_a_job_from_start_to_files_and_a_clean_stop(tmp_path: Path) -> Non
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
         assert f"admin key {key.read_text().strip()}" in running.command.text().splitlines()
         assert "/namespaces/default/workflows?query=JobKind+IS+NOT+NULL\n" in running.command.text()
+
+        page = running.ui
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            for url in (f"{running.url}/v1/agents", f"{running.url}/docs", f"{page}/", f"{page}/api/v1/namespaces"):
+                stranger = await http.get(url, headers={"Host": "evil.example"})
+                assert (url, stranger.status_code) == (url, 400)
+            assert "defaultnamespace" in (await http.get(f"{page}/api/v1/settings")).text.lower()
+            assert (await http.get(f"{page}/")).headers["content-type"].startswith("text/html")
 
         files = tmp_path / "files"
         ended = await running.run("api_development", "--input", INPUT, "--output-dir", str(files))

@@ -1,6 +1,7 @@
 """The Temporal server as a child process: it comes up, keeps its data, and never outlives who started it."""
 
 import asyncio
+import contextlib
 import io
 import os
 import signal
@@ -12,16 +13,19 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
+from orchestrator.commandline.ports import free_port
+from orchestrator.commandline.temporal_ui import hidden_host
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.engine import child
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.data_lock import Holder
-from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.devserver import DevServer, UiAddress
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import create_namespace, ensure_namespace
@@ -37,7 +41,7 @@ from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 
 async def main():
-    server = DevServer(await locate(os.environ), Path(sys.argv[1]), port=0, ui_port=None)
+    server = DevServer(await locate(os.environ), Path(sys.argv[1]), port=0)
     await server.start()
     print("ready", server.address, flush=True)
     await server.wait()
@@ -53,7 +57,7 @@ async def binary() -> ServerBinary:
 
 @pytest.fixture
 async def server(binary: ServerBinary, tmp_path: Path) -> AsyncIterator[DevServer]:
-    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+    async with DevServer(binary, tmp_path, port=0) as running:
         yield running
 
 
@@ -88,7 +92,7 @@ async def described(client: Client) -> tuple[timedelta, set[str]]:
 
 
 async def test_a_restart_on_the_same_file_keeps_retention_and_attributes(binary: ServerBinary, tmp_path: Path) -> None:
-    server = DevServer(binary, tmp_path, port=0, ui_port=None)
+    server = DevServer(binary, tmp_path, port=0)
     wanted = (timedelta(days=30), set(search_attributes()))
     async with server:
         client = await Client.connect(server.address)
@@ -124,12 +128,39 @@ async def test_a_job_starts_where_no_worker_has_prepared_the_namespace(server: D
     assert await described(client) == (timedelta(days=30), set(search_attributes()))
 
 
-async def test_in_memory_with_the_web_ui_keeps_nothing(binary: ServerBinary, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        ui_port = probe.getsockname()[1]
-    async with DevServer(binary, tmp_path, port=0, ui_port=ui_port, in_memory=True):
-        await until(lambda: answers(f"127.0.0.1:{ui_port}"))
+def listening(pid: int) -> set[tuple[str, int]]:
+    """Where a process listens, by Linux's own account."""
+    sockets = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    found: set[tuple[str, int]] = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        if state == "0A" and f"socket:[{inode}]" in sockets:
+            host, port = local.split(":")
+            found.add((socket.inet_ntoa(bytes.fromhex(host)[::-1]), int(port, 16)))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_strangers_host_name_gets_no_jobs_from_any_port_that_can_be_guessed(
+    binary: ServerBinary, tmp_path: Path
+) -> None:
+    hidden = UiAddress(hidden_host(), free_port())
+    async with (
+        DevServer(binary, tmp_path, port=0, ui=hidden, in_memory=True) as running,
+        httpx2.AsyncClient(trust_env=False, timeout=5) as http,
+    ):
+        await until(lambda: answers(f"{hidden.host}:{hidden.port}"))
+        assert running.pid is not None
+        found = listening(running.pid)
+        assert (hidden.host, hidden.port) in found
+        read = []
+        for name in ("evil.example", "localhost"):
+            for host, port in found - {(hidden.host, hidden.port)}:
+                with contextlib.suppress(httpx2.TransportError):  # it speaks no HTTP
+                    url = f"http://{host}:{port}/api/v1/namespaces"
+                    answer = await http.get(url, headers={"Host": name})
+                    read += [name] if answer.status_code == 200 and "namespaces" in answer.text else []
+        assert read == ["localhost"]  # Temporal's own HTTP API, which a stranger's name does not open
     assert {name for name in os.listdir(tmp_path) if "sqlite3" in name} == set()
 
 
@@ -154,7 +185,7 @@ async def test_the_server_dies_with_a_starter_that_is_killed(binary: ServerBinar
         await starter.wait()
     await until(lambda: not answers(address))
     port = int(address.rpartition(":")[2])
-    async with DevServer(binary, tmp_path, port=port, ui_port=None) as again:
+    async with DevServer(binary, tmp_path, port=port) as again:
         assert again.address == address
 
 
@@ -190,9 +221,7 @@ async def test_a_taken_port_names_the_flag(binary: ServerBinary, tmp_path: Path)
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=rf"port {port} .* --temporal-port"):
-            await DevServer(binary, tmp_path, port=port, ui_port=None, port_flag="--temporal-port").start()
-        with pytest.raises(Unavailable, match=rf"port {port} .* --ui-port"):
-            await DevServer(binary, tmp_path, port=0, ui_port=port).start()
+            await DevServer(binary, tmp_path, port=port, port_flag="--temporal-port").start()
     assert FileLock(tmp_path / "temporal.lock").acquire()
 
 
@@ -200,7 +229,7 @@ async def test_a_second_live_start_on_the_directory_is_refused(
     server: DevServer, binary: ServerBinary, tmp_path: Path
 ) -> None:
     with pytest.raises(Unavailable, match=rf"in use by process {os.getpid()} .*--data-dir"):
-        await DevServer(binary, tmp_path, port=0, ui_port=None).start()
+        await DevServer(binary, tmp_path, port=0).start()
     assert answers(server.address)
 
 
@@ -213,7 +242,7 @@ async def test_a_leftover_server_of_a_dead_starter_gives_way(binary: ServerBinar
     leftover = await asyncio.create_subprocess_exec("sleep", "600", pass_fds=(lock.fileno,))
     lock.write(Holder(starter=dead.pid, server=leftover.pid, port=1).model_dump_json())
     lock.release()
-    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+    async with DevServer(binary, tmp_path, port=0) as running:
         assert answers(running.address)
     assert await leftover.wait() == -signal.SIGKILL
 
@@ -222,12 +251,12 @@ async def test_a_first_start_that_was_cut_short_is_begun_again(binary: ServerBin
     with sqlite3.connect(tmp_path / f"temporal-{binary.server_version}.sqlite3") as unfinished:
         unfinished.execute("CREATE TABLE half (id)")
     unfinished.close()
-    async with DevServer(binary, tmp_path, port=0, ui_port=None) as running:
+    async with DevServer(binary, tmp_path, port=0) as running:
         assert await described(await Client.connect(running.address))
 
 
 async def test_a_server_that_does_not_come_up_shows_its_log(tmp_path: Path) -> None:
-    broken = DevServer(ServerBinary(Path("/bin/ls"), "0", "0"), tmp_path, port=0, ui_port=None)
+    broken = DevServer(ServerBinary(Path("/bin/ls"), "0", "0"), tmp_path, port=0)
     with pytest.raises(Unavailable, match=r"(?s)ended with code 2; its log, .*temporal.log, ends with:.*ls: "):
         await broken.start()
     assert FileLock(tmp_path / "temporal.lock").acquire()

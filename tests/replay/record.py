@@ -259,7 +259,7 @@ async def record(wanted: list[str]) -> None:
     binary = await locate(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True) as server,
+            DevServer(binary, Path(folder), port=0, in_memory=True) as server,
             running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN], **WEBHOOKS) as engine,
         ):
             for name in wanted:
@@ -268,7 +268,7 @@ async def record(wanted: list[str]) -> None:
         if CONTINUED in wanted:
             settings = {"limit.historyCount.suggestContinueAsNew": 25}
             async with (
-                DevServer(binary, Path(folder), port=0, ui_port=None, in_memory=True, settings=settings) as server,
+                DevServer(binary, Path(folder), port=0, in_memory=True, settings=settings) as server,
                 running_engine(server.address, Path(folder), [TEST_PLUGIN]) as engine,
             ):
                 await _write(engine, CONTINUED, await _ended(engine, "t_long"))

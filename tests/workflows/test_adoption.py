@@ -348,7 +348,7 @@ async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) 
     binary = await locate(os.environ)
     settings = {"limit.historyCount.suggestContinueAsNew": 25}
     async with (
-        DevServer(binary, tmp_path, port=0, ui_port=None, in_memory=True, settings=settings) as server,
+        DevServer(binary, tmp_path, port=0, in_memory=True, settings=settings) as server,
         running_engine(server.address, tmp_path, [TEST_PLUGIN]) as engine,
     ):
         job = await engine.ended(await _start(engine, "t_long", {"topic": "tea"}))

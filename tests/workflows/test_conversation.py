@@ -265,7 +265,7 @@ async def test_a_long_session_goes_on_in_a_new_run_with_its_memory(tmp_path: Pat
     short = {"limit.historyCount.suggestContinueAsNew": 30}
     binary = await locate(os.environ)
     async with (
-        DevServer(binary, tmp_path, port=0, ui_port=None, in_memory=True, settings=short) as server,
+        DevServer(binary, tmp_path, port=0, in_memory=True, settings=short) as server,
         running_engine(server.address, tmp_path, [BUILT_IN]) as engine,
     ):
         handle = engine.parts.ground.client.get_workflow_handle(conversation())

@@ -169,7 +169,7 @@ async def test_a_worker_of_a_framework_killed_in_the_middle_is_told_of_and_the_n
     queue = "test-scribe"
     calls = step("a", "t_echo", task_queue=framework_queue(queue, "scribe"), timeouts=Timeouts(heartbeat=3))
     plugin = Plugin(name="scribe", workflows=(workflow("t_scribe", calls),))
-    server = DevServer(await locate(os.environ), tmp_path, port=0, ui_port=None, in_memory=True)
+    server = DevServer(await locate(os.environ), tmp_path, port=0, in_memory=True)
     async with (
         server,
         running_engine(server.address, tmp_path, [TEST_PLUGIN, plugin], task_queue=queue) as engine,
