@@ -10,7 +10,7 @@ import json
 import os
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,8 +25,13 @@ from orchestrator.runtime.errors import scrub
 # One line carries a whole answer with its files.
 _LINE_LIMIT: Final = 32 * 1024 * 1024
 _GRACE: Final = 3.0
-# What is the installation's own: a framework needs its provider's key, never ours.
-_OWN_VARIABLES: Final = ("ORCHESTRATOR_", "TEMPORAL_", "DATABASE_URL", "REDIS_URL", "JWT_SECRET_KEY")
+# What any program needs to run and to reach others. No secret is among them: an adapter names those that it needs.
+_INHERITED: Final = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+)
+_INHERITED_PREFIX: Final = "LC_"
 
 
 class Fault(BaseModel):
@@ -51,13 +56,21 @@ class Line(BaseModel):
 class ProcessAdapter:
     """The adapter of a framework that another program runs: one child for each call, ended with it.
 
-    `command` is the program and its arguments, no shell. The child has this process's environment without what is the
-    installation's own, and `environment` on top.
+    `command` is the program and its arguments, no shell. Of this process's environment the child has what any program
+    needs and the `variables` named here, such as `OPENAI_API_KEY`; `environment` comes on top.
     """
 
-    def __init__(self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        variables: Collection[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = name
         self._command = tuple(command)
+        self._inherited = _INHERITED | frozenset(variables)
         self._environment = dict(environment or {})
 
     @property
@@ -89,7 +102,10 @@ class ProcessAdapter:
             await asyncio.shield(child.end())
 
     def _variables(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
+        known = self._inherited
+        inherited = {
+            name: value for name, value in os.environ.items() if name in known or name.startswith(_INHERITED_PREFIX)
+        }
         return {**inherited, **self._environment}
 
 

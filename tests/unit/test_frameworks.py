@@ -394,28 +394,31 @@ def program(folder: Path, body: str) -> ProcessAdapter:
     path.write_text(
         "import json, os, sys, time\ntask = json.loads(sys.stdin.readline())['task']\n" + textwrap.dedent(body)
     )
-    return ProcessAdapter("f", [sys.executable, "-u", str(path)], environment={"MINE": "yes"})
+    command = [sys.executable, "-u", str(path)]
+    return ProcessAdapter("f", command, variables=["OPENAI_API_KEY"], environment={"MINE": "yes"})
 
 
 @ledger("O-018")
 async def test_a_program_of_another_environment_asks_tells_and_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_SECRET_KEY", "not for frameworks")
+    for name in ("ORCHESTRATOR_SECRET_KEY", "POSTGRES_PASSWORD", "ANTHROPIC_API_KEY", "ANY_TOKEN", "PYTHONSTARTUP"):
+        monkeypatch.setenv(name, "not for frameworks")
+    monkeypatch.setenv("OPENAI_API_KEY", "named")
     adapter = program(
         tmp_path,
         """
         print(json.dumps({"progress": 120}))
         print(json.dumps({"ask": {"title": "one", "instruction": "go"}}))
         answer = json.loads(sys.stdin.readline())["answer"]
-        own = [name for name in os.environ if name.startswith("ORCHESTRATOR_")]
-        output = f"{task['agent']} {answer['output']} {os.environ['MINE']} {own}"
+        strange = [name for name, value in os.environ.items() if value == "not for frameworks"]
+        output = f"{task['agent']} {answer['output']} {os.environ['MINE']} {os.environ['OPENAI_API_KEY']} {strange}"
         print(json.dumps({"result": {"output": output, "usage": {"prompt_tokens": 1000}, "model": "their/model"}}))
         """,
     )
     received = list[int]()
     result = await run(adapter, Native(), received=received)
-    assert result.output == "Ada ONE yes []"
+    assert result.output == "Ada ONE yes named []"
     assert received == [120, 10]
     assert (result.model, result.usage.cost) == ("their/model", 1.01)
 
