@@ -1,4 +1,4 @@
-FROM python:3.11-slim AS build
+FROM python:3.11.14-slim-bookworm AS build
 RUN pip install --no-cache-dir "uv>=0.13,<0.14"
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
@@ -12,7 +12,7 @@ COPY workflows workflows
 COPY api api
 RUN uv sync --locked --no-dev --extra s3 --no-editable
 
-FROM python:3.11-slim
+FROM python:3.11.14-slim-bookworm
 RUN useradd --create-home --uid 10001 orchestrator && mkdir /data && chown orchestrator /data
 COPY --from=build /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 ORCHESTRATOR_DATA_DIR=/data

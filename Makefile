@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup temporal temporal-postgres scaled-test demo up test check audit bench clean
+.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,9 @@ setup: $(UV) ## Install what the product needs, the Temporal server included
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@$(RUN) -m compileall -q orchestrator activities workflows api
 	@$(RUN) -m orchestrator.engine.server_binary >/dev/null
+
+secrets: ## Make the passwords and keys of docker-compose.yml, where there are none, in secrets/
+	@sh temporal/setup-secrets.sh secrets
 
 temporal: $(UV) ## Have the Temporal server ready and print where it lies
 	@$(UV) sync --locked --quiet

@@ -1,6 +1,7 @@
 """Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
 
 import logging
+import os
 import re
 from datetime import timedelta
 from ipaddress import ip_network
@@ -9,12 +10,20 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
 
+# Read in the environment alone: whoever wrote the folder in which a command happens to run must not choose its code.
+NOT_IN_FILES: Final = ("ORCHESTRATOR_PLUGINS", "ORCHESTRATOR_SECRETS_DIR")
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
@@ -33,6 +42,9 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default=Path(".orchestrator"), description="Where embedded mode keeps its files.")
+    secrets_dir: Path | None = Field(
+        default=None, description="A folder with a file for each secret, named after its variable in small letters."
+    )
     database_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_DATABASE_URL", "DATABASE_URL"),
@@ -189,6 +201,24 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, the environment, `.env`, and the files of `ORCHESTRATOR_SECRETS_DIR`, in this order."""
+        folder = os.environ.get("ORCHESTRATOR_SECRETS_DIR", "").strip()
+        if folder:
+            file_secret_settings = SecretsSettingsSource(settings_cls, secrets_dir=folder)
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            read = dotenv_settings.env_vars
+            dotenv_settings.env_vars = {name: read[name] for name in read if name.upper() not in NOT_IN_FILES}
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from orchestrator.settings import Settings
+from orchestrator.settings import NOT_IN_FILES, Settings
 
 _TEMPORAL: Final = (
     *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"),
@@ -29,10 +29,18 @@ def _variables(name: str) -> Iterable[str]:
     return map(str, getattr(alias, "choices", [alias] if alias else [f"ORCHESTRATOR_{name.upper()}"]))
 
 
+def not_read(env_file: Path = Path(".env")) -> list[str]:
+    """Variables in the file that count in the environment alone."""
+    return [name for name in _names_in(env_file) if name in NOT_IN_FILES]
+
+
+def _names_in(env_file: Path) -> list[str]:
+    return _LINE.findall(env_file.read_text(errors="replace")) if env_file.is_file() else []
+
+
 def misspelt(environment: Mapping[str, str], env_file: Path = Path(".env")) -> dict[str, str]:
     """Names that are nearly those of settings, with the names that are probably meant."""
     known = (*setting_variables(), *_TEMPORAL, *_COMPOSE)
-    lines = _LINE.findall(env_file.read_text(errors="replace")) if env_file.is_file() else []
-    strange = {name for name in (*environment, *lines) if name.startswith(_PREFIXES)} - {*known}
+    strange = {name for name in (*environment, *_names_in(env_file)) if name.startswith(_PREFIXES)} - {*known}
     nearest = {name: get_close_matches(name, known, n=1, cutoff=_CLOSE) for name in sorted(strange)}
     return {name: close[0] for name, close in nearest.items() if close}

@@ -1,7 +1,11 @@
 #!/bin/sh
 # Creates or upgrades Temporal's two PostgreSQL databases. Needs `temporal-sql-tool` on the path (`make
-# temporal-postgres`, or the admin-tools image) and SQL_HOST, SQL_PORT, SQL_USER, SQL_PASSWORD. May run again at any time.
+# temporal-postgres`, or the admin-tools image) and SQL_HOST, SQL_PORT, SQL_USER, SQL_PASSWORD (or SQL_PASSWORD_FILE). May run again at any time.
 set -eu
+if [ -n "${SQL_PASSWORD_FILE:-}" ]; then
+    SQL_PASSWORD="$(cat "$SQL_PASSWORD_FILE")"
+    export SQL_PASSWORD
+fi
 export SQL_PLUGIN="${SQL_PLUGIN:-postgres12}"
 
 prepare() {

@@ -133,8 +133,11 @@ def check_packages(collisions: Sequence[str]) -> Finding:
     return Finding("packages", Verdict.FAILED, "; ".join(collisions), ENVIRONMENT_OF_ITS_OWN)
 
 
-def check_variables(misspelt: Mapping[str, str]) -> Finding:
-    """No variable is misspelt, and therefore read by nobody."""
+def check_variables(misspelt: Mapping[str, str], not_read: Sequence[str] = ()) -> Finding:
+    """No variable is misspelt, or in a file in which it does not count, and therefore read by nobody."""
+    if not_read:
+        told = f"{', '.join(not_read)} in the file .env is not read"
+        return Finding("settings", Verdict.WARNING, told, "Set it in the environment of the process.")
     if not misspelt:
         return Finding("settings", Verdict.OK, "valid; no variable is misspelt")
     told = ", ".join(f"{name} is no setting" for name in misspelt)

@@ -26,7 +26,7 @@ from orchestrator.engine.server_files import search_attributes
 from orchestrator.ground import redis_url
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt
+from orchestrator.variables import misspelt, not_read
 
 DevPorts = tuple[int | None, int | None, int | None]
 
@@ -97,7 +97,7 @@ class _Doctor:
         return [checks.check_packages(installed_collisions())]
 
     async def _variables(self) -> list[Finding]:
-        return [checks.check_variables(misspelt(os.environ))]
+        return [checks.check_variables(misspelt(os.environ), not_read())]
 
     async def _folder(self) -> list[Finding]:
         return [checks.check_folder(probes.folder(self._settings.data_dir))]

@@ -15,7 +15,7 @@ from orchestrator import logs
 from orchestrator.commandline.exits import FAILED, INTERRUPTED, leave, say
 from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt
+from orchestrator.variables import misspelt, not_read
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,8 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     close_to_others(settings.data_dir)
     for name, meant in misspelt(os.environ).items():
         log.warning("unknown_setting", name=name, advice=f"did you mean {meant}?")
+    for name in not_read():
+        log.warning("setting_not_read", name=name, file=".env", advice="set it in the environment of the process")
     sys.setswitchinterval(_SWITCH_SECONDS)
     runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop where there is one, for workers too
     try:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from orchestrator.testing import eventually
 from tests.redis_server import RedisServer
-from tests.scaled_mode import ROOT, Supervisor, page, variables
+from tests.scaled_mode import PAGE, ROOT, Supervisor, page, variables
 from tests.storage.postgres import running_postgres
 
 BUILT = all((ROOT / ".tools" / "bin" / name).exists() for name in ("temporal-server", "temporal-sql-tool"))
@@ -69,8 +70,11 @@ async def test_the_page_as_it_stands(tmp_path: Path, redis_server: RedisServer) 
     with running_postgres() as postgres:
         server = f"host=127.0.0.1 port={postgres.port} user=postgres dbname=postgres"
         with psycopg.connect(server, autocommit=True) as admin:
-            admin.execute("CREATE ROLE temporal LOGIN CREATEDB PASSWORD 'change-me'")
-            admin.execute("CREATE DATABASE orchestrator OWNER temporal")
+            for role in ("temporal", "orchestrator"):
+                admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'change-me'".encode())
+            for line in re.findall(r"createdb --owner (\w+) (\w+)", PAGE.read_text()):
+                admin.execute(f"CREATE DATABASE {line[1]} OWNER {line[0]}".encode())
+                admin.execute(f"REVOKE ALL ON DATABASE {line[1]} FROM PUBLIC".encode())
         supervisor = Supervisor(page(), moved(tmp_path, postgres.port, redis_server.port), tmp_path)
         try:
             await _lived_through(supervisor, server)

@@ -1,15 +1,21 @@
 """The parts of scaled mode fit together, as far as that can be seen without Docker."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 import yaml
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from api.hardening import PROBES
 from orchestrator.commandline.connections import most_connections
+from orchestrator.commandline.ports import free_port
 from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
 from orchestrator.testing import GivenSettings
 
@@ -92,11 +98,66 @@ def test_the_pools_of_eight_processes_and_temporal_fit_postgresql(compose: dict[
     assert pools + 8 * most_connections(GivenSettings()) <= room
 
 
-def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
+def test_secrets_are_files_and_only_where_they_are_needed(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD|PWD|API_KEY", name):
-                assert re.fullmatch(r"\$\{\w+:\?.+\}", value), name
+            if re.search(r"PASSWORD|PWD|KEY|SECRET|DATABASE_URL|REDIS_URL", name):
+                assert value.startswith("/run/secrets"), name
+        mentioned = set(re.findall(r"/run/secrets/(\w+)", str(service)))
+        assert mentioned <= set(service.get("secrets", [])), mentioned
+    given = {name: set(service["secrets"]) for name, service in compose["services"].items() if "secrets" in service}
+    ours = {"orchestrator_database_url", "orchestrator_redis_url", "orchestrator_secret_key"}
+    assert given == {
+        "postgres": {"postgres_password", "temporal_db_password", "orchestrator_db_password"},
+        "redis": {"redis_conf"},
+        "temporal-schema": {"temporal_db_password"},
+        "temporal": {"temporal_db_password"},
+        "worker": ours,
+        "api": {*ours, "orchestrator_admin_api_key"},
+    }
+    assert {*compose["secrets"]} == {name for names in given.values() for name in names}
+    made = re.findall(r"^keep (\w+)", (ROOT / "temporal" / "setup-secrets.sh").read_text(), re.MULTILINE)
+    assert {secret["file"] for secret in compose["secrets"].values()} == {f"./secrets/{name}" for name in made}
+    assert "/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_a_container_that_is_broken_into_can_do_little(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        assert service.get("read_only", False) is (name != "temporal-ui"), name
+    users = {name: service["user"] for name, service in compose["services"].items() if "user" in service}
+    assert users == {"postgres": "postgres", "redis": "redis"}  # the other images have one of their own
+    data = next(mount for mount in compose["services"]["worker"]["tmpfs"] if mount.startswith("/data:"))
+    assert f"--uid {re.search(r'uid=([0-9]+)', data)[1]} " in (ROOT / "Dockerfile").read_text()
+
+
+def test_images_have_exact_versions(compose: dict[str, Any]) -> None:
+    images = [service["image"] for service in compose["services"].values() if "build" not in service]
+    images += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    for image in images:
+        assert re.search(r":\d+\.\d+(\.\d+)?(-[a-z-]+)?(@sha256:[0-9a-f]{64})?$", image), image
+
+
+def test_redis_asks_for_the_password_that_our_processes_have(tmp_path: Path) -> None:
+    binary = shutil.which("redis-server")
+    if binary is None:
+        pytest.skip("redis-server is not on the path")
+    subprocess.run(["sh", str(ROOT / "temporal" / "setup-secrets.sh"), str(tmp_path)], check=True)
+    password = urlsplit((tmp_path / "orchestrator_redis_url").read_text().strip()).password
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    with subprocess.Popen([binary, str(tmp_path / "redis_conf"), *options], stdout=subprocess.DEVNULL) as server:
+        try:
+            patient = Retry(ConstantBackoff(0.05), 300)
+            with redis.Redis(port=port, password=password, retry=patient) as ours:
+                assert ours.ping()
+            with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+                stranger.ping()
+        finally:
+            server.kill()
 
 
 def test_the_image_is_built_from_what_the_build_context_lets_through() -> None:

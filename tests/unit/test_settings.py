@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import stat
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +13,13 @@ from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.commandline import checks
 from orchestrator.commandline.exits import Refused
 from orchestrator.domain.retention import Retention
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt, setting_variables
+from orchestrator.variables import misspelt, not_read, setting_variables
+
+ROOT = Path(__file__).parents[2]
 
 
 def refusal(command: str) -> Refused:
@@ -118,7 +123,7 @@ def test_the_shipped_example_starts_as_it_is_and_with_every_line_made_a_setting(
 ) -> None:
     without_environment(monkeypatch, tmp_path)
     unset = Settings()
-    example = Path(__file__).parents[2] / ".env.example"
+    example = ROOT / ".env.example"
     shutil.copy(example, tmp_path / ".env")
     assert Settings() == unset
     lines = example.read_text().splitlines()
@@ -170,6 +175,43 @@ def test_a_key_or_a_url_that_cannot_be_one_is_refused_by_name_and_not_shown(
     assert told in str(fault)
     assert "hidden" not in str(fault)
     assert "schlüssel" not in str(fault)
+
+
+def test_a_folder_in_which_a_command_runs_does_not_choose_its_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_environment(monkeypatch, tmp_path)
+    lines = ["ORCHESTRATOR_PLUGINS=evil", "export orchestrator_plugins=evil", "ORCHESTRATOR_LOG_LEVEL=DEBUG", ""]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    settings = Settings()
+    assert (settings.plugins, settings.log_level) == ("", "DEBUG")
+    assert not_read() == ["ORCHESTRATOR_PLUGINS"]
+    finding = checks.check_variables({}, not_read())
+    assert (finding.verdict, "ORCHESTRATOR_PLUGINS" in finding.message) == (checks.Verdict.WARNING, True)
+    monkeypatch.setenv("ORCHESTRATOR_PLUGINS", "mine")
+    assert Settings().plugins == "mine"
+
+
+def test_secrets_come_from_files_and_the_environment_goes_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_environment(monkeypatch, tmp_path)
+    folder = tmp_path / "secrets"
+    subprocess.run(["sh", str(ROOT / "temporal" / "setup-secrets.sh"), str(folder)], check=True)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes.pop("secrets") == 0o700  # nobody else gets in
+    assert set(modes.values()) == {0o644}
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    subprocess.run(["sh", str(ROOT / "temporal" / "setup-secrets.sh"), str(folder)], check=True)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+    monkeypatch.setenv("ORCHESTRATOR_SECRETS_DIR", str(folder))
+    settings = Settings()
+    assert settings.secret_key == SecretStr(before["orchestrator_secret_key"].strip())
+    assert settings.admin_api_key == SecretStr(before["orchestrator_admin_api_key"].strip())
+    assert settings.database_url == before["orchestrator_database_url"].strip()
+    assert settings.redis_url == SecretStr(before["orchestrator_redis_url"].strip())
+    monkeypatch.setenv("ORCHESTRATOR_ADMIN_API_KEY", "from-the-environment")
+    assert Settings().admin_api_key == SecretStr("from-the-environment")
 
 
 @pytest.mark.parametrize("name", ["two words", "Größe", "what?", "a#b", "100%", "%41", "file:x?mode=memory", "a&b=c;d"])

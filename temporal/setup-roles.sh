@@ -1,0 +1,15 @@
+#!/bin/sh
+# Creates a role each for Temporal and for the job index, each with nothing but its own databases. Run once by a superuser
+# on an empty server: docker-compose.yml has PostgreSQL's image do so. The passwords are files in SECRETS_DIR.
+set -eu
+secrets="${SECRETS_DIR:-/run/secrets}"
+psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
+    --set temporal="$(cat "$secrets/temporal_db_password")" \
+    --set orchestrator="$(cat "$secrets/orchestrator_db_password")" <<'SQL'
+CREATE ROLE temporal LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'temporal';
+CREATE ROLE orchestrator LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'orchestrator';
+CREATE DATABASE temporal OWNER temporal;
+CREATE DATABASE temporal_visibility OWNER temporal;
+CREATE DATABASE orchestrator OWNER orchestrator;
+REVOKE ALL ON DATABASE temporal, temporal_visibility, orchestrator FROM PUBLIC;
+SQL
