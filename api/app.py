@@ -59,7 +59,7 @@ def create_app(
     `registry` receives the HTTP metrics; a fresh one by default, so that applications can live side by side.
     """
     registry = registry or CollectorRegistry()
-    state = ApiState(source=source, registry=registry, sockets=SocketMetrics(registry))
+    state = ApiState(source=source, registry=registry, options=options, sockets=SocketMetrics(registry))
     app = OrchestratorApi(
         title=TITLE,
         description=DESCRIPTION,

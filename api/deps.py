@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from structlog.contextvars import bind_contextvars
 
 from api.connections import ConnectionLimits, OpenConnections
+from api.hardening import ApiOptions
 from api.sockets import SocketMetrics
 from api.streaming import SharedFrames
 from orchestrator.domain.access import Principal
@@ -41,6 +43,7 @@ class ApiState:
     sockets: SocketMetrics
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     started: float = field(default_factory=time.monotonic)
+    options: Callable[[], ApiOptions] = ApiOptions
     frames: SharedFrames[bytes] = field(default_factory=SharedFrames)
     socket_frames: SharedFrames[str] = field(default_factory=SharedFrames)
     connections: OpenConnections = field(default_factory=lambda: OpenConnections(ConnectionLimits()))

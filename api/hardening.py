@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -64,6 +65,7 @@ class ApiOptions:
     max_query_parameters: int = 100
     root_path: str = ""
     surfaces: frozenset[str] | None = None
+    metrics_key: SecretStr | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> "ApiOptions":
@@ -75,6 +77,7 @@ class ApiOptions:
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
             root_path=settings.root_path,
             surfaces=settings.served_surfaces(),
+            metrics_key=settings.metrics_key,
         )
 
 

@@ -1,4 +1,4 @@
-"""Probes and metrics of the process itself; no credentials (C-06)."""
+"""Probes and metrics of the process itself, without credentials (C-06); the figures of its jobs need one."""
 
 import math
 from typing import Any
@@ -12,12 +12,15 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.deps import ServiceSource, api_state
+from api.figures import SeesFigures
+from api.routes import error_route
+from api.surfaces import render
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.metrics import IndexFigures
 from orchestrator.metrics import index_metrics
 from orchestrator.services.readiness import Check
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=error_route(render, any_query=True))
 
 
 class Alive(BaseModel):
@@ -67,13 +70,16 @@ async def _checks(source: ServiceSource) -> list[Check]:
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}, "application/json": {}}}}
 )
-async def metrics(request: Request) -> Response:
-    """Prometheus text: this process's HTTP layer, and the job index, of which every process tells the same.
+async def metrics(request: Request, figures: SeesFigures) -> Response:
+    """Prometheus text: this process's HTTP layer. With `ORCHESTRATOR_METRICS_KEY` or an admin's key as bearer token
+    also the job index, of which every process tells the same.
 
     The same figures as JSON for a client that accepts `application/json` and no text (C-03).
     """
     state = api_state(request.app)
-    text = generate_latest(state.registry) + index_metrics(await _figures(state.source))
+    text = generate_latest(state.registry)
+    if figures:
+        text += index_metrics(await _figures(state.source))
     accept = request.headers.get("accept", "")
     if "application/json" in accept and "text/" not in accept:
         return JSONResponse({"metrics": [_family(family) for family in text_string_to_metric_families(text.decode())]})

@@ -197,6 +197,11 @@ class Settings(BaseSettings):
     worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
     temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    metrics_key: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Bearer token with which Prometheus reads everybody's figures at /metrics.",
+    )
     api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
     api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
@@ -267,7 +272,7 @@ class Settings(BaseSettings):
             _refuse_wrong_url(url, "http://HOST:PORT or https://HOST", ("http", "https"))
         return url
 
-    @field_validator("admin_api_key", "api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
+    @field_validator("admin_api_key", "metrics_key", "api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
     @classmethod
     def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
         text = key.get_secret_value() if key else ""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from orchestrator.domain.access import Principal
 from orchestrator.domain.agents import Squad
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
@@ -93,7 +94,7 @@ class PartnershipReport:
 
 
 class PartnershipReader:
-    """Measures the partnerships, over everybody's jobs, at most every few seconds however often it is asked."""
+    """Measures the partnerships, over everybody's jobs or one owner's, at most once in a few seconds."""
 
     def __init__(
         self,
@@ -112,30 +113,35 @@ class PartnershipReader:
         self._readiness = readiness
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._read: tuple[datetime, PartnershipReport | Unavailable] | None = None
+        self._read: dict[str | None, tuple[datetime, PartnershipReport | Unavailable]] = {}
 
-    async def report(self) -> PartnershipReport:
-        """All of it, at most five seconds old. Raises `Unavailable`, for as long without asking again."""
+    async def report(self, principal: Principal) -> PartnershipReport:
+        """The partnerships, at most five seconds old: of everybody for an admin and for users, who belong to the
+        installation; of its own jobs for any other API key. Raises `Unavailable`, for as long without asking again.
+        """
+        everybody = principal.admin or principal.roles
+        owner = None if everybody else principal.id
         async with self._lock:
             now = self._clock()
-            if self._read is None or now - self._read[0] >= KEPT:
-                self._read = now, await self._measured_or_not(now)
-            found = self._read[1]
+            self._read = {key: read for key, read in self._read.items() if now - read[0] < KEPT}
+            if owner not in self._read:
+                self._read[owner] = now, await self._measured_or_not(now, ADMIN if everybody else principal)
+            found = self._read[owner][1]
         if isinstance(found, Unavailable):
             raise Unavailable(found.message, retry_after=KEPT.total_seconds())
         return found
 
-    async def _measured_or_not(self, now: datetime) -> PartnershipReport | Unavailable:
+    async def _measured_or_not(self, now: datetime, principal: Principal) -> PartnershipReport | Unavailable:
         try:
-            return await self._measured(now)
+            return await self._measured(now, principal)
         except Unavailable as fault:
             return fault
 
-    async def _measured(self, now: datetime) -> PartnershipReport:
+    async def _measured(self, now: datetime, principal: Principal) -> PartnershipReport:
         checks, overview, work = await asyncio.gather(
             self._readiness.checks(),
-            self._metrics.overview(ADMIN, DAY),
-            self._work.begun(self._names, since=now - DAY),
+            self._metrics.overview(principal, DAY),
+            self._work.begun(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
         )
         polled = all(check.ok for check in checks if check.name == "worker")
         partnerships = [self._partnership(group, overview.agents, work, polled=polled) for group in self._groups]

@@ -46,8 +46,8 @@ class WorkRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def begun(self, agents: Collection[str], *, since: datetime) -> list[Work]:
-        """What these agents began since a time. Raises `Unavailable`."""
+    async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
+        """What these agents began since a time for one owner, or for everybody (None). Raises `Unavailable`."""
         call = attempts.c.job_id + "#" + attempts.c.run_id + "#" + cast(attempts.c.call, String)
         wanted = (
             select(
@@ -61,6 +61,8 @@ class WorkRepository:
             .where(attempts.c.agent.in_(sorted(agents)), attempts.c.started_at >= since)
             .group_by(attempts.c.agent, attempts.c.step)
         )
+        if owner is not None:
+            wanted = wanted.where(attempts.c.owner == owner)
         return await self._db.autocommit(
             lambda connection: [Work(**found) for found in connection.execute(wanted).mappings()]
         )

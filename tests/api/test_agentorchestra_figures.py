@@ -18,7 +18,7 @@ from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.readiness import Check
 from orchestrator.testing import Engine, eventually, running_engine
-from tests.api.conftest import Fixed, over, served
+from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.documented import component, strict
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
@@ -241,7 +241,11 @@ async def test_health_tells_every_part(app: FastAPI, running: Engine):
     assert told["checks"]["database"]["responseTime"] > 0
     assert {name for name, check in told["checks"].items() if "responseTime" in check} == {"database", "queues"}
     assert all(check["message"] for check in told["checks"].values())
-    assert "openJobs" in told["metrics"]
+    assert told["metrics"] == {}
+    for headers, shown in (({"Authorization": "Bearer wrong"}, False), (ADMIN, True)):
+        async with over(app, **headers) as client:
+            answer = await client.get("/api/health")
+        assert (answer.status_code, "openJobs" in answer.json()["metrics"]) == (200, shown)
 
 
 class Looked:

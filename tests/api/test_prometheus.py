@@ -1,24 +1,34 @@
 """The job index at `GET /metrics`: numbers of jobs that really ran, and an endpoint that answers without it."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
 from api.app import create_app
+from api.hardening import ApiOptions
 from orchestrator.bootstrap import now
 from orchestrator.domain.errors import Unavailable
 from orchestrator.services.figures import FiguresReader
 from orchestrator.storage.database import Database
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.testing import TESTER, Engine, eventually
-from tests.api.conftest import over
+from tests.api.conftest import ADMIN, Fixed, over
 from tests.api.test_errors import Broken
 
+METRICS_KEY = "a-key-for-prometheus"
 DRAFT = {"task_type": "prd", "context": "A library that lends tools"}
 Samples = dict[tuple[str, ...], float]
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def parsed(answer: httpx2.Response) -> Samples:
@@ -39,8 +49,8 @@ def scrape(running: Engine, app_with: Callable[..., FastAPI]):
     async def read() -> Samples:
         await running.services.reader.settle()
         figures = FiguresReader(FiguresRepository(running.parts.ground.reports), running.parts.catalogue, clock=now)
-        async with over(app_with(figures=figures)) as anonymous:
-            return parsed(await anonymous.get("/metrics"))
+        async with over(app_with(figures=figures), **ADMIN) as admin:
+            return parsed(await admin.get("/metrics"))
 
     return read
 
@@ -108,12 +118,35 @@ async def test_every_process_tells_the_same(running: Engine, scrape):
     assert ("orchestrator_jobs_total", "t_three", "workflow", "COMPLETED") in first
 
 
+async def test_figures_of_everybody_need_the_key_of_prometheus_or_an_admins(
+    running: Engine, app_with: Callable[..., FastAPI], key: Callable[..., Any]
+):
+    await running.run("t_three", {})
+    await running.services.reader.settle()
+    figures = FiguresReader(FiguresRepository(running.parts.ground.reports), running.parts.catalogue, clock=now)
+    source = Fixed(replace(running.services, figures=figures))
+    app = create_app(source, options=lambda: ApiOptions(metrics_key=SecretStr(METRICS_KEY)))
+    business = re.compile(r"orchestrator_(jobs|steps|tokens|cost|index|webhook_deliver|oldest)")
+    async with over(app) as client:
+        for headers, status, shown in (
+            ({}, 200, False),
+            (await key(), 200, False),
+            (bearer(METRICS_KEY), 200, True),
+            (ADMIN, 200, True),
+            (bearer(METRICS_KEY[:-1]), 401, False),
+            (bearer("wrong"), 401, False),
+        ):
+            for accept in ("text/plain", "application/json"):
+                answer = await client.get("/metrics", headers={**headers, "Accept": accept})
+                assert (answer.status_code, bool(business.search(answer.text))) == (status, shown), headers
+
+
 async def test_the_endpoint_answers_without_the_index(running: Engine, app_with: Callable[..., FastAPI]):
     gone = Database("postgresql+psycopg://nobody@127.0.0.1:1/gone")
     figures = FiguresReader(FiguresRepository(gone), running.parts.catalogue, clock=now)
-    async with over(app_with(figures=figures)) as anonymous:
-        await anonymous.get("/healthz")
-        found = parsed(await anonymous.get("/metrics"))
+    async with over(app_with(figures=figures), **ADMIN) as admin:
+        await admin.get("/healthz")
+        found = parsed(await admin.get("/metrics"))
     await gone.close()
     assert found["orchestrator_index_up",] == 0
     assert not any(sample[0].startswith("orchestrator_job") for sample in found)
@@ -121,5 +154,8 @@ async def test_the_endpoint_answers_without_the_index(running: Engine, app_with:
 
 
 async def test_the_endpoint_answers_while_nothing_could_be_opened():
-    async with over(create_app(Broken(Unavailable("no database")))) as anonymous:
-        assert parsed(await anonymous.get("/metrics"))["orchestrator_index_up",] == 0
+    app = create_app(Broken(Unavailable("no database")), options=lambda: ApiOptions(metrics_key=SecretStr(METRICS_KEY)))
+    async with over(app, **bearer(METRICS_KEY)) as prometheus:
+        assert parsed(await prometheus.get("/metrics"))["orchestrator_index_up",] == 0
+    async with over(app, **ADMIN) as admin:  # nobody can say who that is
+        assert ("orchestrator_index_up",) not in parsed(await admin.get("/metrics"))

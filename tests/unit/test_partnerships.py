@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agents.deciding import AGENT, DecisionOutput
-from orchestrator.domain.access import Principal
+from orchestrator.domain.access import ORDINARY, Principal, Role
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
@@ -17,6 +17,7 @@ from orchestrator.domain.metrics import Executions, Overview, Window
 from orchestrator.domain.plans import Step
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.runtime.offline.drafter import draft
+from orchestrator.services.access import ADMIN
 from orchestrator.services.deployment import shown_value
 from orchestrator.services.partnerships import (
     KEPT,
@@ -43,6 +44,7 @@ class Measured:
         self.ended, self.work, self.worker = ended, work, worker
         self.now = T0
         self.asked = 0
+        self.owners: list[str | None] = []
 
     def clock(self) -> datetime:
         return self.now
@@ -51,11 +53,12 @@ class Measured:
         return [Check("worker", ok=self.worker, message="")]
 
     async def overview(self, principal: Principal, length: timedelta) -> Overview:
-        assert principal.admin
         self.asked += 1
+        self.owners.append(None if principal.admin else principal.id)
         return Overview(Window.last(length, self.now), Executions(), self.ended, {}, [])
 
-    async def begun(self, agents: Collection[str], *, since: datetime) -> list[Work]:
+    async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
+        self.owners.append(owner)
         assert since == self.now - timedelta(hours=24)
         return [one for one in self.work if one.agent in agents]
 
@@ -65,7 +68,7 @@ class Measured:
 
 
 async def report(*args: Any, **more: Any) -> dict[str, Any]:
-    told: PartnershipReport = await Measured(*args, **more).reader().report()
+    told: PartnershipReport = await Measured(*args, **more).reader().report(ADMIN)
     return {one.id: one for one in told.partnerships}
 
 
@@ -149,12 +152,25 @@ async def test_only_so_many_deliverables_are_told():
 async def test_it_is_measured_once_in_five_seconds():
     measured = Measured({}, [])
     reader = measured.reader()
-    first = await reader.report()
+    first = await reader.report(ADMIN)
     measured.now += KEPT - timedelta(milliseconds=1)
-    assert await reader.report() is first
+    assert await reader.report(ADMIN) is first
     measured.now += timedelta(milliseconds=1)
-    assert (await reader.report()).at == measured.now
+    assert (await reader.report(ADMIN)).at == measured.now
     assert measured.asked == 2
+
+
+async def test_a_key_is_told_of_its_own_jobs_and_users_and_admins_of_everybodys():
+    measured = Measured({}, [])
+    reader = measured.reader()
+    user = Principal(id="user:ada", scopes=ORDINARY, roles=frozenset({Role.ORCHESTRATION_MANAGER}))
+    key = Principal(id="acme", scopes=ORDINARY)
+    everybodys = await reader.report(ADMIN)
+    assert await reader.report(user) is everybodys
+    own = await reader.report(key)
+    assert own is not everybodys
+    assert await reader.report(key) is own
+    assert measured.owners == [None, None, "acme", "acme"]
 
 
 @ledger("S-026")
@@ -168,12 +184,12 @@ async def test_an_index_that_does_not_answer_is_asked_again_after_a_while(monkey
     with monkeypatch.context() as broken:
         broken.setattr(measured, "begun", gone)
         with pytest.raises(Unavailable, match="does not answer"):
-            await reader.report()
+            await reader.report(ADMIN)
     with pytest.raises(Unavailable, match="does not answer"):
-        await reader.report()
+        await reader.report(ADMIN)
     assert measured.asked == 1
     measured.now += KEPT
-    assert (await reader.report()).ready
+    assert (await reader.report(ADMIN)).ready
 
 
 def decided(context: dict[str, Any]) -> DecisionOutput:

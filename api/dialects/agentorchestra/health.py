@@ -16,8 +16,8 @@ _NO_REDIS: Final = "No Redis is configured: every process counts requests for it
 _STORED: Final = "Large results are stored in the job index, in no store of their own"
 
 
-async def status(source: ServiceSource) -> HealthStatus:
-    """How everything fares now; never raises for what is down.
+async def status(source: ServiceSource, *, figures: bool) -> HealthStatus:
+    """How everything fares now, with everybody's `figures` or without; never raises for what is down.
 
     Without database or Temporal it is `unhealthy`; `degraded` when no worker polls, or a configured Redis is silent.
     """
@@ -38,7 +38,12 @@ async def status(source: ServiceSource) -> HealthStatus:
     down = "fail" in (checks.database.status, checks.queues.status)
     lame = checks.queues.status == "warn" or checks.redis.status == "fail"
     word = "unhealthy" if down else "degraded" if lame else "healthy"
-    return _status(checks, word, uptime=services.resources.read().uptime_seconds, metrics=await _metrics(services))
+    return _status(
+        checks,
+        word,
+        uptime=services.resources.read().uptime_seconds,
+        metrics=await _metrics(services) if figures else {},
+    )
 
 
 def _status(checks: HealthChecks, word: Any, *, uptime: float, metrics: dict[str, Any]) -> HealthStatus:

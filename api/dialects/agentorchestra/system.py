@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials
 
 from api.deps import Svc, api_state
 from api.dialects.agentorchestra import dashboard, document, health, sse
@@ -12,7 +13,10 @@ from api.dialects.agentorchestra.errors import ERRORS, AgentOrchestraRoute
 from api.dialects.agentorchestra.executions import STREAM
 from api.dialects.agentorchestra.guards import MetricsRead
 from api.dialects.agentorchestra.models import Timeframe
+from api.figures import sees_figures
+from api.security import bearer
 from api.streaming import EventStream
+from orchestrator.domain.errors import Unauthenticated
 from orchestrator.services.executions import ExecutionFilter
 
 router = APIRouter(prefix="/api", route_class=AgentOrchestraRoute)
@@ -39,9 +43,15 @@ async def dashboard_stream(request: Request, principal: MetricsRead, services: S
 
 
 @router.get("/health", tags=["System"], responses=_STATES, response_model=HealthStatus)
-async def system_health(request: Request) -> Response:
-    """How the installation fares; needs no credential."""
-    told = await health.status(api_state(request.app).source)
+async def system_health(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> Response:
+    """How the installation fares; needs no credential. Its metrics are shown to those who see everybody's figures."""
+    try:
+        figures = await sees_figures(request, credentials)
+    except Unauthenticated:  # a load balancer's word for "nobody" must not make a healthy installation look ill
+        figures = False
+    told = await health.status(api_state(request.app).source, figures=figures)
     body = told.model_dump_json(by_alias=True, exclude_none=True)
     return Response(body, 503 if told.status == "unhealthy" else 200, media_type="application/json")
 

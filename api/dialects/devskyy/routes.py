@@ -31,15 +31,15 @@ _LATEST: Final = JobFilter(limit=10)
 
 
 @router.get("/health", **guarded(*ANY_ROLE, target_ms=50))
-async def health(services: Svc) -> HealthResponse:
+async def health(principal: Caller, services: Svc) -> HealthResponse:
     """Overall system health and every partnership's; 503 while Temporal or the database does not answer."""
-    return mapping.health(await services.partnerships.report())
+    return mapping.health(await services.partnerships.report(principal))
 
 
 @router.get("/metrics", **guarded(*ANY_ROLE, target_ms=100))
-async def metrics(services: Svc) -> list[MetricsResponse]:
+async def metrics(principal: Caller, services: Svc) -> list[MetricsResponse]:
     """Performance of every partnership over the last 24 hours."""
-    return mapping.metrics(await services.partnerships.report())
+    return mapping.metrics(await services.partnerships.report(principal))
 
 
 @router.post("/decisions", **guarded(*ANY_ROLE, target_ms=500))
@@ -54,9 +54,9 @@ async def decisions(
 
 
 @router.get("/partnerships", **guarded(*ANY_ROLE, target_ms=200))
-async def partnerships(services: Svc) -> list[PartnershipStatus]:
+async def partnerships(principal: Caller, services: Svc) -> list[PartnershipStatus]:
     """Status and progress of every partnership over the last 24 hours."""
-    return mapping.partnerships(await services.partnerships.report())
+    return mapping.partnerships(await services.partnerships.report(principal))
 
 
 @router.get("/status", **guarded(*ANY_ROLE))
