@@ -1,29 +1,22 @@
 """Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
 
 import logging
-import os
 import re
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SecretsSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
+from orchestrator.settings_sources import SourcedSettings
+from orchestrator.settings_urls import refuse_spaces, refuse_wrong_url
 
-# Read in the environment alone: whoever wrote the folder in which a command happens to run must not choose its code.
-NOT_IN_FILES: Final = ("ORCHESTRATOR_PLUGINS", "ORCHESTRATOR_SECRETS_DIR")
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
@@ -31,7 +24,7 @@ SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "ag
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
-class Settings(BaseSettings):
+class Settings(SourcedSettings):
     """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one.
 
     A variable that is empty counts as unset, and whitespace around a value does not count: keys come out of files.
@@ -207,24 +200,6 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, the environment, `.env`, and the files of `ORCHESTRATOR_SECRETS_DIR`, in this order."""
-        folder = os.environ.get("ORCHESTRATOR_SECRETS_DIR", "").strip()
-        if folder:
-            file_secret_settings = SecretsSettingsSource(settings_cls, secrets_dir=folder)
-        if isinstance(dotenv_settings, DotEnvSettingsSource):
-            read = dotenv_settings.env_vars
-            dotenv_settings.env_vars = {name: read[name] for name in read if name.upper() not in NOT_IN_FILES}
-        return init_settings, env_settings, dotenv_settings, file_secret_settings
-
     @model_validator(mode="before")
     @classmethod
     def _without_whitespace(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -251,7 +226,7 @@ class Settings(BaseSettings):
         if not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
             raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         if not url.startswith("sqlite"):
-            _refuse_spaces(url)
+            refuse_spaces(url)
             if not re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:\d+)?(/[^/?@]*)?(\?.*)?", url):
                 raise ValueError(
                     "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
@@ -262,14 +237,14 @@ class Settings(BaseSettings):
     @classmethod
     def _names_a_redis(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            _refuse_wrong_url(url.get_secret_value(), "redis://:PASSWORD@HOST:PORT/0", ("redis", "rediss", "unix"))
+            refuse_wrong_url(url.get_secret_value(), "redis://:PASSWORD@HOST:PORT/0", ("redis", "rediss", "unix"))
         return url
 
     @field_validator("llm_base_url", "temporal_ui_url", "api_url")
     @classmethod
     def _names_a_server(cls, url: str | None) -> str | None:
         if url is not None:
-            _refuse_wrong_url(url, "http://HOST:PORT or https://HOST", ("http", "https"))
+            refuse_wrong_url(url, "http://HOST:PORT or https://HOST", ("http", "https"))
         return url
 
     @field_validator("admin_api_key", "metrics_key", "api_key", "llm_api_key", "openai_api_key", "anthropic_api_key")
@@ -388,22 +363,6 @@ class Settings(BaseSettings):
 
 def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _refuse_wrong_url(url: str, form: str, schemes: tuple[str, ...]) -> None:
-    _refuse_spaces(url)
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in schemes and bool(parts.hostname or parts.scheme == "unix") and parts.port != 0
-    except ValueError:  # of a port that is no number, or of an address in brackets that is none
-        known = False
-    if not known:
-        raise ValueError(f"it takes {form}")
-
-
-def _refuse_spaces(url: str) -> None:
-    if not url.isprintable() or " " in url:
-        raise ValueError("a URL has no spaces and no line breaks; write a space as %20")
 
 
 def _kept(days: int) -> timedelta | None:
