@@ -68,6 +68,13 @@ class SignedTokens:
         self._signer = signer
         self._clock = clock
 
+    def recognises(self, token: str) -> bool:
+        """Whether a token is signed and has not ended."""
+        try:
+            return token.count(".") == 2 and bool(self._signer.read(token))
+        except Unauthenticated:
+            return False
+
     async def principal(self, token: str) -> Principal | None:
         """Whose token it is. Raises `Unauthenticated`."""
         return principal_of(self._signer.read(token)) if token.count(".") == 2 else None
