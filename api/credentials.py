@@ -20,27 +20,30 @@ async def admit(connection: HTTPConnection, services: Services, token: str | Non
 
 
 async def authenticate(connection: HTTPConnection, services: Services, token: str | None) -> Principal:
-    """Whose credential it is. One that is not known to be valid counts before the index is asked for it, so that
-    nobody can have it asked again and again; one that opened something before is let in whatever was counted.
+    """Whose credential it is. One that is not known to be valid counts before it is looked up, so that nobody can have
+    the index asked again and again.
 
     Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
     """
     known = not token or services.access.recognises(token)
     try:
-        if not known:
-            await _count(connection, services)
+        if token and not known:
+            await _count(connection, services, token)
         return await services.access.authenticate(token)
-    except Unauthenticated:
+    except (Unauthenticated, LimitExceeded) as fault:
         connection.state.refused = True
-        if token and known:  # it has ended since
-            await _count(connection, services)
+        if token and known and isinstance(fault, Unauthenticated):  # it has ended since
+            await _count(connection, services, token)
         raise
 
 
-async def _count(connection: HTTPConnection, services: Services) -> None:
-    allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, address_of(connection))
+async def _count(connection: HTTPConnection, services: Services, token: str) -> None:
+    address = address_of(connection)
+    allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, address)
+    if allowance.retry_after is not None and (prefix := await services.access.issued_prefix(token)) is not None:
+        # The holder of an issued key does not pay for what others try from the same address.
+        allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, f"{address} {prefix}")
     if allowance.retry_after is not None:
-        connection.state.refused = True
         raise LimitExceeded(
             f"Too many unknown credentials from this address. Retry after {allowance.retry_after} seconds.",
             limit="credentials",

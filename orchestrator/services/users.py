@@ -75,6 +75,9 @@ class SignedTokens:
         except Unauthenticated:
             return False
 
+    async def issued_prefix(self, token: str) -> str | None:
+        """None: its signature says whether it is one."""
+
     async def principal(self, token: str) -> Principal | None:
         """Whose token it is. Raises `Unauthenticated`."""
         return principal_of(self._signer.read(token)) if token.count(".") == 2 else None

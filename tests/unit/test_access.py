@@ -46,7 +46,7 @@ class Index:
     def __init__(self) -> None:
         self.prefix = KEY.prefix
         self.secret: StoredSecret | None = StoredSecret(KEY, SEALER.digest(TOKEN), None)
-        self.reads = 0
+        self.reads = self.lists = 0
         self.uses: list[datetime] = []
         self.down = False
         self.asked = asyncio.Event()
@@ -65,6 +65,10 @@ class Index:
         if self.down:
             raise Unavailable("down")
         return found
+
+    async def prefixes(self, most: int) -> frozenset[str]:
+        self.lists += 1
+        return frozenset({self.prefix})
 
     async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
         if self.down:
@@ -339,7 +343,7 @@ async def test_wrong_keys_reach_the_index_a_bounded_number_of_times(authenticato
     tokens = [f"dvr_sk_live_{number:080x}" for number in range(50)]
     told = await asyncio.gather(*(knock(services, token) for token in tokens))
     assert sorted(told) == sorted(["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 45)
-    assert index.reads == 5
+    assert (index.reads, index.lists) == (5, 1)
     assert await knock(services, tokens[0], "192.0.2.2") == "unauthenticated", "another address"
 
 
@@ -355,6 +359,22 @@ async def test_what_opened_something_before_is_let_in_whatever_was_counted(
     assert await knock(services, "dvr_sk_live_bootstrap") == "admin"
 
 
+async def test_a_key_that_is_new_here_is_let_in_and_who_knows_its_public_part_is_not(
+    authenticator: Authenticator, index: Index
+) -> None:
+    services = doors(authenticator)
+    for number in range(9):
+        await knock(services, f"dvr_sk_live_{number:080x}")
+    forged = TOKEN[:28] + "0" * 64
+    told = [await knock(services, forged) for _ in range(7)]
+    assert told == ["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 2
+    assert (index.reads, index.lists) == (10, 1)
+    others = doors(authenticator)
+    for number in range(9):
+        await knock(others, f"dvr_sk_live_{number:080x}")
+    assert await knock(others, TOKEN) == "newsroom"
+
+
 async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
     authenticator: Authenticator, index: Index, clock: Clock
 ) -> None:
@@ -362,9 +382,9 @@ async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
     assert await knock(services, TOKEN) == "newsroom"
     index.change(revoked_at=NOON)
     clock.seconds += 2 * KEY_LIFETIME
-    told = [await knock(services, TOKEN) for _ in range(8)]
-    assert told == ["unauthenticated"] * 4 + ["rate_limit_exceeded"] * 4
-    assert index.reads == 5
+    told = [await knock(services, TOKEN) for _ in range(11)]
+    assert told == ["unauthenticated"] * 9 + ["rate_limit_exceeded"] * 2
+    assert (index.reads, index.lists) == (10, 1)
 
 
 async def test_an_index_that_is_down_forgets_no_key(authenticator: Authenticator, index: Index, clock: Clock) -> None:
