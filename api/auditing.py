@@ -10,9 +10,11 @@ from urllib.parse import quote
 import structlog
 from fastapi import FastAPI
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from api.credentials import authenticate
 from api.deps import api_state
 from api.errors import EXPECTED, status_of
 from orchestrator.domain.access import AuditEntry, Principal
@@ -85,12 +87,12 @@ async def audited(services: Services, websocket: WebSocket, principal: Principal
 async def _caller(scope: Scope) -> Principal | None:
     """Who made a call that was refused before anybody asked: no such route, a body that cannot be read."""
     scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
+    if scheme.lower() != "bearer" or scope["state"].get("refused"):
         return None
     app: FastAPI = scope["app"]
     try:
         services = await api_state(app).source.services()
-        return await services.access.authenticate(token.strip())
+        return await authenticate(HTTPConnection(scope), services, token.strip())
     except OrchestratorError:
         return None
 

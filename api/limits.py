@@ -13,7 +13,7 @@ from orchestrator.domain.limits import Allowance, SurfaceLimit
 from orchestrator.services.registry import Services
 
 
-async def count_request(request: Request, services: Services, principal: Principal) -> None:
+async def count_request(request: HTTPConnection, services: Services, principal: Principal) -> None:
     """Count one request of an authenticated caller and keep what is left for the response.
 
     Raises `LimitExceeded`; nothing is counted then.
@@ -36,8 +36,7 @@ async def count_sign_in(request: Request, services: Services, username: str) -> 
     """
     client = f"name:{hashlib.sha256(username.encode()).hexdigest()}"
     allowance = await services.limits.admit_surface(SurfaceLimit.SIGN_IN, client)
-    if allowance.retry_after is not None:  # else the response says what is left of the address's window
-        _keep(request, allowance, "requests")
+    _keep(request, allowance, "requests")
 
 
 def client_of(principal: Principal) -> str:
@@ -67,8 +66,11 @@ def network_of(request: HTTPConnection) -> str:
     return str(address)
 
 
-def _keep(request: Request, allowance: Allowance | None, limit: str) -> None:
-    request.state.allowance = allowance
+def _keep(request: HTTPConnection, allowance: Allowance | None, limit: str) -> None:
+    """Have the response tell of the window with the least left. Raises `LimitExceeded` if this one is used up."""
+    before = allowance_of(request.scope)
+    if before is None or (allowance is not None and allowance.remaining <= before.remaining):
+        request.state.allowance = allowance
     if allowance is not None and allowance.retry_after is not None:
         raise LimitExceeded(
             f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",

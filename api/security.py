@@ -7,8 +7,8 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from structlog.contextvars import bind_contextvars
 
+from api.credentials import admit
 from api.deps import Svc
-from api.limits import count_request
 from orchestrator.domain.access import Principal, Scope
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
@@ -17,23 +17,15 @@ bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: B
 async def identified(
     request: Request, services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """The caller. Raises `Unauthenticated`."""
-    principal = await services.access.authenticate(credentials.credentials if credentials else None)
+    """The caller, whose request is counted against their tier (D-065). Raises `Unauthenticated`, `LimitExceeded`."""
+    principal = await admit(request, services, credentials.credentials if credentials else None)
     request.state.principal = request.state.authenticated = principal
     bind_contextvars(principal=principal.id)
     return principal
 
 
-async def authenticated(
-    request: Request, services: Svc, principal: Annotated[Principal, Depends(identified)]
-) -> Principal:
-    """The caller, whose request is counted against their tier (D-065). Raises `Unauthenticated`, `LimitExceeded`."""
-    await count_request(request, services, principal)
-    return principal
-
-
 def scoped(
-    scope: Scope, caller: Callable[..., Awaitable[Principal]] = authenticated
+    scope: Scope, caller: Callable[..., Awaitable[Principal]] = identified
 ) -> Callable[..., Awaitable[Principal]]:
     """A dependency that gives the caller, if they hold the scope. It raises `Forbidden`, and as `caller` does."""
 
@@ -44,7 +36,7 @@ def scoped(
     return allowed
 
 
-Caller = Annotated[Principal, Depends(authenticated)]
+Caller = Annotated[Principal, Depends(identified)]
 Admin = Annotated[Principal, Depends(scoped(Scope.ADMIN))]
 AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ))]
 AgentsExecute = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE))]

@@ -8,6 +8,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Depends, WebSocket
 
+from api.credentials import admit
 from api.deps import ApiState, api_state, known_job_id
 from api.errors import EXPECTED
 from api.sockets import (
@@ -96,7 +97,7 @@ async def _talk(state: ApiState, limits: SocketLimits, line: Line) -> None:
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
     """Who the header of the handshake or else the first frame names. Raises `Unauthenticated`, `Unavailable`."""
     if (token := bearer_of(line.websocket)) is not None:
-        return await services.access.authenticate(token)
+        return await admit(line.websocket, services, token)
     try:
         async with asyncio.timeout(limits.auth_timeout):
             raw = await line.receive()
@@ -109,7 +110,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
         raise Unauthenticated(f"The first frame must be an auth frame. {fault.message}") from fault
     if not isinstance(frame, Auth):
         raise Unauthenticated(f"The first frame must be an auth frame, not {frame.type}")
-    return await services.access.authenticate(frame.token)
+    return await admit(line.websocket, services, frame.token)
 
 
 class Conversation:

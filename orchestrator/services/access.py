@@ -1,12 +1,14 @@
 """Who a bearer token is (D-010): the bootstrap key, or an issued one. Further kinds of credential join here (C-17)."""
 
+import asyncio
 import hmac
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 from pydantic import SecretStr
@@ -31,11 +33,19 @@ _STARTS: Final = tuple(form.start for form in KeyForm)
 _FORM: Final = re.compile(rf"{KeyForm.DVR.start}[0-9a-f]{{80}}|{KeyForm.AO.start}[0-9a-f]{{64}}")
 _PREFIX_DIGITS: Final = 16  # the others, 192 bits at least, nobody can guess
 _MOST_KNOWN: Final = 10_000
+_MOST_PREFIXES: Final = 100_000
 _USE_NOTED: Final = timedelta(minutes=1)
+_Kept = TypeVar("_Kept")
 
 
 class Credential(Protocol):
     """One kind of credential."""
+
+    def recognises(self, token: str) -> bool:
+        """Whether a token is surely of this kind and valid a moment ago, told without the index. Never raises."""
+
+    async def issued_prefix(self, token: str) -> str | None:
+        """The public part of an issued key that a token may be; None when it surely is none. Raises `Unavailable`."""
 
     async def principal(self, token: str) -> Principal | None:
         """Whose token it is, or None when it is of another kind. Raises `Unauthenticated`, `Unavailable`."""
@@ -60,6 +70,18 @@ class Authenticator:
                     return principal
         raise unknown_key()
 
+    def recognises(self, token: str) -> bool:
+        """Whether a token surely opened something a moment ago. Asks nobody, so that it can be called for any token."""
+        return token.isascii() and any(kind.recognises(token) for kind in self._kinds)
+
+    async def issued_prefix(self, token: str) -> str | None:
+        """The public part of an issued key that a token may be, or None. However often it is asked, it reads the index
+        once in `KEY_LIFETIME` seconds at most. Raises `Unavailable`."""
+        for kind in self._kinds:
+            if (prefix := await kind.issued_prefix(token)) is not None:
+                return prefix
+        return None
+
     async def still_valid(self, principal: Principal) -> bool:
         """Whether a caller who was let in may go on, for streams that outlive their key. Never raises; cheap."""
         for kind in self._kinds:
@@ -74,9 +96,16 @@ class BootstrapKey:
     def __init__(self, admin_api_key: SecretStr | None) -> None:
         self._key = admin_api_key.get_secret_value().encode() if admin_api_key else None
 
+    def recognises(self, token: str) -> bool:
+        """Whether it is that key; compares in constant time."""
+        return bool(self._key) and hmac.compare_digest(token.encode(), self._key or b"")
+
+    async def issued_prefix(self, token: str) -> str | None:
+        """None: it has no public part."""
+
     async def principal(self, token: str) -> Principal | None:
-        """The admin, if it is that key; compares in constant time."""
-        return ADMIN if self._key and hmac.compare_digest(token.encode(), self._key) else None
+        """The admin, if it is that key."""
+        return ADMIN if self.recognises(token) else None
 
     async def still_valid(self, principal: Principal) -> bool | None:
         """The settings do not change while the process runs."""
@@ -109,8 +138,27 @@ class IssuedKeys:
         self._timer = timer
         self._nobody = sealer.digest("")
         self._known: dict[str, _Known] = {}  # by digest of the token, and by prefix
+        self._let_in: dict[str, None] = {}  # digests of tokens that were valid when last seen, the latest last
+        self._prefixes: frozenset[str] = frozenset()
+        self._prefixes_until = -math.inf
+        self._reading_prefixes = asyncio.Lock()
         self._forgotten = 0
         self._noting = Background()
+
+    def recognises(self, token: str) -> bool:
+        """Whether this process let the key in when it last came."""
+        return token.startswith(_STARTS) and self._sealer.digest(token) in self._let_in
+
+    async def issued_prefix(self, token: str) -> str | None:
+        """The public part of a key, if such a key was issued, as it was known a few seconds ago."""
+        if not _FORM.fullmatch(token):
+            return None
+        async with self._reading_prefixes:
+            if self._timer() >= self._prefixes_until:
+                self._prefixes_until = self._timer() + KEY_LIFETIME
+                self._prefixes = await self._keys.prefixes(_MOST_PREFIXES)
+        prefix = lookup_prefix(token)
+        return prefix if prefix in self._prefixes else None
 
     async def principal(self, token: str) -> Principal | None:
         """Whose key it is. Takes the same steps for an unknown key as for a wrong one.
@@ -126,11 +174,13 @@ class IssuedKeys:
             return known.principal
         forgotten = self._forgotten
         found = await self._keys.find(lookup_prefix(token))
+        self._let_in.pop(digest, None)
         if not self._sealer.matches(token, found.digest if found else self._nobody) or found is None:
             raise unknown_key()
         at = self._clock()
         self._refuse_ended(found, at)
         self._remember(digest, found, forgotten)
+        _keep_latest(self._let_in, digest, None)
         self._note_use(found.key, at)
         if not hmac.compare_digest(found.digest, digest):  # made with the fallback: the key follows at its use
             self._noting.start(self._redigested(found, digest), f"digest of {found.key.id}")
@@ -159,8 +209,9 @@ class IssuedKeys:
         return known.principal.admin or principal.scopes <= known.principal.scopes
 
     def forget(self, key_id: str) -> None:
-        """Look at the index again before this key is let in: it has changed."""
+        """Look at the index again before this key is let in: it has changed, or is new."""
         self._forgotten += 1
+        self._prefixes_until = -math.inf
         self._known = {name: known for name, known in self._known.items() if known.principal.key != key_id}
 
     async def settle(self) -> None:
@@ -176,10 +227,7 @@ class IssuedKeys:
         left = [KEY_LIFETIME, *((end - self._clock()).total_seconds() for end in ends)]
         known = _Known(found.key.principal, self._timer() + min(left))
         if forgotten == self._forgotten:  # else what was read may be older than a revocation
-            self._known.pop(name, None)
-            self._known[name] = known
-            if len(self._known) > _MOST_KNOWN:
-                del self._known[next(iter(self._known))]
+            _keep_latest(self._known, name, known)
         return known
 
     @staticmethod
@@ -208,6 +256,14 @@ class IssuedKeys:
             await self._keys.redigested(found.key.prefix, found.digest, KeyedDigest(digest, self._sealer.check_value()))
         except Unavailable as fault:
             log.warning("key_digest_not_written", key_id=found.key.id, error=fault.message)
+
+
+def _keep_latest(kept: dict[str, _Kept], name: str, value: _Kept) -> None:
+    """Keep a value as the latest of a bounded number."""
+    kept.pop(name, None)
+    kept[name] = value
+    if len(kept) > _MOST_KNOWN:
+        del kept[next(iter(kept))]
 
 
 def lookup_prefix(token: str) -> str:

@@ -92,6 +92,7 @@ class KeyIssuer:
             prefix=prefix,
         )
         await self._keys.add(key, self._digest(token))
+        self._issued.forget(key_id)
         log.info("key_issued", key_id=key.id, owner=key.owner)
         return self._shown(key, token)
 

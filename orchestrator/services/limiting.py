@@ -150,10 +150,11 @@ class RequestLimits:
         tiers: Mapping[Tier, TierLimits],
         surfaces: Mapping[SurfaceLimit, Window] = SURFACE_LIMITS,
     ) -> None:
+        """`surfaces` are the windows that differ from the documented ones."""
         self._limiter = limiter
         self._surfaces = {
             name: Policy(name, window.limit, window.seconds, always_counted=name in ALWAYS_COUNTED)
-            for name, window in surfaces.items()
+            for name, window in {**SURFACE_LIMITS, **surfaces}.items()
         }
         self._tiers = {
             tier: Policy("tier", limits.requests_per_minute)

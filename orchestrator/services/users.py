@@ -68,6 +68,16 @@ class SignedTokens:
         self._signer = signer
         self._clock = clock
 
+    def recognises(self, token: str) -> bool:
+        """Whether a token is signed and has not ended."""
+        try:
+            return token.count(".") == 2 and bool(self._signer.read(token))
+        except Unauthenticated:
+            return False
+
+    async def issued_prefix(self, token: str) -> str | None:
+        """None: its signature says whether it is one."""
+
     async def principal(self, token: str) -> Principal | None:
         """Whose token it is. Raises `Unauthenticated`."""
         return principal_of(self._signer.read(token)) if token.count(".") == 2 else None

@@ -65,6 +65,11 @@ class KeyRepository:
         found = await self._db.autocommit(lambda connection: connection.execute(_FIND, this).mappings().first())
         return None if found is None else StoredSecret(_key(found), found["digest"], found["secret_expires_at"])
 
+    async def prefixes(self, most: int) -> frozenset[str]:
+        """The prefixes of the newest secrets, `most` at most."""
+        newest = select(secrets.c.prefix).order_by(secrets.c.created_at.desc()).limit(most)
+        return await self._db.autocommit(lambda connection: frozenset(connection.execute(newest).scalars()))
+
     async def get(self, key_id: str) -> ApiKey | None:
         """A key, or None."""
         wanted = _KEYS.where(keys.c.id == key_id)

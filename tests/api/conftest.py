@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from orchestrator.bootstrap import new_id, now
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
@@ -23,6 +24,7 @@ from orchestrator.services.access import ADMIN as BOOTSTRAP
 from orchestrator.services.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
+from orchestrator.wiring import wired
 from tests.api.commands import Account, Commands
 from tests.catalogue import TEST_PLUGIN
 from tests.workflows.test_retries import PLUGIN as RETRIES
@@ -49,6 +51,9 @@ class Keys:
 
     def __init__(self, **scopes: set[Scope]) -> None:
         self._scopes = scopes
+
+    def recognises(self, token: str) -> bool:
+        return token in self._scopes
 
     async def authenticate(self, token: str | None) -> Principal:
         if token not in self._scopes:
@@ -130,6 +135,21 @@ def app_with(running: Engine) -> Callable[..., FastAPI]:
 
     def make(**changes: Any) -> FastAPI:
         return create_app(Fixed(replace(running.services, **changes)))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def product(running: Engine) -> Callable[..., FastAPI]:
+    """Makes an application over the same engine with the limits of an installation where nothing is configured, and
+    some settings. Its windows have counted nothing yet."""
+
+    def make(**settings: Any) -> FastAPI:
+        parts = running.parts
+        stock = {"tiers": {}, "surface_limits": {}, "public_sessions": None}
+        changed = parts.settings.model_copy(update={**stock, **settings})
+        services = wired(changed, parts.catalogue, parts.ground, temporal_ui="", clock=now, new_id=new_id)
+        return create_app(Fixed(services))
 
     return make
 

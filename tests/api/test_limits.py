@@ -32,6 +32,9 @@ SLOW: dict[str, Any] = {"input": {"seconds": 60}, "async": True}
 class Tiered:
     """Knows two keys of one owner: the tier is the token's first word."""
 
+    def recognises(self, token: str) -> bool:
+        return token.partition("-")[0] in set(Tier)
+
     async def authenticate(self, token: str | None) -> Principal:
         tier, _, owner = (token or "").partition("-")
         if tier not in set(Tier):

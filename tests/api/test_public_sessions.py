@@ -15,13 +15,11 @@ from websockets.exceptions import InvalidStatus
 from api.app import create_app
 from api.hardening import ApiOptions
 from api.surfaces import SURFACES
-from orchestrator.bootstrap import new_id, now
 from orchestrator.commandline.dev import public_sessions
 from orchestrator.domain.access import Scope
 from orchestrator.domain.jobs import OPEN_STATES
 from orchestrator.settings import SURFACE_NAMES
 from orchestrator.testing import TESTER, Engine, GivenSettings
-from orchestrator.wiring import wired
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_connections import code_of
 from tests.api.test_limits import spend
@@ -32,21 +30,6 @@ BODY: dict[str, Any] = {"requirements": "Create a calculator", "workflow_type": 
 SLOW: dict[str, Any] = {**BODY, "workflow_type": "t_slow", "configuration": {"seconds": 60}}
 Issue = Callable[..., Awaitable[dict[str, str]]]
 Product = Callable[..., FastAPI]
-
-
-@pytest.fixture
-def product(running: Engine) -> Product:
-    """The application with the limits that it has when nothing is configured, and some settings."""
-
-    def make(**settings: Any) -> FastAPI:
-        parts = running.parts
-        changed = parts.settings.model_copy(
-            update={"tiers": {}, "surface_limits": {}, "public_sessions": None, **settings}
-        )
-        services = wired(changed, parts.catalogue, parts.ground, temporal_ui="", clock=now, new_id=new_id)
-        return create_app(Fixed(services))
-
-    return make
 
 
 @pytest.fixture

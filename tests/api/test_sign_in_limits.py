@@ -1,35 +1,14 @@
 """Guessing a password: bounded for an address, bounded for a user name, and while Redis is away."""
 
 from collections.abc import Callable
-from typing import Any
 
 import httpx2
-import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from api.app import create_app
-from orchestrator.bootstrap import new_id, now
 from orchestrator.domain.limits import SurfaceLimit, Window
-from orchestrator.testing import Engine
-from orchestrator.wiring import wired
-from tests.api.conftest import Fixed
 
 Product = Callable[..., FastAPI]
-
-
-@pytest.fixture
-def product(running: Engine) -> Product:
-    """The application with the documented limits, and some settings."""
-
-    def make(**settings: Any) -> FastAPI:
-        parts = running.parts
-        changed = parts.settings.model_copy(update={"surface_limits": {}, **settings})
-        return create_app(
-            Fixed(wired(changed, parts.catalogue, parts.ground, temporal_ui="", clock=now, new_id=new_id))
-        )
-
-    return make
 
 
 async def guess(app: FastAPI, host: str, username: str = "root", password: str = "wrong") -> httpx2.Response:

@@ -440,6 +440,9 @@ async def test_a_stream_whose_reader_is_no_longer_let_in_ends_the_socket(app_wit
 @ledger("D-095")
 async def test_a_service_that_is_not_there_is_told_and_the_client_comes_back_later(app_with: Make):
     class Away:
+        def recognises(self, _: str) -> bool:
+            return False
+
         async def authenticate(self, _: str | None) -> None:
             raise Unavailable("The index does not answer")
 

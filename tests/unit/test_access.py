@@ -3,16 +3,21 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from starlette.requests import HTTPConnection
 
+from api.credentials import authenticate
 from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
-from orchestrator.domain.errors import Unauthenticated, Unavailable
-from orchestrator.domain.limits import Tier
+from orchestrator.domain.errors import LimitExceeded, Unauthenticated, Unavailable
+from orchestrator.domain.limits import SurfaceLimit, Tier, Window
 from orchestrator.sealing import Sealer
 from orchestrator.services import access
 from orchestrator.services.access import ADMIN, KEY_LIFETIME, Authenticator, BootstrapKey, IssuedKeys, lookup_prefix
+from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.storage.keys import StoredSecret
 from tests.ledger import ledger
 
@@ -41,7 +46,7 @@ class Index:
     def __init__(self) -> None:
         self.prefix = KEY.prefix
         self.secret: StoredSecret | None = StoredSecret(KEY, SEALER.digest(TOKEN), None)
-        self.reads = 0
+        self.reads = self.lists = 0
         self.uses: list[datetime] = []
         self.down = False
         self.asked = asyncio.Event()
@@ -60,6 +65,10 @@ class Index:
         if self.down:
             raise Unavailable("down")
         return found
+
+    async def prefixes(self, most: int) -> frozenset[str]:
+        self.lists += 1
+        return frozenset({self.prefix})
 
     async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
         if self.down:
@@ -309,3 +318,79 @@ def test_the_state_of_a_key() -> None:
     assert replace(KEY, expires_at=later).state(NOON) is KeyState.ACTIVE
     assert replace(KEY, expires_at=NOON).state(NOON) is KeyState.EXPIRED
     assert replace(KEY, expires_at=NOON, revoked_at=NOON).state(NOON) is KeyState.REVOKED
+
+
+def stranger(host: str = "192.0.2.1") -> HTTPConnection:
+    return HTTPConnection({"type": "http", "client": (host, 1), "headers": [], "state": {}})
+
+
+def doors(authenticator: Authenticator) -> Any:
+    """The services that a door needs: five unknown credentials a minute from one address."""
+    five = {SurfaceLimit.CREDENTIALS: Window(limit=5, seconds=60)}
+    return SimpleNamespace(access=authenticator, limits=RequestLimits(RateLimiter(), {}, five))
+
+
+async def knock(services: Any, token: str, host: str = "192.0.2.1") -> str:
+    """What a token opens at an address."""
+    try:
+        return (await authenticate(stranger(host), services, token)).id
+    except (Unauthenticated, LimitExceeded) as refused:
+        return refused.code
+
+
+async def test_wrong_keys_reach_the_index_a_bounded_number_of_times(authenticator: Authenticator, index: Index) -> None:
+    services = doors(authenticator)
+    tokens = [f"dvr_sk_live_{number:080x}" for number in range(50)]
+    told = await asyncio.gather(*(knock(services, token) for token in tokens))
+    assert sorted(told) == sorted(["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 45)
+    assert (index.reads, index.lists) == (5, 1)
+    assert await knock(services, tokens[0], "192.0.2.2") == "unauthenticated", "another address"
+
+
+async def test_what_opened_something_before_is_let_in_whatever_was_counted(
+    authenticator: Authenticator, index: Index, clock: Clock
+) -> None:
+    services = doors(authenticator)
+    assert await knock(services, TOKEN) == "newsroom"
+    for number in range(9):
+        await knock(services, f"dvr_sk_live_{number:080x}")
+    clock.seconds += 2 * KEY_LIFETIME  # the index is to be asked again
+    assert await knock(services, TOKEN) == "newsroom"
+    assert await knock(services, "dvr_sk_live_bootstrap") == "admin"
+
+
+async def test_a_key_that_is_new_here_is_let_in_and_who_knows_its_public_part_is_not(
+    authenticator: Authenticator, index: Index
+) -> None:
+    services = doors(authenticator)
+    for number in range(9):
+        await knock(services, f"dvr_sk_live_{number:080x}")
+    forged = TOKEN[:28] + "0" * 64
+    told = [await knock(services, forged) for _ in range(7)]
+    assert told == ["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 2
+    assert (index.reads, index.lists) == (10, 1)
+    others = doors(authenticator)
+    for number in range(9):
+        await knock(others, f"dvr_sk_live_{number:080x}")
+    assert await knock(others, TOKEN) == "newsroom"
+
+
+async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
+    authenticator: Authenticator, index: Index, clock: Clock
+) -> None:
+    services = doors(authenticator)
+    assert await knock(services, TOKEN) == "newsroom"
+    index.change(revoked_at=NOON)
+    clock.seconds += 2 * KEY_LIFETIME
+    told = [await knock(services, TOKEN) for _ in range(11)]
+    assert told == ["unauthenticated"] * 9 + ["rate_limit_exceeded"] * 2
+    assert (index.reads, index.lists) == (10, 1)
+
+
+async def test_an_index_that_is_down_forgets_no_key(authenticator: Authenticator, index: Index, clock: Clock) -> None:
+    assert await authenticator.authenticate(TOKEN)
+    clock.seconds += 2 * KEY_LIFETIME
+    index.down = True
+    with pytest.raises(Unavailable):
+        await authenticator.authenticate(TOKEN)
+    assert authenticator.recognises(TOKEN)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, WebSocket
 from structlog.contextvars import bind_contextvars
 
 from api.auditing import audited
+from api.credentials import admit
 from api.deps import ServiceSource, api_state
 from api.dialects.ai_orchestra import mapping
 from api.dialects.ai_orchestra.errors import fault as worded
@@ -27,6 +28,7 @@ from api.dialects.ai_orchestra.frames import (
 )
 from api.dialects.ai_orchestra.models import LONGEST_SESSION_ID
 from api.errors import EXPECTED
+from api.limits import count_request
 from api.sockets import (
     BAD_FRAMES,
     TRY_AGAIN_LATER,
@@ -102,7 +104,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
     if token is None:
         token = line.websocket.query_params.get("token")
     if token is not None:
-        return await services.access.authenticate(token)
+        return await admit(line.websocket, services, token)
     try:
         async with asyncio.timeout(limits.auth_timeout):
             frame = parsed(await line.receive(), limits.frame_bytes)
@@ -112,7 +114,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
         raise Unauthenticated(f"The first frame must be a control frame with a token. {fault.message}") from fault
     if not isinstance(frame, Control) or frame.data.action != "auth":
         raise Unauthenticated('The first frame must be {"type": "control", "data": {"action": "auth", "token": …}}')
-    principal = await services.access.authenticate(frame.data.token)
+    principal = await admit(line.websocket, services, frame.data.token)
     await line.outbox.put(_frame("control", action="auth", status="authenticated"))
     return principal
 
@@ -226,6 +228,7 @@ class Talk:
             if not await self._services.access.still_valid(self._principal):
                 fault = Unauthenticated("This credential was revoked or has expired")
                 raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(fault))
+            await count_request(self._line.websocket, self._services, self._principal)
             await self._answer_message(frame)
 
     async def _answer_message(self, frame: Chat | Stream) -> None:

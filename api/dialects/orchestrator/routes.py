@@ -16,7 +16,7 @@ from api.dialects.orchestrator.models import (
     WorkflowRequestV2,
     WorkflowTypes,
 )
-from api.security import authenticated
+from api.security import identified
 from orchestrator.domain.access import Principal, Scope
 
 router = APIRouter(
@@ -51,7 +51,7 @@ async def execute_workflow_v2(
 
 @router.post("/protected/execute-workflow")
 async def protected_execute(
-    request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(authenticated)]
+    request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(identified)]
 ) -> WorkflowAccepted:
     """The same for a signed-in user, who owns the session."""
     principal.require(Scope.WORKFLOWS_RUN)

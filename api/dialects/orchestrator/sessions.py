@@ -11,7 +11,7 @@ from api.dialects.orchestrator import mapping
 from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
 from api.limits import address_of, count_surface_request, network_of
 from api.outputs import whole_output
-from api.security import authenticated, bearer, identified
+from api.security import bearer, identified
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.jobs import Job
@@ -29,7 +29,7 @@ _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 async def _keyed(
     request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None, scope: Scope
 ) -> Principal:
-    principal = await authenticated(request, services, await identified(request, services, credentials))
+    principal = await identified(request, services, credentials)
     principal.require(scope)
     return principal
 

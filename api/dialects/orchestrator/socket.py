@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, WebSocket
 
+from api.credentials import admit
 from api.deps import ServiceSource, api_state
 from api.dialects.orchestrator import mapping, sessions
 from api.errors import EXPECTED
@@ -91,7 +92,7 @@ async def _principal(services: Services, line: Line) -> Principal:
     """
     if services.public_sessions:
         return sessions.READER
-    principal = await services.access.authenticate(bearer_of(line.websocket))
+    principal = await admit(line.websocket, services, bearer_of(line.websocket))
     principal.require(Scope.JOBS_READ)
     line.belongs_to(principal)
     return principal

@@ -1,0 +1,52 @@
+"""Looks at the credential of a request or a socket, and counts those that open nothing by the client's address."""
+
+from starlette.requests import HTTPConnection
+
+from api.limits import address_of, count_request
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import LimitExceeded, Unauthenticated
+from orchestrator.domain.limits import SurfaceLimit
+from orchestrator.services.registry import Services
+
+
+async def admit(connection: HTTPConnection, services: Services, token: str | None) -> Principal:
+    """The caller, counted against the window of their tier, which holds on every surface (D-065).
+
+    Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
+    """
+    principal = await authenticate(connection, services, token)
+    await count_request(connection, services, principal)
+    return principal
+
+
+async def authenticate(connection: HTTPConnection, services: Services, token: str | None) -> Principal:
+    """Whose credential it is. One that is not known to be valid counts before it is looked up, so that nobody can have
+    the index asked again and again.
+
+    Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
+    """
+    known = not token or services.access.recognises(token)
+    try:
+        if token and not known:
+            await _count(connection, services, token)
+        return await services.access.authenticate(token)
+    except (Unauthenticated, LimitExceeded) as fault:
+        connection.state.refused = True
+        if token and known and isinstance(fault, Unauthenticated):  # it has ended since
+            await _count(connection, services, token)
+        raise
+
+
+async def _count(connection: HTTPConnection, services: Services, token: str) -> None:
+    address = address_of(connection)
+    allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, address)
+    if allowance.retry_after is not None and (prefix := await services.access.issued_prefix(token)) is not None:
+        # The holder of an issued key does not pay for what others try from the same address.
+        allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, f"{address} {prefix}")
+    if allowance.retry_after is not None:
+        raise LimitExceeded(
+            f"Too many unknown credentials from this address. Retry after {allowance.retry_after} seconds.",
+            limit="credentials",
+            retry_after=allowance.retry_after,
+            allowed=allowance.limit,
+        )
