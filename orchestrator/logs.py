@@ -8,6 +8,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 from temporalio import activity, workflow
 
+from orchestrator.sealing import without_secrets
+
+# Whose details are told. What libraries say at the level of DEBUG holds payloads: what jobs were given, and SQL.
+_OURS: Final = ("orchestrator", "api", "workflows", "activities", "temporalio.workflow", "temporalio.activity")
 # Libraries whose every request would be a line of its own.
 _SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _QUIET: Final = ("httpx2", "httpcore2", "openai", "anthropic", "alembic", "asyncio", "watchfiles")
@@ -47,12 +51,15 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _name_the_job],
-            processors=[_without_secrets, structlog.processors.StackInfoRenderer(), *_rendering(out, pretty=pretty)],
+            processors=[structlog.processors.StackInfoRenderer(), *_rendering(out, pretty=pretty)],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(level.upper())  # raises for an unknown one
+    for name in _OURS:
+        logging.getLogger(name).setLevel(root.level)
+    root.setLevel(max(root.level, logging.INFO))
     for name in _SERVER:  # a bare uvicorn has set up handlers of its own before us
         server = logging.getLogger(name)
         server.handlers.clear()
@@ -66,15 +73,21 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
     workflow.logger.workflow_info_on_message = False
 
 
+def tell_details_of(module: str) -> None:
+    """Log what a module of an author's, or its package, says at the level that is set, also where that is DEBUG."""
+    logging.getLogger(module.partition(".")[0]).setLevel(logging.getLogger("orchestrator").level)
+
+
 def _rendering(out: TextIO, *, pretty: bool) -> list[Processor]:
     if pretty:
         # The plain formatter: the rich one shows local variables, and with them keys.
         console = structlog.dev.ConsoleRenderer(
             colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=30
         )
-        return [console]
+        return [_without_secrets, console]
     return [
         structlog.processors.format_exc_info,
+        _without_secrets,
         _leading_fields_first,
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
     ]
@@ -96,6 +109,8 @@ def _without_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> 
         word = key.lower()
         if any(secret in word for secret in _SECRET_WORDS) and not word.endswith(_COUNTS):
             event[key] = "***"
+        elif isinstance(event[key], str):
+            event[key] = without_secrets(event[key])
     return event
 
 

@@ -25,6 +25,7 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.text import error_message
+from orchestrator.logs import tell_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
@@ -87,6 +88,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
 
 
 def _import(name: str) -> ModuleType:
+    tell_details_of(name)
     try:
         return import_module(name)
     except CatalogueError:

@@ -28,6 +28,11 @@ def idempotent_job_id(kind: JobKind, principal: str, *key: str) -> str:
     return job_id(kind, digest(principal, kind, *key)[:32])
 
 
+def session_digest(session_id: str) -> str:
+    """What stands for the id of a session where it can be read: who knows a session's id may look at the session."""
+    return digest("session", session_id.replace("-", "").lower())
+
+
 def digest(*parts: str) -> str:
     """SHA-256 of several texts, in hexadecimal. Other texts, and the same ones cut elsewhere, have another digest."""
     return hashlib.sha256(joined(*parts).encode()).hexdigest()

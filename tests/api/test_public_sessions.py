@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from api.app import create_app
+from api.dialects.orchestrator import mapping
 from api.hardening import ApiOptions
 from api.surfaces import SURFACES
 from orchestrator.commandline.dev import public_sessions
@@ -179,7 +180,7 @@ async def test_strangers_do_not_go_before_paying_callers(
 ) -> None:
     async with stranger("198.51.100.12") as client:
         started = await client.post("/execute-workflow", json={**BODY, "priority": "critical"})
-    job_id = f"wf_job_{uuid.UUID(started.json()['session_id']).hex}"
+    job_id = mapping.job_of(started.json()["session_id"])
     handle = running.parts.ground.client.get_workflow_handle(job_id)
     info = (await handle.describe()).raw_description.workflow_execution_info
     assert info.priority.priority_key == 3
@@ -191,7 +192,7 @@ async def test_the_tokens_of_a_month_hold_for_an_address(
 ) -> None:
     async with stranger("198.51.100.13") as client:
         first = await client.post("/execute-workflow", json=BODY)
-        job_id = f"wf_job_{uuid.UUID(first.json()['session_id']).hex}"
+        job_id = mapping.job_of(first.json()["session_id"])
         await running.eventually(job_id, lambda job: job.state.terminal)
         await spend(running, job_id, 1_000_000)
         refused = await client.post("/custom/execute", json=BODY)

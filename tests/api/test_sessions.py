@@ -1,7 +1,9 @@
 """Workflows by type and their sessions, over the whole product (M)."""
 
 import asyncio
+import io
 import json
+import logging
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,6 +18,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from api import endpoints
+from api.dialects.orchestrator import mapping
+from orchestrator import logs
 from orchestrator.bootstrap import now
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.services.limiting import RateLimiter, RequestLimits
@@ -97,7 +101,7 @@ async def test_a_custom_workflow_is_queued_with_an_estimate(make: Make):
 async def test_the_priority_is_temporals(make: Make, running: Engine, priority: str, key: int):
     async with over(make(), **ADMIN) as client:
         session_id = (await start(client, priority=priority))["session_id"]
-    handle = running.parts.ground.client.get_workflow_handle(f"wf_job_{uuid.UUID(session_id).hex}")
+    handle = running.parts.ground.client.get_workflow_handle(mapping.job_of(session_id))
     info = (await handle.describe()).raw_description.workflow_execution_info
     assert info.priority.priority_key == key
 
@@ -172,8 +176,33 @@ async def test_a_session_is_a_job_of_the_native_surface(make: Make):
     async with over(make(), **ADMIN) as client:
         accepted = await start(client)
         await ended(client, accepted["session_id"])
-        job = (await client.get(f"/v1/jobs/wf_job_{uuid.UUID(accepted['session_id']).hex}")).json()
+        job = (await client.get(f"/v1/jobs/{mapping.job_of(accepted['session_id'])}")).json()
     assert (job["workflow_id"], job["status"]) == ("t_three", "completed")
+
+
+async def test_no_log_line_tells_the_id_of_a_session(make: Make):
+    """Whoever knows it may look at the session, so it is kept like a key; the job's id stands for it."""
+    out = io.StringIO()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("DEBUG", "json", out)
+    try:
+        async with served(make()) as url, httpx2.AsyncClient(base_url=url) as client:
+            session_id = (await start(client))["session_id"]
+            await ended(client, session_id)
+            await client.get(f"/workflow-status/{session_id}/nothing")
+            async with connect(f"{url.replace('http', 'ws', 1)}/ws/{session_id}") as socket:
+                await socket.recv()
+            await eventually(lambda: asyncio.sleep(0, out.getvalue()), lambda text: "socket_closed" in text)
+    finally:
+        root.handlers, root.level = handlers, level
+    assert session_id not in out.getvalue()
+    assert uuid.UUID(session_id).hex not in out.getvalue()
+    assert "Create a calculator" not in out.getvalue(), "nor what a job was given, though details are told"
+    assert '"level": "debug"' in out.getvalue()
+    native = mapping.job_of(session_id)
+    assert f'"path": "/workflow-status/~{native[7:19]}"' in out.getvalue()
+    assert f'"path": "/ws/~{native[7:19]}"' in out.getvalue()
 
 
 @ledger("M-017", "M-018", "M-007", "M-011")
@@ -192,7 +221,7 @@ async def test_a_signed_in_user_owns_the_session(make: Make, running: Engine):
         accepted = await start(client, "/protected/execute-workflow")
         await ended(client, accepted["session_id"])
         own = (await client.get("/v1/jobs")).json()
-    assert [job["job_id"] for job in own["jobs"]] == [f"wf_job_{uuid.UUID(accepted['session_id']).hex}"]
+    assert [job["job_id"] for job in own["jobs"]] == [mapping.job_of(accepted["session_id"])]
 
 
 @ledger("M-033", "M-034")

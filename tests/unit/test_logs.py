@@ -15,6 +15,7 @@ from temporalio.testing import ActivityEnvironment
 from uvicorn.config import LOGGING_CONFIG
 
 from orchestrator import logs
+from orchestrator.domain.ids import session_digest
 
 
 class Terminal(io.StringIO):
@@ -29,6 +30,8 @@ def restored() -> Iterator[None]:
     on_message = activity.logger.activity_info_on_message, workflow.logger.workflow_info_on_message
     yield
     root.handlers, root.level = handlers, level
+    for name in (*logs._OURS, "acme"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     activity.logger.activity_info_on_message, workflow.logger.workflow_info_on_message = on_message
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
@@ -123,3 +126,43 @@ def test_pretty_only_on_a_terminal() -> None:
     assert "\x1b[" in terminal.getvalue()
     assert "\x1b[" not in pipe.getvalue()
     assert lines(pipe)[0]["event"] == "here"
+
+
+LIBRARIES = ("temporalio.worker._activity", "sqlalchemy.engine.Engine", "redis", "httpx", "aiosqlite", "pydantic_ai")
+
+
+def test_details_are_ours_and_the_authors_never_those_of_libraries() -> None:
+    """At the level of DEBUG libraries tell what they carry: inputs of activities, rows, bodies."""
+    out = io.StringIO()
+    logs.configure("DEBUG", "json", out)
+    logs.tell_details_of("acme.agents.writer")
+    for name in (*LIBRARIES, "orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"):
+        logging.getLogger(name).debug("carried: a payload")
+        logging.getLogger(name).info("noted")
+    told = [line["logger"] for line in lines(out) if line["event"].startswith("carried")]
+    assert told == ["orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"]
+    assert {line["logger"] for line in lines(out) if line["event"] == "noted"} >= {
+        "temporalio.worker._activity",
+        "redis",
+    }
+
+
+def test_values_are_masked_wherever_they_stand() -> None:
+    out = io.StringIO()
+    logs.configure("INFO", "json", out)
+    session = "6f1c2d3e-4b5a-4978-8695-a4b3c2d1e0f9"
+    logging.getLogger("uvicorn.error").info('%s - "WebSocket %s" [accepted]', "127.0.0.1:1", f"/ws/{session}")
+    structlog.get_logger("ours").info(
+        "request", path=f"/prefix/workflow-status/{session}", note="dvr_sk_live_" + "a" * 20
+    )
+    try:
+        int(f"no answer for /ws/{session}?x=1")
+    except ValueError:
+        structlog.get_logger("ours").exception("broken")
+    assert session not in out.getvalue()
+    assert "aaaa" not in out.getvalue()
+    assert [line.get("path") for line in lines(out)] == [
+        None,
+        f"/prefix/workflow-status/~{session_digest(session)[:12]}",
+        None,
+    ]

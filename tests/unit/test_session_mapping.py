@@ -78,11 +78,24 @@ def test_overrides_that_are_none_are_refused():
 
 
 @ledger("C-29", "M-016")
-def test_a_session_id_and_its_job_id_lead_to_each_other():
-    assert mapping.session_of(mapping.job_of(SESSION)) == SESSION
-    assert uuid.UUID(SESSION).version == 4
+def test_a_session_id_leads_to_its_job_and_the_job_tells_nothing_of_it():
+    native = mapping.job_of(SESSION)
+    assert native == mapping.job_of(SESSION.upper())
+    request = WorkflowRequest(requirements="x", workflow_type="full")
+    assert mapping.to_command(request, DEFINITIONS[0], SESSION).id_tail == native[7:]
+    assert uuid.UUID(SESSION).hex[:4] not in native
     with pytest.raises(NotFound):
         mapping.job_of("not-a-session")
+
+
+def test_the_id_of_a_job_opens_no_session_but_one_of_an_earlier_release():
+    read_in_a_log = str(uuid.UUID(hex=mapping.job_of(SESSION).rpartition("_")[2]))
+    assert mapping.former_job_of(read_in_a_log) == mapping.job_of(SESSION)
+    labels = {"surface": mapping.SURFACE, "workflow_type": "full"}
+    assert not mapping.is_session(job(labels={**labels, mapping.HIDDEN: "true"}), read_in_a_log)
+    assert mapping.is_session(job(labels={**labels, mapping.HIDDEN: "true"}), SESSION)
+    assert mapping.is_session(job(id=mapping.former_job_of(SESSION), labels=labels), SESSION)
+    assert not mapping.is_session(job(labels={}), SESSION)
 
 
 @ledger("M-013", "M-026", "C-31")
@@ -99,7 +112,7 @@ def test_a_session_id_and_its_job_id_lead_to_each_other():
     ],
 )
 def test_every_state_has_a_status(state: JobState, status: str):
-    told = mapping.from_job(job(state), None)
+    told = mapping.from_job(SESSION, job(state), None)
     assert told.status == status
     assert (told.completed_at is not None) == (status == "completed")
     assert (told.failed_at is not None) == (status == "failed")
@@ -113,7 +126,7 @@ def test_a_cancelled_session_says_so():
     assert mapping.error_text(job(JobState.TIMEOUT)) == "timeout"
     failed = job(JobState.FAILED, error=JobError(type="rejected", message="no", step="build"))
     assert mapping.error_text(failed) == "no"
-    assert mapping.from_job(failed, None).errors == [{"phase": "build", "type": "rejected", "message": "no"}]
+    assert mapping.from_job(SESSION, failed, None).errors == [{"phase": "build", "type": "rejected", "message": "no"}]
 
 
 def test_phases_follow_the_steps():
@@ -123,7 +136,7 @@ def test_phases_follow_the_steps():
         ("build", "c", CallStatus.RUNNING),
         ("test", "d", CallStatus.PENDING),
     )
-    told = mapping.from_job(job(calls=calls), None)
+    told = mapping.from_job(SESSION, job(calls=calls), None)
     assert told.phases_completed == ["plan"]
     assert told.current_phase == "build"
     assert told.partial_results == {"calls_completed": ["plan.a", "build.b"]}
@@ -137,9 +150,10 @@ def test_generated_code_is_the_code_among_the_deliverables():
         {"path": "reports/plan.md", "content": "# Plan"},
         {"path": "gone.py", "content": None},
     ]
-    told = mapping.from_job(job(JobState.COMPLETED), {"status": "success", "output": "x", "deliverables": files})
+    output = {"status": "success", "output": "x", "deliverables": files}
+    told = mapping.from_job(SESSION, job(JobState.COMPLETED), output)
     assert told.generated_code == {"app/main.py": "print(1)", "Dockerfile": "FROM scratch"}
-    assert "generated_code" not in mapping.from_job(job(), None).model_dump()
+    assert "generated_code" not in mapping.from_job(SESSION, job(), None).model_dump()
 
 
 def event(name: str, kind: EventType, progress: int, **data: Any) -> JobEvent:

@@ -8,12 +8,13 @@ from typing import Any, Final
 from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import InvalidInput, NotFound
-from orchestrator.domain.ids import JobKind, job_id
+from orchestrator.domain.ids import JobKind, job_id, session_digest
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.starting import StartRequest
 
 SURFACE: Final = "orchestrator"
+HIDDEN: Final = "session_id_hidden"  # the label of a job whose id does not tell its session's
 FULL: Final = "full"
 ALIASES: Final = {FULL: "full_stack_development"}
 
@@ -48,8 +49,13 @@ def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session
         input=workflow_input(definition.input_schema, request.requirements, configuration),
         config=_config(configuration),
         webhook_url=getattr(request, "webhook_url", None),
-        labels={"surface": SURFACE, "workflow_type": request.workflow_type, "priority": request.priority or "normal"},
-        id_tail=uuid.UUID(session_id).hex,
+        labels={
+            "surface": SURFACE,
+            "workflow_type": request.workflow_type,
+            "priority": request.priority or "normal",
+            HIDDEN: "true",
+        },
+        id_tail=session_digest(session_id)[:32],
     )
 
 
@@ -69,26 +75,36 @@ def workflow_input(schema: dict[str, Any], requirements: str, configuration: dic
     return {**({} if told else {"requirements": [requirements]}), **filled, **given}
 
 
-def session_of(native: str) -> str:
-    """The session id of a job: a UUID, by which it is found again."""
-    return str(uuid.UUID(hex=native.rpartition("_")[2]))
-
-
 def job_of(session_id: str) -> str:
-    """The job behind a session id. Raises `NotFound` for what cannot be one (M-016)."""
+    """The job of a session. Its id does not tell the session's. Raises `NotFound` for what cannot be one (M-016)."""
+    return job_id(JobKind.WORKFLOW, session_digest(_hex(session_id))[:32])
+
+
+def former_job_of(session_id: str) -> str:
+    """The job of a session that an earlier release started: its id is the session's. Raises `NotFound`."""
+    return job_id(JobKind.WORKFLOW, _hex(session_id))
+
+
+def is_session(job: Job, session_id: str) -> bool:
+    """Whether a job is that of a session of this surface."""
+    known = job.id == job_of(session_id) or HIDDEN not in job.labels
+    return known and job.labels.get("surface") == SURFACE
+
+
+def _hex(session_id: str) -> str:
     try:
-        return job_id(JobKind.WORKFLOW, uuid.UUID(session_id).hex)
+        return uuid.UUID(session_id).hex
     except ValueError:
         raise NotFound(f"Unknown session: {session_id[:80]}") from None
 
 
-def from_job(job: Job, output: dict[str, Any] | None) -> WorkflowProgressResponse:
+def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> WorkflowProgressResponse:
     """Where a session is. `output` is the job's whole output, once there is one."""
     failed = STATUS[job.state] == "failed"
     done = [step for step, calls in job.steps().items() if all(call.status is CallStatus.COMPLETED for call in calls)]
     return WorkflowProgressResponse.model_validate(
         {
-            "session_id": session_of(job.id),
+            "session_id": str(uuid.UUID(session_id)),
             "status": STATUS[job.state],
             "progress": job.progress,
             "current_phase": current_phase(job),

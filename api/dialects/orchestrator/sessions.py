@@ -1,6 +1,7 @@
 """What every route of this surface does with a session: start it, look at it."""
 
 import uuid
+from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -91,17 +92,15 @@ async def job_of(services: Services, principal: Principal, session_id: str) -> J
 
     Raises `NotFound` (also for other surfaces' jobs), `Unavailable`.
     """
-    unknown = NotFound(f"Unknown session: {session_id[:80]}")
-    try:
-        job = await services.reader.get(principal, mapping.job_of(session_id))
-    except NotFound:
-        raise unknown from None
-    if job.labels.get("surface") != mapping.SURFACE:
-        raise unknown
-    return job
+    for job_id in (mapping.job_of(session_id), mapping.former_job_of(session_id)):
+        with suppress(NotFound):
+            job = await services.reader.get(principal, job_id)
+            if mapping.is_session(job, session_id):
+                return job
+    raise NotFound(f"Unknown session: {session_id[:80]}")
 
 
 async def progress(services: Services, principal: Principal, session_id: str) -> WorkflowProgressResponse:
     """Where a session is. Raises as `job_of` does."""
     job = await job_of(services, principal, session_id)
-    return mapping.from_job(job, await whole_output(services, job))
+    return mapping.from_job(session_id, job, await whole_output(services, job))

@@ -73,7 +73,7 @@ async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
     if principal != sessions.READER:
         checks = recheck(services.access, principal, line.limits.recheck, partial(_error, session_id))
         line.tasks.create_task(checks, name="session recheck")
-    telling = line.tasks.create_task(_tell(services, principal, session_id, job, line), name=f"session {session_id}")
+    telling = line.tasks.create_task(_tell(services, principal, session_id, job, line), name=f"session {job.id}")
     frames = FrameCount(line.limits.frames_per_minute)
     while True:
         frame = await line.receive(busy=lambda: not telling.done())
