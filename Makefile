@@ -56,7 +56,7 @@ check: setup ## Format, lint, types, import contracts, dependencies, security of
 # Asks the advisory databases, so it needs the network and is no part of `check`.
 audit: setup ## Look for known vulnerabilities in the locked dependencies
 	@$(UV) export --quiet --locked --all-groups --all-extras --no-emit-project --format requirements-txt --output-file .tools/locked.txt
-	@.venv/bin/pip-audit --strict --disable-pip --require-hashes --requirement .tools/locked.txt
+	@$(RUN) -m tests.audit .tools/locked.txt
 
 attack: setup ## Attack a running product and print what held: hostile bodies, tokens, frames, floods
 	@$(RUN) -m tests.attack $(ATTACK)
