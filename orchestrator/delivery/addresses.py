@@ -1,4 +1,4 @@
-"""Where webhooks may go: refuses every address that is not public, in whatever form it comes (D-098)."""
+"""Where webhooks may go: refuses every address that is not public, in whatever form it comes."""
 
 import asyncio
 import ipaddress
@@ -110,7 +110,7 @@ async def refused(url: str, *, allow_private: bool, resolve: Resolve = resolve) 
 
 
 async def checked_at_registration(url: str, allow_private: bool, *, resolve: Resolve = resolve) -> None:
-    """Refuse a URL as soon as it is given (D-098). A name that does not resolve now is accepted: delivery tells.
+    """Refuse a URL as soon as it is given. A name that does not resolve now is accepted: delivery tells.
 
     Raises `InvalidInput` with field `url`.
     """

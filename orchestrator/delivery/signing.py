@@ -51,7 +51,7 @@ def headers(
 
 
 def key_bytes(secret: str) -> bytes:
-    """The Standard Webhooks key of a secret: `whsec_` and base64 stands for those bytes, any other for itself (D-098).
+    """The Standard Webhooks key of a secret: `whsec_` and base64 stands for those bytes, any other for itself.
 
     A secret that begins like one but holds no base64 stands for itself, too.
     """

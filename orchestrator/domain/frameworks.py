@@ -1,4 +1,4 @@
-"""What an adapter of an agent framework takes, asks and gives: plain data that also crosses pipes (O-018)."""
+"""What an adapter of an agent framework takes, asks and gives: plain data that also crosses pipes."""
 
 from typing import Any, Final
 

@@ -250,7 +250,7 @@ class TemporalGateway:
         return bool(await self.pollers(self._task_queue))
 
     def framework_queue(self, framework: str) -> str:
-        """The task queue of one framework's agents (O-018)."""
+        """The task queue of one framework's agents."""
         return names.framework_queue(self._task_queue, framework)
 
     async def offers(self, framework: str) -> bool:

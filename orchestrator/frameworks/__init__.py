@@ -1,4 +1,4 @@
-"""What an adapter of an agent framework implements and may use; `docs/frameworks.md` shows how (O-018)."""
+"""What an adapter of an agent framework implements and may use; `docs/frameworks.md` shows how."""
 
 import json
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""Runs agents on LangGraph: a graph from the agent's configuration, each node one call of a model (O-018).
+"""Runs agents on LangGraph: a graph from the agent's configuration, each node one call of a model.
 
 Needs the extra `langgraph`; nothing else of the product imports this module.
 """

@@ -1,4 +1,4 @@
-"""Runs agent calls on a framework: one adapter in the place of the product's own runtime (O-018)."""
+"""Runs agent calls on a framework: one adapter in the place of the product's own runtime."""
 
 import asyncio
 from collections.abc import Callable

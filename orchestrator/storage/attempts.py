@@ -1,4 +1,4 @@
-"""Rows of agent calls: what happened in each attempt, and what it used (A4, D-031)."""
+"""Rows of agent calls: what happened in each attempt, and what it used (A4)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
