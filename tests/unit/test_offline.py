@@ -284,8 +284,14 @@ class Rich(AgentOutput):
     items: list[Item] = Field(min_length=2)
     pair: tuple[int, str]
     by_name: dict[str, Item]
-    tags: set[str]
+    tags: set[str] = Field(min_length=3)
     note: str = Field(min_length=500)
+    below: int = Field(lt=0)
+    between: float = Field(gt=-1, lt=-0.5)
+    sevens: int = Field(multiple_of=7, ge=10)
+    grade: str = Field(pattern="^(good|bad)$")
+    by_number: dict[int, int] = Field(min_length=9)
+    by_level: dict[Level, int]
 
 
 async def run_offline(agent: Agent, given: dict[str, Any]) -> Any:

@@ -75,7 +75,10 @@ class FieldFiller:
         inner = schema.get("additionalProperties")
         if not isinstance(inner, dict):
             return {}
-        return {point.name: self._value(name, inner, n, depth + 1) for n, point in enumerate(self._subject.points[:4])}
+        # Numbers fit keys of type `str` and `int` alike.
+        length = max(schema.get("minProperties", 0), min(len(self._subject.points), 4))
+        keys = self._resolved(schema.get("propertyNames", {})).get("enum") or [str(n) for n in range(1, length + 1)]
+        return {key: self._value(name, inner, n, depth + 1) for n, key in enumerate(keys)}
 
     def _array(self, name: str, schema: dict[str, Any], depth: int) -> list[Any]:
         if prefix := schema.get("prefixItems"):
@@ -86,17 +89,19 @@ class FieldFiller:
         return [self._value(name, schema.get("items", {}), n, depth + 1) for n in range(length)]
 
     def _number(self, schema: dict[str, Any], index: int) -> int | float:
-        """A small number inside the limits."""
+        """A small number within the limits."""
+        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        low = schema.get("minimum") if above is None else above
+        high = schema.get("maximum") if below is None else below
         step = schema.get("multipleOf", 1)
-        low = schema.get("minimum", schema.get("exclusiveMinimum", 0) if "exclusiveMinimum" in schema else None)
-        high = schema.get("maximum", schema.get("exclusiveMaximum"))
+        gap = step if schema.get("type") == "integer" or low is None or high is None else (high - low) / 2
+        high = high if below is None else high - gap
+        low = low if above is None else low + gap
         if low is None:
             low = 1 if high is None else min(1, high)
-        if "exclusiveMinimum" in schema:
-            room = 1 if high is None else (high - low) / 2
-            return low + step if schema.get("type") == "integer" else low + room
-        value = low + index * step
-        return low if high is not None and value > high else value
+        first = -(-low // step) * step if "multipleOf" in schema else low
+        value = first + index * step
+        return first if high is not None and value > high else value
 
     def _text(self, name: str, schema: dict[str, Any], index: int) -> str:
         if schema.get("format") in _FORMATS:
@@ -113,8 +118,18 @@ class FieldFiller:
         }
         label = name.replace("_", " ")
         text = candidates.get(name, f"{label[:1].upper()}{label[1:]} for {point.id}: {point.text} (offline draft)")
+        if index >= len(points):
+            text = f"{text} {index + 1}"
         if pattern := schema.get("pattern"):
-            options = [text, *candidates.values(), point.name.upper(), "A1", "1", "a", f"US-{index + 1:03d}"]
+            options = [
+                text,
+                *candidates.values(),
+                *re.split(r"[|()^$]+", pattern),
+                "A1",
+                "1",
+                "a",
+                f"US-{index + 1:03d}",
+            ]
             text = next((option for option in options if re.search(pattern, option)), text)
         if (low := schema.get("minLength", 0)) > len(text):
             text = text.ljust(low, ".")
