@@ -111,9 +111,7 @@ class FieldFiller:
         candidates = {
             "id": point.id,
             "name": point.name,
-            "title": point.name,
             "path": f"/{kebab(point.name)}",
-            "url": f"https://example.com/{kebab(point.name)}",
             "version": "0.1.0",
         }
         label = name.replace("_", " ")
