@@ -25,7 +25,7 @@ ELSEWHERE: Final = {
     **dict.fromkeys([f"A-{n:03}" for n in range(30, 34)], "client libraries: not built yet"),
     **dict.fromkeys(["A-037"], "advice to clients; the libraries are to follow it"),
     **dict.fromkeys(["S-034"], "client libraries: not built yet"),
-    **dict.fromkeys(["D-107", "D-108", "D-110", "A-038", "S-037"], "says nothing that a server does"),
+    **dict.fromkeys(["D-107", "D-108", "D-110", "A-038", "S-037", "C-62"], "says nothing that a server does"),
     **dict.fromkeys(["S-026", "S-031", "S-036"], "a promise of an operator, not of the software"),
 }
 # Tests that stand as their document prints them, and so carry no ids.

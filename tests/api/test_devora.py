@@ -156,7 +156,7 @@ async def test_a_job_is_queued_runs_and_ends(client: httpx2.AsyncClient):
     assert statuses == sorted(statuses, key=["queued", "running", "completed"].index)
 
 
-@ledger("D-009", "D-017")
+@ledger("D-009", "D-017", "C-56")
 async def test_28_agents_are_available_and_healthy(client: httpx2.AsyncClient):
     body = (await client.get("/v1/agents")).json()
     own = [agent for agent in body["agents"] if not agent["id"].startswith(("t_", "r_"))]
@@ -165,7 +165,7 @@ async def test_28_agents_are_available_and_healthy(client: httpx2.AsyncClient):
     assert body["total"] == body["available"] + body["unavailable"] == len(body["agents"])
 
 
-@ledger("D-030")
+@ledger("D-030", "C-59")
 async def test_cost_is_the_published_price_of_the_tokens_and_nothing_else(client: httpx2.AsyncClient):
     pricing = (await client.get("/v1/agents/product_manager")).json()["pricing"]
     body = {"input": {"task_type": "prd", "context": "Meals"}}

@@ -168,7 +168,7 @@ async def test_jobs_of_others_are_unknown(client: httpx2.AsyncClient, app_with: 
         assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 200, "an admin sees it"
 
 
-@ledger("D-045", "D-047", "D-048", "D-049")
+@ledger("D-045", "D-047", "D-048", "D-049", "C-34")
 async def test_lists_filter_and_page_with_an_exact_total(app_with: Callable[..., FastAPI]):
     keys = Keys(
         lister={Scope.ADMIN}, owner={Scope.WORKFLOWS_RUN, Scope.AGENTS_EXECUTE, Scope.JOBS_READ, Scope.JOBS_CANCEL}

@@ -131,13 +131,14 @@ def test_the_reason_of_an_open_job_is_told_whole():
 @pytest.mark.parametrize(
     ("done", "total", "percentage"), [(0, 6, 0), (2, 6, 33), (1, 3, 33), (2, 3, 66), (5, 6, 83), (6, 6, 100)]
 )
-@ledger("D-041")
+@ledger("D-041", "C-33")
 def test_step_progress_is_floored(done: int, total: int, percentage: int):
     calls = [call(f"s{n}", C.COMPLETED if n < done else C.PENDING) for n in range(total)]
     told = step_progress(job(calls=calls), planned=99)
     assert (told.current_step, told.total_steps, told.percentage) == (done, total, percentage)
 
 
+@ledger("C-61")
 def test_a_job_that_tells_no_steps_yet_has_the_planned_ones():
     assert step_progress(None, planned=6).model_dump() == {"current_step": 0, "total_steps": 6, "percentage": 0}
     assert step_progress(job(), planned=6).total_steps == 6

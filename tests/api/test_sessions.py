@@ -243,7 +243,7 @@ async def test_the_protected_route_wants_a_user(make: Make, headers: dict[str, s
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@ledger("M-037", "C-16", "C-25", "M-060")
+@ledger("M-037", "C-16", "C-25", "C-65", "M-060")
 async def test_ten_calls_a_minute_from_one_address(make: Make):
     body = {"requirements": "Test", "workflow_type": "invalid"}
     async with over(make()) as client:

@@ -16,7 +16,7 @@ from tests.ledger import ledger
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 
 
-@ledger("D-023", "D-025", "D-026", "D-027", "D-070")
+@ledger("D-023", "D-025", "D-026", "D-027", "D-070", "C-60")
 async def test_execute_waits_and_answers_with_the_output(client: httpx2.AsyncClient):
     # Byte for byte as curl sends it
     body = {

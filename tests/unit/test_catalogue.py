@@ -198,11 +198,12 @@ def test_full_stack_development_is_as_documented() -> None:
     assert properties["tech_stack"]["properties"]["backend"] == {"type": "array", "items": {"type": "string"}}
 
 
-@ledger("D-034", "D-036")
+@ledger("D-034", "D-036", "C-57", "C-58")
 def test_api_development_is_as_documented() -> None:
     found = WORKFLOWS["api_development"]
     first, second, *_ = found.plan.steps
 
+    assert found.agents_count == len({agent for step in found.plan.steps for agent in step.agents}) > 4
     assert (found.name, found.description) == ("API Development", "Design and development of a REST/GraphQL API")
     assert found.squads == ["business", "backend", "documentation", "qa"]
     assert (found.estimated_time, found.estimated_cost, found.complexity) == ("5-10 minutes", "$0.25-$0.50", "medium")

@@ -86,7 +86,7 @@ def test_a_forged_signature_is_false_and_no_fault(signature: str):
     assert not verify_webhook("{}", signature, "secret")
 
 
-@ledger("D-100", "D-102")
+@ledger("D-100", "D-102", "C-53")
 def test_the_body_s_signature_is_of_the_same_json_without_it():
     raw, _ = signed("newest", "older")
     told = json.loads(raw)
