@@ -1,12 +1,13 @@
 """One OpenAPI document for each surface, and pages to browse them (C-08)."""
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import HTMLResponse
+from starlette.responses import FileResponse, HTMLResponse
 
 from api.dialects.surface import Surface
 from api.prefix import located
@@ -14,9 +15,14 @@ from api.routes import error_route
 from api.surfaces import SURFACES, render
 from orchestrator.domain.errors import NotFound
 
+FOLDER = Path(__file__).parent / "page_files"
+
 router = APIRouter(include_in_schema=False, route_class=error_route(render, any_query=True))
 
 _EVERYTHING = "/openapi.json"
+# Served from here: what a CDN sends would run in the page into which people paste their keys.
+_FILES = {name: FOLDER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")}
+_NO_ICON = "data:,"
 
 
 @router.get("/docs")
@@ -28,7 +34,21 @@ async def everything() -> HTMLResponse:
 @router.get("/redoc")
 async def redoc() -> HTMLResponse:
     """Every route, on one page to read."""
-    return get_redoc_html(openapi_url=located(_EVERYTHING), title="Multi-Agent Orchestrator API - ReDoc")
+    return get_redoc_html(
+        openapi_url=located(_EVERYTHING),
+        title="Multi-Agent Orchestrator API - ReDoc",
+        redoc_js_url=_file("redoc.standalone.js"),
+        redoc_favicon_url=_NO_ICON,
+        with_google_fonts=False,
+    )
+
+
+@router.get("/docs/files/{name}")
+async def file(name: str) -> FileResponse:
+    """A script or a style of these pages."""
+    if name not in _FILES:
+        raise NotFound(f"There is no file {name[:40]!r}")
+    return FileResponse(_FILES[name], headers={"Cache-Control": "public, max-age=86400"})
 
 
 @router.get("/docs/{name}")
@@ -52,6 +72,10 @@ async def document(name: str) -> dict[str, Any]:
     )
 
 
+def _file(name: str) -> str:
+    return located(f"/docs/files/{name}")
+
+
 def _named(name: str) -> Surface:
     for surface in SURFACES:
         if surface.name == name:
@@ -66,8 +90,15 @@ def _document_of(surface: Surface) -> str:
 
 def _page(document_url: str, title: str) -> HTMLResponse:
     """Swagger UI for one document, under a line of links to the others."""
-    page = bytes(get_swagger_ui_html(openapi_url=located(document_url), title=title).body).decode()
+    shown = get_swagger_ui_html(
+        openapi_url=located(document_url),
+        title=title,
+        swagger_js_url=_file("swagger-ui-bundle.js"),
+        swagger_css_url=_file("swagger-ui.css"),
+        swagger_favicon_url=_NO_ICON,
+    )
+    page = bytes(shown.body).decode()
     links = [("/docs", "Everything"), *((f"/docs/{surface.name}", surface.title) for surface in SURFACES)]
-    shown = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
-    navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{shown}</nav>'
+    listed = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
+    navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{listed}</nav>'
     return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))

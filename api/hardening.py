@@ -38,12 +38,10 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 _DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-# The only pages are those of the API's own document; their scripts are inline and from one CDN.
+# The only pages are those of the API's own document. Their scripts are inline and our own files, none from elsewhere.
 _PAGE_POLICY: Final = (
     "default-src 'none'; base-uri 'none'; connect-src 'self'; frame-ancestors 'none'; worker-src blob:; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; img-src 'self' data: https://fastapi.tiangolo.com https://cdn.redoc.ly"
+    "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
 _HSTS: Final = "max-age=31536000; includeSubDomains"
 

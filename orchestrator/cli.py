@@ -6,7 +6,6 @@ Each command imports its own module when it runs, so that `--help` and wrong opt
 
 import gc
 import os
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.commandline.collisions import refuse_shadows
-from orchestrator.commandline.exits import FAILED, Refused, leave, say
+from orchestrator.commandline.exits import FAILED, Refused, leave, say, warn
 from orchestrator.commandline.jobs.app import jobs
 from orchestrator.commandline.jobs.completion import targets
 from orchestrator.commandline.jobs.controls import add_controls
@@ -287,5 +286,5 @@ def _exit_code(end: SystemExit) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    sys.stderr.write(f"orchestrator: {message}\n")
+    warn(message)
     return code

@@ -1,13 +1,15 @@
 """Logging of a process: structlog over the standard library, one line per event, on standard error."""
 
+import io
 import logging
 import sys
 from typing import Final, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from temporalio import activity, workflow
 
+from orchestrator.domain.text import escaped_json, visible
 from orchestrator.sealing import without_secrets
 
 # Whose details are told. What libraries say at the level of DEBUG holds payloads: what jobs were given, and SQL.
@@ -82,15 +84,31 @@ def _rendering(out: TextIO, *, pretty: bool) -> list[Processor]:
     if pretty:
         # The plain formatter: the rich one shows local variables, and with them keys.
         console = structlog.dev.ConsoleRenderer(
-            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=30
+            colors=out.isatty(), exception_formatter=_plain_traceback, pad_event_to=30
         )
-        return [_without_secrets, console]
+        return [_without_secrets, _harmless, console]
     return [
         structlog.processors.format_exc_info,
         _without_secrets,
         _leading_fields_first,
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        _harmless_json,
     ]
+
+
+def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Texts of others must not move the cursor of whoever reads the log."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _harmless_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    return escaped_json(str(line))
+
+
+def _plain_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    out.write(visible(text.getvalue()))
 
 
 def _name_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -37,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
         TurnResult,
     )
     from orchestrator.domain.jobs import JobError
-    from orchestrator.domain.text import headline
+    from orchestrator.domain.text import headline, inert
 
 _MOST_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
 _PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
@@ -152,7 +152,7 @@ class ConversationWorkflow:
                 # The job is its owner's: it goes on when an operator ends the conversation.
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 execution_timeout=timeout,
-                static_summary=headline(job.name),
+                static_summary=headline(inert(job.name)),
                 priority=priority_of(job),
                 search_attributes=search_attributes_of(job),
             )

@@ -5,6 +5,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import Carried
     from orchestrator.domain.plans import Plan, Step
+    from orchestrator.domain.text import inert
     from orchestrator.domain.usage import Usage
 
 
@@ -17,14 +18,14 @@ def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) ->
     if state.paused:
         head += ", **paused**"
     # A list: the Temporal UI sets the cells of a table without a gap.
-    steps = [f"- {step.name}: {_status(step, state, settled, active)}" for step in plan.steps]
+    steps = [f"- {inert(step.name)}: {_status(step, state, settled, active)}" for step in plan.steps]
     return "\n".join([head, "", *steps])
 
 
 def _status(step: Step, state: Carried, settled: set[str], active: set[str]) -> str:
     """Words that stay true when the job ends here: a call under way may be cancelled, and nothing says so again."""
     if step.id in state.failures:
-        return f"**failed** ({state.failures[step.id].type})"
+        return f"**failed** ({inert(state.failures[step.id].type)})"
     if step.id in settled:
         return "done"
     if step.id in active:

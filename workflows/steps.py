@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
-    from orchestrator.domain.text import headline
+    from orchestrator.domain.text import headline, inert
 
 
 async def call_agent(
@@ -80,7 +80,7 @@ async def _make(task: AgentTask) -> AgentResult:
         task,
         task_queue=step.task_queue,
         activity_id=id,
-        summary=headline(step.name),
+        summary=headline(inert(step.name)),
         result_type=AgentResult,
         retry_policy=retry,
         start_to_close_timeout=start_to_close,

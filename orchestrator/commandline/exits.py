@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Any, Final, NoReturn
 
+from orchestrator.commandline.plain_text import plain
+
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
@@ -22,8 +24,8 @@ class Refused(Exception):
 
 
 def say(line: str) -> None:
-    """One line on standard output, at once, also when that is a pipe."""
-    sys.stdout.write(line + "\n")
+    """One line on standard output, at once, also when that is a pipe. A terminal gets nothing that it would obey."""
+    sys.stdout.write((plain(line) if sys.stdout.isatty() else line) + "\n")
     sys.stdout.flush()
 
 
@@ -34,7 +36,7 @@ def say_json(value: Any) -> None:
 
 def warn(text: str) -> None:
     """One line on standard error, for people."""
-    sys.stderr.write(f"orchestrator: {text}\n")
+    sys.stderr.write(f"orchestrator: {plain(text)}\n")
     sys.stderr.flush()
 
 

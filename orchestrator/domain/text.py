@@ -12,6 +12,11 @@ MOST_LEVELS: Final = 100
 _MOST_BITS: Final = 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What a terminal obeys, but tab and newline, and what turns the direction of text or breaks lines.
+_UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# What makes a link, a picture, HTML or code in Markdown, and what is read in its place.
+_MARKUP: Final = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "`": "'"})
+_ADDRESS: Final = re.compile(r"(?i)(://|www\.|@)")
 _CUT: Final = re.compile(r"… \((\d+) characters more\)\Z")
 _ROOM_FOR_COUNT: Final = 40
 
@@ -42,6 +47,21 @@ def name(text: str, limit: int = NAME_LIMIT) -> str:
     """One line of at most `limit` printable characters; empty only if there is none."""
     line = " ".join(_CONTROL.sub("", sound(text[: 2 * limit])).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def inert(text: str) -> str:
+    """The text as it may stand in a page of Markdown: with no link, picture, HTML or code that its author meant."""
+    return _ADDRESS.sub(r"\1 ", text.translate(_MARKUP))
+
+
+def visible(text: str) -> str:
+    """The text with every character that a terminal would obey shown as `�`."""
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def escaped_json(document: str) -> str:
+    """The same JSON, with an escape for every character that a terminal would obey."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def headline(text: str, limit: int = 200) -> str:

@@ -34,7 +34,7 @@ from orchestrator.domain.facts import (
     WorkflowTaskDone,
 )
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
-from orchestrator.domain.text import headline
+from orchestrator.domain.text import headline, inert
 from orchestrator.domain.webhooks import DeliveryInput
 from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
@@ -112,7 +112,7 @@ class TemporalGateway:
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     execution_timeout=self._job_timeout,
-                    static_summary=headline(job.name),
+                    static_summary=headline(inert(job.name)),
                     priority=priority_of(job),
                     search_attributes=search_attributes_of(job),
                     request_eager_start=True,

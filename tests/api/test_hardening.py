@@ -378,12 +378,23 @@ async def test_pages_may_load_what_they_name_and_nothing_else(client: httpx2.Asy
         ("img-src", r'<link rel="shortcut icon" href="([^"]+)"'),
     ):
         for url in re.findall(pattern, page.text):
-            assert "{0.scheme}://{0.netloc}".format(urlsplit(url)) in policy[directive], url
-    assert re.search(r'<script src="https', page.text)
+            assert ("data:" if url.startswith("data:") else "'self'") in policy[directive], url
+            if url.startswith("/"):
+                file = await client.get(url)
+                assert (file.status_code, len(file.content) > 100_000) == (200, True)
+    assert re.search(r'<script src="/docs/files/', page.text)
+    assert not [source for sources in policy.values() for source in sources if "//" in source]
+    for outside in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert not urlsplit(outside).netloc, outside
     if "<script>" in page.text:
         assert "'unsafe-inline'" in policy["script-src"]
     assert policy["default-src"] == ["'none'"]
     assert policy["frame-ancestors"] == ["'none'"]
+
+
+@pytest.mark.parametrize("name", ["LICENSES.txt", "..%2Fdocuments.py", "nothing.js"])
+async def test_no_other_file_is_served_beside_the_pages(client: httpx2.AsyncClient, name: str):
+    assert (await client.get(f"/docs/files/{name}")).status_code == 404
 
 
 class Leaky:

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from orchestrator.commandline import exits
 from orchestrator.commandline.console import Output
 
 
@@ -27,3 +28,15 @@ def test_a_reader_that_has_gone_is_an_error_that_the_command_line_knows(monkeypa
     monkeypatch.setattr(sys, "stdout", Gone(io.BytesIO()))
     with pytest.raises(BrokenPipeError):
         Output().print("done")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_pipe_is_given_what_a_terminal_would_obey(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    exits.say("a\x1b[2Jb\u202ec")
+    exits.warn("a\x1b[2Jb\u202ec")
+    assert out.getvalue() == ("a\ufffd[2Jb\ufffdc\n" if terminal else "a\x1b[2Jb\u202ec\n")
+    assert err.getvalue() == "orchestrator: a\ufffd[2Jb\ufffdc\n"

@@ -16,6 +16,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from orchestrator import logs
 from orchestrator.domain.ids import session_digest
+from orchestrator.domain.text import visible
 
 
 class Terminal(io.StringIO):
@@ -166,3 +167,20 @@ def test_values_are_masked_wherever_they_stand() -> None:
         f"/prefix/workflow-status/~{session_digest(session)[:12]}",
         None,
     ]
+
+
+@pytest.mark.parametrize("fmt", ["json", "pretty"])
+def test_no_line_moves_the_cursor_or_turns_the_text_of_its_reader(fmt: str) -> None:
+    hostile = "\x1b]0;owned\x07\x9b2J\u202egpj.exe\u200f\u2028"
+    out = io.StringIO()
+    logs.configure("INFO", fmt, out)
+    log = structlog.get_logger("x")
+    log.warning(hostile, name=hostile, inside={"name": hostile})
+    log.error("failed", exc_info=ValueError(hostile))
+    logging.getLogger("library").error("says %s", hostile)
+    written = out.getvalue()
+    assert written.count("owned") >= 5
+    assert visible(written) == written
+    if fmt == "json":
+        first, *_ = lines(out)
+        assert (first["name"], first["inside"]) == (hostile, {"name": hostile})

@@ -1,11 +1,13 @@
 """Text of others is made fit to be stored and sent, and stays fit however often that is done."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from orchestrator.domain import text
 from orchestrator.domain.jobs import JobError
@@ -130,3 +132,39 @@ def nested(levels: int) -> Any:
 def test_what_no_reader_takes_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^it (is nested|holds)"):
         text.sound_data(value)
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "[click](https://evil.example)",
+        "![](https://evil.example/seen.png)",
+        "<img src=x onerror=alert(1)>",
+        "<https://evil.example>",
+        "see https://evil.example or www.evil.example",
+        "[a]: https://evil.example",
+        "`code`",
+        "mail@evil.example",
+    ],
+)
+def test_no_markup_of_others_stands_in_a_page_of_markdown(markup: str) -> None:
+    shown = MarkdownIt("commonmark").render(text.inert(markup))
+    assert re.findall(r"<(?!/?p>)", shown) == []
+    assert not re.search(r"(?i)(://|www\.|@)\S", shown)  # what GitHub's dialect makes a link
+    assert "evil" in shown or "evil" not in markup
+
+
+def test_names_stay_as_they_are_in_a_page_of_markdown() -> None:
+    assert text.inert("Größe: API design (v1.2) & tests") == "Größe: API design (v1.2) & tests"
+
+
+HOSTILE = "a\x1b]0;title\x07b\x9b2Jc\u202egpj.exe\u200f\u061c\u2066d\u2028e\x7f"
+
+
+def test_what_a_terminal_would_obey_is_shown() -> None:
+    shown = text.visible(HOSTILE)
+    assert shown.replace("\ufffd", "") == "a]0;titleb2Jcgpj.exede"
+    document = json.dumps({"x": HOSTILE}, ensure_ascii=False)
+    escaped = text.escaped_json(document)
+    assert text.visible(escaped) == escaped
+    assert json.loads(escaped) == {"x": HOSTILE}
