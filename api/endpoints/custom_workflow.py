@@ -18,7 +18,7 @@ router = APIRouter(
 )
 
 
-@router.post("/execute")
+@router.post("/execute", openapi_extra=sessions.OPTIONAL_KEY)
 async def execute_custom_workflow(
     request: CustomWorkflowRequest, services: Svc, principal: sessions.Starting
 ) -> CustomWorkflowResponse:

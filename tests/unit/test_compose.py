@@ -98,6 +98,13 @@ def test_the_pools_of_eight_processes_and_temporal_fit_postgresql(compose: dict[
     assert pools + 8 * most_connections(GivenSettings()) <= room
 
 
+def test_strangers_start_nothing_unless_somebody_says_so(compose: dict[str, Any]) -> None:
+    given = compose["services"]["api"]["environment"]
+    assert "ORCHESTRATOR_PUBLIC_SESSIONS" not in given
+    assert GivenSettings().public_sessions is None
+    assert compose["services"]["api"]["command"][0] == "api", "only `dev` has them by itself"
+
+
 def test_secrets_are_files_and_only_where_they_are_needed(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for name, value in service.get("environment", {}).items():
