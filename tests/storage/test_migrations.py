@@ -1,17 +1,21 @@
 """An index that an older release has filled is brought up to date, and back."""
 
+import base64
 import json
 from typing import Any
 
 from alembic import command
+from cryptography.fernet import Fernet
 from sqlalchemy import Connection, inspect, text
 
 from orchestrator.domain.jobs import JobState
+from orchestrator.sealing import Sealer
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.migrate import migration_config
+from orchestrator.storage.webhooks import WebhookRepository
 from tests.storage.rows import at, closed, job_input
 
 _COLUMNS = (
@@ -19,6 +23,7 @@ _COLUMNS = (
     *("total_calls", "created_at", "snapshot", "events", "result"),
 )
 _BEFORE = "0004"
+_SECRET = "the secret key of the tests"
 
 
 def _old_row(job_id: str, **documents: Any) -> dict[str, Any]:
@@ -89,4 +94,33 @@ async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
     assert [json.loads(body) if isinstance(body, str) else body for body in kept] == [{"a": 1}, {"text": "x" * 1000}]
     names = await database.autocommit(lambda connection: inspect(connection).get_table_names())
     assert not [name for name in names if name.startswith("pruned")]
+    await database.close()
+
+
+def _fill_webhooks(connection: Connection) -> None:
+    keys = text(
+        "INSERT INTO api_keys (id, owner, name, scopes, created_by, created_at)"
+        " VALUES (:id, :owner, 'n', '[\"jobs:read\"]', 'admin', '2026-11-20 12:00:00+00')"
+    )
+    for key_id, owner in (("key_1", "key_1"), ("key_2", "newsroom")):
+        connection.execute(keys, {"id": key_id, "owner": owner})
+    hooks = text(
+        "INSERT INTO webhooks (id, owner, url, events, secret, created_at, updated_at) VALUES (:id, :owner,"
+        " 'https://example.com', '[]', :secret, '2026-11-20 12:00:00+00', '2026-11-20 12:00:00+00')"
+    )
+    for number, owner in enumerate(("key_1", "newsroom", "user:ada"), start=1):
+        box = Fernet(base64.urlsafe_b64encode(Sealer(_SECRET).derived("seal")))
+        sealed = box.encrypt(f"secret {number}".encode()).decode()
+        connection.execute(hooks, {"id": f"wh_{number}", "owner": owner, "secret": sealed})
+
+
+async def test_webhooks_of_an_older_release_open_and_get_the_key_that_is_their_account(url: str):
+    database = Database(url)
+    await database.transaction(lambda connection: command.upgrade(migration_config(connection), "0011"))
+    await database.transaction(_fill_webhooks)
+    await database.migrate()
+    rows, _ = await WebhookRepository(database).list(owner=None, limit=10, offset=0)
+    assert {row.id: row.key_id for row in rows} == {"wh_1": "key_1", "wh_2": None, "wh_3": None}
+    for row in rows:
+        assert Sealer(_SECRET).unseal(row.secret, row.sealed_for) == f"secret {row.id[-1]}"
     await database.close()
