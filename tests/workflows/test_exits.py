@@ -76,9 +76,7 @@ async def test_an_exit_in_a_query_fails_the_query(exits: Engine) -> None:
     await exits.ended(started.job_id)
 
 
-async def test_an_endless_loop_fails_its_job_and_holds_no_other(
-    exits: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_endless_loop_fails_its_job_and_holds_no_other(exits: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contained, "BLOCKED_LIMIT", 2)  # Temporal pauses for ten seconds after the third try.
     beside = await exits.start("t_countdown", {"seconds": 600})
     spinning = [await exits.start("t_spins", {"how": how}) for how in ("pass", "sleep", "condition")]
