@@ -110,7 +110,7 @@ class AgentRunner:
                 error, last=last, secrets=self._models.secrets, usage=billed, faults=reader.faults
             ) from None
         if model.model_name == OFFLINE_MODEL:
-            made = partial(self._drafted, agent, task, run, prompt)
+            made: Callable[[], AgentResult] = partial(self._drafted, agent, task, run, prompt)
         else:
             usage = _usage(agent, spent, _provider_cost(run))
             made = self._answered(agent, task, run, usage=usage, asked=model.model_name)
@@ -206,12 +206,14 @@ class _Reader:
 def _model_agent(
     agent: Agent, model: Model, responses: SoundResponses, reader: _Reader
 ) -> ModelAgent[None, AgentOutput]:
+    # The SDK's own types forget that the function may give what a tool would.
+    text_reader: Any = reader.read_text
     asking: ModelAgent[None, AgentOutput] = ModelAgent(
         model,
         name=agent.id,
         output_type=[
             ToolOutput(unread(agent.output_model), name=_ANSWER_TOOL, description="Give the complete answer."),
-            TextOutput(reader.read_text),
+            TextOutput(text_reader),
         ],
         instructions=agent.instructions or agent.description,
         retries={"tools": 0, "output": _CORRECTIONS},
