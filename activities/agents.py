@@ -96,8 +96,9 @@ class AgentActivities:
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
-        Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost` or `worker_shutdown`, or of
-        the kind that the runtime's `AgentError` names: final once the agent's own attempts are used up.
+        Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped` or
+        `worker_shutdown`, or of the kind that the runtime's `AgentError` names: final once the agent's own attempts are
+        used up.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
@@ -225,7 +226,7 @@ class AgentActivities:
             raise stopped from None
         else:
             if details.paused:  # An operator's, of this call alone: the agent did not fail.
-                call.beat(call.tally.after("stopped"))
+                call.beat(call.tally.after("held"))
             await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
 
     async def _ended(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:

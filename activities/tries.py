@@ -15,10 +15,12 @@ from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import (
     LOST_LIMIT,
+    STOPPED_LIMIT,
     UNKEPT_LIMIT,
     UNKNOWN_AGENT,
     WORKER_LOST,
     WORKER_SHUTDOWN,
+    WORKER_STOPPED,
     WORKER_SUSPECT,
     Tally,
     end_of,
@@ -28,10 +30,8 @@ from orchestrator.projection.failures import error_of
 LastError = Callable[[], Awaitable[JobError | None]]
 
 # What this module says of a try. An author's error of such a type gets another: it would be taken for one of these.
-_OWN_TYPES: Final = frozenset({UNKNOWN_AGENT, WORKER_LOST, WORKER_SHUTDOWN, WORKER_SUSPECT})
+_OWN_TYPES: Final = frozenset({UNKNOWN_AGENT, WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED, WORKER_SUSPECT})
 _QUICK: Final = timedelta(seconds=3)
-# A worker that stops, or was cut off, has the call made again at once, however often it was tried before.
-_AT_ONCE: Final = timedelta(seconds=1)
 _TURN: Final = timedelta(seconds=3)
 
 
@@ -77,12 +77,21 @@ def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> Appl
 
 
 def refuse_poison(agent: str, tally: Tally) -> None:
-    """Raises `ApplicationError` of type `worker_lost` once too many workers have died over the call."""
+    """Raises `ApplicationError` of type `worker_lost` or `worker_stopped` once too many workers died over the call, or
+    were told to stop."""
     if tally.lost >= LOST_LIMIT:
         raise ApplicationError(
             f"The worker process died or hung {tally.lost} times while it ran {agent}; the call is not made again.",
             {"tally": tally.model_dump()},
             type=WORKER_LOST,
+            non_retryable=True,
+        )
+    if tally.stopped >= STOPPED_LIMIT:
+        raise ApplicationError(
+            f"The worker was told to stop {tally.stopped} times in a row while it ran {agent}; the call is not made "
+            "again. Look whether the agent's code sends a signal to its own process.",
+            {"tally": tally.model_dump()},
+            type=WORKER_STOPPED,
             non_retryable=True,
         )
 
@@ -101,11 +110,12 @@ def suspected(agent: str, tally: Tally) -> ApplicationError:
 
 def stopped(tally: Tally) -> ApplicationError:
     """A stopping worker cut the call off, which is none of the agent's failures."""
+    after = tally.after("stopped")
     return ApplicationError(
         "The worker shut down during the call.",
-        {"tally": tally.after("stopped").model_dump()},
+        {"tally": after.model_dump()},
         type=WORKER_SHUTDOWN,
-        next_retry_delay=_AT_ONCE,
+        next_retry_delay=timedelta(seconds=after.stopped_wait),
         category=ApplicationErrorCategory.BENIGN,
     )
 

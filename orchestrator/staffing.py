@@ -29,7 +29,8 @@ def open_runtime(settings: Settings, clock: Callable[[], datetime], bulkhead: Bu
             llm_api_key=_plain(settings.llm_api_key),
             openai_api_key=_plain(settings.openai_api_key),
             anthropic_api_key=_plain(settings.anthropic_api_key),
-        )
+        ),
+        bulkhead,
     )
     return OpenRuntime(AgentRunner(models, clock, bulkhead), models)
 

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 # How soon a thread that wants to run Python gets its turn. Between the event loop and the threads of agents calls pass
 # to and fro: with Python's own 5 ms, each pass waits as long while the loop is busy.
 _SWITCH_SECONDS: Final = 0.001
+CLOSE_SECONDS: Final = 5.0
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
@@ -42,14 +44,23 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     try:
         code = runner.run(_with_signals(main))
     except Exception:  # the process edge: `main` has ended, and its caller says why
-        runner.close()
+        _close(runner, FAILED)
         raise
     except BaseException:
         # Not closed: tasks that wait for one another would wait for ever.
         log.critical("event_loop_left", exc_info=True)
         leave(FAILED)
-    runner.close()
+    _close(runner, code)
     return code
+
+
+def _close(runner: asyncio.Runner, code: int) -> None:
+    """Close the event loop. The process leaves with its code if threads and tasks that authors block do not end."""
+    leaving = threading.Timer(CLOSE_SECONDS, leave, (code,))
+    leaving.daemon = True
+    leaving.start()
+    runner.close()
+    leaving.cancel()
 
 
 def ready(what: str) -> None:

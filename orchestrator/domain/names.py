@@ -16,6 +16,7 @@ HEADER_CALLS: Final = "orchestrator-calls"
 
 # The kind of error of a call whose code keeps others from running, and the worker's metric that counts these calls.
 AGENT_BLOCKED: Final = "agent_blocked"
+WORKFLOW_BLOCKED: Final = "workflow_blocked"
 METRIC_BLOCKED: Final = "orchestrator_agent_blocked"
 
 ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"

@@ -14,27 +14,34 @@ WORKER_LOST: Final = "worker_lost"
 WORKER_SHUTDOWN: Final = "worker_shutdown"
 # What a worker says of a call that is not to run beside another over which workers died, too.
 WORKER_SUSPECT: Final = "worker_suspect"
+WORKER_STOPPED: Final = "worker_stopped"
 # The tries that failed like this began no attempt.
 WAITED: Final = frozenset({UNKNOWN_AGENT, WORKER_SUSPECT})
 # Over how many dead workers a call becomes a suspect: one of each worker's suspects runs at a time.
 SUSPECT_LIMIT: Final = 3
 # How many workers may die over one call: an agent that ends its process must not end it for ever.
 LOST_LIMIT: Final = 5
+# How many workers in a row may be told to stop during one call: an agent that has its process stopped must not do so
+# for ever. Restarts of many workers, one after another, are over by then: the pauses between the tries grow.
+STOPPED_LIMIT: Final = 10
 # How many answers of one call may find no store that keeps them.
 UNKEPT_LIMIT: Final = 5
 
 _LONGEST_WAIT: Final = 30.0
 _LONGEST_UNKEPT: Final = 60.0
+_ORDINARY_STOPS: Final = 3  # A call that was cut off as often is made again at once.
+_LONGEST_STOP: Final = 60.0
 _UNKEPT = "unavailable"
 
-End = Literal["waited", "failed", "unkept", "stopped"]
+# `held`: an operator paused the call.
+End = Literal["waited", "failed", "unkept", "stopped", "held"]
 
 
 class Tally(BaseModel):
     """What is known of a call's tries. Each try that ends by itself hands it on; what it does not cover was cut off.
 
     `attempts` are the tries in which the agent began: the agent itself `failures` of them, workers died over `lost`,
-    and `unkept` had an answer that no store took.
+    and `unkept` had an answer that no store took. In the last `stopped` of them the worker was told to stop.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +51,7 @@ class Tally(BaseModel):
     failures: int = 0
     lost: int = 0
     unkept: int = 0
+    stopped: int = 0
 
     @classmethod
     def of(cls, told: Any) -> "Tally | None":
@@ -86,6 +94,7 @@ class Tally(BaseModel):
                 "attempts": self.attempts + (end != "waited"),
                 "failures": self.failures + (end == "failed"),
                 "unkept": self.unkept + (end == "unkept"),
+                "stopped": self.stopped + 1 if end == "stopped" else self.stopped if end == "waited" else 0,
             }
         )
 
@@ -93,6 +102,13 @@ class Tally(BaseModel):
     def wait(self) -> float:
         """Seconds until a call that no worker knew is offered again: soon at first, then every half a minute."""
         return min(1.5 ** min(self.tries - self.attempts, 20), _LONGEST_WAIT)
+
+    @property
+    def stopped_wait(self) -> float:
+        """Seconds until a call is made again that stopping workers cut off: at once at first, then ever later."""
+        if self.stopped <= _ORDINARY_STOPS:
+            return 1.0
+        return min(5.0 * 2.0 ** (self.stopped - _ORDINARY_STOPS - 1), _LONGEST_STOP)
 
     @property
     def unkept_wait(self) -> float:

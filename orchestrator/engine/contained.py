@@ -1,28 +1,127 @@
-"""Runs workflow code so that an exit in it fails the job: the SDK lets it end the worker's event loop."""
+"""Runs workflow code so that an exit or an endless loop in it fails the job.
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+The SDK lets an exit end the worker's event loop, and runs an endless loop again and again.
+"""
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import structlog
 from temporalio import workflow
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.converter import SerializationContext, StorageDriverStoreContext
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
 
+from orchestrator.domain.names import WORKFLOW_BLOCKED
 from workflows.exits import exit_error, is_exit
 
+log = structlog.get_logger(__name__)
+
+# How often in a row one task of a run may run into the SDK's limit in a worker.
+BLOCKED_LIMIT: Final = 3
+# The SDK's limit: the seconds in which workflow code must wait for something. The SDK then interrupts the code, and the
+# task fails and is tried again.
+_YIELD_SECONDS: Final = 2.0
+# As the thread measures it, which begins a little later.
+_LATE_SECONDS: Final = 1.5
+# How long the thread itself must have computed in that time. On a busy machine innocent code, which takes a few
+# milliseconds, is late, too.
+_BUSY_SECONDS: Final = 0.1
+_MOST_RUNS: Final = 1000
+_LONGEST: Final = 300
+# By no more events a history grows when a task fails and is tried again. By more: the run went on.
+_EVENTS_OF_FAILURES: Final = 10
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class _Block:
+    times: int
+    history_length: int
+
+
+class _Blocks:
+    """The runs whose code did not wait for anything, and how often in a row."""
+
+    def __init__(self, late_seconds: float, busy_seconds: float) -> None:
+        self._late_seconds = late_seconds
+        self._busy_seconds = busy_seconds
+        self._runs: OrderedDict[str, _Block] = OrderedDict()
+        self._held: list[WorkflowInstance] = []
+
+    @contextmanager
+    def watched(self, act: WorkflowActivation, info: workflow.Info) -> Iterator[None]:
+        """Count the activation if its code runs into the limit."""
+        began, computed = time.monotonic(), time.thread_time()
+        try:
+            yield
+        finally:
+            seconds, busy = time.monotonic() - began, time.thread_time() - computed
+            if seconds >= self._late_seconds and busy >= self._busy_seconds:
+                times = self._count(act)
+                log.error(
+                    "workflow_code_blocks",
+                    job_id=info.workflow_id,
+                    workflow=info.workflow_type,
+                    seconds=round(seconds, 1),
+                    busy_seconds=round(busy, 1),
+                    times=times,
+                )
+
+    def _count(self, act: WorkflowActivation) -> int:
+        block = self._runs.setdefault(act.run_id, _Block(0, act.history_length))
+        if self._went_on(act, block):
+            block.times, block.history_length = 0, act.history_length
+        block.times += 1
+        self._runs.move_to_end(act.run_id)
+        while len(self._runs) > _MOST_RUNS:
+            self._runs.popitem(last=False)
+        return block.times
+
+    def hold(self, run_id: str, instance: WorkflowInstance) -> bool:
+        """Keep what is left of a run that blocked, out of the reach of the garbage collector. False for another run.
+
+        The SDK's interruption can meet `asyncio` between two steps of a task, which then never ends. The SDK would wait
+        for that end before it forgets the run, and would never end its worker.
+        """
+        if run_id in self._runs:
+            self._held.append(instance)
+        return run_id in self._runs
+
+    @staticmethod
+    def _went_on(act: WorkflowActivation, block: _Block) -> bool:
+        return act.history_length > block.history_length + _EVENTS_OF_FAILURES
+
+    def refuse(self, act: WorkflowActivation) -> None:
+        """Raises `ApplicationError` of type `workflow_blocked`, which fails the job, if its code blocked too often."""
+        block = self._runs.get(act.run_id)
+        if block is not None and not self._went_on(act, block) and block.times >= BLOCKED_LIMIT:
+            raise ApplicationError(
+                f"The workflow's code ran for {_YIELD_SECONDS:g} seconds without waiting for anything, {block.times} "
+                "times in a row. It holds an endless loop, or computes too much: let an agent compute.",
+                type=WORKFLOW_BLOCKED,
+                non_retryable=True,
+            )
+
+
 class ContainedRunner(WorkflowRunner):
-    """Another runner whose workflows cannot exit.
+    """Another runner whose workflows cannot exit, and cannot block for ever.
 
     `workflows.lifecycle` sees the exits of a workflow's own coroutine and handlers; here are those of tasks that it
     made, of its `__init__`, and of the module that the sandbox imports for it.
     """
 
-    def __init__(self, runner: WorkflowRunner) -> None:
+    def __init__(
+        self, runner: WorkflowRunner, *, late_seconds: float = _LATE_SECONDS, busy_seconds: float = _BUSY_SECONDS
+    ) -> None:
         self._runner = runner
+        self._blocks = _Blocks(late_seconds, busy_seconds)
 
     def prepare_workflow(self, defn: workflow._Definition) -> None:
         """As the other runner does it."""
@@ -30,7 +129,7 @@ class ContainedRunner(WorkflowRunner):
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """The other runner's instance, contained."""
-        return _ContainedInstance(_contained(lambda: self._runner.create_instance(det)))
+        return _ContainedInstance(_contained(lambda: self._runner.create_instance(det)), self._blocks)
 
     def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
         """As the other runner does it."""
@@ -38,11 +137,28 @@ class ContainedRunner(WorkflowRunner):
 
 
 class _ContainedInstance(WorkflowInstance):
-    def __init__(self, instance: WorkflowInstance) -> None:
+    def __init__(self, instance: WorkflowInstance, blocks: _Blocks) -> None:
         self._instance = instance
+        self._blocks = blocks
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        return _contained(lambda: self._instance.activate(act))
+        if any(job.HasField("remove_from_cache") for job in act.jobs):
+            return self._leave_cache(act)
+        if not act.is_replaying:  # A failure would not fit the history that it replays.
+            self._blocks.refuse(act)
+        with self._blocks.watched(act, self.get_info()):
+            return _contained(lambda: self._instance.activate(act))
+
+    def _leave_cache(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        try:
+            return _contained(lambda: self._instance.activate(act))
+        except RuntimeError as error:
+            if not self._blocks.hold(act.run_id, self._instance):
+                raise
+            log.warning("workflow_code_abandoned", job_id=self.get_info().workflow_id, error=str(error)[:_LONGEST])
+            completion = WorkflowActivationCompletion(run_id=act.run_id)
+            completion.successful.SetInParent()
+            return completion
 
     def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
         return self._instance.get_serialization_context(command_info)

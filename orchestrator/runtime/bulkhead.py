@@ -9,6 +9,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextvars import Context
+from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar
 
@@ -61,6 +62,17 @@ class Bulkhead:
             value = await self._in_loop(Call(agent, lambda: value, (), finish))
         result: T = value
         return result
+
+    async def watch(self, agent: str, function: Callable[[], T]) -> T:
+        """What a function returns that runs an author's code, such as validators, and is not to take long.
+
+        It runs in the agent's event loop, and raises as `call` does.
+        """
+
+        async def run() -> T:
+            return function()
+
+        return await self.call(agent, partial(run), finish=lambda value: value)
 
     def close(self) -> None:
         """Let every event loop end once its calls have ended."""

@@ -31,6 +31,7 @@ from pydantic_ai.messages import ModelResponse
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_name, sound
 from orchestrator.domain.usage import Usage
+from orchestrator.runtime.output_models import faults_of
 from orchestrator.runtime.responses import is_whole, says_nothing
 
 MESSAGE_LIMIT: Final = 300
@@ -86,11 +87,12 @@ def agent_error(
     last: ModelResponse | None = None,
     secrets: Sequence[str] = (),
     usage: Usage | None = None,
+    faults: str = "",
 ) -> AgentError:
     """What a failure of the model layer means for the call: its kind, whether to try again, and when.
 
     `last` is what the model answered before it, if it did; `secrets` are replaced wherever the provider echoes them;
-    `usage` is what the failed call is billed for.
+    `usage` is what the failed call is billed for, `faults` why its last answer did not fit.
     """
     if last is not None and not isinstance(error, (AgentRunError, UserError)):
         # It has answered, so that another attempt would pay again.
@@ -102,7 +104,11 @@ def agent_error(
         if says_nothing(last):
             return AgentError(_NOTHING, kind="malformed_output", retryable=False, usage=usage)
     kind, retryable, sentence = _judge(error)
-    said = "" if kind == "provider_authentication" else _said(error)
+    said = (
+        ""
+        if kind == "provider_authentication"
+        else _said(error) or (faults if type(error) is UnexpectedModelBehavior else "")
+    )
     status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
     return AgentError(
         scrub(f"{sentence}{status}{': ' if said else '.'}{said}", secrets),
@@ -149,8 +155,7 @@ def _said(error: Exception) -> str:
         return ""
     cause = error.__cause__
     if isinstance(cause, ValidationError):
-        faults = cause.errors(include_url=False, include_input=False)[:3]
-        return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in faults)
+        return faults_of(cause)
     if isinstance(error, (RunTimedOut, OutputTokenLimitExceeded, ContentFilterError, UnexpectedModelBehavior)):
         return ""
     return error.message if isinstance(error, (AgentRunError, UserError)) else ""

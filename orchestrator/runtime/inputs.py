@@ -3,14 +3,16 @@
 import asyncio
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.runtime.author_loop import interrupt
 from orchestrator.schemas import expected_of, field_at, shown
 
 SECONDS: Final = 10.0
@@ -33,6 +35,29 @@ async def in_thread(check: Callable[[], T], *, seconds: float = SECONDS) -> T:
     return await _CHECKS.run(check, seconds)
 
 
+class _Check(Generic[T]):
+    """One check, which can be interrupted while it runs."""
+
+    def __init__(self, check: Callable[[], T]) -> None:
+        self._check = check
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> T:
+        self._thread = threading.current_thread()
+        try:
+            return self._check()
+        finally:
+            with self._lock:
+                self._thread = None
+
+    def interrupt(self) -> None:
+        """End the check at its next line of Python: an endless loop would cost a processor for ever."""
+        with self._lock:  # Its thread goes on to other checks.
+            if self._thread is not None:
+                interrupt(self._thread)
+
+
 class _Checks:
     """Threads for checks. Those that were there when one took too long are given up: it may never return."""
 
@@ -40,11 +65,12 @@ class _Checks:
         self._threads = self._new()
 
     async def run(self, check: Callable[[], T], seconds: float) -> T:
-        threads = self._threads
+        threads, begun = self._threads, _Check(check)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(threads, check)
+                return await asyncio.get_running_loop().run_in_executor(threads, begun.run)
         except TimeoutError:
+            begun.interrupt()
             if self._threads is threads:
                 self._threads = self._new()
                 threads.shutdown(wait=False)

@@ -11,6 +11,7 @@ from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.loopback import leads_to_this_machine
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.gateways import refuse_other_than_events
 from orchestrator.runtime.offline import offline_model
 
@@ -51,8 +52,9 @@ class ModelConfig:
 class ModelSource:
     """Gives each agent call its model; all of them share one HTTP client, which `aclose` closes."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, bulkhead: Bulkhead | None = None) -> None:
         self._config = config
+        self._bulkhead = bulkhead or Bulkhead()
         self._http = httpx2.AsyncClient(
             timeout=_TIMEOUT,
             limits=_LIMITS,
@@ -80,7 +82,7 @@ class ModelSource:
         """
         name = task.config.model or self._config.default_model or agent.settings.default_model
         if self._config.offline or name in _OFFLINE_NAMES:
-            return offline_model(agent, task)
+            return offline_model(agent, task, self._bulkhead)
         provider, model = split_model_name(name)
         if self._openai is not None and (self._config.llm_base_url or provider == "openai"):
             return self._openai.model(model)

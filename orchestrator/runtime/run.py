@@ -1,11 +1,10 @@
 """Runs one agent call once: a prompted agent through a model, a function agent directly."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
-from pydantic import ValidationError
 from pydantic_ai import Agent as ModelAgent
 from pydantic_ai import ModelRetry, ModelSettings, TextOutput, ToolOutput
 from pydantic_ai.messages import ModelResponse
@@ -22,13 +21,12 @@ from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.text import name
 from orchestrator.domain.usage import Usage, published_cost
-from orchestrator.runtime.answer_json import objects
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.models import ModelSource
-from orchestrator.runtime.output_models import contained
+from orchestrator.runtime.output_models import Misfit, Unread, read, read_text, unread
 from orchestrator.runtime.prompts import user_prompt
 from orchestrator.runtime.responses import SoundResponses, is_whole
 from orchestrator.runtime.results import MALFORMED, agent_result, believable
@@ -40,9 +38,6 @@ _ANSWER_TOOL: Final = "answer"
 _CORRECTIONS: Final = 1
 # The call ends itself a little before Temporal would, so that the error is ours.
 _TIME_SHARE: Final = 0.95
-_SUMMARY_LIMIT: Final = 300
-# Text that begins so is meant as an object, not as prose.
-_JSON_SIGNS: Final = ("{", "```json")
 
 
 class AgentRunner:
@@ -95,32 +90,45 @@ class AgentRunner:
         spent = RunUsage()
         prompt = user_prompt(task)
         responses = SoundResponses()
+        reader = _Reader(agent, self._bulkhead)
         try:
-            run = await _model_agent(agent, model, responses).run(
+            run = await _model_agent(agent, model, responses, reader).run(
                 prompt,
                 model_settings=_settings(agent, task, model),
                 usage=spent,
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
                 event_stream_handler=arriving.read,
             )
-        except AgentError as error:  # the offline drafter's own, or of a validator that exits
-            if error.usage is None and spent.has_values():
-                error.usage = _usage(agent, spent, None)
-            raise
+        except AgentError as error:  # the offline drafter's own, or of a validator that blocks or exits
+            raise _billed(error, agent, spent) from error.__cause__
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
             billed = _usage(agent, spent, None) if spent.has_values() else None
             # A draft has no stream that could have broken off.
             last = None if model.model_name == OFFLINE_MODEL else responses.last
             # `from None`: the provider's error carries the request and the whole body.
-            raise agent_error(error, last=last, secrets=self._models.secrets, usage=billed) from None
+            raise agent_error(
+                error, last=last, secrets=self._models.secrets, usage=billed, faults=reader.faults
+            ) from None
         if model.model_name == OFFLINE_MODEL:
-            return self._drafted(agent, task, run, prompt)
-        usage = _usage(agent, spent, _provider_cost(run))
+            made: Callable[[], AgentResult] = partial(self._drafted, agent, task, run, prompt)
+        else:
+            usage = _usage(agent, spent, _provider_cost(run))
+            made = self._answered(agent, task, run, usage=usage, asked=model.model_name)
+        try:
+            # Serializers of an output model are its author's code, too.
+            return await self._bulkhead.watch(agent.id, made)
+        except AgentError as error:
+            raise _billed(error, agent, spent) from error.__cause__
+
+    def _answered(
+        self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], *, usage: Usage, asked: str
+    ) -> Callable[[], AgentResult]:
+        """Makes the result of a model's answer. Raises `AgentError` for an answer that is not whole."""
         response = run.response
         _check_whole(response, usage)
         cut = {"truncated": True} if response.finish_reason == "length" else {}
-        answered_by = response.model_name or model.model_name
-        return self._result(agent, task, run.output, usage=usage, model=answered_by, metadata=cut)
+        answered_by = response.model_name or asked
+        return partial(self._result, agent, task, run.output, usage=usage, model=answered_by, metadata=cut)
 
     def _drafted(self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str) -> AgentResult:
         """The result of the offline drafter, which counts no tokens: four characters are taken as one."""
@@ -168,47 +176,58 @@ def _check_whole(response: ModelResponse, usage: Usage) -> None:
         raise AgentError(STREAM_STOPPED, kind="provider_unreachable", retryable=True, usage=usage)
 
 
-def _model_agent(agent: Agent, model: Model, responses: SoundResponses) -> ModelAgent[None, AgentOutput]:
-    output_model = contained(agent.output_model)
-    return ModelAgent(
+class _Reader:
+    """Reads the answers of one call with the agent's output model, in the agent's event loop."""
+
+    def __init__(self, agent: Agent, bulkhead: Bulkhead) -> None:
+        self._agent = agent
+        self._bulkhead = bulkhead
+        self.faults = ""
+
+    async def read(self, answer: Any) -> AgentOutput:
+        """An answer that came through the tool. Raises `ModelRetry`, and `AgentError` for a validator that blocks."""
+        if isinstance(answer, Unread):
+            return await self._read(partial(read, self._agent.output_model, answer))
+        output: AgentOutput = answer  # `read_text` has read it
+        return output
+
+    async def read_text(self, text: str) -> AgentOutput:
+        """An answer that is text. Raises as `read`."""
+        return await self._read(partial(read_text, self._agent.output_model, text))
+
+    async def _read(self, reading: Callable[[], AgentOutput | Misfit]) -> AgentOutput:
+        answer = await self._bulkhead.watch(self._agent.id, reading)
+        if isinstance(answer, Misfit):
+            self.faults = answer.faults
+            raise ModelRetry(answer.correction)
+        return answer
+
+
+def _model_agent(
+    agent: Agent, model: Model, responses: SoundResponses, reader: _Reader
+) -> ModelAgent[None, AgentOutput]:
+    # The SDK's own types forget that the function may give what a tool would.
+    text_reader: Any = reader.read_text
+    asking: ModelAgent[None, AgentOutput] = ModelAgent(
         model,
         name=agent.id,
         output_type=[
-            ToolOutput(output_model, name=_ANSWER_TOOL, description="Give the complete answer."),
-            TextOutput(_text_reader(output_model)),
+            ToolOutput(unread(agent.output_model), name=_ANSWER_TOOL, description="Give the complete answer."),
+            TextOutput(text_reader),
         ],
         instructions=agent.instructions or agent.description,
         retries={"tools": 0, "output": _CORRECTIONS},
         capabilities=[responses],
     )
+    asking.output_validator(reader.read)
+    return asking
 
 
-def _text_reader(output_model: type[AgentOutput]) -> Callable[[str], AgentOutput]:
-    """Reads answers of servers that know no tools: JSON as the output model, wherever it stands, and prose as `output`.
-
-    Prose may hold JSON that is a part of it: only an object that fits the output model is the answer.
-    """
-
-    def read(text: str) -> AgentOutput:
-        body = text.strip()
-        if not body:
-            raise ModelRetry("The answer is empty.")
-        faults: list[ValidationError] = []
-        for found in objects(body):
-            try:
-                return output_model.model_validate_json(found)
-            except ValidationError as error:
-                faults.append(error)
-        try:
-            if not body.startswith(_JSON_SIGNS):
-                return output_model.model_validate({"summary": _first_lines(body), "output": text})
-        except ValidationError as error:
-            faults.append(error)
-        schema = json.dumps(output_model.model_json_schema())
-        wish = f"Answer with one JSON object that fits this schema: {schema}"
-        raise ModelRetry(wish) from (faults[0] if faults else None)
-
-    return read
+def _billed(error: AgentError, agent: Agent, spent: RunUsage) -> AgentError:
+    """The error with what the call has cost."""
+    if error.usage is None and spent.has_values():
+        error.usage = _usage(agent, spent, None)
+    return error
 
 
 def _settings(agent: Agent, task: AgentTask, model: Model) -> ModelSettings:
@@ -245,10 +264,3 @@ def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:
 
 def _tokens(text: str) -> int:
     return -(-len(text) // 4)
-
-
-def _first_lines(text: str) -> str:
-    """The first paragraph that is no heading, as a summary."""
-    paragraphs = (part.strip() for part in text.split("\n\n"))
-    first = next((part for part in paragraphs if part and not part.startswith("#")), text)
-    return first if len(first) <= _SUMMARY_LIMIT else first[: _SUMMARY_LIMIT - 1] + "…"

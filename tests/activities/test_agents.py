@@ -261,7 +261,7 @@ async def test_an_unknown_agent_waits_for_a_worker_that_knows_it():
     assert "Worker 7@here does not know agent nobody" in failed.value.message
     assert failed.value.next_retry_delay == timedelta(seconds=1)
     assert bench.attempts.rows == []
-    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 0, "failures": 0, "lost": 0, "unkept": 0}
+    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 0, "failures": 0, "lost": 0, "unkept": 0, "stopped": 0}
 
 
 async def test_the_pause_of_an_unknown_agent_grows_to_half_a_minute():
@@ -359,7 +359,7 @@ async def test_the_agents_own_failures_alone_use_up_its_attempts():
     assert (failed.value.type, failed.value.non_retryable) == ("provider_busy", True)
     assert last.attempts.rows[-1]["attempt"] == 7
     assert last.attempts.rows[-1]["error"].retryable
-    assert last.beats[-1]["tally"] == {"tries": 10, "attempts": 7, "failures": 2, "lost": 4, "unkept": 0}
+    assert last.beats[-1]["tally"] == {"tries": 10, "attempts": 7, "failures": 2, "lost": 4, "unkept": 0, "stopped": 0}
 
 
 @pytest.mark.parametrize(
@@ -368,14 +368,14 @@ async def test_the_agents_own_failures_alone_use_up_its_attempts():
         ("heartbeat_timeout", {"lost": 2}),
         (None, {"lost": 2}),
         ("start_to_close_timeout", {"failures": 2}),
-        ("Unavailable", {"unkept": 2}),
+        ("Unavailable", {"unkept": 2, "stopped": 0}),
         ("ValueError", {"failures": 2}),
     ],
 )
 async def test_tries_that_ended_without_a_word_count_as_temporal_tells(error, counted):
     bench = Bench(answering(), attempt=3, last_error=error)
     await bench.run()
-    expected = {"tries": 2, "attempts": 2, "failures": 0, "lost": 0, "unkept": 0, **counted}
+    expected = {"tries": 2, "attempts": 2, "failures": 0, "lost": 0, "unkept": 0, "stopped": 0, **counted}
     assert bench.beats[0]["tally"] == expected
     assert bench.asked == 1
 
@@ -389,6 +389,15 @@ async def test_an_agent_that_ends_its_worker_again_and_again_is_given_up():
     assert bench.runtime.calls == []
 
 
+async def test_an_agent_that_has_its_worker_stopped_again_and_again_is_given_up():
+    bench = Bench(answering(), attempt=11, heartbeat_details=[beat(tries=10, attempts=10, stopped=10)])
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("worker_stopped", True)
+    assert "told to stop 10 times in a row" in failed.value.message
+    assert bench.runtime.calls == []
+
+
 async def test_of_the_calls_over_which_workers_died_one_runs_at_a_time():
     suspect = {"attempt": 4, "heartbeat_details": [beat(tries=3, attempts=3, lost=3)]}
     first, second, fresh = Bench(hang, **suspect), Bench(answering(), **suspect), Bench(answering())
@@ -398,7 +407,7 @@ async def test_of_the_calls_over_which_workers_died_one_runs_at_a_time():
     with pytest.raises(ApplicationError) as refused:
         await second.run()
     assert (refused.value.type, refused.value.non_retryable) == ("worker_suspect", False)
-    assert second.beats[-1]["tally"] == {"tries": 4, "attempts": 3, "failures": 0, "lost": 3, "unkept": 0}
+    assert second.beats[-1]["tally"] == {"tries": 4, "attempts": 3, "failures": 0, "lost": 3, "unkept": 0, "stopped": 0}
     beside = asyncio.create_task(fresh.run())
     await until(lambda: len(first.runtime.calls) == 2)
     for task in (running, beside):
@@ -410,7 +419,9 @@ async def test_of_the_calls_over_which_workers_died_one_runs_at_a_time():
     await asyncio.gather(again, return_exceptions=True)
 
 
-@pytest.mark.parametrize("kind", ["unknown_agent", "worker_lost", "worker_shutdown", "worker_suspect"])
+@pytest.mark.parametrize(
+    "kind", ["unknown_agent", "worker_lost", "worker_shutdown", "worker_stopped", "worker_suspect"]
+)
 async def test_an_error_of_an_author_is_not_taken_for_what_befell_a_worker(kind: str):
     bench = Bench(failing(AgentError("m", kind=kind, retryable=True)), attempt=1, retry=RetryPolicy(maximum_attempts=1))
     with pytest.raises(ApplicationError) as failed:
@@ -436,7 +447,7 @@ async def test_an_absent_store_uses_up_none_of_the_agents_attempts():
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", False)
-    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 1, "failures": 0, "lost": 0, "unkept": 1}
+    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 1, "failures": 0, "lost": 0, "unkept": 1, "stopped": 0}
     again = Bench(away, attempt=5, heartbeat_details=[beat(tries=4, attempts=4, unkept=4)])
     with pytest.raises(ApplicationError) as failed:
         await again.run()
@@ -453,7 +464,7 @@ async def test_a_call_that_an_operator_paused_uses_up_no_attempt():
     bench, raised = await stopped_by(ActivityCancellationDetails(paused=True))
     assert isinstance(raised, asyncio.CancelledError)
     assert bench.attempts.rows[-1]["status"] is AttemptStatus.UNKNOWN
-    assert bench.beats[-1]["tally"] == {"tries": 2, "attempts": 2, "failures": 1, "lost": 0, "unkept": 0}
+    assert bench.beats[-1]["tally"] == {"tries": 2, "attempts": 2, "failures": 1, "lost": 0, "unkept": 0, "stopped": 0}
 
 
 @pytest.mark.parametrize(

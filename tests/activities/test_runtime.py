@@ -3,20 +3,22 @@
 import asyncio
 import json
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_serializer, field_validator
 
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable, FunctionCall, ModelSettings, StepOutput
 from orchestrator.domain.commands import AgentTask, JobConfig
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Step, Timeouts
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.runtime.output_models import contained
+from orchestrator.runtime.output_models import unread
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
@@ -364,8 +366,67 @@ async def test_a_validator_that_exits_fails_its_own_call(answer: Answer) -> None
             await run_on(server, agent=make_agent(output_model=Exiting))
     assert (failed.value.kind, failed.value.retryable) == ("SystemExit", False)
     assert failed.value.usage is not None
-    assert failed.value.message == "A validator of the output model Exiting raised SystemExit: 3"
+    assert failed.value.message == "The code of product_manager raised SystemExit: 3"
 
 
-def test_a_contained_output_model_has_the_schema_of_its_own() -> None:
-    assert contained(Estimate).model_json_schema() == Estimate.model_json_schema()
+class Blocking(AgentOutput):
+    """Its code holds the thread that it runs in, where the answer says."""
+
+    @field_validator("summary")
+    @classmethod
+    def _blocks(cls, text: str) -> str:
+        if text == "validator":
+            time.sleep(4)
+        return text
+
+    @field_serializer("summary")
+    def _blocks_too(self, text: str) -> str:
+        if text == "serializer":
+            time.sleep(4)
+        return text
+
+
+@pytest.mark.parametrize("place", ["validator", "serializer"])
+@pytest.mark.parametrize("as_text", [False, True])
+async def test_code_of_an_output_model_that_blocks_fails_its_own_call_and_holds_no_loop(
+    place: str, as_text: bool
+) -> None:
+    given = {"summary": place, "output": "o"}
+    agent, bulkhead = make_agent(output_model=Blocking), Bulkhead(block_limit=0.5)
+    async with OpenAIServer(Answer(json.dumps(given) if as_text else given, as_text=as_text)) as server:
+        models = ModelSource(ModelConfig(llm_base_url=server.url, llm_api_key=KEY), bulkhead)
+        running = asyncio.create_task(
+            AgentRunner(models, lambda: NOW, bulkhead).run(
+                agent, make_task(), attempt=1, progress=lambda _: None, sink=Sink()
+            )
+        )
+        with pytest.raises(AgentError) as failed:
+            await running
+        await models.aclose()
+    assert (failed.value.kind, failed.value.retryable) == ("agent_blocked", False)
+    assert "test_runtime.py" in failed.value.message
+    assert failed.value.usage is not None
+    assert len(server.received) == 1
+
+
+async def test_a_validator_that_blocks_fails_the_call_that_is_drafted_offline() -> None:
+    class Slow(AgentOutput):
+        """Takes long to read whatever it is given."""
+
+        @field_validator("summary")
+        @classmethod
+        def _blocks(cls, text: str) -> str:
+            time.sleep(4)
+            return text
+
+    bulkhead = Bulkhead(block_limit=0.5)
+    models = ModelSource(ModelConfig(), bulkhead)
+    runner = AgentRunner(models, lambda: NOW, bulkhead)
+    with pytest.raises(AgentError) as failed:
+        await runner.run(make_agent(output_model=Slow), make_task(), attempt=1, progress=lambda _: None, sink=Sink())
+    await models.aclose()
+    assert (failed.value.kind, failed.value.retryable) == ("agent_blocked", False)
+
+
+def test_an_unread_output_model_has_the_schema_of_its_own() -> None:
+    assert unread(Estimate).model_json_schema() == Estimate.model_json_schema()

@@ -261,3 +261,31 @@ async def test_a_process_that_lost_its_event_loop_ends_with_a_code(tmp_path: Pat
         _, err = await process.communicate()
     assert process.returncode == 1
     assert b"event_loop_left" in err
+
+
+HELD = """
+import asyncio, sys, threading
+from orchestrator.commandline import process
+from orchestrator.settings import Settings
+
+async def main(stop):
+    async def stays():
+        while True:
+            try:
+                await asyncio.to_thread(threading.Event().wait)
+            except BaseException:
+                pass
+    task = asyncio.create_task(stays())
+    await asyncio.sleep(0.1)
+    sys.stdout = None
+    return 4
+
+process.CLOSE_SECONDS = 0.5
+sys.exit(process.serve(Settings(data_dir=sys.argv[1]), main))
+"""
+
+
+async def test_what_never_ends_does_not_keep_a_process_that_is_to_end(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(*(sys.executable, "-c", HELD, str(tmp_path)))
+    async with asyncio.timeout(60):
+        assert await process.wait() == 4

@@ -161,3 +161,15 @@ def test_a_broken_workflow_task_names_its_worker() -> None:
     reason = project("wf_job_1", history.facts, Pending(pollers=1)).reason
     assert reason is not None
     assert "worker 7@here" in reason.message
+
+
+def test_stopping_workers_are_counted_in_a_row_and_leave_ever_longer_pauses() -> None:
+    tally, waits = Tally(), []
+    for _ in range(10):
+        tally = tally.after("stopped")
+        waits.append(tally.stopped_wait)
+    assert tally.stopped == 10
+    assert waits == [1, 1, 1, 5, 10, 20, 40, 60, 60, 60]
+    assert tally.after("waited").stopped == 10
+    assert [tally.after(end).stopped for end in ("failed", "unkept", "held")] == [0, 0, 0]
+    assert tally.failures == 0

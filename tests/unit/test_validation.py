@@ -1,5 +1,6 @@
 """What a caller is told when an input does not fit (D-029)."""
 
+import asyncio
 import sys
 import threading
 from datetime import UTC, datetime
@@ -251,3 +252,23 @@ def test_of_a_million_faults_only_the_first_are_looked_for() -> None:
     with patch.object(Draft202012Validator, "TYPE_CHECKER", checker):
         assert fault(schema, {"n": ["x"] * 1_000_000}).details["field"] == "m"
     assert len(looked_at) <= 50
+
+
+async def test_an_endless_validator_is_interrupted_once_it_is_given_up() -> None:
+    ends = threading.Event()
+
+    class Spinning(BaseModel):
+        text: str
+
+        @field_validator("text")
+        @classmethod
+        def _spin(cls, text: str) -> str:
+            try:
+                while True:
+                    pass
+            finally:
+                ends.set()
+
+    with pytest.raises(InvalidInput, match="could not be validated"):
+        await apply_model(Spinning, {"text": "x"}, seconds=0.05)
+    assert await asyncio.to_thread(ends.wait, 30)

@@ -75,6 +75,23 @@ class OutsideWorkflow:
         return JobResult(output="went on")
 
 
+@workflow.defn(name="t_spins")
+class SpinningWorkflow:
+    """Runs for ever without waiting for anything, in the way that its input says, after a call of an agent."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        await call_agent(job, "go", "t_echo")
+        while True:
+            match job.input["how"]:
+                case "pass":
+                    pass
+                case "sleep":
+                    await asyncio.sleep(0)
+                case _:
+                    await workflow.wait_condition(lambda: True)
+
+
 @workflow.defn(name="t_activity")
 class ActivityWorkflow:
     """Runs the activity of its input once; its answer, or the type of its error, is the answer."""

@@ -10,16 +10,18 @@ from temporalio.client import WorkflowQueryFailedError
 
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.jobs import JobState
+from orchestrator.engine import contained
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import TESTER, Engine, running_engine
 from tests.catalogue import TEST_PLUGIN, step, workflow
-from tests.workflows.exiting import ExitingWorkflow, OutsideWorkflow
+from tests.workflows.exiting import ExitingWorkflow, OutsideWorkflow, SpinningWorkflow
 
 PLUGIN = Plugin(
     name="exits",
     code_workflows=(
         CodeWorkflow(workflow("t_exits", step("go", "t_echo"), code=True), ExitingWorkflow),
         CodeWorkflow(workflow("t_exits_outside", step("go", "t_echo"), code=True), OutsideWorkflow),
+        CodeWorkflow(workflow("t_spins", step("go", "t_echo"), code=True), SpinningWorkflow),
     ),
 )
 
@@ -72,6 +74,21 @@ async def test_an_exit_in_a_query_fails_the_query(exits: Engine) -> None:
     assert not (await exits.job(started.job_id)).state.terminal
     await exits.services.controller.cancel(TESTER, started.job_id, "enough")
     await exits.ended(started.job_id)
+
+
+async def test_an_endless_loop_fails_its_job_and_holds_no_other(exits: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "BLOCKED_LIMIT", 2)  # Temporal pauses for ten seconds after the third try.
+    beside = await exits.start("t_countdown", {"seconds": 600})
+    spinning = [await exits.start("t_spins", {"how": how}) for how in ("pass", "sleep", "condition")]
+
+    for started in spinning:
+        job = await exits.ended(started.job_id)
+        assert job.state is JobState.FAILED
+        assert job.error is not None
+        assert job.error.type == "workflow_blocked"
+        assert "2 times in a row" in job.error.message
+    await exits.parts.ground.client.get_workflow_handle(beside.job_id).signal("go")
+    assert (await exits.ended(beside.job_id)).state is JobState.COMPLETED
 
 
 async def test_a_worker_can_end_after_exits(temporal_address: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,12 +15,12 @@ from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.offline.answer import answer, summary
 from orchestrator.runtime.offline.decision import decision_fields
 from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.files import draft_files
 from orchestrator.runtime.offline.subject import Subject, subject_of
-from orchestrator.runtime.output_models import contained
 
 _PIECE: Final = 500
 _COMMON: Final = frozenset(AgentOutput.model_fields)
@@ -39,7 +40,7 @@ def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
         **_own_fields(agent, subject),
     }
     try:
-        contained(agent.output_model).model_validate(output)
+        agent.output_model.model_validate(output)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         raise AgentError(
@@ -57,11 +58,12 @@ def _own_fields(agent: Agent, subject: Subject) -> dict[str, Any]:
     return FieldFiller(agent.output_model.model_json_schema(), subject).fields(leave=_COMMON)
 
 
-def offline_model(agent: Agent, task: AgentTask) -> FunctionModel:
+def offline_model(agent: Agent, task: AgentTask, bulkhead: Bulkhead) -> FunctionModel:
     """A model that answers this one call with its draft, streamed in pieces."""
 
     async def stream(_: list[ModelMessage], info: AgentInfo) -> AsyncIterator[DeltaToolCalls]:
-        text = json.dumps(draft(agent, task), ensure_ascii=False)
+        drafted = await bulkhead.watch(agent.id, partial(draft, agent, task))  # Validators are its author's code.
+        text = json.dumps(drafted, ensure_ascii=False)
         yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args="", tool_call_id="draft")}
         for start in range(0, len(text), _PIECE):
             yield {0: DeltaToolCall(json_args=text[start : start + _PIECE])}
