@@ -1,4 +1,4 @@
-# A fresh machine needs Python 3.11 or newer, make and Go. Everything else is fetched into this folder and the cache.
+# A fresh machine needs Python 3.11 or newer and make. Everything else is fetched into this folder and the cache.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
@@ -11,10 +11,10 @@ unexport VIRTUAL_ENV
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-setup: $(UV) ## Install what the product needs, the Temporal server included
+setup: $(UV) ## Install what the product needs, a Temporal server included unless TEMPORAL_ADDRESS names one
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@$(RUN) -m compileall -q orchestrator activities workflows api
-	@$(RUN) -m orchestrator.engine.server_binary >/dev/null
+	@[ -n "$$TEMPORAL_ADDRESS" ] || $(RUN) -m orchestrator.engine.server_binary >/dev/null
 
 secrets: ## Make the passwords and keys of docker-compose.yml, where there are none, in secrets/
 	@sh temporal/setup-secrets.sh secrets
