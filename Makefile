@@ -6,7 +6,7 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit bench clean
+.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit attack docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,10 @@ audit: setup ## Look for known vulnerabilities in the locked dependencies
 
 attack: setup ## Attack a running product and print what held: hostile bodies, tokens, frames, floods
 	@$(RUN) -m tests.attack $(ATTACK)
+
+docs: $(UV) ## Build the documentation site into build/site; broken links fail
+	@UV_PROJECT_ENVIRONMENT=.tools/docs $(UV) sync --locked --quiet --only-group docs
+	@.tools/docs/bin/python docs/build.py
 
 bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py

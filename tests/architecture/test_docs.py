@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,15 @@ def test_every_page_and_picture_is_linked_from_another() -> None:
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("images/*")), ids=page_name)
 def test_pictures_stay_small(path: Path) -> None:
-    assert path.suffix == ".png"
+    assert path.suffix in {".png", ".svg"}
     assert path.stat().st_size < LARGEST_PICTURE
+
+
+def test_the_picture_of_a_job_is_what_the_command_prints() -> None:
+    script = runpy.run_path(str(DOCS / "picture.py"))
+    drawn = script["PICTURE"].read_text()
+    assert drawn == script["svg"](), "draw it again: .venv/bin/python docs/picture.py"
+    assert "url(http" not in drawn
 
 
 def test_json_examples_are_json() -> None:
