@@ -1,7 +1,7 @@
 """`make docs`: builds the site into build/site; ends with 1 for a link without a target or an address elsewhere.
 
-Pages come with the files that they link to. The site fetches nothing when it is read: fonts are the reader's own, search
-is local.
+Pages come with the files that they link to. The site fetches nothing when it is read: fonts are the reader's own, and
+search is local.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Draws images/running-job.svg from running-job.json: what `orchestrator jobs show` prints of that job.
 
-The JSON is the API's answer about a real job without a model, some seconds after its worker was killed and started again.
+The JSON is the API's answer about a real job without a model, whose worker was killed and started again.
 Run this after a change of what the command prints: `.venv/bin/python docs/picture.py`.
 """
 

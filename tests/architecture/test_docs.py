@@ -20,6 +20,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.settings import Settings
+from tests import page_commands
 from tests.api.conftest import Fixed
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +188,20 @@ def test_every_page_and_picture_is_linked_from_another() -> None:
 def test_pictures_stay_small(path: Path) -> None:
     assert path.suffix in {".png", ".svg"}
     assert path.stat().st_size < LARGEST_PICTURE
+
+
+@pytest.mark.parametrize("path", page_commands.pages(), ids=page_name)
+def test_a_command_is_run_or_says_why_not(path: Path) -> None:
+    for block in page_commands.blocks(path):
+        assert re.fullmatch(r"(not run: \S.*|run by tests/\S+)?", block.mark), block
+        for file in re.findall(r"\btests/[\w/.]+", block.mark):
+            assert (ROOT / file).exists(), block
+
+
+def test_the_pages_of_the_first_minutes_are_run() -> None:
+    assert {"README.md", "docs/getting-started.md", "docs/api.md", "docs/api-orchestrator.md"} <= {
+        page_name(path) for path in page_commands.pages() if page_commands.script(path)
+    }
 
 
 def test_the_picture_of_a_job_is_what_the_command_prints() -> None:
