@@ -69,7 +69,7 @@ bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py
 
 clean: ## Remove what setup and the tools made; jobs in .orchestrator and the cached server stay
-	@rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .tools .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(UV):
