@@ -49,6 +49,7 @@ check: setup ## Format, lint, types, import contracts, dependencies, security of
 	$(call quietly,.venv/bin/ruff format --check .)
 	$(call quietly,.venv/bin/ruff check .)
 	$(call quietly,.venv/bin/mypy)
+	$(call quietly,.venv/bin/mypy examples/demo.py docs/build.py docs/picture.py)
 	$(call quietly,.venv/bin/lint-imports --no-logo)
 	$(call quietly,.venv/bin/deptry .)
 	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api)

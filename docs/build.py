@@ -1,4 +1,4 @@
-"""`make docs`: builds the site into build/site; ends with 1 for a link without a target or an address elsewhere.
+"""`make docs`: builds the site into build/site; ends with 1 for a broken link, an unlisted page or a foreign address.
 
 Pages come with the files that they link to. The site fetches nothing when it is read: fonts are the reader's own, and
 search is local.
@@ -31,7 +31,7 @@ def main() -> int:
             _copy((page.parent / link).resolve())
     zensical = str(Path(sys.executable).with_name("zensical"))
     code = subprocess.run([zensical, "build", "--strict"], cwd=ROOT, check=False).returncode  # noqa: S603
-    faults = sorted({fault for page in SITE.rglob("*.html") for fault in faults_of(page)})
+    faults = sorted({fault for page in SITE.rglob("*.html") for fault in faults_of(page)} | set(unlisted()))
     sys.stderr.writelines(f"{fault}\n" for fault in faults)
     return code or bool(faults)
 
@@ -41,6 +41,14 @@ def _copy(file: Path) -> None:
     if file.is_file() and not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
+
+
+def unlisted() -> Iterator[str]:
+    """Pages that the navigation in zensical.toml does not have; decisions have a list of their own."""
+    listed = (ROOT / "zensical.toml").read_text()
+    for page in ROOT.glob("docs/*.md"):
+        if f'"docs/{page.name}"' not in listed:
+            yield f"docs/{page.name} is not in the navigation of zensical.toml"
 
 
 def faults_of(page: Path) -> Iterator[str]:
@@ -56,7 +64,7 @@ def faults_of(page: Path) -> Iterator[str]:
 
 def _addresses(html: str) -> list[tuple[str, str]]:
     """Every tag with an address."""
-    found = []
+    found: list[tuple[str, str]] = []
 
     class Reader(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -211,6 +211,16 @@ def test_the_picture_of_a_job_is_what_the_command_prints() -> None:
     assert "url(http" not in drawn
 
 
+def test_the_check_of_the_site_bites(tmp_path: Path) -> None:
+    faults_of = runpy.run_path(str(DOCS / "build.py"))["faults_of"]
+    faults_of.__globals__["SITE"] = tmp_path
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<a href="https://x.org">x</a><a href="page.html#a">y</a><a href="gone.html">z</a><script src="//c.dn/">'
+    )
+    assert list(faults_of(page)) == ["page.html: gone.html leads nowhere", "page.html: <script> loads //c.dn/"]
+
+
 def test_json_examples_are_json() -> None:
     fence = re.compile(r"^```json\n(.*?)^```", re.MULTILINE | re.DOTALL)
     blocks = [block for path in PAGES for block in fence.findall(path.read_text())]
