@@ -1,4 +1,4 @@
-# A fresh machine needs Python 3.11 or newer, make and Go. Everything else is fetched into this folder and the cache.
+# A fresh machine needs Python 3.11 or newer and make. Everything else is fetched into this folder and the cache.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
@@ -6,15 +6,15 @@ RUN := .venv/bin/python
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit bench clean
+.PHONY: help setup secrets temporal temporal-postgres scaled-test demo up test check audit attack docs bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-setup: $(UV) ## Install what the product needs, the Temporal server included
+setup: $(UV) ## Install what the product needs, a Temporal server included unless TEMPORAL_ADDRESS names one
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@$(RUN) -m compileall -q orchestrator activities workflows api
-	@$(RUN) -m orchestrator.engine.server_binary >/dev/null
+	@[ -n "$$TEMPORAL_ADDRESS" ] || $(RUN) -m orchestrator.engine.server_binary >/dev/null
 
 secrets: ## Make the passwords and keys of docker-compose.yml, where there are none, in secrets/
 	@sh temporal/setup-secrets.sh secrets
@@ -49,6 +49,7 @@ check: setup ## Format, lint, types, import contracts, dependencies, security of
 	$(call quietly,.venv/bin/ruff format --check .)
 	$(call quietly,.venv/bin/ruff check .)
 	$(call quietly,.venv/bin/mypy)
+	$(call quietly,.venv/bin/mypy examples/demo.py docs/build.py docs/picture.py)
 	$(call quietly,.venv/bin/lint-imports --no-logo)
 	$(call quietly,.venv/bin/deptry .)
 	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api)
@@ -61,11 +62,15 @@ audit: setup ## Look for known vulnerabilities in the locked dependencies
 attack: setup ## Attack a running product and print what held: hostile bodies, tokens, frames, floods
 	@$(RUN) -m tests.attack $(ATTACK)
 
+docs: $(UV) ## Build the documentation site into build/site; broken links fail
+	@UV_PROJECT_ENVIRONMENT=.tools/docs $(UV) sync --locked --quiet --only-group docs
+	@.tools/docs/bin/python docs/build.py
+
 bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py
 
 clean: ## Remove what setup and the tools made; jobs in .orchestrator and the cached server stay
-	@rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .tools .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(UV):

@@ -29,7 +29,8 @@ INPUT: Final[dict[str, Any]] = {
     "tech_stack": {"frontend": ["React", "TypeScript"], "backend": ["FastAPI", "PostgreSQL"]},
     "requirements": ["JWT authentication", "CRUD tasks", "Real-time collaboration"],
 }
-# The demo is the same on every machine: no server, database or paid model of the user's own takes part.
+# The demo is the same on every machine: no server, database or paid model of the user's own takes part. A server that
+# TEMPORAL_ADDRESS names may be a production one, whose namespace the engine would prepare for itself.
 FOREIGN: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
 START_SECONDS: Final = 300
 STOP_SECONDS: Final = 20
@@ -108,7 +109,9 @@ def ready_url(process: "subprocess.Popen[str]", log: Path) -> str:
                 return line.split()[1]
     finally:
         overdue.cancel()
-    tail = "\n".join(log.read_text().splitlines()[-5:])
+    tail = "\n".join(log.read_text().splitlines()[-15:])
+    if os.environ.get("TEMPORAL_ADDRESS"):
+        tail += "\nThe demo runs a Temporal server of its own; `make up` uses the one in TEMPORAL_ADDRESS."
     raise Refused(f"`orchestrator dev` ended with code {process.wait()}; {log} ends with:\n{tail}", FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Finds the Temporal development server, or makes it (architecture, section 8)."""
+"""Finds the Temporal development server, downloads it, or builds it."""
 
 import asyncio
 import os
@@ -6,31 +6,29 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
-from temporalio.testing import WorkflowEnvironment
-
 from orchestrator.domain.errors import Unavailable
-from orchestrator.engine import child
+from orchestrator.engine import child, server_release
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
+from orchestrator.engine.server_release import CLI_VERSION
 
-CLI_VERSION: Final = "1.8.2"
 MINIMUM_SERVER: Final = (1, 31)
 
 _PACKAGE = "github.com/temporalio/cli/cmd/temporal"
 _VERSION = re.compile(r"temporal version (\S+) \(Server (\d+)\.(\d+)(\S*?)[,)]")
-_ADVICE = (
-    "Install Go 1.26.4 or newer, or put Temporal's own `temporal` command (server 1.31 or newer) on the path, "
-    "or name a running server in TEMPORAL_ADDRESS."
-)
+_ADVICE = """\
+Do one of these:
+  name a running server: TEMPORAL_ADDRESS=host:port
+  put Temporal's own `temporal` command (server 1.31 or newer) on the path
+  let this machine download from github.com; a proxy is taken from HTTPS_PROXY
+  install Go 1.26.4 or newer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +78,9 @@ async def inspect(path: Path) -> ServerBinary:
 
 
 async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, out: TextIO = sys.stderr) -> ServerBinary:
-    """A usable server: the explicit path alone, else the path, the cache, a Go build, the SDK's download.
+    """A usable server: the explicit path alone, else the path, the cache, Temporal's release, a Go build.
 
-    `environ` is the process environment; the step that takes long is shown on `out`.
+    `environ` is the process environment; progress goes to `out`.
     Raises `Unavailable` naming every source tried and what to do.
     """
     if explicit is not None:
@@ -91,16 +89,16 @@ async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, ou
     sources: list[tuple[str, Callable[[], Awaitable[ServerBinary]]]] = [
         ("`temporal` on the path", lambda: _on_path(environ)),
         ("cache", lambda: inspect(cached)),
+        ("Temporal's release", lambda: _under_lock(cached, out, lambda: server_release.download(cached, out))),
         ("build with Go", lambda: _under_lock(cached, out, lambda: _build(cached, environ, out))),
-        ("download", lambda: _under_lock(cached, out, lambda: _download(cached, out))),
     ]
-    tried = []
+    tried = [] if environ.get("TEMPORAL_ADDRESS", "").strip() else ["  configured address: TEMPORAL_ADDRESS is not set"]
     for name, source in sources:
         try:
             return await source()
         except Unavailable as fault:
             tried.append(f"  {name}: {fault.message}")
-    raise Unavailable("\n".join(["No Temporal server could be found or made. Tried:", *tried, _ADVICE]))
+    raise Unavailable("\n".join(["No Temporal server was found, downloaded or built. Tried:", *tried, _ADVICE]))
 
 
 async def _on_path(environ: Mapping[str, str]) -> ServerBinary:
@@ -170,29 +168,8 @@ async def _wait_with_progress(process: asyncio.subprocess.Process, label: str, o
         _say(out, "\n")
 
 
-async def _download(target: Path, out: TextIO) -> None:
-    """Let the SDK fetch its server. It has no call for that alone, so one server starts and stops here."""
-    _say(out, "Downloading the Temporal server\n")
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        try:
-            async with await WorkflowEnvironment.start_local(
-                download_dest_dir=folder,
-                dev_server_download_version=f"v{CLI_VERSION}",
-                dev_server_startup_timeout=timedelta(seconds=30),
-            ):
-                pass
-        except RuntimeError as fault:
-            raise Unavailable(str(fault)) from fault
-        _move_only_file(Path(folder), target)
-
-
 def _absolute(path: Path) -> Path:
     return path.absolute()
-
-
-def _move_only_file(folder: Path, target: Path) -> None:
-    (only,) = folder.iterdir()
-    only.replace(target)
 
 
 def _say(out: TextIO, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.settings import Settings
+from tests import page_commands
 from tests.api.conftest import Fixed
 
 ROOT = Path(__file__).parents[2]
@@ -184,8 +186,39 @@ def test_every_page_and_picture_is_linked_from_another() -> None:
 
 @pytest.mark.parametrize("path", sorted(DOCS.glob("images/*")), ids=page_name)
 def test_pictures_stay_small(path: Path) -> None:
-    assert path.suffix == ".png"
+    assert path.suffix in {".png", ".svg"}
     assert path.stat().st_size < LARGEST_PICTURE
+
+
+@pytest.mark.parametrize("path", page_commands.pages(), ids=page_name)
+def test_a_command_is_run_or_says_why_not(path: Path) -> None:
+    for block in page_commands.blocks(path):
+        assert re.fullmatch(r"(not run: \S.*|run by tests/\S+)?", block.mark), block
+        for file in re.findall(r"\btests/[\w/.]+", block.mark):
+            assert (ROOT / file).exists(), block
+
+
+def test_the_pages_of_the_first_minutes_are_run() -> None:
+    assert {"README.md", "docs/getting-started.md", "docs/api.md", "docs/api-orchestrator.md"} <= {
+        page_name(path) for path in page_commands.pages() if page_commands.script(path)
+    }
+
+
+def test_the_picture_of_a_job_is_what_the_command_prints() -> None:
+    script = runpy.run_path(str(DOCS / "picture.py"))
+    drawn = script["PICTURE"].read_text()
+    assert drawn == script["svg"](), "draw it again: .venv/bin/python docs/picture.py"
+    assert "url(http" not in drawn
+
+
+def test_the_check_of_the_site_bites(tmp_path: Path) -> None:
+    faults_of = runpy.run_path(str(DOCS / "build.py"))["faults_of"]
+    faults_of.__globals__["SITE"] = tmp_path
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<a href="https://x.org">x</a><a href="page.html#a">y</a><a href="gone.html">z</a><script src="//c.dn/">'
+    )
+    assert list(faults_of(page)) == ["page.html: gone.html leads nowhere", "page.html: <script> loads //c.dn/"]
 
 
 def test_json_examples_are_json() -> None:

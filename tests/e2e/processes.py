@@ -25,8 +25,18 @@ def free_port() -> int:
 class Command:
     """One `orchestrator …` process; its output goes to a file that a failing test shows."""
 
-    def __init__(self, folder: Path, *arguments: str, log: str = "", **environment: str) -> None:
-        self.arguments = arguments
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        log: str = "",
+        program: tuple[str, ...] = (sys.executable, "-m", "orchestrator"),
+        whole: dict[str, str] | None = None,
+        **environment: str,
+    ) -> None:
+        """`whole` is the environment instead of this process's; `environment` is added."""
+        self.program, self.arguments = program, arguments
+        self.whole = whole
         self.log = folder / f"{log or arguments[0]}.log"
         self.environment = environment
         self.process: asyncio.subprocess.Process | None = None
@@ -36,13 +46,11 @@ class Command:
         self.before = len(self.text())
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "orchestrator",
+                *self.program,
                 *self.arguments,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self.environment},
+                env={**(os.environ if self.whole is None else self.whole), **self.environment},
                 umask=umask,
                 cwd=cwd,
             )

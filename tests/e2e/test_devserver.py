@@ -193,7 +193,11 @@ async def test_a_build_dies_with_a_starter_that_is_killed(tmp_path: Path) -> Non
     go, building = tmp_path / "go", tmp_path / "building"
     go.write_text(f"#!/bin/sh\necho $$ > {building}.new; mv {building}.new {building}; exec sleep 600\n")
     go.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "HTTPS_PROXY": "http://127.0.0.1:1",  # no download
+    }
     starter = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator.engine.server_binary"), env=environment, cwd=ROOT
     )

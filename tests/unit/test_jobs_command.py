@@ -182,6 +182,15 @@ def test_a_time_line_shows_what_ran_beside_what() -> None:
     assert begins[0] + 4 == begins[1] == begins[2] + 2
 
 
+def test_an_attempt_whose_worker_died_is_drawn_until_the_next_one() -> None:
+    begin = NOW - timedelta(seconds=60)
+    lost = {"number": 1, "started_at": begin, "error": {"type": "heartbeat_timeout", "message": "m"}}
+    again = {"number": 2, "started_at": NOW - timedelta(seconds=30), "completed_at": NOW - timedelta(seconds=15)}
+    picture = drawn({"status": "completed", "attempts": [lost, again]}, bar=8)
+    assert "▒▒▒▒██" in picture
+    assert "▒▒▒▒██▒" not in picture
+
+
 # Which jobs.
 
 

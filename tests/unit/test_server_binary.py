@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.engine import server_binary
-from orchestrator.engine.server_binary import CLI_VERSION, cache_directory, inspect, locate
+from orchestrator.engine import server_release
+from orchestrator.engine.server_binary import cache_directory, inspect, locate
 from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
+from orchestrator.engine.server_release import CLI_VERSION
 
 GOOD = "temporal version 1.8.2 (Server 1.31.2, UI 2.50.1)"
 
@@ -30,7 +31,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     async def no_network(target: Path, out: io.StringIO) -> None:
         raise Unavailable("no network")
 
-    monkeypatch.setattr(server_binary, "_download", no_network)
+    monkeypatch.setattr(server_release, "download", no_network)
     path = tmp_path / "bin"
     path.mkdir()
     return {"PATH": str(path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path)}
@@ -116,11 +117,32 @@ async def test_a_failed_build_leaves_no_binary_and_shows_its_last_lines(environ:
     assert not (cache_directory(environ) / "temporal").exists()
 
 
-async def test_the_error_names_every_source_and_what_to_do(environ: dict[str, str]) -> None:
+async def test_the_release_comes_before_the_build(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def release(target: Path, out: io.StringIO) -> None:
+        executable(target, f"echo '{GOOD}'")
+
+    monkeypatch.setattr(server_release, "download", release)
+    executable(Path(environ["PATH"]) / "go", "exit 1")
+    assert (await locate(environ, out=io.StringIO())).path == cache_directory(environ) / "temporal"
+
+
+async def test_the_error_names_every_source_in_its_order_and_what_to_do(environ: dict[str, str]) -> None:
     with pytest.raises(Unavailable) as raised:
         await locate(environ, out=io.StringIO())
-    for expected in ("on the path: not found", "cache:", "Go is not installed", "no network", "TEMPORAL_ADDRESS"):
-        assert expected in raised.value.message
+    cached = cache_directory(environ) / "temporal"
+    assert raised.value.message.splitlines() == [
+        "No Temporal server was found, downloaded or built. Tried:",
+        "  configured address: TEMPORAL_ADDRESS is not set",
+        "  `temporal` on the path: not found",
+        f"  cache: {cached} cannot be run: No such file or directory",
+        "  Temporal's release: no network",
+        "  build with Go: Go is not installed",
+        "Do one of these:",
+        "  name a running server: TEMPORAL_ADDRESS=host:port",
+        "  put Temporal's own `temporal` command (server 1.31 or newer) on the path",
+        "  let this machine download from github.com; a proxy is taken from HTTPS_PROXY",
+        "  install Go 1.26.4 or newer",
+    ]
 
 
 async def test_a_cache_that_cannot_be_written_is_told(environ: dict[str, str], tmp_path: Path) -> None:

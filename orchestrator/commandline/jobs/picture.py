@@ -134,11 +134,13 @@ def _bar(call: Call, job: FollowedJob, frame: Frame) -> str:
     if whole < _SHORTEST_BAR:
         return ""
     cells = [" "] * frame.bar
-    for attempt in () if call.reused else call.attempts:
+    # Nobody reports when the attempt of a dead worker ended: it is drawn until the next one.
+    limits = [*(attempt.started_at for attempt in call.attempts[1:]), None]
+    for attempt, limit in () if call.reused else zip(call.attempts, limits, strict=False):
         if attempt.started_at is None:
             continue
         first = (attempt.started_at - begin).total_seconds() / whole
-        last = ((attempt.completed_at or end) - begin).total_seconds() / whole
+        last = ((attempt.completed_at or limit or end) - begin).total_seconds() / whole
         left = min(max(int(first * frame.bar), 0), frame.bar - 1)
         right = min(max(round(last * frame.bar), left + 1), frame.bar)
         cells[left:right] = ("▒" if attempt.error else "█") * (right - left)
