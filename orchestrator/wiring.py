@@ -38,6 +38,7 @@ from orchestrator.settings import Settings
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.metrics import MetricsRepository
+from orchestrator.storage.token_use import TokenRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.storage.work import WorkRepository
@@ -54,7 +55,7 @@ def wired(
 ) -> Services:
     """Put them together; opens nothing by itself. `temporal_ui` is the page of this namespace."""
     check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
-    quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=clock)
+    quotas = Quotas(settings.tier_limits(), on.jobs, TokenRepository(on.database), catalogue, clock=clock)
     starter = JobStarter(
         *(catalogue, on.gateway, on.jobs, quotas),
         check_url=check_url,

@@ -120,7 +120,7 @@ class Conversations:
 
         Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
         """
-        job = self._job(principal, message)
+        job = self._quotas.within_budget(principal, self._job(principal, message))
         await self._check_limits(principal, job.job_id)
         request = TurnRequest(
             job=job,
@@ -163,7 +163,7 @@ class Conversations:
         try:
             return await self._ask(begun, begun.job_id)
         except LimitExceeded as refused:
-            if refused.details["limit"] != "concurrent_jobs":
+            if refused.details["limit"] not in ("concurrent_jobs", "monthly_tokens"):
                 raise
         # Temporal remembers refusals: this one may be of an earlier request for the same turn.
         return await self._ask(begun, f"{begun.job_id}.{self._new_id()}")
