@@ -95,7 +95,12 @@ def wired(
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
         conversations=_conversations(settings, on, quotas, outputs, new_id=new_id),
-        own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=clock, new_id=new_id),
+        own=own_work(
+            *(on.database, on.gateway, starter, on.reader, controller),
+            clock=clock,
+            new_id=new_id,
+            most_rows=settings.most_rows,
+        ),
         public_sessions=settings.public_sessions is True,
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,

@@ -12,6 +12,7 @@ import structlog
 
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
+from orchestrator.domain.rows import MOST_WEBHOOKS
 from orchestrator.domain.webhooks import (
     SUBSCRIBABLE,
     Delivery,
@@ -28,7 +29,6 @@ from orchestrator.storage.webhooks import WebhookRepository
 
 log = structlog.get_logger(__name__)
 
-MOST_WEBHOOKS: Final = 50
 _SECRET_BYTES: Final = 32
 _MADE: Final = "whsec_"
 _TOLD: Final = Scope.JOBS_READ  # webhooks carry the outputs of every job of an owner away
@@ -112,8 +112,7 @@ class WebhookRegistry:
             updated_at=at,
             key_id=principal.key,
         )
-        if not await self._webhooks.add(row, most=MOST_WEBHOOKS):
-            raise InvalidInput(f"There are {MOST_WEBHOOKS} webhooks already: delete one first", limit=MOST_WEBHOOKS)
+        await self._webhooks.add(row, most=MOST_WEBHOOKS)
         log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=known)
         return Registered(row, made)
 

@@ -34,6 +34,7 @@ from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
+from orchestrator.storage.sessions import check_sessions
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import StartState, attempts, jobs
 from orchestrator.storage.token_use import check_month, reservation
@@ -336,6 +337,7 @@ class JobRepository(OpenJobs):
                 check_month(connection, owner, budget, at)
             if limit is not None:
                 _check_slot(connection, owner, limit)
+                check_sessions(connection, owner, row["subject"], at)
             if budget is not None:
                 row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
             return connection.execute(self._insert, row).first() is not None
