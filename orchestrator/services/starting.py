@@ -86,7 +86,7 @@ class JobStarter:
         jobs: JobRepository,
         quotas: Quotas,
         *,
-        check_url: Callable[[str], Awaitable[object]],
+        check_url: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         max_input_bytes: int,
@@ -150,7 +150,7 @@ class JobStarter:
             return
         principal.require(Scope.JOBS_READ)
         try:
-            await self._check_url(url)
+            await self._check_url(url, principal.id)
         except InvalidInput as fault:
             raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
 

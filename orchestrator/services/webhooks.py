@@ -69,7 +69,7 @@ class WebhookRegistry:
         dispatcher: DeliveryDispatcher,
         sealer: Sealer,
         *,
-        check_url: Callable[[str], Awaitable[object]],
+        check_url: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
@@ -98,7 +98,7 @@ class WebhookRegistry:
         principal.require(_TOLD)
         _check_secret(secret)
         known = [*dict.fromkeys(events)] if any_event else _known(events)
-        await self._check_url(url)
+        await self._check_url(url, principal.id)
         at = self._clock()
         made = None if secret else _new_secret()
         new_id = f"wh_{self._new_id()}"
@@ -152,7 +152,7 @@ class WebhookRegistry:
         if events is not None:
             values["events"] = _known(events)
         if url is not None:
-            await self._check_url(url)
+            await self._check_url(url, row.owner)
             values["url"] = url
         if active:
             values |= {"disabled_at": None, "disabled_reason": None}

@@ -273,7 +273,7 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         def agent(self, _: str) -> Agent:
             return running.parts.catalogue.agent("t_slow")
 
-    async def any_url(_: str) -> None: ...
+    async def any_url(_: str, owner: str) -> None: ...
 
     services, parts = running.services, running.parts
     starter = JobStarter(
