@@ -16,7 +16,7 @@ from orchestrator.storage.user_agents import UserAgentRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from tests.ledger import ledger
 from tests.storage.rows import at, job_input
-from tests.storage.test_keys import NOON, new_key
+from tests.storage.test_keys import NOON, digested, new_key
 from tests.storage.test_user_agents import configuration, user_agent
 from tests.storage.test_webhooks import webhook
 
@@ -26,7 +26,7 @@ ADDED: dict[str, tuple[int, Add]] = {
     "webhooks": (5, lambda db, n: WebhookRepository(db).add(webhook(f"wh_{n}"), most=5)),
     "agents": (5, lambda db, n: UserAgentRepository(db).add(user_agent(n), most=5)),
     "configurations": (5, lambda db, n: ConfigurationRepository(db).add(configuration(n), most=5)),
-    "keys": (MOST_KEYS, lambda db, n: KeyRepository(db).add(new_key(n), "digest")),
+    "keys": (MOST_KEYS, lambda db, n: KeyRepository(db).add(new_key(n), digested("digest"))),
 }
 
 
@@ -52,11 +52,11 @@ async def test_rows_that_are_over_do_not_count(database: Database) -> None:
         await agents.add(user_agent(number), most=1)
         await agents.delete("alice", user_agent(number).id, at=at(9))
     for number in range(MOST_KEYS):
-        await keys.add(new_key(number), "digest")
+        await keys.add(new_key(number), digested("digest"))
     await keys.change(new_key(0).id, revoked_at=NOON)
-    await keys.add(new_key(MOST_KEYS), "digest")
+    await keys.add(new_key(MOST_KEYS), digested("digest"))
     with pytest.raises(InvalidInput, match="revoke one first"):
-        await keys.add(new_key(MOST_KEYS + 1), "digest")
+        await keys.add(new_key(MOST_KEYS + 1), digested("digest"))
 
 
 async def test_a_list_reads_what_rows_hold_only_up_to_its_size(database: Database) -> None:
