@@ -12,7 +12,7 @@ from temporalio import activity
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from activities import tries
+from activities import budgets, tries
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
 from orchestrator.domain import names
@@ -138,10 +138,10 @@ class AgentActivities:
     async def _attempt(self, agent: Agent, call: _Call) -> AgentResult:
         if call.tally.tries:
             call.beat()  # At once: what is known by now must outlive this worker.
-        await self._attempts.started(call.task, attempt=call.attempt, at=self._clock(), run_id=call.run_id)
-        structlog.get_logger().info("agent_call_started")
         try:
             async with _heartbeats(call, 0 if call.local else self._heartbeat_seconds):
+                await self._begin(agent, call)
+                structlog.get_logger().info("agent_call_started")
                 result = await self._run(agent, call)
         except asyncio.CancelledError:
             await self._cancelled(call)
@@ -153,6 +153,19 @@ class AgentActivities:
             raise failure from failure.__cause__
         await self._ended(call, AttemptStatus.COMPLETED)
         return result
+
+    async def _begin(self, agent: Agent, call: _Call) -> None:
+        """Write that the attempt begins, with the tokens that it may use. Raises `AgentError` without them."""
+        limit = call.task.step.timeouts.start_to_close * _TIME_SHARE
+        call.task = await budgets.begin(
+            self._attempts,
+            agent,
+            call.task,
+            attempt=call.attempt,
+            run_id=call.run_id,
+            clock=self._clock,
+            patience=0 if call.local else limit / 2,
+        )
 
     def _agent(self, call: _Call) -> Agent:
         try:

@@ -101,7 +101,7 @@ class Parts:
         """The one activity that it runs."""
         on = self.ground
         if self.sender is None:
-            self.sender = HttpWebhookSender(allow_private=self.settings.webhook_allow_private)
+            self.sender = HttpWebhookSender(allow_private=self.settings.webhook_allow_private, look_ups=on.look_ups)
         deliverer = WebhookDeliverer(
             on.deliveries,
             WebhookRepository(on.database),

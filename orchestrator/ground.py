@@ -10,6 +10,7 @@ from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.bus.over_redis import RedisBus, open_redis
+from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
@@ -61,6 +62,7 @@ class Ground:
     keys: KeyRepository
     issued_keys: IssuedKeys
     bus: MemoryBus | RedisBus
+    look_ups: LookUps
     partials: PartialOutputs
     reader: JobReader
     follower: JobFollower
@@ -72,6 +74,7 @@ class Ground:
         await self.dispatcher.settle()
         await self.issued_keys.settle()
         await self.bus.aclose()
+        await self.look_ups.aclose()
         await self.database.close()
         await self.reports.close()
 
@@ -117,6 +120,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         keys=keys,
         issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
         bus=_bus(settings),
+        look_ups=LookUps(),
         partials=partials,
         reader=reader,
         follower=follower,

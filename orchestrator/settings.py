@@ -72,6 +72,9 @@ class Settings(SourcedSettings):
     tiers: dict[Tier, TierLimits] = Field(
         default_factory=dict, description="JSON: limits of a tier that differ from the documented ones."
     )
+    most_rows: int = Field(
+        default=200, ge=1, description="How many agents, and how many configurations, an account may have made."
+    )
     public_sessions: bool | None = Field(
         default=None,
         description="Whether sessions start without a credential; when unset only in `dev` on a loopback address.",

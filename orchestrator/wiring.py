@@ -21,7 +21,7 @@ from orchestrator.services.keys import KeyIssuer
 from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.metrics import MetricsReader
 from orchestrator.services.output import JobOutputs
-from orchestrator.services.own import own_work
+from orchestrator.services.own import OwnWork, own_work
 from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.quotas import Quotas
 from orchestrator.services.readiness import LATELY, Readiness
@@ -38,6 +38,7 @@ from orchestrator.settings import Settings
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.metrics import MetricsRepository
+from orchestrator.storage.token_use import TokenRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.storage.work import WorkRepository
@@ -53,8 +54,8 @@ def wired(
     new_id: Callable[[], str],
 ) -> Services:
     """Put them together; opens nothing by itself. `temporal_ui` is the page of this namespace."""
-    check_url = partial(checked_at_registration, allow_private=settings.webhook_allow_private)
-    quotas = Quotas(settings.tier_limits(), on.jobs, on.attempts, clock=clock)
+    check_url = _url_check(settings, on)
+    quotas = Quotas(settings.tier_limits(), on.jobs, TokenRepository(on.database), catalogue, clock=clock)
     starter = JobStarter(
         *(catalogue, on.gateway, on.jobs, quotas),
         check_url=check_url,
@@ -94,10 +95,27 @@ def wired(
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
         conversations=_conversations(settings, on, quotas, outputs, new_id=new_id),
-        own=own_work(on.database, on.gateway, starter, on.reader, controller, clock=clock, new_id=new_id),
+        own=_own_work(settings, on, starter, controller, clock=clock, new_id=new_id),
         public_sessions=settings.public_sessions is True,
         sync_timeout=settings.sync_timeout,
         temporal_ui=temporal_ui,
+    )
+
+
+def _own_work(
+    settings: Settings,
+    on: Ground,
+    starter: JobStarter,
+    controller: JobController,
+    *,
+    clock: Callable[[], datetime],
+    new_id: Callable[[], str],
+) -> OwnWork:
+    return own_work(
+        *(on.database, on.gateway, starter, on.reader, controller),
+        clock=clock,
+        new_id=new_id,
+        most_rows=settings.most_rows,
     )
 
 
@@ -110,9 +128,19 @@ def _readiness(settings: Settings, on: Ground, work: WorkRepository, *, clock: C
     )
 
 
+def _url_check(settings: Settings, on: Ground) -> Callable[[str, str], Awaitable[object]]:
+    """Refuses what an owner may not name as a receiver; takes the URL and the owner."""
+
+    async def check(url: str, owner: str) -> None:
+        resolve = partial(on.look_ups.resolve, owner)
+        await checked_at_registration(url, settings.webhook_allow_private, resolve=resolve)
+
+    return check
+
+
 def _webhooks(
     on: Ground,
-    check_url: Callable[[str], Awaitable[object]],
+    check_url: Callable[[str, str], Awaitable[object]],
     *,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],

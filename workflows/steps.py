@@ -112,6 +112,7 @@ def _task(job: JobInput, step: Step, agent: str, number: int, context: list[Step
         input=job.input,
         config=job.config,
         context=context,
+        tokens=job.tokens,
     )
 
 

@@ -29,10 +29,14 @@ class Jobs(Wire):
 
 
 class Tokens(Wire):
-    """Prompt and completion tokens since the begin of the calendar month in UTC, per owner."""
+    """Prompt and completion tokens since the begin of the calendar month in UTC, per owner.
+
+    `reserved` are those that open jobs may still use.
+    """
 
     limit: int | None
     used: int
+    reserved: int
     reset: Timestamp
 
 
@@ -56,5 +60,10 @@ async def get_limits(principal: Caller, services: Svc, request: Request) -> Limi
             limit=left and left.limit, remaining=left and left.remaining, reset=left and left.reset
         ),
         concurrent_jobs=Jobs(limit=usage.limits.concurrent_jobs, used=usage.jobs),
-        monthly_tokens=Tokens(limit=usage.limits.monthly_tokens, used=usage.tokens, reset=usage.month_ends),
+        monthly_tokens=Tokens(
+            limit=usage.limits.monthly_tokens,
+            used=usage.tokens,
+            reserved=usage.reserved_tokens,
+            reset=usage.month_ends,
+        ),
     )

@@ -5,17 +5,18 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, WithJsonSchema
 
-from api.v1.bodies import Body, PageQuery, Text, WebUrl
+from api.storable import FIRST_FAULT
+from api.v1.bodies import Body, PageQuery, WebUrl
 from api.v1.wire import Timestamp, Wire, absent
+from api.webhooks import MOST_EVENTS, Event, Secret
 from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
 from orchestrator.services.webhooks import DeliveryPage, Registered
 
 _THIRTY_DAYS: Final = 2_592_000
 _DAY: Final = 86_400
 
-Secret = Annotated[Text, Field(min_length=1, max_length=256)]
-Event = Annotated[Text, WithJsonSchema({"type": "string", "enum": list(SUBSCRIBABLE)})]
-Events = Annotated[list[Event], Field(min_length=1, max_length=20)]
+KnownEvent = Annotated[Event, WithJsonSchema({"type": "string", "enum": list(SUBSCRIBABLE)})]
+Events = Annotated[list[KnownEvent], FIRST_FAULT, Field(min_length=1, max_length=MOST_EVENTS)]
 
 
 class RegisterBody(Body):

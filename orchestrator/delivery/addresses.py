@@ -1,27 +1,21 @@
 """Where webhooks may go: refuses every address that is not public, in whatever form it comes."""
 
-import asyncio
 import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, TypeAlias
 
 import httpx2
 
-from orchestrator.domain.errors import InvalidInput, OrchestratorError
+from orchestrator.domain.errors import InvalidInput, OrchestratorError, Unavailable
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _EXPECTED: Final = "http or https URL of a public host, without credentials"
 _LONGEST: Final = 2048
-_RESOLVE_TIMEOUT: Final = 3.0
-# Threads of their own: a look-up cannot be stopped, and a silent name server would hold up those of running agents.
-_LOOK_UPS: Final = ThreadPoolExecutor(16, thread_name_prefix="webhook look-up")
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-][a-z0-9._-]*|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
@@ -54,17 +48,6 @@ class Target:
     port: int
 
 
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a name, asked outside the event loop; none when it has none or nobody answers in 3 s."""
-    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        async with asyncio.timeout(_RESOLVE_TIMEOUT):
-            found = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, look_up)
-    except (OSError, UnicodeError):  # no such name, no answer in time, or nothing that could be a name
-        return []
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 def target(url: str) -> Target:
     """The parts of a URL. Raises `AddressRefused` when its shape rules it out, wherever it leads."""
     if len(url) > _LONGEST:
@@ -86,7 +69,7 @@ def target(url: str) -> Target:
     return Target(parsed, host, port)
 
 
-async def checked(to: Target, *, allow_private: bool, resolve: Resolve = resolve) -> list[str]:
+async def checked(to: Target, *, allow_private: bool, resolve: Resolve) -> list[str]:
     """The addresses of a target, asked for once; none when its name is unknown.
 
     Raises `AddressRefused` when a single one of them is not public, unless `allow_private`.
@@ -100,7 +83,7 @@ async def checked(to: Target, *, allow_private: bool, resolve: Resolve = resolve
     return addresses
 
 
-async def refused(url: str, *, allow_private: bool, resolve: Resolve = resolve) -> str | None:
+async def refused(url: str, *, allow_private: bool, resolve: Resolve) -> str | None:
     """Why a webhook may not go to a URL, or None. `allow_private` skips the check of addresses, not of the shape."""
     try:
         await checked(target(url), allow_private=allow_private, resolve=resolve)
@@ -109,12 +92,15 @@ async def refused(url: str, *, allow_private: bool, resolve: Resolve = resolve) 
     return None
 
 
-async def checked_at_registration(url: str, allow_private: bool, *, resolve: Resolve = resolve) -> None:
+async def checked_at_registration(url: str, allow_private: bool, *, resolve: Resolve) -> None:
     """Refuse a URL as soon as it is given. A name that does not resolve now is accepted: delivery tells.
 
     Raises `InvalidInput` with field `url`.
     """
-    fault = await refused(url, allow_private=allow_private, resolve=resolve)
+    try:
+        fault = await refused(url, allow_private=allow_private, resolve=resolve)
+    except Unavailable:  # look-ups of the same owner are under way
+        return
     if fault is not None:
         raise InvalidInput(
             f"Webhooks cannot go to this URL: {fault}", field="url", provided=url[:_LONGEST], expected=_EXPECTED

@@ -5,13 +5,15 @@ import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Final
 
 import httpx2
 import structlog
 
 from orchestrator.delivery import signing
-from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, resolve, target
+from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, target
+from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.webhooks import Posted, Posting, Verdict
 
 log = structlog.get_logger(__name__)
@@ -27,7 +29,7 @@ class HttpWebhookSender:
     """The port `WebhookSender` over HTTP/1.1: no redirect, no proxy, no cookie, each request on its own connection.
 
     `timeout` is for the whole attempt, from the name's resolution to the status, in seconds. `tls` decides which
-    certificates count; by default those that the machine trusts.
+    certificates count; by default those that the machine trusts. `resolve` takes the place of the look-ups.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class HttpWebhookSender:
         *,
         allow_private: bool,
         timeout: float = 15.0,
-        resolve: Resolve = resolve,
+        look_ups: LookUps | None = None,
+        resolve: Resolve | None = None,
         tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._allow_private = allow_private
         self._timeout = timeout
+        self._look_ups = look_ups or LookUps()
         self._resolve = resolve
         # A connection kept open would be found again by its address alone, whatever name its certificate was for.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
@@ -52,6 +56,7 @@ class HttpWebhookSender:
     async def post(self, posting: Posting) -> Posted:
         """What came of it; never raises for what the receiver, its name or its network does.
 
+        Raises `Unavailable` while other look-ups of the owner are under way: no attempt was made then.
         `error` names neither a secret nor an address that the URL does not hold.
         """
         clock = asyncio.get_running_loop().time
@@ -71,7 +76,8 @@ class HttpWebhookSender:
         """The answer as far as its headers, or why there is none."""
         try:
             to = target(posting.url)
-            addresses = await checked(to, allow_private=self._allow_private, resolve=self._resolve)
+            resolve = self._resolve or partial(self._look_ups.resolve, posting.owner)
+            addresses = await checked(to, allow_private=self._allow_private, resolve=resolve)
         except AddressRefused as fault:
             return f"address refused: {fault.message}"
         raw = signing.signed_body(posting.body, posting.secrets)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.agents import Deliverable, StepOutput
+from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, JobError
 from orchestrator.domain.plans import Plan, Step
@@ -45,6 +46,10 @@ class AgentTask(Message):
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
     tally: Tally = Field(default=Tally(), description="Of the same call, scheduled earlier.")
+    tokens: TokenBudget | None = Field(default=None, description="The job's; None does not limit.")
+    allowance: int | None = Field(
+        default=None, description="Tokens that this attempt may use, as its worker claimed them; None does not limit."
+    )
 
     def asks(self) -> str:
         """A digest of what the call asks for, whichever job makes it."""
@@ -173,6 +178,7 @@ class JobInput(Message):
         default=None,
         description="The priority that the starter's tier includes; without one the label `priority` says it.",
     )
+    tokens: TokenBudget | None = Field(default=None, description="None does not limit the tokens of the job.")
 
 
 class PlainInput(JobInput):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from orchestrator.domain.agents import Agent
+from orchestrator.domain.budgets import Claim, TokenBudget
 from orchestrator.domain.commands import (
     Adopted,
     Adoption,
@@ -54,10 +55,26 @@ class AgentRuntime(Protocol):
 
 
 class AttemptLog(Protocol):
-    """Step and usage rows, written by the agent's activity itself (A4). Never raises: history repairs a lost row."""
+    """Step and usage rows, written by the agent's activity itself (A4). History repairs a lost row."""
+
+    async def claim(
+        self,
+        task: AgentTask,
+        *,
+        attempt: int,
+        at: datetime,
+        run_id: str,
+        budget: TokenBudget,
+        tokens: int,
+        least: int,
+    ) -> Claim:
+        """Begin an attempt, as `started` does, that may use up to `tokens` of its owner's month.
+
+        It gets what is left, and does not begin where that is less than `least`. Raises `Unavailable`.
+        """
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
-        """An attempt began in a run of the workflow; the job counts as running from here on."""
+        """An attempt began in a run of the workflow; the job counts as running from here on. Never raises."""
 
     async def ended(
         self,
@@ -71,7 +88,7 @@ class AttemptLog(Protocol):
         error: JobError | None = None,
         run_id: str = "",
     ) -> None:
-        """An attempt ended."""
+        """An attempt ended. Never raises."""
 
 
 class ArtifactStore(Protocol):

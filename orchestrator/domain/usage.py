@@ -62,6 +62,11 @@ def published_cost(total_tokens: int, per_1k_tokens: float) -> float:
     return round(total_tokens / 1000 * per_1k_tokens, 6)
 
 
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has: four bytes are taken as one."""
+    return -(-len(text.encode(errors="replace")) // 4)
+
+
 def _sum(left: float | None, right: float | None) -> float | None:
     if left is None or right is None:
         return left if right is None else right

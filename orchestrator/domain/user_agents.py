@@ -98,14 +98,17 @@ class LiveAgent:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A saved configuration. Public ones are seen by everybody. `usage_count` counts the executions that used it."""
+    """A saved configuration. Public ones are seen by everybody. `usage_count` counts the executions that used it.
+
+    A long list holds some without `configuration`.
+    """
 
     id: str
     owner: str
     name: str
     description: str | None
     framework: Framework
-    configuration: dict[str, Any]
+    configuration: dict[str, Any] | None
     template: bool
     public: bool
     usage_count: int

@@ -102,6 +102,7 @@ class Posting(Message):
     at: datetime
     body: dict[str, Any] = Field(description="Without the key `signature`, which the sender adds (C-53).")
     secrets: list[str]
+    owner: str = Field(default="", description="Whose look-ups the receiver's name is counted with.")
 
 
 class Posted(Message):

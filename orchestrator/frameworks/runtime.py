@@ -8,6 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.domain.agents import Agent
+from orchestrator.domain.budgets import longest_answer
 from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult, FrameworkTask, Question
@@ -19,6 +20,7 @@ from orchestrator.domain.usage import Usage, published_cost
 from orchestrator.frameworks import FrameworkAdapter, persona
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import scrub
+from orchestrator.runtime.prompts import tokens_of
 from orchestrator.runtime.results import agent_result, believable
 
 Progress = Callable[[int], None]
@@ -116,6 +118,7 @@ class _Call:
         self.model: str | None = None
         self.notes: dict[str, Any] = {}
         self._received: dict[int, int] = {}
+        self._held = 0
         self._loop = asyncio.get_running_loop()
 
     async def ask(self, question: Question) -> Answer:
@@ -133,18 +136,17 @@ class _Call:
             self._received[number] = chars
             self.progress(sum(self._received.values()))
 
+        agent = _asked(self._agent, self._told, question)
+        task = self._within_allowance(agent, self._question(question))
+        self._held += task.allowance or 0
         try:
-            result = await self._native.run(
-                _asked(self._agent, self._told, question),
-                self._question(question),
-                attempt=self._told.attempt,
-                progress=progress,
-                sink=_Unheard(),
-            )
+            result = await self._native.run(agent, task, attempt=self._told.attempt, progress=progress, sink=_Unheard())
         except AgentError as error:
             if error.usage is not None:
                 self.spent, error.usage = self.spent.plus(error.usage), None
             raise
+        finally:
+            self._held -= task.allowance or 0
         self.spent = self.spent.plus(result.usage)
         self.model = result.model
         self.notes |= {key: result.metadata[key] for key in _HANDED_ON if key in result.metadata}
@@ -153,6 +155,14 @@ class _Call:
     def _question(self, question: Question) -> AgentTask:
         step = self._task.step.model_copy(update={"name": question.title, "instruction": question.instruction})
         return self._task.model_copy(update={"step": step, "input": self._told.input, "context": question.context})
+
+    def _within_allowance(self, agent: Agent, task: AgentTask) -> AgentTask:
+        """The task with what it may use of the call's tokens, which questions asked at the same time share."""
+        if task.allowance is None:
+            return task
+        left = task.allowance - self.spent.total_tokens - self._held
+        wish = tokens_of(agent, task, longest_answer(agent, task.config.max_tokens, framework=False))
+        return task.model_copy(update={"allowance": max(0, min(left, wish))})
 
 
 class _AnyInput(BaseModel):

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from pydantic_ai import Agent as ModelAgent
 from pydantic_ai import ModelRetry, ModelSettings, TextOutput, ToolOutput
+from pydantic_ai.exceptions import OutputTokenLimitExceeded, UsageLimitExceeded
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.usage import RunUsage
+from pydantic_ai.usage import RunUsage, UsageLimits
 
 from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, FunctionCall
 from orchestrator.domain.commands import AgentResult, AgentTask
@@ -20,11 +21,12 @@ from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL, effect_id
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.text import name
-from orchestrator.domain.usage import Usage, published_cost
+from orchestrator.domain.usage import Usage, estimated_tokens, published_cost
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
+from orchestrator.runtime.lengths import Length
 from orchestrator.runtime.models import ModelSource
 from orchestrator.runtime.output_models import Misfit, Unread, read, read_text, unread
 from orchestrator.runtime.prompts import user_prompt
@@ -38,6 +40,8 @@ _ANSWER_TOOL: Final = "answer"
 _CORRECTIONS: Final = 1
 # The call ends itself a little before Temporal would, so that the error is ours.
 _TIME_SHARE: Final = 0.95
+# A call whose tokens do not suffice for its whole answer has none left for a correction.
+_ONE_REQUEST: Final = UsageLimits(request_limit=1)
 
 
 class AgentRunner:
@@ -89,13 +93,15 @@ class AgentRunner:
         model = self._models.model_for(agent, task)
         spent = RunUsage()
         prompt = user_prompt(task)
+        length = Length.of(agent, task, prompt)
         responses = SoundResponses()
         reader = _Reader(agent, self._bulkhead)
         try:
             run = await _model_agent(agent, model, responses, reader).run(
                 prompt,
-                model_settings=_settings(agent, task, model),
+                model_settings=_settings(agent, task, model, length.tokens),
                 usage=spent,
+                usage_limits=_ONE_REQUEST if length.cut else None,
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
                 event_stream_handler=arriving.read,
             )
@@ -105,6 +111,8 @@ class AgentRunner:
             billed = _usage(agent, spent, None) if spent.has_values() else None
             # A draft has no stream that could have broken off.
             last = None if model.model_name == OFFLINE_MODEL else responses.last
+            if length.cut and isinstance(error, (OutputTokenLimitExceeded, UsageLimitExceeded)):
+                raise length.exceeded(billed) from None
             # `from None`: the provider's error carries the request and the whole body.
             raise agent_error(
                 error, last=last, secrets=self._models.secrets, usage=billed, faults=reader.faults
@@ -113,6 +121,8 @@ class AgentRunner:
             made: Callable[[], AgentResult] = partial(self._drafted, agent, task, run, prompt)
         else:
             usage = _usage(agent, spent, _provider_cost(run))
+            if length.cut and run.response.finish_reason == "length":
+                raise length.exceeded(usage)
             made = self._answered(agent, task, run, usage=usage, asked=model.model_name)
         try:
             # Serializers of an output model are its author's code, too.
@@ -132,8 +142,8 @@ class AgentRunner:
 
     def _drafted(self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str) -> AgentResult:
         """The result of the offline drafter, which counts no tokens: four characters are taken as one."""
-        prompt_tokens = _tokens(agent.instructions + prompt)
-        completion_tokens = _tokens(run.output.model_dump_json())
+        prompt_tokens = estimated_tokens(agent.instructions + prompt)
+        completion_tokens = estimated_tokens(run.output.model_dump_json())
         usage = Usage(
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
@@ -230,12 +240,12 @@ def _billed(error: AgentError, agent: Agent, spent: RunUsage) -> AgentError:
     return error
 
 
-def _settings(agent: Agent, task: AgentTask, model: Model) -> ModelSettings:
-    """Temperature and length from the request, else the agent's own (D-023); the answer tool forced where it can be."""
+def _settings(agent: Agent, task: AgentTask, model: Model, max_tokens: int) -> ModelSettings:
+    """Temperature from the request, else the agent's own (D-023); the answer tool forced where it can be."""
     wished, default = task.config, agent.settings
     settings = ModelSettings(
         temperature=default.default_temperature if wished.temperature is None else wished.temperature,
-        max_tokens=default.max_tokens if wished.max_tokens is None else wished.max_tokens,
+        max_tokens=max_tokens,
     )
     if model.profile.get("supports_forced_tool_choice", True):
         settings["tool_choice"] = [_ANSWER_TOOL]
@@ -260,7 +270,3 @@ def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:
         return round(sum(float(response.cost().total_price) for response in responses), 6)
     except (LookupError, ValueError):
         return None
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text) // 4)

@@ -8,6 +8,7 @@ import structlog
 from pydantic import ValidationError
 
 from orchestrator.domain import names
+from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
@@ -15,7 +16,7 @@ from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
 from orchestrator.domain.text import NAME_LIMIT, headline, name
 from orchestrator.domain.values import Place
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.projection.job import project
+from orchestrator.projection.job import job_input, project
 from orchestrator.services.access import ADMIN
 from orchestrator.services.starting import JobStarter, StartRequest
 from orchestrator.services.values import JobValues
@@ -54,7 +55,10 @@ class JobAdopter:
         can say who owns the parent.
         """
         _check(adoption)
-        job = await self._job(adoption, await self._owner(adoption))
+        parent = await self._parent(adoption.parent) if adoption.parent else None
+        job = await self._job(adoption, _owner(adoption, parent))
+        if adoption.parent is not None:
+            job = job.model_copy(update={"tokens": _budget(parent)})
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
                 there = await self._jobs.get(job.job_id)
@@ -72,7 +76,7 @@ class JobAdopter:
         """Write the row of an adopted job as that of one that runs, unless it is there. Raises `Unavailable`."""
         job = indexing.job
         digest = hashlib.sha256(job.model_dump_json().encode()).hexdigest()
-        await self._jobs.accept(job, request_hash=digest, at=indexing.at)
+        await self._jobs.accept(job, request_hash=digest, at=indexing.at, runs=True)
         await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
 
     async def _job(self, adoption: Adoption, owner: str) -> JobInput:
@@ -151,28 +155,33 @@ class JobAdopter:
             raise NotFound(f"No workflow and no agent has the id {definition!r}", workflow_id=definition) from None
         return JobKind.AGENT
 
-    async def _owner(self, adoption: Adoption) -> str:
-        """The parent's owner; else the one that the input or the search attribute names; else the admin.
-
-        Raises `Unavailable` if neither the index nor Temporal tells who owns the parent.
-        """
-        parents = await self._owner_of(adoption.parent) if adoption.parent else None
-        given = adoption.given.owner if adoption.given else None
-        return parents or given or adoption.owner or ADMIN.id
-
-    async def _owner_of(self, job_id: str) -> str | None:
+    async def _parent(self, job_id: str) -> JobInput | None:
+        """The job of a parent. Raises `Unavailable` if neither the index nor Temporal tells."""
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
                 row = await self._jobs.get(job_id)
         except (Unavailable, TimeoutError):
             row = None
         if row is not None:
-            return row.owner
+            return row.job
         try:
-            facts, pending = await self._gateway.read(job_id)
+            facts, _ = await self._gateway.read(job_id)
         except NotFound:
             return None
-        return project(job_id, facts, pending).owner or None
+        return job_input(job_id, facts)
+
+
+def _owner(adoption: Adoption, parent: JobInput | None) -> str:
+    """The parent's owner; else the one that the input or the search attribute names; else the admin."""
+    given = adoption.given.owner if adoption.given else None
+    return (parent.owner if parent else "") or given or adoption.owner or ADMIN.id
+
+
+def _budget(parent: JobInput | None) -> TokenBudget | None:
+    """A child pays from the same month as its parent."""
+    if parent is None or parent.tokens is None:
+        return None
+    return TokenBudget(monthly=parent.tokens.monthly, root=parent.tokens.root or parent.job_id)
 
 
 def _at(value: Any, place: Place) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.rows import LIST_BYTES, check_size
 from orchestrator.domain.user_agents import Configuration, Framework
 from orchestrator.storage.configurations import ConfigurationRepository
 
@@ -46,13 +47,18 @@ class Configurations:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        most: int,
     ) -> None:
+        self._most = most
         self._configurations = configurations
         self._clock = clock
         self._new_id = new_id
 
     async def save(self, principal: Principal, request: ConfigurationRequest) -> Configuration:
-        """A new configuration of the caller's."""
+        """A new configuration of the caller's. Raises `InvalidInput` for one too large, or one too many."""
+        check_size(
+            "configuration", name=request.name, description=request.description, configuration=request.configuration
+        )
         at = self._clock()
         saved = Configuration(
             id=f"config_{self._new_id()}",
@@ -67,11 +73,11 @@ class Configurations:
             created_at=at,
             updated_at=at,
         )
-        await self._configurations.add(saved)
+        await self._configurations.add(saved, most=self._most)
         return saved
 
     async def list(self, principal: Principal, wanted: ConfigurationFilter) -> builtins.list[Configuration]:
-        """The caller's configurations, newest first; at most `MOST_LISTED`."""
+        """The caller's configurations, newest first; at most `MOST_LISTED`, and what they hold up to `LIST_BYTES`."""
         return await self._configurations.list(
             principal.id,
             framework=wanted.framework,
@@ -79,6 +85,7 @@ class Configurations:
             public=wanted.public,
             search=wanted.search,
             limit=MOST_LISTED,
+            most_bytes=LIST_BYTES,
         )
 
     async def named(self, principal: Principal, *configurations: dict[str, Any]) -> Configuration | None:

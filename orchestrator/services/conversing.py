@@ -41,6 +41,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.services.reading import JobReader
 
 MOST_CONTEXT_BYTES: Final = 64 * 1024
+_LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # What the acceptance of a turn may refuse it for.
 _NOBODY_JUDGED: Final = "quality_score is null: in lite mode nothing judges the answer."
 _NOT_JUDGED: Final = "quality_score is null: the reviewing agent did not score the answer."
 _DRAFTED: Final = (
@@ -120,7 +121,7 @@ class Conversations:
 
         Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
         """
-        job = self._job(principal, message)
+        job = self._quotas.within_budget(principal, self._job(principal, message))
         await self._check_limits(principal, job.job_id)
         request = TurnRequest(
             job=job,
@@ -163,7 +164,7 @@ class Conversations:
         try:
             return await self._ask(begun, begun.job_id)
         except LimitExceeded as refused:
-            if refused.details["limit"] != "concurrent_jobs":
+            if refused.details["limit"] not in _LIMITS:
                 raise
         # Temporal remembers refusals: this one may be of an earlier request for the same turn.
         return await self._ask(begun, f"{begun.job_id}.{self._new_id()}")

@@ -60,7 +60,10 @@ class WebhookDeliverer:
         self._clock = clock
 
     async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
-        """Make one attempt and write it down. Raises `Unavailable` when the index does not answer."""
+        """Make one attempt and write it down.
+
+        Raises `Unavailable` when the index does not answer, or the owner's other look-ups leave no room for this one.
+        """
         delivery = await self._deliveries.get(attempt.delivery_id)
         if delivery is None:
             return DeliveryReport(state=DeliveryState.DROPPED)
@@ -85,7 +88,14 @@ class WebhookDeliverer:
             posted = Posted(verdict=Verdict.RETRY, error=fault.message)
         else:
             posted = await self._sender.post(
-                Posting(url=delivery.url, message_id=delivery.message_id, at=at, body=body, secrets=secrets)
+                Posting(
+                    url=delivery.url,
+                    message_id=delivery.message_id,
+                    at=at,
+                    body=body,
+                    secrets=secrets,
+                    owner=delivery.owner,
+                )
             )
         return await self._recorded(delivery, webhook, attempt, posted, at)
 

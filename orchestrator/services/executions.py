@@ -131,7 +131,7 @@ class Executions:
         if not agent.active:
             raise WrongState(f"Agent {agent.id} is not active", agent_id=agent.id)
         saved = await self._configurations.named(principal, request.configuration, agent.configuration)
-        below = {} if saved is None else saved.configuration
+        below = (saved.configuration or {}) if saved is not None else {}
         configuration = {**below, **agent.configuration, **request.configuration}
         offered = (agent.framework,) if await self._gateway.offers(agent.framework) else ()
         performer = plan_for(agent.framework, configuration, offered)

@@ -35,12 +35,13 @@ def own_work(
     *,
     clock: Callable[[], datetime],
     new_id: Callable[[], str],
+    most_rows: int,
 ) -> OwnWork:
-    """Put them together; opens nothing by itself."""
+    """Put them together; opens nothing by itself. An owner may have `most_rows` agents and as many configurations."""
     agents, executions = UserAgentRepository(database), ExecutionRepository(database)
-    configurations = Configurations(ConfigurationRepository(database), clock=clock, new_id=new_id)
+    configurations = Configurations(ConfigurationRepository(database), clock=clock, new_id=new_id, most=most_rows)
     return OwnWork(
-        agents=UserAgents(agents, executions, controller, clock=clock, new_id=new_id),
+        agents=UserAgents(agents, executions, controller, clock=clock, new_id=new_id, most=most_rows),
         configurations=configurations,
         executions=Executions(
             agents,

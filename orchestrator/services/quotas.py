@@ -1,25 +1,29 @@
 """What a caller may have started: jobs at once, and tokens in a month (D-065, D-068, C-28)."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.domain.access import Principal
-from orchestrator.domain.errors import LimitExceeded
+from orchestrator.domain.budgets import TokenBudget, longest_answer, month_end
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.errors import LimitExceeded, NotFound
 from orchestrator.domain.jobs import OPEN_STATES
 from orchestrator.domain.limits import UNLIMITED_TIER, Tier, TierLimits
-from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.domain.plans import Step
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.token_use import TokenRepository
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a caller uses of which limits. `month_ends` is when the tokens begin anew."""
+    """What a caller uses of which limits, and what open jobs reserve. `month_ends` is when the tokens begin anew."""
 
     limits: TierLimits
     jobs: int
     tokens: int
+    reserved_tokens: int
     month_ends: datetime
 
 
@@ -30,34 +34,36 @@ class Quotas:
         self,
         tiers: Mapping[Tier, TierLimits],
         jobs: JobRepository,
-        attempts: AttemptRepository,
+        tokens: TokenRepository,
+        catalogue: Catalogue,
         *,
         clock: Callable[[], datetime],
     ) -> None:
         self._tiers = tiers
         self._jobs = jobs
-        self._attempts = attempts
+        self._tokens = tokens
+        self._catalogue = catalogue
         self._clock = clock
 
     def limits(self, principal: Principal) -> TierLimits:
         """The limits of a caller; none for an administrator without a tier."""
         return UNLIMITED_TIER if principal.tier is None else self._tiers[principal.tier]
 
-    async def check_tokens(self, principal: Principal) -> None:
-        """Raises `LimitExceeded` when the caller's jobs have used up the tokens of this calendar month (UTC)."""
+    def within_budget(self, principal: Principal, job: JobInput) -> JobInput:
+        """The job with the tokens that its caller's tier allows, which `JobRepository.accept` holds it to."""
         limit = self.limits(principal).monthly_tokens
         if limit is None:
-            return
-        now = self._clock()
-        used = await self._attempts.tokens_since(principal.id, month_start(now))
-        if used >= limit:
-            raise LimitExceeded(
-                f"{used} of {limit} tokens of this month are used; the next month begins at {month_end(now):%Y-%m-%d}.",
-                limit="monthly_tokens",
-                retry_after=math.ceil((month_end(now) - now).total_seconds()),
-                allowed=limit,
-                used=used,
-            )
+            return job
+        budget = TokenBudget(monthly=limit, planned=planned_tokens(self._catalogue, job))
+        return job.model_copy(update={"tokens": budget})
+
+    async def check_tokens(self, principal: Principal) -> None:
+        """Raises `LimitExceeded` when nothing is left of the tokens of this calendar month (UTC), for work whose job is
+        accepted later."""
+        limit = self.limits(principal).monthly_tokens
+        if limit is not None:
+            now = self._clock()
+            (await self._tokens.use(principal.id, now)).check(limit, now)
 
     async def check_jobs(self, principal: Principal) -> None:
         """Raises `LimitExceeded` when the caller has as many open jobs as the tier allows, for work whose job is
@@ -81,16 +87,29 @@ class Quotas:
         _, running = await self._jobs.list(
             owner=principal.id, states=sorted(OPEN_STATES), kind=None, definition=None, limit=1, offset=0
         )
-        tokens = await self._attempts.tokens_since(principal.id, month_start(now))
-        return Usage(limits=self.limits(principal), jobs=running, tokens=tokens, month_ends=month_end(now))
+        tokens = await self._tokens.use(principal.id, now)
+        return Usage(
+            limits=self.limits(principal),
+            jobs=running,
+            tokens=tokens.used,
+            reserved_tokens=tokens.reserved,
+            month_ends=month_end(now),
+        )
 
 
-def month_start(moment: datetime) -> datetime:
-    """The begin of the calendar month of a moment in UTC."""
-    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def planned_tokens(catalogue: Catalogue, job: JobInput) -> int:
+    """How many tokens the answers of a job's planned calls may have. A retry does not pay for what it takes over."""
+    reused = {(call.step, call.agent) for call in job.retry.calls} if job.retry else set()
+    return sum(
+        _longest_answer(catalogue, job, step, agent)
+        for step in job.plan.steps
+        for agent in step.agents
+        if (step.id, agent) not in reused
+    )
 
 
-def month_end(moment: datetime) -> datetime:
-    """The begin of the month after it."""
-    begin = month_start(moment)
-    return begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+def _longest_answer(catalogue: Catalogue, job: JobInput, step: Step, agent: str) -> int:
+    try:
+        return longest_answer(catalogue.agent(agent), job.config.max_tokens, framework=step.task_queue is not None)
+    except NotFound:  # a worker with other plugins has it, and claims what it needs
+        return job.config.max_tokens or 0

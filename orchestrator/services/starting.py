@@ -16,7 +16,6 @@ from orchestrator.domain.commands import JobConfig, JobInput
 from orchestrator.domain.errors import (
     IdempotencyReuse,
     InvalidInput,
-    LimitExceeded,
     OrchestratorError,
     PayloadTooLarge,
     Unavailable,
@@ -87,7 +86,7 @@ class JobStarter:
         jobs: JobRepository,
         quotas: Quotas,
         *,
-        check_url: Callable[[str], Awaitable[object]],
+        check_url: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         max_input_bytes: int,
@@ -120,6 +119,7 @@ class JobStarter:
         """
         at = self._clock()
         job = permitted(job, principal, self._quotas.limits(principal))
+        job = self._quotas.within_budget(principal, job)
         await self._refuse_while_away(job.job_id)
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:
@@ -150,18 +150,12 @@ class JobStarter:
             return
         principal.require(Scope.JOBS_READ)
         try:
-            await self._check_url(url)
+            await self._check_url(url, principal.id)
         except InvalidInput as fault:
             raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
 
     async def _accept(self, principal: Principal, job: JobInput, digest: str, at: datetime) -> JobRecord | None:
         """Write the job's row within the caller's limits; the row that was there, whose job is not refused again."""
-        try:
-            await self._quotas.check_tokens(principal)
-        except LimitExceeded:
-            if (existing := await self._jobs.get(job.job_id)) is None:
-                raise
-            return existing
         limit = self._quotas.limits(principal).concurrent_jobs
         return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, WrongState
+from orchestrator.domain.rows import check_size
 from orchestrator.domain.user_agents import AgentStatus, Framework, LiveAgent, UserAgent
 from orchestrator.domain.user_agents import agent_id as new_agent_id
 from orchestrator.services.controlling import JobController
@@ -19,6 +20,8 @@ from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.user_agents import UserAgentRepository
 
 log = structlog.get_logger(__name__)
+
+_SIZED: Final = ("name", "description", "configuration", "tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class UserAgents:
         *,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        most: int,
     ) -> None:
+        self._most = most
         self._agents = agents
         self._executions = executions
         self._controller = controller
@@ -70,7 +75,8 @@ class UserAgents:
         self._new_id = new_id
 
     async def create(self, principal: Principal, request: AgentRequest) -> LiveAgent:
-        """A new agent of the caller's."""
+        """A new agent of the caller's. Raises `InvalidInput` for one too large, or one too many."""
+        check_size("configuration", **_sized(request))
         at = self._clock()
         agent = UserAgent(
             id=new_agent_id(self._new_id()),
@@ -84,7 +90,7 @@ class UserAgents:
             created_at=at,
             updated_at=at,
         )
-        await self._agents.add(agent)
+        await self._agents.add(agent, most=self._most)
         return LiveAgent(agent, AgentStatus.IDLE if agent.active else AgentStatus.STOPPED)
 
     async def list(self, principal: Principal, wanted: AgentFilter) -> AgentPage:
@@ -106,7 +112,15 @@ class UserAgents:
         return found
 
     async def change(self, principal: Principal, agent_id: str, values: dict[str, Any]) -> LiveAgent:
-        """Change what is given: `name`, `description`, `configuration`, `tags`, `active`. Raises `NotFound`."""
+        """Change what is given: `name`, `description`, `configuration`, `tags`, `active`.
+
+        Raises `NotFound`, and `InvalidInput` for what makes the agent too large.
+        """
+        found = await self._agents.find(principal.id, agent_id)
+        if found is None:
+            raise unknown_agent(agent_id)
+        changed = {name: values.get(name, held) for name, held in _sized(found).items()}
+        check_size("configuration", **changed)
         if not await self._agents.change(principal.id, agent_id, **values, updated_at=self._clock()):
             raise unknown_agent(agent_id)
         return await self.get(principal, agent_id)
@@ -131,6 +145,10 @@ class UserAgents:
     async def _cancel(self, principal: Principal, job_id: str) -> None:
         with suppress(WrongState, NotFound):  # it ended by itself
             await self._controller.cancel(principal, job_id, "its agent was deleted", patience=0)
+
+
+def _sized(agent: AgentRequest | UserAgent) -> dict[str, Any]:
+    return {name: getattr(agent, name) for name in _SIZED}
 
 
 def unknown_agent(agent_id: str) -> NotFound:

@@ -12,6 +12,7 @@ import structlog
 
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
+from orchestrator.domain.rows import MOST_WEBHOOKS
 from orchestrator.domain.webhooks import (
     SUBSCRIBABLE,
     Delivery,
@@ -28,7 +29,6 @@ from orchestrator.storage.webhooks import WebhookRepository
 
 log = structlog.get_logger(__name__)
 
-MOST_WEBHOOKS: Final = 50
 _SECRET_BYTES: Final = 32
 _MADE: Final = "whsec_"
 _TOLD: Final = Scope.JOBS_READ  # webhooks carry the outputs of every job of an owner away
@@ -69,7 +69,7 @@ class WebhookRegistry:
         dispatcher: DeliveryDispatcher,
         sealer: Sealer,
         *,
-        check_url: Callable[[str], Awaitable[object]],
+        check_url: Callable[[str, str], Awaitable[object]],
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
@@ -98,7 +98,7 @@ class WebhookRegistry:
         principal.require(_TOLD)
         _check_secret(secret)
         known = [*dict.fromkeys(events)] if any_event else _known(events)
-        await self._check_url(url)
+        await self._check_url(url, principal.id)
         at = self._clock()
         made = None if secret else _new_secret()
         new_id = f"wh_{self._new_id()}"
@@ -112,8 +112,7 @@ class WebhookRegistry:
             updated_at=at,
             key_id=principal.key,
         )
-        if not await self._webhooks.add(row, most=MOST_WEBHOOKS):
-            raise InvalidInput(f"There are {MOST_WEBHOOKS} webhooks already: delete one first", limit=MOST_WEBHOOKS)
+        await self._webhooks.add(row, most=MOST_WEBHOOKS)
         log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=known)
         return Registered(row, made)
 
@@ -153,7 +152,7 @@ class WebhookRegistry:
         if events is not None:
             values["events"] = _known(events)
         if url is not None:
-            await self._check_url(url)
+            await self._check_url(url, row.owner)
             values["url"] = url
         if active:
             values |= {"disabled_at": None, "disabled_reason": None}

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.domain.budgets import Claim, TokenBudget
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, AttemptStatus, Job, JobError, JobState
@@ -28,8 +29,10 @@ from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
+from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
+from orchestrator.storage.token_use import BILLED_SINCE, Call, token_use
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +42,7 @@ WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
 _MAX_OPEN_PROGRESS: Final = 99
+_NOTHING: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))  # of an attempt that runs
 
 # Statements that every call needs are made once: to make one costs more than to run it.
 _THIS_JOB: Final[BindParameter[str]] = bindparam("this_job")
@@ -79,12 +83,6 @@ _ADVANCE: Final = (
     .where(jobs.c.progress < _SHARE)
     .values(progress=case((_SHARE > _MAX_OPEN_PROGRESS, _MAX_OPEN_PROGRESS), else_=_SHARE))
 )
-_TOKENS: Final = select(
-    func.coalesce(func.sum(attempts.c.prompt_tokens), 0) + func.coalesce(func.sum(attempts.c.completion_tokens), 0)
-).where(
-    attempts.c.owner == bindparam("this_owner"),
-    attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type),
-)
 _OF_JOB: Final = (
     select(attempts)
     .where(attempts.c.job_id == _THIS_JOB)
@@ -122,9 +120,43 @@ class AttemptRepository:
         self._patience = patience
         self._starts: dict[tuple[Any, ...], _Start] = {}
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
-        self._begin = _upsert(db, ("started_at", *ends))
+        self._begin = _upsert(db, ("started_at", "claimed_tokens", *ends))
         self._end = _upsert(db, ends)
         self._late: set[asyncio.Task[None]] = set()
+
+    async def claim(
+        self,
+        task: AgentTask,
+        *,
+        attempt: int,
+        at: datetime,
+        run_id: str,
+        budget: TokenBudget,
+        tokens: int,
+        least: int,
+    ) -> Claim:
+        """Begin an attempt that may use up to `tokens` of its owner's month.
+
+        It gets what is left, and does not begin where that is less than `least`. Raises `Unavailable`.
+        """
+        key = _key(task, run_id, attempt)
+        call = Call(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
+        running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
+
+        def write(connection: Connection) -> Claim:
+            lock_owner(connection, task.owner)
+            use = token_use(connection, task.owner, at, call)
+            claim = Claim(min(tokens, use.left(budget.monthly)), use)
+            if claim.tokens < least:
+                return Claim(0, use)
+            self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens})
+            return claim
+
+        try:
+            async with asyncio.timeout(WRITE_LIMIT):
+                return await self._db.transaction(write)
+        except TimeoutError:
+            raise Unavailable("The job index is too slow.", fault="slow") from None
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
         """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""
@@ -132,8 +164,7 @@ class AttemptRepository:
         start = self._starts[tuple(key.values())] = _Start(at)
 
         async def write() -> None:
-            nothing = {"completed_at": None, "model": None, "error": None, **_usage_values(None)}
-            running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **nothing}
+            running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
             await self._db.transaction(lambda connection: self._write_start(connection, key, at, running))
 
         async def write_in_time() -> None:
@@ -220,7 +251,7 @@ class AttemptRepository:
         Every attempt counts, failed and repeated ones too. Raises `Unavailable`.
         """
         wanted = {"this_owner": owner, "since": since}
-        return await self._db.autocommit(lambda connection: int(connection.execute(_TOKENS, wanted).scalar_one()))
+        return await self._db.autocommit(lambda connection: int(connection.execute(BILLED_SINCE, wanted).scalar_one()))
 
     async def _unwritten_start(self, key: dict[str, Any]) -> datetime | None:
         """When an attempt began, if that is still to be written; a write that is under way is waited for."""

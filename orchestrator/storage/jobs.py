@@ -19,6 +19,7 @@ from sqlalchemy import (
     update,
 )
 
+from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.events import parse_cursor
@@ -33,8 +34,10 @@ from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
+from orchestrator.storage.sessions import check_sessions
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.token_use import check_month, reservation
 from orchestrator.storage.values import ValueRepository
 
 _INSERT_TRIES: Final = 3
@@ -90,6 +93,7 @@ _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 # Statements that every job needs are made once: to make one costs more than to run it.
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
+_EXISTS: Final = select(jobs.c.id).where(_THIS)
 _SNAPSHOT: Final = select(jobs.c.snapshot, jobs.c.result).where(_THIS)
 _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
 _NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen"))
@@ -125,13 +129,14 @@ class JobRepository(OpenJobs):
         self._insert = db.insert(jobs).on_conflict_do_nothing(index_elements=[jobs.c.id]).returning(jobs.c.id)
 
     async def accept(
-        self, job: JobInput, *, request_hash: str, at: datetime, limit: int | None = None
+        self, job: JobInput, *, request_hash: str, at: datetime, limit: int | None = None, runs: bool = False
     ) -> JobRecord | None:
         """Write the row of a job that is about to be started: None when it is new, else the row that was there.
 
-        With `limit` its owner has at most so many open jobs, however many processes accept at once: raises
-        `LimitExceeded` otherwise (D-068), though never for a job that was accepted before. The row is the slot, so
-        whatever closes or drops the row sets the slot free.
+        With `limit` its owner has at most so many open jobs, however many processes accept at once, and a job with a
+        token budget reserves of what is left of it: raises `LimitExceeded` otherwise (D-068), though never for a job
+        that was accepted before or `runs` already. The row is the slot and the reservation, so whatever closes or
+        drops the row sets both free.
         """
         parts = split(job.job_id, job.model_dump(mode="json"))
         row = {
@@ -149,10 +154,11 @@ class JobRepository(OpenJobs):
             "start_state": StartState.ACCEPTED,
             "total_calls": len(job.plan.calls()),
             "created_at": at,
+            "reserved_tokens": 0,
             **taken_over(job),
         }
         for _ in range(_INSERT_TRIES):
-            if await self._write_new(row, limit):
+            if await self._write_new(row, limit, job.tokens, runs=runs):
                 await self._put(job.job_id, parts.bodies)
                 return None
             # The row that is in the way may be dropped before it is read: then the id is free again.
@@ -308,42 +314,54 @@ class JobRepository(OpenJobs):
 
         return await self._db.autocommit(read)
 
-    async def _write_new(self, row: dict[str, Any], limit: int | None) -> bool:
-        """Insert a job's row, if its owner has a slot; False when there is one.
+    async def _write_new(
+        self, row: dict[str, Any], limit: int | None, budget: TokenBudget | None, *, runs: bool
+    ) -> bool:
+        """Insert a job's row, if its owner has a slot and tokens for it; False when there is one.
 
         Raises `LimitExceeded`, and `WrongState` if another job of its line does the work or has done it.
         """
-        if limit is None and row["retry_of"] is None:
+        if limit is None and row["retry_of"] is None and budget is None:
             return (
                 await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
             )
 
         def write(connection: Connection) -> bool:
             lock_owner(connection, row["owner"])
-            this = {"this_owner": row["owner"]}
-            if row["retry_of"] is not None:
-                if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
-                    return False
-                check_not_made_good(connection, row)
-            running = 0 if limit is None else connection.execute(_OPEN_COUNT, this).scalar_one()
-            if limit is None or running < limit:
-                return connection.execute(self._insert, row).first() is not None
-            if connection.execute(_GET, {"this_job": row["id"]}).first() is not None:
+            if connection.execute(_EXISTS, {"this_job": row["id"]}).first() is not None:
                 return False
-            raise LimitExceeded(
-                f"{running} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
-                limit="concurrent_jobs",
-                retry_after=_SLOT_RETRY_AFTER,
-                allowed=limit,
-                used=running,
-                job_ids=list(connection.execute(_OPEN_OF_OWNER, this).scalars()),
-            )
+            if row["retry_of"] is not None:
+                check_not_made_good(connection, row)
+            owner, at = row["owner"], row["created_at"]
+            if budget is not None and not runs:
+                check_month(connection, owner, budget, at)
+            if limit is not None:
+                _check_slot(connection, owner, limit)
+                check_sessions(connection, owner, row["subject"], at)
+            if budget is not None:
+                row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
+            return connection.execute(self._insert, row).first() is not None
 
         return await self._db.transaction(write)
 
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
         change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)
         await self._db.autocommit(lambda connection: connection.execute(change).close())
+
+
+def _check_slot(connection: Connection, owner: str, limit: int) -> None:
+    this = {"this_owner": owner}
+    running = connection.execute(_OPEN_COUNT, this).scalar_one()
+    if running < limit:
+        return
+    raise LimitExceeded(
+        f"{running} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
+        limit="concurrent_jobs",
+        retry_after=_SLOT_RETRY_AFTER,
+        allowed=limit,
+        used=running,
+        job_ids=list(connection.execute(_OPEN_OF_OWNER, this).scalars()),
+    )
 
 
 def _row(found: RowMapping) -> JobRow:

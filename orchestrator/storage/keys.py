@@ -9,7 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, null, or_, select, update
 
 from orchestrator.domain.access import ApiKey, Scope
+from orchestrator.domain.rows import MOST_KEYS
 from orchestrator.storage.database import Database
+from orchestrator.storage.owned_rows import add_row
 from orchestrator.storage.tables import api_key_secrets as secrets
 from orchestrator.storage.tables import api_keys as keys
 
@@ -50,11 +52,13 @@ class KeyRepository:
         self._db = db
 
     async def add(self, key: ApiKey, digest: KeyedDigest) -> None:
-        """Write a new key and its secret."""
+        """Write a new key and its secret. Raises `InvalidInput` when its owner has `MOST_KEYS` that are valid."""
         row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _words(key.scopes)}
 
+        valid = (keys.c.revoked_at.is_(null()), or_(keys.c.expires_at.is_(null()), keys.c.expires_at > key.created_at))
+
         def write(connection: Connection) -> None:
-            connection.execute(insert(keys), row)
+            add_row(connection, keys, row, *valid, most=MOST_KEYS, kind="keys", remedy="revoke one first")
             connection.execute(insert(secrets), _secret(key.id, key.prefix, digest, key.created_at))
 
         await self._db.transaction(write)

@@ -1,11 +1,33 @@
-"""SQL on points in time, in the words of either database."""
+"""Points in time in either database: how they are stored, and SQL on them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Float, String
+from sqlalchemy import DateTime, Dialect, Float, String, TypeDecorator
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, stored as UTC and read back aware, also where the database keeps no offset (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The value in UTC. Raises `ValueError` for a naive one: its meaning would be a guess."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("timestamps of the job index must carry an offset")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The stored value, aware and in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Seconds(FunctionElement[float]):

@@ -1,15 +1,13 @@
 """The tables of the job index (A4); every change here comes with a migration."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Enum,
     Float,
     Index,
@@ -18,7 +16,6 @@ from sqlalchemy import (
     String,
     Table,
     TextClause,
-    TypeDecorator,
     text,
 )
 
@@ -26,6 +23,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobState, ReasonCode
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.packed import PackedJson
 
 
@@ -35,27 +33,6 @@ class StartState(StrEnum):
     ACCEPTED = "accepted"
     STARTED = "started"
     DOUBTFUL = "doubtful"
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, stored as UTC and read back aware, also where the database keeps no offset (SQLite)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The value in UTC. Raises `ValueError` for a naive one: its meaning would be a guess."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("timestamps of the job index must carry an offset")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The stored value, aware and in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def _words(words: type[StrEnum], length: int = 16) -> Enum:
@@ -129,6 +106,8 @@ jobs: Final = Table(
     Column("retry_of", String),
     Column("retry_root", String),
     Column("reused_calls", Integer, nullable=False, server_default="0"),
+    # Of its owner's month, for its planned calls; what is not used is free again when the job ends.
+    Column("reserved_tokens", BigInteger, nullable=False, server_default="0"),
     # Why an open job is where it is, as far as was seen: since when it is so, and when that was seen last.
     Column("reason_code", _words(ReasonCode, 32)),
     Column("reason_message", String),
@@ -175,6 +154,7 @@ attempts: Final = Table(
     Column("cost", Float),
     Column("provider_cost", Float),
     Column("owner", String),
+    Column("claimed_tokens", BigInteger),  # what the attempt may use while it runs
     Index("ix_attempts_agent_started", "agent", "started_at"),
     Index("ix_attempts_owner_completed", "owner", "completed_at"),
     _some(

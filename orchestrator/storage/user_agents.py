@@ -6,12 +6,13 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, select, update
 
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.user_agents import EXECUTING, AgentFigures, AgentStatus, Framework, LiveAgent, UserAgent
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds
+from orchestrator.storage.owned_rows import add_row
 from orchestrator.storage.tables import jobs
 from orchestrator.storage.tables import user_agents as agents
 
@@ -50,10 +51,14 @@ class UserAgentRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, agent: UserAgent) -> None:
-        """Write a new agent."""
-        row = insert(agents).values(**asdict(agent))
-        await self._db.autocommit(lambda connection: connection.execute(row).close())
+    async def add(self, agent: UserAgent, *, most: int) -> None:
+        """Write a new agent. Raises `InvalidInput` when its owner has `most` of them."""
+        row = asdict(agent)
+
+        def write(connection: Connection) -> None:
+            add_row(connection, agents, row, _ALIVE, most=most, kind="agents", remedy="delete one first")
+
+        await self._db.transaction(write)
 
     async def get(self, owner: str, agent_id: str) -> LiveAgent | None:
         """An agent of an owner's with its figures, or None."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
 from orchestrator.domain.webhooks import DeliveryState, Webhook
 from orchestrator.storage.database import Database
-from orchestrator.storage.locks import lock_owner
+from orchestrator.storage.owned_rows import add_row
 from orchestrator.storage.tables import deliveries, webhooks
 
 _ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
@@ -30,19 +30,14 @@ class WebhookRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, row: Webhook, *, most: int) -> bool:
-        """Write a new webhook; False when its owner has `most` of them."""
-        had = select(func.count()).select_from(webhooks).where(webhooks.c.owner == row.owner)
-        new = insert(webhooks).values({name: getattr(row, name) for name in Webhook.__dataclass_fields__})
+    async def add(self, row: Webhook, *, most: int) -> None:
+        """Write a new webhook. Raises `InvalidInput` when its owner has `most` of them."""
+        new = {name: getattr(row, name) for name in Webhook.__dataclass_fields__}
 
-        def write(connection: Connection) -> bool:
-            lock_owner(connection, row.owner)
-            if connection.execute(had).scalar_one() >= most:
-                return False
-            connection.execute(new)
-            return True
+        def write(connection: Connection) -> None:
+            add_row(connection, webhooks, new, most=most, kind="webhooks", remedy="delete one first")
 
-        return await self._db.transaction(write)
+        await self._db.transaction(write)
 
     async def get(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None."""

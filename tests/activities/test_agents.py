@@ -20,9 +20,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.agents import AgentActivities
 from orchestrator.bus.memory import MemoryBus
-from orchestrator.domain.agents import Agent, StepOutput
+from orchestrator.domain.agents import Agent, AgentOutput, StepOutput
+from orchestrator.domain.budgets import Claim, TokenBudget, TokenUse
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.commands import AgentResult, AgentTask
+from orchestrator.domain.commands import AgentResult, AgentTask, JobConfig
 from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobError
@@ -47,11 +48,13 @@ class Runtime:
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.calls: list[tuple[str, int]] = []
+        self.allowances: list[int | None] = []
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
     ) -> AgentResult:
         self.calls.append((agent.id, attempt))
+        self.allowances.append(task.allowance)
         return await self.behaviour(progress)
 
 
@@ -60,6 +63,15 @@ class Attempts:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.claims: list[Claim | Exception] = []
+        self.asked: list[tuple[int, int]] = []
+
+    async def claim(self, task: AgentTask, *, tokens: int, least: int, **_: Any) -> Claim:
+        self.asked.append((tokens, least))
+        claim = self.claims.pop(0)
+        if isinstance(claim, Exception):
+            raise claim
+        return claim
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str) -> None:
         self.rows.append({"job": task.job_id, "attempt": attempt, "at": at, "status": AttemptStatus.RUNNING})
@@ -151,7 +163,7 @@ class Bench:
         self.asked += 1
         return None if self.last_error is None else JobError(type=self.last_error, message="m")
 
-    async def run(self, context: list[StepOutput] | None = None) -> AgentResult:
+    async def run(self, context: list[StepOutput] | None = None, **more: Any) -> AgentResult:
         task = AgentTask(
             job_id="job_1",
             definition="writer",
@@ -160,6 +172,7 @@ class Bench:
             agent="writer",
             input={"context": "x"},
             context=context or [],
+            **more,
         )
         payload = RawValue(pydantic_data_converter.payload_converter.to_payload(task))
         return await self.environment.run(self._activities.run_agent, [payload])
@@ -212,6 +225,58 @@ async def stopped_by(details: ActivityCancellationDetails) -> tuple[Bench, BaseE
     with pytest.raises(BaseException) as raised:  # noqa: PT011 - which one is what the test asks
         await running
     return bench, raised.value
+
+
+MONTH = TokenBudget(monthly=1000)
+SIBLING = TokenUse(used=100, reserved=900, claimed=900)
+
+
+async def test_a_limited_call_claims_its_tokens_and_no_other_does():
+    bench = Bench(answering())
+    await bench.run()
+    assert (bench.attempts.asked, bench.runtime.allowances) == ([], [None])
+    bench.attempts.claims = [Claim(700)]
+    await bench.run(tokens=MONTH, config=JobConfig(max_tokens=2000))
+    (tokens, least), allowances = bench.attempts.asked[0], bench.runtime.allowances
+    assert tokens == 2000 + least - 1
+    assert 500 < least < 700  # the prompt, and a word of the answer
+    assert allowances == [None, 700]
+    plain = Bench(answering(), function=lambda call: AgentOutput(summary="s", output="o"))
+    await plain.run(tokens=MONTH)
+    assert plain.attempts.asked == []  # plain code asks no model
+
+
+async def test_a_call_waits_for_what_running_ones_give_back():
+    bench = Bench(answering())
+    bench.attempts.claims = [Claim(0, SIBLING), Claim(300)]
+    await bench.run(tokens=MONTH)
+    assert bench.runtime.allowances == [300]
+
+
+async def test_a_call_without_tokens_is_refused_for_good_in_plain_words():
+    bench = Bench(answering())
+    bench.attempts.claims = [Claim(0, TokenUse(used=990, reserved=5))]
+    with pytest.raises(ApplicationError) as refused:
+        await bench.run(tokens=MONTH)
+    assert (refused.value.type, refused.value.non_retryable) == ("budget_exceeded", True)
+    assert "of 1000 tokens 990 are used and 5 are reserved by other calls and jobs" in refused.value.message
+    assert "the next month begins at 2026-12-01" in refused.value.message
+    assert bench.runtime.calls == []
+    assert [row["status"] for row in bench.attempts.rows] == [AttemptStatus.RUNNING, AttemptStatus.FAILED]
+
+
+async def test_a_short_call_does_not_wait_for_tokens():
+    bench = Bench(answering(), is_local=True)
+    bench.attempts.claims = [Claim(0, SIBLING)]
+    with pytest.raises(ApplicationError, match="tokens of this month"):
+        await bench.run(tokens=MONTH)
+
+
+async def test_a_silent_index_holds_no_limited_call():
+    bench = Bench(answering())
+    bench.attempts.claims = [Unavailable("no index")]
+    await bench.run(tokens=MONTH)
+    assert (bench.runtime.calls, bench.runtime.allowances) == ([("writer", 2)], [None])
 
 
 async def test_a_call_is_run_and_its_attempt_recorded():

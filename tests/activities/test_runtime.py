@@ -257,6 +257,41 @@ async def test_an_answer_that_outgrows_max_tokens_says_so():
     assert "max_tokens" in error.message
 
 
+TRUNCATED = Answer('{"summary": "s', finish_reason="length")
+
+
+async def test_an_answer_gets_the_length_that_the_tokens_of_its_call_allow():
+    wish = JobConfig(max_tokens=5000)
+    for allowance, length in ((None, 5000), (100_000, 5000), (1000, 950)):
+        async with OpenAIServer(Answer(ANSWER)) as server:
+            await run_on(server, task=make_task(config=wish, allowance=allowance))
+        assert length - 100 <= server.received[0].body["max_tokens"] <= length
+
+
+@pytest.mark.parametrize("reply", [TRUNCATED, Answer("No end", as_text=True, finish_reason="length")])
+async def test_an_answer_that_outgrows_the_tokens_of_its_call_exceeds_the_budget_and_is_billed(reply):
+    error, _ = await failure_of(reply, task=make_task(allowance=1000))
+    assert (error.kind, error.retryable) == ("budget_exceeded", False)
+    assert "tokens of this month ran out" in error.message
+    assert error.usage is not None
+    assert error.usage.total_tokens == 3542
+    error, _ = await failure_of(TRUNCATED, task=make_task(allowance=100_000))
+    assert error.kind == "output_truncated"
+
+
+async def test_a_call_whose_tokens_are_cut_has_none_for_a_correction():
+    misfit = Answer({"summary": 3, "output": "o"})
+    error, server = await failure_of(misfit, task=make_task(allowance=1000))
+    assert (error.kind, len(server.received)) == ("budget_exceeded", 1)
+    error, server = await failure_of(misfit, task=make_task(allowance=100_000))
+    assert (error.kind, len(server.received)) == ("malformed_output", 2)
+
+
+async def test_a_prompt_that_needs_more_than_is_left_is_not_sent():
+    error, server = await failure_of(Answer(ANSWER), task=make_task(allowance=20))
+    assert (error.kind, error.retryable, server.received) == ("budget_exceeded", False, [])
+
+
 async def test_a_call_ends_itself_before_the_steps_time_is_over():
     error, server = await failure_of(Answer(ANSWER, then="hang"), task=make_task(timeout=1.0))
     assert (error.kind, error.retryable) == ("provider_timeout", True)

@@ -91,6 +91,39 @@ async def test_an_agent_is_made_changed_and_read(user: httpx2.AsyncClient):
 
 
 @ledger("O-018", "O-019", "O-009", "C-71")
+async def test_what_an_owner_keeps_has_a_size_and_a_number(slow_user: httpx2.AsyncClient):
+    large = {"name": "Large", "framework": "crewai", "configuration": {"text": "x" * 65_536}}
+    for path in ("/api/agents", "/api/configurations"):
+        refused = await slow_user.post(path, json=large)
+        assert (refused.status_code, refused.json()["error"]) == (400, "BadRequest")
+        assert refused.json()["details"]["limit"] == "row_bytes"
+        assert refused.json()["details"]["allowed"] == 65_536
+        for _ in range(10):
+            made = await slow_user.post(path, json={**large, "configuration": {}})
+            assert made.status_code == 201
+        refused = await slow_user.post(path, json={**large, "configuration": {}})
+        told = refused.json()["details"]
+        assert (refused.status_code, told["allowed"], told["used"]) == (400, 10, 10)
+        assert told["limit"] == path.removeprefix("/api/")
+    agent = (await slow_user.get("/api/agents")).json()["agents"][0]
+    grown = await slow_user.put(f"/api/agents/{agent['id']}", json={"description": "x" * 65_536})
+    assert (grown.status_code, grown.json()["details"]["limit"]) == (400, "row_bytes")
+    many = {"name": "Tags", "framework": "crewai", "tags": ["t"] * 51}
+    assert (await slow_user.post("/api/agents", json=many)).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "change", [{"secret": "s" * 257}, {"events": ["e"] * 21}, {"events": ["e" * 101]}, {"secret": ""}, {"events": []}]
+)
+async def test_webhooks_have_the_same_bounds_on_every_surface(app: FastAPI, key: Key, change: dict[str, Any]):
+    wanted = {"url": "https://example.com/hook", "events": ["job.completed"], "secret": "s" * 256}
+    async with over(app, **await key()) as client:
+        for path in ("/api/webhooks", "/v1/webhooks", "/chat/v2/webhooks"):
+            refused = await client.post(path, json={**wanted, **change})
+            assert refused.status_code in (400, 422), (path, refused.text)
+        assert (await client.get("/api/webhooks")).json() == {"webhooks": []}
+
+
 async def test_agents_are_filtered_and_paged(user: httpx2.AsyncClient):
     for framework in Framework:
         await create(user, framework=framework, isActive=framework != "orca")
@@ -240,7 +273,7 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         def agent(self, _: str) -> Agent:
             return running.parts.catalogue.agent("t_slow")
 
-    async def any_url(_: str) -> None: ...
+    async def any_url(_: str, owner: str) -> None: ...
 
     services, parts = running.services, running.parts
     starter = JobStarter(
@@ -261,6 +294,7 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         services.controller,
         clock=now,
         new_id=new_id,
+        most_rows=10,
     )
     return app_with(own=own)
 

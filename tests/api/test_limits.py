@@ -268,7 +268,7 @@ async def test_a_month_without_tokens_left_refuses_agents_and_workflows(limited:
             refused = await client.post(path, json={"input": {}})
             error = refused.json()["error"]
             assert (refused.status_code, error["code"]) == (429, "rate_limit_exceeded")
-            assert error["details"] == {"limit": "monthly_tokens", "allowed": 100_000, "used": 100_000}
+            assert error["details"] == {"limit": "monthly_tokens", "allowed": 100_000, "used": 100_000, "reserved": 0}
             assert 0 < error["retry_after"] <= 31 * 86400
         assert (await client.get("/v1/jobs")).json()["total"] == 1
 
@@ -295,7 +295,7 @@ async def test_limits_tell_the_tier_and_what_is_used(pro: httpx2.AsyncClient, ru
     assert body["requests_per_minute"] == {"limit": 60, "remaining": 58, "reset": headers_of(answer)[2]}
     assert body["concurrent_jobs"] == {"limit": 5, "used": 1}
     tokens = body["monthly_tokens"]
-    assert (tokens["limit"], tokens["used"]) == (1_000_000, 0)
+    assert (tokens["limit"], tokens["used"], tokens["reserved"]) == (1_000_000, 0, 0)  # plain code asks no model
     now = datetime.now(UTC)
     reset = datetime.fromisoformat(tokens["reset"])
     assert reset.day == 1

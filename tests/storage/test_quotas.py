@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
@@ -15,6 +16,7 @@ from orchestrator.services.quotas import Quotas
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.token_use import TokenRepository
 from tests.ledger import ledger
 from tests.storage.rows import at, closed, job_input, task
 
@@ -142,54 +144,55 @@ async def test_an_attempt_has_its_owner_whether_or_not_its_start_was_written(
     assert await attempts.tokens_since("alice", at(0)) == 42
 
 
-def quotas(jobs: JobRepository, attempts: AttemptRepository, now: datetime, tokens: int | None = 1000) -> Quotas:
+def quotas(database: Database, now: datetime, tokens: int | None = 1000) -> Quotas:
     tiers = {Tier.PRO: TierLimits(concurrent_jobs=3, monthly_tokens=tokens)}
-    return Quotas(tiers, jobs, attempts, clock=lambda: now)
+    nothing = Catalogue(agents={}, workflows={})
+    return Quotas(tiers, JobRepository(database), TokenRepository(database), nothing, clock=lambda: now)
 
 
 ALICE = Principal(id="alice", scopes=frozenset(), tier=Tier.PRO)
 
 
 @ledger("D-065", "D-068")
-async def test_a_months_tokens_are_the_calendar_months_in_utc(jobs: JobRepository, attempts: AttemptRepository) -> None:
+async def test_a_months_tokens_are_the_calendar_months_in_utc(database: Database, attempts: AttemptRepository) -> None:
     last = datetime(2026, 11, 30, 23, 59, 59, tzinfo=UTC)
     await spend(attempts, job_input("wf_job_1"), (600, 399), ended=last)
-    await quotas(jobs, attempts, last).check_tokens(ALICE)
+    await quotas(database, last).check_tokens(ALICE)
     await spend(attempts, job_input("wf_job_2"), (1, 0), ended=datetime(2026, 11, 1, tzinfo=UTC))
     with pytest.raises(LimitExceeded, match="1000 of 1000 tokens") as refused:
-        await quotas(jobs, attempts, last).check_tokens(ALICE)
+        await quotas(database, last).check_tokens(ALICE)
     assert refused.value.retry_after == 1
-    assert refused.value.details == {"limit": "monthly_tokens", "allowed": 1000, "used": 1000}
-    await quotas(jobs, attempts, datetime(2026, 12, 1, tzinfo=UTC)).check_tokens(ALICE)
+    assert refused.value.details == {"limit": "monthly_tokens", "allowed": 1000, "used": 1000, "reserved": 0}
+    await quotas(database, datetime(2026, 12, 1, tzinfo=UTC)).check_tokens(ALICE)
 
 
-async def test_a_year_ends_with_its_month(jobs: JobRepository, attempts: AttemptRepository) -> None:
+async def test_a_year_ends_with_its_month(database: Database, jobs: JobRepository, attempts: AttemptRepository) -> None:
     new_year = datetime(2027, 1, 1, tzinfo=UTC)
     now = datetime(2026, 12, 31, 12, tzinfo=UTC)
     await spend(attempts, job_input(), (1000, 0), ended=now)
     with pytest.raises(LimitExceeded) as refused:
-        await quotas(jobs, attempts, now).check_tokens(ALICE)
+        await quotas(database, now).check_tokens(ALICE)
     assert refused.value.retry_after == 12 * 3600
     await accept(jobs, "wf_job_2")
-    usage = await quotas(jobs, attempts, now).usage(ALICE)
+    usage = await quotas(database, now).usage(ALICE)
     assert (usage.jobs, usage.tokens, usage.month_ends) == (1, 1000, new_year)
     assert usage.limits == TierLimits(concurrent_jobs=3, monthly_tokens=1000)
 
 
-async def test_without_a_tier_or_a_limit_no_token_is_too_much(jobs: JobRepository, attempts: AttemptRepository) -> None:
+async def test_without_a_tier_or_a_limit_no_token_is_too_much(database: Database, attempts: AttemptRepository) -> None:
     now = at(120)
     await spend(attempts, job_input(), (10**9, 0))
-    await quotas(jobs, attempts, now, tokens=None).check_tokens(ALICE)
-    await quotas(jobs, attempts, now).check_tokens(Principal(id="alice", scopes=frozenset({Scope.ADMIN})))
+    await quotas(database, now, tokens=None).check_tokens(ALICE)
+    await quotas(database, now).check_tokens(Principal(id="alice", scopes=frozenset({Scope.ADMIN})))
     with pytest.raises(LimitExceeded):
-        await quotas(jobs, attempts, now).check_tokens(ALICE)
+        await quotas(database, now).check_tokens(ALICE)
 
 
 async def test_without_the_index_a_limited_start_is_unavailable() -> None:
     nowhere = Database("sqlite:////nonexistent/index.sqlite3")
-    jobs, attempts = JobRepository(nowhere), AttemptRepository(nowhere)
+    jobs = JobRepository(nowhere)
     with pytest.raises(Unavailable):
         await accept(jobs, "wf_job_1")
     with pytest.raises(Unavailable):
-        await quotas(jobs, attempts, at(0)).check_tokens(ALICE)
+        await quotas(nowhere, at(0)).check_tokens(ALICE)
     await nowhere.close()

@@ -82,7 +82,7 @@ async def status(agents: UserAgentRepository, number: int = 1) -> AgentStatus:
 @ledger("O-009", "O-016")
 async def test_an_agent_is_kept_as_it_was_made(agents: UserAgentRepository):
     made = user_agent()
-    await agents.add(made)
+    await agents.add(made, most=100)
     found = await agents.get("alice", made.id)
     assert found is not None
     assert (found.agent, found.status, found.figures.total) == (made, AgentStatus.IDLE, 0)
@@ -111,7 +111,7 @@ async def test_an_agent_is_kept_as_it_was_made(agents: UserAgentRepository):
 async def test_the_status_follows_the_executions(
     agents: UserAgentRepository, database: Database, states: list[JobState], told: AgentStatus
 ):
-    await agents.add(user_agent())
+    await agents.add(user_agent(), most=100)
     rows = [execution(f"job_{n}", state, created_at=at(n)) for n, state in enumerate(states)]
     others = [
         execution("job_bobs", JobState.RUNNING, owner="bob"),
@@ -126,8 +126,8 @@ async def test_the_status_follows_the_executions(
 
 @ledger("O-016")
 async def test_the_figures_are_counted_from_the_executions(agents: UserAgentRepository, database: Database):
-    await agents.add(user_agent(1))
-    await agents.add(user_agent(2))
+    await agents.add(user_agent(1), most=100)
+    await agents.add(user_agent(2), most=100)
     await write(
         database,
         job_rows=[
@@ -149,8 +149,8 @@ async def test_the_figures_are_counted_from_the_executions(agents: UserAgentRepo
 async def test_a_deleted_agent_takes_its_executions_along(
     agents: UserAgentRepository, executions: ExecutionRepository, database: Database
 ):
-    await agents.add(user_agent(1))
-    await agents.add(user_agent(2))
+    await agents.add(user_agent(1), most=100)
+    await agents.add(user_agent(2), most=100)
     rows = [execution("job_1", JobState.RUNNING), execution("job_2", JobState.PAUSED), execution("job_3")]
     await write(database, job_rows=[*rows, execution("job_4", JobState.RUNNING, agent=2)])
     assert sorted(await executions.open("alice", user_agent(1).id)) == ["job_1", "job_2"]
@@ -170,7 +170,7 @@ async def test_a_deleted_agent_takes_its_executions_along(
 async def test_executions_are_listed_open_and_ended(
     agents: UserAgentRepository, executions: ExecutionRepository, jobs: JobRepository
 ):
-    await agents.add(user_agent())
+    await agents.add(user_agent(), most=100)
     for number in range(3):
         job = job_input(
             f"job_{number}", agents=1, kind=JobKind.AGENT, definition=USER_AGENT, subject=user_agent().id,
@@ -213,14 +213,14 @@ async def test_the_dashboard_sums_a_period_and_the_one_before(
     database: Database,
 ):
     old, new = T0 - MONTH - timedelta(days=1), T0 - timedelta(days=2)
-    await agents.add(user_agent(1, created_at=old))
-    await agents.add(user_agent(2, created_at=new, framework=Framework.ORCA, active=False))
-    await agents.add(user_agent(3, created_at=old, framework=Framework.AUTOGEN))
+    await agents.add(user_agent(1, created_at=old), most=100)
+    await agents.add(user_agent(2, created_at=new, framework=Framework.ORCA, active=False), most=100)
+    await agents.add(user_agent(3, created_at=old, framework=Framework.AUTOGEN), most=100)
     await agents.delete("alice", user_agent(3).id, at=new)
-    await agents.add(user_agent(4, owner="bob"))
-    await configurations.add(configuration(1, created_at=old))
-    await configurations.add(configuration(2, created_at=new))
-    await configurations.add(configuration(3, owner="bob"))
+    await agents.add(user_agent(4, owner="bob"), most=100)
+    await configurations.add(configuration(1, created_at=old), most=100)
+    await configurations.add(configuration(2, created_at=new), most=100)
+    await configurations.add(configuration(3, owner="bob"), most=100)
     await write(
         database,
         job_rows=[
@@ -260,16 +260,16 @@ async def test_the_dashboard_sums_a_period_and_the_one_before(
 async def test_configurations_are_kept_found_and_counted(configurations: ConfigurationRepository):
     mine = configuration(1, description="All 100% MINE")
     template = configuration(2, template=True, framework=Framework.ORCA)
-    await configurations.add(mine)
-    await configurations.add(template)
-    await configurations.add(configuration(3, owner="bob", public=True))
-    await configurations.add(configuration(4, owner="bob"))
+    await configurations.add(mine, most=100)
+    await configurations.add(template, most=100)
+    await configurations.add(configuration(3, owner="bob", public=True), most=100)
+    await configurations.add(configuration(4, owner="bob"), most=100)
     assert await configurations.get(mine.id) == mine
     assert await configurations.get("config_0") is None
 
     async def ids(**more: Any) -> list[str]:
         wanted: dict[str, Any] = {"framework": None, "templates": False, "public": False, "search": None, "limit": 9}
-        return [one.id for one in await configurations.list("alice", **wanted | more)]
+        return [one.id for one in await configurations.list("alice", most_bytes=10**6, **wanted | more)]
 
     assert await ids() == ["config_2", "config_1"]
     assert await ids(public=True) == ["config_3", "config_2", "config_1"]
@@ -282,5 +282,5 @@ async def test_configurations_are_kept_found_and_counted(configurations: Configu
     await configurations.used(mine.id)
     await configurations.used(mine.id)
     assert [one.usage_count for one in await configurations.list(
-        "alice", framework=None, templates=False, public=False, search="mine", limit=9
+        "alice", framework=None, templates=False, public=False, search="mine", limit=9, most_bytes=10**6
     )] == [2]  # fmt: skip

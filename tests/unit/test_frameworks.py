@@ -61,9 +61,12 @@ class Native:
         self.answers = answers
         self.asked: list[tuple[Agent, AgentTask]] = []
         self.fault: AgentError | None = None
+        self.together: asyncio.Barrier | None = None
 
     async def run(self, agent: Agent, task: AgentTask, *, attempt: int, progress: Any, sink: TextSink) -> AgentResult:
         self.asked.append((agent, task))
+        if self.together is not None:
+            await asyncio.wait_for(self.together.wait(), 10)
         if self.fault is not None and len(self.asked) > 1:
             raise self.fault
         text = self.answers[task.step.name].pop(0) if self.answers.get(task.step.name) else task.step.name.upper()
@@ -214,6 +217,25 @@ async def test_questions_go_to_the_products_own_runtime_and_their_cost_is_summed
     assert received == [10, 20]
     assert result.usage == Usage(prompt_tokens=606, completion_tokens=414, cost=1.02, provider_cost=0.5)
     assert (result.output, result.model, result.metadata["offline"]) == ("ONETWO", "fake/model", True)
+
+
+async def test_questions_share_the_tokens_of_their_call() -> None:
+    async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
+        both = await asyncio.gather(call.ask(Question(title="one")), call.ask(Question(title="two")))
+        native.together = None
+        last = await call.ask(Question(title="three"))
+        return FrameworkResult(output=both[0].output + last.output)
+
+    task = agent_task()
+    config = task.config.model_copy(update={"max_tokens": 1000})
+    native = Native()
+    native.together = asyncio.Barrier(2)
+    await run(Adapter(work), native, task.model_copy(update={"allowance": 2500, "config": config}))
+    first, second, third = (task.allowance for _, task in native.asked)
+    assert first is not None
+    assert 1500 < first < 2000
+    assert second == 2500 - first
+    assert first <= third <= 2500 - 20
 
 
 async def test_a_failure_is_billed_for_what_was_asked_before_it() -> None:

@@ -1,10 +1,7 @@
 """Where webhooks may go: every way to spell or hide an address that is not public."""
 
-import asyncio
 import ipaddress
 import socket
-import threading
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -215,38 +212,6 @@ async def test_a_refusal_at_registration_names_the_field():
     assert "10.0.0.7" not in raised.value.message
     await checked_at_registration("http://hooks.example.com/", True, resolve=at("10.0.0.7"))
     await checked_at_registration("http://hooks.example.com/", False, resolve=nowhere)
-
-
-async def test_the_machine_s_own_resolver_knows_its_loopback_and_no_invented_name():
-    assert "127.0.0.1" in await addresses.resolve("127.0.0.1", 80)
-    assert await addresses.resolve("a" * 64 + ".example", 80) == []
-    assert await addresses.resolve("does-not-exist.invalid", 80) == []
-
-
-async def test_a_resolver_that_is_silent_knows_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(addresses, "_RESOLVE_TIMEOUT", 0.0)
-    assert await addresses.resolve("127.0.0.1", 80) == []
-
-
-async def test_names_that_hang_hold_up_nobody_else_s(monkeypatch: pytest.MonkeyPatch):
-    silent, known = threading.Event(), socket.getaddrinfo
-
-    def look_up(host: str, *rest: Any, **more: Any) -> Any:
-        if host.endswith(".silent.example"):
-            silent.wait(30)
-            raise socket.gaierror
-        return known(host, *rest, **more)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(addresses, "_RESOLVE_TIMEOUT", 0.1)
-    try:
-        hanging = await asyncio.gather(*(addresses.resolve(f"{n}.silent.example", 443) for n in range(100)))
-        async with asyncio.timeout(10):  # as a model's client looks for its provider
-            found = await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 443)
-    finally:
-        silent.set()
-    assert hanging == [[]] * 100
-    assert found
 
 
 ipv4_outside = st.sampled_from(PRIVATE_NETWORKS).flatmap(lambda network: st.ip_addresses(network=network))

@@ -23,6 +23,7 @@ from standardwebhooks import Webhook
 
 from orchestrator.delivery.sender import HttpWebhookSender, retry_after
 from orchestrator.delivery.signing import verify_webhook
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.webhooks import Posting, Verdict
 from tests.fakes.webhook_receiver import DRIP, HALF_BODY, NOT_HTTP, RESET, STALL, Answer, Fault, receiving
 from tests.ledger import ledger
@@ -195,6 +196,14 @@ async def test_a_name_that_does_not_resolve_is_tried_again():
     sender = HttpWebhookSender(allow_private=False, resolve=Names([]))
     posted = await sender.post(posting("https://hooks.example/"))
     assert (posted.verdict, posted.error) == (Verdict.RETRY, "the name hooks.example does not resolve")
+
+
+async def test_a_name_that_waits_for_other_look_ups_of_its_owner_is_no_attempt():
+    async def busy(host: str, port: int) -> list[str]:
+        raise Unavailable("2 names of this account are being looked up already.")
+
+    with pytest.raises(Unavailable):
+        await HttpWebhookSender(allow_private=False, resolve=busy).post(posting("https://hooks.example/"))
 
 
 @pytest.mark.parametrize("found", [["127.0.0.1"], [PUBLIC, "127.0.0.1"], ["::ffff:127.0.0.1"]])

@@ -10,6 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.storable import FIRST_FAULT, JsonObject, storable
+from api.webhooks import Events, Secret
 from orchestrator.domain.user_agents import AgentStatus, Framework
 
 ExecutionStatus = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"]
@@ -47,6 +48,7 @@ class Wire(BaseModel):
 
 Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
+Tags = Annotated[list[Annotated[Text, Field(max_length=100)]], FIRST_FAULT, Field(max_length=50)]
 _NotNull = BeforeValidator(_given)
 
 
@@ -57,7 +59,7 @@ class CreateAgentRequest(Wire):
     framework: Framework
     description: Annotated[Text | Absent, _NotNull] = None
     configuration: JsonObject = Field(default_factory=dict)
-    tags: Annotated[list[Text], FIRST_FAULT] = Field(default_factory=list)
+    tags: Tags = Field(default_factory=list)
     is_active: StrictBool = True
 
 
@@ -67,7 +69,7 @@ class UpdateAgentRequest(Wire):
     name: Annotated[Name | Absent, _NotNull] = None
     description: Annotated[Text | Absent, _NotNull] = None
     configuration: Annotated[JsonObject | Absent, _NotNull] = None
-    tags: Annotated[Annotated[list[Text], FIRST_FAULT] | Absent, _NotNull] = None
+    tags: Annotated[Tags | Absent, _NotNull] = None
     is_active: Annotated[StrictBool | Absent, _NotNull] = None
 
 
@@ -96,8 +98,8 @@ class CreateWebhookRequest(Wire):
     """A webhook to register (O-038)."""
 
     url: Annotated[Text, Field(max_length=_LONGEST_URL, json_schema_extra={"format": "uri"})]
-    events: Annotated[list[Text], FIRST_FAULT, Field(min_length=1)]
-    secret: Annotated[Text | Absent, _NotNull] = None
+    events: Events
+    secret: Annotated[Secret | Absent, _NotNull] = None
 
 
 class ErrorAnswer(Wire):
@@ -255,7 +257,7 @@ class Configuration(Wire):
     name: str
     description: str | Absent = None
     framework: Framework
-    configuration: dict[str, Any]
+    configuration: dict[str, Any] | Absent = Field(default=None, description="Left out where a list grows too large.")
     is_template: bool
     is_public: bool
     usage_count: int

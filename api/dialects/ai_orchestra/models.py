@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from api.storable import JsonObject, storable
+from api.webhooks import Events, Secret
 from orchestrator.domain.conversations import Mode, Swarm
 
 LONGEST_MESSAGE: Final = 32_000
@@ -99,10 +100,8 @@ class WebhookRequest(BaseModel):
     """A webhook to register (A-036)."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)]
-    events: Annotated[list[Annotated[str, AfterValidator(storable)]], Field(min_length=1, max_length=20)]
-    secret: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(storable)] | None = Field(
-        default=None, description="Signs the deliveries; made when left out."
-    )
+    events: Events
+    secret: Secret | None = Field(default=None, description="Signs the deliveries; made when left out.")
 
 
 class WebhookData(BaseModel):

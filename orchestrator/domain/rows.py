@@ -1,0 +1,38 @@
+"""How many rows of a kind an owner may have, and how large one may be."""
+
+from typing import Any, Final
+
+from pydantic_core import to_json
+
+from orchestrator.domain.errors import InvalidInput
+
+MOST_WEBHOOKS: Final = 50
+MOST_KEYS: Final = 100
+MOST_SESSIONS: Final = 100
+ROW_BYTES: Final = 64 * 1024
+LIST_BYTES: Final = 1024 * 1024
+"""How much of what rows hold one list may show."""
+
+
+def check_size(field: str, **values: Any) -> None:
+    """Raises `InvalidInput` for values that are together larger than a row may be, as JSON."""
+    size = len(to_json(values))
+    if size > ROW_BYTES:
+        raise InvalidInput(
+            f"{field} and the texts beside it are {size} bytes as JSON, more than {ROW_BYTES}",
+            field=field,
+            expected=f"at most {ROW_BYTES} bytes as JSON",
+            limit="row_bytes",
+            allowed=ROW_BYTES,
+            used=size,
+        )
+
+
+def full(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
+    """The error for one row too many of a kind."""
+    return InvalidInput(
+        f"There are {used} {kind} of {allowed} that an account may have: {remedy}",
+        limit=kind,
+        allowed=allowed,
+        used=used,
+    )

@@ -1,0 +1,36 @@
+"""How many chat sessions an owner uses at a time, counted where their turns' jobs are."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, distinct, func, select
+
+from orchestrator.domain.conversations import is_conversation
+from orchestrator.domain.errors import LimitExceeded
+from orchestrator.domain.rows import MOST_SESSIONS
+from orchestrator.storage.tables import jobs
+
+_WINDOW: Final = timedelta(hours=1)
+_RETRY_AFTER: Final = 60.0
+_OTHERS: Final = select(func.count(distinct(jobs.c.subject))).where(
+    jobs.c.owner == bindparam("this_owner"),
+    jobs.c.subject.startswith("conv\\_", escape="\\"),
+    jobs.c.created_at > bindparam("since", type_=jobs.c.created_at.type),
+    jobs.c.subject != bindparam("this_subject"),
+)
+
+
+def check_sessions(connection: Connection, owner: str, subject: str | None, at: datetime) -> None:
+    """Raises `LimitExceeded` for a turn of one session too many; a session counts for an hour after its last turn."""
+    if subject is None or not is_conversation(subject):
+        return
+    this = {"this_owner": owner, "since": at - _WINDOW, "this_subject": subject}
+    used = connection.execute(_OTHERS, this).scalar_one()
+    if used >= MOST_SESSIONS:
+        raise LimitExceeded(
+            f"{used} of {MOST_SESSIONS} chat sessions had a message within the last hour: go on in one of them.",
+            limit="sessions",
+            retry_after=_RETRY_AFTER,
+            allowed=MOST_SESSIONS,
+            used=used,
+        )

@@ -1,0 +1,109 @@
+"""Tokens of an owner's month: billed, reserved by open jobs, claimed by running calls (decision 0024).
+
+A reservation is a column of the job's row and a claim one of the attempt's: whatever ends them settles them.
+"""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import BindParameter, Connection, bindparam, case, func, select
+
+from orchestrator.domain.budgets import TokenBudget, TokenUse, month_start
+from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus
+from orchestrator.storage.database import Database
+from orchestrator.storage.tables import attempts, jobs
+
+_OWNER: Final[BindParameter[str]] = bindparam("this_owner")
+_JOB: Final[BindParameter[str]] = bindparam("this_job")
+_BILLED: Final = func.coalesce(func.sum(attempts.c.prompt_tokens), 0) + func.coalesce(
+    func.sum(attempts.c.completion_tokens), 0
+)
+_CLAIMED: Final = func.coalesce(func.sum(attempts.c.claimed_tokens), 0)
+_RUNS: Final = (attempts.c.status == AttemptStatus.RUNNING, attempts.c.completed_at.is_(None))
+
+BILLED_SINCE: Final = select(_BILLED).where(
+    attempts.c.owner == _OWNER, attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type)
+)
+
+# What each open job has reserved and has neither used nor handed on to a call that runs.
+_REST: Final = (
+    select(
+        (
+            jobs.c.reserved_tokens
+            - select(_BILLED).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
+            - select(_CLAIMED).where(attempts.c.job_id == jobs.c.id, *_RUNS).scalar_subquery()
+        ).label("rest")
+    )
+    .where(jobs.c.owner == _OWNER, jobs.c.state.in_(sorted(OPEN_STATES)))
+    .where(jobs.c.reserved_tokens > 0, jobs.c.id != _JOB, jobs.c.id != bindparam("this_root"))
+    .subquery()
+)
+_UNSPENT: Final = select(func.coalesce(func.sum(case((_REST.c.rest > 0, _REST.c.rest), else_=0)), 0))
+
+# The call itself asks anew, and calls of a run before a reset end with nobody to say so.
+_GONE: Final = (attempts.c.job_id == _JOB) & (
+    (attempts.c.run_id != bindparam("this_run"))
+    | (
+        (attempts.c.step == bindparam("this_step"))
+        & (attempts.c.agent == bindparam("this_agent"))
+        & (attempts.c.call == bindparam("this_call"))
+    )
+)
+_CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_GONE)
+
+
+class Call(NamedTuple):
+    """A call that asks for tokens. `root` is the first job of its family, whose reservation it may use."""
+
+    job: str = ""
+    root: str = ""
+    run: str = ""
+    step: str = ""
+    agent: str = ""
+    call: int = 0
+
+
+_NO_CALL: Final = Call()
+
+
+def token_use(connection: Connection, owner: str, at: datetime, call: Call) -> TokenUse:
+    """What an owner uses of the month of a time besides a call's own job, and what running calls claim of it.
+
+    Only whoever holds the owner's lock may rely on it.
+    """
+    this = {f"this_{name}": value for name, value in call._asdict().items()}
+    used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
+    unspent = connection.execute(
+        _UNSPENT, {"this_owner": owner, "this_job": call.job, "this_root": call.root}
+    ).scalar_one()
+    claimed = connection.execute(_CLAIMS, {"this_owner": owner, **this}).scalar_one()
+    return TokenUse(int(used), int(unspent) + int(claimed), claimed=int(claimed))
+
+
+def check_month(connection: Connection, owner: str, budget: TokenBudget, at: datetime) -> None:
+    """Raises `LimitExceeded` if the owner has used the month up, whatever jobs that run may give back."""
+    used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
+    if used >= budget.monthly:
+        TokenUse(int(used)).check(budget.monthly, at)
+
+
+def reservation(connection: Connection, owner: str, budget: TokenBudget, at: datetime, *, checked: bool) -> int:
+    """What a new job reserves: as much as its planned calls may ask for, or what is left.
+
+    Raises `LimitExceeded` if nothing is left, unless the job runs already and is not `checked`.
+    """
+    use = token_use(connection, owner, at, _NO_CALL)
+    if checked:
+        use.check(budget.monthly, at)
+    return max(0, min(budget.planned, use.left(budget.monthly)))
+
+
+class TokenRepository:
+    """Reads what owners use. Every method raises `Unavailable` when the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def use(self, owner: str, at: datetime) -> TokenUse:
+        """What an owner uses of the month of a time."""
+        return await self._db.autocommit(lambda connection: token_use(connection, owner, at, _NO_CALL))

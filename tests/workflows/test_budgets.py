@@ -1,0 +1,150 @@
+"""The tokens of a month hold what is started together, before every call, for every kind of job."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.domain.access import ORDINARY, Principal
+from orchestrator.domain.budgets import TokenBudget
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.conversations import Mode, Swarm
+from orchestrator.domain.errors import LimitExceeded, StepFailed
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.domain.limits import Tier, TierLimits
+from orchestrator.services.conversing import ChatMessage
+from orchestrator.services.quotas import Usage
+from orchestrator.services.starting import Started, StartRequest
+from orchestrator.testing import Engine, running_engine
+from tests.fakes.openai_server import Answer, OpenAIServer
+from tests.ledger import ledger
+
+CALL = Answer({"summary": "Drafted.", "output": "A draft."}, prompt_tokens=100, completion_tokens=400)
+SHOP = {"project_name": "shop", "description": "A shop for books, with a cart and a search"}
+GREEDY = JobConfig(model="served", max_tokens=1_000_000)
+
+
+@asynccontextmanager
+async def limited_to(
+    tokens: int, address: str, folder: Path, plugins: list[Plugin]
+) -> AsyncIterator[tuple[Engine, OpenAIServer]]:
+    async with (
+        OpenAIServer(CALL) as model,
+        running_engine(
+            address,
+            folder,
+            plugins,
+            llm_base_url=model.url,
+            llm_api_key=SecretStr("key"),
+            tiers={Tier.PRO: TierLimits(concurrent_jobs=40, monthly_tokens=tokens)},
+        ) as engine,
+    ):
+        yield engine, model
+
+
+def somebody() -> Principal:
+    return Principal(id=uuid4().hex, scopes=ORDINARY, tier=Tier.PRO)
+
+
+async def start(engine: Engine, caller: Principal, target: str, input: dict[str, Any]) -> Started:
+    request = StartRequest(kind=JobKind.WORKFLOW, target=target, input=input, config=GREEDY)
+    return await engine.services.starter.start(caller, request)
+
+
+async def usage(engine: Engine, caller: Principal) -> Usage:
+    return await engine.services.quotas.usage(caller)
+
+
+@ledger("D-065", "D-068", "C-28")
+async def test_thirty_starts_at_once_never_use_more_than_the_month_has(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    caller = somebody()
+    async with limited_to(4000, temporal_address, tmp_path, orchestrator_plugins) as (engine, model):
+        starts = [start(engine, caller, "full_stack_development", SHOP) for _ in range(30)]
+        answers = await asyncio.gather(*starts, return_exceptions=True)
+        started = [answer for answer in answers if isinstance(answer, Started)]
+        refused = [answer for answer in answers if isinstance(answer, LimitExceeded)]
+        assert (len(started), len(refused)) == (1, 29)
+        assert {fault.details["limit"] for fault in refused} == {"monthly_tokens"}
+        job = await engine.ended(started[0].job_id)
+        assert job.state is JobState.FAILED
+        assert job.error is not None
+        assert job.error.type == "budget_exceeded"
+        assert "tokens of this month" in job.error.message
+        assert {len(call.attempts) for call in job.calls} <= {0, 1}  # nothing is tried again
+        now = await usage(engine, caller)
+        assert 0 < now.tokens <= 4000
+        assert (now.jobs, now.reserved_tokens) == (0, 0)
+        asked = [request.body["max_tokens"] for request in model.received]
+        assert asked
+        assert max(asked) < 4000
+
+
+async def test_calls_that_no_plan_counts_share_what_is_left(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    caller = somebody()
+    fan_out = {"agent": "technical_writer", "times": 6, "gather": True}
+    async with limited_to(3000, temporal_address, tmp_path, orchestrator_plugins) as (engine, model):
+        both = [await start(engine, caller, "t_again", fan_out) for _ in range(2)]
+        jobs = [await engine.ended(one.job_id) for one in both]
+        assert {job.error.type for job in jobs if job.error} == {"budget_exceeded"}
+        done = [call for job in jobs for call in job.calls if call.status is CallStatus.COMPLETED]
+        now = await usage(engine, caller)
+        # Those that waited got what those before them gave back.
+        assert 3 <= len(done) == len(model.received) <= 6
+        assert now.tokens == 500 * len(done) <= 3000
+        assert now.reserved_tokens == 0
+
+
+async def test_a_child_pays_from_the_month_of_its_parent(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    caller = somebody()
+    child = f"child-{uuid4().hex}"
+    async with limited_to(5000, temporal_address, tmp_path, orchestrator_plugins) as (engine, _):
+        parent = await start(
+            engine,
+            caller,
+            "t_parent",
+            {"child": "t_again", "with": {"agent": "technical_writer", "times": 12, "gather": True}, "id": child},
+        )
+        await engine.ended(parent.job_id)
+        row = await engine.parts.ground.jobs.get(child)
+        assert row is not None
+        assert row.job.tokens == TokenBudget(monthly=5000, root=parent.job_id)
+        job = await engine.ended(child)
+        assert job.error is not None
+        assert job.error.type == "budget_exceeded"
+        spent = await usage(engine, caller)
+        assert 0 < spent.tokens <= 5000
+        assert len([call for call in job.calls if call.status is CallStatus.COMPLETED]) * 500 == spent.tokens
+
+
+async def test_a_chat_turn_is_held_to_the_month(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    caller = somebody()
+    session = uuid4().hex
+    async with limited_to(1500, temporal_address, tmp_path, orchestrator_plugins) as (engine, _):
+        chat = engine.services.conversations
+
+        async def talk() -> None:
+            for _ in range(5):
+                message = ChatMessage(text="Hello", session_id=session, mode=Mode.LITE, swarm=Swarm.CODING_TEAM)
+                await chat.answer(caller, await chat.begin(caller, message))
+
+        with pytest.raises((LimitExceeded, StepFailed)) as ended:
+            await talk()
+        assert "tokens of this month" in ended.value.message
+        now = await engine.parts.services.quotas.usage(caller)
+        assert 0 < now.tokens <= 1500
+        assert now.reserved_tokens == 0
