@@ -1,19 +1,16 @@
 """What a tier lets a job have, and that nobody but an administrator is without limits."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from orchestrator.domain.access import ORDINARY, Principal, Role, Scope
+from orchestrator.domain.access import ORDINARY, Principal, Scope
 from orchestrator.domain.commands import JobConfig, JobInput
 from orchestrator.domain.errors import Forbidden
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.limits import TIERS, UNLIMITED_TIER, Tier, TierLimits, tier_limits
 from orchestrator.domain.plans import Plan
 from orchestrator.services.permissions import permitted
-from orchestrator.services.tokens import Claims, TokenType
-from orchestrator.services.users import principal_of
 from orchestrator.settings import Settings
 from workflows.starts import priority_of
 
@@ -85,12 +82,6 @@ def test_nobody_but_an_administrator_is_without_a_tier() -> None:
     assert caller(None).tier is Tier.FREE
     assert Principal(id="nobody", scopes=frozenset()).tier is Tier.FREE
     assert caller(None, Scope.ADMIN).tier is None
-
-
-@pytest.mark.parametrize("roles", [None, (), ("stranger",), *((str(role),) for role in Role)])
-def test_a_users_token_has_a_tier_unless_it_is_the_administrators(roles: tuple[str, ...] | None) -> None:
-    principal = principal_of(Claims("alice", TokenType.ACCESS, datetime(2030, 1, 1, tzinfo=UTC), roles=roles))
-    assert (principal.tier is None) is (roles == (Role.ADMIN,))
 
 
 def test_a_changed_tier_keeps_its_permissions_and_strangers_keep_every_limit() -> None:
