@@ -25,16 +25,18 @@ async def test_calls_are_counted_once_and_their_attempts_each(database: Database
         attempt_row("job_6", agent="somebody_else"),
     ]
     await write(database, attempt_rows=rows)
-    found = await WorkRepository(database).begun([AGENT, OTHER], since=at(-50))
+    found = await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner=None)
     assert sorted(found, key=lambda one: (one.agent, one.step)) == [
         Work(OTHER, "a", calls=1, completed=1, attempts=1, lost=0),
         Work(AGENT, "a", calls=3, completed=1, attempts=5, lost=2),
         Work(AGENT, "b", calls=2, completed=2, attempts=2, lost=0),
     ]
+    assert await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner="alice") == found
+    assert await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner="bob") == []
 
 
 async def test_nothing_begun_is_nothing(database: Database):
-    assert await WorkRepository(database).begun([AGENT], since=at(0)) == []
+    assert await WorkRepository(database).begun([AGENT], since=at(0), owner=None) == []
 
 
 @ledger("O-045", "A-026")
