@@ -37,7 +37,7 @@ _OWNER: Final = Principal(id="bench", scopes=frozenset({Scope.ADMIN}))
 
 async def measure(folder: Path, address: str, *, waiting: int) -> list[Figure]:
     """Both figures, on an index in `folder` and a Temporal server without a worker. Raises `BenchFailed`."""
-    settings = Settings(data_dir=folder, task_queue="bench-index", admin_api_key=SecretStr("bench"))
+    settings = Settings(data_dir=folder, task_queue="bench-index", admin_api_key=SecretStr("dvr_sk_bench_index"))
     client = await connect(connect_options({}, address), lazy=False)
     parts = assemble(settings, build_catalogue([bench_plugin]), client)
     try:

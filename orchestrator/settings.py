@@ -21,6 +21,13 @@ _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today m
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
+# The fewest bytes of secrets that somebody might guess, and what to do instead.
+_MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
+_LEAST_BYTES: Final = {
+    "jwt_secret_key": (32, _MAKE_ONE),
+    "admin_api_key": (16, _MAKE_ONE),
+    "admin_password": (8, "choose a longer one"),
+}
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -31,7 +38,12 @@ class Settings(SourcedSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="ORCHESTRATOR_", env_file=".env", env_ignore_empty=True, extra="ignore", populate_by_name=True
+        env_prefix="ORCHESTRATOR_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        populate_by_name=True,
+        hide_input_in_errors=True,
     )
 
     data_dir: Path = Field(default=Path(".orchestrator"), description="Where embedded mode keeps its files.")
@@ -51,7 +63,8 @@ class Settings(SourcedSettings):
     )
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
-        default=None, description="Bootstrap key with scope admin:*; `orchestrator dev` makes one when unset."
+        default=None,
+        description="Bootstrap key with scope admin:*, 16 bytes at least; `orchestrator dev` makes one when unset.",
     )
     secret_key: SecretStr | None = Field(
         default=None,
@@ -89,10 +102,22 @@ class Settings(SourcedSettings):
     jwt_secret_key: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_JWT_SECRET_KEY", "JWT_SECRET_KEY"),
-        description="Signs the tokens of users (HS256); follows from the secret key when unset.",
+        description="Signs the tokens of users (HS256), 32 bytes at least; follows from the secret key when unset.",
+    )
+    jwt_issuer: str | None = Field(
+        default=None, max_length=200, description="The claim iss of every token of a user; unset: tokens have none."
+    )
+    jwt_audience: str | None = Field(
+        default=None, max_length=200, description="The claim aud of every token of a user; unset: tokens have none."
+    )
+    jwt_longest_life: int = Field(
+        default=86_400,
+        ge=60,
+        le=315_360_000,
+        description="Seconds that a token which others minted may live; one that lives longer is refused.",
     )
     admin_username: str | None = Field(default=None, description="Bootstrap user with role admin.")
-    admin_password: SecretStr | None = Field(default=None, description="That user's password.")
+    admin_password: SecretStr | None = Field(default=None, description="That user's password, 8 characters at least.")
     webhook_allow_private: bool = Field(default=False, description="Let webhooks go to private addresses.")
     webhook_retry_schedule: str = Field(
         default="0,5,300,1800,7200,18000,36000,50400,72000,86400",
@@ -257,6 +282,16 @@ class Settings(SourcedSettings):
         if not (text.isascii() and text.isprintable()) or " " in text:
             raise ValueError("the key has a space, a line break or another character that no key has; was it cut?")
         return key
+
+    @field_validator("jwt_secret_key", "admin_api_key", "admin_password")
+    @classmethod
+    def _is_long_enough(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if secret is not None and info.field_name is not None:
+            least, remedy = _LEAST_BYTES[info.field_name]
+            size = len(secret.get_secret_value().encode(errors="surrogateescape"))
+            if size < least:
+                raise ValueError(f"it has {size} bytes, which is too short: {least} are the least; {remedy}")
+        return secret
 
     @field_validator("admin_password")
     @classmethod

@@ -1,7 +1,7 @@
 """Wires the services of one process: every service that a surface may call, over the opened ground."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from orchestrator.delivery.addresses import checked_at_registration
@@ -29,8 +29,8 @@ from orchestrator.services.registry import Services
 from orchestrator.services.resources import ResourceMeter
 from orchestrator.services.retrying import JobRetrier
 from orchestrator.services.starting import JobStarter
-from orchestrator.services.tokens import TokenSigner
-from orchestrator.services.users import BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.tokens import TokenRules, TokenSigner
+from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
 from orchestrator.services.values import JobValues
 from orchestrator.services.watching import JobWatcher
 from orchestrator.services.webhooks import WebhookRegistry
@@ -69,12 +69,15 @@ def wired(
     work = WorkRepository(on.reports)
     readiness = _readiness(settings, on, work, clock=clock)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
-    signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock)
-    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, SignedTokens(signer, clock=clock)])
+    signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock, rules=_token_rules(settings))
+    users, bootstrap = UserRepository(on.database), _bootstrap_user(settings)
+    accounts = Accounts(users, bootstrap=bootstrap)
+    tokens = SignedTokens(signer, accounts, clock=clock)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, tokens])
     return Services(
         access=access,
         keys=KeyIssuer(on.keys, on.sealer, on.issued_keys, clock=clock, new_id=new_id),
-        users=UserAccounts(UserRepository(on.database), signer, bootstrap=_bootstrap_user(settings), clock=clock),
+        users=UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=clock),
         audit=AuditLog(AuditRepository(on.database)),
         catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=clock),
         starter=starter,
@@ -176,6 +179,11 @@ def _conversations(
 def _token_secrets(settings: Settings, sealer: Sealer) -> list[str]:
     given = settings.jwt_secret_key
     return [given.get_secret_value()] if given is not None else [one.hex() for one in sealer.derived_by_each("tokens")]
+
+
+def _token_rules(settings: Settings) -> TokenRules:
+    life = timedelta(seconds=settings.jwt_longest_life)
+    return TokenRules(settings.jwt_issuer, settings.jwt_audience, life)
 
 
 def _bootstrap_user(settings: Settings) -> BootstrapUser | None:

@@ -189,25 +189,31 @@ async def get_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
 
 
 @router.patch("/api-keys/{key_id}", responses=NOT_FOUND)
-async def change_key(_: Admin, services: Svc, key_id: str, body: ChangeBody) -> KeyBody:
+async def change_key(principal: Admin, services: Svc, key_id: str, body: ChangeBody) -> KeyBody:
     """Change a key's name, scopes, tier or end; what is left out stays."""
     changed = await services.keys.change(
-        key_id, name=body.name, scopes=body.granted(), tier=body.tier, expires_at=body.end()
+        principal, key_id, name=body.name, scopes=body.granted(), tier=body.tier, expires_at=body.end()
     )
     return KeyBody.of(changed)
 
 
 @router.post("/api-keys/{key_id}/rotate", responses=NOT_FOUND)
-async def rotate_key(_: Admin, services: Svc, key_id: str, body: RotateBody | None = None) -> KeyIssued:
+async def rotate_key(principal: Admin, services: Svc, key_id: str, body: RotateBody | None = None) -> KeyIssued:
     """Give a key a new secret; the old one stays valid for the overlap."""
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
-    return KeyIssued.of(await services.keys.rotate(key_id, overlap=overlap))
+    return KeyIssued.of(await services.keys.rotate(principal, key_id, overlap=overlap))
 
 
 @router.delete("/api-keys/{key_id}", responses=NOT_FOUND)
 async def revoke_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
     """Revoke a key for good. Asked twice, it changes nothing."""
     return KeyBody.of(await services.keys.revoke(key_id))
+
+
+@router.post("/sign-out", status_code=204)
+async def sign_out(principal: Caller, services: Svc) -> None:
+    """End the caller's sign-in: its access and refresh tokens are refused from now on."""
+    await services.users.sign_out(principal)
 
 
 @router.get("/me")

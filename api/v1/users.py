@@ -39,8 +39,9 @@ class UserBody(Body):
 
 
 class UserShown(Wire):
-    """A user, without the password."""
+    """A user, without the password. `user:ID` owns the jobs that the user starts."""
 
+    id: str
     username: str
     roles: list[Role]
     created_at: Timestamp
@@ -48,7 +49,7 @@ class UserShown(Wire):
     @classmethod
     def of(cls, user: User) -> "UserShown":
         """The body of one user."""
-        return cls(username=user.username, roles=list(user.roles), created_at=user.created_at)
+        return cls(id=user.id, username=user.username, roles=list(user.roles), created_at=user.created_at)
 
 
 class UserList(Wire):
@@ -61,9 +62,9 @@ class UserList(Wire):
 
 
 @router.post("", status_code=201)
-async def add_user(_: Admin, services: Svc, body: UserBody) -> UserShown:
+async def add_user(principal: Admin, services: Svc, body: UserBody) -> UserShown:
     """Add a user. Their password is kept as an Argon2 hash."""
-    return UserShown.of(await services.users.add(body.username, body.password, body.roles))
+    return UserShown.of(await services.users.add(principal, body.username, body.password, body.roles))
 
 
 @router.get("")
@@ -75,5 +76,5 @@ async def list_users(_: Admin, services: Svc, query: Annotated[LongPageQuery, Qu
 
 @router.delete("/{username}", status_code=204, responses=NOT_FOUND)
 async def remove_user(_: Admin, services: Svc, username: Username) -> None:
-    """Remove a user: no sign-in and no refresh any more. An access token ends by itself, within 15 minutes."""
+    """Remove a user: no sign-in and no refresh any more, and access tokens end within 5 seconds."""
     await services.users.remove(username)

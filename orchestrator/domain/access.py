@@ -1,5 +1,6 @@
 """Who asks, with which key, what they may do and what they did (D-012 to D-015)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,23 @@ class Role(StrEnum):
     ORCHESTRATION_MANAGER = "orchestration_manager"
 
 
+USER_OWNER: Final = "user:"
+"""How the owner of a user's jobs begins; the account follows."""
+
+_ACCOUNT: Final = re.compile(r"([^:]+):[0-9a-f]{16}")
+
+
+def is_account(text: str) -> bool:
+    """Whether a text has the form of an account's id: a user name and random digits."""
+    return _ACCOUNT.fullmatch(text) is not None
+
+
+def name_of(owner: str) -> str:
+    """An owner, for people: the name of a user, any other as it is."""
+    account = owner.removeprefix(USER_OWNER)
+    return _ACCOUNT.sub(r"\1", account) if is_account(account) else account
+
+
 ORDINARY: Final = frozenset(Scope) - {Scope.ADMIN}
 """What everybody may who has signed in: all but administration (C-22)."""
 
@@ -48,7 +66,8 @@ class Principal:
     """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with,
     `prefix` finds the secret of that key.
 
-    A user came with a signed token instead, which says their roles and ends at `expires_at`.
+    A user came with a signed token instead, which says their roles and ends at `expires_at`; `sign_in` is the sign-in
+    that it descends from, None for a token that was minted elsewhere.
 
     Without a tier nothing is limited: that is for administrators. Others without one have the tier `free`.
     """
@@ -60,6 +79,7 @@ class Principal:
     prefix: str | None = None
     roles: frozenset[Role] = frozenset()
     expires_at: datetime | None = None
+    sign_in: str | None = None
 
     def __post_init__(self) -> None:
         """Give a tier to whoever must have one: no tier never means no limit but for administrators."""
@@ -70,6 +90,16 @@ class Principal:
     def admin(self) -> bool:
         """Whether everything is allowed and every job visible."""
         return Scope.ADMIN in self.scopes
+
+    def require_reach(self, scopes: Iterable[Scope], tier: Tier | None) -> None:
+        """Whether a key with these scopes and this tier is no more than its giver: who is `system_admin` and not
+        `admin` gives no administration away and no higher tier than their own. Raises `Forbidden`.
+        """
+        if Role.SYSTEM_ADMIN not in self.roles or Role.ADMIN in self.roles:
+            return
+        order = list(Tier)
+        if Scope.ADMIN in scopes or tier is None or self.tier is None or order.index(tier) > order.index(self.tier):
+            raise Forbidden(f"The role {Role.SYSTEM_ADMIN} cannot give a key more than it has: ask an {Role.ADMIN}")
 
     def require(self, scope: Scope) -> None:
         """Raises `Forbidden` unless the scope, or `admin:*`, is held."""

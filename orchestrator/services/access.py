@@ -6,7 +6,6 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -17,17 +16,15 @@ from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Sco
 from orchestrator.domain.errors import Unauthenticated, Unavailable
 from orchestrator.sealing import Sealer
 from orchestrator.services.background import Background
+from orchestrator.services.credential_cache import LIFETIME, CredentialCache
 from orchestrator.storage.keys import KeyedDigest, KeyRepository, StoredSecret
 
 log = structlog.get_logger(__name__)
 
 ADMIN: Final = Principal(id="admin", scopes=frozenset({Scope.ADMIN}))
 
-KEY_LIFETIME: Final = 2.5
-"""Seconds that a verified key is known without another look at the index, and a revocation elsewhere unseen."""
-
 RECHECK_SECONDS: Final = 2.0
-"""Seconds between two looks at the credential of what stays open: with `KEY_LIFETIME`, it ends within five seconds."""
+"""Seconds between two looks at the credential of what stays open: with `LIFETIME`, it ends within five seconds."""
 
 _STARTS: Final = tuple(form.start for form in KeyForm)
 _FORM: Final = re.compile(rf"{KeyForm.DVR.start}[0-9a-f]{{80}}|{KeyForm.AO.start}[0-9a-f]{{64}}")
@@ -76,7 +73,7 @@ class Authenticator:
 
     async def issued_prefix(self, token: str) -> str | None:
         """The public part of an issued key that a token may be, or None. However often it is asked, it reads the index
-        once in `KEY_LIFETIME` seconds at most. Raises `Unavailable`."""
+        once in `LIFETIME` seconds at most. Raises `Unavailable`."""
         for kind in self._kinds:
             if (prefix := await kind.issued_prefix(token)) is not None:
                 return prefix
@@ -112,16 +109,10 @@ class BootstrapKey:
         return True if principal == ADMIN else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    principal: Principal
-    until: float
-
-
 class IssuedKeys:
     """Keys that were issued, `dvr_sk_live_…` or `ao_…` (D-013, C-17).
 
-    A verified one is known for `KEY_LIFETIME` seconds.
+    A verified one is known for `LIFETIME` seconds.
     """
 
     def __init__(
@@ -135,14 +126,13 @@ class IssuedKeys:
         self._keys = keys
         self._sealer = sealer
         self._clock = clock
-        self._timer = timer
         self._nobody = sealer.digest("")
-        self._known: dict[str, _Known] = {}  # by digest of the token, and by prefix
+        self._timer = timer
+        self._known: CredentialCache[Principal] = CredentialCache(timer)  # by digest of the token, and by prefix
         self._let_in: dict[str, None] = {}  # digests of tokens that were valid when last seen, the latest last
         self._prefixes: frozenset[str] = frozenset()
         self._prefixes_until = -math.inf
         self._reading_prefixes = asyncio.Lock()
-        self._forgotten = 0
         self._noting = Background()
 
     def recognises(self, token: str) -> bool:
@@ -155,7 +145,7 @@ class IssuedKeys:
             return None
         async with self._reading_prefixes:
             if self._timer() >= self._prefixes_until:
-                self._prefixes_until = self._timer() + KEY_LIFETIME
+                self._prefixes_until = self._timer() + LIFETIME
                 self._prefixes = await self._keys.prefixes(_MOST_PREFIXES)
         prefix = lookup_prefix(token)
         return prefix if prefix in self._prefixes else None
@@ -170,16 +160,16 @@ class IssuedKeys:
         if not _FORM.fullmatch(token):
             raise unknown_key()
         digest = self._sealer.digest(token)
-        if (known := self._fresh(digest)) is not None:
-            return known.principal
-        forgotten = self._forgotten
+        if (known := self._known.get(digest)) is not None:
+            return known
+        generation = self._known.generation
         found = await self._keys.find(lookup_prefix(token))
         self._let_in.pop(digest, None)
         if not self._sealer.matches(token, found.digest if found else self._nobody) or found is None:
             raise unknown_key()
         at = self._clock()
         self._refuse_ended(found, at)
-        self._remember(digest, found, forgotten)
+        self._remember(digest, found, generation)
         _keep_latest(self._let_in, digest, None)
         self._note_use(found.key, at)
         if not hmac.compare_digest(found.digest, digest):  # made with the fallback: the key follows at its use
@@ -193,9 +183,9 @@ class IssuedKeys:
         """
         if principal.prefix is None:
             return None
-        known = self._fresh(principal.prefix)
+        known = self._known.get(principal.prefix)
         if known is None:
-            forgotten = self._forgotten
+            generation = self._known.generation
             try:
                 found = await self._keys.find(principal.prefix)
                 if found is None:
@@ -205,30 +195,23 @@ class IssuedKeys:
                 return True
             except Unauthenticated:
                 return False
-            known = self._remember(principal.prefix, found, forgotten)
-        return known.principal.admin or principal.scopes <= known.principal.scopes
+            known = self._remember(principal.prefix, found, generation)
+        return known.admin or principal.scopes <= known.scopes
 
     def forget(self, key_id: str) -> None:
         """Look at the index again before this key is let in: it has changed, or is new."""
-        self._forgotten += 1
         self._prefixes_until = -math.inf
-        self._known = {name: known for name, known in self._known.items() if known.principal.key != key_id}
+        self._known.forget(lambda principal: principal.key == key_id)
 
     async def settle(self) -> None:
         """Let the notes of uses under way end."""
         await self._noting.settle()
 
-    def _fresh(self, name: str) -> _Known | None:
-        known = self._known.get(name)
-        return known if known is not None and self._timer() < known.until else None
-
-    def _remember(self, name: str, found: StoredSecret, forgotten: int) -> _Known:
+    def _remember(self, name: str, found: StoredSecret, generation: int) -> Principal:
         ends = [end for end in (found.key.expires_at, found.expires_at) if end is not None]
-        left = [KEY_LIFETIME, *((end - self._clock()).total_seconds() for end in ends)]
-        known = _Known(found.key.principal, self._timer() + min(left))
-        if forgotten == self._forgotten:  # else what was read may be older than a revocation
-            _keep_latest(self._known, name, known)
-        return known
+        left = min([LIFETIME, *((end - self._clock()).total_seconds() for end in ends)])
+        self._known.put(name, found.key.principal, generation=generation, seconds=left)
+        return found.key.principal
 
     @staticmethod
     def _refuse_ended(found: StoredSecret, at: datetime) -> None:

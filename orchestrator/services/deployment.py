@@ -14,6 +14,8 @@ from orchestrator.services.readiness import Check, Readiness
 from orchestrator.settings import Settings
 
 SHORTEST_PASSWORD: Final = 12
+_FEWEST_CHARACTERS: Final = 6
+_COMMON: Final = ("password", "passw0rd", "123456", "qwerty", "letmein", "changeme", "change-me", "orchestrator")
 _USER_INFO: Final = re.compile(r"(?<=://)\S*@")
 _QUERY: Final = re.compile(r"\?[^\s,]*")
 _REMEDY: Final = {
@@ -138,13 +140,14 @@ class Deployment:
             allowed.get(named, "pages of named origins only may call"),
             "Set ORCHESTRATOR_CORS_ORIGINS to the origins of your own pages",
         )
-        password = self._settings.admin_password
-        strong = password is None or len(password.get_secret_value()) >= SHORTEST_PASSWORD
+        given = self._settings.admin_password
+        weakness = None if given is None else _weakness(given.get_secret_value(), self._settings.admin_username or "")
         yield Finding(
             "admin_password",
-            strong,
-            "no short bootstrap password is set" if strong else "the bootstrap user's password is short",
-            f"Set ORCHESTRATOR_ADMIN_PASSWORD to at least {SHORTEST_PASSWORD} characters, or unset it and add users",
+            weakness is None,
+            f"the bootstrap user's password {weakness}" if weakness else "no weak bootstrap password is set",
+            f"Set ORCHESTRATOR_ADMIN_PASSWORD to at least {SHORTEST_PASSWORD} characters that nobody guesses, "
+            "or unset it and add users",
         )
         private = self._settings.webhook_allow_private
         yield Finding(
@@ -170,6 +173,18 @@ class Deployment:
             f"a job ends after {given.job_timeout:g} seconds" if bounded else "a job may run for ever",
             "Set ORCHESTRATOR_JOB_TIMEOUT to the longest time that a job may take, in seconds",
         )
+
+
+def _weakness(password: str, username: str) -> str | None:
+    """Why somebody might guess a password, or None."""
+    lower = password.lower()
+    if len(password) < SHORTEST_PASSWORD:
+        return "is short"
+    if len(set(lower)) < _FEWEST_CHARACTERS:
+        return "repeats a few characters"
+    if any(word in lower for word in (*_COMMON, *([username.lower()] if username else []))):
+        return "holds the user's name or a word that everybody tries first"
+    return None
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -74,6 +74,7 @@ class KeyIssuer:
     async def issue(self, principal: Principal, request: KeyRequest) -> IssuedKey:
         """A new key. Raises `Forbidden`, `InvalidInput`."""
         principal.require(Scope.ADMIN)
+        principal.require_reach(request.scopes, request.tier)
         at = self._clock()
         _refuse_past(request.expires_at, at)
         token, prefix = _new_token(request.form)
@@ -108,7 +109,7 @@ class KeyIssuer:
         return key
 
     async def revoke(self, key_id: str) -> ApiKey:
-        """End a key, at once here and within `KEY_LIFETIME` seconds elsewhere. Asked twice, it changes nothing.
+        """End a key, at once here and within `LIFETIME` seconds elsewhere. Asked twice, it changes nothing.
 
         Raises `NotFound`.
         """
@@ -118,9 +119,10 @@ class KeyIssuer:
         self._issued.forget(key_id)
         return await self.get(key_id)
 
-    async def rotate(self, key_id: str, *, overlap: timedelta) -> IssuedKey:
-        """A new secret for a key; the old one stays valid for a while. Raises `NotFound`, `WrongState`."""
+    async def rotate(self, principal: Principal, key_id: str, *, overlap: timedelta) -> IssuedKey:
+        """A new secret for a key; the old one stays valid for a while. Raises `Forbidden`, `NotFound`, `WrongState`."""
         key, at = await self.get(key_id), self._clock()
+        principal.require_reach(key.scopes, key.tier)
         token, prefix = _new_token(key.form)
         digest = self._digest(token)
         if key.state(at) is not KeyState.ACTIVE or not await self._keys.rotate(
@@ -133,6 +135,7 @@ class KeyIssuer:
 
     async def change(
         self,
+        principal: Principal,
         key_id: str,
         *,
         name: str | None = None,
@@ -142,7 +145,7 @@ class KeyIssuer:
     ) -> ApiKey:
         """Change what is given; with `expires_at` None the key never expires.
 
-        Raises `InvalidInput`, `NotFound`, `WrongState`.
+        Raises `Forbidden`, `InvalidInput`, `NotFound`, `WrongState`.
         """
         given = {"name": name, "scopes": scopes, "tier": tier}
         values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
@@ -150,6 +153,8 @@ class KeyIssuer:
             _refuse_past(expires_at, self._clock())
             values["expires_at"] = expires_at
         key = await self.get(key_id)
+        principal.require_reach(key.scopes | (scopes or frozenset()), key.tier)
+        principal.require_reach((), tier or key.tier)
         if key.revoked_at is not None or (values and not await self._keys.change(key_id, **values)):
             raise WrongState("The key was revoked, which is final", key_id=key_id)
         self._issued.forget(key_id)

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,24 +13,35 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
-from orchestrator.domain.access import ORDINARY, Principal, Role, scopes_of
-from orchestrator.domain.errors import InvalidInput, NotFound, Unauthenticated, WrongState
+from orchestrator.domain.access import ORDINARY, USER_OWNER, Principal, Role, Scope, scopes_of
+from orchestrator.domain.errors import InvalidInput, NotFound, Unauthenticated, Unavailable, WrongState
 from orchestrator.domain.limits import Tier
+from orchestrator.services.credential_cache import CredentialCache
 from orchestrator.services.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, Claims, TokenSigner, TokenType
 from orchestrator.storage.users import UserRecord, UserRepository
 
 # What everybody who has signed in may use, also with a token that was minted elsewhere.
 USER_TIER: Final = Tier.BUSINESS
+# How the family of a sign-in of the settings' user begins, so that no other user is ever taken for that one.
+_OF_SETTINGS: Final = "settings."
 _WRONG: Final = "The user name or the password is wrong"
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, as administrators see one."""
+    """A user, as administrators see one. `id` is the account: `user:ID` owns what it starts."""
 
+    id: str
     username: str
     roles: tuple[Role, ...]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedIn:
+    account: str
+    family: str
+    roles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +61,69 @@ class BootstrapUser:
     password: SecretStr
 
 
-def principal_of(claims: Claims) -> Principal:
-    """Who an access token is. One that says nothing of roles may what everybody may who has signed in."""
-    known = [Role(role) for role in claims.roles or () if role in set(Role)]
+def principal_of(claims: Claims, roles: Sequence[str] | None) -> Principal:
+    """Who comes with an access token, by the roles of the account or, if others minted it, of the token.
+
+    Without a word on roles they may what everybody may who has signed in.
+    """
+    known = [Role(role) for role in roles or () if role in set(Role)]
     return Principal(
-        id=f"user:{claims.subject}",
-        scopes=ORDINARY if claims.roles is None else scopes_of(known),
+        id=f"{USER_OWNER}{claims.account or claims.subject}",
+        scopes=ORDINARY if roles is None else scopes_of(known),
         tier=None if Role.ADMIN in known else USER_TIER,
         roles=frozenset(known),
         expires_at=claims.expires_at,
+        sign_in=claims.family if claims.account else None,
     )
+
+
+class Accounts:
+    """Who the accounts of this installation are: the users that were added, and the one of the settings."""
+
+    def __init__(
+        self,
+        users: UserRepository,
+        *,
+        bootstrap: BootstrapUser | None,
+        timer: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._users = users
+        self._bootstrap = bootstrap
+        self._known: CredentialCache[_SignedIn] = CredentialCache(timer)
+
+    async def roles(self, account: str, family: str) -> tuple[str, ...] | None:
+        """The roles of who has signed in; None once the account or the sign-in has ended.
+
+        What ended in another process is known for `LIFETIME` seconds more. Raises `Unavailable`.
+        """
+        name, generation = f"{family} {account}", self._known.generation
+        known = self._known.get(name)
+        if known is None:
+            roles = await self._read(account, family)
+            if roles is None:
+                return None
+            known = _SignedIn(account, family, roles)
+            self._known.put(name, known, generation=generation)
+        return known.roles
+
+    def forget(self, *, account: str | None = None, family: str | None = None) -> None:
+        """Look at the index again: an account, or a sign-in, has ended."""
+        self._known.forget(lambda known: known.account == account or known.family == family)
+
+    async def _read(self, account: str, family: str) -> tuple[str, ...] | None:
+        if family.startswith(_OF_SETTINGS):
+            own = self._bootstrap is not None and account == self._bootstrap.username
+            return (Role.ADMIN,) if own and await self._users.is_live(family) else None
+        record = await self._users.account(account, family)
+        return None if record is None else tuple(record.roles)
 
 
 class SignedTokens:
     """The kind of credential that users come with: three parts, two dots (C-17)."""
 
-    def __init__(self, signer: TokenSigner, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, signer: TokenSigner, accounts: Accounts, *, clock: Callable[[], datetime]) -> None:
         self._signer = signer
+        self._accounts = accounts
         self._clock = clock
 
     def recognises(self, token: str) -> bool:
@@ -79,12 +137,33 @@ class SignedTokens:
         """None: its signature says whether it is one."""
 
     async def principal(self, token: str) -> Principal | None:
-        """Whose token it is. Raises `Unauthenticated`."""
-        return principal_of(self._signer.read(token)) if token.count(".") == 2 else None
+        """Whose token it is. Raises `Unauthenticated`, `Unavailable`."""
+        if token.count(".") != 2:
+            return None
+        claims = self._signer.read(token)
+        if not claims.account:
+            return principal_of(claims, claims.roles)
+        roles = await self._accounts.roles(claims.account, claims.family)
+        if roles is None:
+            raise Unauthenticated("This sign-in has ended: sign in again")
+        return principal_of(claims, roles)
 
     async def still_valid(self, principal: Principal) -> bool | None:
-        """Whether the token that a user came with has not ended."""
-        return None if principal.expires_at is None else self._clock() < principal.expires_at
+        """Whether the token that a user came with has not ended, nor their sign-in, nor their account.
+
+        While the index does not answer nothing can be ended: then they may go on.
+        """
+        if principal.expires_at is None:
+            return None
+        if self._clock() >= principal.expires_at:
+            return False
+        if principal.sign_in is None:
+            return True
+        try:
+            roles = await self._accounts.roles(principal.id.removeprefix(USER_OWNER), principal.sign_in)
+        except Unavailable:
+            return True
+        return roles is not None
 
 
 class UserAccounts:
@@ -93,12 +172,14 @@ class UserAccounts:
     def __init__(
         self,
         users: UserRepository,
+        accounts: Accounts,
         signer: TokenSigner,
         *,
         bootstrap: BootstrapUser | None,
         clock: Callable[[], datetime],
     ) -> None:
         self._users = users
+        self._accounts = accounts
         self._signer = signer
         self._bootstrap = bootstrap
         self._clock = clock
@@ -106,10 +187,11 @@ class UserAccounts:
 
     async def login(self, username: str, password: str) -> Tokens:
         """Tokens for a user. Raises `Unauthenticated` without a word on which of the two is wrong, `Unavailable`."""
-        roles = await self._checked(username, password)
-        family, token, until = secrets.token_hex(16), secrets.token_hex(16), self._clock() + REFRESH_LIFETIME
-        await self._users.grant(token, family=family, subject=username, expires_at=until)
-        return self._tokens(username, roles, family, token, until)
+        user = await self._checked(username, password)
+        family = (_OF_SETTINGS if self._is_bootstrap(username) else "") + secrets.token_hex(16)
+        token, until = secrets.token_hex(16), self._clock() + REFRESH_LIFETIME
+        await self._users.grant(token, family=family, subject=user.id, expires_at=until)
+        return self._tokens(user, family, token, until)
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """New tokens for a refresh token, which is used up: a second use voids every token of its login.
@@ -120,14 +202,34 @@ class UserAccounts:
         now = self._clock()
         successor, until = secrets.token_hex(16), now + REFRESH_LIFETIME
         if not await self._users.exchange(claims.id, successor=successor, expires_at=until, at=now):
+            self._accounts.forget(family=claims.family)
             raise Unauthenticated("The refresh token was used before or is void: sign in again")
-        roles = await self._roles(claims.subject)
-        return self._tokens(claims.subject, roles, claims.family, successor, until)
+        account = claims.account or claims.subject  # release 0.5 put the name alone into its tokens
+        roles = await self._accounts.roles(account, claims.family)
+        if roles is None:
+            raise Unauthenticated("The user is gone")
+        user = User(account, claims.subject, tuple(Role(role) for role in roles), now)
+        return self._tokens(user, claims.family, successor, until)
 
-    async def add(self, username: str, password: str, roles: Sequence[Role]) -> User:
-        """A new user. Raises `WrongState` when the name is taken, `Unavailable`."""
+    async def sign_out(self, principal: Principal) -> None:
+        """End the sign-in that a caller's token descends from, with every token of it: at once here, within `LIFETIME`
+        seconds elsewhere. Raises `WrongState` for a caller who has not signed in here, `Unavailable`.
+        """
+        if principal.sign_in is None:
+            raise WrongState("This credential is not of a sign-in: API keys are revoked, tokens of others expire")
+        await self._users.end(principal.sign_in, at=self._clock())
+        self._accounts.forget(family=principal.sign_in)
+
+    async def add(self, principal: Principal, username: str, password: str, roles: Sequence[Role]) -> User:
+        """A new user, with an account that nobody had before.
+
+        Raises `WrongState` when the name is taken, `Forbidden` for a role that the caller may not give, `Unavailable`.
+        """
+        if Role.ADMIN in roles:
+            principal.require_reach({Scope.ADMIN}, None)
         hashed = await asyncio.to_thread(self._hasher.hash, password)
-        record = UserRecord(username, hashed, [str(role) for role in roles], self._clock())
+        account = f"{username}:{secrets.token_hex(8)}"
+        record = UserRecord(account, username, hashed, [str(role) for role in roles], self._clock())
         if self._is_bootstrap(username) or not await self._users.add(record):
             raise WrongState(f"There is a user {username!r} already", username=username)
         return _user(record)
@@ -138,16 +240,21 @@ class UserAccounts:
         return [_user(record) for record in records], total
 
     async def remove(self, username: str) -> None:
-        """Forget a user; access tokens end by themselves. Raises `NotFound`, `InvalidInput`, `Unavailable`."""
+        """Forget a user. Their tokens end at once here, and within `LIFETIME` seconds elsewhere.
+
+        Raises `NotFound`, `InvalidInput`, `Unavailable`.
+        """
         if self._is_bootstrap(username):
             raise InvalidInput("This user is part of the settings", field="username", expected="another user")
-        if not await self._users.remove(username, at=self._clock()):
+        account = await self._users.remove(username, at=self._clock())
+        if account is None:
             raise NotFound(f"Unknown user: {username}", username=username)
+        self._accounts.forget(account=account)
 
-    async def _checked(self, username: str, password: str) -> tuple[Role, ...]:
+    async def _checked(self, username: str, password: str) -> User:
         own = self._bootstrap if self._is_bootstrap(username) else None
         if own is not None and hmac.compare_digest(password.encode(), own.password.get_secret_value().encode()):
-            return (Role.ADMIN,)
+            return User(username, username, (Role.ADMIN,), self._clock())
         record = await self._users.get(username) if own is None else None
         if record is None:
             # An unknown name takes as long as a known one, and as the one of the settings.
@@ -155,27 +262,24 @@ class UserAccounts:
             raise Unauthenticated(_WRONG)
         if not await asyncio.to_thread(self._hasher.verify, password, record.password_hash):
             raise Unauthenticated(_WRONG)
-        return _user(record).roles
-
-    async def _roles(self, username: str) -> tuple[Role, ...]:
-        if self._is_bootstrap(username):
-            return (Role.ADMIN,)
-        record = await self._users.get(username)
-        if record is None:
-            raise Unauthenticated("The user is gone")
-        return _user(record).roles
+        return _user(record)
 
     def _is_bootstrap(self, username: str) -> bool:
         return self._bootstrap is not None and username == self._bootstrap.username
 
-    def _tokens(self, subject: str, roles: Sequence[Role], family: str, token: str, until: datetime) -> Tokens:
+    def _tokens(self, user: User, family: str, token: str, until: datetime) -> Tokens:
         access = Claims(
-            subject, TokenType.ACCESS, self._clock() + ACCESS_LIFETIME, roles=tuple(map(str, roles)) or None
+            user.username,
+            TokenType.ACCESS,
+            self._clock() + ACCESS_LIFETIME,
+            roles=tuple(map(str, user.roles)),
+            family=family,
+            account=user.id,
         )
-        refresh = Claims(subject, TokenType.REFRESH, until, id=token, family=family)
+        refresh = Claims(user.username, TokenType.REFRESH, until, id=token, family=family, account=user.id)
         lifetime = int(ACCESS_LIFETIME.total_seconds())
         return Tokens(self._signer.sign(access), self._signer.sign(refresh), lifetime)
 
 
 def _user(record: UserRecord) -> User:
-    return User(record.username, tuple(Role(role) for role in record.roles), record.created_at)
+    return User(record.id, record.username, tuple(Role(role) for role in record.roles), record.created_at)

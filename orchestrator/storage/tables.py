@@ -284,9 +284,11 @@ users: Final = Table(
     "users",
     metadata,
     Column("username", String, primary_key=True),
+    Column("id", String, nullable=False),
     Column("password_hash", String, nullable=False),
     Column("roles", _JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_users_id", "id", unique=True),
 )
 
 # Each login begins a family; each token of it is used once.

@@ -433,7 +433,7 @@ async def test_a_key_of_either_form_opens_the_surface(app: FastAPI, running: Eng
     assert issued.token.startswith(issued.key.beginning)
     async with client_of(app, Authorization=f"Bearer {issued.token}") as client:
         assert (await client.get("/api/agents")).status_code == 200
-    rotated = await running.services.keys.rotate(issued.key.id, overlap=timedelta(0))
+    rotated = await running.services.keys.rotate(BOOTSTRAP, issued.key.id, overlap=timedelta(0))
     assert rotated.key.form is form
     assert rotated.token.startswith(form.start)
     await running.services.keys.revoke(issued.key.id)

@@ -28,16 +28,17 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.domain.names import OFFLINE_MODEL
+from orchestrator.services.access import Authenticator, BootstrapKey
 from orchestrator.services.deciding import DecisionMaker
 from orchestrator.services.deployment import Deployment
 from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.services.partnerships import PartnershipReader
 from orchestrator.services.readiness import Check
 from orchestrator.services.tokens import Claims, TokenType
-from orchestrator.services.users import BootstrapUser, UserAccounts
+from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.work import WorkRepository
-from orchestrator.testing import Engine, GivenSettings, running_engine
+from orchestrator.testing import ADMIN_KEY, Engine, GivenSettings, running_engine
 from tests.api.conftest import ADMIN, over, served
 from tests.ledger import ledger
 
@@ -55,15 +56,14 @@ def fresh_limits(**changes: Any) -> RequestLimits:
 @pytest.fixture
 def make(app_with: Make, running: Engine) -> Make:
     """An application with the documented bootstrap user, whose limits have counted nothing yet."""
-    users = UserAccounts(
-        UserRepository(running.parts.ground.database),
-        running.services.users._signer,
-        bootstrap=BootstrapUser("admin", SecretStr("password")),
-        clock=now,
-    )
+    on, signer = running.parts.ground, running.services.users._signer
+    rows, bootstrap = UserRepository(on.database), BootstrapUser("admin", SecretStr("password"))
+    accounts = Accounts(rows, bootstrap=bootstrap)
+    users = UserAccounts(rows, accounts, signer, bootstrap=bootstrap, clock=now)
+    kinds = [BootstrapKey(SecretStr(ADMIN_KEY)), on.issued_keys, SignedTokens(signer, accounts, clock=now)]
 
     def fresh(**changes: Any) -> FastAPI:
-        return app_with(**{"limits": fresh_limits(), "users": users, **changes})
+        return app_with(**{"limits": fresh_limits(), "users": users, "access": Authenticator(kinds), **changes})
 
     return fresh
 
@@ -498,12 +498,12 @@ def test_the_documented_variables_are_read(monkeypatch: pytest.MonkeyPatch, tmp_
     from orchestrator.settings import Settings
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JWT_SECRET_KEY", "your-secret-key")
+    monkeypatch.setenv("JWT_SECRET_KEY", "your-secret-key-of-32-bytes-or-more")
     monkeypatch.setenv("DATABASE_URL", "postgresql://user:pass@host:5432/db")
     monkeypatch.setenv("REDIS_URL", "redis://host:6379/0")
     settings = Settings()
     assert settings.jwt_secret_key is not None
-    assert settings.jwt_secret_key.get_secret_value() == "your-secret-key"
+    assert settings.jwt_secret_key.get_secret_value() == "your-secret-key-of-32-bytes-or-more"
     assert settings.index_url() == "postgresql+psycopg://user:pass@host:5432/db"
     assert settings.redis_url is not None
 
@@ -552,6 +552,25 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
     assert origins == {"pages of this origin only may call", "pages of any origin may call"}
     silent = await told(full, "https://testserver", Seen(), counted=False)
     assert [check["name"] for check in silent["checks"] if not check["passed"]] == ["redis"]
+
+
+@pytest.mark.parametrize(
+    ("password", "why"),
+    [
+        ("eleven-char", "is short"),
+        ("aaaaaaaabbbbbbbb", "repeats a few characters"),
+        ("PassWord-of-2026", "everybody tries first"),
+        ("ROOT-of-the-tree", "the user's name"),
+        ("correct horse battery", None),
+    ],
+)
+def test_a_weak_bootstrap_password_is_named_and_not_shown(password: str, why: str | None):
+    settings = GivenSettings(admin_username="root", admin_password=SecretStr(password))
+    deployment = Deployment(settings, Seen(), fresh_limits())
+    (finding,) = [each for each in deployment._exposure(encrypted=True) if each.name == "admin_password"]
+    assert finding.ok == (why is None)
+    assert (why or "no weak") in finding.message
+    assert password not in finding.message
 
 
 @ledger("S-035", "S-025", "S-001", "C-44")

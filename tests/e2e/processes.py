@@ -13,7 +13,7 @@ import httpx2
 
 from tests.e2e.plugin import EFFECTS
 
-KEY = "dvr_sk_test_e2e"
+KEY = "dvr_sk_test_processes"
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.migrate import migration_config
+from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from tests.storage.rows import at, closed, job_input
 
@@ -123,4 +124,29 @@ async def test_webhooks_of_an_older_release_open_and_get_the_key_that_is_their_a
     assert {row.id: row.key_id for row in rows} == {"wh_1": "key_1", "wh_2": None, "wh_3": None}
     for row in rows:
         assert Sealer(_SECRET).unseal(row.secret, row.sealed_for) == f"secret {row.id[-1]}"
+    await database.close()
+
+
+async def test_the_users_of_an_older_release_keep_their_jobs_and_their_sign_ins(url: str):
+    database = Database(url)
+    users = UserRepository(database)
+    await database.transaction(lambda connection: command.upgrade(migration_config(connection), "0011"))
+    moment = "2026-11-20 12:00:00+00"
+
+    def fill(connection: Connection) -> None:
+        user = {"name": "ada", "hash": "h", "roles": '["admin"]', "at": moment}
+        insert = "INSERT INTO users (username, password_hash, roles, created_at) VALUES (:name, :hash, :roles, :at)"
+        connection.execute(text(insert), user)
+        token = "INSERT INTO refresh_tokens (id, family, subject, expires_at) VALUES ('t', 'f', 'ada', :at)"
+        connection.execute(text(token), {"at": "2036-11-20 12:00:00+00"})
+
+    await database.transaction(fill)
+    await database.migrate()
+    found = await users.account("ada", "f")
+    assert found is not None
+    assert (found.id, found.username) == ("ada", "ada"), "the jobs of user:ada are hers"
+    assert await users.exchange("t", successor="u", expires_at=at(100), at=at(1))
+    assert await users.remove("ada", at=at(2)) == "ada"
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0011"))
+    await database.migrate()
     await database.close()

@@ -15,8 +15,9 @@ from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
 from orchestrator.domain.errors import LimitExceeded, Unauthenticated, Unavailable
 from orchestrator.domain.limits import SurfaceLimit, Tier, Window
 from orchestrator.sealing import Sealer
-from orchestrator.services import access
-from orchestrator.services.access import ADMIN, KEY_LIFETIME, Authenticator, BootstrapKey, IssuedKeys, lookup_prefix
+from orchestrator.services import credential_cache
+from orchestrator.services.access import ADMIN, Authenticator, BootstrapKey, IssuedKeys, lookup_prefix
+from orchestrator.services.credential_cache import LIFETIME
 from orchestrator.services.limiting import RateLimiter, RequestLimits
 from orchestrator.storage.keys import StoredSecret
 from tests.ledger import ledger
@@ -193,11 +194,11 @@ async def test_a_secret_that_was_replaced_ends_with_its_overlap(
 async def test_a_key_is_looked_up_once_in_its_lifetime(
     authenticator: Authenticator, index: Index, clock: Clock
 ) -> None:
-    for clock.seconds in (0, 1, KEY_LIFETIME - 0.1):
+    for clock.seconds in (0, 1, LIFETIME - 0.1):
         await authenticator.authenticate(TOKEN)
     assert index.reads == 1
     index.change(revoked_at=NOON)
-    clock.seconds = KEY_LIFETIME
+    clock.seconds = LIFETIME
     assert await refusal(authenticator, TOKEN) == "The API key was revoked"
     assert index.reads == 2
 
@@ -237,9 +238,9 @@ async def test_without_the_index_a_known_key_goes_on_for_its_time(
 ) -> None:
     await authenticator.authenticate(TOKEN)
     index.down = True
-    clock.seconds = KEY_LIFETIME - 0.1
+    clock.seconds = LIFETIME - 0.1
     assert await authenticator.authenticate(TOKEN) == PRINCIPAL
-    clock.seconds = KEY_LIFETIME
+    clock.seconds = LIFETIME
     with pytest.raises(Unavailable):
         await authenticator.authenticate(TOKEN)
     assert await authenticator.authenticate("dvr_sk_live_bootstrap") == ADMIN
@@ -271,10 +272,10 @@ async def test_a_stream_is_over_when_its_key_is(authenticator: Authenticator, in
     assert index.reads == reads, "asked often, looked up once in the lifetime"
     for changes in ({"scopes": frozenset({Scope.JOBS_READ})}, {"expires_at": NOON}, {"revoked_at": NOON}):
         index.secret = StoredSecret(replace(KEY, **changes), "", None)
-        clock.seconds += KEY_LIFETIME
+        clock.seconds += LIFETIME
         assert not await authenticator.still_valid(principal), changes
     index.secret = None
-    clock.seconds += KEY_LIFETIME
+    clock.seconds += LIFETIME
     assert not await authenticator.still_valid(principal)
     assert not await authenticator.still_valid(Principal("nobody", frozenset())), "of no known kind"
 
@@ -283,10 +284,10 @@ async def test_a_stream_is_over_when_its_secret_is(authenticator: Authenticator,
     principal = await authenticator.authenticate(TOKEN)
     assert await authenticator.still_valid(principal)
     assert index.secret is not None
-    index.secret = replace(index.secret, expires_at=NOON + timedelta(seconds=KEY_LIFETIME + 2))
-    clock.seconds = KEY_LIFETIME
+    index.secret = replace(index.secret, expires_at=NOON + timedelta(seconds=LIFETIME + 2))
+    clock.seconds = LIFETIME
     assert await authenticator.still_valid(principal), "the overlap of a rotation"
-    clock.seconds = KEY_LIFETIME + 2
+    clock.seconds = LIFETIME + 2
     assert not await authenticator.still_valid(principal)
 
 
@@ -295,17 +296,17 @@ async def test_a_stream_goes_on_when_its_key_becomes_an_admins(
 ) -> None:
     principal = await authenticator.authenticate(TOKEN)
     index.change(scopes=frozenset({Scope.ADMIN}))
-    clock.seconds = KEY_LIFETIME
+    clock.seconds = LIFETIME
     assert await authenticator.still_valid(principal)
 
 
 async def test_the_memory_of_keys_is_bounded(issued: IssuedKeys, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(credential_cache, "_MOST_KNOWN", 2)
     assert await issued.principal(TOKEN)
     for index.prefix in ("one", "two", "three"):
         await issued.still_valid(replace(PRINCIPAL, prefix=index.prefix))
     index.prefix = KEY.prefix
-    assert len(issued._known) == 2
+    assert len(issued._known._known) == 2
     assert TOKEN not in repr(issued._known)
     reads = index.reads
     assert await issued.principal(TOKEN)
@@ -354,7 +355,7 @@ async def test_what_opened_something_before_is_let_in_whatever_was_counted(
     assert await knock(services, TOKEN) == "newsroom"
     for number in range(9):
         await knock(services, f"dvr_sk_live_{number:080x}")
-    clock.seconds += 2 * KEY_LIFETIME  # the index is to be asked again
+    clock.seconds += 2 * LIFETIME  # the index is to be asked again
     assert await knock(services, TOKEN) == "newsroom"
     assert await knock(services, "dvr_sk_live_bootstrap") == "admin"
 
@@ -381,7 +382,7 @@ async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
     services = doors(authenticator)
     assert await knock(services, TOKEN) == "newsroom"
     index.change(revoked_at=NOON)
-    clock.seconds += 2 * KEY_LIFETIME
+    clock.seconds += 2 * LIFETIME
     told = [await knock(services, TOKEN) for _ in range(11)]
     assert told == ["unauthenticated"] * 9 + ["rate_limit_exceeded"] * 2
     assert (index.reads, index.lists) == (10, 1)
@@ -389,7 +390,7 @@ async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
 
 async def test_an_index_that_is_down_forgets_no_key(authenticator: Authenticator, index: Index, clock: Clock) -> None:
     assert await authenticator.authenticate(TOKEN)
-    clock.seconds += 2 * KEY_LIFETIME
+    clock.seconds += 2 * LIFETIME
     index.down = True
     with pytest.raises(Unavailable):
         await authenticator.authenticate(TOKEN)

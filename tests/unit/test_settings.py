@@ -132,11 +132,11 @@ def test_the_shipped_example_starts_as_it_is_and_with_every_line_made_a_setting(
 
 
 def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_ADMIN_API_KEY", "dvr_sk_live_abc\n")
+    monkeypatch.setenv("ORCHESTRATOR_ADMIN_API_KEY", "dvr_sk_live_abcd\n")
     monkeypatch.setenv("ORCHESTRATOR_SECRET_KEY", " 0123456789abcdef\r\n")
     monkeypatch.setenv("ORCHESTRATOR_LLM_BASE_URL", " http://localhost:11434/v1\n")
     settings = Settings()
-    assert settings.admin_api_key == SecretStr("dvr_sk_live_abc")
+    assert settings.admin_api_key == SecretStr("dvr_sk_live_abcd")
     assert settings.secret_key == SecretStr("0123456789abcdef")
     assert settings.llm_base_url == "http://localhost:11434/v1"
 
@@ -146,6 +146,11 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
     [
         ("ADMIN_API_KEY", "dvr_sk_live_abc\ndef", "the key has a space, a line break"),
         ("ADMIN_API_KEY", "dvr_sk_live_schlüssel", "the key has a space, a line break"),
+        ("ADMIN_API_KEY", "hidden-15-bytes", "it has 15 bytes, which is too short: 16 are the least; make one with"),
+        ("JWT_SECRET_KEY", "a", "it has 1 bytes, which is too short: 32 are the least; make one with `openssl rand"),
+        ("JWT_SECRET_KEY", "hidden-secret-of-31-characters!", "it has 31 bytes"),
+        ("ADMIN_PASSWORD", "hidden!", "it has 7 bytes, which is too short: 8 are the least; choose a longer one"),
+        ("JWT_LONGEST_LIFE", "59", "greater than or equal to 60"),
         ("LLM_API_KEY", "sk-1 sk-2", "the key has a space, a line break"),
         ("LLM_BASE_URL", "localhost:11434", "it takes http://HOST:PORT or https://HOST"),
         ("LLM_BASE_URL", "http://my server/v1", "a URL has no spaces"),

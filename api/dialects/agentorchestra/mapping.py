@@ -24,6 +24,7 @@ from api.dialects.agentorchestra.models import (
     Webhook,
 )
 from orchestrator.domain import user_agents as domain
+from orchestrator.domain.access import name_of
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.frameworks import NATIVE
 from orchestrator.domain.jobs import Job, JobState
@@ -32,7 +33,6 @@ from orchestrator.services.executions import ExecutionRequest
 from orchestrator.services.user_agents import AgentRequest
 
 SURFACE: Final = "agentorchestra"
-_USER: Final = "user:"
 _CHANGES: Final = {"is_active": "active"}
 
 _LEVELS: Final[dict[str, LogLevel]] = {
@@ -206,7 +206,7 @@ def configuration(saved: domain.Configuration) -> Configuration:
         usage_count=saved.usage_count,
         created_at=saved.created_at,
         updated_at=saved.updated_at,
-        user=User(name=saved.owner.removeprefix(_USER)),
+        user=User(name=name_of(saved.owner)),
     )
 
 

@@ -1,0 +1,113 @@
+"""Who has signed in: for how long that is known, and what an index that is down changes."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.domain.access import Role
+from orchestrator.domain.errors import Unauthenticated, Unavailable
+from orchestrator.services.access import RECHECK_SECONDS
+from orchestrator.services.credential_cache import LIFETIME
+from orchestrator.services.tokens import Claims, TokenSigner, TokenType
+from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens
+from orchestrator.storage.users import UserRecord
+
+NOON = datetime.now(UTC)
+ACCOUNT = "ada:0123456789abcdef"
+
+
+class Index:
+    """One user with one sign-in."""
+
+    def __init__(self) -> None:
+        self.record: UserRecord | None = UserRecord(ACCOUNT, "ada", "hash", [Role.ORCHESTRATION_MANAGER], NOON)
+        self.live = True
+        self.down = False
+        self.reads = 0
+
+    async def account(self, account: str, family: str) -> UserRecord | None:
+        self._read()
+        return self.record if self.live and account == ACCOUNT and family == "family" else None
+
+    async def is_live(self, family: str) -> bool:
+        self._read()
+        return self.live and family == "settings.family"
+
+    def _read(self) -> None:
+        self.reads += 1
+        if self.down:
+            raise Unavailable("down")
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.index = Index()
+        self.signer = TokenSigner("a-shared-secret-long-enough-to-sign", clock=self.now)
+        bootstrap = BootstrapUser("root", SecretStr("a long password"))
+        self.accounts = Accounts(self.index, bootstrap=bootstrap, timer=lambda: self.seconds)
+        self.tokens = SignedTokens(self.signer, self.accounts, clock=self.now)
+
+    def now(self) -> datetime:
+        return NOON + timedelta(seconds=self.seconds)
+
+    def token(self, account: str = ACCOUNT, family: str = "family") -> str:
+        until = NOON + timedelta(minutes=15)
+        return self.signer.sign(Claims("ada", TokenType.ACCESS, until, ("admin",), family=family, account=account))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_the_roles_are_those_of_the_account_and_not_of_the_token(desk: Desk):
+    principal = await desk.tokens.principal(desk.token())
+    assert principal is not None
+    assert (principal.id, principal.roles) == (f"user:{ACCOUNT}", {Role.ORCHESTRATION_MANAGER})
+    assert not principal.admin
+
+
+async def test_what_ends_elsewhere_is_refused_soon(desk: Desk):
+    principal = await desk.tokens.principal(desk.token())
+    assert principal is not None
+    desk.index.record = None
+    desk.seconds = LIFETIME - 0.1
+    assert await desk.tokens.still_valid(principal)
+    assert desk.index.reads == 1
+    desk.seconds = LIFETIME
+    assert not await desk.tokens.still_valid(principal)
+    with pytest.raises(Unauthenticated):
+        await desk.tokens.principal(desk.token())
+    assert LIFETIME + RECHECK_SECONDS < 5, "streams, which look so often, end within five seconds"
+
+
+async def test_what_ends_here_is_refused_at_once(desk: Desk):
+    principal = await desk.tokens.principal(desk.token())
+    assert principal is not None
+    desk.index.live = False
+    desk.accounts.forget(family="another")
+    assert await desk.tokens.still_valid(principal)
+    desk.accounts.forget(family="family")
+    assert not await desk.tokens.still_valid(principal)
+
+
+async def test_while_the_index_is_down_nobody_is_let_in_and_nobody_is_cut_off(desk: Desk):
+    principal = await desk.tokens.principal(desk.token())
+    assert principal is not None
+    desk.index.down, desk.seconds = True, LIFETIME
+    assert await desk.tokens.still_valid(principal)
+    with pytest.raises(Unavailable):
+        await desk.tokens.principal(desk.token())
+    desk.seconds = 15 * 60
+    assert not await desk.tokens.still_valid(principal), "the end of the token itself needs no index"
+
+
+async def test_the_user_of_the_settings_is_nobody_else(desk: Desk):
+    principal = await desk.tokens.principal(desk.token("root", "settings.family"))
+    assert principal is not None
+    assert (principal.id, principal.admin) == ("user:root", True)
+    for account, family in (("root", "family"), ("ada", "settings.family"), (ACCOUNT, "settings.family")):
+        with pytest.raises(Unauthenticated):
+            await desk.tokens.principal(desk.token(account, family))
