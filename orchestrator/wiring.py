@@ -69,15 +69,11 @@ def wired(
     work = WorkRepository(on.reports)
     readiness = _readiness(settings, on, work, clock=clock)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
-    signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock, rules=_token_rules(settings))
-    users, bootstrap = UserRepository(on.database), _bootstrap_user(settings)
-    accounts = Accounts(users, bootstrap=bootstrap)
-    tokens = SignedTokens(signer, accounts, clock=clock)
-    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, tokens])
+    access, users = _people(settings, on, clock=clock)
     return Services(
         access=access,
         keys=KeyIssuer(on.keys, on.sealer, on.issued_keys, clock=clock, new_id=new_id),
-        users=UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=clock),
+        users=users,
         audit=AuditLog(AuditRepository(on.database)),
         catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=clock),
         starter=starter,
@@ -139,6 +135,15 @@ def _url_check(settings: Settings, on: Ground) -> Callable[[str, str], Awaitable
         await checked_at_registration(url, settings.webhook_allow_private, resolve=resolve)
 
     return check
+
+
+def _people(settings: Settings, on: Ground, *, clock: Callable[[], datetime]) -> tuple[Authenticator, UserAccounts]:
+    signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock, rules=_token_rules(settings))
+    users, bootstrap = UserRepository(on.database), _bootstrap_user(settings)
+    accounts = Accounts(users, bootstrap=bootstrap)
+    tokens = SignedTokens(signer, accounts, clock=clock)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, tokens])
+    return access, UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=clock)
 
 
 def _webhooks(

@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, func, insert, select
 
 from orchestrator.domain.access import AuditEntry
+from orchestrator.storage.audit_tables import audit
 from orchestrator.storage.database import Database
-from orchestrator.storage.tables import audit
 
 _FIELDS: Final = tuple(audit.c[name] for name in AuditEntry.__dataclass_fields__)
 

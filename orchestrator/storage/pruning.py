@@ -10,13 +10,13 @@ from sqlalchemy import tuple_ as tuple_of
 
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.storage.audit_tables import audit
 from orchestrator.storage.database import Database
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
 from orchestrator.storage.tables import (
     artifacts,
     attempts,
-    audit,
     deliveries,
     delivery_attempts,
     jobs,

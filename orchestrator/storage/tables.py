@@ -210,22 +210,6 @@ api_key_secrets: Final = Table(
     Column("expires_at", UtcDateTime),
 )
 
-# Append-only: nothing updates a row, and pruning alone deletes old ones.
-audit: Final = Table(
-    "audit",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", UtcDateTime, nullable=False),
-    Column("principal", String, nullable=False),
-    Column("key_id", String),
-    Column("action", String, nullable=False),
-    Column("path", String, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("address", String),
-    Column("request_id", String, nullable=False),
-    Index("ix_audit_principal", "principal", "id"),
-)
-
 webhooks: Final = Table(
     "webhooks",
     metadata,
@@ -284,11 +268,10 @@ users: Final = Table(
     "users",
     metadata,
     Column("username", String, primary_key=True),
-    Column("id", String, nullable=False),
+    Column("id", String, nullable=False, unique=True, index=True),
     Column("password_hash", String, nullable=False),
     Column("roles", _JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    Index("ix_users_id", "id", unique=True),
 )
 
 # Each login begins a family; each token of it is used once.

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from orchestrator.storage import audit_tables  # noqa: F401 - its tables join the metadata
 from orchestrator.storage.migrate import VERSION_TABLE
 from orchestrator.storage.pruned_tables import pruned_jobs
 
