@@ -23,7 +23,7 @@ from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
 from api.prefix import PathPrefix, located
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
-from api.surfaces import SURFACES, ServedSurfaces, render
+from api.surfaces import SURFACES, ServedSurfaces, render, surface_of
 from orchestrator.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -83,7 +83,7 @@ def create_app(
     app.add_middleware(Hardening, options=options, render=render)
     app.add_middleware(Observation, metrics=HttpMetrics(state.registry))
     app.add_middleware(RequestEdge, render=render)
-    app.add_middleware(AuditTrail)
+    app.add_middleware(AuditTrail, surface=lambda path: surface_of(path).name)
     app.add_middleware(PathPrefix, options=options)
     return app
 

@@ -1,24 +1,25 @@
-"""Writes down every call that was to change something, and everything of the kind that is said over a socket."""
+"""Writes down calls that change something, are refused or read what is confidential, and what is done over a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.datastructures import Headers
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from api.credentials import authenticate
 from api.deps import api_state
 from api.errors import EXPECTED, status_of
-from orchestrator.domain.access import AuditEntry, Principal
-from orchestrator.domain.errors import OrchestratorError
+from api.limits import network_of
+from orchestrator.domain.access import NOBODY, AuditEntry, Principal
+from orchestrator.domain.errors import OrchestratorError, Unauthenticated
 from orchestrator.sealing import without_secrets
 from orchestrator.services.registry import Services
 
@@ -27,40 +28,82 @@ log = structlog.get_logger(__name__)
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _NO_ROUTE: Final = "(none)"
 _LONGEST_PATH: Final = 500
+_REFUSED: Final = frozenset({401, 403, 429})
+_REFUSING: Final = 400
+_UNAUTHENTICATED: Final = 4401
 
 
 class AuditTrail:
-    """Leaves one entry for each such call, refused ones too, after its answer: nobody waits for it.
+    """Leaves entries, after the answer, so that nobody waits for them:
+
+    - one for each call of a known caller that was to change something, refused ones too, and for each that read what is
+      confidential;
+    - for calls and sockets that were refused for want of a credential or of a right, and failed sign-ins, as many as
+      `AuditLog.record_refused` lets through.
 
     Nothing of query strings, bodies or secrets is kept.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, surface: Callable[[str], str]) -> None:
+        """`surface` names the surface of a path."""
         self._app = app
+        self._surface = surface
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http" or scope["method"] not in _CHANGING:
+        """Answer one request, or one socket."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope.setdefault("state", {})["surface"] = self._surface(scope["path"])
         status = 500
 
         async def answer(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            match message["type"]:
+                case "http.response.start" | "websocket.http.response.start":
+                    status = int(message["status"])
+                case "websocket.close":
+                    refused = isinstance(scope["state"].get("refusal"), Unauthenticated)
+                    status = 401 if refused or message.get("code") == _UNAUTHENTICATED else 200
             await send(message)
 
         try:
             await self._app(scope, receive, answer)
         finally:
-            await self._record(scope, status)
+            if scope["type"] == "http":
+                await self._record(scope, status)
+            elif status in _REFUSED:
+                await self._refused(scope, scope["state"].get("principal"), f"WS {_route(scope)}", status)
 
     async def _record(self, scope: Scope, status: int) -> None:
-        principal = scope["state"].get("principal") or await _caller(scope)
-        if principal is not None:
+        method, state = scope["method"], scope["state"]
+        action = f"{method} {_route(scope)}"
+        changing, principal = method in _CHANGING, state.get("principal")
+        if principal is None and changing and status not in _REFUSED:
+            principal = await _caller(scope)
+        if principal is not None and (changing or (state.get("confidential") and status < _REFUSING)):
             services = await api_state(scope["app"]).source.services()
-            await services.audit.record(_entry(scope, principal, f"{scope['method']} {_route(scope)}", status))
+            await services.audit.record(_entry(scope, principal, action, status))
+        elif status in _REFUSED or "signs_in" in state:
+            await self._refused(scope, principal, action, status)
+
+    async def _refused(self, scope: Scope, principal: Principal | None, action: str, status: int) -> None:
+        try:
+            services = await api_state(scope["app"]).source.services()
+        except OrchestratorError:  # then nothing was authenticated either
+            return
+        name = scope["state"].get("signs_in")
+        who = principal or Principal(NOBODY if name is None else services.audit.alias(name), frozenset())
+        client = network_of(HTTPConnection({**scope, "type": "http"}))
+        await services.audit.record_refused(_entry(scope, who, action, status), client)
+
+
+def confidential(request: Request) -> None:
+    """A dependency of routes whose reading leaves an entry."""
+    request.state.confidential = True
+
+
+Confidential = Annotated[None, Depends(confidential)]
 
 
 @asynccontextmanager
@@ -113,4 +156,5 @@ def _entry(scope: Mapping[str, Any], principal: Principal, action: str, status: 
         status=status,
         address=client[0] if client else None,
         request_id=scope["state"]["request_id"],
+        surface=scope["state"].get("surface"),
     )

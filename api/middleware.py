@@ -174,6 +174,7 @@ class Observation:
         self._metrics.seconds.labels(method, route, status).observe(until_response)
         if (allowance := allowance_of(scope)) is not None and not allowance.counted:
             self._metrics.uncounted.inc()
+        client = scope.get("client")
         log.info(
             "request",
             method=scope["method"],
@@ -181,6 +182,8 @@ class Observation:
             path=without_secrets(scope["path"]),
             status=status,
             duration=round(duration, 4),
+            client=client[0] if client else None,
+            surface=scope["state"].get("surface"),
         )
 
 

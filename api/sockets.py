@@ -220,6 +220,7 @@ class Line:
     def belongs_to(self, principal: Principal) -> None:
         """Count the socket as an authenticated client's. Raises `LimitExceeded`, `Unavailable` for one too many."""
         bind_contextvars(principal=principal.id)
+        self.websocket.state.principal = principal
         self.counted.belongs_to(principal)
 
     async def receive(self, *, busy: Callable[[], bool] = lambda: False) -> str | bytes:

@@ -165,6 +165,7 @@ class Parts:
             await self.runtime.models.aclose()
         if self.sender is not None:
             await self.sender.aclose()
+        await self.services.audit.aclose()
         await self.services.limits.aclose()
         await self.ground.aclose()
 
@@ -187,7 +188,9 @@ def assemble(settings: Settings, catalogue: Catalogue, client: Client) -> Parts:
             resets=ResetRepository(on.database),
             dispatcher=on.dispatcher,
             pruner=IndexPruner(
-                PruningRepository(on.database, on.values if settings.value_store_url else None), settings.retention()
+                PruningRepository(on.database, on.values if settings.value_store_url else None),
+                on.trail,
+                settings.retention(),
             ),
             values=JobValues(on.values),
             clock=now,

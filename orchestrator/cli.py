@@ -194,6 +194,31 @@ def secrets_rotate(
     raise typer.Exit(command.rotate(settings_of(data_dir), apply=apply))
 
 
+audit = typer.Typer(help="The audit trail, without the API.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def audit_verify(data_dir: DataDir = None) -> None:
+    """Look whether the audit trail is what was written.
+
+    Exit code 0: it is whole. 1: an entry was changed, removed or added; the first such one is named.
+    """
+    from orchestrator.commandline import audit as command
+
+    raise typer.Exit(command.verify(settings_of(data_dir)))
+
+
+@audit.command("export")
+def audit_export(
+    after: Annotated[int, typer.Option(min=0, help="Begin after the entry with this id.")] = 0, data_dir: DataDir = None
+) -> None:
+    """Print the audit trail, oldest first, as one JSON object a line."""
+    from orchestrator.commandline import audit as command
+
+    raise typer.Exit(command.export(settings_of(data_dir), after))
+
+
 @app.command()
 def bind(
     namespace: Annotated[bool, typer.Option("--namespace", help="To the namespace that TEMPORAL_* names.")] = False,

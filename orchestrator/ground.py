@@ -28,6 +28,7 @@ from orchestrator.services.remembering import ConversationRecords
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
+from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.installation import InstallationRepository
@@ -59,6 +60,7 @@ class Ground:
     artifacts: ArtifactRepository
     values: CachedValues
     deliveries: DeliveryRepository
+    trail: AuditRepository
     keys: KeyRepository
     issued_keys: IssuedKeys
     bus: MemoryBus | RedisBus
@@ -117,6 +119,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         artifacts=artifacts,
         values=values,
         deliveries=deliveries,
+        trail=AuditRepository(database, audit_key(key.sealer)),
         keys=keys,
         issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
         bus=_bus(settings),
@@ -126,6 +129,11 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         follower=follower,
         conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=clock),
     )
+
+
+def audit_key(sealer: Sealer) -> bytes:
+    """What seals the head of the audit trail's chain."""
+    return sealer.derived("audit trail")
 
 
 def _database(settings: Settings) -> Database:

@@ -35,7 +35,6 @@ from orchestrator.services.values import JobValues
 from orchestrator.services.watching import JobWatcher
 from orchestrator.services.webhooks import WebhookRegistry
 from orchestrator.settings import Settings
-from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.token_use import TokenRepository
@@ -74,7 +73,7 @@ def wired(
         access=access,
         keys=KeyIssuer(on.keys, on.sealer, on.issued_keys, clock=clock, new_id=new_id),
         users=users,
-        audit=AuditLog(AuditRepository(on.database)),
+        audit=AuditLog(on.trail, on.sealer, clock=clock),
         catalogue=CatalogueReader(catalogue, on.gateway, on.attempts, task_queue=settings.task_queue, clock=clock),
         starter=starter,
         retrier=JobRetrier(starter, on.reader, on.jobs, on.partials, JobValues(on.values)),

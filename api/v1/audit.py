@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from api.auditing import confidential
 from api.deps import Svc
 from api.security import Admin
 from api.v1.bodies import Moment
@@ -21,6 +22,7 @@ class AuditQuery(BaseModel):
     """Which entries are wanted."""
 
     principal: Word | None = None
+    username: Word | None = Field(default=None, description="The name of failed sign-ins, instead of `principal`.")
     action: Word | None = Field(default=None, description="How it begins: `POST /v1/jobs`.")
     since: Moment | None = Field(default=None, description="From this time on.")
     until: Moment | None = Field(default=None, description="Before this time.")
@@ -40,6 +42,8 @@ class AuditBody(Wire):
     status: int
     address: str | None
     request_id: str
+    surface: str | None
+    calls: int = Field(description="More than one for refused calls of one address that were counted together.")
 
 
 class AuditList(Wire):
@@ -49,7 +53,7 @@ class AuditList(Wire):
     next: int | None
 
 
-@router.get("")
+@router.get("", dependencies=[Depends(confidential)])
 async def list_audit(_: Admin, services: Svc, query: Annotated[AuditQuery, Query()]) -> AuditList:
     """Who changed, or tried to change, what; newest first."""
     page = await services.audit.list(AuditFilter(**query.model_dump()))

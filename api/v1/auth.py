@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from api.auditing import confidential
 from api.deps import Svc
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
@@ -173,7 +174,7 @@ async def issue_key(principal: Admin, services: Svc, body: IssueBody) -> KeyIssu
     return KeyIssued.of(await services.keys.issue(principal, body.request()))
 
 
-@router.get("/api-keys")
+@router.get("/api-keys", dependencies=[Depends(confidential)])
 async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> KeyList:
     """Every issued key, newest first, without secrets."""
     page = await services.keys.list(limit=query.limit, offset=query.offset)
@@ -182,7 +183,7 @@ async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Que
     )
 
 
-@router.get("/api-keys/{key_id}", responses=NOT_FOUND)
+@router.get("/api-keys/{key_id}", responses=NOT_FOUND, dependencies=[Depends(confidential)])
 async def get_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
     """One issued key, without its secret."""
     return KeyBody.of(await services.keys.get(key_id))

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from api.auditing import confidential
 from api.deps import Svc
 from api.security import Admin
 from api.storable import FIRST_FAULT
@@ -67,7 +68,7 @@ async def add_user(principal: Admin, services: Svc, body: UserBody) -> UserShown
     return UserShown.of(await services.users.add(principal, body.username, body.password, body.roles))
 
 
-@router.get("")
+@router.get("", dependencies=[Depends(confidential)])
 async def list_users(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> UserList:
     """Every user that was added, by name."""
     users, total = await services.users.list(limit=query.limit, offset=query.offset)

@@ -5,10 +5,11 @@ import asyncio
 from orchestrator.commandline.exits import OK, Refused, say
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import namespace_id
-from orchestrator.ground import secret_key_of
+from orchestrator.ground import audit_key, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.installation import Installation
 from orchestrator.settings import Settings
+from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
 
@@ -26,9 +27,11 @@ async def _bind(settings: Settings, *, namespace: bool, secret_key: bool) -> Non
     database = Database(settings.index_url())
     try:
         await database.migrate()
-        installation = Installation(InstallationRepository(database), secret_key_of(settings))
+        key = secret_key_of(settings)
+        installation = Installation(InstallationRepository(database), key)
         if secret_key:
             await installation.bind_secret_key()
+            await AuditRepository(database, audit_key(key.sealer)).reseal()
             say(f"{database.place} belongs to this secret key now: issue keys and webhook secrets anew")
         if namespace:
             client = await connect(connect_options(), lazy=False)

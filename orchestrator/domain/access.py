@@ -172,11 +172,16 @@ class ApiKey:
         return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= at else KeyState.ACTIVE
 
 
+NOBODY: Final = "-"
+"""The principal of an entry of the audit trail whose caller had no valid credential."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One call that was to change something: who asked for what, from where, and what became of it.
+    """What was asked of the service: by whom, from where, on which surface, and what became of it.
 
-    `action` is the method and the route's template, `path` what was asked for without its query.
+    `action` is the method and the route's template, `path` what was asked for without its query. An entry stands for
+    one call, or for `calls` refused ones of one address. `digest` binds the entry to the one before.
     """
 
     at: datetime
@@ -187,4 +192,7 @@ class AuditEntry:
     status: int
     address: str | None
     request_id: str
+    surface: str | None = None
+    calls: int = 1
     id: int = 0
+    digest: str | None = None

@@ -8,6 +8,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.retention import Retention
+from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.pruning import PruningRepository
 
 log = structlog.get_logger(__name__)
@@ -20,14 +21,14 @@ _EXPIRED: Final = timedelta(days=1)  # How long an expired refresh token is kept
 class IndexPruner:
     """Runs at the end of each pass of the reconciler."""
 
-    def __init__(self, rows: PruningRepository, retention: Retention) -> None:
+    def __init__(self, rows: PruningRepository, trail: AuditRepository, retention: Retention) -> None:
         self._rows = rows
         kinds: list[tuple[timedelta | None, Callable[[datetime, int], Awaitable[int]]]] = [
             (retention.jobs, rows.jobs),
             (retention.events, rows.events),
             (retention.attempts, rows.attempts),
             (retention.deliveries, rows.deliveries),
-            (retention.audit, rows.audit),
+            (retention.audit, trail.prune),
             (_EXPIRED, rows.refresh_tokens),
         ]
         self._kinds = [(kept, prune) for kept, prune in kinds if kept is not None]

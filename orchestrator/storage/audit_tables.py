@@ -6,7 +6,8 @@ from sqlalchemy import Column, Index, Integer, String, Table
 
 from orchestrator.storage.tables import UtcDateTime, metadata
 
-# Append-only: nothing updates a row, and pruning alone deletes old ones.
+# Append-only: triggers refuse a change, an entry without a digest, and a deletion of what `audit_chain` does not call
+# pruned.
 audit: Final = Table(
     "audit",
     metadata,
@@ -19,5 +20,22 @@ audit: Final = Table(
     Column("status", Integer, nullable=False),
     Column("address", String),
     Column("request_id", String, nullable=False),
+    Column("surface", String),
+    Column("calls", Integer, nullable=False, server_default="1"),
+    Column("digest", String),
     Index("ix_audit_principal", "principal", "id"),
+)
+
+# One row, which every writer holds while it adds entries: the chain has no branches.
+audit_chain: Final = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("unchained", Integer, nullable=False),
+    Column("pruned", Integer, nullable=False),
+    Column("pruned_digest", String, nullable=False),
+    Column("broken", Integer),
+    Column("seal", String, nullable=False),
 )

@@ -10,7 +10,6 @@ from sqlalchemy import tuple_ as tuple_of
 
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
-from orchestrator.storage.audit_tables import audit
 from orchestrator.storage.database import Database
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
@@ -105,17 +104,6 @@ class PruningRepository:
             ids = _claimed(connection, old, deliveries)
             self._forget_deliveries(connection, ids)
             return len(ids)
-
-        return await self._db.transaction(prune)
-
-    async def audit(self, before: datetime, limit: int) -> int:
-        """Entries of the audit trail from before a time."""
-        # They are numbered as they are written, so that the oldest are found without an index on their time.
-        oldest = select(audit.c.id, audit.c.at).order_by(audit.c.id).limit(limit)
-
-        def prune(connection: Connection) -> int:
-            ids = [entry.id for entry in connection.execute(oldest) if entry.at < before]
-            return _delete(connection, audit, ids)
 
         return await self._db.transaction(prune)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,9 +17,11 @@ from websockets.asyncio.client import connect
 from api.app import create_app
 from api.security import JobsCancel
 from api.v1.envelope import V1Route
+from orchestrator.bootstrap import now
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.domain.errors import InvalidInput, Unavailable
-from orchestrator.services.auditing import AuditLog
+from orchestrator.sealing import Sealer
+from orchestrator.services.auditing import AuditLog, RefusedCalls
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_auth import KEYS, issued
@@ -26,6 +29,7 @@ from tests.ledger import ledger
 
 Issue = Callable[..., Awaitable[dict[str, str]]]
 
+SEALER = Sealer("a secret of the tests")
 SIGN_IN = "/api/v1/auth"
 DONE_BY_SOCKET = {"cancel": 400, "chat": 200, "reset": 200}
 
@@ -53,6 +57,8 @@ async def test_a_call_leaves_one_entry(client: httpx2.AsyncClient, key: Issue) -
         "status": 400,
         "address": "127.0.0.1",
         "request_id": "req_of_mine",
+        "surface": "devora",
+        "calls": 1,
     }
 
 
@@ -83,13 +89,13 @@ async def test_refused_calls_leave_an_entry_too_and_reading_leaves_none(client: 
 
 async def test_signing_in_leaves_an_entry(app: FastAPI, client: httpx2.AsyncClient) -> None:
     given = {"username": "audited.ada", "password": "a long password"}
-    await client.post("/v1/users", json={**given, "roles": ["orchestration_manager"]})
+    added = await client.post("/v1/users", json={**given, "roles": ["orchestration_manager"]})
     async with over(app) as anonymous:
         assert (await anonymous.post(f"{SIGN_IN}/login", json={**given, "password": "wrong"})).status_code == 401
         tokens = (await anonymous.post(f"{SIGN_IN}/login", json=given)).json()
         renewing = {"refresh_token": tokens["refresh_token"]}
         assert (await anonymous.post(f"{SIGN_IN}/refresh", json=renewing)).status_code == 200
-    seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal="user:audited.ada")]
+    seen = [(entry["action"], entry["status"]) for entry in await trail(client, principal=f"user:{added.json()['id']}")]
     assert seen == [(f"POST {SIGN_IN}/refresh", 200), (f"POST {SIGN_IN}/login", 200)]
 
 
@@ -130,14 +136,145 @@ async def test_what_is_done_over_a_chat_socket_leaves_entries(
     assert {entry["action"].rpartition(" ")[2]: entry["status"] for entry in entries} == DONE_BY_SOCKET
 
 
-async def test_who_is_nobody_leaves_no_entry(app: FastAPI, client: httpx2.AsyncClient) -> None:
-    newest = (await trail(client, limit=1))[0]["id"] if await trail(client, limit=1) else 0
-    async with over(app) as anonymous:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YTpi"}):
-            assert (await anonymous.post("/v1/jobs/job_x/cancel", headers=headers)).status_code == 401
-            assert (await anonymous.post("/nothing", headers=headers)).status_code == 404
-    left = await trail(client, limit=1)
-    assert (left[0]["id"] if left else 0) == newest
+@pytest.fixture
+def watchful(app_with: Callable[..., FastAPI], running: Engine) -> FastAPI:
+    """An application whose minute has seen no refused call yet."""
+    return app_with(audit=AuditLog(running.parts.ground.trail, running.parts.ground.sealer, clock=now))
+
+
+def audit_of(app: FastAPI) -> AuditLog:
+    source: Fixed = app.state.api.source
+    return source.given.audit
+
+
+async def newest(client: httpx2.AsyncClient) -> int:
+    return max([entry["id"] for entry in await trail(client, limit=1)], default=0)
+
+
+async def added(client: httpx2.AsyncClient, last: int, **query: Any) -> list[dict[str, Any]]:
+    """Entries after one, oldest first, without those of this test's own reading."""
+    found = [entry for entry in await trail(client, limit=200, **query) if entry["id"] > last]
+    return [entry for entry in found[::-1] if entry["action"] != "GET /v1/audit"]
+
+
+async def test_a_credential_that_is_refused_leaves_an_entry_on_every_surface(
+    watchful: FastAPI, client: httpx2.AsyncClient
+) -> None:
+    last = await newest(client)
+    calls = [
+        ("POST", KEYS, {"Authorization": "Bearer wrong"}, "devora"),
+        ("GET", "/v1/jobs", {"Authorization": "Bearer dvr_sk_live_" + "ab" * 40}, "devora"),
+        ("GET", "/v1/jobs", {}, "devora"),
+        ("GET", "/api/agents", {"Authorization": "Bearer a.b.c"}, "agentorchestra"),
+        ("GET", "/api/v1/orchestration/config", {"Authorization": "Basic YTpi"}, "devskyy"),
+        ("POST", "/chat/v2/chat", {"Authorization": "Bearer wrong"}, "ai_orchestra"),
+        ("POST", "/protected/execute-workflow", {"Authorization": "Bearer wrong"}, "orchestrator"),
+    ]
+    async with over(watchful) as anybody:
+        for method, path, headers, _ in calls:
+            body = {"message": "x", "requirements": "x", "workflow_type": "t_three"} if method == "POST" else None
+            answer = await anybody.request(method, path, headers=headers, json=body)
+            assert answer.status_code == 401, answer.text
+        assert (await anybody.post("/nothing", headers={"Authorization": "Bearer wrong"})).status_code == 404
+    seen = [(e["action"], e["surface"], e["principal"], e["status"], e["address"]) for e in await added(client, last)]
+    assert seen == [(f"{m} {path}", surface, "-", 401, "127.0.0.1") for m, path, _, surface in calls]
+
+
+async def test_a_right_that_is_lacking_leaves_an_entry_for_reads_too(
+    watchful: FastAPI, client: httpx2.AsyncClient, key: Issue
+) -> None:
+    async with over(watchful, **await key([Scope.JOBS_READ], owner="audited-seven")) as caller:
+        for path in ("/v1/agents", "/v1/audit", "/v1/jobs"):
+            await caller.get(path)
+    seen = [(e["action"], e["status"]) for e in await trail(client, principal="audited-seven")]
+    assert seen == [("GET /v1/audit", 403), ("GET /v1/agents", 403)]
+
+
+async def test_what_is_confidential_is_not_read_unseen(client: httpx2.AsyncClient, key: Issue) -> None:
+    headers = await key([Scope.ADMIN], owner="audited-eight")
+    paths = ["/v1/audit", KEYS, f"{KEYS}/key_{'0' * 32}", "/v1/users", "/v1/jobs"]
+    paths += [f"/api/v1/orchestration/{path}" for path in ("config", "deployment/readiness", "status")]
+    for path in paths:
+        assert (await client.get(path, headers=headers)).status_code in (200, 404)
+    seen = [(e["action"], e["status"]) for e in await trail(client, principal="audited-eight")]
+    assert seen == [
+        ("GET /api/v1/orchestration/deployment/readiness", 200),
+        ("GET /api/v1/orchestration/config", 200),
+        ("GET /v1/users", 200),
+        (f"GET {KEYS}", 200),
+        ("GET /v1/audit", 200),
+    ]
+
+
+async def test_a_sign_in_that_fails_is_found_by_its_name_which_is_not_kept(
+    watchful: FastAPI, client: httpx2.AsyncClient
+) -> None:
+    last = await newest(client)
+    mistaken = "my-password-in-the-wrong-field"
+    async with over(watchful) as anybody:
+        for name in (mistaken, mistaken, "audited.bob"):
+            answer = await anybody.post(f"{SIGN_IN}/login", json={"username": name, "password": "wrong"})
+            assert answer.status_code == 401
+    entries = await added(client, last)
+    assert [(e["action"], e["status"], e["surface"]) for e in entries] == [
+        (f"POST {SIGN_IN}/login", 401, "devskyy")
+    ] * 3
+    assert mistaken not in json.dumps(entries)
+    assert entries[0]["principal"] == entries[1]["principal"] != entries[2]["principal"]
+    assert [e["id"] for e in await trail(client, username="audited.bob", limit=1)] == [entries[2]["id"]]
+
+
+async def test_a_flood_of_wrong_keys_is_a_few_entries(watchful: FastAPI, client: httpx2.AsyncClient) -> None:
+    last = await newest(client)
+    async with over(watchful) as anybody:
+        for number in range(60):
+            await anybody.get("/v1/jobs", headers={"Authorization": f"Bearer wrong-{number}"})
+    await audit_of(watchful).aclose()
+    entries = await added(client, last)
+    assert [(e["action"], e["calls"], e["address"]) for e in entries] == [
+        *[("GET /v1/jobs", 1, "127.0.0.1")] * 10,
+        ("(refused)", 50, "127.0.0.1"),
+    ]
+
+
+def test_strangers_of_many_addresses_fill_neither_trail_nor_memory() -> None:
+    refused = RefusedCalls()
+    entry = AuditEntry(now(), "-", None, "GET /v1/jobs", "/v1/jobs", 401, "::", "req")
+    admitted = sum(refused.admit(replace(entry, address=f"::{n % 5000:x}"), f"::{n % 5000:x}") for n in range(20_000))
+    together = list(refused.counted(now()))
+    assert admitted <= 300
+    assert len(together) <= 101
+    assert admitted + sum(each.calls for each in together) == 20_000
+    assert list(refused.counted(now())) == []
+    assert refused.admit(entry, "::"), "another minute"
+
+
+async def test_a_minute_that_ends_writes_what_it_counted(running: Engine, client: httpx2.AsyncClient) -> None:
+    last = await newest(client)
+    log = AuditLog(running.parts.ground.trail, SEALER, clock=now, minute=0.01)
+    entry = AuditEntry(now(), "-", None, "GET /x", "/x", 401, "10.0.0.9", "req")
+    await asyncio.gather(*(log.record_refused(entry, "10.0.0.9") for _ in range(25)))
+    found = await eventually(lambda: added(client, last, action="(refused)"), bool)
+    assert [(e["calls"], e["address"], e["principal"]) for e in found] == [(15, "10.0.0.9", "-")]
+
+
+async def test_a_wrong_token_on_a_socket_leaves_an_entry(watchful: FastAPI, client: httpx2.AsyncClient) -> None:
+    last = await newest(client)
+    async with served(watchful) as url, connect(f"{url.replace('http', 'ws')}/v1/ws", proxy=None) as socket:
+        await socket.send(json.dumps({"type": "auth", "token": "wrong"}))
+        await socket.wait_closed()
+        entries = await eventually(lambda: added(client, last), bool)
+    assert [(e["action"], e["status"], e["principal"], e["surface"]) for e in entries] == [
+        ("WS /v1/ws", 401, "-", "devora")
+    ]
+
+
+async def test_the_log_line_of_a_request_says_from_where_and_on_which_surface(app: FastAPI) -> None:
+    async with over(app) as anybody:
+        with capture_logs() as logs:
+            await anybody.get("/api/agents")
+    (line,) = [line for line in logs if line["event"] == "request"]
+    assert (line["client"], line["surface"]) == ("127.0.0.1", "agentorchestra")
 
 
 async def test_later_routes_and_faults_are_covered_by_themselves(
@@ -220,10 +357,10 @@ async def test_an_entry_that_cannot_be_written_is_logged_and_harms_nobody(
     app_with: Callable[..., FastAPI], fault: Exception
 ) -> None:
     class Lost:
-        async def add(self, entry: AuditEntry) -> None:
+        async def add(self, *entries: AuditEntry) -> None:
             raise fault
 
-    async with over(app_with(audit=AuditLog(Lost())), **ADMIN) as client:
+    async with over(app_with(audit=AuditLog(Lost(), SEALER, clock=now)), **ADMIN) as client:
         with capture_logs() as logs:
             answer = await client.post("/v1/jobs/job_x/cancel")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
@@ -238,10 +375,10 @@ async def test_the_answer_does_not_wait_for_its_entry(
     told: list[str] = []
 
     class Slow:
-        async def add(self, entry: AuditEntry) -> None:
+        async def add(self, *entries: AuditEntry) -> None:
             told.append("written")
 
-    app = app_with(audit=AuditLog(Slow()))
+    app = app_with(audit=AuditLog(Slow(), SEALER, clock=now))
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body"):

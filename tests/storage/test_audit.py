@@ -1,15 +1,24 @@
 """The audit trail in the index."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from alembic import command
+from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.access import AuditEntry
+from orchestrator.domain.audit_chain import ChainVerdict
+from orchestrator.domain.errors import Unavailable
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
+from orchestrator.storage.migrate import migration_config
 
+COLUMNS = "(id, at, principal, action, path, status, request_id"
+VALUES = "(6, '2026-07-01 12:00:00', 'x', 'x', 'x', 200, 'x'"
+KEY = b"the key of the tests"
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ENTRY = AuditEntry(
     at=NOON,
@@ -25,7 +34,7 @@ ENTRY = AuditEntry(
 
 @pytest.fixture
 def audit(database: Database) -> AuditRepository:
-    return AuditRepository(database)
+    return AuditRepository(database, KEY)
 
 
 async def listed(audit: AuditRepository, **wanted: Any) -> list[AuditEntry]:
@@ -39,7 +48,7 @@ async def test_entries_come_back_newest_first_with_ids_that_grow(audit: AuditRep
         await audit.add(entry)
     newest, oldest = await listed(audit)
     assert newest.id > oldest.id > 0
-    assert (replace(newest, id=0), replace(oldest, id=0)) == (bare, ENTRY)
+    assert (replace(newest, id=0, digest=None), replace(oldest, id=0, digest=None)) == (bare, ENTRY)
 
 
 async def test_entries_are_filtered(audit: AuditRepository) -> None:
@@ -61,3 +70,164 @@ async def test_entries_are_filtered(audit: AuditRepository) -> None:
     assert await numbers(limit=2) == ["3", "2"]
     second = (await listed(audit, limit=2))[-1].id
     assert await numbers(before=second) == ["1", "0"]
+
+
+async def execute(database: Database, *statements: str) -> None:
+    for statement in statements:
+        await database.transaction(lambda connection, sql=statement: connection.exec_driver_sql(sql))
+
+
+async def without_triggers(database: Database, url: str) -> None:
+    """What somebody does who owns the database."""
+    if url.startswith("sqlite"):
+        names = ("audit_is_chained", "audit_is_never_changed", "audit_is_kept", "audit_chain_is_kept")
+        await execute(database, *(f"DROP TRIGGER {name}" for name in names))
+    else:
+        tables = ("audit", "audit_chain")
+        await execute(database, *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables))
+
+
+async def filled(audit: AuditRepository, number: int = 5) -> None:
+    for each in range(1, number + 1):
+        await audit.add(replace(ENTRY, at=NOON + timedelta(minutes=each), request_id=str(each)))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE audit SET principal = 'nobody' WHERE id = 3",
+        "UPDATE audit SET id = 99 WHERE id = 3",
+        "DELETE FROM audit WHERE id = 3",
+        "DELETE FROM audit",
+        "DELETE FROM audit_chain",
+        f"INSERT INTO audit {COLUMNS}) VALUES {VALUES})",
+    ],
+)
+async def test_the_database_refuses_to_change_the_trail(
+    database: Database, audit: AuditRepository, attack: str
+) -> None:
+    await filled(audit)
+    with pytest.raises((Unavailable, IntegrityError)):
+        await execute(database, attack)
+    assert (await audit.verify()).checked == 5
+
+
+async def test_postgresql_refuses_to_empty_the_trail(database: Database, audit: AuditRepository, url: str) -> None:
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite has no TRUNCATE")
+    await filled(audit)
+    for table in ("audit", "audit_chain"):
+        with pytest.raises((Unavailable, IntegrityError)):
+            await execute(database, f"TRUNCATE {table}")
+    assert (await audit.verify()).checked == 5
+
+
+@pytest.mark.parametrize(
+    ("attack", "broken"),
+    [
+        ("UPDATE audit SET principal = 'nobody' WHERE id = 3", 3),
+        ("UPDATE audit SET at = '2026-07-01 13:00:00+00' WHERE id = 1", 1),
+        ("UPDATE audit SET calls = 2 WHERE id = 5", 5),
+        ("UPDATE audit SET digest = 'forged' WHERE id = 2", 2),
+        ("DELETE FROM audit WHERE id = 1", 1),
+        ("DELETE FROM audit WHERE id = 3", 3),
+        ("DELETE FROM audit WHERE id > 3", 4),
+        ("DELETE FROM audit", 1),
+        ("UPDATE audit SET id = 9 WHERE id = 5", 5),
+        ("UPDATE audit_chain SET number = 3", 3),
+        ("UPDATE audit_chain SET pruned = 2", 5),
+        ("UPDATE audit_chain SET seal = ''", 5),
+        (
+            f"INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES}, 'forged')",
+            6,
+        ),
+    ],
+)
+async def test_who_owns_the_database_cannot_change_the_trail_unseen(
+    database: Database, audit: AuditRepository, url: str, attack: str, broken: int
+) -> None:
+    await filled(audit)
+    assert await audit.verify() == ChainVerdict(5, (await audit.verify()).head)
+    await without_triggers(database, url)
+    await execute(database, attack)
+    assert (await audit.verify()).broken == broken
+
+
+async def test_a_forged_chain_is_found_by_the_next_writer_and_stays_found(
+    database: Database, audit: AuditRepository, url: str
+) -> None:
+    """Whoever owns the database makes the whole chain anew, but has no key for its head."""
+    await filled(audit)
+    await without_triggers(database, url)
+    await AuditRepository(database, b"another key").reseal()
+    await audit.add(ENTRY)
+    verdict = await audit.verify()
+    assert (verdict.broken, verdict.why) == (6, "a writer found the chain before this entry changed")
+    await audit.add(ENTRY)
+    assert (await audit.verify()).broken == 6
+    assert len(await listed(audit)) == 7, "no entry is lost over it"
+
+
+async def test_the_trail_outlives_a_change_of_its_key(database: Database, audit: AuditRepository) -> None:
+    await filled(audit)
+    new = AuditRepository(database, b"a new key")
+    await new.reseal()
+    await new.add(ENTRY)
+    assert (await new.verify()).checked == 6
+
+
+async def test_writers_at_once_make_one_chain(url: str, database: Database, audit: AuditRepository) -> None:
+    others = [Database(url) for _ in range(3)]
+    trails = [audit, *(AuditRepository(other, KEY) for other in others)]
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(40):
+            tasks.create_task(trails[number % 4].add(ENTRY, replace(ENTRY, request_id=str(number))))
+    verdict = await audit.verify()
+    assert (verdict.broken, verdict.checked, verdict.head.number) == (None, 80, 80)
+    for other in others:
+        await other.close()
+
+
+async def test_what_pruning_leaves_is_a_chain(audit: AuditRepository) -> None:
+    await filled(audit)
+    late = NOON + timedelta(hours=1)
+    await audit.add(replace(ENTRY, at=late), replace(ENTRY, at=NOON), ENTRY)
+    assert await audit.prune(NOON + timedelta(minutes=30), 2) == 2
+    assert (await audit.verify()).checked == 6
+    assert await audit.prune(NOON + timedelta(minutes=30), 100) == 3, "the old ones behind a newer one stay with it"
+    verdict = await audit.verify()
+    assert (verdict.broken, verdict.checked, verdict.head.pruned) == (None, 3, 5)
+    assert await audit.prune(late + timedelta(days=1), 100) == 3
+    assert await audit.verify() == ChainVerdict(0, (await audit.verify()).head)
+    await audit.add(ENTRY)
+    assert [entry.id for entry in await listed(audit)] == [9], "no number is given twice"
+    assert (await audit.verify()).checked == 1
+
+
+async def test_entries_of_an_older_release_stay_and_the_chain_begins_after_them(url: str) -> None:
+    database = Database(url)
+    await database.transaction(lambda connection: command.upgrade(migration_config(connection), "0011"))
+    insert = (
+        "INSERT INTO audit (id, at, principal, action, path, status, request_id) "
+        "VALUES ({}, '2026-07-01 12:00:00+00', 'old', 'x', 'x', 200, 'x')"
+    )
+    await execute(database, insert.format(3), insert.format(7))
+    await database.migrate()
+    audit = AuditRepository(database, KEY)
+    assert (await audit.verify()).broken is None
+    await audit.add(ENTRY)
+    verdict = await audit.verify()
+    assert (verdict.broken, verdict.checked, verdict.head.unchained, verdict.head.number) == (None, 1, 7, 8)
+    assert await audit.prune(NOON + timedelta(seconds=1), 1) == 1
+    assert (await audit.verify()).checked == 1
+    assert await audit.prune(NOON + timedelta(seconds=1), 9) == 2
+    assert (await audit.verify()).broken is None
+    await database.close()
+
+
+async def test_the_trail_is_read_page_by_page(audit: AuditRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.storage.audit._PAGE", 2)
+    await filled(audit)
+    assert [entry.request_id async for entry in audit.read()] == ["1", "2", "3", "4", "5"]
+    assert [entry.id async for entry in audit.read(after=3)] == [4, 5]
+    assert (await audit.verify()).checked == 5

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, insert, select
 
-from orchestrator.domain.access import AuditEntry
 from orchestrator.domain.jobs import AttemptStatus, JobState
 from orchestrator.domain.metrics import Window
 from orchestrator.domain.retention import Retention
@@ -168,19 +167,6 @@ async def test_old_deliveries_go_with_their_attempts(database: Database, pruning
     assert await left(database, tables.delivery_attempts, "delivery_id") == ["d_pending"]
 
 
-async def test_old_entries_of_the_audit_trail_go(database: Database, pruning: PruningRepository):
-    trail = AuditRepository(database)
-    for moment in (OLD, OLD, T0):
-        entry = {"at": moment, "principal": "alice", "action": "jobs.cancel", "path": "/", "status": 200}
-        await trail.add(AuditEntry(**entry, id=0, key_id=None, address=None, request_id="r"))
-
-    assert await pruning.audit(LINE, 1) == 1
-    assert await pruning.audit(LINE, 10) == 1
-
-    found = await trail.list(principal=None, action=None, since=None, until=None, before=None, limit=10)
-    assert [entry.at for entry in found] == [T0]
-
-
 async def test_expired_refresh_tokens_go(database: Database, pruning: PruningRepository):
     users = UserRepository(database)
     await users.grant("expired", family="f", subject="alice", expires_at=OLD)
@@ -233,7 +219,8 @@ async def test_a_pass_prunes_what_the_settings_say_in_bounded_batches(
         count = select(func.count()).select_from(table)
         return await database.autocommit(lambda connection: connection.execute(count).scalar_one())
 
-    assert await IndexPruner(pruning, Retention()).prune(T0) == 0
-    assert await IndexPruner(pruning, Retention(jobs=timedelta(days=90))).prune(T0) == 4
+    trail = AuditRepository(database, b"key")
+    assert await IndexPruner(pruning, trail, Retention()).prune(T0) == 0
+    assert await IndexPruner(pruning, trail, Retention(jobs=timedelta(days=90))).prune(T0) == 4
     assert (await number(tables.jobs), await number(tables.attempts)) == (1, 1)
-    assert await IndexPruner(pruning, Retention(jobs=timedelta(days=90))).prune(T0) == 1
+    assert await IndexPruner(pruning, trail, Retention(jobs=timedelta(days=90))).prune(T0) == 1

@@ -4,6 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from api.auditing import Confidential
 from api.deps import Svc, waiting
 from api.dialects.devskyy import auth, mapping
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
@@ -67,13 +68,13 @@ async def status(principal: Caller, services: Svc) -> SystemStatus:
 
 
 @router.get("/config", **guarded(Role.ADMIN))
-async def config(services: Svc) -> ConfigResponse:
+async def config(_: Confidential, services: Svc) -> ConfigResponse:
     """The configuration without secrets; role `admin` only."""
     return ConfigResponse(**services.deployment.configuration())
 
 
 @router.get("/deployment/readiness", **guarded(*ANY_ROLE))
-async def deployment_readiness(request: Request, services: Svc) -> DeploymentReadiness:
+async def deployment_readiness(_: Confidential, request: Request, services: Svc) -> DeploymentReadiness:
     """Whether this deployment is ready for production, and what to do where it is not."""
     return mapping.readiness(await services.deployment.report(encrypted=request.url.scheme == "https"))
 

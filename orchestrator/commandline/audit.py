@@ -1,0 +1,74 @@
+"""`orchestrator audit`: looks whether the audit trail is what was written, and exports it; both without the API."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+
+from orchestrator.commandline.exits import FAILED, OK, say, warn
+from orchestrator.domain.access import AuditEntry
+from orchestrator.domain.audit_chain import ChainVerdict
+from orchestrator.ground import audit_key, secret_key_of
+from orchestrator.logs import configure
+from orchestrator.services.installation import Installation
+from orchestrator.settings import Settings
+from orchestrator.storage.audit import AuditRepository
+from orchestrator.storage.database import Database
+from orchestrator.storage.installation import InstallationRepository
+
+
+def verify(settings: Settings) -> int:
+    """Say whether the trail is whole, or at which entry it breaks. Answers the exit code. Raises `Unavailable`."""
+    configure(settings.log_level, settings.log_format)
+    verdict = asyncio.run(_verify(settings))
+    if verdict.broken is not None:
+        warn(f"the audit trail breaks at entry {verdict.broken}: {verdict.why}")
+        return FAILED
+    say(_told(verdict))
+    return OK
+
+
+def export(settings: Settings, after: int) -> int:
+    """Print every entry above a number as a line of JSON, oldest first. Answers the exit code. Raises `Unavailable`."""
+    configure(settings.log_level, settings.log_format)
+    asyncio.run(_export(settings, after))
+    return OK
+
+
+def _told(verdict: ChainVerdict) -> str:
+    head = verdict.head
+    told = f"{verdict.checked} entries, all as they were written; the last is {head.number} ({head.digest or 'none'})"
+    if head.pruned:
+        told += f"; those up to {head.pruned} were pruned"
+    if head.unchained > head.pruned:
+        told += f"; those up to {head.unchained} are of a release without a chain, and not checked"
+    return told
+
+
+async def _verify(settings: Settings) -> ChainVerdict:
+    async with _trail(settings) as trail:
+        return await trail.verify()
+
+
+async def _export(settings: Settings, after: int) -> None:
+    async with _trail(settings) as trail:
+        async for entry in trail.read(after=after):
+            say(_line(entry))
+
+
+@asynccontextmanager
+async def _trail(settings: Settings) -> AsyncIterator[AuditRepository]:
+    database = Database(settings.index_url())
+    try:
+        await database.migrate()
+        key = secret_key_of(settings)
+        await Installation(InstallationRepository(database), key).check_secret_key()
+        yield AuditRepository(database, audit_key(key.sealer))
+    finally:
+        await database.close()
+
+
+def _line(entry: AuditEntry) -> str:
+    at = entry.at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return json.dumps({**asdict(entry), "at": at})
