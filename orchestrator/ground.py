@@ -119,7 +119,7 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         artifacts=artifacts,
         values=values,
         deliveries=deliveries,
-        trail=AuditRepository(database, audit_key(key.sealer)),
+        trail=audit_trail(database, key.sealer),
         keys=keys,
         issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
         bus=_bus(settings),
@@ -131,9 +131,9 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     )
 
 
-def audit_key(sealer: Sealer) -> bytes:
-    """What seals the head of the audit trail's chain."""
-    return sealer.derived("audit trail")
+def audit_trail(database: Database, sealer: Sealer) -> AuditRepository:
+    """The audit trail of an index, whose head is sealed with the secret key."""
+    return AuditRepository(database, *sealer.derived_by_each("audit trail"))
 
 
 def _database(settings: Settings) -> Database:

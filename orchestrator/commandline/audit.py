@@ -5,17 +5,21 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Final
 
 from orchestrator.commandline.exits import FAILED, OK, say, warn
 from orchestrator.domain.access import AuditEntry
 from orchestrator.domain.audit_chain import ChainVerdict
-from orchestrator.ground import audit_key, secret_key_of
+from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.installation import Installation
 from orchestrator.settings import Settings
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
+
+_DONE: Final = 200
 
 
 def verify(settings: Settings) -> int:
@@ -36,6 +40,11 @@ def export(settings: Settings, after: int) -> int:
     return OK
 
 
+def command_entry(command: str) -> AuditEntry:
+    """The entry of a command that works on the index without the API."""
+    return AuditEntry(datetime.now(UTC), "cli", None, f"CLI {command}", "", _DONE, None, "", surface="cli")
+
+
 def _told(verdict: ChainVerdict) -> str:
     head = verdict.head
     told = f"{verdict.checked} entries, all as they were written; the last is {head.number} ({head.digest or 'none'})"
@@ -53,6 +62,7 @@ async def _verify(settings: Settings) -> ChainVerdict:
 
 async def _export(settings: Settings, after: int) -> None:
     async with _trail(settings) as trail:
+        await trail.add(command_entry("audit export"))
         async for entry in trail.read(after=after):
             say(_line(entry))
 
@@ -64,7 +74,7 @@ async def _trail(settings: Settings) -> AsyncIterator[AuditRepository]:
         await database.migrate()
         key = secret_key_of(settings)
         await Installation(InstallationRepository(database), key).check_secret_key()
-        yield AuditRepository(database, audit_key(key.sealer))
+        yield audit_trail(database, key.sealer)
     finally:
         await database.close()
 

@@ -5,11 +5,10 @@ import asyncio
 from orchestrator.commandline.exits import OK, Refused, say
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import namespace_id
-from orchestrator.ground import audit_key, secret_key_of
+from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.installation import Installation
 from orchestrator.settings import Settings
-from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
 
@@ -31,7 +30,7 @@ async def _bind(settings: Settings, *, namespace: bool, secret_key: bool) -> Non
         installation = Installation(InstallationRepository(database), key)
         if secret_key:
             await installation.bind_secret_key()
-            await AuditRepository(database, audit_key(key.sealer)).reseal()
+            await audit_trail(database, key.sealer).reseal()
             say(f"{database.place} belongs to this secret key now: issue keys and webhook secrets anew")
         if namespace:
             client = await connect(connect_options(), lazy=False)

@@ -5,8 +5,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
+from orchestrator.commandline.audit import command_entry
 from orchestrator.commandline.exits import OK, Refused, say
-from orchestrator.ground import secret_key_of
+from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access import ADMIN, IssuedKeys
 from orchestrator.services.installation import Installation
@@ -37,6 +38,7 @@ async def _issue(settings: Settings, request: KeyRequest) -> IssuedKey:
         await Installation(InstallationRepository(database), key).check_secret_key()
         keys, sealer = KeyRepository(database), key.sealer
         issuer = KeyIssuer(keys, sealer, IssuedKeys(keys, sealer, clock=_now), clock=_now, new_id=_new_id)
+        await audit_trail(database, sealer).add(command_entry("keys create"))
         return await issuer.issue(ADMIN, request)
     finally:
         await database.close()

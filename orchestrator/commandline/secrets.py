@@ -4,8 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
+from orchestrator.commandline.audit import command_entry
 from orchestrator.commandline.exits import FAILED, OK, say, warn
-from orchestrator.ground import secret_key_of
+from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.installation import Installation
 from orchestrator.services.secret_rotation import Rotation, SecretRotation
@@ -41,6 +42,8 @@ async def _rotation(settings: Settings, *, apply: bool) -> Rotation:
         rotation = SecretRotation(webhooks, keys, marks, key.sealer, clock=lambda: datetime.now(UTC))
         if not apply:
             return await rotation.look()
+        # Its entry seals the head of the audit trail anew, too.
+        await audit_trail(database, key.sealer).add(command_entry("secrets rotate"))
         return await rotation.rotate(lambda so_far: say(f"{so_far.webhooks} webhooks, {so_far.resealed} resealed"))
     finally:
         await database.close()

@@ -28,12 +28,12 @@ _PAGE: Final = 1000
 class AuditRepository:
     """The audit trail in the index. Every method raises `Unavailable` when the database does not answer.
 
-    `key` seals the head of the chain.
+    The first of `keys` seals the head of the chain; the others, of a secret key that is exchanged, are known as well.
     """
 
-    def __init__(self, db: Database, key: bytes) -> None:
+    def __init__(self, db: Database, *keys: bytes) -> None:
         self._db = db
-        self._key = key
+        self._keys = keys
 
     async def add(self, *entries: AuditEntry) -> None:
         """Write entries, whose numbers follow the last one's. Writers of all processes take turns."""
@@ -70,7 +70,7 @@ class AuditRepository:
         return await self._db.transaction(write)
 
     async def reseal(self) -> None:
-        """Seal the head with this key: after a change of the secret that it follows from."""
+        """Seal the head with the first key, whatever sealed it before: the secret that it follows from was replaced."""
         await self._db.transaction(lambda connection: self._move(connection, _head(connection)))
 
     async def verify(self) -> ChainVerdict:
@@ -155,18 +155,19 @@ class AuditRepository:
         return replace(head, number=max(newest, head.number))
 
     def _move(self, connection: Connection, head: ChainHead) -> None:
-        sealed = replace(head, seal=self._seal(head))
+        sealed = replace(head, seal=_seal(self._keys[0], head))
         connection.execute(update(audit_chain).where(audit_chain.c.id == 1).values(**asdict(sealed)))
 
-    def _seal(self, head: ChainHead) -> str:
-        return hmac.new(self._key, head.content.encode(), hashlib.sha256).hexdigest()
-
     def _is_sealed(self, head: ChainHead) -> bool:
-        return hmac.compare_digest(head.seal, self._seal(head))
+        return any(hmac.compare_digest(head.seal, _seal(key, head)) for key in self._keys)
 
 
 _NEWEST: Final = select(func.max(audit.c.id))
 _IS_CHAINED: Final = select(exists().where(audit.c.digest.is_not(None)))
+
+
+def _seal(key: bytes, head: ChainHead) -> str:
+    return hmac.new(key, head.content.encode(), hashlib.sha256).hexdigest()
 
 
 def _head(connection: Connection, *, held: bool = False) -> ChainHead:
