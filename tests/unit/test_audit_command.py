@@ -75,6 +75,7 @@ def test_a_key_that_is_issued_without_the_api_is_in_the_trail(
 ) -> None:
     assert keys.create(settings, KeyRequest("desk", frozenset({Scope.JOBS_READ}))) == 0
     audit.export(settings, after=3)
-    actions = [json.loads(line)["action"] for line in capsys.readouterr().out.splitlines()[1:]]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    actions = [json.loads(line)["action"] for line in lines]
     assert actions == ["CLI keys create", "CLI audit export"]
     assert audit.verify(settings) == 0
