@@ -79,7 +79,7 @@ class AuditTrail:
         method, state = scope["method"], scope["state"]
         action = f"{method} {_route(scope)}"
         changing, principal = method in _CHANGING, state.get("principal")
-        if principal is None and changing and status not in _REFUSED:
+        if principal is None and changing and status != 401:
             principal = await _caller(scope)
         if principal is not None and (changing or (state.get("confidential") and status < _REFUSING)):
             services = await api_state(scope["app"]).source.services()

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
+from orchestrator.settings_secrets import refuse_short
 from orchestrator.settings_sources import SourcedSettings
 from orchestrator.settings_urls import refuse_spaces, refuse_wrong_url
 
@@ -21,13 +22,6 @@ _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today m
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
-# The fewest bytes of secrets that somebody might guess, and what to do instead.
-_MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
-_LEAST_BYTES: Final = {
-    "jwt_secret_key": (32, _MAKE_ONE),
-    "admin_api_key": (16, _MAKE_ONE),
-    "admin_password": (8, "choose a longer one"),
-}
 _MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
 
 
@@ -287,10 +281,7 @@ class Settings(SourcedSettings):
     @classmethod
     def _is_long_enough(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if secret is not None and info.field_name is not None:
-            least, remedy = _LEAST_BYTES[info.field_name]
-            size = len(secret.get_secret_value().encode(errors="surrogateescape"))
-            if size < least:
-                raise ValueError(f"it has {size} bytes, which is too short: {least} are the least; {remedy}")
+            refuse_short(info.field_name, secret.get_secret_value())
         return secret
 
     @field_validator("admin_password")

@@ -66,7 +66,7 @@ async def test_refused_calls_leave_an_entry_too_and_reading_leaves_none(client: 
     headers = await key([Scope.JOBS_READ], owner="audited-two")
     calls: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/v1/jobs", {}),
-        ("GET", "/v1/agents", {}),
+        ("GET", "/v1/limits", {}),
         ("POST", "/v1/agents/t_echo/execute", {"json": {"input": {}}}),
         ("POST", "/v1/agents/t_echo/execute", {"content": b"{", "headers": {"Content-Type": "application/json"}}),
         ("DELETE", f"{KEYS}/nothing", {}),
