@@ -25,7 +25,7 @@ _BOUND: Final = "v2."
 _SECRETS: Final = re.compile(
     r"(\bdvr_sk_[a-z]+_)[A-Za-z0-9_\-]{8,}|(\bao_)[0-9a-f]{8,}|(\bwhsec_)[A-Za-z0-9_+/=%\-]{8,}"
 )
-_SESSION: Final = re.compile(r"(/(?:workflow-status|ws)/)(?!~)([^/?\s\"'\]]+)")
+_SESSION: Final = re.compile(r"(?<!/chat)(/(?:workflow-status|ws)/)(?!~)([^/?\s\"'\]]+)")
 
 
 class Unsealable(OrchestratorError):

@@ -4,7 +4,8 @@ from typing import Final
 
 from sqlalchemy import Column, Index, Integer, String, Table
 
-from orchestrator.storage.tables import UtcDateTime, metadata
+from orchestrator.storage.moments import UtcDateTime
+from orchestrator.storage.tables import metadata
 
 # Append-only: triggers refuse a change, an entry without a digest, and a deletion of what `audit_chain` does not call
 # pruned.
