@@ -193,7 +193,7 @@ async def test_a_data_directory_that_cannot_be_written_is_named_with_its_flag(tm
 
 async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path: Path) -> None:
     port = free_port()
-    nowhere = {"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_ADMIN_API_KEY": "dvr_sk_test_cli"}
+    nowhere = {"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_ADMIN_API_KEY": "dvr_sk_test_cli_key"}
     api = Command(tmp_path, "api", "--port", str(port), "--data-dir", str(tmp_path), **nowhere)
     worker = Command(tmp_path, "worker", "--data-dir", str(tmp_path), **nowhere)
     try:
