@@ -14,6 +14,7 @@ from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import (
+    HELD_LIMIT,
     LOST_LIMIT,
     STOPPED_LIMIT,
     UNKEPT_LIMIT,
@@ -126,7 +127,10 @@ def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> Applic
     after = tally.after(end)
     told: dict[str, Any] = {"tally": after.model_dump(), "retryable": not error.non_retryable}
     unkept = end == "unkept"
-    used_up = after.unkept >= UNKEPT_LIMIT if unkept else after.failures >= retry.maximum_attempts
+    used_up = {
+        "unkept": after.unkept >= UNKEPT_LIMIT,
+        "held": after.attempts >= HELD_LIMIT,
+    }.get(end, after.failures >= retry.maximum_attempts)
     wish = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
     delay = timedelta(seconds=retry.pause(after.failures)) if wish is None else wish
     bounded = ApplicationError(

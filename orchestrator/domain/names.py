@@ -16,6 +16,8 @@ HEADER_CALLS: Final = "orchestrator-calls"
 
 # The kind of error of a call whose code keeps others from running, and the worker's metric that counts these calls.
 AGENT_BLOCKED: Final = "agent_blocked"
+# Of a call beside one that blocked: it is made again, and costs none of the agent's attempts.
+AGENT_HELD_UP: Final = "agent_held_up"
 WORKFLOW_BLOCKED: Final = "workflow_blocked"
 METRIC_BLOCKED: Final = "orchestrator_agent_blocked"
 

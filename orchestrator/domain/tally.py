@@ -8,6 +8,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from orchestrator.domain.names import AGENT_HELD_UP
+
 # What a worker that lacks the agent says of a call: nothing has begun, another worker may take it.
 UNKNOWN_AGENT: Final = "unknown_agent"
 WORKER_LOST: Final = "worker_lost"
@@ -24,16 +26,20 @@ LOST_LIMIT: Final = 5
 # How many workers in a row may be told to stop during one call: an agent that has its process stopped must not do so
 # for ever. Restarts of many workers, one after another, are over by then: the pauses between the tries grow.
 STOPPED_LIMIT: Final = 10
+# How many attempts a call may have that others of its agent hold up.
+HELD_LIMIT: Final = 50
 # How many answers of one call may find no store that keeps them.
 UNKEPT_LIMIT: Final = 5
 
 _LONGEST_WAIT: Final = 30.0
+# Of two idle workers, the one without the agent gets a call as often by chance once in a thousand times.
+_QUICK_OFFERS: Final = 10
 _LONGEST_UNKEPT: Final = 60.0
 _ORDINARY_STOPS: Final = 3  # A call that was cut off as often is made again at once.
 _LONGEST_STOP: Final = 60.0
 _UNKEPT = "unavailable"
 
-# `held`: an operator paused the call.
+# `held`: an operator paused the call, or another call of its agent blocked the loop that it ran in.
 End = Literal["waited", "failed", "unkept", "stopped", "held"]
 
 
@@ -100,8 +106,10 @@ class Tally(BaseModel):
 
     @property
     def wait(self) -> float:
-        """Seconds until a call that no worker knew is offered again: soon at first, then every half a minute."""
-        return min(1.5 ** min(self.tries - self.attempts, 20), _LONGEST_WAIT)
+        """Seconds until a call that no worker knew is offered again: a second at first, since another worker may know
+        its agent; then every half a minute.
+        """
+        return min(1.5 ** min(max(0, self.tries - self.attempts - _QUICK_OFFERS), 20), _LONGEST_WAIT)
 
     @property
     def stopped_wait(self) -> float:
@@ -118,4 +126,4 @@ class Tally(BaseModel):
 
 def end_of(kind: str) -> End:
     """How a try ended that raised an error of that kind."""
-    return "unkept" if kind == _UNKEPT else "failed"
+    return "unkept" if kind == _UNKEPT else "held" if kind == AGENT_HELD_UP else "failed"

@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary, ref
 import structlog
 
 from orchestrator.domain.errors import AgentError, OrchestratorError
-from orchestrator.domain.names import AGENT_BLOCKED
+from orchestrator.domain.names import AGENT_HELD_UP
 from orchestrator.domain.text import MOST_CAUSES, cause_of, cut, error_message, error_name
 
 log = structlog.get_logger(__name__)
@@ -264,7 +264,7 @@ def _plain(error: BaseException, causes: int) -> BaseException:
 
 def _interrupted(call: Call) -> AgentError:
     message = f"The code of {call.agent} was interrupted, because another of its calls blocked."
-    return AgentError(message, kind=AGENT_BLOCKED, retryable=True)
+    return AgentError(message, kind=AGENT_HELD_UP, retryable=True)
 
 
 def _text(error: BaseException) -> str:

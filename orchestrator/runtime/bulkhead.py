@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.names import AGENT_BLOCKED
+from orchestrator.domain.names import AGENT_BLOCKED, AGENT_HELD_UP
 from orchestrator.runtime.author_loop import (
     AuthorLoop,
     AuthorThread,
@@ -128,7 +128,7 @@ class Bulkhead:
             if unanswered == _LOOKS:
                 self._blocked(loop)
             elif unanswered == 2 * _LOOKS:
-                _fail(loop.calls, AGENT_BLOCKED, "another call blocks the event loop that this one runs in", again=True)
+                _fail(loop.calls, AGENT_HELD_UP, "another call blocks the event loop that this one runs in", again=True)
                 return
 
     def _blocked(self, loop: AuthorLoop) -> None:

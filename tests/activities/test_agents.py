@@ -519,6 +519,20 @@ async def test_an_absent_store_uses_up_none_of_the_agents_attempts():
     assert (failed.value.type, failed.value.non_retryable) == ("unavailable", True)
 
 
+async def test_a_call_beside_one_that_blocks_uses_up_no_attempt_but_is_not_made_for_ever():
+    held_up = failing(AgentError("m", kind="agent_held_up", retryable=True))
+    bench = Bench(held_up, attempt=1, retry=RetryPolicy(maximum_attempts=1, initial_interval=2.0), last_error=None)
+    with pytest.raises(ApplicationError) as failed:
+        await bench.run()
+    assert (failed.value.type, failed.value.non_retryable) == ("agent_held_up", False)
+    assert failed.value.next_retry_delay == timedelta(seconds=2)
+    assert bench.beats[-1]["tally"] == {"tries": 1, "attempts": 1, "failures": 0, "lost": 0, "unkept": 0, "stopped": 0}
+    last = Bench(held_up, attempt=50, heartbeat_details=[beat(tries=49, attempts=49)])
+    with pytest.raises(ApplicationError) as failed:
+        await last.run()
+    assert failed.value.non_retryable
+
+
 async def test_tries_that_an_operator_set_back_give_the_agent_as_many_again():
     bench = Bench(answering(), attempt=1, heartbeat_details=[beat(tries=5, attempts=5, failures=4)])
     assert (await bench.run()).attempt == 6

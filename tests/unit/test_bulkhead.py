@@ -265,7 +265,7 @@ async def test_calls_beside_a_block_that_does_not_end_are_tried_again(bulkhead: 
     with pytest.raises(AgentError) as caught:
         await waiting
     let.set()
-    assert (caught.value.kind, caught.value.retryable) == ("agent_blocked", True)
+    assert (caught.value.kind, caught.value.retryable) == ("agent_held_up", True)
     assert await call(bulkhead, echo, "on") == "on"
 
 
@@ -288,7 +288,7 @@ async def test_an_interruption_that_meets_another_call_lets_it_be_tried_again(bu
         raise Interrupted
 
     caught = await error_of(bulkhead, meets)
-    assert (caught.kind, caught.retryable) == ("agent_blocked", True)
+    assert (caught.kind, caught.retryable) == ("agent_held_up", True)
 
 
 async def test_an_error_of_the_products_own_keeps_its_kind(bulkhead: Bulkhead) -> None:

@@ -173,3 +173,13 @@ def test_stopping_workers_are_counted_in_a_row_and_leave_ever_longer_pauses() ->
     assert tally.after("waited").stopped == 10
     assert [tally.after(end).stopped for end in ("failed", "unkept", "held")] == [0, 0, 0]
     assert tally.failures == 0
+
+
+def test_a_call_that_its_worker_does_not_know_is_offered_to_others_each_second_at_first() -> None:
+    tally, waits = Tally(attempts=2, tries=2), []
+    for _ in range(20):
+        waits.append(tally.wait)
+        tally = tally.after("waited")
+    assert waits[:11] == [1] * 11
+    assert waits[11:14] == [1.5, 2.25, 3.375]
+    assert waits[-1] == 30
