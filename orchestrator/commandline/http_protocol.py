@@ -1,6 +1,7 @@
 """uvicorn's connections with what they lack: bounds of a request's head, and an answer to every handshake."""
 
 import asyncio
+import resource
 from typing import Any, Final
 
 import structlog
@@ -12,13 +13,26 @@ log = structlog.get_logger(__name__)
 HEAD_SECONDS: Final = 30.0
 # The application refuses a large head politely (431 over 32 KiB); this is where reading on would only cost memory.
 MAX_HEAD_BYTES: Final = 128 * 1024
+_OTHER_FILES: Final = 100  # descriptors of the job index, Temporal, Redis and files
+_MOST_OPEN: Final = 20_000
+_LEAST_OPEN: Final = 20
+
+
+def most_open_connections() -> int:
+    """How many connections may be open in this process, whatever comes over them: each takes a file descriptor."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_OPEN if soft == resource.RLIM_INFINITY else max(_LEAST_OPEN, min(soft - _OTHER_FILES, _MOST_OPEN))
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose next request head does not come whole in time, or does not come to an end."""
+    """Closes a connection whose next request head does not come whole in time, or does not come to an end.
+
+    Where too many are open, an idle one makes room for the next.
+    """
 
     head_seconds = HEAD_SECONDS
     max_head_bytes = MAX_HEAD_BYTES
+    most_open = staticmethod(most_open_connections)
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -26,11 +40,15 @@ class BoundedHttp(HttpToolsProtocol):
         self._reading_head = True
         self._messages = 0
         self._late: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected and owes a request."""
         super().connection_made(transport)
         self._expect_head()
+        self.idle_since = self.loop.time()
+        if len(self.connections) > self.most_open():
+            self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -65,8 +83,15 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A request is answered. One that is still being sent has as long as a head to end."""
         super().on_response_complete()
+        self.idle_since = self.loop.time()
         if not self._reading_head and not self.transport.is_closing():
             self._expect_head()
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle for the longest time: this one if all others are answered."""
+        others = [each for each in self.connections if isinstance(each, BoundedHttp) and each is not self]
+        idle = [each for each in others if not each.answering() and not each.transport.is_closing()]
+        min(idle, key=lambda each: each.idle_since, default=self).transport.close()
 
     def _expect_head(self) -> None:
         if self._late is None:
@@ -79,19 +104,20 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         self._late = None
-        if self._answering() or self.transport.is_closing():
+        if self.answering() or self.transport.is_closing():
             return
         if self._head_bytes:
             self._refuse(408, "Request head not received in time")
         else:  # a connection opened in advance, or the rest of a body that nobody waits for
             self.transport.close()
 
-    def _answering(self) -> bool:
+    def answering(self) -> bool:
+        """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, status: int, reason: str) -> None:
         log.warning("connection_refused", status=status, reason=reason, client=self.client)
-        if not self._answering():
+        if not self.answering():
             self.transport.write(_plain(status, reason))
         self.transport.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 # to and fro: with Python's own 5 ms, each pass waits as long while the loop is busy.
 _SWITCH_SECONDS: Final = 0.001
 CLOSE_SECONDS: Final = 5.0
+_MOST_FILES: Final = 65_536
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
@@ -32,6 +34,7 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     A second signal ends the process at once. Answers the exit code. A `BaseException` that leaves the event loop ends
     the process with code 1: without its loop it would poll and serve nothing, and a supervisor would not know.
     """
+    _open_files()
     os.umask(0o077)  # What this process and its children write holds jobs and keys.
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     close_to_others(settings.data_dir)
@@ -52,6 +55,14 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
         leave(FAILED)
     _close(runner, code)
     return code
+
+
+def _open_files() -> None:
+    """Let this process open as many files as it may: each connection is one, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _close(runner: asyncio.Runner, code: int) -> None:

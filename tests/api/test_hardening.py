@@ -212,6 +212,22 @@ async def test_an_idle_connection_is_closed(guarded: Callable[..., FastAPI], sen
             assert (await reader.read())[:12] in {b"", b"HTTP/1.1 408"}
 
 
+class Cramped(BoundedHttp):
+    most_open = staticmethod(lambda: 5)
+
+
+async def test_idle_connections_make_room_for_those_that_ask(guarded: Callable[..., FastAPI]):
+    async with connected(guarded(), Cramped) as (first, writer):
+        address = writer.get_extra_info("peername")
+        idle = [await asyncio.open_connection(*address) for _ in range(8)]
+        assert await closed(first), "the one that is idle for the longest time"
+        reader, last = await asyncio.open_connection(*address)
+        last.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await said(reader))[0] == 200
+        for _, opened in [*idle, (reader, last)]:
+            opened.close()
+
+
 @pytest.mark.parametrize(
     ("begin", "more", "status"),
     [
