@@ -1,7 +1,6 @@
 """Every door counts: the tier's window holds on every surface, and wrong credentials by the client's address."""
 
 import json
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -20,6 +19,7 @@ from tests.api.conftest import over, served
 from tests.api.test_connections import code_of
 from tests.ledger import ledger
 
+SESSION = "5c88e22d-4938-4132-8ae5-d85530b4b3b9"  # of nobody; fixed, so that every process collects the same tests
 Product = Callable[..., FastAPI]
 Issue = Callable[..., Awaitable[dict[str, str]]]
 
@@ -28,12 +28,12 @@ DOORS = [
     ("GET", "/v1/agents"),
     ("POST", "/protected/execute-workflow"),
     ("POST", "/execute-workflow"),
-    ("GET", f"/workflow-status/{uuid.uuid4()}"),
+    ("GET", f"/workflow-status/{SESSION}"),
     ("POST", "/chat/v2/chat"),
     ("GET", "/api/v1/orchestration/health"),
     ("GET", "/api/agents"),
 ]
-SOCKETS = ["/v1/ws", f"/ws/{uuid.uuid4()}", f"/chat/ws/c/{uuid.uuid4()}"]
+SOCKETS = ["/v1/ws", f"/ws/{SESSION}", f"/chat/ws/c/{SESSION}"]
 FIVE = {SurfaceLimit.CREDENTIALS: Window(limit=5, seconds=60)}
 
 
@@ -138,7 +138,7 @@ async def test_a_socket_is_a_request_of_its_key(product: Product, key: Issue, pa
 async def test_a_message_over_the_chat_socket_is_a_request_of_its_key(product: Product, key: Issue) -> None:
     one = {Tier.FREE: TierLimits(requests_per_minute=1)}
     async with served(product(tiers=one)) as url:
-        address = f"{url.replace('http', 'ws', 1)}/chat/ws/c/{uuid.uuid4()}"
+        address = f"{url.replace('http', 'ws', 1)}/chat/ws/c/{SESSION}"
         async with connect(address, additional_headers=await key(tier=Tier.FREE), proxy=None) as socket:
             await socket.send(json.dumps({"type": "chat", "data": {"message": "Hello"}}))
             said = json.loads(await socket.recv())
