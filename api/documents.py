@@ -1,5 +1,6 @@
 """One OpenAPI document for each surface, and pages to browse them (C-08)."""
 
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from api.dialects.surface import Surface
 from api.prefix import located
@@ -22,6 +23,8 @@ router = APIRouter(include_in_schema=False, route_class=error_route(render, any_
 _EVERYTHING = "/openapi.json"
 # Served from here: what a CDN sends would run in the page into which people paste their keys.
 _FILES = {name: FOLDER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")}
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_KEPT = {"Cache-Control": "public, max-age=86400"}
 _NO_ICON = "data:,"
 
 
@@ -44,11 +47,17 @@ async def redoc() -> HTMLResponse:
 
 
 @router.get("/docs/files/{name}")
-async def file(name: str) -> FileResponse:
+async def file(name: str) -> Response:
     """A script or a style of these pages."""
     if name not in _FILES:
         raise NotFound(f"There is no file {name[:40]!r}")
-    return FileResponse(_FILES[name], headers={"Cache-Control": "public, max-age=86400"})
+    return Response(_content(name), media_type=_TYPES[Path(name).suffix], headers=_KEPT)
+
+
+@cache
+def _content(name: str) -> bytes:
+    """Kept in memory once for all readers: a slow one must not hold a file open."""
+    return _FILES[name].read_bytes()
 
 
 @router.get("/docs/{name}")

@@ -49,6 +49,21 @@ class Shell(StrEnum):
     FISH = "fish"
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A durable engine for multi-agent work, on Temporal."""
+
+
 @app.command()
 def dev(
     host: Host = "127.0.0.1",
@@ -244,12 +259,11 @@ def doctor(
 ) -> None:
     """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
     with _quick_import():
-        from rich.console import Console
-
         from orchestrator.commandline import doctor as command
+        from orchestrator.commandline.console import Output
 
     ports = (port, temporal_port, ui_port)
-    raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Console(), ports))
+    raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Output(), ports))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
 from orchestrator.settings_secrets import refuse_short
 from orchestrator.settings_sources import SourcedSettings
-from orchestrator.settings_urls import refuse_spaces, refuse_wrong_url
+from orchestrator.settings_urls import LAST_PORT, refuse_spaces, refuse_wrong_url
 
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
@@ -249,7 +249,8 @@ class Settings(SourcedSettings):
             raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         if not url.startswith("sqlite"):
             refuse_spaces(url)
-            if not re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:\d+)?(/[^/?@]*)?(\?.*)?", url):
+            found = re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:(\d+))?(/[^/?@]*)?(\?.*)?", url)
+            if found is None or int(found[4] or 1) > LAST_PORT:
                 raise ValueError(
                     "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
                 )

@@ -1,9 +1,16 @@
 """Where settings come from: arguments, the environment, a file `.env`, and a folder with a file for each secret."""
 
 import os
+from pathlib import Path
 from typing import Final
 
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SecretsSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsError,
+)
 
 # Read in the environment alone: whoever wrote the folder in which a command happens to run must not choose its code.
 NOT_IN_FILES: Final = ("ORCHESTRATOR_PLUGINS", "ORCHESTRATOR_SECRETS_DIR")
@@ -24,6 +31,8 @@ class SourcedSettings(BaseSettings):
         """Arguments, the environment, `.env`, and the files of `ORCHESTRATOR_SECRETS_DIR`, in this order."""
         folder = os.environ.get("ORCHESTRATOR_SECRETS_DIR", "").strip()
         if folder:
+            if not Path(folder).is_dir():
+                raise SettingsError(f"ORCHESTRATOR_SECRETS_DIR: there is no folder {folder}")
             file_secret_settings = SecretsSettingsSource(settings_cls, secrets_dir=folder)
         if isinstance(dotenv_settings, DotEnvSettingsSource):
             read = dotenv_settings.env_vars

@@ -1,6 +1,9 @@
 """What a URL in the settings must look like."""
 
+from typing import Final
 from urllib.parse import urlsplit
+
+LAST_PORT: Final = 65_535
 
 
 def refuse_wrong_url(url: str, form: str, schemes: tuple[str, ...]) -> None:

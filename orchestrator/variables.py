@@ -18,6 +18,7 @@ _COMPOSE: Final = ("ORCHESTRATOR_API_PORTS",)
 _PREFIXES: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "OPEN_AI_", "ANTHROPIC_")
 _LINE: Final = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)\s*=", re.MULTILINE)
 _CLOSE: Final = 0.85
+_NEARLY_THE_SAME: Final = 0.92  # where the beginning is misspelt, too
 
 
 def setting_variables() -> tuple[str, ...]:
@@ -42,6 +43,9 @@ def _names_in(env_file: Path) -> list[str]:
 def misspelt(environment: Mapping[str, str], env_file: Path = Path(".env")) -> dict[str, str]:
     """Names that are nearly those of settings, with the names that are probably meant."""
     known = (*setting_variables(), *_TEMPORAL, *_COMPOSE)
-    strange = {name for name in (*environment, *_names_in(env_file)) if name.startswith(_PREFIXES)} - {*known}
-    nearest = {name: get_close_matches(name, known, n=1, cutoff=_CLOSE) for name in sorted(strange)}
+    strange = {name for name in (*environment, *_names_in(env_file)) if "_" in name} - {*known}
+    nearest = {
+        name: get_close_matches(name, known, n=1, cutoff=_CLOSE if name.startswith(_PREFIXES) else _NEARLY_THE_SAME)
+        for name in sorted(strange)
+    }
     return {name: close[0] for name, close in nearest.items() if close}

@@ -135,13 +135,13 @@ def check_packages(collisions: Sequence[str]) -> Finding:
 
 def check_variables(misspelt: Mapping[str, str], not_read: Sequence[str] = ()) -> Finding:
     """No variable is misspelt, or in a file in which it does not count, and therefore read by nobody."""
-    if not_read:
-        told = f"{', '.join(not_read)} in the file .env is not read"
-        return Finding("settings", Verdict.WARNING, told, "Set it in the environment of the process.")
-    if not misspelt:
-        return Finding("settings", Verdict.OK, "valid; no variable is misspelt")
-    told = ", ".join(f"{name} is no setting" for name in misspelt)
-    return Finding("settings", Verdict.WARNING, told, f"Did you mean {', '.join(misspelt.values())}?")
+    faults = [f"{name} in the file .env is not read" for name in not_read]
+    faults += [f"{name} is no setting" for name in misspelt]
+    if not faults:
+        return Finding("settings", Verdict.OK, "valid; no variable is nearly the name of a setting")
+    remedies = ["Set it in the environment of the process."] if not_read else []
+    remedies += [f"Did you mean {', '.join(misspelt.values())}?"] if misspelt else []
+    return Finding("settings", Verdict.WARNING, ", ".join(faults), " ".join(remedies))
 
 
 def check_folder(folder: Folder) -> Finding:
@@ -259,7 +259,7 @@ def check_key(key: Key, index: Index) -> Finding:
         return Finding(name, Verdict.FAILED, told, "Set ORCHESTRATOR_SECRET_KEY as for the other processes.")
     if len(key.check_values) > 1:
         told = f"{key.source}, and a fallback: the secret key is being exchanged"
-        mend = "Run `orchestrator secrets rotate`; once it says so, remove ORCHESTRATOR_SECRET_KEY_FALLBACK."
+        mend = "`orchestrator secrets rotate` says what comes next; docs/operating.md has the steps."
         return Finding(name, Verdict.WARNING, told, mend)
     if key.in_file and key.shared:
         told = f"kept in {key.source}: a process with another data directory would have another one"

@@ -91,10 +91,7 @@ async def _main(
 ) -> int:
     source = SharedParts()
     ports = replace(ports, ui=ports.ui or free_port())
-    with (
-        listen(ports.host, ports.api, "--port") as listener,
-        kept_url(settings.data_dir, url_of(listener)),
-    ):
+    with listen(ports.host, ports.api, "--port") as listener:
         if made_key:
             exits.say(f"admin key {made_key}")
         # The API comes up first: it can say what is missing while Temporal is still built or started.
@@ -105,7 +102,9 @@ async def _main(
                 settings = settings.model_copy(update={"temporal_ui_url": temporal.ui_url(ports.ui)})
             parts = await unless_stopped(stop, connect_worker(settings, catalogue, address=address))
             if parts is not None:
-                await _work(source, parts, url_of(listener), stop)
+                # From here on the data directory is this process's own.
+                with kept_url(settings.data_dir, url_of(listener)):
+                    await _work(source, parts, url_of(listener), stop)
                 await asyncio.wait({serving})  # its last requests still need Temporal
     return exits.OK
 

@@ -47,8 +47,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._expect_head()
         self.idle_since = self.loop.time()
-        if len(self.connections) > self.most_open():
-            self._make_room()
+        self._make_room(self.most_open())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -87,11 +86,25 @@ class BoundedHttp(HttpToolsProtocol):
         if not self._reading_head and not self.transport.is_closing():
             self._expect_head()
 
-    def _make_room(self) -> None:
-        """Close the connection that has been idle for the longest time: this one if all others are answered."""
-        others = [each for each in self.connections if isinstance(each, BoundedHttp) and each is not self]
-        idle = [each for each in others if not each.answering() and not each.transport.is_closing()]
+    def _make_room(self, most: int) -> None:
+        """Where too many are open, or half of that from one address, close the one that is idle for the longest time.
+
+        That is this connection if all others are being answered.
+        """
+        others = [each for each in self.connections if isinstance(each, BoundedHttp)]
+        if len(self.connections) <= most:
+            if len(others) <= most // 2:
+                return
+            others = [each for each in others if each.address == self.address]
+            if len(others) <= most // 2:
+                return
+        idle = [each for each in others if each is not self and not each.answering()]
         min(idle, key=lambda each: each.idle_since, default=self).transport.close()
+
+    @property
+    def address(self) -> str | None:
+        """Whose connection it is; None for a socket of this machine's file system."""
+        return self.client[0] if self.client else None
 
     def _expect_head(self) -> None:
         if self._late is None:

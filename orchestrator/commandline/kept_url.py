@@ -20,7 +20,10 @@ def read_url(data_dir: Path) -> str | None:
 
 @contextmanager
 def kept_url(data_dir: Path, url: str) -> Iterator[None]:
-    """Keep an address in a data directory while its API runs. Raises `Refused` when it cannot be written."""
+    """Keep an address in a data directory while its API runs, unless another one takes its place.
+
+    Raises `Refused` when it cannot be written.
+    """
     file = data_dir / _FILE
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,5 +34,6 @@ def kept_url(data_dir: Path, url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # a directory that was removed meanwhile
-            file.unlink()
+        if read_url(data_dir) == url:
+            with suppress(OSError):  # a directory that was removed meanwhile
+                file.unlink()

@@ -1,11 +1,13 @@
 """Options that several commands take, and what they stand for: the settings, and the API with its key."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from orchestrator.commandline.admin_key import with_kept_key
@@ -14,6 +16,7 @@ from orchestrator.commandline.kept_url import read_url
 from orchestrator.settings import Settings
 
 _CONNECTION: Final = "Connection"
+_NOT_JSON: Final = re.compile(r'error parsing value for field "(\w+)"')
 
 DataDir = Annotated[
     Path | None,
@@ -61,15 +64,12 @@ def settings_of(data_dir: Path | None) -> Settings:
     try:
         return Settings() if data_dir is None else Settings(data_dir=data_dir)
     except ValidationError as fault:
-        wrong = "; ".join(
-            f"{_variable(*e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
-            for e in fault.errors(include_input=False)
-        )
+        wrong = "; ".join(f"{_variable(*e['loc'])}: {_reason(e)}" for e in fault.errors(include_input=False))
         raise Refused(f"the settings are not valid: {wrong}") from fault
     except UnicodeDecodeError as fault:
         raise Refused(f"the settings cannot be read: the file .env is not UTF-8 ({fault.reason})") from fault
-    except SettingsError as fault:  # a value that should be JSON
-        raise Refused(f"the settings are not valid: {fault}: {fault.__cause__}") from fault
+    except SettingsError as fault:
+        raise Refused(f"the settings are not valid: {_sentence(fault)}") from fault
 
 
 def connection(api_url: str | None, api_key: str | None, data_dir: Path | None) -> Connection:
@@ -84,6 +84,22 @@ def connection(api_url: str | None, api_key: str | None, data_dir: Path | None) 
         )
     beside = None if "api_url" in settings.model_fields_set else read_url(settings.data_dir)
     return Connection(api_url or beside or settings.api_url, key, f" --api-url {api_url}" if api_url else "")
+
+
+def _sentence(fault: SettingsError) -> str:
+    """The fault in words; the library names the field of a value that should be JSON, and not its variable."""
+    field = _NOT_JSON.search(str(fault))
+    return f"{_variable(field[1])}: it is not JSON: {fault.__cause__}" if field else str(fault)
+
+
+def _reason(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "string_too_short" | "too_short":
+            return f"it is too short: {error['ctx']['min_length']} characters are the least"
+        case "string_pattern_mismatch":
+            return "it does not have the form that docs/operating.md shows for it"
+        case _:
+            return error["msg"].removeprefix("Value error, ")
 
 
 def _variable(field: str | int, *inside: str | int) -> str:

@@ -54,12 +54,18 @@ def _told(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
     if rotation.keys:
         lines.append(f"API keys that were not used with the new secret key yet: {len(rotation.keys)}")
         lines += [
-            f"  {key.id} {key.name!r}, last used {key.last_used_at.isoformat() if key.last_used_at else 'never'}"
-            for key in rotation.keys[:_MOST_NAMED]
+            f"  {key.id} {key.name!r}, last used {_moment(key.last_used_at)}" for key in rotation.keys[:_MOST_NAMED]
         ]
     if not apply:
         left = not rotation.complete
-        return [*lines, "nothing was changed: run it with --apply" if left else "nothing is left to reseal"]
+        if left or not fallback:
+            return [*lines, "nothing was changed: run it with --apply" if left else "nothing is left to reseal"]
+        return [
+            *lines,
+            "nothing is left to reseal: the index belongs to ORCHESTRATOR_SECRET_KEY",
+            "a fallback that is the next key: exchange the two now",
+            f"a fallback that is the previous key: remove it, {REFRESH_LIFETIME.days} days after the exchange",
+        ]
     if not rotation.complete:
         return [*lines, "secrets changed meanwhile: run it again, once every process uses the new secret key"]
     if not fallback:
@@ -71,6 +77,10 @@ def _told(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
         f"remove ORCHESTRATOR_SECRET_KEY_FALLBACK after {days} days; earlier, users have to sign in again",
         *(["keys that are not used until then stop: rotate or revoke them"] if rotation.keys else []),
     ]
+
+
+def _moment(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else "never"
 
 
 def _warnings(rotation: Rotation) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, 
     [
         ("ORCHESTRATOR_RETENTION_DAYS", "soon", "ORCHESTRATOR_RETENTION_DAYS: Input should be a valid integer"),
         ("ORCHESTRATOR_TIERS", '{"free": 3}', "ORCHESTRATOR_TIERS.free: "),
-        ("ORCHESTRATOR_TIERS", "{", 'parsing value for field "tiers"'),
+        ("ORCHESTRATOR_TIERS", "{", 'ORCHESTRATOR_TIERS: it is not JSON'),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable(
@@ -158,6 +158,10 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("REDIS_URL", "localhost:6379", "it takes redis://:PASSWORD@HOST:PORT/0"),
         ("REDIS_URL", "redis://:hidden@h:six/0", "it takes redis://:PASSWORD@HOST:PORT/0"),
         ("DATABASE_URL", "postgresql://u:hidden@h:port/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
+        ("DATABASE_URL", "postgresql://u:hidden@h:70000/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
+        ("SECRETS_DIR", "/nonexistent", "ORCHESTRATOR_SECRETS_DIR: there is no folder /nonexistent"),
+        ("METRICS_KEY", "short", "it is too short: 16 characters are the least"),
+        ("TIERS", "{", "it is not JSON"),
         ("DATABASE_URL", "postgresql://u:hid@den@h/n", "in a password write @ : / as %40"),
         ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
@@ -243,11 +247,15 @@ def test_a_misspelt_variable_is_found_in_the_environment_and_the_file(tmp_path: 
         "ORCHESTRATOR_ACME_TOKEN": "mine",
         "ORCHESTRATOR_LLM_API_KEY": "k",
         "OPENAI_APIKEY": "k",
+        "OPEN_API_KEY": "k",
+        "ORCHESTRATR_LOG_LEVEL": "INFO",
         "PATH": "",
     }
     assert misspelt(environment, file) == {
         "ORCHESTRATOR_DATABSE_URL": "ORCHESTRATOR_DATABASE_URL",
         "TEMPORAL_ADRESS": "TEMPORAL_ADDRESS",
         "OPENAI_APIKEY": "OPENAI_API_KEY",
+        "OPEN_API_KEY": "OPENAI_API_KEY",
+        "ORCHESTRATR_LOG_LEVEL": "ORCHESTRATOR_LOG_LEVEL",
     }
     assert misspelt(dict.fromkeys(setting_variables(), ""), tmp_path / "missing") == {}
