@@ -62,7 +62,7 @@ def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, 
     [
         ("ORCHESTRATOR_RETENTION_DAYS", "soon", "ORCHESTRATOR_RETENTION_DAYS: Input should be a valid integer"),
         ("ORCHESTRATOR_TIERS", '{"free": 3}', "ORCHESTRATOR_TIERS.free: "),
-        ("ORCHESTRATOR_TIERS", "{", 'ORCHESTRATOR_TIERS: it is not JSON'),
+        ("ORCHESTRATOR_TIERS", "{", "ORCHESTRATOR_TIERS: it is not JSON"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_variable(
