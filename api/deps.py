@@ -18,7 +18,7 @@ from api.streaming import SharedFrames
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import addressable
-from orchestrator.services.access import RECHECK_SECONDS
+from orchestrator.services.access.authentication import RECHECK_SECONDS
 from orchestrator.services.registry import Services
 
 

@@ -20,7 +20,7 @@ from api.middleware import request_id
 from api.validation import unknown_query
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded, OrchestratorError, Unauthenticated, Unavailable
-from orchestrator.services.access import RECHECK_SECONDS, Authenticator
+from orchestrator.services.access.authentication import RECHECK_SECONDS, Authenticator
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.plugins import build_catalogue
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.jobs.start import StartRequest
 from orchestrator.settings import Settings
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.tables import StartState, jobs

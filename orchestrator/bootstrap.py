@@ -34,15 +34,15 @@ from orchestrator.ground import Ground, open_ground
 from orchestrator.logs import configure
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.services.adoption import JobAdopter
-from orchestrator.services.delivering import WebhookDeliverer
-from orchestrator.services.outcomes import OutcomeRecorder
-from orchestrator.services.payloads import DeliveryBodies
-from orchestrator.services.pruning import IndexPruner
-from orchestrator.services.reconciling import IndexReconciler
+from orchestrator.services.jobs.adoption import JobAdopter
+from orchestrator.services.jobs.outcomes import OutcomeRecorder
+from orchestrator.services.jobs.reconciler import IndexReconciler
+from orchestrator.services.jobs.retention import IndexPruner
+from orchestrator.services.jobs.unserved import report_unserved
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.services.registry import Services
-from orchestrator.services.serving import report_unserved
-from orchestrator.services.values import JobValues
+from orchestrator.services.webhooks.delivery import WebhookDeliverer
+from orchestrator.services.webhooks.payloads import DeliveryBodies
 from orchestrator.settings import Settings
 from orchestrator.storage.pruning import PruningRepository
 from orchestrator.storage.requirements import RequirementsRepository

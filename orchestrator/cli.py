@@ -184,7 +184,7 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
 ) -> None:
     """Issue a key and print it, this once. It is written to the job index that the settings name."""
     from orchestrator.commandline import keys as command
-    from orchestrator.services.keys import KeyRequest
+    from orchestrator.services.access.keys import KeyRequest
 
     scopes = frozenset(scope) if scope else ORDINARY
     raise typer.Exit(command.create(settings_of(data_dir), KeyRequest(name, scopes, tier, owner, form=form)))

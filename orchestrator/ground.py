@@ -18,13 +18,13 @@ from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
 from orchestrator.sealing import Sealer, kept_secret, secret_file
-from orchestrator.services.access import IssuedKeys
-from orchestrator.services.dispatching import DeliveryDispatcher
-from orchestrator.services.following import JobFollower
-from orchestrator.services.installation import Installation, SecretKey
-from orchestrator.services.partial import PartialOutputs
-from orchestrator.services.reading import JobReader
-from orchestrator.services.remembering import ConversationRecords
+from orchestrator.services.access.authentication import IssuedKeys
+from orchestrator.services.chat.records import ConversationRecords
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.jobs.partial_output import PartialOutputs
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.secrets.installation import Installation, SecretKey
+from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.settings import Settings
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository

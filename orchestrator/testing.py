@@ -30,7 +30,7 @@ from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.services.starting import Started, StartRequest
+from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.settings import Settings
 
 TESTER = Principal(id="tester", scopes=frozenset({Scope.ADMIN}))

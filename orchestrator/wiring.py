@@ -9,31 +9,31 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.engine.conversing import ConversationGateway
 from orchestrator.ground import Ground, redis_url
 from orchestrator.sealing import Sealer
-from orchestrator.services.access import Authenticator, BootstrapKey
-from orchestrator.services.auditing import AuditLog
+from orchestrator.services.access.audit import AuditLog
+from orchestrator.services.access.authentication import Authenticator, BootstrapKey
+from orchestrator.services.access.keys import KeyIssuer
+from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
+from orchestrator.services.access.tokens import TokenRules, TokenSigner
+from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
 from orchestrator.services.catalogue import CatalogueReader
-from orchestrator.services.controlling import JobController
-from orchestrator.services.conversing import Conversations
-from orchestrator.services.deciding import DecisionMaker
-from orchestrator.services.deployment import Deployment
-from orchestrator.services.figures import FiguresReader
-from orchestrator.services.keys import KeyIssuer
-from orchestrator.services.limiting import RateLimiter, RequestLimits
-from orchestrator.services.metrics import MetricsReader
-from orchestrator.services.output import JobOutputs
-from orchestrator.services.own import OwnWork, own_work
-from orchestrator.services.partnerships import PartnershipReader
-from orchestrator.services.quotas import Quotas
-from orchestrator.services.readiness import LATELY, Readiness
+from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.jobs.controls import JobController
+from orchestrator.services.jobs.decisions import DecisionMaker
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.retry import JobRetrier
+from orchestrator.services.jobs.start import JobStarter
+from orchestrator.services.jobs.stream import JobWatcher
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.services.registry import Services
-from orchestrator.services.resources import ResourceMeter
-from orchestrator.services.retrying import JobRetrier
-from orchestrator.services.starting import JobStarter
-from orchestrator.services.tokens import TokenRules, TokenSigner
-from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
-from orchestrator.services.values import JobValues
-from orchestrator.services.watching import JobWatcher
-from orchestrator.services.webhooks import WebhookRegistry
+from orchestrator.services.reports.deployment import Deployment
+from orchestrator.services.reports.figures import FiguresReader
+from orchestrator.services.reports.metrics import MetricsReader
+from orchestrator.services.reports.partnerships import PartnershipReader
+from orchestrator.services.reports.readiness import LATELY, Readiness
+from orchestrator.services.reports.resources import ResourceMeter
+from orchestrator.services.user_agents.own_work import OwnWork, own_work
+from orchestrator.services.webhooks.registry import WebhookRegistry
 from orchestrator.settings import Settings
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.metrics import MetricsRepository

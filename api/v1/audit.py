@@ -11,7 +11,7 @@ from api.security import Admin
 from api.v1.bodies import Moment
 from api.v1.envelope import ERRORS, V1Route
 from api.v1.wire import Timestamp, Wire
-from orchestrator.services.auditing import AuditFilter
+from orchestrator.services.access.audit import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=V1Route, responses=ERRORS)
 

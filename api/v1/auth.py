@@ -19,8 +19,8 @@ from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.limits import SurfaceLimit, Tier
-from orchestrator.services.access import ADMIN
-from orchestrator.services.keys import IssuedKey, KeyRequest
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.access.keys import IssuedKey, KeyRequest
 
 router = APIRouter(prefix="/v1/auth", tags=["auth"], route_class=V1Route, responses=ERRORS)
 

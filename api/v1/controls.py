@@ -11,7 +11,7 @@ from api.v1.rendering import agent_accepted, cancelled, controlled, retried, wor
 from api.v1.starting import START_ERRORS, announce, first_look
 from orchestrator.domain.errors import WrongState
 from orchestrator.domain.ids import JobKind
-from orchestrator.services import controlling
+from orchestrator.services.jobs import controls
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
 
@@ -85,6 +85,6 @@ async def retry_job(
     return retried(workflow_accepted(started, look, definition, eta), retry)
 
 
-def _told(response: Response, outcome: controlling.Controlled) -> Controlled:
+def _told(response: Response, outcome: controls.Controlled) -> Controlled:
     response.status_code = 200 if outcome.done else 202
     return controlled(outcome.job, done=outcome.done)

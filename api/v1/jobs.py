@@ -15,9 +15,9 @@ from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import ReasonCode
-from orchestrator.services.following import Until
-from orchestrator.services.reading import JobFilter
-from orchestrator.services.wording import STATUS
+from orchestrator.services.jobs.follower import Until
+from orchestrator.services.jobs.native_fields import STATUS
+from orchestrator.services.jobs.reader import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
 

@@ -38,10 +38,10 @@ from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reaso
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.text import headline
 from orchestrator.domain.usage import Usage
-from orchestrator.services.reading import JobPage
-from orchestrator.services.reasons import Seen
-from orchestrator.services.starting import Started
-from orchestrator.services.wording import QUEUED, STATUS, reused, used
+from orchestrator.services.jobs.native_fields import QUEUED, STATUS, reused, used
+from orchestrator.services.jobs.reader import JobPage
+from orchestrator.services.jobs.reasons import Seen
+from orchestrator.services.jobs.start import Started
 
 
 def job_detail(

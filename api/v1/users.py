@@ -14,7 +14,7 @@ from api.v1.bodies import Body, LongPageQuery, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import Role
-from orchestrator.services.users import User
+from orchestrator.services.access.users import User
 
 router = APIRouter(prefix="/v1/users", tags=["users"], route_class=V1Route, responses=ERRORS)
 

@@ -10,7 +10,7 @@ from api.v1.bodies import Body, PageQuery, WebUrl
 from api.v1.wire import Timestamp, Wire, absent
 from api.webhooks import MOST_EVENTS, Event, Secret
 from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
-from orchestrator.services.webhooks import DeliveryPage, Registered
+from orchestrator.services.webhooks.registry import DeliveryPage, Registered
 
 _THIRTY_DAYS: Final = 2_592_000
 _DAY: Final = 86_400

@@ -59,7 +59,7 @@ from orchestrator.domain.errors import (
     WrongState,
 )
 from orchestrator.domain.events import EventType, JobEvent
-from orchestrator.services.following import skipped
+from orchestrator.services.jobs.follower import skipped
 from orchestrator.services.registry import Services
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from orchestrator.domain.access import AuditEntry
 from orchestrator.domain.audit_chain import ChainVerdict
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
-from orchestrator.services.installation import Installation
+from orchestrator.services.secrets.installation import Installation
 from orchestrator.settings import Settings
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.database import Database

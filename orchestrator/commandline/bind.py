@@ -7,7 +7,7 @@ from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import namespace_id
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
-from orchestrator.services.installation import Installation
+from orchestrator.services.secrets.installation import Installation
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository

@@ -10,7 +10,7 @@ from orchestrator.commandline.collisions import ENVIRONMENT_OF_ITS_OWN
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.server_binary import MINIMUM_SERVER
 from orchestrator.runtime.models import split_model_name
-from orchestrator.services.installation import NAMESPACE, SECRET, another_key, another_namespace, is_one_of
+from orchestrator.services.secrets.installation import NAMESPACE, SECRET, another_key, another_namespace, is_one_of
 
 MINIMUM_PYTHON: Final = (3, 11)
 CLOCK_SKEW: Final = 5.0  # Seconds.

@@ -9,9 +9,9 @@ from orchestrator.commandline.audit import command_entry
 from orchestrator.commandline.exits import OK, Refused, say
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
-from orchestrator.services.access import ADMIN, IssuedKeys
-from orchestrator.services.installation import Installation
-from orchestrator.services.keys import IssuedKey, KeyIssuer, KeyRequest
+from orchestrator.services.access.authentication import ADMIN, IssuedKeys
+from orchestrator.services.access.keys import IssuedKey, KeyIssuer, KeyRequest
+from orchestrator.services.secrets.installation import Installation
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository

@@ -8,9 +8,9 @@ from orchestrator.commandline.audit import command_entry
 from orchestrator.commandline.exits import FAILED, OK, say, warn
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
-from orchestrator.services.installation import Installation
-from orchestrator.services.secret_rotation import Rotation, SecretRotation
-from orchestrator.services.tokens import REFRESH_LIFETIME
+from orchestrator.services.access.tokens import REFRESH_LIFETIME
+from orchestrator.services.secrets.installation import Installation
+from orchestrator.services.secrets.rotation import Rotation, SecretRotation
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository

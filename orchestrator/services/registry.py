@@ -4,30 +4,30 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from orchestrator.domain import names
-from orchestrator.services.access import Authenticator
-from orchestrator.services.auditing import AuditLog
+from orchestrator.services.access.audit import AuditLog
+from orchestrator.services.access.authentication import Authenticator
+from orchestrator.services.access.keys import KeyIssuer
+from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.access.rate_limits import RequestLimits
+from orchestrator.services.access.users import UserAccounts
 from orchestrator.services.catalogue import CatalogueReader
-from orchestrator.services.controlling import JobController
-from orchestrator.services.conversing import Conversations
-from orchestrator.services.deciding import DecisionMaker
-from orchestrator.services.deployment import Deployment
-from orchestrator.services.figures import FiguresReader
-from orchestrator.services.following import JobFollower
-from orchestrator.services.keys import KeyIssuer
-from orchestrator.services.limiting import RequestLimits
-from orchestrator.services.metrics import MetricsReader
-from orchestrator.services.output import JobOutputs
-from orchestrator.services.own import OwnWork
-from orchestrator.services.partnerships import PartnershipReader
-from orchestrator.services.quotas import Quotas
-from orchestrator.services.readiness import Readiness
-from orchestrator.services.reading import JobReader
-from orchestrator.services.resources import ResourceMeter
-from orchestrator.services.retrying import JobRetrier
-from orchestrator.services.starting import JobStarter
-from orchestrator.services.users import UserAccounts
-from orchestrator.services.watching import JobWatcher
-from orchestrator.services.webhooks import WebhookRegistry
+from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.jobs.controls import JobController
+from orchestrator.services.jobs.decisions import DecisionMaker
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.retry import JobRetrier
+from orchestrator.services.jobs.start import JobStarter
+from orchestrator.services.jobs.stream import JobWatcher
+from orchestrator.services.reports.deployment import Deployment
+from orchestrator.services.reports.figures import FiguresReader
+from orchestrator.services.reports.metrics import MetricsReader
+from orchestrator.services.reports.partnerships import PartnershipReader
+from orchestrator.services.reports.readiness import Readiness
+from orchestrator.services.reports.resources import ResourceMeter
+from orchestrator.services.user_agents.own_work import OwnWork
+from orchestrator.services.webhooks.registry import WebhookRegistry
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit, Tier, TierLimits, Window
 from orchestrator.plugins import BUILT_IN
-from orchestrator.services.access import ADMIN as BOOTSTRAP
-from orchestrator.services.keys import KeyRequest
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
+from orchestrator.services.access.keys import KeyRequest
 from orchestrator.services.registry import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from orchestrator.wiring import wired

@@ -18,11 +18,11 @@ from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, Window
 from orchestrator.domain.user_agents import Framework
-from orchestrator.services.access import ADMIN as BOOTSTRAP
-from orchestrator.services.keys import KeyRequest
-from orchestrator.services.limiting import RateLimiter, RequestLimits
-from orchestrator.services.own import own_work
-from orchestrator.services.starting import JobStarter
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
+from orchestrator.services.access.keys import KeyRequest
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
+from orchestrator.services.jobs.start import JobStarter
+from orchestrator.services.user_agents.own_work import own_work
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
 from tests.api.documented import component, strict

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from api.dialects.agentorchestra.document import served
 from api.dialects.agentorchestra.surface import AGENTORCHESTRA
-from orchestrator.services.access import ADMIN as BOOTSTRAP
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.testing import Engine
 from tests.api.conftest import ADMIN, over
 from tests.api.explored import ACCEPTED, faults

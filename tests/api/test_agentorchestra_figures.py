@@ -14,9 +14,9 @@ from standardwebhooks import Webhook as StandardWebhook
 from api.app import create_app
 from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.access import ADMIN as BOOTSTRAP
-from orchestrator.services.keys import KeyRequest
-from orchestrator.services.readiness import Check
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
+from orchestrator.services.access.keys import KeyRequest
+from orchestrator.services.reports.readiness import Check
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.documented import component, strict

@@ -21,7 +21,7 @@ from orchestrator.bootstrap import now
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.sealing import Sealer
-from orchestrator.services.auditing import AuditLog, RefusedCalls
+from orchestrator.services.access.audit import AuditLog, RefusedCalls
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_auth import KEYS, issued

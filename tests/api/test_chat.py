@@ -25,8 +25,8 @@ from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Window
 from orchestrator.plugins import BUILT_IN
-from orchestrator.services.limiting import RateLimiter, RequestLimits
-from orchestrator.services.readiness import Check
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
+from orchestrator.services.reports.readiness import Check
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_errors import Broken

@@ -18,7 +18,7 @@ from api.app import create_app
 from orchestrator.cli import app as command_line
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.starting import JobStarter, Started, StartRequest
+from orchestrator.services.jobs.start import JobStarter, Started, StartRequest
 from orchestrator.testing import ADMIN_KEY, Engine
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.ledger import ledger

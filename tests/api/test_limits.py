@@ -17,7 +17,7 @@ from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, CallStatus
 from orchestrator.domain.limits import TIERS, UNLIMITED, Tier
 from orchestrator.domain.usage import Usage
-from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.testing import TESTER, Engine, eventually
 from tests.api.conftest import ADMIN, over, served
 from tests.ledger import ledger

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from orchestrator.bootstrap import now
 from orchestrator.domain.access import Scope
-from orchestrator.services.metrics import MetricsReader
+from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.storage.database import Database
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.testing import Engine

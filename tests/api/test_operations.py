@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from orchestrator.domain.errors import CatalogueError, Unavailable
-from orchestrator.services.readiness import Check
+from orchestrator.services.reports.readiness import Check
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.api.test_errors import Broken

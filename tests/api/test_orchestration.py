@@ -28,14 +28,14 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.domain.names import OFFLINE_MODEL
-from orchestrator.services.access import Authenticator, BootstrapKey
-from orchestrator.services.deciding import DecisionMaker
-from orchestrator.services.deployment import Deployment
-from orchestrator.services.limiting import RateLimiter, RequestLimits
-from orchestrator.services.partnerships import PartnershipReader
-from orchestrator.services.readiness import Check
-from orchestrator.services.tokens import Claims, TokenType
-from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.access.authentication import Authenticator, BootstrapKey
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
+from orchestrator.services.access.tokens import Claims, TokenType
+from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.jobs.decisions import DecisionMaker
+from orchestrator.services.reports.deployment import Deployment
+from orchestrator.services.reports.partnerships import PartnershipReader
+from orchestrator.services.reports.readiness import Check
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.work import WorkRepository
 from orchestrator.testing import ADMIN_KEY, Engine, GivenSettings, running_engine

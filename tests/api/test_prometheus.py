@@ -15,7 +15,7 @@ from api.app import create_app
 from api.hardening import ApiOptions
 from orchestrator.bootstrap import now
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.figures import FiguresReader
+from orchestrator.services.reports.figures import FiguresReader
 from orchestrator.storage.database import Database
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.testing import TESTER, Engine, eventually

@@ -25,7 +25,7 @@ from orchestrator.domain.jobs import (
 )
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.usage import Usage
-from orchestrator.services.starting import Started
+from orchestrator.services.jobs.start import Started
 from tests.catalogue import WORKFLOWS
 from tests.ledger import ledger
 

@@ -17,7 +17,7 @@ from temporalio.client import WorkflowFailureError
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.jobs.start import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.api.test_events import stream
 from tests.api.test_jobs import until

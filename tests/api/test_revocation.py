@@ -14,9 +14,9 @@ from fastapi.routing import APIRoute
 from api.health import router as probes
 from api.surfaces import SURFACES
 from orchestrator.domain.access import Scope
-from orchestrator.services.access import ADMIN as BOOTSTRAP
-from orchestrator.services.access import RECHECK_SECONDS
-from orchestrator.services.credential_cache import LIFETIME
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
+from orchestrator.services.access.authentication import RECHECK_SECONDS
+from orchestrator.services.access.credential_cache import LIFETIME
 from orchestrator.testing import Engine
 from tests.api.conftest import over, served
 from tests.api.test_jobs import start

@@ -22,7 +22,7 @@ from api.dialects.orchestrator import mapping
 from orchestrator import logs
 from orchestrator.bootstrap import now
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
-from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over, served
 from tests.ledger import ledger

@@ -20,9 +20,9 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.plans import Approval
-from orchestrator.services.access import ADMIN as BOOTSTRAP
-from orchestrator.services.keys import IssuedKey, KeyRequest
-from orchestrator.services.watching import JobWatcher
+from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
+from orchestrator.services.access.keys import IssuedKey, KeyRequest
+from orchestrator.services.jobs.stream import JobWatcher
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, served
 from tests.api.test_events import SSE, Frame, frames, stream

@@ -21,7 +21,7 @@ from orchestrator.commandline.checks import Finding, Verdict
 from orchestrator.commandline.doctor import _Doctor
 from orchestrator.engine.namespace import create_namespace, ensure_namespace
 from orchestrator.sealing import Sealer
-from orchestrator.services.installation import Installation, SecretKey
+from orchestrator.services.secrets.installation import Installation, SecretKey
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.domain.access import ORDINARY, Scope
 from orchestrator.domain.limits import Tier
 from orchestrator.ground import secret_key_of
-from orchestrator.services.access import IssuedKeys
+from orchestrator.services.access.authentication import IssuedKeys
 from orchestrator.storage.database import Database
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.testing import GivenSettings

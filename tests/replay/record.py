@@ -28,8 +28,8 @@ from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.engine.worker import build_framework_worker
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.services.conversing import ChatMessage
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.chat.conversations import ChatMessage
+from orchestrator.services.jobs.start import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from orchestrator.domain.errors import Misconfigured
 from orchestrator.sealing import Sealer
-from orchestrator.services.installation import Installation, SecretKey
+from orchestrator.services.secrets.installation import Installation, SecretKey
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.migrate import VERSION_TABLE

@@ -10,7 +10,7 @@ from orchestrator.domain.jobs import AttemptStatus, JobState
 from orchestrator.domain.metrics import Window
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.webhooks import DeliveryState
-from orchestrator.services.pruning import IndexPruner
+from orchestrator.services.jobs.retention import IndexPruner
 from orchestrator.storage import tables
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.attempts import AttemptRepository
@@ -210,8 +210,8 @@ async def test_counters_are_the_same_after_pruning(database: Database, pruning: 
 async def test_a_pass_prunes_what_the_settings_say_in_bounded_batches(
     database: Database, pruning: PruningRepository, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("orchestrator.services.pruning._BATCH", 2)
-    monkeypatch.setattr("orchestrator.services.pruning._BATCHES", 2)
+    monkeypatch.setattr("orchestrator.services.jobs.retention._BATCH", 2)
+    monkeypatch.setattr("orchestrator.services.jobs.retention._BATCHES", 2)
     rows = [job_row(f"job_{n}", closed_at=OLD) for n in range(5)]
     await write(database, job_rows=rows, attempt_rows=[attempt_row(row["id"], completed_at=OLD) for row in rows])
 

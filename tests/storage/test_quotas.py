@@ -12,7 +12,7 @@ from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
 from orchestrator.domain.limits import TIERS, Tier, TierLimits
 from orchestrator.domain.usage import Usage
-from orchestrator.services.quotas import Quotas
+from orchestrator.services.access.quotas import Quotas
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository

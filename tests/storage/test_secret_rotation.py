@@ -12,10 +12,10 @@ from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import Misconfigured, Unauthenticated
 from orchestrator.domain.webhooks import Webhook
 from orchestrator.sealing import Sealer, Unsealable
-from orchestrator.services.access import ADMIN, IssuedKeys
-from orchestrator.services.installation import SECRET, Installation, SecretKey
-from orchestrator.services.keys import KeyIssuer, KeyRequest
-from orchestrator.services.secret_rotation import Rotation, SecretRotation
+from orchestrator.services.access.authentication import ADMIN, IssuedKeys
+from orchestrator.services.access.keys import KeyIssuer, KeyRequest
+from orchestrator.services.secrets.installation import SECRET, Installation, SecretKey
+from orchestrator.services.secrets.rotation import Rotation, SecretRotation
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.keys import KeyRepository

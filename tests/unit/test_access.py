@@ -15,10 +15,16 @@ from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
 from orchestrator.domain.errors import LimitExceeded, Unauthenticated, Unavailable
 from orchestrator.domain.limits import SurfaceLimit, Tier, Window
 from orchestrator.sealing import Sealer
-from orchestrator.services import credential_cache
-from orchestrator.services.access import ADMIN, Authenticator, BootstrapKey, IssuedKeys, lookup_prefix
-from orchestrator.services.credential_cache import LIFETIME
-from orchestrator.services.limiting import RateLimiter, RequestLimits
+from orchestrator.services.access import credential_cache
+from orchestrator.services.access.authentication import (
+    ADMIN,
+    Authenticator,
+    BootstrapKey,
+    IssuedKeys,
+    lookup_prefix,
+)
+from orchestrator.services.access.credential_cache import LIFETIME
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.storage.keys import StoredSecret
 from tests.ledger import ledger
 

@@ -7,10 +7,10 @@ from pydantic import SecretStr
 
 from orchestrator.domain.access import Role
 from orchestrator.domain.errors import Unauthenticated, Unavailable
-from orchestrator.services.access import RECHECK_SECONDS
-from orchestrator.services.credential_cache import LIFETIME
-from orchestrator.services.tokens import Claims, TokenSigner, TokenType
-from orchestrator.services.users import Accounts, BootstrapUser, SignedTokens
+from orchestrator.services.access.authentication import RECHECK_SECONDS
+from orchestrator.services.access.credential_cache import LIFETIME
+from orchestrator.services.access.tokens import Claims, TokenSigner, TokenType
+from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTokens
 from orchestrator.storage.users import UserRecord
 
 NOON = datetime.now(UTC)

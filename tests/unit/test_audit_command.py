@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.commandline import audit, bind, keys
 from orchestrator.domain.access import AuditEntry, Scope
-from orchestrator.services.keys import KeyRequest
+from orchestrator.services.access.keys import KeyRequest
 from orchestrator.settings import Settings
 
 ENTRY = AuditEntry(datetime(2026, 7, 1, 12, tzinfo=UTC), "ada", None, "POST /x", "/x", 200, "::1", "req")

@@ -29,7 +29,7 @@ from orchestrator.domain.webhooks import WebhookEvent, events_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.subject import Subject
-from orchestrator.services.readiness import Check
+from orchestrator.services.reports.readiness import Check
 from tests.ledger import ledger
 
 AT = datetime(2026, 1, 5, 9, tzinfo=UTC)

@@ -28,8 +28,14 @@ from orchestrator.domain.user_agents import (
     is_user_agent,
 )
 from orchestrator.domain.webhooks import corrected, events_of
-from orchestrator.services.executions import ExecutionRequest, Executions, Performer, model_settings, plan_for
-from orchestrator.services.starting import Started, StartRequest
+from orchestrator.services.jobs.start import Started, StartRequest
+from orchestrator.services.user_agents.executions import (
+    ExecutionRequest,
+    Executions,
+    Performer,
+    model_settings,
+    plan_for,
+)
 from tests.ledger import ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from orchestrator.domain.facts import Fact, RunCompleted, RunReset
 from orchestrator.engine import history as module
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.projection.events import job_events
-from orchestrator.services.following import JobFollower
+from orchestrator.services.jobs.follower import JobFollower
 from tests.fakes.history_server import (
     CANCEL_REQUESTED,
     COMPLETED,

@@ -21,9 +21,9 @@ from orchestrator.domain.limits import (
     TierLimits,
     Window,
 )
-from orchestrator.services import limiting
-from orchestrator.services.access import ADMIN
-from orchestrator.services.limiting import PAUSE, Policy, RateLimiter, RequestLimits
+from orchestrator.services.access import rate_limits
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.access.rate_limits import PAUSE, Policy, RateLimiter, RequestLimits
 from orchestrator.settings import Settings
 from tests.ledger import ledger
 from tests.redis_server import RedisServer
@@ -54,8 +54,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is slow because the machine is busy is waited for, not passed by."""
-    monkeypatch.setattr(limiting, "PATIENCE", 30.0)
-    monkeypatch.setattr(limiting, "SOCKET_TIMEOUT", 30.0)
+    monkeypatch.setattr(rate_limits, "PATIENCE", 30.0)
+    monkeypatch.setattr(rate_limits, "SOCKET_TIMEOUT", 30.0)
 
 
 @pytest_asyncio.fixture(params=["memory", "redis"], loop_scope="session")

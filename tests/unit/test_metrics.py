@@ -28,8 +28,8 @@ from orchestrator.domain.metrics import (
 )
 from orchestrator.metrics import index_metrics
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.services.figures import OTHER, FiguresReader, gates
-from orchestrator.services.metrics import MetricsReader
+from orchestrator.services.reports.figures import OTHER, FiguresReader, gates
+from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.storage.metrics import Sum, Sums
 from tests.catalogue import TEST_PLUGIN
 from tests.ledger import ledger

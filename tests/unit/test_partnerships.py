@@ -17,9 +17,9 @@ from orchestrator.domain.metrics import Executions, Overview, Window
 from orchestrator.domain.plans import Step
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.runtime.offline.drafter import draft
-from orchestrator.services.access import ADMIN
-from orchestrator.services.deployment import shown_value
-from orchestrator.services.partnerships import (
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.reports.deployment import shown_value
+from orchestrator.services.reports.partnerships import (
     KEPT,
     MOST_DELIVERABLES,
     Health,
@@ -29,7 +29,7 @@ from orchestrator.services.partnerships import (
     health,
     percent,
 )
-from orchestrator.services.readiness import Check
+from orchestrator.services.reports.readiness import Check
 from orchestrator.storage.work import Work
 from tests.ledger import ledger
 

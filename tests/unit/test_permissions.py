@@ -10,7 +10,7 @@ from orchestrator.domain.errors import Forbidden
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.limits import TIERS, UNLIMITED_TIER, Tier, TierLimits, tier_limits
 from orchestrator.domain.plans import Plan
-from orchestrator.services.permissions import permitted
+from orchestrator.services.access.permissions import permitted
 from orchestrator.settings import Settings
 from workflows.starts import priority_of
 

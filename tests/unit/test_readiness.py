@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.readiness import Check, Readiness
+from orchestrator.services.reports.readiness import Check, Readiness
 from orchestrator.storage.work import Asked
 from tests.ledger import ledger
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.services.serving import Unserved, report_unserved, unserved
+from orchestrator.services.jobs.unserved import Unserved, report_unserved, unserved
 from orchestrator.storage.requirements import JobRequirements
 from tests.catalogue import TEST_PLUGIN
 

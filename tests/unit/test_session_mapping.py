@@ -16,7 +16,7 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobError, JobState
-from orchestrator.services.validation import check_input
+from orchestrator.services.jobs.validation import check_input
 from tests.ledger import ledger
 from workflows.registry import DEFINITIONS
 

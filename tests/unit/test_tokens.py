@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.domain.access import ORDINARY, Role, Scope
 from orchestrator.domain.errors import Unauthenticated
-from orchestrator.services.tokens import Claims, TokenRules, TokenSigner, TokenType
-from orchestrator.services.users import principal_of
+from orchestrator.services.access.tokens import Claims, TokenRules, TokenSigner, TokenType
+from orchestrator.services.access.users import principal_of
 from tests.ledger import ledger
 
 SECRET = "a-shared-secret-long-enough-for-each-algorithm-tried"

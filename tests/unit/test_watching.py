@@ -13,7 +13,7 @@ from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import InvalidInput, NotFound, Unauthenticated
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import JobState
-from orchestrator.services.watching import JobWatcher
+from orchestrator.services.jobs.stream import JobWatcher
 from orchestrator.testing import eventually
 
 READER = Principal(id="reader", scopes=frozenset({Scope.JOBS_READ}))

@@ -33,8 +33,8 @@ from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
-from orchestrator.services.reading import JobFilter
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.jobs.reader import JobFilter
+from orchestrator.services.jobs.start import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 

@@ -19,9 +19,9 @@ from orchestrator.domain.errors import LimitExceeded, StepFailed
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.domain.limits import Tier, TierLimits
-from orchestrator.services.conversing import ChatMessage
-from orchestrator.services.quotas import Usage
-from orchestrator.services.starting import Started, StartRequest
+from orchestrator.services.access.quotas import Usage
+from orchestrator.services.chat.conversations import ChatMessage
+from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.testing import Engine, running_engine
 from tests.fakes.openai_server import Answer, OpenAIServer
 from tests.ledger import ledger

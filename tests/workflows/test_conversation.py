@@ -39,8 +39,8 @@ from orchestrator.engine.conversing import ConversationGateway
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN
-from orchestrator.services.conversing import Begun, ChatMessage, Turn
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.chat.conversations import Begun, ChatMessage, Turn
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer
 from tests.fakes.webhook_receiver import Answer as Taken

@@ -21,8 +21,8 @@ from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.frameworks.langgraph import ADAPTER
 from orchestrator.frameworks.process import ProcessAdapter
-from orchestrator.services.executions import ExecutionRequest
-from orchestrator.services.user_agents import AgentRequest
+from orchestrator.services.user_agents.agents import AgentRequest
+from orchestrator.services.user_agents.executions import ExecutionRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN, step, workflow
 from tests.fakes.frameworks import SEEN

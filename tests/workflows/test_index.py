@@ -13,7 +13,7 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge, WrongState
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.storage.tables import StartState, attempts, jobs
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.plans import Plan, WorkflowDefinition
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine
 from tests.catalogue import CALLS, TimedInput, step
 

@@ -17,8 +17,8 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine import visibility
-from orchestrator.services import reconciling
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.jobs import reconciler
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.storage.tables import jobs
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
@@ -77,7 +77,7 @@ async def _listed(engine: Engine, count: int) -> None:
 async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
     temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciling, "_LOOKS", 10)
+    monkeypatch.setattr(reconciler, "_LOOKS", 10)
     monkeypatch.setattr(visibility, "_PAGE", 10)
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
         for _ in range(25):
@@ -97,7 +97,7 @@ async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
 async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, requests: Counter[str]
 ) -> None:
-    monkeypatch.setattr(reconciling, "_LISTED", 1)
+    monkeypatch.setattr(reconciler, "_LISTED", 1)
     started = [await engine.start("t_approval", {}) for _ in range(2)]
     await engine.parts.reconciler.reconcile(AT_ONCE)
     assert requests[_LIST] == 3  # the running ones, those that hang, and those that were ended by force

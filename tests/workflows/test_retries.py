@@ -17,7 +17,7 @@ from orchestrator.domain.plans import Approval, Plan
 from orchestrator.domain.usage import Usage
 from orchestrator.plugins import BUILT_IN
 from orchestrator.projection.answers import Answers
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
 from tests.code_workflow import DraftsWorkflow

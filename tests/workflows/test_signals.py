@@ -13,8 +13,8 @@ from temporalio.common import RawValue
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import WrongState
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
-from orchestrator.services import controlling
-from orchestrator.services.controlling import Controlled
+from orchestrator.services.jobs import controls
+from orchestrator.services.jobs.controls import Controlled
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 
@@ -152,7 +152,7 @@ async def test_a_control_that_temporal_still_holds_back_is_requested_not_done(
     temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a worker is at work on a workflow task, signals are not in the history yet."""
-    monkeypatch.setattr(controlling, "_LANDING_SECONDS", 0.5)
+    monkeypatch.setattr(controls, "_LANDING_SECONDS", 0.5)
     queue = f"test-held-{tmp_path.name}"
     settings = {"task_queue": queue}
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, **settings) as staffed:

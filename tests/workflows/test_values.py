@@ -19,7 +19,7 @@ from orchestrator.domain.values import METADATA, text_of
 from orchestrator.engine import values
 from orchestrator.engine.plugin import codec_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.services.reading import JobFilter
+from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.storage.tables import artifacts, jobs
 from orchestrator.storage.values import CachedValues, ValueRepository
 from orchestrator.testing import TESTER, Engine, running_engine

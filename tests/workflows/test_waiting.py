@@ -13,8 +13,8 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.guard import ERRORS, GuardedService, lost
-from orchestrator.services.following import Until
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.jobs.follower import Until
+from orchestrator.services.jobs.start import StartRequest
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 

@@ -32,8 +32,8 @@ from orchestrator.domain.webhooks import (
 )
 from orchestrator.engine.worker import build_courier, build_worker
 from orchestrator.sealing import callback_secrets
-from orchestrator.services.access import ADMIN
-from orchestrator.services.keys import KeyRequest
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.access.keys import KeyRequest
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.webhook_receiver import RESET, STALL, Answer, Receiver, receiving

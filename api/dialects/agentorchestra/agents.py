@@ -18,8 +18,8 @@ from api.dialects.agentorchestra.models import (
 )
 from api.dialects.agentorchestra.paging import LAST_PAGE
 from orchestrator.domain.user_agents import AgentStatus, Framework
-from orchestrator.services.executions import ExecutionFilter
-from orchestrator.services.user_agents import AgentFilter
+from orchestrator.services.user_agents.agents import AgentFilter
+from orchestrator.services.user_agents.executions import ExecutionFilter
 
 router = APIRouter(prefix="/api/agents", tags=["Agents"], route_class=AgentOrchestraRoute, responses=ERRORS)
 

@@ -25,8 +25,8 @@ from api.dialects.agentorchestra.paging import LAST_PAGE, MOST_EXECUTIONS, MOST_
 from api.outputs import whole_output
 from api.streaming import EventStream
 from orchestrator.domain.errors import NotFound
-from orchestrator.services.executions import ExecutionFilter, unknown_execution
-from orchestrator.services.following import skipped
+from orchestrator.services.jobs.follower import skipped
+from orchestrator.services.user_agents.executions import ExecutionFilter, unknown_execution
 
 router = APIRouter(prefix="/api/executions", tags=["Executions"], route_class=AgentOrchestraRoute, responses=ERRORS)
 

@@ -13,7 +13,7 @@ from api.security import bearer, identified, scoped
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Forbidden, Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.access import ADMIN
+from orchestrator.services.access.authentication import ADMIN
 
 SESSION_COOKIE: Final = "next-auth.session-token"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})

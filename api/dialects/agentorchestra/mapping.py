@@ -29,8 +29,8 @@ from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.frameworks import NATIVE
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.webhooks import Webhook as StoredWebhook
-from orchestrator.services.executions import ExecutionRequest
-from orchestrator.services.user_agents import AgentRequest
+from orchestrator.services.user_agents.agents import AgentRequest
+from orchestrator.services.user_agents.executions import ExecutionRequest
 
 SURFACE: Final = "agentorchestra"
 _CHANGES: Final = {"is_active": "active"}

@@ -17,7 +17,7 @@ from api.dialects.agentorchestra.models import (
     WebhookRows,
 )
 from orchestrator.domain.user_agents import Framework
-from orchestrator.services.configurations import ConfigurationFilter, ConfigurationRequest
+from orchestrator.services.user_agents.configurations import ConfigurationFilter, ConfigurationRequest
 
 router = APIRouter(prefix="/api", route_class=AgentOrchestraRoute, responses=ERRORS)
 

@@ -17,7 +17,7 @@ from api.figures import sees_figures
 from api.security import bearer
 from api.streaming import EventStream
 from orchestrator.domain.errors import Unauthenticated
-from orchestrator.services.executions import ExecutionFilter
+from orchestrator.services.user_agents.executions import ExecutionFilter
 
 router = APIRouter(prefix="/api", route_class=AgentOrchestraRoute)
 

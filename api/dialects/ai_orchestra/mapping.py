@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from api.dialects.ai_orchestra.models import ChatData, ChatMetadata, ChatRequest, Health, Readiness, Step
 from orchestrator.domain.jobs import Job
-from orchestrator.services.conversing import ChatMessage, Turn
-from orchestrator.services.readiness import Check
+from orchestrator.services.chat.conversations import ChatMessage, Turn
+from orchestrator.services.reports.readiness import Check
 
 SYSTEM_VERSION: Final = "2.0.0"
 # What each component of the document is, here.

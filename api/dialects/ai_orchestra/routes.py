@@ -27,8 +27,8 @@ from api.security import identified
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.readiness import Check
 from orchestrator.services.registry import Services
+from orchestrator.services.reports.readiness import Check
 
 _DEPRECATED: Final = {"Deprecation": "true"}
 _ERRORS: dict[int | str, dict[str, Any]] = {

@@ -52,7 +52,7 @@ from orchestrator.domain.errors import (
     WrongState,
 )
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.conversing import ChatMessage, Turn
+from orchestrator.services.chat.conversations import ChatMessage, Turn
 from orchestrator.services.registry import Services
 
 router = APIRouter()

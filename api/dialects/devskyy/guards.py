@@ -12,7 +12,7 @@ from api.security import bearer, identified
 from orchestrator.domain.access import Principal, Role, Scope
 from orchestrator.domain.errors import Forbidden, Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.access import ADMIN
+from orchestrator.services.access.authentication import ADMIN
 
 ANY_ROLE: Final = tuple(Role)
 _MANAGING: Final = frozenset({Scope.AGENTS_EXECUTE, Scope.METRICS_READ})

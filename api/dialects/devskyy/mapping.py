@@ -24,12 +24,12 @@ from api.dialects.devskyy.models import (
     SystemStatus,
 )
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.deciding import Decided
-from orchestrator.services.deployment import DeploymentReport
-from orchestrator.services.partnerships import PartnershipReport
-from orchestrator.services.readiness import Check
-from orchestrator.services.reading import JobPage
-from orchestrator.services.resources import ResourceUsage
+from orchestrator.services.jobs.decisions import Decided
+from orchestrator.services.jobs.reader import JobPage
+from orchestrator.services.reports.deployment import DeploymentReport
+from orchestrator.services.reports.partnerships import PartnershipReport
+from orchestrator.services.reports.readiness import Check
+from orchestrator.services.reports.resources import ResourceUsage
 
 SURFACE: Final = "devskyy"
 _WORKER: Final = "worker"

@@ -22,7 +22,7 @@ from api.dialects.devskyy.models import (
 )
 from orchestrator.domain.access import Principal, Role
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.reading import JobFilter, JobPage
+from orchestrator.services.jobs.reader import JobFilter, JobPage
 from orchestrator.services.registry import Services
 
 router = APIRouter(prefix="/api/v1/orchestration", tags=["orchestration"], route_class=DevSkyyRoute, responses=ERRORS)

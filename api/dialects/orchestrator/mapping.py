@@ -11,7 +11,7 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.ids import JobKind, job_id, session_digest
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import WorkflowDefinition
-from orchestrator.services.starting import StartRequest
+from orchestrator.services.jobs.start import StartRequest
 
 SURFACE: Final = "orchestrator"
 HIDDEN: Final = "session_id_hidden"  # the label of a job whose id does not tell its session's

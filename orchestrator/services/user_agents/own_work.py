@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.services.configurations import Configurations
-from orchestrator.services.controlling import JobController
-from orchestrator.services.executions import Executions
-from orchestrator.services.reading import JobReader
-from orchestrator.services.starting import JobStarter
-from orchestrator.services.user_agents import UserAgents
+from orchestrator.services.jobs.controls import JobController
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.start import JobStarter
+from orchestrator.services.user_agents.agents import UserAgents
+from orchestrator.services.user_agents.configurations import Configurations
+from orchestrator.services.user_agents.executions import Executions
 from orchestrator.storage.configurations import ConfigurationRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository

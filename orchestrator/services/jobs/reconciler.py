@@ -14,11 +14,11 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.visibility import Visibility
 from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.job import project
-from orchestrator.services.dispatching import DeliveryDispatcher
-from orchestrator.services.pruning import IndexPruner
-from orchestrator.services.reading import UNKNOWN_HERE, JobReader, accepted
-from orchestrator.services.reasons import noted
-from orchestrator.services.values import JobValues
+from orchestrator.services.jobs.reader import UNKNOWN_HERE, JobReader, accepted
+from orchestrator.services.jobs.reasons import noted
+from orchestrator.services.jobs.retention import IndexPruner
+from orchestrator.services.jobs.values import JobValues
+from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.open_jobs import OpenRow

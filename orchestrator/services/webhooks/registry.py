@@ -23,7 +23,7 @@ from orchestrator.domain.webhooks import (
     sealed_for,
 )
 from orchestrator.sealing import Sealer
-from orchestrator.services.dispatching import DeliveryDispatcher
+from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.webhooks import WebhookRepository
 

@@ -13,8 +13,8 @@ from orchestrator.domain.jobs import Job
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.history import Rewound
 from orchestrator.projection.events import JOB_RESET, EventFold
-from orchestrator.services.reading import JobReader
-from orchestrator.services.reasons import ROUTINE
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.reasons import ROUTINE
 
 NOW = "now"
 _LOOK_AGAIN = 30.0  # seconds

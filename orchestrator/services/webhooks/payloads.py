@@ -8,10 +8,10 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.webhooks import Delivery, corrected
-from orchestrator.services.following import JobFollower
-from orchestrator.services.output import JobOutputs
-from orchestrator.services.reading import JobReader
-from orchestrator.services.wording import STATUS, used
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.jobs.native_fields import STATUS, used
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.reader import JobReader
 
 _PATIENCE: Final = 5.0
 

@@ -24,9 +24,9 @@ from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_j
 from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.services.permissions import permitted
-from orchestrator.services.quotas import Quotas
-from orchestrator.services.validation import check_whole
+from orchestrator.services.access.permissions import permitted
+from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.jobs.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"

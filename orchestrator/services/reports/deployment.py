@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.limiting import RequestLimits
-from orchestrator.services.readiness import Check, Readiness
+from orchestrator.services.access.rate_limits import RequestLimits
+from orchestrator.services.reports.readiness import Check, Readiness
 from orchestrator.settings import Settings
 
 SHORTEST_PASSWORD: Final = 12

@@ -8,9 +8,9 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.ports import ArtifactStore
-from orchestrator.services.partial import PartialOutputs
-from orchestrator.services.reading import JobReader
-from orchestrator.services.values import JobValues
+from orchestrator.services.jobs.partial_output import PartialOutputs
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.values import JobValues
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from orchestrator.domain.text import NAME_LIMIT, headline, name
 from orchestrator.domain.values import Place
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.job import job_input, project
-from orchestrator.services.access import ADMIN
-from orchestrator.services.starting import JobStarter, StartRequest
-from orchestrator.services.values import JobValues
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.jobs.start import JobStarter, StartRequest
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)

@@ -25,11 +25,11 @@ from orchestrator.domain.user_agents import (
     UserAgent,
 )
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.services.configurations import CONFIGURATION_ID, Configurations
-from orchestrator.services.controlling import Controlled, JobController
-from orchestrator.services.reading import JobReader
-from orchestrator.services.starting import JobStarter, Started, StartRequest
-from orchestrator.services.user_agents import unknown_agent
+from orchestrator.services.jobs.controls import Controlled, JobController
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.start import JobStarter, Started, StartRequest
+from orchestrator.services.user_agents.agents import unknown_agent
+from orchestrator.services.user_agents.configurations import CONFIGURATION_ID, Configurations
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.user_agents import UserAgentRepository
 

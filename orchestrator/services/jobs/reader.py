@@ -21,9 +21,9 @@ from orchestrator.projection.attempts import unwritten, with_attempts
 from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import job_input, project
 from orchestrator.services.background import Background
-from orchestrator.services.partial import PartialOutputs
-from orchestrator.services.reasons import ReasonNotes, Seen, seen
-from orchestrator.services.values import JobValues
+from orchestrator.services.jobs.partial_output import PartialOutputs
+from orchestrator.services.jobs.reasons import ReasonNotes, Seen, seen
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
 

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from orchestrator.domain.access import ORDINARY, USER_OWNER, Principal, Role, Scope, scopes_of
 from orchestrator.domain.errors import InvalidInput, NotFound, Unauthenticated, Unavailable, WrongState
 from orchestrator.domain.limits import Tier
-from orchestrator.services.credential_cache import CredentialCache
-from orchestrator.services.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, Claims, TokenSigner, TokenType
+from orchestrator.services.access.credential_cache import CredentialCache
+from orchestrator.services.access.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, Claims, TokenSigner, TokenType
 from orchestrator.storage.users import UserRecord, UserRepository
 
 # What everybody who has signed in may use, also with a token that was minted elsewhere.

@@ -24,8 +24,8 @@ from orchestrator.domain.webhooks import (
     WebhookEvent,
 )
 from orchestrator.sealing import Sealer, Unsealable, callback_secrets
-from orchestrator.services.dispatching import DeliveryDispatcher
-from orchestrator.services.payloads import DeliveryBodies
+from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
+from orchestrator.services.webhooks.payloads import DeliveryBodies
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.webhooks import WebhookRepository

@@ -15,10 +15,10 @@ from orchestrator.domain.jobs import RETRIED_STATES, CallStatus, Job, JobState
 from orchestrator.domain.plans import Plan
 from orchestrator.domain.reuse import Reuse, reuse
 from orchestrator.projection.answers import Answers
-from orchestrator.services.partial import PartialOutputs
-from orchestrator.services.reading import JobReader
-from orchestrator.services.starting import JobStarter, Started, StartRequest
-from orchestrator.services.values import JobValues
+from orchestrator.services.jobs.partial_output import PartialOutputs
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.start import JobStarter, Started, StartRequest
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from orchestrator.domain.errors import NotFound, WrongState
 from orchestrator.domain.rows import check_size
 from orchestrator.domain.user_agents import AgentStatus, Framework, LiveAgent, UserAgent
 from orchestrator.domain.user_agents import agent_id as new_agent_id
-from orchestrator.services.controlling import JobController
+from orchestrator.services.jobs.controls import JobController
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.user_agents import UserAgentRepository
 

@@ -9,8 +9,8 @@ from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.ports import DeltaBus
-from orchestrator.services.access import RECHECK_SECONDS, Authenticator
-from orchestrator.services.following import JobFollower
+from orchestrator.services.access.authentication import RECHECK_SECONDS, Authenticator
+from orchestrator.services.jobs.follower import JobFollower
 
 _Item = JobEvent | Delta
 

@@ -14,8 +14,8 @@ from orchestrator.domain.conversations import (
 )
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.webhooks import WebhookEvent
-from orchestrator.services.dispatching import DeliveryDispatcher
-from orchestrator.services.following import JobFollower
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.jobs import JobRepository

@@ -36,9 +36,9 @@ from orchestrator.domain.jobs import AgentCall, Job
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import ConversationLog, DeltaBus
 from orchestrator.engine.conversing import ConversationGateway
-from orchestrator.services.output import JobOutputs
-from orchestrator.services.quotas import Quotas
-from orchestrator.services.reading import JobReader
+from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.reader import JobReader
 
 MOST_CONTEXT_BYTES: Final = 64 * 1024
 _LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # What the acceptance of a turn may refuse it for.

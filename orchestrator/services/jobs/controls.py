@@ -13,8 +13,8 @@ from orchestrator.domain.errors import NotFound, Unavailable, WrongState
 from orchestrator.domain.facts import Fact, SignalReceived
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.services.following import JobFollower
-from orchestrator.services.reading import JobReader
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.jobs.reader import JobReader
 from orchestrator.storage.jobs import JobRepository
 
 # Temporal holds a signal back from the history while a worker is at work on a workflow task.

@@ -10,9 +10,9 @@ from orchestrator.domain.errors import DeadlineExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.names import OFFLINE_MODEL
-from orchestrator.services.following import JobFollower
-from orchestrator.services.output import JobOutputs
-from orchestrator.services.starting import JobStarter, StartRequest
+from orchestrator.services.jobs.follower import JobFollower
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.start import JobStarter, StartRequest
 
 PATIENCE: Final = 20.0
 _RETRY_AFTER: Final = 5.0

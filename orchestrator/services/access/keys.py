@@ -15,7 +15,7 @@ from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Sco
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.limits import Tier
 from orchestrator.sealing import Sealer, callback_secrets
-from orchestrator.services.access import IssuedKeys, lookup_prefix
+from orchestrator.services.access.authentication import IssuedKeys, lookup_prefix
 from orchestrator.storage.keys import KeyedDigest, KeyRepository
 
 log = structlog.get_logger(__name__)

@@ -13,10 +13,10 @@ from orchestrator.domain.agents import Squad
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.metrics import Executions
-from orchestrator.services.access import ADMIN
-from orchestrator.services.metrics import DAY, MetricsReader
-from orchestrator.services.readiness import Check, Readiness
-from orchestrator.services.starting import AGENT_STEP
+from orchestrator.services.access.authentication import ADMIN
+from orchestrator.services.jobs.start import AGENT_STEP
+from orchestrator.services.reports.metrics import DAY, MetricsReader
+from orchestrator.services.reports.readiness import Check, Readiness
 from orchestrator.storage.work import Work, WorkRepository
 
 KEPT: Final = timedelta(seconds=5)

@@ -1,0 +1,1 @@
+"""Chat: conversations, each turn of which is a job."""

@@ -1,0 +1,1 @@
+"""Jobs: start, read, follow, control, retry; and the rows of jobs beside their histories."""

@@ -1,0 +1,1 @@
+"""The secret key: which installation an index belongs to, and the change to a new key."""

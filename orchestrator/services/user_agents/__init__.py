@@ -1,0 +1,1 @@
+"""What users make for themselves: agents, saved configurations and their executions."""
