@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from orchestrator.commandline.admin_key import with_kept_key
-from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.kept_url import read_url
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.settings import Settings
 
 _CONNECTION: Final = "Connection"

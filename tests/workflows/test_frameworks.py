@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commandline.frameworks import framework_worker
+from orchestrator.commandline.server.framework_worker import framework_worker
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState, ReasonCode
 from orchestrator.domain.names import framework_queue

@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from temporalio.worker import Worker
 
-from orchestrator.commandline.tasks import unless_stopped
+from orchestrator.commandline.server.tasks import unless_stopped
 from orchestrator.engine.devserver import DevServer
 
 log = structlog.get_logger(__name__)

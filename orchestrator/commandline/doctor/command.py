@@ -11,11 +11,12 @@ from rich.console import Console
 from temporalio.client import Client
 
 from orchestrator import logs
-from orchestrator.commandline import checks, exits, probes
 from orchestrator.commandline.admin_key import key_file
-from orchestrator.commandline.checks import Finding, Index, Models, Port, Verdict
-from orchestrator.commandline.collisions import installed_collisions
-from orchestrator.commandline.connections import check_connections, connections
+from orchestrator.commandline.doctor import checks, probes
+from orchestrator.commandline.doctor.checks import Finding, Index, Models, Port, Verdict
+from orchestrator.commandline.doctor.collisions import installed_collisions
+from orchestrator.commandline.doctor.connections import check_connections, connections
+from orchestrator.commandline.terminal import exits
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connect import connect, connect_options
