@@ -17,7 +17,7 @@ from api.routes import error_route
 from api.surfaces import render
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.metrics import IndexFigures
-from orchestrator.metrics import index_metrics
+from orchestrator.services.reports.prometheus import index_metrics
 from orchestrator.services.reports.readiness import Check
 
 router = APIRouter(tags=["operations"], route_class=error_route(render, any_query=True))

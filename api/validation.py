@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import HTTPConnection
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.schemas import expected_of, field_at
+from orchestrator.domain.schemas import expected_of, field_at
 
 MOST_FAULTS: Final = 20
 LONGEST_ECHO: Final = 200

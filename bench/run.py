@@ -23,7 +23,7 @@ from bench import index, jobs, reads, sockets, streams, surfaces
 from bench.connection import Connection
 from bench.figures import Figure, as_data, at_most, show
 from bench.processes import BenchFailed, Command, free_port, tail
-from orchestrator.commandline.exits import leave
+from orchestrator.commandline.terminal.exits import leave
 from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import SurfaceLimit

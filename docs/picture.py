@@ -12,8 +12,8 @@ from typing import Final
 
 from rich.console import Console
 
-from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.jobs.picture import Frame, picture
+from orchestrator.commandline.run.job_view import FollowedJob
 
 FOLDER: Final = Path(__file__).parent
 PICTURE: Final = FOLDER / "images" / "running-job.svg"

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from orchestrator.commandline import deliverables
 from orchestrator.commandline.admin_key import read_key
-from orchestrator.commandline.client import ApiClient
-from orchestrator.commandline.exits import FAILED, OK, Refused, leave, say
-from orchestrator.commandline.followed import FollowedJob
-from orchestrator.commandline.ports import free_port
-from orchestrator.commandline.run import follow, summarise
+from orchestrator.commandline.run import deliverables
+from orchestrator.commandline.run.client import ApiClient
+from orchestrator.commandline.run.command import follow, summarise
+from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.server.ports import free_port
+from orchestrator.commandline.terminal.exits import FAILED, OK, Refused, leave, say
 from orchestrator.domain.ids import JobKind
 
 DATA_DIR: Final = Path(__file__).resolve().parents[1] / ".orchestrator" / "demo"

@@ -16,12 +16,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from orchestrator import __version__
-from orchestrator.commandline.collisions import refuse_shadows
-from orchestrator.commandline.exits import FAILED, Refused, leave, say, warn
+from orchestrator.commandline.doctor.collisions import refuse_shadows
 from orchestrator.commandline.jobs.app import jobs
 from orchestrator.commandline.jobs.completion import targets
 from orchestrator.commandline.jobs.controls import add_controls
 from orchestrator.commandline.options import ApiKey, ApiUrl, DataDir, Overwrite, connection, settings_of
+from orchestrator.commandline.terminal.exits import FAILED, Refused, leave, say, warn
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
@@ -148,8 +148,8 @@ def run(  # noqa: PLR0917 - options, which are given by name
     Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
     3: it completed, and files that exist already were kept.
     """
-    from orchestrator.commandline import run as command
-    from orchestrator.commandline.console import Output
+    from orchestrator.commandline.run import command
+    from orchestrator.commandline.terminal.console import Output
 
     api = connection(api_url, api_key, data_dir)
     options = command.RunOptions(
@@ -183,7 +183,7 @@ def keys_create(  # noqa: PLR0917 - options, which are given by name
     data_dir: DataDir = None,
 ) -> None:
     """Issue a key and print it, this once. It is written to the job index that the settings name."""
-    from orchestrator.commandline import keys as command
+    from orchestrator.commandline.index import keys as command
     from orchestrator.services.access.keys import KeyRequest
 
     scopes = frozenset(scope) if scope else ORDINARY
@@ -204,7 +204,7 @@ def secrets_rotate(
     Set the old key as ORCHESTRATOR_SECRET_KEY_FALLBACK. Interrupted, it goes on where it was. Exit code 1 while
     something is left to do.
     """
-    from orchestrator.commandline import secrets as command
+    from orchestrator.commandline.index import secrets as command
 
     raise typer.Exit(command.rotate(settings_of(data_dir), apply=apply))
 
@@ -219,7 +219,7 @@ def audit_verify(data_dir: DataDir = None) -> None:
 
     Exit code 0: it is whole. 1: an entry was changed, removed or added; the first such one is named.
     """
-    from orchestrator.commandline import audit as command
+    from orchestrator.commandline.index import audit as command
 
     raise typer.Exit(command.verify(settings_of(data_dir)))
 
@@ -229,7 +229,7 @@ def audit_export(
     after: Annotated[int, typer.Option(min=0, help="Begin after the entry with this id.")] = 0, data_dir: DataDir = None
 ) -> None:
     """Print the audit trail, oldest first, as one JSON object a line."""
-    from orchestrator.commandline import audit as command
+    from orchestrator.commandline.index import audit as command
 
     raise typer.Exit(command.export(settings_of(data_dir), after))
 
@@ -244,7 +244,7 @@ def bind(
     data_dir: DataDir = None,
 ) -> None:
     """Have the job index belong to another Temporal namespace or secret key, after Temporal was set up anew."""
-    from orchestrator.commandline import bind as command
+    from orchestrator.commandline.index import bind as command
 
     raise typer.Exit(command.run(settings_of(data_dir), namespace=namespace, secret_key=secret_key))
 
@@ -259,8 +259,8 @@ def doctor(
 ) -> None:
     """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
     with _quick_import():
-        from orchestrator.commandline import doctor as command
-        from orchestrator.commandline.console import Output
+        from orchestrator.commandline.doctor import command
+        from orchestrator.commandline.terminal.console import Output
 
     ports = (port, temporal_port, ui_port)
     raise typer.Exit(command.run(settings_of(data_dir), None if as_json else Output(), ports))

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.settings import Settings
 
 PREFIX: Final = "dvr_sk_live_"

@@ -11,12 +11,13 @@ import structlog
 from api.app import create_app
 from api.hardening import ApiOptions
 from orchestrator.bootstrap import Stack, load_catalogue, open_lazily
-from orchestrator.commandline import exits, process, tasks
 from orchestrator.commandline.admin_key import with_kept_key
-from orchestrator.commandline.collisions import refuse_collisions
-from orchestrator.commandline.http_server import ApiServer, until_answering
-from orchestrator.commandline.ports import listen, url_of
-from orchestrator.commandline.tasks import beside, unless_stopped
+from orchestrator.commandline.doctor.collisions import refuse_collisions
+from orchestrator.commandline.server import process, tasks
+from orchestrator.commandline.server.http_server import ApiServer, until_answering
+from orchestrator.commandline.server.ports import listen, url_of
+from orchestrator.commandline.server.tasks import beside, unless_stopped
+from orchestrator.commandline.terminal import exits
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings

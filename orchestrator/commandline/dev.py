@@ -12,14 +12,16 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.hardening import ApiOptions
 from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
-from orchestrator.commandline import exits, process, temporal
+from orchestrator.commandline import temporal
 from orchestrator.commandline.admin_key import ensure_key
-from orchestrator.commandline.collisions import refuse_collisions
-from orchestrator.commandline.http_server import ApiServer, until_answering
+from orchestrator.commandline.doctor.collisions import refuse_collisions
 from orchestrator.commandline.kept_url import kept_url
-from orchestrator.commandline.ports import free_port, listen, url_of
-from orchestrator.commandline.tasks import beside, unless_stopped
-from orchestrator.commandline.upkeep import keep_going, serve_worker
+from orchestrator.commandline.server import process
+from orchestrator.commandline.server.http_server import ApiServer, until_answering
+from orchestrator.commandline.server.ports import free_port, listen, url_of
+from orchestrator.commandline.server.tasks import beside, unless_stopped
+from orchestrator.commandline.server.upkeep import keep_going, serve_worker
+from orchestrator.commandline.terminal import exits
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.loopback import HOST_NAMES, is_loopback

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.terminal.exits import Refused
 
 _FILE: Final = "api-url"
 

@@ -11,8 +11,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from orchestrator.commandline.admin_key import with_kept_key
-from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.kept_url import read_url
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.settings import Settings
 
 _CONNECTION: Final = "Connection"

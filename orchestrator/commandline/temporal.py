@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from orchestrator.commandline import exits, process, tasks, temporal_ui
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.ports import free_port, is_taken, listen
-from orchestrator.commandline.tasks import beside, unless_stopped
-from orchestrator.commandline.upkeep import keep_going, serve_temporal
+from orchestrator.commandline.server import process, tasks, temporal_ui
+from orchestrator.commandline.server.ports import free_port, is_taken, listen
+from orchestrator.commandline.server.tasks import beside, unless_stopped
+from orchestrator.commandline.server.upkeep import keep_going, serve_temporal
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.connect import connect_options
 from orchestrator.engine.devserver import HOST, DevServer, UiAddress

@@ -8,13 +8,14 @@ from typing import Any, Final
 import structlog
 
 from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
-from orchestrator.commandline import exits, process, tasks
-from orchestrator.commandline.collisions import refuse_collisions
-from orchestrator.commandline.frameworks import framework_worker
-from orchestrator.commandline.tasks import unless_stopped
-from orchestrator.commandline.upkeep import keep_going, serve_worker
+from orchestrator.commandline.doctor.collisions import refuse_collisions
+from orchestrator.commandline.server import process, tasks
+from orchestrator.commandline.server.tasks import unless_stopped
+from orchestrator.commandline.server.upkeep import keep_going, serve_worker
+from orchestrator.commandline.terminal import exits
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.inspection import pollers
+from orchestrator.framework_worker import framework_worker
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.loading import load_adapter
 from orchestrator.settings import Settings

@@ -1,5 +1,6 @@
 """Connects to Temporal: its own environment and configuration file name the place (section 7)."""
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -62,6 +63,19 @@ async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | Non
     except RuntimeError as error:
         sentence, remedy = connection_fault(error)
         raise Unavailable(f"Temporal does not answer at {options['target_host']}: {sentence}", remedy=remedy) from error
+
+
+async def connect_within(seconds: float, *, address: str | None) -> Client:
+    """A connected client at an address, or at the configured one. Raises `Unavailable` when the time is over."""
+    options = connect_options(address=address)
+    try:
+        async with asyncio.timeout(seconds):
+            return await connect(options, lazy=False)
+    except TimeoutError:
+        raise Unavailable(
+            f"Temporal does not answer at {options['target_host']}: no answer within {seconds:.0f} s",
+            remedy="Start that server, or correct TEMPORAL_ADDRESS.",
+        ) from None
 
 
 @contextmanager

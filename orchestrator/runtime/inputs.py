@@ -12,8 +12,8 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.schemas import expected_of, field_at, shown
 from orchestrator.runtime.author_loop import interrupt
-from orchestrator.schemas import expected_of, field_at, shown
 
 SECONDS: Final = 10.0
 _MOST_THREADS: Final = 32

@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 from api.app import create_app
 from api.hardening import ApiOptions, BodyTimeout, Deadline
 from api.v1.envelope import render
-from orchestrator.commandline.http_protocol import BoundedHttp
-from orchestrator.commandline.http_server import ApiServer
-from orchestrator.commandline.ports import listen
+from orchestrator.commandline.server.http_protocol import BoundedHttp
+from orchestrator.commandline.server.http_server import ApiServer
+from orchestrator.commandline.server.ports import listen
 from orchestrator.testing import Engine, GivenSettings
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.ledger import ledger

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from api.sockets import SocketLimits, socket_limits
-from orchestrator.commandline.http_server import ApiServer
+from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unauthenticated, Unavailable

@@ -238,7 +238,7 @@ async def test_a_plugin_that_ends_the_program_is_named(
 
 LEFT = """
 import asyncio, sys
-from orchestrator.commandline import process
+from orchestrator.commandline.server import process
 from orchestrator.settings import Settings
 
 async def main(stop):
@@ -265,7 +265,7 @@ async def test_a_process_that_lost_its_event_loop_ends_with_a_code(tmp_path: Pat
 
 HELD = """
 import asyncio, sys, threading
-from orchestrator.commandline import process
+from orchestrator.commandline.server import process
 from orchestrator.settings import Settings
 
 async def main(stop):

@@ -19,8 +19,8 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from orchestrator.commandline.ports import free_port
-from orchestrator.commandline.temporal_ui import hidden_host
+from orchestrator.commandline.server.ports import free_port
+from orchestrator.commandline.server.temporal_ui import hidden_host
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.engine import child
 from orchestrator.engine.connect import connect, connect_options

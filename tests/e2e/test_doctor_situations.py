@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 from temporalio.client import Client
 
-from orchestrator.commandline import probes
-from orchestrator.commandline.checks import Finding, Verdict
-from orchestrator.commandline.doctor import _Doctor
+from orchestrator.commandline.doctor import probes
+from orchestrator.commandline.doctor.checks import Finding, Verdict
+from orchestrator.commandline.doctor.command import _Doctor
 from orchestrator.engine.namespace import create_namespace, ensure_namespace
 from orchestrator.sealing import Sealer
 from orchestrator.services.secrets.installation import Installation, SecretKey

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
-from orchestrator.commandline import connections as counted
-from orchestrator.commandline.connections import Connections, connections, most_connections
+from orchestrator.commandline.doctor import connections as counted
+from orchestrator.commandline.doctor.connections import Connections, connections, most_connections
 from orchestrator.domain.errors import Unavailable
 from orchestrator.storage.database import Database
 from orchestrator.testing import GivenSettings, eventually

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commandline import audit, bind, keys
+from orchestrator.commandline.index import audit, bind, keys
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.services.access.keys import KeyRequest
 from orchestrator.settings import Settings

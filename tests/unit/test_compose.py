@@ -14,8 +14,8 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from api.hardening import PROBES
-from orchestrator.commandline.connections import most_connections
-from orchestrator.commandline.ports import free_port
+from orchestrator.commandline.doctor.connections import most_connections
+from orchestrator.commandline.server.ports import free_port
 from orchestrator.engine.server_files import DEVSERVER_MODULE, server_file
 from orchestrator.testing import GivenSettings
 

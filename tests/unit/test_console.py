@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from orchestrator.commandline import exits
-from orchestrator.commandline.console import Output
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.console import Output
 
 
 class Gone(io.TextIOWrapper):

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from orchestrator.commandline import checks, probes
+from orchestrator.commandline.doctor import checks, probes
 from orchestrator.data_files import close_to_others, make_private, open_to_others
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commandline import deliverables, exits
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.run import deliverables
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.commands import JobDeliverable
 
 

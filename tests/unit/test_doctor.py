@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commandline import checks
-from orchestrator.commandline.checks import Index, Models, Port, PortUse, Verdict
-from orchestrator.commandline.collisions import PACKAGES, _folder, collisions, installed_collisions
-from orchestrator.commandline.connections import Connections, check_connections
+from orchestrator.commandline.doctor import checks
+from orchestrator.commandline.doctor.checks import Index, Models, Port, PortUse, Verdict
+from orchestrator.commandline.doctor.collisions import PACKAGES, _folder, collisions, installed_collisions
+from orchestrator.commandline.doctor.connections import Connections, check_connections
 from orchestrator.domain.errors import Unavailable
 
 HERE = Path("/site-packages")

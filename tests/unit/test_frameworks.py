@@ -534,7 +534,7 @@ def test_what_is_no_adapter_is_told(framework: str, where: str | None, fault: st
 
 def test_what_takes_long_to_import_is_imported_where_it_is_used() -> None:
     code = (
-        "import sys, api.orchestrator_api, orchestrator.commandline.worker, orchestrator.commandline.doctor\n"
+        "import sys, api.orchestrator_api, orchestrator.commandline.worker, orchestrator.commandline.doctor.command\n"
         "import orchestrator.staffing\n"
         "print({'langgraph', 'openai', 'anthropic'} & set(sys.modules))"
     )

@@ -14,9 +14,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.commandline.client import NoAnswer
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob, ListedJob
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.bulk import Results, document, preview, summary
 from orchestrator.commandline.jobs.client import JobsClient, Outcome
@@ -25,7 +22,10 @@ from orchestrator.commandline.jobs.picture import Frame, picture
 from orchestrator.commandline.jobs.selection import Selection, Status
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.jobs.times import age, moment, span
-from orchestrator.commandline.plain_text import one_line, plain
+from orchestrator.commandline.run.client import NoAnswer
+from orchestrator.commandline.run.job_view import FollowedJob, ListedJob
+from orchestrator.commandline.terminal.exits import Refused
+from orchestrator.commandline.terminal.plain_text import one_line, plain
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from orchestrator.commandline.client import ApiClient
+from orchestrator.commandline.run.client import ApiClient
 from orchestrator.loopback import exempt_from_proxies, is_loopback, leads_to_this_machine
 from orchestrator.runtime.models import ModelConfig, ModelSource
 

@@ -26,10 +26,10 @@ from orchestrator.domain.metrics import (
     Tally,
     Window,
 )
-from orchestrator.metrics import index_metrics
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.reports.figures import OTHER, FiguresReader, gates
 from orchestrator.services.reports.metrics import MetricsReader
+from orchestrator.services.reports.prometheus import index_metrics
 from orchestrator.storage.metrics import Sum, Sums
 from tests.catalogue import TEST_PLUGIN
 from tests.ledger import ledger

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.commandline.followed import FollowedJob
-from orchestrator.commandline.progress import display
+from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.terminal.progress import display
 
 
 def job(*calls: dict[str, Any], **more: Any) -> FollowedJob:

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from orchestrator.commandline.proxies import FromProxy, TrustedProxies
+from orchestrator.commandline.server.proxies import FromProxy, TrustedProxies
 from orchestrator.settings import Settings
 from orchestrator.testing import GivenSettings
 

@@ -11,10 +11,10 @@ import pytest
 from rich.console import Console
 
 from api.v1.rendering import job_detail
-from orchestrator.commandline.client import ApiClient, NoAnswer
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob, Used
-from orchestrator.commandline.run import read_object, summarise
+from orchestrator.commandline.run.client import ApiClient, NoAnswer
+from orchestrator.commandline.run.command import read_object, summarise
+from orchestrator.commandline.run.job_view import FollowedJob, Used
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
 

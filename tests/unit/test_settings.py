@@ -13,11 +13,11 @@ from sqlalchemy import make_url
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.commandline import checks
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.doctor import checks
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.retention import Retention
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt, not_read, setting_variables
+from orchestrator.settings.misspellings import misspelt, not_read, setting_variables
 
 ROOT = Path(__file__).parents[2]
 

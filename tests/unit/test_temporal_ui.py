@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from orchestrator.commandline import temporal_ui
 from orchestrator.commandline.dev import _embedded
-from orchestrator.commandline.http_server import ApiServer
-from orchestrator.commandline.ports import listen, url_of
-from orchestrator.commandline.tasks import beside
+from orchestrator.commandline.server import temporal_ui
+from orchestrator.commandline.server.http_server import ApiServer
+from orchestrator.commandline.server.ports import listen, url_of
+from orchestrator.commandline.server.tasks import beside
 from orchestrator.settings import Settings
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commandline.frameworks import framework_worker
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState, ReasonCode
 from orchestrator.domain.names import framework_queue
@@ -19,6 +18,7 @@ from orchestrator.domain.plans import Timeouts
 from orchestrator.domain.user_agents import Framework
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
+from orchestrator.framework_worker import framework_worker
 from orchestrator.frameworks.langgraph import ADAPTER
 from orchestrator.frameworks.process import ProcessAdapter
 from orchestrator.services.user_agents.agents import AgentRequest

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.selection import Selection, Status
+from orchestrator.commandline.run.job_view import ListedJob
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.jobs import JobState, ReasonCode
 
 

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.jobs import completion
 from orchestrator.commandline.jobs.selection import Selection, Status
 from orchestrator.commandline.jobs.times import moment
 from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, Overwrite, connection
+from orchestrator.commandline.terminal.exits import Refused
 
 jobs = typer.Typer(
     help="List, watch and control jobs, one or many, over the HTTP API.",
@@ -152,13 +152,13 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     orchestrator jobs list --status failed --all --json | jq '.jobs[].job_id'
     ```
     """
-    from orchestrator.commandline.console import Output
-    from orchestrator.commandline.jobs import reading
+    from orchestrator.commandline.jobs import views
+    from orchestrator.commandline.terminal.console import Output
 
     chosen = selection(status, reason, needs_attention, workflow, agent, owner, since, before)
     most = None if every else limit
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.list_jobs(api, chosen, Output(), most=most, as_json=as_json, ids=ids))
+    raise typer.Exit(views.list_jobs(api, chosen, Output(), most=most, as_json=as_json, ids=ids))
 
 
 @jobs.command()
@@ -172,10 +172,10 @@ def show(
     orchestrator jobs show wf_job_019c --json | jq .reason
     ```
     """
-    from orchestrator.commandline.console import Output
-    from orchestrator.commandline.jobs import reading
+    from orchestrator.commandline.jobs import views
+    from orchestrator.commandline.terminal.console import Output
 
-    raise typer.Exit(reading.show(connection(api_url, api_key, data_dir), job_id, Output(), as_json=as_json))
+    raise typer.Exit(views.show(connection(api_url, api_key, data_dir), job_id, Output(), as_json=as_json))
 
 
 @jobs.command()
@@ -198,13 +198,13 @@ def watch(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 0: the job completed. 1: it failed, timed out or was cancelled. 130: interrupted; the job goes on.
     """
-    from orchestrator.commandline.console import Output
-    from orchestrator.commandline.jobs import reading
+    from orchestrator.commandline.jobs import views
+    from orchestrator.commandline.terminal.console import Output
 
     if after and not as_json:
         raise Refused("--after needs --json: without it the job is shown as it is")
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.watch(api, job_id, Output(), as_json=as_json, after=after))
+    raise typer.Exit(views.watch(api, job_id, Output(), as_json=as_json, after=after))
 
 
 @jobs.command()
@@ -228,8 +228,8 @@ def output(  # noqa: PLR0917 - options, which are given by name
 
     Exit code 1: there is no output, or not yet. 3: files that exist already were kept.
     """
-    from orchestrator.commandline.console import Output
-    from orchestrator.commandline.jobs import reading
+    from orchestrator.commandline.jobs import views
+    from orchestrator.commandline.terminal.console import Output
 
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(reading.output(api, job_id, Output(), folder=to, overwrite=overwrite, as_json=as_json))
+    raise typer.Exit(views.output(api, job_id, Output(), folder=to, overwrite=overwrite, as_json=as_json))

@@ -12,17 +12,17 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from orchestrator.commandline import exits
-from orchestrator.commandline.client import NoAnswer, Rejected
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.client import JobsClient, Outcome, new_key
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
-from orchestrator.commandline.plain_text import one_line
+from orchestrator.commandline.run.client import NoAnswer, Rejected
+from orchestrator.commandline.run.job_view import ListedJob
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.exits import Refused
+from orchestrator.commandline.terminal.plain_text import one_line
 
 _AT_ONCE: Final = 8
 _PATIENCE: Final = 120.0

@@ -11,13 +11,13 @@ from typing import Any, Final
 import httpx2
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from orchestrator.commandline.client import ApiClient, Rejected, job_path, parsed
-from orchestrator.commandline.exits import FAILED, Refused
-from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.actions import Action
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
-from orchestrator.commandline.plain_text import one_line
+from orchestrator.commandline.run.client import ApiClient, Rejected, job_path, parsed
+from orchestrator.commandline.run.job_view import ListedJob
+from orchestrator.commandline.terminal.exits import FAILED, Refused
+from orchestrator.commandline.terminal.plain_text import one_line
 
 _PAGE: Final = 100
 _NEW_FILTERS: Final = {"reason": "reason", "needs_attention": "their need of attention", "owner": "owner"}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.options import connection
+from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.jobs import ReasonCode
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def _asked(
     ctx: typer.Context, ask: "Callable[[JobsClient], Awaitable[list[tuple[str, str]]]]"
 ) -> list[tuple[str, str]]:
     """What the API answers; nothing where it does not, because a fault cannot be told in the middle of a line."""
-    from orchestrator.commandline.client import NoAnswer
     from orchestrator.commandline.jobs.client import JobsClient
+    from orchestrator.commandline.run.client import NoAnswer
 
     async def work() -> list[tuple[str, str]]:
         given = ctx.params

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from orchestrator.commandline.exits import Refused
 from orchestrator.commandline.jobs import completion
 from orchestrator.commandline.jobs.actions import Action
 from orchestrator.commandline.jobs.app import (
@@ -24,6 +23,7 @@ from orchestrator.commandline.jobs.app import (
     selection,
 )
 from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, connection
+from orchestrator.commandline.terminal.exits import Refused
 
 JobIds = Annotated[
     list[str] | None,
@@ -139,8 +139,8 @@ def _add(jobs: typer.Typer, action: Action) -> None:
         api_key: ApiKey = None,
         data_dir: KeyDir = None,
     ) -> None:
-        from orchestrator.commandline.console import Output
         from orchestrator.commandline.jobs import bulk
+        from orchestrator.commandline.terminal.console import Output
 
         options = bulk.BulkOptions(
             action=action,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from orchestrator.commandline.client import NoAnswer
+from orchestrator.commandline.run.client import NoAnswer
 
 T = TypeVar("T")
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from rich.text import Text
 
-from orchestrator.commandline import deliverables
-from orchestrator.commandline.followed import Attempt, Call, Fault, FollowedJob, Used
 from orchestrator.commandline.jobs.table import STYLES, where_of
 from orchestrator.commandline.jobs.times import age, span
-from orchestrator.commandline.plain_text import one_line, plain
-from orchestrator.commandline.progress import way_on
+from orchestrator.commandline.run import deliverables
+from orchestrator.commandline.run.job_view import Attempt, Call, Fault, FollowedJob, Used
+from orchestrator.commandline.terminal.plain_text import one_line, plain
+from orchestrator.commandline.terminal.progress import way_on
 from orchestrator.domain.jobs import CallStatus
 
 _SIGNS: Final[dict[str, str]] = {

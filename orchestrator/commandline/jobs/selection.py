@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from orchestrator.commandline.followed import ListedJob
+from orchestrator.commandline.run.job_view import ListedJob
 
 
 class Status(StrEnum):

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.commandline.followed import ListedJob
 from orchestrator.commandline.jobs.times import age
-from orchestrator.commandline.plain_text import one_line
+from orchestrator.commandline.run.job_view import ListedJob
+from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.jobs import ReasonCode
 
 STYLES: Final = {

@@ -10,8 +10,8 @@ from jsonschema.exceptions import ValidationError
 from pydantic import BaseModel
 
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.schemas import expected_by, expected_of, shown
 from orchestrator.runtime.inputs import in_thread, validated
-from orchestrator.schemas import expected_by, expected_of, shown
 
 # More faults than this are not looked for: an input of a million wrong items is refused as fast as one of twenty.
 MOST_FAULTS: Final = 20

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.commandline.http_server import ApiServer
+from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.engine.devserver import HOST
 from orchestrator.loopback import HOST_NAMES
 

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from orchestrator.commandline.followed import Call, FollowedJob
-from orchestrator.commandline.plain_text import one_line
+from orchestrator.commandline.run.job_view import Call, FollowedJob
+from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, ReasonCode
 
 # Reasons that say no more than the steps do.

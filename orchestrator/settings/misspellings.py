@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator.settings import Settings
-from orchestrator.settings_sources import NOT_IN_FILES
+from orchestrator.settings.sources import NOT_IN_FILES
 
 _TEMPORAL: Final = (
     *("TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "TEMPORAL_API_KEY", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"),

@@ -10,9 +10,9 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from orchestrator.commandline.exits import FAILED, Refused
-from orchestrator.commandline.followed import FollowedJob
-from orchestrator.commandline.tasks import cancelled
+from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.server.tasks import cancelled
+from orchestrator.commandline.terminal.exits import FAILED, Refused
 from orchestrator.domain.ids import JobKind
 from orchestrator.loopback import leads_to_this_machine
 

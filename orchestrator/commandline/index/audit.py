@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.commandline.exits import FAILED, OK, say, warn
+from orchestrator.commandline.terminal.exits import FAILED, OK, say, warn
 from orchestrator.domain.access import AuditEntry
 from orchestrator.domain.audit_chain import ChainVerdict
 from orchestrator.ground import audit_trail, secret_key_of

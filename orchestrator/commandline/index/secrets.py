@@ -4,8 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.commandline.audit import command_entry
-from orchestrator.commandline.exits import FAILED, OK, say, warn
+from orchestrator.commandline.index.audit import command_entry
+from orchestrator.commandline.terminal.exits import FAILED, OK, say, warn
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access.tokens import REFRESH_LIFETIME

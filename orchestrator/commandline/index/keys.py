@@ -5,8 +5,8 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
-from orchestrator.commandline.audit import command_entry
-from orchestrator.commandline.exits import OK, Refused, say
+from orchestrator.commandline.index.audit import command_entry
+from orchestrator.commandline.terminal.exits import OK, Refused, say
 from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access.authentication import ADMIN, IssuedKeys

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Final, NoReturn
 
-from orchestrator.commandline.plain_text import plain
+from orchestrator.commandline.terminal.plain_text import plain
 
 OK: Final = 0
 FAILED: Final = 1

@@ -8,17 +8,17 @@ from typing import Final
 
 from pydantic import SecretStr, TypeAdapter
 from rich.console import Console
-from temporalio.client import Client
 
 from orchestrator import logs
-from orchestrator.commandline import checks, exits, probes
 from orchestrator.commandline.admin_key import key_file
-from orchestrator.commandline.checks import Finding, Index, Models, Port, Verdict
-from orchestrator.commandline.collisions import installed_collisions
-from orchestrator.commandline.connections import check_connections, connections
+from orchestrator.commandline.doctor import checks, probes
+from orchestrator.commandline.doctor.checks import Finding, Index, Models, Port, Verdict
+from orchestrator.commandline.doctor.collisions import installed_collisions
+from orchestrator.commandline.doctor.connections import check_connections, connections
+from orchestrator.commandline.terminal import exits
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
-from orchestrator.engine.connect import connect, connect_options
+from orchestrator.engine.connect import connect_options, connect_within
 from orchestrator.engine.devserver import HOST
 from orchestrator.engine.inspection import inspect_namespace, server_version
 from orchestrator.engine.namespace import unknown_namespace
@@ -26,7 +26,7 @@ from orchestrator.engine.server_files import search_attributes
 from orchestrator.ground import redis_url
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt, not_read
+from orchestrator.settings.misspellings import misspelt, not_read
 
 DevPorts = tuple[int | None, int | None, int | None]
 
@@ -110,21 +110,10 @@ class _Doctor:
     async def _own_server(self) -> bool:
         """Whether a Temporal server answers where `dev` would start one."""
         try:
-            await self._connected()
+            await connect_within(_CONNECT_PATIENCE, address=self._address())
         except Unavailable:
             return False
         return True
-
-    async def _connected(self) -> Client:
-        options = connect_options(address=self._address())
-        try:
-            async with asyncio.timeout(_CONNECT_PATIENCE):
-                return await connect(options, lazy=False)
-        except TimeoutError:
-            raise Unavailable(
-                f"Temporal does not answer at {options['target_host']}: no answer within {_CONNECT_PATIENCE:.0f} s",
-                remedy="Start that server, or correct TEMPORAL_ADDRESS.",
-            ) from None
 
     def _address(self) -> str | None:
         """Where `dev` would start Temporal; None where the settings name a server."""
@@ -155,7 +144,7 @@ class _Doctor:
         address = str(connect_options(address=self._address())["target_host"])
         port = next((port for port in self._ports if port.purpose == "Temporal"), None)
         try:
-            client = await self._connected()
+            client = await connect_within(_CONNECT_PATIENCE, address=self._address())
             found = [checks.check_temporal(await server_version(client), None, address, port)]
         except Unavailable as fault:
             return [checks.check_temporal(None, fault, address, port)]

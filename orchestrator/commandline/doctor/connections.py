@@ -5,7 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, make_url, text
 
-from orchestrator.commandline.checks import Finding, Verdict
+from orchestrator.commandline.doctor.checks import Finding, Verdict
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.storage.database import APPLICATION, Database

@@ -14,9 +14,9 @@ from pydantic_settings import SettingsConfigDict
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
-from orchestrator.settings_secrets import refuse_short
-from orchestrator.settings_sources import SourcedSettings
-from orchestrator.settings_urls import LAST_PORT, refuse_spaces, refuse_wrong_url
+from orchestrator.settings.secrets import refuse_short
+from orchestrator.settings.sources import SourcedSettings
+from orchestrator.settings.urls import LAST_PORT, refuse_spaces, refuse_wrong_url
 
 _MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]

@@ -11,9 +11,9 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
-from orchestrator.commandline.exits import FAILED, Refused
-from orchestrator.commandline.http_protocol import AnsweredWebSocket, BoundedHttp
-from orchestrator.commandline.proxies import FromProxy, TrustedProxies
+from orchestrator.commandline.server.http_protocol import AnsweredWebSocket, BoundedHttp
+from orchestrator.commandline.server.proxies import FromProxy, TrustedProxies
+from orchestrator.commandline.terminal.exits import FAILED, Refused
 
 log = structlog.get_logger(__name__)
 

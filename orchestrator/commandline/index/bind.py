@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orchestrator.commandline.exits import OK, Refused, say
+from orchestrator.commandline.terminal.exits import OK, Refused, say
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import namespace_id
 from orchestrator.ground import audit_trail, secret_key_of

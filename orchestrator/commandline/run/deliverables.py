@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from orchestrator.commandline.exits import FAILED, KEPT, OK, Refused, warn
-from orchestrator.commandline.plain_text import one_line
+from orchestrator.commandline.terminal.exits import FAILED, KEPT, OK, Refused, warn
+from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.commands import JobDeliverable
 from orchestrator.domain.file_names import harmless_path, path_key, unique_path
 

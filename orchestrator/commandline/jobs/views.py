@@ -11,18 +11,19 @@ from typing import Final, TypeVar
 
 from rich.console import Console
 
-from orchestrator.commandline import deliverables, exits
-from orchestrator.commandline.client import NoAnswer, Rejected, parsed
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.jobs.client import JobsClient
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.picture import Frame, picture
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
-from orchestrator.commandline.plain_text import one_line, plain
-from orchestrator.commandline.run import follow, summarise
+from orchestrator.commandline.run import deliverables
+from orchestrator.commandline.run.client import NoAnswer, Rejected, parsed
+from orchestrator.commandline.run.command import follow, summarise
+from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.exits import Refused
+from orchestrator.commandline.terminal.plain_text import one_line, plain
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ import structlog
 from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
-from orchestrator.commandline.exits import FAILED, INTERRUPTED, leave, say
+from orchestrator.commandline.terminal.exits import FAILED, INTERRUPTED, leave, say
 from orchestrator.data_files import close_to_others
 from orchestrator.settings import Settings
-from orchestrator.variables import misspelt, not_read
+from orchestrator.settings.misspellings import misspelt, not_read
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.terminal.exits import Refused
 
 DISTRIBUTION: Final = "orchestrator"
 ENVIRONMENT_OF_ITS_OWN: Final = "Install orchestrator into an environment of its own."

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
-from temporalio.worker import Worker
 
-from orchestrator.commandline.tasks import unless_stopped
+from orchestrator.commandline.server.tasks import unless_stopped
 from orchestrator.engine.devserver import DevServer
 
 log = structlog.get_logger(__name__)
@@ -16,6 +15,16 @@ _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
 _STEADY: Final = 60.0
 _CUT_OFF: Final = 3.0  # Seconds that calls have to end which were told to, once their time to drain is over.
+
+
+class Worker(Protocol):
+    """What takes jobs from Temporal until it is told to stop."""
+
+    async def run(self) -> None:
+        """Take jobs until it is shut down or fails."""
+
+    async def shutdown(self) -> None:
+        """Let what was taken end, then end `run`."""
 
 
 async def keep_going(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:

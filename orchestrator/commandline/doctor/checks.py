@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.commandline.collisions import ENVIRONMENT_OF_ITS_OWN
+from orchestrator.commandline.doctor.collisions import ENVIRONMENT_OF_ITS_OWN
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.server_binary import MINIMUM_SERVER
 from orchestrator.runtime.models import split_model_name

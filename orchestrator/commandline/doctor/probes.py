@@ -13,8 +13,8 @@ from sqlalchemy import URL, Connection, func, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.bus.over_redis import open_redis, redis_fault
-from orchestrator.commandline.checks import Folder, Index, Key, Port, PortUse
-from orchestrator.commandline.ports import is_taken
+from orchestrator.commandline.doctor.checks import Folder, Index, Key, Port, PortUse
+from orchestrator.commandline.server.ports import is_taken
 from orchestrator.data_files import open_to_others
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.engine.devserver import HOST

@@ -10,14 +10,15 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from orchestrator.commandline import deliverables, exits
-from orchestrator.commandline.client import ApiClient, NoAnswer
-from orchestrator.commandline.exits import Refused
-from orchestrator.commandline.followed import FollowedJob
 from orchestrator.commandline.jobs.picture import cost
 from orchestrator.commandline.options import Connection
-from orchestrator.commandline.plain_text import one_line, plain
-from orchestrator.commandline.progress import display, way_on
+from orchestrator.commandline.run import deliverables
+from orchestrator.commandline.run.client import ApiClient, NoAnswer
+from orchestrator.commandline.run.job_view import FollowedJob
+from orchestrator.commandline.terminal import exits
+from orchestrator.commandline.terminal.exits import Refused
+from orchestrator.commandline.terminal.plain_text import one_line, plain
+from orchestrator.commandline.terminal.progress import display, way_on
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import CallStatus
 

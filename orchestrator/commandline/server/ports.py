@@ -4,7 +4,7 @@ import errno
 import socket
 from typing import Final
 
-from orchestrator.commandline.exits import Refused
+from orchestrator.commandline.terminal.exits import Refused
 
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
 

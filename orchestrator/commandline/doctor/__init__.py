@@ -1,0 +1,1 @@
+"""`orchestrator doctor`: what it asks, and what it makes of the answers."""

@@ -1,0 +1,1 @@
+"""`orchestrator run`: one job over HTTP, from its start to its files."""
