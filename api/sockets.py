@@ -102,7 +102,7 @@ class _Frame:
     droppable: bool
 
 
-class Outbox:
+class SendQueue:
     """The frames that wait to be sent to one client, in order, and never more than the limits say."""
 
     def __init__(self, send: Callable[[str], Awaitable[None]], limits: SocketLimits) -> None:
@@ -212,7 +212,7 @@ class Line:
     """One accepted socket. Whatever is started in `tasks` ends with it, and a `Hangup` raised there ends it."""
 
     websocket: WebSocket
-    outbox: Outbox
+    outbox: SendQueue
     tasks: asyncio.TaskGroup
     counted: Counted
     limits: SocketLimits
@@ -287,7 +287,7 @@ async def converse(
         began, code = time.perf_counter(), INTERNAL_ERROR
         try:
             await websocket.accept(headers=[(b"x-request-id", given.encode())])
-            outbox = Outbox(_sending(websocket), limits)
+            outbox = SendQueue(_sending(websocket), limits)
             line = partial(Line, websocket, outbox, counted=counted, limits=limits)
             end = await _until_end(line, talk, closing)
             code = end.code
@@ -348,7 +348,7 @@ async def _until_closing(closing: asyncio.Event) -> None:
     raise Hangup(SERVICE_RESTART, "service restart")
 
 
-async def _hang_up(websocket: WebSocket, outbox: Outbox, end: Hangup, closing: asyncio.Event, grace: float) -> None:
+async def _hang_up(websocket: WebSocket, outbox: SendQueue, end: Hangup, closing: asyncio.Event, grace: float) -> None:
     """Say the last words and close; a client that does not read them has `grace` seconds."""
     try:
         async with asyncio.timeout(grace):

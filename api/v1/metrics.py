@@ -10,7 +10,7 @@ from api.deps import Svc
 from api.security import MetricsRead
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.wire import Wire
-from orchestrator.domain.metrics import AgentMetrics, Day, Executions, Overview, Period
+from orchestrator.domain.metrics import AgentMetrics, Day, ExecutionCounts, Overview, Period
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"], route_class=V1Route, responses=ERRORS)
 
@@ -138,7 +138,7 @@ def agent_metrics_body(agent: AgentMetrics, period: Period) -> AgentMetricsBody:
     )
 
 
-def _averages(found: Mapping[str, Executions]) -> dict[str, Averages]:
+def _averages(found: Mapping[str, ExecutionCounts]) -> dict[str, Averages]:
     return {
         name: Averages(
             executions=each.total,

@@ -40,7 +40,7 @@ from orchestrator.domain.text import headline
 from orchestrator.domain.usage import Usage
 from orchestrator.services.jobs.native_fields import QUEUED, STATUS, reused, used
 from orchestrator.services.jobs.reader import JobPage
-from orchestrator.services.jobs.reasons import Seen
+from orchestrator.services.jobs.reasons import NotedReason
 from orchestrator.services.jobs.start import Started
 
 
@@ -286,7 +286,7 @@ def reason_body(reason: Reason | None) -> ReasonBody | None:
     return None if reason is None else ReasonBody(**dict(reason))
 
 
-def _seen_reason(seen: Seen | None) -> SeenReason | None:
+def _seen_reason(seen: NotedReason | None) -> SeenReason | None:
     return None if seen is None else SeenReason(**asdict(seen))
 
 

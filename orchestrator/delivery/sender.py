@@ -14,7 +14,7 @@ import structlog
 from orchestrator.delivery import signing
 from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, target
 from orchestrator.delivery.look_ups import LookUps
-from orchestrator.domain.webhooks import Posted, Posting, Verdict
+from orchestrator.domain.webhooks import DeliveryVerdict, Posted, Posting
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ class HttpWebhookSender:
             answer = f"no answer within {self._timeout:g} s"
         duration = clock() - started
         if isinstance(answer, str):
-            return Posted(verdict=Verdict.RETRY, error=answer, duration=duration)
+            return Posted(verdict=DeliveryVerdict.RETRY, error=answer, duration=duration)
         await _drain(answer)
         return _posted(answer.status_code, answer.headers.get("Retry-After"), duration)
 
@@ -138,10 +138,10 @@ async def _drain(response: httpx2.Response) -> None:
 
 def _posted(status: int, wait: str | None, duration: float) -> Posted:
     if 200 <= status < 300:
-        return Posted(verdict=Verdict.DELIVERED, status=status, duration=duration)
+        return Posted(verdict=DeliveryVerdict.DELIVERED, status=status, duration=duration)
     error = f"HTTP {status}: redirects are not followed" if 300 <= status < 400 else f"HTTP {status}"
     return Posted(
-        verdict=Verdict.GONE if status == httpx2.codes.GONE else Verdict.RETRY,
+        verdict=DeliveryVerdict.GONE if status == httpx2.codes.GONE else DeliveryVerdict.RETRY,
         status=status,
         error=error,
         retry_after=retry_after(wait, datetime.now(UTC)) if status in _BUSY else None,

@@ -35,20 +35,20 @@ class Period(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeSpan:
     """A stretch of time that includes `since` but not `until`. Without `since` it goes back to the beginning."""
 
     since: datetime | None
     until: datetime
 
     @classmethod
-    def last(cls, length: timedelta | None, now: datetime) -> "Window":
+    def last(cls, length: timedelta | None, now: datetime) -> "TimeSpan":
         """The stretch of that length that ends now; all time for None."""
         return cls(None if length is None else now - length, now)
 
 
 @dataclass(frozen=True, slots=True)
-class Executions:
+class ExecutionCounts:
     """Executions that ended: of jobs, or of agents' attempts.
 
     A timed-out execution failed; a cancelled one is in neither number, while its tokens count. `seconds` is the time
@@ -95,10 +95,10 @@ class Executions:
             return None
         return self.cost / self.total if self.total else 0.0
 
-    def plus(self, other: "Executions") -> "Executions":
+    def plus(self, other: "ExecutionCounts") -> "ExecutionCounts":
         """Both together."""
         known = [cost for cost in (self.known_cost, other.known_cost) if cost is not None]
-        return Executions(
+        return ExecutionCounts(
             successful=self.successful + other.successful,
             failed=self.failed + other.failed,
             seconds=self.seconds + other.seconds,
@@ -112,7 +112,7 @@ class Day:
     """What ended on one UTC day. At the ends of a window a day may be cut."""
 
     date: date
-    executions: Executions
+    executions: ExecutionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,10 @@ class Overview:
     what ended in the window. `days` is every UTC day of the window.
     """
 
-    window: Window
-    jobs: Executions
-    agents: Mapping[str, Executions]
-    workflows: Mapping[str, Executions]
+    window: TimeSpan
+    jobs: ExecutionCounts
+    agents: Mapping[str, ExecutionCounts]
+    workflows: Mapping[str, ExecutionCounts]
     days: Sequence[Day]
 
 
@@ -144,8 +144,8 @@ class AgentMetrics:
     """How one agent's attempts ended in a window, by themselves and by UTC day (D-056)."""
 
     agent_id: str
-    window: Window
-    executions: Executions
+    window: TimeSpan
+    executions: ExecutionCounts
     percentiles: Percentiles
     days: Sequence[Day]
 
@@ -173,7 +173,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class IndexTotals:
     """What only grows: sums over jobs and attempts that ended, by their labels.
 
     `durations` and `waits` count jobs by kind and upper bound of the bucket, each bucket by itself. Times are whole
@@ -189,10 +189,10 @@ class Tally:
     tokens: Counter[tuple[str, str]] = field(default_factory=Counter)
     micro_usd: Counter[str] = field(default_factory=Counter)
 
-    def plus(self, other: "Tally") -> "Tally":
+    def plus(self, other: "IndexTotals") -> "IndexTotals":
         """Both together."""
-        total = Tally()
-        for each in fields(Tally):
+        total = IndexTotals()
+        for each in fields(IndexTotals):
             for part in (self, other):
                 getattr(total, each.name).update(getattr(part, each.name))
         return total
@@ -217,5 +217,5 @@ class IndexFigures:
     """What the job index tells operators, and when it was read."""
 
     at: datetime
-    ended: Tally
+    ended: IndexTotals
     now: Standing

@@ -117,7 +117,7 @@ class Configuration:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ExecutionTally:
     """Executions of one framework's agents that began on a UTC day and are in one state now.
 
     `seconds` is the time of completed ones together; `cost` sums the known prices in USD, None where none is known.
@@ -150,6 +150,6 @@ class Dashboard:
 
     since: datetime
     until: datetime
-    tallies: Sequence[Tally]
+    tallies: Sequence[ExecutionTally]
     executions_before: int
     estate: Estate

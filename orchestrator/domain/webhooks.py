@@ -86,7 +86,7 @@ class DeliveryState(StrEnum):
     DROPPED = "dropped"
 
 
-class Verdict(StrEnum):
+class DeliveryVerdict(StrEnum):
     """What one attempt's answer means for the next one."""
 
     DELIVERED = "delivered"
@@ -108,7 +108,7 @@ class Posting(Message):
 class Posted(Message):
     """What came of one POST. `retry_after` is the receiver's own wish and `duration` how long it took, in seconds."""
 
-    verdict: Verdict
+    verdict: DeliveryVerdict
     status: int | None = None
     error: str | None = None
     retry_after: float | None = None

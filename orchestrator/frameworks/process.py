@@ -34,7 +34,7 @@ _INHERITED: Final = frozenset(
 _INHERITED_PREFIX: Final = "LC_"
 
 
-class Fault(BaseModel):
+class ChildFault(BaseModel):
     """Why the child could not do it."""
 
     message: str
@@ -42,7 +42,7 @@ class Fault(BaseModel):
     retryable: bool = True
 
 
-class Line(BaseModel):
+class ChildLine(BaseModel):
     """One line of the child: exactly one of these."""
 
     model_config = ConfigDict(extra="forbid")
@@ -50,7 +50,7 @@ class Line(BaseModel):
     progress: int | None = Field(default=None, ge=0)
     ask: Question | None = None
     result: FrameworkResult | None = None
-    error: Fault | None = None
+    error: ChildFault | None = None
 
 
 class ProcessAdapter:
@@ -126,13 +126,13 @@ class _Child:
             self._input.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
             await self._input.drain()
 
-    async def line(self) -> Line:
+    async def line(self) -> ChildLine:
         """The next line. Raises `AgentError` at the end, and for what is no line of ours."""
         try:
             text = await self._output.readline()
             if not text:
                 raise self._failed(f"ended with code {await self._process.wait()} and gave no result")
-            return Line.model_validate_json(sound_escapes(text.decode(errors="replace")))
+            return ChildLine.model_validate_json(sound_escapes(text.decode(errors="replace")))
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "line"

@@ -30,14 +30,14 @@ _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None)})
 # The call to which a task belongs. Weak: the context is a part of the call.
-_CALL: contextvars.ContextVar["ref[Call]"] = contextvars.ContextVar("author_call")
+_CALL: contextvars.ContextVar["ref[AuthorCall]"] = contextvars.ContextVar("author_call")
 
 
 class Interrupted(BaseException):
     """Raised inside a thread that was given up, so that it ends at its next line of Python."""
 
 
-class Call:
+class AuthorCall:
     """One run of a function of an author, as the loop sees it that waits for its outcome."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Call:
 class AuthorThread:
     """A thread for one call of a plain function. It is a daemon: it may never end."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: AuthorCall) -> None:
         self._call = call
         self.thread = threading.Thread(target=self._run, name=f"agent {call.agent}", daemon=True)
         self.thread.start()
@@ -105,28 +105,28 @@ class AuthorLoop:
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
-        self.calls: set[Call] = set()
+        self.calls: set[AuthorCall] = set()
         self.retired = False
         self._broken = False
-        self._tasks: WeakKeyDictionary[asyncio.Task[Any], ref[Call]] = WeakKeyDictionary()
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], ref[AuthorCall]] = WeakKeyDictionary()
         self._unanswered: float | None = None
         self._loop = asyncio.new_event_loop()
         self._loop.set_task_factory(self._new_task)
         self.thread = threading.Thread(target=self._run, name=f"agents {agent}", daemon=True)
         self.thread.start()
 
-    def start(self, call: Call) -> None:
+    def start(self, call: AuthorCall) -> None:
         """Begin a call. It counts as in flight until it is released."""
         self.calls.add(call)
         self._soon(self._start, call)
 
-    def release(self, call: Call) -> None:
+    def release(self, call: AuthorCall) -> None:
         """Nobody waits for this call any more."""
         self.calls.discard(call)
         if self.retired and not self.calls:
             self._soon(self._loop.stop)
 
-    def cancel(self, call: Call) -> None:
+    def cancel(self, call: AuthorCall) -> None:
         """Cancel the coroutine of a call."""
         self._soon(self._cancel, call)
 
@@ -145,7 +145,7 @@ class AuthorLoop:
         """Whether nothing can run here any more: an author's code has broken or closed the loop."""
         return self._broken or self._loop.is_closed() or not self.thread.is_alive()
 
-    def running(self) -> Call | None:
+    def running(self) -> AuthorCall | None:
         """The call whose code runs now, which may have ended. None if that is not known."""
         task = asyncio.current_task(self._loop)
         if task is not None:
@@ -167,16 +167,16 @@ class AuthorLoop:
     def _pong(self) -> None:
         self._unanswered = None
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: AuthorCall) -> None:
         call.task = task = self._loop.create_task(_performed(call), context=call.context)
         task.add_done_callback(lambda _: self._ended(task, call))
 
     @staticmethod
-    def _cancel(call: Call) -> None:
+    def _cancel(call: AuthorCall) -> None:
         if call.task is not None:
             call.task.cancel()
 
-    def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: Call) -> None:
+    def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: AuthorCall) -> None:
         if task.cancelled():
             call.deliver(error=asyncio.CancelledError())
         elif task.exception() is not None:  # before `_performed` began to catch, or after it ended
@@ -212,7 +212,7 @@ class AuthorLoop:
             self._loop.close()
 
 
-async def _performed(call: Call) -> tuple[Any, BaseException | None]:
+async def _performed(call: AuthorCall) -> tuple[Any, BaseException | None]:
     """The outcome of a call. Its exceptions are returned: a `SystemExit` that a task raises leaves the loop."""
     try:
         value = call.function(*call.arguments)
@@ -221,7 +221,7 @@ async def _performed(call: Call) -> tuple[Any, BaseException | None]:
         return None, _known(call, error)
 
 
-def _known(call: Call, error: BaseException) -> BaseException:
+def _known(call: AuthorCall, error: BaseException) -> BaseException:
     """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
     if isinstance(error, OrchestratorError) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
         return error
@@ -262,7 +262,7 @@ def _plain(error: BaseException, causes: int) -> BaseException:
     return copy
 
 
-def _interrupted(call: Call) -> AgentError:
+def _interrupted(call: AuthorCall) -> AgentError:
     message = f"The code of {call.agent} was interrupted, because another of its calls blocked."
     return AgentError(message, kind=AGENT_HELD_UP, retryable=True)
 

@@ -18,9 +18,9 @@ import structlog
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import AGENT_BLOCKED, AGENT_HELD_UP
 from orchestrator.runtime.author_loop import (
+    AuthorCall,
     AuthorLoop,
     AuthorThread,
-    Call,
     frames,
     interrupt,
     is_coroutine_function,
@@ -56,10 +56,10 @@ class Bulkhead:
         seconds. A cancelled coroutine gets time to clean up; a cancelled thread is given up.
         """
         self._check_given_up(agent)
-        call = Call(agent, function, arguments, finish)
+        call = AuthorCall(agent, function, arguments, finish)
         value = await (self._in_loop if is_coroutine_function(function) else self._in_thread)(call)
         if inspect.isawaitable(value):  # of a lambda around a coroutine function, for one
-            value = await self._in_loop(Call(agent, lambda: value, (), finish))
+            value = await self._in_loop(AuthorCall(agent, lambda: value, (), finish))
         result: T = value
         return result
 
@@ -82,7 +82,7 @@ class Bulkhead:
             loop.retire()
         self._loops.clear()
 
-    async def _in_thread(self, call: Call) -> Any:
+    async def _in_thread(self, call: AuthorCall) -> Any:
         thread = AuthorThread(call).thread
         try:
             await asyncio.wait({call.done})
@@ -92,7 +92,7 @@ class Bulkhead:
             raise
         return _outcome(call)
 
-    async def _in_loop(self, call: Call) -> Any:
+    async def _in_loop(self, call: AuthorCall) -> Any:
         loop = self._loops.get(call.agent)
         if loop is None or loop.dead():
             loop = self._loops[call.agent] = AuthorLoop(call.agent)
@@ -175,18 +175,18 @@ class Bulkhead:
             raise AgentError(message, kind=AGENT_BLOCKED, retryable=True)
 
 
-def _fail(calls: Iterable[Call], kind: str, what: str, *, again: bool) -> None:
+def _fail(calls: Iterable[AuthorCall], kind: str, what: str, *, again: bool) -> None:
     for call in list(calls):
         error = AgentError(f"{call.agent} was stopped: {what}.", kind=kind, retryable=again)
         call.settle(error=asyncio.CancelledError() if call.cancel_requested else error)
 
 
-def _outcome(call: Call) -> Any:
+def _outcome(call: AuthorCall) -> Any:
     error, call.error = call.error, None  # A call that kept its error would be kept by it, through its traceback.
     if error is not None:
         raise error
     return call.value
 
 
-def _facts(call: Call) -> dict[str, Any]:
+def _facts(call: AuthorCall) -> dict[str, Any]:
     return {**call.facts, "agent": call.agent, "seconds": round(call.seconds(), 1)}

@@ -32,7 +32,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
-from orchestrator.storage.token_use import BILLED_SINCE, Call, token_use
+from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +140,7 @@ class AttemptRepository:
         It gets what is left, and does not begin where that is less than `least`. Raises `Unavailable`.
         """
         key = _key(task, run_id, attempt)
-        call = Call(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
+        call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
 
         def write(connection: Connection) -> Claim:

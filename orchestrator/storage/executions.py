@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func
 
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.jobs import OPEN_STATES, Job, JobError, JobState
-from orchestrator.domain.user_agents import EXECUTING, Dashboard, Estate, Framework, Tally
+from orchestrator.domain.user_agents import EXECUTING, Dashboard, Estate, ExecutionTally, Framework
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import stored_in
 from orchestrator.storage.lists import newest_ids, page_of
@@ -114,9 +114,9 @@ def _tallies(owner: str, since: datetime, until: datetime) -> Select[Any]:
     )
 
 
-def _summed(found: Any) -> list[Tally]:
+def _summed(found: Any) -> list[ExecutionTally]:
     return [
-        Tally(
+        ExecutionTally(
             day=date.fromisoformat(row["day"]),
             framework=Framework(row["framework"]),
             state=row["state"],

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select, union_all
 
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobState
-from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, Standing, Tally, Window
+from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, IndexTotals, Standing, TimeSpan
 from orchestrator.storage.database import Database
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
@@ -29,15 +29,15 @@ class FiguresRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def tally(self, window: Window) -> Tally:
+    async def tally(self, window: TimeSpan) -> IndexTotals:
         """Jobs, once their final snapshot is there, and attempts that ended in a window.
 
         All of time costs a pass over their indices.
         """
         ended, called = _ended_jobs(window), _ended_attempts(window)
 
-        def read(connection: Connection) -> Tally:
-            tally = Tally()
+        def read(connection: Connection) -> IndexTotals:
+            tally = IndexTotals()
             for job in connection.execute(ended):
                 tally.jobs[job.kind, job.definition, job.state] += job.number
                 if job.duration is not None:
@@ -87,12 +87,12 @@ class FiguresRepository:
         return await self._db.autocommit(read)
 
 
-def _within(moment: ColumnElement[Any], window: Window) -> ColumnElement[bool]:
+def _within(moment: ColumnElement[Any], window: TimeSpan) -> ColumnElement[bool]:
     before = moment < window.until
     return before if window.since is None else and_(before, moment >= window.since)
 
 
-def _ended_jobs(window: Window) -> Select[Any]:
+def _ended_jobs(window: TimeSpan) -> Select[Any]:
     # The final snapshot may still mend a row's times and state; what only grows must not be taken back.
     unsettled = select(jobs.c.id).where(jobs.c.snapshot.is_(None))
     ended = job_sums(_within(jobs.c.closed_at, window), jobs.c.id.not_in(unsettled))
@@ -104,7 +104,7 @@ def _ended_jobs(window: Window) -> Select[Any]:
     return _with(ended, select(pruned_jobs.c.kind, pruned_jobs.c.definition, pruned_jobs.c.state, *bucket, *sums))
 
 
-def _ended_attempts(window: Window) -> Select[Any]:
+def _ended_attempts(window: TimeSpan) -> Select[Any]:
     ended = attempt_sums(_within(attempts.c.completed_at, window))
     return ended if window.since is not None else _with(ended, select(*pruned_attempts.c))
 

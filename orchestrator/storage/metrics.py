@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, cas
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobState
-from orchestrator.domain.metrics import Executions, Percentiles, Window
+from orchestrator.domain.metrics import ExecutionCounts, Percentiles, TimeSpan
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds, UtcDay
 from orchestrator.storage.tables import attempts, jobs
@@ -31,7 +31,7 @@ class Sum:
 
     name: str
     day: date
-    executions: Executions
+    executions: ExecutionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MetricsRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def overview(self, window: Window, *, owner: str | None) -> Sums:
+    async def overview(self, window: TimeSpan, *, owner: str | None) -> Sums:
         """Jobs, workflows and agents by UTC day."""
         all_jobs = _ended_jobs(window, owner)
         agents = _ended_attempts(window, owner)
@@ -67,7 +67,7 @@ class MetricsRepository:
 
         return await self._db.autocommit(read)
 
-    async def agent(self, agent_id: str, window: Window, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
+    async def agent(self, agent_id: str, window: TimeSpan, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
         """One agent's attempts by UTC day, and percentiles of the times of completed ones."""
         of_agent = attempts.c.agent == agent_id
         sums = _ended_attempts(window, owner).where(of_agent)
@@ -81,7 +81,7 @@ class MetricsRepository:
         return await self._db.autocommit(read)
 
 
-def _in_window(table: Table, window: Window, owner: str | None) -> Select[Any]:
+def _in_window(table: Table, window: TimeSpan, owner: str | None) -> Select[Any]:
     end = table.c.closed_at if table is jobs else table.c.completed_at
     chosen: list[ColumnElement[bool]] = [end < window.until]
     if window.since is not None:
@@ -91,7 +91,7 @@ def _in_window(table: Table, window: Window, owner: str | None) -> Select[Any]:
     return select().select_from(table).where(*chosen)
 
 
-def _ended_jobs(window: Window, owner: str | None) -> Select[Any]:
+def _ended_jobs(window: TimeSpan, owner: str | None) -> Select[Any]:
     day = UtcDay(jobs.c.closed_at)
     return (
         _in_window(jobs, window, owner)
@@ -107,7 +107,7 @@ def _ended_jobs(window: Window, owner: str | None) -> Select[Any]:
     )
 
 
-def _ended_attempts(window: Window, owner: str | None) -> Select[Any]:
+def _ended_attempts(window: TimeSpan, owner: str | None) -> Select[Any]:
     day = UtcDay(attempts.c.completed_at)
     return (
         _in_window(attempts, window, owner)
@@ -124,7 +124,7 @@ def _ended_attempts(window: Window, owner: str | None) -> Select[Any]:
     )
 
 
-def _workflow_usage(window: Window, owner: str | None) -> Select[Any]:
+def _workflow_usage(window: TimeSpan, owner: str | None) -> Select[Any]:
     """The tokens of every attempt of workflow jobs that succeeded or failed in the window."""
     ended = (
         _in_window(jobs, window, owner)
@@ -161,7 +161,7 @@ def _sums(found: Iterable[RowMapping]) -> list[Sum]:
         Sum(
             name=each["name"],
             day=date.fromisoformat(each["day"]),
-            executions=Executions(
+            executions=ExecutionCounts(
                 **{
                     column: each[column]
                     for column in ("successful", "failed", "seconds", "tokens", "known_cost")

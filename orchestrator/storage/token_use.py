@@ -52,7 +52,7 @@ _GONE: Final = (attempts.c.job_id == _JOB) & (
 _CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_GONE)
 
 
-class Call(NamedTuple):
+class TokenClaim(NamedTuple):
     """A call that asks for tokens. `root` is the first job of its family, whose reservation it may use."""
 
     job: str = ""
@@ -63,10 +63,10 @@ class Call(NamedTuple):
     call: int = 0
 
 
-_NO_CALL: Final = Call()
+_NO_CALL: Final = TokenClaim()
 
 
-def token_use(connection: Connection, owner: str, at: datetime, call: Call) -> TokenUse:
+def token_use(connection: Connection, owner: str, at: datetime, call: TokenClaim) -> TokenUse:
     """What an owner uses of the month of a time besides a call's own job, and what running calls claim of it.
 
     Only whoever holds the owner's lock may rely on it.

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from api.sockets import Outbox, SocketLimits, SocketMetrics, TooSlow
+from api.sockets import SendQueue, SocketLimits, SocketMetrics, TooSlow
 from orchestrator.testing import eventually
 
 
@@ -22,8 +22,8 @@ class Wire:
         self.told.append(text)
 
 
-def outbox(wire: Wire, **limits: Any) -> Outbox:
-    return Outbox(wire.send, SocketLimits(**{"patience": 0.01, **limits}))
+def outbox(wire: Wire, **limits: Any) -> SendQueue:
+    return SendQueue(wire.send, SocketLimits(**{"patience": 0.01, **limits}))
 
 
 async def test_frames_leave_in_order():
@@ -79,7 +79,7 @@ async def test_what_need_not_arrive_does_not_take_the_place_of_what_waits_to_be_
             assert await box.offer("piece")
         await wire.send(text)
 
-    box = Outbox(send, SocketLimits(waiting_frames=1, patience=1))
+    box = SendQueue(send, SocketLimits(waiting_frames=1, patience=1))
     await box.put("a")
     second = asyncio.create_task(box.put("b"))
     running = asyncio.create_task(box.run())

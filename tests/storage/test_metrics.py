@@ -15,7 +15,7 @@ from sqlalchemy import Engine, delete, event, insert, make_url
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobState
-from orchestrator.domain.metrics import DURATIONS, WAITS, Executions, Gate, Percentiles, Window
+from orchestrator.domain.metrics import DURATIONS, WAITS, ExecutionCounts, Gate, Percentiles, TimeSpan
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
 from orchestrator.storage.figures import FiguresRepository
@@ -26,8 +26,8 @@ from tests.ledger import ledger
 from tests.storage.ended import attempt_row, job_row, write
 from tests.storage.rows import T0, at, closed
 
-HOUR = Window(at(-3600), at(1))
-EVER = Window(None, at(1))
+HOUR = TimeSpan(at(-3600), at(1))
+EVER = TimeSpan(None, at(1))
 TODAY = date(2026, 11, 20)
 AGENT = "backend_developer"
 
@@ -42,7 +42,7 @@ def figures(database: Database) -> FiguresRepository:
     return FiguresRepository(database)
 
 
-def by_name(sums: list[Sum]) -> dict[str, Executions]:
+def by_name(sums: list[Sum]) -> dict[str, ExecutionCounts]:
     assert len({each.name for each in sums}) == len(sums)
     return {each.name: each.executions for each in sums}
 
@@ -70,12 +70,12 @@ async def test_jobs_are_counted_when_they_end_and_cancelled_ones_are_not(
     sums = await metrics.overview(HOUR, owner=None)
 
     assert by_name(sums.workflows) == {
-        "api_development": Executions(successful=2, failed=2, seconds=pytest.approx(10, abs=0.002)),
-        "data_platform": Executions(successful=1, seconds=pytest.approx(1, abs=0.002)),
+        "api_development": ExecutionCounts(successful=2, failed=2, seconds=pytest.approx(10, abs=0.002)),
+        "data_platform": ExecutionCounts(successful=1, seconds=pytest.approx(1, abs=0.002)),
     }
     assert by_name(sums.jobs) == {
         **by_name(sums.workflows),
-        AGENT: Executions(successful=2, seconds=pytest.approx(4, abs=0.002)),
+        AGENT: ExecutionCounts(successful=2, seconds=pytest.approx(4, abs=0.002)),
     }
 
 
@@ -99,9 +99,9 @@ async def test_attempts_are_billed_whatever_became_of_them(database: Database, m
 
     one = pytest.approx(1, abs=0.002)
     assert found == {
-        AGENT: Executions(successful=1, failed=2, seconds=one, tokens=100, known_cost=pytest.approx(0.05)),
-        "api_designer": Executions(successful=1, seconds=one, tokens=20, known_cost=None),
-        "data_engineer": Executions(failed=1),
+        AGENT: ExecutionCounts(successful=1, failed=2, seconds=one, tokens=100, known_cost=pytest.approx(0.05)),
+        "api_designer": ExecutionCounts(successful=1, seconds=one, tokens=20, known_cost=None),
+        "data_engineer": ExecutionCounts(failed=1),
     }
     assert found["api_designer"].cost is None, "unknown, not 0"
     assert found["data_engineer"].cost == 0.0, "no tokens were used"
@@ -130,7 +130,7 @@ async def test_a_workflow_has_the_tokens_of_all_its_attempts(database: Database,
 
     usage = by_name((await metrics.overview(HOUR, owner=None)).workflow_usage)
 
-    assert usage == {"api_development": Executions(tokens=80, known_cost=pytest.approx(0.03))}
+    assert usage == {"api_development": ExecutionCounts(tokens=80, known_cost=pytest.approx(0.03))}
 
 
 @ledger("D-054", "D-056")
@@ -167,7 +167,7 @@ async def test_days_are_utc_days(database: Database, metrics: MetricsRepository)
         job_rows=[job_row(f"wf_job_{n}", closed_at=moment) for n, moment in enumerate(moments)],
         attempt_rows=[attempt_row(f"wf_job_{n}", completed_at=moment) for n, moment in enumerate(moments)],
     )
-    window = Window(None, midnight + timedelta(days=1))
+    window = TimeSpan(None, midnight + timedelta(days=1))
 
     days = {TODAY - timedelta(days=1): 1, TODAY: 2}
     sums, _ = await metrics.agent(AGENT, window, owner=None)
@@ -283,10 +283,10 @@ async def test_tally_counts_calls_that_ended(database: Database, figures: Figure
 
 
 @pytest.mark.parametrize(
-    ("split", "window"), [(0, Window(None, at(-60))), (1, Window(at(-60), at(1)))], ids=["before", "since"]
+    ("split", "window"), [(0, TimeSpan(None, at(-60))), (1, TimeSpan(at(-60), at(1)))], ids=["before", "since"]
 )
 async def test_windows_of_a_tally_do_not_overlap(
-    database: Database, figures: FiguresRepository, split: int, window: Window
+    database: Database, figures: FiguresRepository, split: int, window: TimeSpan
 ):
     await write(
         database,

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Table, func, insert, select
 
 from orchestrator.domain.jobs import AttemptStatus, JobState
-from orchestrator.domain.metrics import Window
+from orchestrator.domain.metrics import TimeSpan
 from orchestrator.domain.retention import Retention
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.services.jobs.retention import IndexPruner
@@ -25,7 +25,7 @@ from tests.storage.rows import T0, at, closed
 
 OLD = T0 - timedelta(days=100)
 LINE = T0 - timedelta(days=90)
-EVER = Window(None, at(1))
+EVER = TimeSpan(None, at(1))
 
 
 @pytest.fixture

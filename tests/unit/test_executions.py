@@ -21,8 +21,8 @@ from orchestrator.domain.user_agents import (
     USER_AGENT,
     Dashboard,
     Estate,
+    ExecutionTally,
     Framework,
-    Tally,
     UserAgent,
     agent_id,
     is_user_agent,
@@ -205,7 +205,7 @@ def test_a_trend_is_percent_of_what_was(now: int, before: int, change: float, wa
     [(10, 0.5, {"cost": 0.5}), (10, 0.0, {"cost": 0.0}), (0, None, {"cost": 0}), (10, None, {})],
 )
 def test_a_cost_that_nobody_knows_is_not_told(tokens: int, cost: float | None, told: dict[str, float]) -> None:
-    tally = Tally(date(2026, 11, 20), Framework.CREWAI, JobState.COMPLETED, 1, 2.0, tokens=tokens, cost=cost)
+    tally = ExecutionTally(date(2026, 11, 20), Framework.CREWAI, JobState.COMPLETED, 1, 2.0, tokens=tokens, cost=cost)
     period = Dashboard(NOON, NOON, [tally], 0, Estate(0, 0, {}, 0, 0, 0))
     charts = dashboard.metrics(period, []).charts
     for sums in (charts.performance, charts.execution_trends[0]):
@@ -214,8 +214,8 @@ def test_a_cost_that_nobody_knows_is_not_told(tokens: int, cost: float | None, t
 
 @ledger("O-042")
 def test_the_dashboard_has_every_day_and_every_framework() -> None:
-    def tally(day: int, framework: Framework, state: JobState, total: int, seconds: float = 0) -> Tally:
-        return Tally(date(2026, 11, day), framework, state, total, seconds, tokens=10, cost=0.5)
+    def tally(day: int, framework: Framework, state: JobState, total: int, seconds: float = 0) -> ExecutionTally:
+        return ExecutionTally(date(2026, 11, day), framework, state, total, seconds, tokens=10, cost=0.5)
 
     tallies = [
         tally(19, Framework.ORCA, JobState.COMPLETED, 3, seconds=6),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.bulk import Results, document, preview, summary
-from orchestrator.commandline.jobs.client import JobsClient, Outcome
+from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.picture import Frame, picture
 from orchestrator.commandline.jobs.selection import Selection, Status
@@ -234,7 +234,7 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 
 
 def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
-    results = Results([Outcome("a"), Outcome("b", done=False)], {"c": "why"}, open=3, left=2)
+    results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, left=2)
     assert summary(Action.CANCEL, results) == (
         "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
         "3 asked for without an answer yet, 2 not tried"
@@ -246,7 +246,7 @@ def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
         [{"job_id": "c", "message": "why"}],
         2,
     )
-    assert (results.code, Results([Outcome("a", done=False)]).code) == (1, 0)
+    assert (results.code, Results([ActionOutcome("a", done=False)]).code) == (1, 0)
 
 
 # Options.
@@ -405,7 +405,7 @@ async def test_a_limit_is_waited_out_and_a_control_counts_once() -> None:
     told: list[str] = []
     client = client_of(answer)
     outcome = await Patience(5, told.append).call(lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k"))
-    assert outcome == Outcome("wf_job_1", done=False)
+    assert outcome == ActionOutcome("wf_job_1", done=False)
     assert {request.headers["Idempotency-Key"] for request in asked} == {"k"}
     assert [json.loads(request.content) for request in asked] == [{"reason": "x"}] * 3
     assert told == [

@@ -16,15 +16,15 @@ from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.metrics import (
     DURATIONS,
     AgentMetrics,
-    Executions,
+    ExecutionCounts,
     Gate,
     IndexFigures,
+    IndexTotals,
     Overview,
     Percentiles,
     Period,
     Standing,
-    Tally,
-    Window,
+    TimeSpan,
 )
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.services.reports.figures import OTHER, FiguresReader, gates
@@ -45,22 +45,22 @@ STANDING = Standing(open={}, oldest=None, stalled=0, deliveries={}, delivery_att
 
 @ledger("D-055")
 def test_success_rate_has_one_decimal() -> None:
-    assert Executions(successful=1198, failed=47).success_rate == 96.2
-    assert Executions(successful=1198, failed=47).total == 1245
+    assert ExecutionCounts(successful=1198, failed=47).success_rate == 96.2
+    assert ExecutionCounts(successful=1198, failed=47).total == 1245
 
 
 @ledger("D-057")
 def test_success_rate_of_the_documented_agent() -> None:
-    assert Executions(successful=842, failed=14).success_rate == 98.4
+    assert ExecutionCounts(successful=842, failed=14).success_rate == 98.4
 
 
 def test_rates_and_means_of_nothing_are_zero() -> None:
-    none = Executions()
+    none = ExecutionCounts()
     assert (none.success_rate, none.mean_seconds, none.mean_tokens, none.cost, none.mean_cost) == (0, 0, 0, 0, 0)
 
 
 def test_times_are_of_successful_executions_and_tokens_of_all() -> None:
-    some = Executions(successful=2, failed=1, seconds=5, tokens=100, known_cost=0.3)
+    some = ExecutionCounts(successful=2, failed=1, seconds=5, tokens=100, known_cost=0.3)
     assert (some.mean_seconds, some.mean_tokens) == (2.5, 33)
     assert some.mean_cost == pytest.approx(0.1)
 
@@ -68,14 +68,14 @@ def test_times_are_of_successful_executions_and_tokens_of_all() -> None:
 @pytest.mark.parametrize(
     ("left", "right", "cost"),
     [
-        (Executions(tokens=5), Executions(tokens=7), None),
-        (Executions(tokens=5), Executions(tokens=7, known_cost=0.5), 0.5),
-        (Executions(known_cost=0.25, tokens=1), Executions(known_cost=0.5, tokens=1), 0.75),
-        (Executions(), Executions(tokens=7), None),
-        (Executions(), Executions(), 0.0),
+        (ExecutionCounts(tokens=5), ExecutionCounts(tokens=7), None),
+        (ExecutionCounts(tokens=5), ExecutionCounts(tokens=7, known_cost=0.5), 0.5),
+        (ExecutionCounts(known_cost=0.25, tokens=1), ExecutionCounts(known_cost=0.5, tokens=1), 0.75),
+        (ExecutionCounts(), ExecutionCounts(tokens=7), None),
+        (ExecutionCounts(), ExecutionCounts(), 0.0),
     ],
 )
-def test_unknown_cost_is_not_zero(left: Executions, right: Executions, cost: float | None) -> None:
+def test_unknown_cost_is_not_zero(left: ExecutionCounts, right: ExecutionCounts, cost: float | None) -> None:
     assert left.plus(right).cost == right.plus(left).cost == cost
     assert left.plus(right).mean_cost == (0.0 if cost is not None else None), "nothing ended"
 
@@ -86,13 +86,13 @@ class Stored:
     def __init__(self, sums: Sums = NOTHING, of_agent: Sequence[Sum] = ()) -> None:
         self._sums = sums
         self._of_agent = of_agent
-        self.asked: list[tuple[Window, str | None]] = []
+        self.asked: list[tuple[TimeSpan, str | None]] = []
 
-    async def overview(self, window: Window, *, owner: str | None) -> Sums:
+    async def overview(self, window: TimeSpan, *, owner: str | None) -> Sums:
         self.asked.append((window, owner))
         return self._sums
 
-    async def agent(self, agent_id: str, window: Window, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
+    async def agent(self, agent_id: str, window: TimeSpan, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
         self.asked.append((window, owner))
         return self._of_agent, Percentiles()
 
@@ -102,7 +102,7 @@ def reader(stored: Stored, now: datetime = NOW) -> MetricsReader:
 
 
 def ran(day: date = TODAY, name: str = "t_echo", **more: Any) -> Sum:
-    return Sum(name, day, Executions(**more))
+    return Sum(name, day, ExecutionCounts(**more))
 
 
 @ledger("D-054")
@@ -120,9 +120,11 @@ async def test_overview_puts_tokens_of_calls_beside_the_jobs() -> None:
     )
     overview = await reader(Stored(sums)).overview(ALICE)
 
-    assert overview.jobs == Executions(successful=3, failed=1, seconds=4, tokens=107, known_cost=0.1)
-    assert overview.workflows == {"t_three": Executions(successful=2, failed=1, seconds=4, tokens=90, known_cost=0.2)}
-    assert overview.agents == {"t_echo": Executions(successful=3, failed=1, seconds=6, tokens=100, known_cost=0.1)}
+    assert overview.jobs == ExecutionCounts(successful=3, failed=1, seconds=4, tokens=107, known_cost=0.1)
+    assert overview.workflows == {
+        "t_three": ExecutionCounts(successful=2, failed=1, seconds=4, tokens=90, known_cost=0.2)
+    }
+    assert overview.agents == {"t_echo": ExecutionCounts(successful=3, failed=1, seconds=6, tokens=100, known_cost=0.1)}
     assert [(day.date, day.executions.total, day.executions.tokens) for day in overview.days] == [
         (yesterday, 2, 60),
         (TODAY, 2, 47),
@@ -132,8 +134,8 @@ async def test_overview_puts_tokens_of_calls_beside_the_jobs() -> None:
 async def test_trend_compares_with_the_same_length_before() -> None:
     stored = Stored()
     recent, before = await reader(stored).trend(ADMIN, timedelta(days=7))
-    assert recent.window == Window(NOW - timedelta(days=7), NOW)
-    assert before.window == Window(NOW - timedelta(days=14), NOW - timedelta(days=7))
+    assert recent.window == TimeSpan(NOW - timedelta(days=7), NOW)
+    assert before.window == TimeSpan(NOW - timedelta(days=14), NOW - timedelta(days=7))
     assert stored.asked == [(recent.window, None), (before.window, None)]
 
 
@@ -159,7 +161,7 @@ async def test_only_an_admin_sees_everybody(principal: Principal, owner: str | N
 async def test_period_goes_back_from_now(period: Period, since: datetime | None) -> None:
     stored = Stored()
     await reader(stored).agent(ALICE, "t_echo", period)
-    assert stored.asked == [(Window(since, NOW), "alice")]
+    assert stored.asked == [(TimeSpan(since, NOW), "alice")]
 
 
 @ledger("D-056")
@@ -168,7 +170,7 @@ async def test_timeline_has_every_day_of_the_period() -> None:
     week = await reader(Stored(of_agent=busy)).agent(ALICE, "t_echo", Period.WEEK)
     assert [day.date for day in week.days] == [TODAY - timedelta(days=n) for n in range(7, -1, -1)]
     assert [day.executions.total for day in week.days] == [0, 0, 0, 0, 0, 1, 0, 1]
-    assert week.executions == Executions(successful=1, failed=1, tokens=3)
+    assert week.executions == ExecutionCounts(successful=1, failed=1, tokens=3)
 
     ever = await reader(Stored(of_agent=busy)).agent(ALICE, "t_echo", Period.ALL)
     assert [day.executions.total for day in ever.days] == [1, 0, 1], "from the first day on"
@@ -242,13 +244,13 @@ class Index:
 
     def __init__(self) -> None:
         self.down = False
-        self.asked: list[Window] = []
+        self.asked: list[TimeSpan] = []
 
-    async def tally(self, window: Window) -> Tally:
+    async def tally(self, window: TimeSpan) -> IndexTotals:
         if self.down:
             raise Unavailable("gone")
         self.asked.append(window)
-        tally = Tally()
+        tally = IndexTotals()
         number = 2 if window.since is None else 1
         for definition in ("t_three", "chat_coding_team_lite", "t_retired", "t_forgotten"):
             tally.jobs["workflow", definition, "COMPLETED"] += number
@@ -292,15 +294,15 @@ async def test_what_ended_long_ago_is_counted_once_an_hour() -> None:
     figures, index, clock = watched()
     await figures.read()
     settled = NOW - timedelta(minutes=5)
-    assert index.asked == [Window(None, settled), Window(settled, NOW)]
+    assert index.asked == [TimeSpan(None, settled), TimeSpan(settled, NOW)]
     clock.now += timedelta(minutes=59)
     await figures.read()
-    assert index.asked[2:] == [Window(settled, clock.now)]
+    assert index.asked[2:] == [TimeSpan(settled, clock.now)]
     clock.now += timedelta(minutes=1)
     await figures.read()
     assert index.asked[3:] == [
-        Window(None, NOW + timedelta(minutes=55)),
-        Window(NOW + timedelta(minutes=55), clock.now),
+        TimeSpan(None, NOW + timedelta(minutes=55)),
+        TimeSpan(NOW + timedelta(minutes=55), clock.now),
     ]
 
 
@@ -350,7 +352,7 @@ def test_an_index_that_is_down_says_so_and_nothing_else() -> None:
 
 
 def test_histograms_cumulate() -> None:
-    tally = Tally()
+    tally = IndexTotals()
     tally.durations["agent", 0.5] += 2
     tally.durations["agent", 60.0] += 1
     tally.durations["agent", math.inf] += 1
@@ -382,7 +384,7 @@ def test_standing_as_gauges_and_deliveries_as_counters() -> None:
         deliveries={("job.completed", "pending"): 4, ("job.failed", "pending"): 1, ("job.failed", "delivered"): 5},
         delivery_attempts={"retry": 7},
     )
-    found = samples(IndexFigures(NOW, Tally(), standing))
+    found = samples(IndexFigures(NOW, IndexTotals(), standing))
     assert found == {
         ("orchestrator_index_up",): 1,
         ("orchestrator_jobs_open", "PAUSED"): 0,
@@ -399,7 +401,7 @@ def test_standing_as_gauges_and_deliveries_as_counters() -> None:
 def test_every_metric_is_documented_and_every_rule_names_one() -> None:
     page = (Path(__file__).parents[2] / "docs/operating.md").read_text()
     section = page.partition("### Metrics of the job index")[2].partition("\n## ")[0]
-    tally = Tally()
+    tally = IndexTotals()
     tally.duration_ms["agent"] += 1
     tally.wait_ms["agent"] += 1
     text = index_metrics(IndexFigures(NOW, tally, STANDING)).decode()

@@ -13,7 +13,7 @@ from orchestrator.domain.access import ORDINARY, Principal, Role
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.metrics import Executions, Overview, Window
+from orchestrator.domain.metrics import ExecutionCounts, Overview, TimeSpan
 from orchestrator.domain.plans import Step
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.runtime.offline.drafter import draft
@@ -40,7 +40,7 @@ T0 = datetime(2026, 11, 20, 12, tzinfo=UTC)
 class Measured:
     """What the services below would tell, and how often they were asked."""
 
-    def __init__(self, ended: dict[str, Executions], work: list[Work], *, worker: bool = True) -> None:
+    def __init__(self, ended: dict[str, ExecutionCounts], work: list[Work], *, worker: bool = True) -> None:
         self.ended, self.work, self.worker = ended, work, worker
         self.now = T0
         self.asked = 0
@@ -55,7 +55,7 @@ class Measured:
     async def overview(self, principal: Principal, length: timedelta) -> Overview:
         self.asked += 1
         self.owners.append(None if principal.admin else principal.id)
-        return Overview(Window.last(length, self.now), Executions(), self.ended, {}, [])
+        return Overview(TimeSpan.last(length, self.now), ExecutionCounts(), self.ended, {}, [])
 
     async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
         self.owners.append(owner)
@@ -97,7 +97,7 @@ def test_the_documented_partnerships_stand_before_the_squads():
     ],
 )
 def test_health_follows_the_score(successful: int, failed: int, word: Health):
-    assert health(Executions(successful=successful, failed=failed)) is word
+    assert health(ExecutionCounts(successful=successful, failed=failed)) is word
 
 
 @pytest.mark.parametrize(
@@ -111,10 +111,10 @@ def test_a_hundred_percent_is_all(part: int, whole: int, told: float):
 async def test_a_partnership_is_the_sum_of_its_agents():
     told = await report(
         {
-            "api_architect": Executions(successful=3, failed=1, seconds=0.6),
-            "cicd_engineer": Executions(successful=1, seconds=0.2),
-            "ui_ux_designer": Executions(failed=2),
-            "somebody_gone": Executions(failed=9),
+            "api_architect": ExecutionCounts(successful=3, failed=1, seconds=0.6),
+            "cicd_engineer": ExecutionCounts(successful=1, seconds=0.2),
+            "ui_ux_designer": ExecutionCounts(failed=2),
+            "somebody_gone": ExecutionCounts(failed=9),
         },
         [
             Work("api_architect", "api_design", calls=3, completed=3, attempts=4, lost=1),

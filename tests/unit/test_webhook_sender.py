@@ -24,7 +24,7 @@ from standardwebhooks import Webhook
 from orchestrator.delivery.sender import HttpWebhookSender, retry_after
 from orchestrator.delivery.signing import verify_webhook
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.webhooks import Posting, Verdict
+from orchestrator.domain.webhooks import DeliveryVerdict, Posting
 from tests.fakes.webhook_receiver import DRIP, HALF_BODY, NOT_HTTP, RESET, STALL, Answer, Fault, receiving
 from tests.ledger import ledger
 
@@ -71,7 +71,12 @@ async def hasty() -> AsyncIterator[HttpWebhookSender]:
 async def test_one_signed_post_is_made(sender: HttpWebhookSender):
     async with receiving() as receiver:
         posted = await sender.post(posting(receiver.url + "?key=a%2Fb", secrets=[SECRET, "older"]))
-    assert (posted.verdict, posted.status, posted.error, posted.retry_after) == (Verdict.DELIVERED, 200, None, None)
+    assert (posted.verdict, posted.status, posted.error, posted.retry_after) == (
+        DeliveryVerdict.DELIVERED,
+        200,
+        None,
+        None,
+    )
     assert posted.duration > 0
     (request,) = receiver.requests
     assert request.path == "/hook?key=a%2Fb"
@@ -89,7 +94,7 @@ async def test_one_signed_post_is_made(sender: HttpWebhookSender):
 async def test_any_2xx_is_a_delivery(sender: HttpWebhookSender, status: int):
     async with receiving(Answer(status)) as receiver:
         posted = await sender.post(posting(receiver.url))
-    assert (posted.verdict, posted.status, posted.error) == (Verdict.DELIVERED, status, None)
+    assert (posted.verdict, posted.status, posted.error) == (DeliveryVerdict.DELIVERED, status, None)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -97,7 +102,7 @@ async def test_a_redirect_is_a_failure_and_not_followed(sender: HttpWebhookSende
     async with receiving(Answer(status, {"Location": "/elsewhere"}), Answer()) as receiver:
         posted = await sender.post(posting(receiver.url))
         assert [request.path for request in receiver.requests] == ["/hook"]
-    assert (posted.verdict, posted.status) == (Verdict.RETRY, status)
+    assert (posted.verdict, posted.status) == (DeliveryVerdict.RETRY, status)
     assert posted.error == f"HTTP {status}: redirects are not followed"
 
 
@@ -105,14 +110,14 @@ async def test_a_redirect_is_a_failure_and_not_followed(sender: HttpWebhookSende
 async def test_any_other_status_is_tried_again(sender: HttpWebhookSender, status: int):
     async with receiving(Answer(status, {"Retry-After": "5"})) as receiver:
         posted = await sender.post(posting(receiver.url))
-    assert (posted.verdict, posted.status, posted.error) == (Verdict.RETRY, status, f"HTTP {status}")
+    assert (posted.verdict, posted.status, posted.error) == (DeliveryVerdict.RETRY, status, f"HTTP {status}")
     assert posted.retry_after is None
 
 
 async def test_gone_is_gone(sender: HttpWebhookSender):
     async with receiving(Answer(410)) as receiver:
         posted = await sender.post(posting(receiver.url))
-    assert (posted.verdict, posted.status, posted.error) == (Verdict.GONE, 410, "HTTP 410")
+    assert (posted.verdict, posted.status, posted.error) == (DeliveryVerdict.GONE, 410, "HTTP 410")
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -121,7 +126,7 @@ async def test_a_busy_receiver_s_wish_is_told_on(sender: HttpWebhookSender, stat
     script = [Answer(status, {"Retry-After": wish}) for wish in ("120", "9999999", "soon", later)]
     async with receiving(*script, Answer(status)) as receiver:
         posted = [await sender.post(posting(receiver.url)) for _ in range(5)]
-    assert {one.verdict for one in posted} == {Verdict.RETRY}
+    assert {one.verdict for one in posted} == {DeliveryVerdict.RETRY}
     seconds, most, nonsense, date, none = (one.retry_after for one in posted)
     assert (seconds, most, nonsense, none) == (120.0, DAY, None, None)
     assert date is not None
@@ -140,7 +145,7 @@ async def test_a_busy_receiver_s_wish_is_told_on(sender: HttpWebhookSender, stat
 async def test_a_broken_answer_is_tried_again(sender: HttpWebhookSender, fault: Fault, error: str):
     async with receiving(fault) as receiver:
         posted = await sender.post(posting(receiver.url))
-    assert (posted.verdict, posted.status, posted.error) == (Verdict.RETRY, None, error)
+    assert (posted.verdict, posted.status, posted.error) == (DeliveryVerdict.RETRY, None, error)
 
 
 @pytest.mark.parametrize("fault", [STALL, DRIP], ids=["silence", "half a header"])
@@ -148,7 +153,7 @@ async def test_a_receiver_that_hangs_is_left(hasty: HttpWebhookSender, fault: Fa
     async with receiving(fault) as receiver:
         posted = await hasty.post(posting(receiver.url))
         await asyncio.wait_for(receiver.left.wait(), 10)
-    assert (posted.verdict, posted.error) == (Verdict.RETRY, "no answer within 0.4 s")
+    assert (posted.verdict, posted.error) == (DeliveryVerdict.RETRY, "no answer within 0.4 s")
 
 
 async def test_a_look_up_that_hangs_is_left():
@@ -165,7 +170,7 @@ async def test_a_status_counts_though_its_body_hangs_or_never_ends(hasty: HttpWe
         async with receiving(answer) as receiver:
             posted = await hasty.post(posting(receiver.url))
             await asyncio.wait_for(receiver.left.wait(), 10)
-        assert (posted.verdict, posted.status) == (Verdict.DELIVERED, 200)
+        assert (posted.verdict, posted.status) == (DeliveryVerdict.DELIVERED, 200)
 
 
 async def test_a_closed_port_tells_no_address(sender: HttpWebhookSender):
@@ -174,7 +179,7 @@ async def test_a_closed_port_tells_no_address(sender: HttpWebhookSender):
         port = closed.getsockname()[1]
         other = HttpWebhookSender(allow_private=True, resolve=Names(["127.0.0.1"]))
         posted = await other.post(posting(f"http://hooks.example:{port}/"))
-    assert (posted.verdict, posted.error) == (Verdict.RETRY, "connection refused or host unreachable")
+    assert (posted.verdict, posted.error) == (DeliveryVerdict.RETRY, "connection refused or host unreachable")
 
 
 async def test_the_next_address_is_tried_when_one_does_not_answer():
@@ -182,7 +187,7 @@ async def test_the_next_address_is_tried_when_one_does_not_answer():
     sender = HttpWebhookSender(allow_private=True, resolve=names)
     async with receiving() as receiver:  # on 127.0.0.1 alone
         posted = await sender.post(posting(receiver.url_for("hooks.example")))
-        assert (posted.verdict, len(receiver.requests)) == (Verdict.DELIVERED, 1)
+        assert (posted.verdict, len(receiver.requests)) == (DeliveryVerdict.DELIVERED, 1)
 
 
 async def test_a_request_that_was_sent_is_not_sent_to_the_next_address():
@@ -195,7 +200,7 @@ async def test_a_request_that_was_sent_is_not_sent_to_the_next_address():
 async def test_a_name_that_does_not_resolve_is_tried_again():
     sender = HttpWebhookSender(allow_private=False, resolve=Names([]))
     posted = await sender.post(posting("https://hooks.example/"))
-    assert (posted.verdict, posted.error) == (Verdict.RETRY, "the name hooks.example does not resolve")
+    assert (posted.verdict, posted.error) == (DeliveryVerdict.RETRY, "the name hooks.example does not resolve")
 
 
 async def test_a_name_that_waits_for_other_look_ups_of_its_owner_is_no_attempt():
@@ -212,7 +217,7 @@ async def test_a_private_address_is_not_connected_to(found: list[str]):
     async with receiving() as receiver:
         for url in (receiver.url_for("hooks.example"), receiver.url, receiver.url_for("localhost")):
             posted = await sender.post(posting(url))
-            assert posted.verdict is Verdict.RETRY
+            assert posted.verdict is DeliveryVerdict.RETRY
             assert (posted.error or "").startswith("address refused: ")
         assert receiver.connections == 0
     assert "127.0.0.1" not in str(await sender.post(posting("http://hooks.example/")))
@@ -232,7 +237,7 @@ async def test_a_name_is_asked_for_once_and_what_was_checked_is_connected_to(mon
         monkeypatch.setattr(anyio, "connect_tcp", to_receiver)
         posted = await sender.post(posting("http://hooks.example:8080/hook"))
         (request,) = receiver.requests
-    assert posted.verdict is Verdict.DELIVERED
+    assert posted.verdict is DeliveryVerdict.DELIVERED
     assert names.asked == [("hooks.example", 8080)]
     assert connected == [(PUBLIC, 8080)]
     assert request.headers["host"] == "hooks.example:8080"
@@ -245,7 +250,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
         for name in ("NO_PROXY", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
         posted = await HttpWebhookSender(allow_private=True).post(posting(receiver.url))
-        assert (posted.verdict, proxy.connections, receiver.connections) == (Verdict.DELIVERED, 0, 1)
+        assert (posted.verdict, proxy.connections, receiver.connections) == (DeliveryVerdict.DELIVERED, 0, 1)
 
 
 async def test_nothing_is_kept_between_two_posts(sender: HttpWebhookSender):
@@ -323,7 +328,7 @@ def tls_sender(authority: Authority) -> HttpWebhookSender:
 async def test_tls_asks_for_and_checks_the_name_not_the_address(authority: Authority, tls_sender: HttpWebhookSender):
     async with receiving(tls=authority.serving("hooks.example")) as receiver:
         posted = await tls_sender.post(posting(receiver.url_for("hooks.example")))
-        assert posted.verdict is Verdict.DELIVERED
+        assert posted.verdict is DeliveryVerdict.DELIVERED
         assert receiver.requests[0].sni == "hooks.example"
         assert receiver.requests[0].headers["host"] == f"hooks.example:{receiver.port}"
         for other in ("other.example", "127.0.0.1"):  # the same address, after a good connection to it
@@ -334,7 +339,7 @@ async def test_tls_asks_for_and_checks_the_name_not_the_address(authority: Autho
 
 async def test_tls_to_an_address_checks_the_address(authority: Authority, tls_sender: HttpWebhookSender):
     async with receiving(tls=authority.serving("127.0.0.1")) as receiver:
-        assert (await tls_sender.post(posting(receiver.url))).verdict is Verdict.DELIVERED
+        assert (await tls_sender.post(posting(receiver.url))).verdict is DeliveryVerdict.DELIVERED
 
 
 def _expired(authority: Authority) -> ssl.SSLContext:
@@ -359,7 +364,7 @@ async def test_tls_that_fails_is_tried_again(
     async with receiving(tls=broken(authority)) as receiver:
         posted = await tls_sender.post(posting(receiver.url_for("hooks.example")))
         assert receiver.requests == []
-    assert (posted.verdict, posted.status) == (Verdict.RETRY, None)
+    assert (posted.verdict, posted.status) == (DeliveryVerdict.RETRY, None)
     assert (posted.error or "").startswith("TLS failed: ")
     assert "127.0.0.1" not in (posted.error or "")
 
@@ -373,7 +378,7 @@ async def test_a_receiver_that_wants_a_client_s_certificate_is_tried_again(
     async with receiving(tls=context) as receiver:  # with TLS 1.3 it says so only after the handshake
         posted = await tls_sender.post(posting(receiver.url_for("hooks.example")))
         assert receiver.requests == []
-    assert (posted.verdict, posted.status) == (Verdict.RETRY, None)
+    assert (posted.verdict, posted.status) == (DeliveryVerdict.RETRY, None)
     assert posted.error
 
 
@@ -382,14 +387,14 @@ async def test_tls_that_breaks_after_the_handshake_is_tried_again(authority: Aut
     async with receiving(fault, tls=authority.serving("hooks.example")) as receiver:
         posted = await tls_sender.post(posting(receiver.url_for("hooks.example")))
         assert len(receiver.requests) == 1
-    assert (posted.verdict, posted.status) == (Verdict.RETRY, None)
+    assert (posted.verdict, posted.status) == (DeliveryVerdict.RETRY, None)
     assert (posted.error or "").startswith("TLS failed: ")
 
 
 async def test_tls_to_a_plain_port_is_tried_again(tls_sender: HttpWebhookSender):
     async with receiving(NOT_HTTP) as receiver:
         posted = await tls_sender.post(posting(f"https://hooks.example:{receiver.port}/"))
-    assert posted.verdict is Verdict.RETRY
+    assert posted.verdict is DeliveryVerdict.RETRY
     assert posted.error
 
 

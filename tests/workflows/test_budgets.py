@@ -19,7 +19,7 @@ from orchestrator.domain.errors import LimitExceeded, StepFailed
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.domain.limits import Tier, TierLimits
-from orchestrator.services.access.quotas import Usage
+from orchestrator.services.access.quotas import QuotaUsage
 from orchestrator.services.chat.conversations import ChatMessage
 from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.testing import Engine, running_engine
@@ -58,7 +58,7 @@ async def start(engine: Engine, caller: Principal, target: str, input: dict[str,
     return await engine.services.starter.start(caller, request)
 
 
-async def usage(engine: Engine, caller: Principal) -> Usage:
+async def usage(engine: Engine, caller: Principal) -> QuotaUsage:
     return await engine.services.quotas.usage(caller)
 
 

@@ -8,7 +8,7 @@ from api.dialects.agentorchestra.dashboard_models import Change, Charts, Dashboa
 from api.dialects.agentorchestra.mapping import execution
 from api.dialects.agentorchestra.models import Timeframe
 from orchestrator.domain.jobs import Job, JobState
-from orchestrator.domain.user_agents import Dashboard, Tally
+from orchestrator.domain.user_agents import Dashboard, ExecutionTally
 
 LENGTHS: Final[dict[Timeframe, timedelta]] = {
     "24h": timedelta(hours=24),
@@ -49,7 +49,7 @@ def _days(told: Dashboard) -> list[dict[str, Any]]:
     return [_day(first + timedelta(days=n), told.tallies) for n in range((last - first).days + 1)]
 
 
-def _day(day: date, tallies: Sequence[Tally]) -> dict[str, Any]:
+def _day(day: date, tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
     here = [tally for tally in tallies if tally.day == day]
     return {"date": day.isoformat(), "executions": _count(here), **_sums(here)}
 
@@ -69,7 +69,7 @@ def _frameworks(told: Dashboard, executions: int) -> list[dict[str, Any]]:
     ]
 
 
-def _performance(tallies: Sequence[Tally]) -> dict[str, Any]:
+def _performance(tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
     sums = _sums(tallies)
     successful, ended = sums["successful"], sums["successful"] + sums["failed"]
     seconds = sum(tally.seconds for tally in tallies)
@@ -81,7 +81,7 @@ def _performance(tallies: Sequence[Tally]) -> dict[str, Any]:
     }
 
 
-def _sums(tallies: Sequence[Tally]) -> dict[str, Any]:
+def _sums(tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
     """Counts, tokens and USD; without the cost when tokens were used whose price nobody knows."""
     tokens, costs = sum(tally.tokens for tally in tallies), [tally.cost for tally in tallies if tally.cost is not None]
     return {
@@ -93,5 +93,5 @@ def _sums(tallies: Sequence[Tally]) -> dict[str, Any]:
     }
 
 
-def _count(tallies: Sequence[Tally]) -> int:
+def _count(tallies: Sequence[ExecutionTally]) -> int:
     return sum(tally.total for tally in tallies)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
-from orchestrator.commandline.jobs.client import JobsClient, Outcome, new_key
+from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient, new_key
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
@@ -49,7 +49,7 @@ class BulkOptions:
 class Results:
     """What became of each job so far. `open` were asked for, and their answer is not seen; `left` were not tried."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[ActionOutcome] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     open: int = 0
     left: int = 0
@@ -196,7 +196,7 @@ class _Work:
         options, key = self._options, new_key()
         unsure = False
 
-        async def ask() -> Outcome:
+        async def ask() -> ActionOutcome:
             nonlocal unsure
             try:
                 return await self._client.act(job_id, options.action, options.body, key)
@@ -230,7 +230,7 @@ class _Work:
             exits.warn(words)
 
 
-def words(action: Action, outcome: Outcome) -> str:
+def words(action: Action, outcome: ActionOutcome) -> str:
     """What became of one job."""
     if outcome.new_job:
         reused = f"; {outcome.reused} finished calls are taken over" if outcome.reused else ""

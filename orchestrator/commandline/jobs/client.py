@@ -53,7 +53,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionOutcome:
     """What became of an action on one job: done, or requested and not yet in force.
 
     After a retry `new_job` does the rest, and takes over `reused` finished calls.
@@ -105,7 +105,7 @@ class JobsClient(ApiClient):
                 meant = f"; did you mean {near[0]}?" if near else ""
                 raise Refused(f"there is no {kind} {one_line(wanted)!r}, and no job of one{meant}")
 
-    async def act(self, job_id: str, action: Action, body: dict[str, Any], key: str) -> Outcome:
+    async def act(self, job_id: str, action: Action, body: dict[str, Any], key: str) -> ActionOutcome:
         """Do something to a job; again with the same `key` where no answer came. Raises `Refused`, `NoAnswer`."""
         path = f"{job_path(job_id)}/{action}"
         try:
@@ -115,8 +115,8 @@ class JobsClient(ApiClient):
                 raise Refused("this API is older than this command and cannot retry jobs; upgrade the API") from fault
             raise
         if action is Action.RETRY:
-            return Outcome(job_id, new_job=answer.job_id, reused=answer.reused_calls)
-        return Outcome(job_id, done=answer.done)
+            return ActionOutcome(job_id, new_job=answer.job_id, reused=answer.reused_calls)
+        return ActionOutcome(job_id, done=answer.done)
 
     async def output_json(self, job_id: str) -> dict[str, Any]:
         """The job's output, or what is left of it. Raises `Refused` while there is none, `NoAnswer`."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.commandline.jobs.table import STYLES, where_of
 from orchestrator.commandline.jobs.times import age, span
 from orchestrator.commandline.run import deliverables
-from orchestrator.commandline.run.job_view import Attempt, Call, Fault, FollowedJob, Used
+from orchestrator.commandline.run.job_view import FollowedJob, ShownAttempt, ShownCall, ShownFault, Used
 from orchestrator.commandline.terminal.plain_text import one_line, plain
 from orchestrator.commandline.terminal.progress import way_on
 from orchestrator.domain.jobs import CallStatus
@@ -90,7 +90,7 @@ def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
         yield from _troubles(call, frame)
 
 
-def _effort(call: Call) -> str:
+def _effort(call: ShownCall) -> str:
     """Attempts where there were several, and what the call took and cost."""
     parts = ["taken over"] if call.reused else []
     parts += [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
@@ -103,7 +103,7 @@ def _effort(call: Call) -> str:
     return " " + "  ".join(parts)
 
 
-def _troubles(call: Call, frame: Frame) -> Iterator[Text]:
+def _troubles(call: ShownCall, frame: Frame) -> Iterator[Text]:
     """Each attempt that failed, and why; else why the call as a whole did."""
     told = False
     for attempt in call.attempts:
@@ -114,17 +114,17 @@ def _troubles(call: Call, frame: Frame) -> Iterator[Text]:
         yield _trouble("", call.error)
 
 
-def _trouble(place: str, fault: Fault) -> Text:
+def _trouble(place: str, fault: ShownFault) -> Text:
     words = one_line(fault.message)
     text = f"{one_line(fault.type)}: {words if len(words) <= 300 else words[:299] + '…'}"
     return Text.assemble("      └ ", (f"{place}  " if place else "", "dim"), text)
 
 
-def _when(attempt: Attempt, frame: Frame) -> str:
+def _when(attempt: ShownAttempt, frame: Frame) -> str:
     return f"{age(attempt.completed_at, frame.now)} ago" if attempt.completed_at else ""
 
 
-def _bar(call: Call, job: FollowedJob, frame: Frame) -> str:
+def _bar(call: ShownCall, job: FollowedJob, frame: Frame) -> str:
     """Where in the job's time the attempts of a call lie."""
     begin = job.started_at or job.created_at
     if not frame.bar or begin is None:

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.domain.jobs import CallStatus
 
 
-class Seen(BaseModel):
+class JobView(BaseModel):
     """A part of the API's answer; fields that we do not know are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Fault(Seen):
+class ShownFault(JobView):
     """Why something failed."""
 
     type: str = "error"
@@ -23,17 +23,17 @@ class Fault(Seen):
     agent: str | None = None
 
 
-class Attempt(Seen):
+class ShownAttempt(JobView):
     """One attempt of a call."""
 
     number: int
     status: str = ""
     started_at: datetime | None = None
     completed_at: datetime | None = None
-    error: Fault | None = None
+    error: ShownFault | None = None
 
 
-class Call(Seen):
+class ShownCall(JobView):
     """One planned agent call; `duration` is seconds, `cost` USD."""
 
     step: str
@@ -41,12 +41,12 @@ class Call(Seen):
     call: int = 1
     title: str = ""
     status: str
-    attempts: list[Attempt] = Field(default_factory=list)
+    attempts: list[ShownAttempt] = Field(default_factory=list)
     tokens: int = 0
     cost: float | None = None
     duration: float | None = None
     model: str | None = None
-    error: Fault | None = None
+    error: ShownFault | None = None
     reused: bool = False
 
     @property
@@ -55,7 +55,7 @@ class Call(Seen):
         return self.status in _ENDED
 
 
-class Why(Seen):
+class Why(JobView):
     """Why an open job is where it is."""
 
     code: str
@@ -65,7 +65,7 @@ class Why(Seen):
     next_attempt_at: datetime | None = None
 
 
-class Used(Seen):
+class Used(JobView):
     """What a job used. `cost` (the agents' published price) and `provider_cost` are USD, null where they are not known;
     `reused_cost` is what finished calls of the retried job had cost. `execution_time` is seconds."""
 
@@ -76,7 +76,7 @@ class Used(Seen):
     reused_cost: float | None = None
 
 
-class ListedJob(Seen):
+class ListedJob(JobView):
     """A job in a list."""
 
     job_id: str
@@ -86,7 +86,7 @@ class ListedJob(Seen):
     status: str
     state: str = ""
     reason: Why | None = None
-    error: Fault | None = None
+    error: ShownFault | None = None
     progress: int = 0
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -105,7 +105,7 @@ class FollowedJob(ListedJob):
 
     output: dict[str, Any] | None = None
     metrics: Used = Used()
-    steps: list[Call] = Field(default_factory=list)
+    steps: list[ShownCall] = Field(default_factory=list)
     run_page: str | None = None
 
 

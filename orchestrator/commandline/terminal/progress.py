@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 
-from orchestrator.commandline.run.job_view import Call, FollowedJob
+from orchestrator.commandline.run.job_view import FollowedJob, ShownCall
 from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, ReasonCode
 
@@ -150,7 +150,7 @@ def way_on(job: FollowedJob) -> str | None:
     return advice.format(job.job_id) if advice else None
 
 
-def words(call: Call) -> str:
+def words(call: ShownCall) -> str:
     """What has become of a call, with its attempts where there were several."""
     attempt = call.attempts[-1] if call.attempts else None
     parts = [call.status if call.status != CallStatus.SCHEDULED else "asked"]
@@ -164,7 +164,7 @@ def words(call: Call) -> str:
     return ", ".join(parts)
 
 
-def _step_words(calls: list[Call]) -> str:
+def _step_words(calls: list[ShownCall]) -> str:
     found = {call.status for call in calls}
     if len(found) == 1 and (sign := _SIGNS.get(calls[0].status)):
         return sign
@@ -174,8 +174,8 @@ def _step_words(calls: list[Call]) -> str:
 _TOLD = (CallStatus.RUNNING, CallStatus.RETRYING, CallStatus.FAILED, CallStatus.WAITING_FOR_APPROVAL)
 
 
-def _by_step(calls: Iterable[Call]) -> dict[str, list[Call]]:
-    grouped: dict[str, list[Call]] = {}
+def _by_step(calls: Iterable[ShownCall]) -> dict[str, list[ShownCall]]:
+    grouped: dict[str, list[ShownCall]] = {}
     for call in calls:
         grouped.setdefault(call.step, []).append(call)
     return grouped

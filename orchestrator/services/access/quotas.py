@@ -17,7 +17,7 @@ from orchestrator.storage.token_use import TokenRepository
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class QuotaUsage:
     """What a caller uses of which limits, and what open jobs reserve. `month_ends` is when the tokens begin anew."""
 
     limits: TierLimits
@@ -81,14 +81,14 @@ class Quotas:
                 used=running,
             )
 
-    async def usage(self, principal: Principal) -> Usage:
+    async def usage(self, principal: Principal) -> QuotaUsage:
         """What the caller uses now."""
         now = self._clock()
         _, running = await self._jobs.list(
             owner=principal.id, states=sorted(OPEN_STATES), kind=None, definition=None, limit=1, offset=0
         )
         tokens = await self._tokens.use(principal.id, now)
-        return Usage(
+        return QuotaUsage(
             limits=self.limits(principal),
             jobs=running,
             tokens=tokens.used,

@@ -22,7 +22,7 @@ from orchestrator.projection.events import end_event, job_events
 from orchestrator.projection.job import job_input, project
 from orchestrator.services.background import Background
 from orchestrator.services.jobs.partial_output import PartialOutputs
-from orchestrator.services.jobs.reasons import ReasonNotes, Seen, seen
+from orchestrator.services.jobs.reasons import NotedReason, ReasonNotes, seen
 from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
@@ -63,7 +63,7 @@ class JobPage:
     unattended: bool = False
     retried_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def reason(self, row: JobRow) -> Seen | None:
+    def reason(self, row: JobRow) -> NotedReason | None:
         """Why an open job is where it is, as far as that is known."""
         return seen(row, unattended=self.unattended)
 

@@ -23,7 +23,7 @@ _DOUBTFUL: Final = "Temporal has not answered the start, as its caller was told;
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class NotedReason:
     """A reason as it was seen. `seen_at` is None for what holds at this moment."""
 
     code: ReasonCode
@@ -39,17 +39,17 @@ def noted(reason: Reason | None, pending: Pending) -> Reason | None:
     return reason
 
 
-def seen(row: JobRow, *, unattended: bool) -> Seen | None:
+def seen(row: JobRow, *, unattended: bool) -> NotedReason | None:
     """Why the job of a row is where it is; `unattended` while no worker polls the queue of jobs."""
     if row.state not in OPEN_STATES:
         return None
     if row.start_state is StartState.DOUBTFUL:
-        return Seen(ReasonCode.QUEUED, _DOUBTFUL, None, None)
+        return NotedReason(ReasonCode.QUEUED, _DOUBTFUL, None, None)
     if unattended and row.state is not JobState.PAUSED and row.reason_code not in HELD:
-        return Seen(ReasonCode.NO_WORKER, _NO_WORKER, None, None)
+        return NotedReason(ReasonCode.NO_WORKER, _NO_WORKER, None, None)
     if row.reason_code is None:
         return None
-    return Seen(row.reason_code, row.reason_message or "", row.reason_since, row.reason_seen)
+    return NotedReason(row.reason_code, row.reason_message or "", row.reason_since, row.reason_seen)
 
 
 class ReasonNotes:

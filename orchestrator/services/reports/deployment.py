@@ -26,7 +26,7 @@ _REMEDY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DeploymentFinding:
     """One check: whether it passed, what was seen, and what to do when it did not."""
 
     name: str
@@ -39,7 +39,7 @@ class Finding:
 class DeploymentReport:
     """All checks. `score` is the percent of them that passed, with one decimal."""
 
-    findings: Sequence[Finding]
+    findings: Sequence[DeploymentFinding]
 
     @property
     def score(self) -> float:
@@ -87,46 +87,48 @@ class Deployment:
             ]
         )
 
-    def _durability(self) -> Iterator[Finding]:
+    def _durability(self) -> Iterator[DeploymentFinding]:
         postgres = self._settings.index_url().startswith("postgresql")
-        yield Finding(
+        yield DeploymentFinding(
             "postgresql",
             postgres,
             "the index is in PostgreSQL" if postgres else "the index is in SQLite, in one file of one machine",
             "Set ORCHESTRATOR_DATABASE_URL to a PostgreSQL database",
         )
         kept = self._settings.secret_key is not None
-        yield Finding(
+        yield DeploymentFinding(
             "secret_key",
             kept,
             "a secret key is set" if kept else "the secret key was made here and lies in the data directory",
             "Set ORCHESTRATOR_SECRET_KEY, the same for every process, and keep a copy in a safe place",
         )
 
-    async def _sharing(self) -> Finding:
+    async def _sharing(self) -> DeploymentFinding:
         message = "no Redis: every process counts requests for itself"
         ok = False
         if self._settings.redis_url is not None:
             ok = (await self._limits.admit_surface(SurfaceLimit.ORCHESTRATION, "deployment readiness")).counted
             message = "Redis counts requests for all processes" if ok else "Redis does not answer"
-        return Finding("redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach")
+        return DeploymentFinding(
+            "redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach"
+        )
 
-    def _exposure(self, *, encrypted: bool) -> Iterator[Finding]:
-        yield Finding(
+    def _exposure(self, *, encrypted: bool) -> Iterator[DeploymentFinding]:
+        yield DeploymentFinding(
             "tls",
             encrypted,
             "this request came over TLS" if encrypted else "this request came without TLS",
             "Put a load balancer with TLS in front, and let it set X-Forwarded-Proto",
         )
         hosts = self._settings.trusted_hosts.strip() != "*"
-        yield Finding(
+        yield DeploymentFinding(
             "trusted_hosts",
             hosts,
             "only known host names are answered" if hosts else "any host name is answered",
             "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
         )
         public = self._settings.public_sessions is True
-        yield Finding(
+        yield DeploymentFinding(
             "public_sessions",
             not public,
             "sessions start without a credential" if public else "every session needs a credential",
@@ -134,7 +136,7 @@ class Deployment:
         )
         named = self._settings.cors_origins.strip()
         allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
-        yield Finding(
+        yield DeploymentFinding(
             "cors_origins",
             named != "*",
             allowed.get(named, "pages of named origins only may call"),
@@ -142,7 +144,7 @@ class Deployment:
         )
         given = self._settings.admin_password
         weakness = None if given is None else _weakness(given.get_secret_value(), self._settings.admin_username or "")
-        yield Finding(
+        yield DeploymentFinding(
             "admin_password",
             weakness is None,
             f"the bootstrap user's password {weakness}" if weakness else "no weak bootstrap password is set",
@@ -150,24 +152,24 @@ class Deployment:
             "or unset it and add users",
         )
         private = self._settings.webhook_allow_private
-        yield Finding(
+        yield DeploymentFinding(
             "webhook_targets",
             not private,
             "webhooks may reach private addresses" if private else "webhooks reach public addresses only",
             "Unset ORCHESTRATOR_WEBHOOK_ALLOW_PRIVATE",
         )
 
-    def _work(self) -> Iterator[Finding]:
+    def _work(self) -> Iterator[DeploymentFinding]:
         given = self._settings
         model = given.has_model_provider()
-        yield Finding(
+        yield DeploymentFinding(
             "model_provider",
             model,
             "a model provider is configured" if model else "no model provider: answers are offline drafts",
             "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL",
         )
         bounded = given.job_timeout is not None
-        yield Finding(
+        yield DeploymentFinding(
             "job_timeout",
             bounded,
             f"a job ends after {given.job_timeout:g} seconds" if bounded else "a job may run for ever",
@@ -197,6 +199,6 @@ def shown_value(value: Any) -> Any:
     return _QUERY.sub("", _USER_INFO.sub("", value)) if isinstance(value, str) and "://" in value else value
 
 
-def _answers(check: Check) -> Finding:
+def _answers(check: Check) -> DeploymentFinding:
     remedy = _REMEDY.get(check.name, f"See why this does not answer: {check.name}")
-    return Finding(check.name, check.ok, check.message, remedy)
+    return DeploymentFinding(check.name, check.ok, check.message, remedy)

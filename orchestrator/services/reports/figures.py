@@ -11,7 +11,7 @@ from orchestrator.agents.chat import CHAT_DEFINITIONS
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.metrics import Gate, IndexFigures, Tally, Window
+from orchestrator.domain.metrics import Gate, IndexFigures, IndexTotals, TimeSpan
 from orchestrator.storage.figures import FiguresRepository
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class FiguresReader:
         self._gates = gates(catalogue)
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._settled: tuple[datetime, Tally] | None = None
+        self._settled: tuple[datetime, IndexTotals] | None = None
         self._read: tuple[datetime, IndexFigures | None] | None = None
 
     async def read(self) -> IndexFigures | None:
@@ -49,17 +49,17 @@ class FiguresReader:
         try:
             if self._settled is None or now - self._settled[0] >= RECOUNT + SETTLED:
                 until = now - SETTLED
-                self._settled = until, await self._figures.tally(Window(None, until))
+                self._settled = until, await self._figures.tally(TimeSpan(None, until))
             until, settled = self._settled
-            recent = await self._figures.tally(Window(until, now))
+            recent = await self._figures.tally(TimeSpan(until, now))
             standing = await self._figures.standing(self._gates, quiet_since=now - STALLED)
         except Unavailable as fault:
             log.warning("index_not_read", error=fault.message)
             return None
         return IndexFigures(at=now, ended=self._bounded(settled.plus(recent)), now=standing)
 
-    def _bounded(self, tally: Tally) -> Tally:
-        known = Tally(
+    def _bounded(self, tally: IndexTotals) -> IndexTotals:
+        known = IndexTotals(
             durations=tally.durations,
             duration_ms=tally.duration_ms,
             waits=tally.waits,

@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.domain.metrics import AgentMetrics, Day, Executions, Overview, Period, Window
+from orchestrator.domain.metrics import AgentMetrics, Day, ExecutionCounts, Overview, Period, TimeSpan
 from orchestrator.storage.metrics import MetricsRepository, Sum
 
 DAY: Final = timedelta(hours=24)
@@ -22,18 +22,18 @@ class MetricsReader:
 
     async def overview(self, principal: Principal, length: timedelta | None = DAY) -> Overview:
         """Everything that ended in the last `length`, or ever for None. Raises `Unavailable`."""
-        return await self._overview(principal, Window.last(length, self._clock()))
+        return await self._overview(principal, TimeSpan.last(length, self._clock()))
 
     async def trend(self, principal: Principal, length: timedelta) -> tuple[Overview, Overview]:
         """Everything that ended in the last `length`, and in the same length before that. Raises `Unavailable`."""
         now = self._clock()
-        recent, before = Window(now - length, now), Window(now - 2 * length, now - length)
+        recent, before = TimeSpan(now - length, now), TimeSpan(now - 2 * length, now - length)
         return await self._overview(principal, recent), await self._overview(principal, before)
 
     async def agent(self, principal: Principal, agent_id: str, period: Period) -> AgentMetrics:
         """How one agent's attempts ended. Raises `NotFound` for an agent outside the catalogue, `Unavailable`."""
         self._catalogue.agent(agent_id)
-        window = Window.last(period.length, self._clock())
+        window = TimeSpan.last(period.length, self._clock())
         sums, percentiles = await self._metrics.agent(agent_id, window, owner=_owner(principal))
         return AgentMetrics(
             agent_id=agent_id,
@@ -43,7 +43,7 @@ class MetricsReader:
             days=_days(window, sums),
         )
 
-    async def _overview(self, principal: Principal, window: Window) -> Overview:
+    async def _overview(self, principal: Principal, window: TimeSpan) -> Overview:
         sums = await self._metrics.overview(window, owner=_owner(principal))
         # Jobs are counted by their end, tokens by the end of the attempt that used them.
         used = [Sum(each.name, each.day, _usage(each.executions)) for each in sums.agents]
@@ -60,34 +60,34 @@ def _owner(principal: Principal) -> str | None:
     return None if principal.admin else principal.id
 
 
-def _usage(executions: Executions) -> Executions:
-    return Executions(tokens=executions.tokens, known_cost=executions.known_cost)
+def _usage(executions: ExecutionCounts) -> ExecutionCounts:
+    return ExecutionCounts(tokens=executions.tokens, known_cost=executions.known_cost)
 
 
-def _total(parts: Iterable[Executions]) -> Executions:
-    total = Executions()
+def _total(parts: Iterable[ExecutionCounts]) -> ExecutionCounts:
+    total = ExecutionCounts()
     for part in parts:
         total = total.plus(part)
     return total
 
 
-def _by_name(sums: Iterable[Sum]) -> dict[str, Executions]:
+def _by_name(sums: Iterable[Sum]) -> dict[str, ExecutionCounts]:
     """The sums of each name, in order; a name of which nothing succeeded or failed is left out."""
-    found: dict[str, Executions] = {}
+    found: dict[str, ExecutionCounts] = {}
     for each in sums:
-        found[each.name] = found.get(each.name, Executions()).plus(each.executions)
+        found[each.name] = found.get(each.name, ExecutionCounts()).plus(each.executions)
     return {name: found[name] for name in sorted(found) if found[name].total}
 
 
-def _days(window: Window, sums: Iterable[Sum]) -> list[Day]:
+def _days(window: TimeSpan, sums: Iterable[Sum]) -> list[Day]:
     """Every UTC day of the window, empty ones too; without a beginning, from the first day that has something."""
-    found: dict[date, Executions] = {}
+    found: dict[date, ExecutionCounts] = {}
     for each in sums:
-        found[each.day] = found.get(each.day, Executions()).plus(each.executions)
+        found[each.day] = found.get(each.day, ExecutionCounts()).plus(each.executions)
     if window.since is None and not found:
         return []
     first = min(found) if window.since is None else window.since.date()
     # A window that ends at midnight has nothing of the day that begins there.
     last = (window.until - timedelta(microseconds=1)).date()
     days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-    return [Day(day, found.get(day, Executions())) for day in days]
+    return [Day(day, found.get(day, ExecutionCounts())) for day in days]

@@ -12,7 +12,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.agents import Squad
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.metrics import Executions
+from orchestrator.domain.metrics import ExecutionCounts
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.jobs.start import AGENT_STEP
 from orchestrator.services.reports.metrics import DAY, MetricsReader
@@ -53,7 +53,7 @@ ACROSS_SQUADS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Deliverable:
+class GroupDeliverable:
     """One kind of work: a step of workflows, or an agent that ran alone. `progress` is percent of calls completed."""
 
     name: str
@@ -74,7 +74,7 @@ class Partnership:
     health: Health
     score: float
     progress: float
-    deliverables: Sequence[Deliverable]
+    deliverables: Sequence[GroupDeliverable]
     uptime: float
     response_time: float
 
@@ -148,10 +148,10 @@ class PartnershipReader:
         return PartnershipReport(now, checks, partnerships)
 
     def _partnership(
-        self, group: Group, ended: Mapping[str, Executions], work: Iterable[Work], *, polled: bool
+        self, group: Group, ended: Mapping[str, ExecutionCounts], work: Iterable[Work], *, polled: bool
     ) -> Partnership:
         members = {agent for agent, squad in self._squads.items() if squad in group.squads}
-        total = Executions()
+        total = ExecutionCounts()
         for agent in members & ended.keys():
             total = total.plus(ended[agent])
         own = [each for each in work if each.agent in members]
@@ -167,7 +167,7 @@ class PartnershipReader:
             response_time=round(1000 * total.mean_seconds, 1),
         )
 
-    def _deliverables(self, work: Iterable[Work]) -> list[Deliverable]:
+    def _deliverables(self, work: Iterable[Work]) -> list[GroupDeliverable]:
         """What was worked on most comes first."""
         calls: Counter[str] = Counter()
         completed: Counter[str] = Counter()
@@ -177,7 +177,7 @@ class PartnershipReader:
             calls[name] += each.calls
             completed[name] += each.completed
         first = sorted(calls, key=lambda name: (-calls[name], name))[:MOST_DELIVERABLES]
-        return [Deliverable(name, percent(completed[name], calls[name])) for name in first]
+        return [GroupDeliverable(name, percent(completed[name], calls[name])) for name in first]
 
 
 def groups(catalogue: Catalogue) -> list[Group]:
@@ -187,7 +187,7 @@ def groups(catalogue: Catalogue) -> list[Group]:
     return [*ACROSS_SQUADS, *alone]
 
 
-def health(ended: Executions) -> Health:
+def health(ended: ExecutionCounts) -> Health:
     """How those that ended add up."""
     if not ended.total:
         return Health.UNKNOWN

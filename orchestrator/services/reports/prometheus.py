@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from orchestrator.domain.jobs import OPEN_STATES
-from orchestrator.domain.metrics import DURATIONS, WAITS, IndexFigures, Standing, Tally
+from orchestrator.domain.metrics import DURATIONS, WAITS, IndexFigures, IndexTotals, Standing
 from orchestrator.domain.webhooks import DeliveryState
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
@@ -41,7 +41,7 @@ def index_metrics(figures: IndexFigures | None) -> bytes:
     return generate_latest(registry)
 
 
-def _jobs(ended: Tally) -> Iterable[Metric]:
+def _jobs(ended: IndexTotals) -> Iterable[Metric]:
     labels = ("kind", "definition", "state")
     yield _counter("orchestrator_jobs", "Jobs that ended, by what they ran and how they ended.", labels, ended.jobs)
     yield _histogram(
@@ -60,7 +60,7 @@ def _jobs(ended: Tally) -> Iterable[Metric]:
     )
 
 
-def _calls(ended: Tally) -> Iterable[Metric]:
+def _calls(ended: IndexTotals) -> Iterable[Metric]:
     yield _counter("orchestrator_steps", "Attempts of agent calls that ended.", ("agent", "status"), ended.steps)
     yield _counter("orchestrator_tokens", "Tokens of attempts that ended.", ("agent", "kind"), ended.tokens)
     costs = {(agent,): micro_usd / 1_000_000 for agent, micro_usd in ended.micro_usd.items()}

@@ -16,10 +16,10 @@ from orchestrator.domain.webhooks import (
     DeliveryAttempt,
     DeliveryReport,
     DeliveryState,
+    DeliveryVerdict,
     MadeAttempt,
     Posted,
     Posting,
-    Verdict,
     Webhook,
     WebhookEvent,
 )
@@ -85,7 +85,7 @@ class WebhookDeliverer:
                 return await self._dropped(delivery, f"the job's end is now {body['event']}")
             secrets = self._secrets(delivery, webhook, at)
         except (NotFound, Unsealable) as fault:
-            posted = Posted(verdict=Verdict.RETRY, error=fault.message)
+            posted = Posted(verdict=DeliveryVerdict.RETRY, error=fault.message)
         else:
             posted = await self._sender.post(
                 Posting(
@@ -162,7 +162,7 @@ class WebhookDeliverer:
         """
         if webhook is None or delivery.event == WebhookEvent.WEBHOOK_TEST:
             return None
-        if posted.verdict is Verdict.GONE:
+        if posted.verdict is DeliveryVerdict.GONE:
             return f"The receiver answered {posted.status}: it wants nothing any more"
         if webhook.updated_at > delivery.created_at:
             return None
@@ -171,9 +171,9 @@ class WebhookDeliverer:
         return f"Every attempt since {stamp(delivery.created_at)} failed"
 
 
-def _state(verdict: Verdict, *, last: bool) -> DeliveryState:
-    if verdict is Verdict.DELIVERED:
+def _state(verdict: DeliveryVerdict, *, last: bool) -> DeliveryState:
+    if verdict is DeliveryVerdict.DELIVERED:
         return DeliveryState.DELIVERED
-    if verdict is Verdict.GONE or last:
+    if verdict is DeliveryVerdict.GONE or last:
         return DeliveryState.FAILED
     return DeliveryState.PENDING
