@@ -208,7 +208,7 @@ async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path
             start = await http.post(
                 "/v1/agents/product_manager/execute",
                 json={"input": {"task_type": "prd", "context": "x"}, "async": True},
-                headers={"Authorization": "Bearer dvr_sk_test_cli"},
+                headers={"Authorization": "Bearer dvr_sk_test_cli_key"},
             )
         assert (readiness.status_code, start.status_code) == (503, 503)
         assert await worker.kill(signal.SIGTERM) == 0
