@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from orchestrator.circuit import Circuit
 from orchestrator.data_files import make_private
-from orchestrator.domain.errors import InvalidInput, Misconfigured, Unavailable
+from orchestrator.domain.errors import SLOW, InvalidInput, Misconfigured, Unavailable
 from orchestrator.storage.faults import NO_DATABASE, DatabaseFault, described
 from orchestrator.storage.locks import Turns, lock_owner
 from orchestrator.storage.migrate import migrate
@@ -30,8 +30,6 @@ from orchestrator.storage.packed import to_text
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
 APPLICATION: Final = "orchestrator"
-# What an error `Unavailable` says as `fault` of a database that answers, though not in time.
-SLOW: Final = "slow"
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
