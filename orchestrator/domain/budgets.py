@@ -82,8 +82,8 @@ class Claim:
     def held(self, limit: int, least: int) -> str:
         """What a call that got none waits for, for its job's owner."""
         return (
-            f"The call waits for tokens that other calls hold: it needs at least {least}, and of {limit} tokens of this "
-            f"month {self.use.used} are used and {self.use.reserved} are reserved by other calls and jobs."
+            f"The call waits for tokens that other calls hold: it needs at least {least}, and of {limit} tokens of "
+            f"this month {self.use.used} are used and {self.use.reserved} are reserved by other calls and jobs."
         )
 
     def refusal(self, limit: int, least: int, at: datetime) -> str:

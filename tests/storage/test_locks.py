@@ -74,7 +74,9 @@ async def test_forty_claims_and_starts_of_one_owner_leave_the_pool_to_others(
 
         await eventually(waiting, bool)
         for n in range(10):
-            assert await jobs.accept(job_input(f"wf_job_b{n}", owner="bob"), request_hash="h", at=at(0), limit=20) is None
+            assert (
+                await jobs.accept(job_input(f"wf_job_b{n}", owner="bob"), request_hash="h", at=at(0), limit=20) is None
+            )
             assert await jobs.get(f"wf_job_b{n}") is not None
         assert await waiting() == 1
         assert not any(each.done() for each in (*claims, *starts))
