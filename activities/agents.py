@@ -96,9 +96,9 @@ class AgentActivities:
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
-        Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped` or
-        `worker_shutdown`, or of the kind that the runtime's `AgentError` names: final once the agent's own attempts are
-        used up.
+        Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped`,
+        `worker_shutdown` or `tokens_held`, or of the kind that the runtime's `AgentError` names: final once the agent's
+        own attempts are used up.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
@@ -146,6 +146,10 @@ class AgentActivities:
         except asyncio.CancelledError:
             await self._cancelled(call)
             raise
+        except budgets.TokensHeld as held:
+            waiting = tries.tokens_held(str(held), call.tally, self._clock())
+            call.beat(tries.tally_in(waiting))
+            raise waiting from None
         except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
             known = application_error(error)
             failure = self._failed(call, known)
@@ -155,8 +159,11 @@ class AgentActivities:
         return result
 
     async def _begin(self, agent: Agent, call: _Call) -> None:
-        """Write that the attempt begins, with the tokens that it may use. Raises `AgentError` without them."""
-        limit = call.task.step.timeouts.start_to_close * _TIME_SHARE
+        """Write that the attempt begins, with the tokens that it may use.
+
+        Raises `AgentError` without them, or `TokensHeld`: for half of the time that one attempt has.
+        """
+        patience = timedelta(seconds=call.task.step.timeouts.start_to_close * _TIME_SHARE / 2)
         call.task = await budgets.begin(
             self._attempts,
             agent,
@@ -164,8 +171,9 @@ class AgentActivities:
             attempt=call.attempt,
             run_id=call.run_id,
             clock=self._clock,
-            patience=0 if call.local else limit / 2,
+            waits=not call.local and call.tally.waited_for_tokens(self._clock()) < patience,
         )
+        call.tally = call.tally.model_copy(update={"for_tokens_since": None})
 
     def _agent(self, call: _Call) -> Agent:
         try:

@@ -1,20 +1,25 @@
 """Looks before each call whether its owner's month has tokens for it, and how many (decision 0024)."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
 import structlog
 
 from orchestrator.domain.agents import Agent
-from orchestrator.domain.budgets import BUDGET_EXCEEDED, longest_answer
+from orchestrator.domain.budgets import BUDGET_EXCEEDED, Claim, longest_answer
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError, Unavailable
 from orchestrator.domain.ports import AttemptLog
 from orchestrator.runtime.prompts import tokens_of
 
-_LOOK_AGAIN: Final = 0.5  # Seconds until a call looks again whether another one gave tokens back.
+SILENCE: Final = 3.0  # Seconds for which an index is asked that does not answer.
+_ASK_AGAIN: Final = 0.5
+
+
+class TokensHeld(Exception):
+    """Other calls hold the tokens that a call needs; the message says so for its job's owner."""
 
 
 async def begin(
@@ -25,39 +30,52 @@ async def begin(
     attempt: int,
     run_id: str,
     clock: Callable[[], datetime],
-    patience: float,
+    waits: bool,
 ) -> AgentTask:
     """Write that an attempt begins; the task with the tokens that it may use, where its owner has a limit.
 
-    While other calls that run hold tokens, it waits for those that they do not use, at most `patience` seconds. Raises
-    `AgentError` of kind `budget_exceeded` if the month has too few. A silent index holds no call (A4).
+    Raises `AgentError` of kind `budget_exceeded` if the month has too few, and `TokensHeld` instead while calls that
+    run may give some back, if the call `waits`. An index that does not answer at all holds no call (A4); a slow one
+    does, so that many calls at once do not pass the limit: it raises `TokensHeld`, or `Unavailable`.
     """
     length = longest_answer(agent, task.config.max_tokens, framework=task.step.task_queue is not None)
     if task.tokens is None or not length:
         await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
         return task
     wish = tokens_of(agent, task, length)
-    end = asyncio.get_running_loop().time() + patience
+    budget, limit, least = task.tokens, task.tokens.monthly, wish - length + 1
+
+    async def claim() -> Claim:
+        return await attempts.claim(
+            task, attempt=attempt, at=clock(), run_id=run_id, budget=budget, tokens=wish, least=least
+        )
+
     try:
-        while True:
-            claim = await attempts.claim(
-                task,
-                attempt=attempt,
-                at=clock(),
-                run_id=run_id,
-                budget=task.tokens,
-                tokens=wish,
-                least=wish - length + 1,
-            )
-            if claim.tokens or not claim.use.claimed or asyncio.get_running_loop().time() >= end:
-                break
-            await asyncio.sleep(_LOOK_AGAIN)
+        got = await _answer(claim)
     except Unavailable as fault:
-        structlog.get_logger().warning("tokens_not_claimed", error=fault.message)
-        await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
-        return task
-    if claim.tokens:
-        return task.model_copy(update={"allowance": claim.tokens})
+        if not fault.slow:
+            structlog.get_logger().warning("tokens_not_claimed", error=fault.message)
+            await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
+            return task
+        if not waits:
+            raise
+        raise TokensHeld("The call waits for the job index, which is too slow to count its owner's tokens.") from fault
+    if got.tokens:
+        return task.model_copy(update={"allowance": got.tokens})
+    if waits and got.may_follow(limit, least):
+        raise TokensHeld(got.held(limit, least))
     await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
-    message = claim.refusal(task.tokens.monthly, wish - length + 1, clock())
-    raise AgentError(message, kind=BUDGET_EXCEEDED, retryable=False)
+    raise AgentError(got.refusal(limit, least, clock()), kind=BUDGET_EXCEEDED, retryable=False)
+
+
+async def _answer(claim: Callable[[], Awaitable[Claim]]) -> Claim:
+    """What the index answers to a claim; one that does not answer is asked for `SILENCE`. Raises `Unavailable`."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + SILENCE
+    while True:
+        try:
+            return await claim()
+        except Unavailable as fault:
+            if fault.slow or clock() >= end:
+                raise
+        await asyncio.sleep(_ASK_AGAIN)

@@ -3,8 +3,9 @@
 Temporal counts every try alike and sets no bound here: the tally, handed on in heartbeats, tells what each came to.
 """
 
+import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from temporalio import activity
@@ -17,8 +18,10 @@ from orchestrator.domain.tally import (
     HELD_LIMIT,
     LOST_LIMIT,
     STOPPED_LIMIT,
+    TOKENS_HELD,
     UNKEPT_LIMIT,
     UNKNOWN_AGENT,
+    WAITED,
     WORKER_LOST,
     WORKER_SHUTDOWN,
     WORKER_STOPPED,
@@ -31,7 +34,7 @@ from orchestrator.projection.failures import error_of
 LastError = Callable[[], Awaitable[JobError | None]]
 
 # What this module says of a try. An author's error of such a type gets another: it would be taken for one of these.
-_OWN_TYPES: Final = frozenset({UNKNOWN_AGENT, WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED, WORKER_SUSPECT})
+_OWN_TYPES: Final = WAITED | {WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED}
 _QUICK: Final = timedelta(seconds=3)
 _TURN: Final = timedelta(seconds=3)
 
@@ -105,6 +108,20 @@ def suspected(agent: str, tally: Tally) -> ApplicationError:
         {"tally": tally.after("waited").model_dump()},
         type=WORKER_SUSPECT,
         next_retry_delay=_TURN,
+        category=ApplicationErrorCategory.BENIGN,
+    )
+
+
+def tokens_held(why: str, tally: Tally, at: datetime) -> ApplicationError:
+    """The call waits for tokens that others hold, and leaves its place in the worker to calls that have some."""
+    waits = tally.waits_for_tokens(at)
+    # What waits together does not look together.
+    delay = waits.token_wait(at) * random.uniform(0.8, 1.2)  # noqa: S311
+    return ApplicationError(
+        why,
+        {"tally": waits.after("waited").model_dump()},
+        type=TOKENS_HELD,
+        next_retry_delay=timedelta(seconds=delay),
         category=ApplicationErrorCategory.BENIGN,
     )
 

@@ -75,6 +75,17 @@ class Claim:
     tokens: int
     use: TokenUse = TokenUse()
 
+    def may_follow(self, limit: int, least: int) -> bool:
+        """Whether a call that got none may get `least` tokens once the calls that run have ended."""
+        return self.use.claimed > 0 and limit - self.use.used >= least
+
+    def held(self, limit: int, least: int) -> str:
+        """What a call that got none waits for, for its job's owner."""
+        return (
+            f"The call waits for tokens that other calls hold: it needs at least {least}, and of {limit} tokens of "
+            f"this month {self.use.used} are used and {self.use.reserved} are reserved by other calls and jobs."
+        )
+
     def refusal(self, limit: int, least: int, at: datetime) -> str:
         """Why the call is not made, for its job's owner."""
         return (

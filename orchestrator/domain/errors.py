@@ -17,7 +17,7 @@ OrchestratorError
 └── StepFailed            a plan stopped at a failed step
 """
 
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.domain.usage import Usage
 
@@ -104,6 +104,10 @@ class LimitExceeded(OrchestratorError):
         self.retry_after = retry_after
 
 
+# What `Unavailable` says as `fault` of a part that answers, though not in time.
+SLOW: Final = "slow"
+
+
 class Unavailable(OrchestratorError):
     """A part that the request needs does not answer; try again after `retry_after` seconds.
 
@@ -125,6 +129,11 @@ class Unavailable(OrchestratorError):
         self.retry_after = retry_after
         self.cause = cause
         self.remedy = remedy
+
+    @property
+    def slow(self) -> bool:
+        """Whether the part answers, though not in time: it has too much to do at once."""
+        return self.details.get("fault") == SLOW
 
     @property
     def for_operators(self) -> str:

@@ -4,9 +4,10 @@ Temporal counts tries and makes no difference between them (decision 0019).
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.domain.names import AGENT_HELD_UP
 
@@ -17,8 +18,10 @@ WORKER_SHUTDOWN: Final = "worker_shutdown"
 # What a worker says of a call that is not to run beside another over which workers died, too.
 WORKER_SUSPECT: Final = "worker_suspect"
 WORKER_STOPPED: Final = "worker_stopped"
+# What a worker says of a call whose owner's other calls hold the tokens that it needs (decision 0024).
+TOKENS_HELD: Final = "tokens_held"
 # The tries that failed like this began no attempt.
-WAITED: Final = frozenset({UNKNOWN_AGENT, WORKER_SUSPECT})
+WAITED: Final = frozenset({UNKNOWN_AGENT, WORKER_SUSPECT, TOKENS_HELD})
 # Over how many dead workers a call becomes a suspect: one of each worker's suspects runs at a time.
 SUSPECT_LIMIT: Final = 3
 # How many workers may die over one call: an agent that ends its process must not end it for ever.
@@ -38,6 +41,8 @@ _LONGEST_UNKEPT: Final = 60.0
 _ORDINARY_STOPS: Final = 3  # A call that was cut off as often is made again at once.
 _LONGEST_STOP: Final = 60.0
 _UNKEPT = "unavailable"
+_SHORTEST_TOKEN_WAIT: Final = 1.0
+_LONGEST_TOKEN_WAIT: Final = 5.0
 
 # `held`: an operator paused the call, or another call of its agent blocked the loop that it ran in.
 End = Literal["waited", "failed", "unkept", "stopped", "held"]
@@ -47,7 +52,8 @@ class Tally(BaseModel):
     """What is known of a call's tries. Each try that ends by itself hands it on; what it does not cover was cut off.
 
     `attempts` are the tries in which the agent began: the agent itself `failures` of them, workers died over `lost`,
-    and `unkept` had an answer that no store took. In the last `stopped` of them the worker was told to stop.
+    and `unkept` had an answer that no store took. In the last `stopped` of them the worker was told to stop. A call
+    whose last tries only waited for tokens does so `for_tokens_since` a time.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -58,6 +64,7 @@ class Tally(BaseModel):
     lost: int = 0
     unkept: int = 0
     stopped: int = 0
+    for_tokens_since: datetime | None = Field(default=None, exclude_if=lambda since: since is None)
 
     @classmethod
     def of(cls, told: Any) -> "Tally | None":
@@ -101,8 +108,17 @@ class Tally(BaseModel):
                 "failures": self.failures + (end == "failed"),
                 "unkept": self.unkept + (end == "unkept"),
                 "stopped": self.stopped + 1 if end == "stopped" else self.stopped if end == "waited" else 0,
+                "for_tokens_since": self.for_tokens_since if end == "waited" else None,
             }
         )
+
+    def waits_for_tokens(self, at: datetime) -> Self:
+        """The tally while the try that just began has no tokens."""
+        return self.model_copy(update={"for_tokens_since": self.for_tokens_since or at})
+
+    def waited_for_tokens(self, at: datetime) -> timedelta:
+        """How long the call has waited for tokens."""
+        return at - (self.for_tokens_since or at)
 
     @property
     def wait(self) -> float:
@@ -110,6 +126,11 @@ class Tally(BaseModel):
         its agent; then every half a minute.
         """
         return min(1.5 ** min(max(0, self.tries - self.attempts - _QUICK_OFFERS), 20), _LONGEST_WAIT)
+
+    def token_wait(self, at: datetime) -> float:
+        """Seconds until a call looks again for tokens: a second at first, and longer the longer it has waited."""
+        waited = self.waited_for_tokens(at).total_seconds()
+        return min(max(_SHORTEST_TOKEN_WAIT, waited / 2), _LONGEST_TOKEN_WAIT)
 
     @property
     def stopped_wait(self) -> float:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
-from orchestrator.domain.tally import UNKNOWN_AGENT
+from orchestrator.domain.tally import TOKENS_HELD, UNKNOWN_AGENT
 
 if TYPE_CHECKING:
     from orchestrator.projection.job import JobFold
@@ -27,6 +27,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _unserved(pending)
         or _silent(pending)
         or _retrying(pending)
+        or _without_tokens(pending)
         or _working(fold, calls, pending)
     )
 
@@ -169,7 +170,9 @@ def _retrying(pending: Pending) -> Reason | None:
     late = [
         call
         for call in pending.calls
-        if call.last_error is not None and not _is_unserved(call) and (call.attempt > 1 or not call.started)
+        if call.last_error is not None
+        and call.last_error.type not in (UNKNOWN_AGENT, TOKENS_HELD)
+        and (call.attempt > 1 or not call.started)
     ]
     if not late:
         return None
@@ -180,6 +183,22 @@ def _retrying(pending: Pending) -> Reason | None:
         step=call.step,
         agent=call.agent,
         attempt=call.attempt,
+        next_attempt_at=None if call.started else call.next_attempt_at,
+        last_error=call.last_error,
+    )
+
+
+def _without_tokens(pending: Pending) -> Reason | None:
+    """Calls wait for tokens, and none of the job runs: it waits for calls of other jobs, or for its next look."""
+    waiting = [call for call in pending.calls if call.last_error is not None and call.last_error.type == TOKENS_HELD]
+    if not waiting or len(waiting) < len(pending.calls):
+        return None
+    call = waiting[0]
+    return Reason(
+        code=ReasonCode.QUEUED,
+        message=call.last_error.message if call.last_error else "",
+        step=call.step,
+        agent=call.agent,
         next_attempt_at=None if call.started else call.next_attempt_at,
         last_error=call.last_error,
     )

@@ -29,7 +29,6 @@ from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
-from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
@@ -144,7 +143,6 @@ class AttemptRepository:
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
 
         def write(connection: Connection) -> Claim:
-            lock_owner(connection, task.owner)
             use = token_use(connection, task.owner, at, call)
             claim = Claim(min(tokens, use.left(budget.monthly)), use)
             if claim.tokens < least:
@@ -152,11 +150,7 @@ class AttemptRepository:
             self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens})
             return claim
 
-        try:
-            async with asyncio.timeout(WRITE_LIMIT):
-                return await self._db.transaction(write)
-        except TimeoutError:
-            raise Unavailable("The job index is too slow.", fault="slow") from None
+        return await self._db.transaction(write, owner=task.owner)
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
         """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""

@@ -30,7 +30,7 @@ class ConfigurationRepository:
         def write(connection: Connection) -> None:
             add_row(connection, configurations, row, most=most, kind="configurations", remedy=_REMEDY)
 
-        await self._db.transaction(write)
+        await self._db.transaction(write, owner=configuration.owner)
 
     async def get(self, configuration_id: str) -> Configuration | None:
         """A configuration, or None. Who may see it is for the caller to say."""

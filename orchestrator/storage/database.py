@@ -21,14 +21,16 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from orchestrator.circuit import Circuit
 from orchestrator.data_files import make_private
-from orchestrator.domain.errors import InvalidInput, Misconfigured, Unavailable
+from orchestrator.domain.errors import SLOW, InvalidInput, Misconfigured, Unavailable
 from orchestrator.storage.faults import NO_DATABASE, DatabaseFault, described
+from orchestrator.storage.locks import Turns, lock_owner
 from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
 DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
 APPLICATION: Final = "orchestrator"
+_BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
 _CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data holds a character that cannot be stored."
@@ -52,6 +54,10 @@ class _Store(Protocol):
     async def close(self) -> None:
         """Close every connection."""
 
+    @property
+    def away(self) -> bool:
+        """Whether the database is known not to answer anybody."""
+
 
 class Database:
     """The job index's database. `url` is a SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://…`.
@@ -64,6 +70,7 @@ class Database:
         self._url = make_url(url)
         self._reported: DatabaseFault | None = None
         self._silent_until = 0.0
+        self._turns = Turns()
         self._store: _Store = _Sqlite(self._url) if self._is_sqlite else _Postgresql(self._url, pool_size, max_overflow)
 
     @contextmanager
@@ -84,14 +91,21 @@ class Database:
         except (exc.DBAPIError, exc.TimeoutError, TimeoutError, OSError) as error:
             fault = described(error, self._url.password)
             self._report(fault)
+            name = SLOW if self._is_slow(error) else type(error).__name__
             raise Unavailable(
-                "The job index does not answer.", cause=fault.sentence, remedy=fault.remedy, fault=type(error).__name__
+                "The job index does not answer.", cause=fault.sentence, remedy=fault.remedy, fault=name
             ) from error
         except (exc.StatementError, *_ENCODING_FAULTS) as error:
             origin = error.orig if isinstance(error, exc.StatementError) else error
             if not isinstance(origin, _ENCODING_FAULTS):
                 raise
             raise InvalidInput(_NOT_STORABLE) from error
+
+    def _is_slow(self, error: Exception) -> bool:
+        """Whether the database works, but for others: the connections or a lock were not free in time."""
+        if isinstance(error, exc.DBAPIError):
+            return getattr(error.orig, "sqlite_errorname", "").startswith(_BUSY)
+        return isinstance(error, (exc.TimeoutError, TimeoutError)) and not self._store.away
 
     def _report(self, fault: DatabaseFault) -> None:
         now = time.monotonic()
@@ -133,11 +147,33 @@ class Database:
         """Close every connection. The database can be used again afterwards."""
         await self._store.close()
 
-    async def transaction(self, unit: Unit[T]) -> T:
+    async def transaction(self, unit: Unit[T], *, owner: str | None = None) -> T:
         """Run one write transaction: committed at the end of the unit, rolled back on an error or a cancellation.
 
-        Raises `Unavailable`, also after `DEADLINE` seconds; `InvalidInput`.
+        With an `owner`, no other process or task runs one of that owner meanwhile. An owner's transactions wait for
+        each other before they take a connection, so that they occupy one of this process at most.
+
+        Raises `Unavailable`, also after `DEADLINE` seconds, and as many for the owner's turn; `InvalidInput`.
         """
+        if owner is None:
+            return await self._transact(unit)
+
+        def held(connection: Connection) -> T:
+            lock_owner(connection, owner)
+            return unit(connection)
+
+        turn = self._turns.of(owner)
+        try:
+            async with asyncio.timeout(DEADLINE):
+                await turn.acquire()
+        except TimeoutError:
+            raise Unavailable("Too much at once waits for the job index.", fault=SLOW) from None
+        try:
+            return await self._transact(held)
+        finally:
+            turn.release()
+
+    async def _transact(self, unit: Unit[T]) -> T:
         with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=True)
@@ -173,6 +209,10 @@ class _Postgresql:
         # Its own connection: those of the pool may all be waiting.
         self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
         self._circuit = Circuit("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
+
+    @property
+    def away(self) -> bool:
+        return self._circuit.away
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
         return await self._circuit.call(lambda: self._given_up_at_once(unit, transaction=transaction))
@@ -223,6 +263,10 @@ class _Sqlite:
         self._engine = _sqlite_engine(url)
         self._single = self._engine.execution_options(**{_SINGLE_STATEMENTS: True})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
+
+    @property
+    def away(self) -> bool:
+        return False
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
         given_up = threading.Event()

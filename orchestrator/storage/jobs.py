@@ -31,7 +31,6 @@ from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.lists import Filter, job_page
-from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
 from orchestrator.storage.sessions import check_sessions
@@ -327,7 +326,6 @@ class JobRepository(OpenJobs):
             )
 
         def write(connection: Connection) -> bool:
-            lock_owner(connection, row["owner"])
             if connection.execute(_EXISTS, {"this_job": row["id"]}).first() is not None:
                 return False
             if row["retry_of"] is not None:
@@ -342,7 +340,7 @@ class JobRepository(OpenJobs):
                 row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
             return connection.execute(self._insert, row).first() is not None
 
-        return await self._db.transaction(write)
+        return await self._db.transaction(write, owner=row["owner"])
 
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
         change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)

@@ -61,7 +61,7 @@ class KeyRepository:
             add_row(connection, keys, row, *valid, most=MOST_KEYS, kind="keys", remedy="revoke one first")
             connection.execute(insert(secrets), _secret(key.id, key.prefix, digest, key.created_at))
 
-        await self._db.transaction(write)
+        await self._db.transaction(write, owner=key.owner)
 
     async def find(self, prefix: str) -> StoredSecret | None:
         """The secret that a prefix leads to, with its key, or None. Whether it is valid is for the caller to see."""

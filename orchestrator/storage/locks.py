@@ -1,6 +1,8 @@
-"""What only one process at a time may do for an owner: count what the owner has, and add to it."""
+"""What only one transaction at a time may do for an owner: count what the owner has, and add to it."""
 
+import asyncio
 from typing import Final
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection, String, bindparam, func, select
 
@@ -12,3 +14,14 @@ def lock_owner(connection: Connection, owner: str) -> None:
     # SQLite's write transactions do not overlap.
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK, {"this_owner": owner}).close()
+
+
+class Turns:
+    """The owners' turns in this process. Transactions of one owner wait here, where they occupy no connection."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, owner: str) -> asyncio.Lock:
+        """The owner's turn, kept while anybody has it or waits for it."""
+        return self._locks.setdefault(owner, asyncio.Lock())

@@ -7,7 +7,6 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select
 
 from orchestrator.domain.rows import full
-from orchestrator.storage.locks import lock_owner
 
 _AT_ONCE: Final = 16
 
@@ -21,8 +20,10 @@ def add_row(
     kind: str,
     remedy: str,
 ) -> None:
-    """Write a row of an owner's in a transaction. Raises `InvalidInput` if its owner has `most` that are `counted`."""
-    lock_owner(connection, row["owner"])
+    """Write a row of an owner's in a transaction of that owner.
+
+    Raises `InvalidInput` if its owner has `most` that are `counted`.
+    """
     had = select(func.count()).select_from(table).where(table.c.owner == row["owner"], *counted)
     used = connection.execute(had).scalar_one()
     if used >= most:

@@ -58,7 +58,7 @@ class UserAgentRepository:
         def write(connection: Connection) -> None:
             add_row(connection, agents, row, _ALIVE, most=most, kind="agents", remedy="delete one first")
 
-        await self._db.transaction(write)
+        await self._db.transaction(write, owner=agent.owner)
 
     async def get(self, owner: str, agent_id: str) -> LiveAgent | None:
         """An agent of an owner's with its figures, or None."""

@@ -8,7 +8,6 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Update, delete, exists, func, select, update
 
 from orchestrator.storage.database import Database
-from orchestrator.storage.locks import lock_owner
 from orchestrator.storage.tables import refresh_tokens, users
 
 
@@ -86,10 +85,9 @@ class UserRepository:
         """Void every token of a sign-in."""
 
         def write(connection: Connection) -> None:
-            lock_owner(connection, _family_lock(family))
             connection.execute(_void(refresh_tokens.c.family == family, at))
 
-        await self._db.transaction(write)
+        await self._db.transaction(write, owner=_family_lock(family))
 
     async def grant(self, token: str, *, family: str, subject: str, expires_at: datetime) -> None:
         """Note the id of a refresh token that is given out. `family` is the sign-in that it descends from,
@@ -105,13 +103,11 @@ class UserRepository:
         """
 
         known_token = select(refresh_tokens.c.family, refresh_tokens.c.subject).where(refresh_tokens.c.id == token)
+        known = await self._db.autocommit(lambda connection: connection.execute(known_token).first())
+        if known is None:
+            return False
 
         def write(connection: Connection) -> bool:
-            known = connection.execute(known_token).first()
-            if known is None:
-                return False
-            # Whoever ends the sign-in meanwhile waits, and then finds the successor, too.
-            lock_owner(connection, _family_lock(known.family))
             fresh = (
                 refresh_tokens.c.id == token,
                 refresh_tokens.c.used_at.is_(None),
@@ -125,7 +121,8 @@ class UserRepository:
             connection.execute(refresh_tokens.insert(), {**row, "expires_at": expires_at})
             return True
 
-        return await self._db.transaction(write)
+        # Whoever ends the sign-in meanwhile waits, and then finds the successor, too.
+        return await self._db.transaction(write, owner=_family_lock(known.family))
 
 
 def _live(family: str) -> ColumnElement[bool]:

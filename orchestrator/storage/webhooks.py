@@ -37,7 +37,7 @@ class WebhookRepository:
         def write(connection: Connection) -> None:
             add_row(connection, webhooks, new, most=most, kind="webhooks", remedy="delete one first")
 
-        await self._db.transaction(write)
+        await self._db.transaction(write, owner=row.owner)
 
     async def get(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None."""

@@ -18,6 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities import budgets
 from activities.agents import AgentActivities
 from orchestrator.bus.memory import MemoryBus
 from orchestrator.domain.agents import Agent, AgentOutput, StepOutput
@@ -27,7 +28,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask, JobConfig
 from orchestrator.domain.errors import AgentError, InvalidInput, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, JobError
-from orchestrator.domain.plans import RetryPolicy, Step
+from orchestrator.domain.plans import RetryPolicy, Step, Timeouts
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.usage import Usage
 
@@ -246,11 +247,72 @@ async def test_a_limited_call_claims_its_tokens_and_no_other_does():
     assert plain.attempts.asked == []  # plain code asks no model
 
 
-async def test_a_call_waits_for_what_running_ones_give_back():
+SLOW = Unavailable("slow", fault="slow")
+
+
+@pytest.mark.parametrize(("claim", "why"), [(Claim(0, SIBLING), "tokens that other calls hold"), (SLOW, "too slow")])
+async def test_a_call_that_waits_for_tokens_leaves_its_slot_and_uses_up_no_attempt(claim: Claim | Exception, why: str):
+    bench = Bench(answering(), attempt=1, retry=RetryPolicy(maximum_attempts=1))
+    bench.attempts.claims = [claim]
+    with pytest.raises(ApplicationError, match=why) as waits:
+        await bench.run(tokens=MONTH)
+    assert (waits.value.type, waits.value.non_retryable) == ("tokens_held", False)
+    assert waits.value.next_retry_delay is not None
+    assert 0.8 <= waits.value.next_retry_delay.total_seconds() <= 1.2
+    assert (bench.attempts.rows, bench.runtime.calls) == ([], [])
+    told = bench.beats[-1]
+    assert told["tally"] == {**beat(tries=1)["tally"], "stopped": 0, "for_tokens_since": NOW}
+
+    again = Bench(answering(), attempt=2, retry=RetryPolicy(maximum_attempts=1), heartbeat_details=[told])
+    again.attempts.claims = [Claim(300)]
+    assert (await again.run(tokens=MONTH)).attempt == 1
+    assert again.runtime.allowances == [300]
+    assert again.asked == 0
+
+
+async def waits_since(ago: float, claim: Claim | Exception) -> ApplicationError:
+    """The end of a call that has waited for tokens for a while. It may wait for half of its 600 s."""
+    waited = beat(tries=30)
+    waited["tally"]["for_tokens_since"] = (NOW - timedelta(seconds=ago)).isoformat()
+    bench = Bench(answering(), attempt=31, heartbeat_details=[waited])
+    bench.attempts.claims = [claim]
+    with pytest.raises(ApplicationError) as end:
+        await bench.run(tokens=MONTH)
+    assert bench.runtime.calls == []
+    return end.value
+
+
+async def test_a_call_waits_for_tokens_ever_longer_and_not_for_ever():
+    patience = Timeouts().start_to_close * 0.95 / 2
+    late = await waits_since(patience - 1, Claim(0, SIBLING))
+    assert late.type == "tokens_held"
+    assert late.next_retry_delay is not None
+    assert 4 <= late.next_retry_delay.total_seconds() <= 6
+    ended = await waits_since(patience, Claim(0, SIBLING))
+    assert (ended.type, ended.non_retryable) == ("budget_exceeded", True)
+    slow = await waits_since(patience, SLOW)
+    assert (slow.type, slow.non_retryable) == ("unavailable", False)
+
+
+@pytest.mark.parametrize("use", [TokenUse(used=999, reserved=400, claimed=400), TokenUse(used=100, reserved=900)])
+async def test_a_call_does_not_wait_for_tokens_that_nobody_will_give_back(use: TokenUse):
     bench = Bench(answering())
-    bench.attempts.claims = [Claim(0, SIBLING), Claim(300)]
-    await bench.run(tokens=MONTH)
-    assert bench.runtime.allowances == [300]
+    bench.attempts.claims = [Claim(0, use)]
+    with pytest.raises(ApplicationError) as refused:
+        await bench.run(tokens=MONTH)
+    assert (refused.value.type, refused.value.non_retryable) == ("budget_exceeded", True)
+
+
+async def test_a_worker_that_dies_after_the_tokens_came_takes_nothing_from_the_next_wait():
+    told = beat(tries=1) | {"chars": 0}
+    told["tally"]["for_tokens_since"] = NOW.isoformat()
+    bench = Bench(hang, attempt=2, heartbeat_details=[told])
+    bench.attempts.claims = [Claim(300)]
+    running = asyncio.create_task(bench.run(tokens=MONTH))
+    await until(lambda: bool(bench.runtime.calls))
+    await until(lambda: "for_tokens_since" not in bench.beats[-1]["tally"])
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_call_without_tokens_is_refused_for_good_in_plain_words():
@@ -272,7 +334,12 @@ async def test_a_short_call_does_not_wait_for_tokens():
         await bench.run(tokens=MONTH)
 
 
-async def test_a_silent_index_holds_no_limited_call():
+async def test_a_silent_index_is_asked_again_and_then_holds_no_limited_call(monkeypatch: pytest.MonkeyPatch):
+    bench = Bench(answering())
+    bench.attempts.claims = [Unavailable("no index"), Claim(300)]
+    await bench.run(tokens=MONTH)
+    assert bench.runtime.allowances == [300]
+    monkeypatch.setattr(budgets, "SILENCE", 0)
     bench = Bench(answering())
     bench.attempts.claims = [Unavailable("no index")]
     await bench.run(tokens=MONTH)
@@ -485,7 +552,7 @@ async def test_of_the_calls_over_which_workers_died_one_runs_at_a_time():
 
 
 @pytest.mark.parametrize(
-    "kind", ["unknown_agent", "worker_lost", "worker_shutdown", "worker_stopped", "worker_suspect"]
+    "kind", ["unknown_agent", "worker_lost", "worker_shutdown", "worker_stopped", "worker_suspect", "tokens_held"]
 )
 async def test_an_error_of_an_author_is_not_taken_for_what_befell_a_worker(kind: str):
     bench = Bench(failing(AgentError("m", kind=kind, retryable=True)), attempt=1, retry=RetryPolicy(maximum_attempts=1))

@@ -1,12 +1,13 @@
 """The tokens of a month hold what is started together, before every call, for every kind of job."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -17,14 +18,16 @@ from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import LimitExceeded, StepFailed
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import CallStatus, JobState
+from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.limits import Tier, TierLimits
 from orchestrator.services.access.quotas import QuotaUsage
 from orchestrator.services.chat.conversations import ChatMessage
 from orchestrator.services.jobs.start import Started, StartRequest
+from orchestrator.storage import database
 from orchestrator.testing import Engine, running_engine
 from tests.fakes.openai_server import Answer, OpenAIServer
 from tests.ledger import ledger
+from tests.storage.postgres import PostgresServer, running_postgres
 
 CALL = Answer({"summary": "Drafted.", "output": "A draft."}, prompt_tokens=100, completion_tokens=400)
 SHOP = {"project_name": "shop", "description": "A shop for books, with a cart and a search"}
@@ -33,7 +36,7 @@ GREEDY = JobConfig(model="served", max_tokens=1_000_000)
 
 @asynccontextmanager
 async def limited_to(
-    tokens: int, address: str, folder: Path, plugins: list[Plugin]
+    tokens: int, address: str, folder: Path, plugins: list[Plugin], **settings: Any
 ) -> AsyncIterator[tuple[Engine, OpenAIServer]]:
     async with (
         OpenAIServer(CALL) as model,
@@ -44,6 +47,7 @@ async def limited_to(
             llm_base_url=model.url,
             llm_api_key=SecretStr("key"),
             tiers={Tier.PRO: TierLimits(concurrent_jobs=40, monthly_tokens=tokens)},
+            **settings,
         ) as engine,
     ):
         yield engine, model
@@ -53,8 +57,10 @@ def somebody() -> Principal:
     return Principal(id=uuid4().hex, scopes=ORDINARY, tier=Tier.PRO)
 
 
-async def start(engine: Engine, caller: Principal, target: str, input: dict[str, Any]) -> Started:
-    request = StartRequest(kind=JobKind.WORKFLOW, target=target, input=input, config=GREEDY)
+async def start(
+    engine: Engine, caller: Principal, target: str, input: dict[str, Any], config: JobConfig = GREEDY
+) -> Started:
+    request = StartRequest(kind=JobKind.WORKFLOW, target=target, input=input, config=config)
     return await engine.services.starter.start(caller, request)
 
 
@@ -148,3 +154,42 @@ async def test_a_chat_turn_is_held_to_the_month(
         now = await engine.parts.services.quotas.usage(caller)
         assert 0 < now.tokens <= 1500
         assert now.reserved_tokens == 0
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+async def test_sixty_calls_at_once_on_postgresql_hold_the_month_and_neither_the_slots_nor_the_index(
+    postgres: PostgresServer,
+    temporal_address: str,
+    tmp_path: Path,
+    orchestrator_plugins: list[Plugin],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(database, "DEADLINE", 1.0)
+    caller, other, url = somebody(), somebody(), postgres.new_database()
+    fan_out = {"agent": "technical_writer", "times": 60, "gather": True}
+    modest = JobConfig(model="served", max_tokens=3000)
+    async with limited_to(15_000, temporal_address, tmp_path, orchestrator_plugins, database_url=url) as (engine, _):
+        with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as process:
+            job_id = (await start(engine, caller, "t_again", fan_out, modest)).job_id
+            # Another process counts for long what the owner has.
+            process.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (caller.id,))
+
+            def waits(job: Job) -> bool:
+                return sum(call.status is CallStatus.RETRYING for call in job.calls) > 10
+
+            await engine.eventually(job_id, waits)
+            # The owner's other calls wait outside the fifty slots, and of the five connections they have one.
+            beside = await start(engine, other, "t_again", {**fan_out, "times": 2}, modest)
+            assert (await engine.ended(beside.job_id)).state is JobState.COMPLETED
+        job = await engine.ended(job_id)
+        done = [call for call in job.calls if call.status is CallStatus.COMPLETED]
+        now = await usage(engine, caller)
+        assert now.reserved_tokens == 0
+        assert now.tokens <= 15_000
+        assert 5 <= len(done) <= 30
+    postgres.drop_database(url)
