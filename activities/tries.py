@@ -116,7 +116,7 @@ def tokens_held(why: str, tally: Tally, at: datetime) -> ApplicationError:
     """The call waits for tokens that others hold, and leaves its place in the worker to calls that have some."""
     waits = tally.waits_for_tokens(at)
     # What waits together does not look together.
-    delay = waits.token_wait(at) * random.uniform(0.8, 1.2)  # noqa: S311
+    delay = waits.token_wait(at) * random.uniform(0.8, 1.2)  # noqa: S311  # nosec B311
     return ApplicationError(
         why,
         {"tally": waits.after("waited").model_dump()},
