@@ -65,6 +65,44 @@ def test_a_call_that_waits_for_its_next_attempt_need_not_give_signs_of_life() ->
     assert reason_of(late, at=START + timedelta(hours=1)).code is ReasonCode.RETRYING
 
 
+HELD = JobError(type="tokens_held", message="The call waits for tokens that other calls hold.", retryable=True)
+
+
+def test_a_job_whose_calls_all_wait_for_tokens_says_so_and_began_no_attempt() -> None:
+    due = START + timedelta(seconds=5)
+    call = PendingCall(step="a", agent="one", started=False, attempt=1, next_attempt_at=due, last_error=HELD)
+    job = project("wf_job_1", started().facts, Pending(calls=(call,), pollers=1))
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.message) == (ReasonCode.QUEUED, HELD.message)
+    assert (job.reason.step, job.reason.agent, job.reason.next_attempt_at) == ("a", "one", due)
+    assert job.calls[0].attempts == []
+
+
+def test_a_job_with_a_call_that_runs_does_not_wait_for_tokens() -> None:
+    waits = PendingCall(step="a", agent="one", started=False, attempt=1, last_error=HELD)
+    runs = PendingCall(step="b", agent="two", started=True, attempt=1)
+    job = project("wf_job_1", started().facts, Pending(calls=(waits, runs), pollers=1))
+    assert job.reason is not None
+    assert job.reason.code is ReasonCode.RUNNING
+    late = PendingCall(step="b", agent="two", started=False, attempt=2, last_error=BUSY)
+    job = project("wf_job_1", started().facts, Pending(calls=(waits, late), pollers=1))
+    assert job.reason is not None
+    assert (job.reason.code, job.reason.agent) == (ReasonCode.RETRYING, "two")
+
+
+def test_the_time_that_a_call_waits_for_tokens_is_handed_on_and_ends_with_an_attempt() -> None:
+    first = Tally().waits_for_tokens(START).after("waited")
+    told = Tally.of({"tally": first.model_dump(mode="json")})
+    assert told == first
+    later = START + timedelta(seconds=6)
+    assert (first.waited_for_tokens(later), first.token_wait(START), first.token_wait(later)) == (later - START, 1, 3)
+    again = first.before(2, None).waits_for_tokens(later)
+    assert again.token_wait(START + timedelta(hours=1)) == 5
+    assert (again.for_tokens_since, again.attempts) == (START, 0)
+    assert again.after("failed").for_tokens_since is None
+    assert "for_tokens_since" not in Tally().model_dump()
+
+
 def test_a_call_that_no_worker_knows_says_so_and_began_no_attempt() -> None:
     due = START + timedelta(minutes=1)
     call = PendingCall(step="a", agent="one", started=False, attempt=1, next_attempt_at=due, last_error=UNKNOWN)
