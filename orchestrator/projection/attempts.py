@@ -11,6 +11,7 @@ Row = tuple[str, str, int, Attempt, str]
 Known = dict[str, dict[int, Attempt]]
 """Attempts of one call by run and number."""
 _ENDS = frozenset({AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.CANCELLED})
+_NO_END = frozenset({AttemptStatus.RUNNING, AttemptStatus.UNKNOWN})
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
@@ -29,15 +30,17 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
 def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
     """Attempts whose end the job's history tells and no row does: the index was away when it was to be written.
 
-    `job` is as its history alone tells it.
+    `job` is as its history alone tells it. Of a call that goes on, history may still tell more.
     """
     known = _by_call(rows)
     missing: list[tuple[AgentCall, Attempt]] = []
     for call in job.calls:
+        if not call.status.ended:
+            continue
         written = _of_this_course(job, call, known.get(_key(call), {}))
         for one in call.attempts:
             row = written.get(one.number)
-            if one.status in _ENDS and (row is None or row.status is AttemptStatus.RUNNING):
+            if one.status in _ENDS and (row is None or (row.status in _NO_END and row.completed_at is None)):
                 used = {"usage": call.usage} if one.status is AttemptStatus.COMPLETED else {}
                 missing.append((call, one.model_copy(update=used)))
     return missing

@@ -40,6 +40,9 @@ WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
+_NO_END: Final = attempts.c.completed_at.is_(None) & attempts.c.status.in_(
+    (AttemptStatus.RUNNING, AttemptStatus.UNKNOWN)
+)
 _MAX_OPEN_PROGRESS: Final = 99
 _NOTHING: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))  # of an attempt that runs
 
@@ -121,6 +124,7 @@ class AttemptRepository:
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
         self._begin = _upsert(db, ("started_at", "claimed_tokens", *ends))
         self._end = _upsert(db, ends)
+        self._repair = _upsert(db, ends, where=_NO_END)
         self._late: set[asyncio.Task[None]] = set()
 
     async def claim(
@@ -195,7 +199,7 @@ class AttemptRepository:
         await self._try(write, "ended", task, attempt)
 
     async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
-        """Write attempts of a job as its history tells them. Raises `Unavailable`."""
+        """Write attempts of a job as its history tells them, where no row tells their end. Raises `Unavailable`."""
         rows = [
             {
                 "job_id": job.id,
@@ -214,7 +218,7 @@ class AttemptRepository:
             }
             for call, one in missing
         ]
-        await self._db.transaction(lambda connection: connection.execute(self._begin, rows).close())
+        await self._db.transaction(lambda connection: connection.execute(self._repair, rows).close())
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
         """Every known attempt of a job, by step, agent, call and number. Raises `Unavailable`."""
@@ -320,10 +324,13 @@ async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
     return await write()
 
 
-def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.Insert:
-    """Write an attempt, or those columns of it where its row exists."""
+def _upsert(
+    db: Database, names: Sequence[str], where: ColumnElement[bool] | None = None
+) -> postgresql.Insert | sqlite.Insert:
+    """Write an attempt, or those columns of it where its row exists, if that is as `where` says."""
     row = db.insert(attempts)
-    return row.on_conflict_do_update(index_elements=_KEY, set_={name: row.excluded[name] for name in names})
+    values = {name: row.excluded[name] for name in names}
+    return row.on_conflict_do_update(index_elements=_KEY, set_=values, where=where)
 
 
 def _key(task: AgentTask, run_id: str, attempt: int) -> dict[str, Any]:

@@ -159,6 +159,28 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     ]
 
 
+def test_ends_that_were_not_written_before_the_job_closed_are_told_from_history() -> None:
+    history = two_steps().task().completed("a", "one").completed("a", "two")
+    history.add(f.RunTerminated, reason="enough", identity="operator")
+    job = project("wf_job_1", history.facts)
+    rows = [
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.UNKNOWN, started_at=START), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.UNKNOWN, started_at=START, completed_at=START), ""),
+    ]
+    found = [(call.agent, one.status, one.usage) for call, one in unwritten(job, rows)]
+    assert found == [("one", AttemptStatus.COMPLETED, job.calls[0].usage)]
+    assert job.calls[0].usage.total_tokens > 0
+
+
+def test_nothing_is_missing_of_a_call_that_is_to_be_tried_again() -> None:
+    history = two_steps().task()
+    history.add(f.AgentScheduled, step="a", agent="one", title="A")
+    again = Pending(pollers=1, calls=(PendingCall(step="a", agent="one", started=False, attempt=2, last_error=BOOM),))
+    job = project("wf_job_1", history.facts, again)
+    assert job.calls[0].status is CallStatus.RETRYING
+    assert unwritten(job, [("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING), "")]) == []
+
+
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
     history = History(job_input(step("a", "one", short=True))).task()
     history.add(f.RunTerminated, reason="enough", identity="operator")
