@@ -29,6 +29,7 @@ from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
+from orchestrator.storage.late_writes import LateWrites
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
@@ -40,9 +41,6 @@ WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
-_NO_END: Final = attempts.c.completed_at.is_(None) & attempts.c.status.in_(
-    (AttemptStatus.RUNNING, AttemptStatus.UNKNOWN)
-)
 _MAX_OPEN_PROGRESS: Final = 99
 _NOTHING: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))  # of an attempt that runs
 
@@ -124,8 +122,9 @@ class AttemptRepository:
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
         self._begin = _upsert(db, ("started_at", "claimed_tokens", *ends))
         self._end = _upsert(db, ends)
-        self._repair = _upsert(db, ends, where=_NO_END)
+        self._repair = _upsert(db, ends, where=attempts.c.completed_at.is_(None))
         self._late: set[asyncio.Task[None]] = set()
+        self._late_ends = LateWrites()
 
     async def claim(
         self,
@@ -187,7 +186,10 @@ class AttemptRepository:
         error: JobError | None = None,
         run_id: str = "",
     ) -> None:
-        """An attempt ended; a completed one moves the job's progress on. Never raises."""
+        """An attempt ended; a completed one moves the job's progress on. Never raises.
+
+        What the index does not take in time is written later, for what the attempt used is billed and its claim ends.
+        """
         ended = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
         outcome = {"owner": task.owner or None, **ended}
         key = _key(task, run_id, attempt)
@@ -196,7 +198,12 @@ class AttemptRepository:
         async def write() -> None:
             await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, began))
 
-        await self._try(write, "ended", task, attempt)
+        if isinstance(await self._try(write, "ended", task, attempt), Unavailable):
+            self._late_ends.add(write)
+
+    async def settle(self) -> None:
+        """Try to write the ends once more that the index did not take. Before the connections are closed."""
+        await self._late_ends.settle(WRITE_LIMIT)
 
     async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
         """Write attempts of a job as its history tells them, where no row tells their end. Raises `Unavailable`."""
@@ -283,8 +290,13 @@ class AttemptRepository:
         if completed:
             connection.execute(_ADVANCE, this)
 
-    async def _try(self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int) -> None:
-        """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job."""
+    async def _try(
+        self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int
+    ) -> Exception | None:
+        """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job.
+
+        Returns why nothing is written.
+        """
         writing = asyncio.create_task(_write_with_retries(write))
         try:
             # Not wait_for: a driver may take many seconds to give up a query of a server that hangs.
@@ -313,6 +325,7 @@ class AttemptRepository:
                 error=error_message(fault),
                 fault=fault.details.get("fault") if isinstance(fault, Unavailable) else error_name(fault),
             )
+        return fault
 
 
 async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:

@@ -229,8 +229,9 @@ async def test_ends_that_history_alone_tells_are_billed_once(jobs: JobRepository
     assert [row.attempt.status for row in await attempts.for_job(job.job_id)] == [AttemptStatus.UNKNOWN]
 
     for _ in range(2):
-        await attempts.repair(_job_of(job), [_told(1, AttemptStatus.COMPLETED, USAGE)])
-        (row,) = await attempts.for_job(job.job_id)
+        told = [_told(1, AttemptStatus.COMPLETED, USAGE), _told(2, AttemptStatus.FAILED)]
+        await attempts.repair(_job_of(job), told)
+        row, _ = await attempts.for_job(job.job_id)
         assert row.attempt == _attempt(1, AttemptStatus.COMPLETED, 1, 5, usage=USAGE)
         assert await attempts.tokens_since("alice", at(0)) == 150
 

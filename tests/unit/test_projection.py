@@ -150,7 +150,7 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     job = project("wf_job_1", history.facts)
     rows = [
         ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING), ""),
-        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED, completed_at=START), ""),
     ]
     found = [(call.agent, one.number, one.status, one.usage) for call, one in unwritten(job, rows)]
     assert found == [
@@ -406,7 +406,7 @@ def test_what_a_reset_undid_was_used_all_the_same() -> None:
     history.task().completed("a", "one", tokens=10)
     job = project("wf_job_1", history.facts)
     paid = Usage(prompt_tokens=5, completion_tokens=5, cost=0.25)
-    done = {"status": AttemptStatus.COMPLETED, "started_at": START}
+    done = {"status": AttemptStatus.COMPLETED, "started_at": START, "completed_at": START}
     rows = [
         ("a", "one", 1, Attempt(number=1, **done, usage=paid), "run-1"),
         ("a", "one", 1, Attempt(number=1, **done, usage=job.calls[0].usage), "run-2"),
