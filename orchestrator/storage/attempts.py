@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_DELAYS: Final = (0.1, 0.4)
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
+_LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: what a call claims is of one month.
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
@@ -120,7 +121,7 @@ class AttemptRepository:
         self._patience = patience
         self._starts: dict[tuple[Any, ...], _Start] = {}
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
-        self._begin = _upsert(db, ("started_at", "claimed_tokens", *ends))
+        self._begin = _upsert(db, ("started_at", "claimed_tokens", "claimed_until", *ends))
         self._end = _upsert(db, ends)
         self._repair = _upsert(db, ends, where=attempts.c.completed_at.is_(None))
         self._late: set[asyncio.Task[None]] = set()
@@ -143,6 +144,7 @@ class AttemptRepository:
         """
         key = _key(task, run_id, attempt)
         call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
+        until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _LONGEST_CLAIM))
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
 
         def write(connection: Connection) -> Claim:
@@ -150,7 +152,7 @@ class AttemptRepository:
             claim = Claim(min(tokens, use.left(budget.monthly)), use)
             if claim.tokens < least:
                 return Claim(0, use)
-            self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens})
+            self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens, "claimed_until": until})
             return claim
 
         return await self._db.transaction(write, owner=task.owner)
