@@ -24,7 +24,7 @@ _UNTIL: Final = attempts.c.claimed_until
 _RUNS: Final = (
     attempts.c.status == AttemptStatus.RUNNING,
     attempts.c.completed_at.is_(None),
-    _UNTIL.is_(None) | (_UNTIL > bindparam("now", type_=_UNTIL.type)),
+    _UNTIL.is_(None) | (bindparam("now", type_=_UNTIL.type) < _UNTIL),
 )
 
 BILLED_SINCE: Final = select(_BILLED).where(

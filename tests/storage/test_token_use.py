@@ -183,7 +183,9 @@ async def test_a_call_whose_time_is_up_claims_nothing(
     assert await tokens.use("alice", at(limit + 2)) == TokenUse(used=60, reserved=900, claimed=900)
 
 
-async def test_the_time_of_a_call_may_be_longer_than_any_month(jobs: JobRepository, attempts: AttemptRepository) -> None:
+async def test_the_time_of_a_call_may_be_longer_than_any_month(
+    jobs: JobRepository, attempts: AttemptRepository
+) -> None:
     job = budgeted("wf_job_1", 100)
     await accept(jobs, job)
     one = call_of(job)
