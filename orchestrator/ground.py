@@ -72,6 +72,7 @@ class Ground:
 
     async def aclose(self) -> None:
         """Finish what was left for later, and let go of connections."""
+        await self.attempts.settle()
         await self.reader.settle()
         await self.dispatcher.settle()
         await self.issued_keys.settle()

@@ -29,15 +29,17 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
 def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
     """Attempts whose end the job's history tells and no row does: the index was away when it was to be written.
 
-    `job` is as its history alone tells it.
+    `job` is as its history alone tells it. Of a call that goes on, history may still tell more.
     """
     known = _by_call(rows)
     missing: list[tuple[AgentCall, Attempt]] = []
     for call in job.calls:
+        if not call.status.ended:
+            continue
         written = _of_this_course(job, call, known.get(_key(call), {}))
         for one in call.attempts:
             row = written.get(one.number)
-            if one.status in _ENDS and (row is None or row.status is AttemptStatus.RUNNING):
+            if one.status in _ENDS and (row is None or row.completed_at is None):
                 used = {"usage": call.usage} if one.status is AttemptStatus.COMPLETED else {}
                 missing.append((call, one.model_copy(update=used)))
     return missing

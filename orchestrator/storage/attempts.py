@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -29,6 +29,7 @@ from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
+from orchestrator.storage.late_writes import LateWrites
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
 from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_DELAYS: Final = (0.1, 0.4)
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
+_LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: what a call claims is of one month.
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
@@ -119,9 +121,11 @@ class AttemptRepository:
         self._patience = patience
         self._starts: dict[tuple[Any, ...], _Start] = {}
         ends = ("status", "completed_at", "model", "error", *Usage.model_fields)
-        self._begin = _upsert(db, ("started_at", "claimed_tokens", *ends))
+        self._begin = _upsert(db, ("started_at", "claimed_tokens", "claimed_until", *ends))
         self._end = _upsert(db, ends)
+        self._repair = _upsert(db, ends, where=attempts.c.completed_at.is_(None))
         self._late: set[asyncio.Task[None]] = set()
+        self._late_ends = LateWrites()
 
     async def claim(
         self,
@@ -140,6 +144,7 @@ class AttemptRepository:
         """
         key = _key(task, run_id, attempt)
         call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
+        until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _LONGEST_CLAIM))
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
 
         def write(connection: Connection) -> Claim:
@@ -147,7 +152,7 @@ class AttemptRepository:
             claim = Claim(min(tokens, use.left(budget.monthly)), use)
             if claim.tokens < least:
                 return Claim(0, use)
-            self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens})
+            self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens, "claimed_until": until})
             return claim
 
         return await self._db.transaction(write, owner=task.owner)
@@ -183,7 +188,10 @@ class AttemptRepository:
         error: JobError | None = None,
         run_id: str = "",
     ) -> None:
-        """An attempt ended; a completed one moves the job's progress on. Never raises."""
+        """An attempt ended; a completed one moves the job's progress on. Never raises.
+
+        What the index does not take in time is written later, for what the attempt used is billed and its claim ends.
+        """
         ended = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
         outcome = {"owner": task.owner or None, **ended}
         key = _key(task, run_id, attempt)
@@ -192,10 +200,15 @@ class AttemptRepository:
         async def write() -> None:
             await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, began))
 
-        await self._try(write, "ended", task, attempt)
+        if isinstance(await self._try(write, "ended", task, attempt), Unavailable):
+            self._late_ends.add(write)
+
+    async def settle(self) -> None:
+        """Try to write the ends once more that the index did not take. Before the connections are closed."""
+        await self._late_ends.settle(WRITE_LIMIT)
 
     async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
-        """Write attempts of a job as its history tells them. Raises `Unavailable`."""
+        """Write attempts of a job as its history tells them, where no row tells their end. Raises `Unavailable`."""
         rows = [
             {
                 "job_id": job.id,
@@ -214,7 +227,7 @@ class AttemptRepository:
             }
             for call, one in missing
         ]
-        await self._db.transaction(lambda connection: connection.execute(self._begin, rows).close())
+        await self._db.transaction(lambda connection: connection.execute(self._repair, rows).close())
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
         """Every known attempt of a job, by step, agent, call and number. Raises `Unavailable`."""
@@ -279,8 +292,13 @@ class AttemptRepository:
         if completed:
             connection.execute(_ADVANCE, this)
 
-    async def _try(self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int) -> None:
-        """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job."""
+    async def _try(
+        self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int
+    ) -> Exception | None:
+        """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job.
+
+        Returns why nothing is written.
+        """
         writing = asyncio.create_task(_write_with_retries(write))
         try:
             # Not wait_for: a driver may take many seconds to give up a query of a server that hangs.
@@ -309,6 +327,7 @@ class AttemptRepository:
                 error=error_message(fault),
                 fault=fault.details.get("fault") if isinstance(fault, Unavailable) else error_name(fault),
             )
+        return fault
 
 
 async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
@@ -320,10 +339,13 @@ async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
     return await write()
 
 
-def _upsert(db: Database, names: Sequence[str]) -> postgresql.Insert | sqlite.Insert:
-    """Write an attempt, or those columns of it where its row exists."""
+def _upsert(
+    db: Database, names: Sequence[str], where: ColumnElement[bool] | None = None
+) -> postgresql.Insert | sqlite.Insert:
+    """Write an attempt, or those columns of it where its row exists, if that is as `where` says."""
     row = db.insert(attempts)
-    return row.on_conflict_do_update(index_elements=_KEY, set_={name: row.excluded[name] for name in names})
+    values = {name: row.excluded[name] for name in names}
+    return row.on_conflict_do_update(index_elements=_KEY, set_=values, where=where)
 
 
 def _key(task: AgentTask, run_id: str, attempt: int) -> dict[str, Any]:

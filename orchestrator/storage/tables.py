@@ -154,7 +154,9 @@ attempts: Final = Table(
     Column("cost", Float),
     Column("provider_cost", Float),
     Column("owner", String),
-    Column("claimed_tokens", BigInteger),  # what the attempt may use while it runs
+    # What the attempt may use while it runs, and when its call's time is up.
+    Column("claimed_tokens", BigInteger),
+    Column("claimed_until", UtcDateTime),
     Index("ix_attempts_agent_started", "agent", "started_at"),
     Index("ix_attempts_owner_completed", "owner", "completed_at"),
     _some(

@@ -19,7 +19,13 @@ _BILLED: Final = func.coalesce(func.sum(attempts.c.prompt_tokens), 0) + func.coa
     func.sum(attempts.c.completion_tokens), 0
 )
 _CLAIMED: Final = func.coalesce(func.sum(attempts.c.claimed_tokens), 0)
-_RUNS: Final = (attempts.c.status == AttemptStatus.RUNNING, attempts.c.completed_at.is_(None))
+# A call whose time is up runs no more, though nobody wrote how it ended.
+_UNTIL: Final = attempts.c.claimed_until
+_RUNS: Final = (
+    attempts.c.status == AttemptStatus.RUNNING,
+    attempts.c.completed_at.is_(None),
+    _UNTIL.is_(None) | (bindparam("now", type_=_UNTIL.type) < _UNTIL),
+)
 
 BILLED_SINCE: Final = select(_BILLED).where(
     attempts.c.owner == _OWNER, attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type)
@@ -74,9 +80,9 @@ def token_use(connection: Connection, owner: str, at: datetime, call: TokenClaim
     this = {f"this_{name}": value for name, value in call._asdict().items()}
     used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
     unspent = connection.execute(
-        _UNSPENT, {"this_owner": owner, "this_job": call.job, "this_root": call.root}
+        _UNSPENT, {"this_owner": owner, "this_job": call.job, "this_root": call.root, "now": at}
     ).scalar_one()
-    claimed = connection.execute(_CLAIMS, {"this_owner": owner, **this}).scalar_one()
+    claimed = connection.execute(_CLAIMS, {"this_owner": owner, "now": at, **this}).scalar_one()
     return TokenUse(int(used), int(unspent) + int(claimed), claimed=int(claimed))
 
 

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, JobState
+from orchestrator.domain.commands import JobInput
+from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobError, JobState
 from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.attempts import AttemptRepository
@@ -196,6 +197,51 @@ async def test_counts_that_no_database_takes_are_logged_and_never_raised(
         await attempts.ended(task(job, 0), attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=usage)
     failed = [(line["operation"], line["fault"]) for line in lines if line["event"] == "index_write_failed"]
     assert failed == [("ended", "InvalidInput")]
+
+
+def _told(number: int, status: AttemptStatus, usage: Usage | None = None) -> tuple[AgentCall, Attempt]:
+    """An attempt as the history of its job tells it."""
+    call = AgentCall(
+        step="step_0", agent="agent_0", run_id="run-1", title="Step 0", status=CallStatus.COMPLETED, scheduled_at=at(1)
+    )
+    return call, _attempt(number, status, 1, 5, usage=usage)
+
+
+def _job_of(job: JobInput) -> Job:
+    fields = job.model_dump(include={"kind", "definition", "name", "owner"})
+    return Job(
+        **fields,
+        id=job.job_id,
+        run_id="run-1",
+        state=JobState.COMPLETED,
+        progress=100,
+        input={},
+        config={},
+        created_at=at(0),
+    )
+
+
+async def test_ends_that_history_alone_tells_are_billed_once(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    mine = task(job, 0).model_copy(update={"owner": "alice"})
+    await attempts.started(mine, attempt=1, at=at(1), run_id="run-1")
+    await closed(jobs, job.job_id, snapshot=None, events=None)
+    assert [row.attempt.status for row in await attempts.for_job(job.job_id)] == [AttemptStatus.UNKNOWN]
+
+    for _ in range(2):
+        told = [_told(1, AttemptStatus.COMPLETED, USAGE), _told(2, AttemptStatus.FAILED)]
+        await attempts.repair(_job_of(job), told)
+        row, _ = await attempts.for_job(job.job_id)
+        assert row.attempt == _attempt(1, AttemptStatus.COMPLETED, 1, 5, usage=USAGE)
+        assert await attempts.tokens_since("alice", at(0)) == 150
+
+
+async def test_what_a_worker_wrote_of_an_end_stays(jobs: JobRepository, attempts: AttemptRepository):
+    job = await accepted(jobs, job_input())
+    mine = task(job, 0).model_copy(update={"owner": "alice"})
+    await attempts.ended(mine, attempt=1, at=at(2), status=AttemptStatus.FAILED, usage=USAGE, run_id="run-1")
+    await attempts.repair(_job_of(job), [_told(1, AttemptStatus.FAILED)])
+    assert await attempts.tokens_since("alice", at(0)) == 150
 
 
 async def test_health_of_an_agent(jobs: JobRepository, attempts: AttemptRepository):

@@ -18,14 +18,16 @@ from structlog.testing import capture_logs
 
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.usage import Usage
 from orchestrator.storage import attempts as attempts_module
 from orchestrator.storage import database as database_module
+from orchestrator.storage import late_writes
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.migrate import VERSION_TABLE, migration_config
 from orchestrator.storage.tables import metadata
-from orchestrator.testing import GivenSettings
+from orchestrator.testing import GivenSettings, eventually
 from tests.ledger import ledger
 from tests.storage.postgres import PostgresServer
 from tests.storage.rows import accepted, at, closed, job_input, task
@@ -286,6 +288,43 @@ async def test_locked_database_holds_no_attempt(
     assert [log["fault"] for log in logs if log["event"] == "index_write_failed"] == ["slow"]
     await attempts.started(task(job, 0), attempt=2, at=at(5))
     assert [row.attempt.number for row in await attempts.for_job(job.job_id)] == [2]
+
+
+async def test_an_end_that_a_locked_database_does_not_take_is_written_later(
+    url: str, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 0.3)
+    monkeypatch.setattr(database_module, "DEADLINE", 0.5)
+    job = await accepted(jobs, job_input())
+    mine = task(job, 0).model_copy(update={"owner": "alice"})
+    await attempts.started(mine, attempt=1, at=at(1))
+    async with _locked(url):
+        await attempts.ended(
+            mine, attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=Usage(prompt_tokens=3)
+        )  # the call has its answer, although nothing is written
+    await eventually(lambda: attempts.tokens_since("alice", at(0)), lambda used: used == 3)
+    (row,) = await attempts.for_job(job.job_id)
+    assert (row.attempt.status, row.attempt.completed_at) == (AttemptStatus.COMPLETED, at(2))
+
+
+async def test_ends_that_are_late_are_written_before_the_process_ends(
+    url: str, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(late_writes, "_FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 0.3)
+    monkeypatch.setattr(late_writes, "_MOST", 2)
+    job = await accepted(jobs, job_input())
+    with capture_logs() as logs:
+        async with _locked(url):
+            for number in (1, 2, 3):
+                await attempts.ended(task(job, 0), attempt=number, at=at(number), status=AttemptStatus.FAILED)
+            await attempts.settle()
+    assert await attempts.for_job(job.job_id) == []
+    given_up = [(log["count"], log["reason"]) for log in logs if log["event"] == "late_writes_given_up"]
+    assert given_up == [(1, "too many are late"), (2, "the process ends")]
+    monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 10)
+    await attempts.settle()
+    assert [row.attempt.number for row in await attempts.for_job(job.job_id)] == [1, 2]
 
 
 async def test_short_lock_is_waited_for(

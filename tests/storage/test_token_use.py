@@ -10,6 +10,7 @@ from orchestrator.domain.budgets import Claim, TokenBudget, TokenUse
 from orchestrator.domain.commands import AgentTask, JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.plans import Timeouts
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
@@ -163,6 +164,33 @@ async def test_the_next_attempt_of_a_call_takes_the_place_of_one_that_its_worker
     assert (await claim(attempts, call_of(job), 900, attempt=2)).tokens == 900
     # A run before a reset ended with nobody to say so.
     assert (await claim(attempts, call_of(job, 1), 900, run_id="run-2")).tokens == 900
+
+
+async def test_a_call_whose_time_is_up_claims_nothing(
+    jobs: JobRepository, attempts: AttemptRepository, tokens: TokenRepository
+) -> None:
+    job = budgeted("wf_job_1", 100)
+    await accept(jobs, job)
+    limit = job.plan.steps[0].timeouts.start_to_close
+    assert (await claim(attempts, call_of(job), MONTH, at=at(1))).tokens == MONTH
+    in_time = await claim(attempts, call_of(job, 1), 900, at=at(limit))
+    assert (in_time.tokens, in_time.use.claimed) == (0, MONTH)
+    assert await tokens.use("alice", at(limit)) == TokenUse(used=0, reserved=MONTH, claimed=MONTH)
+    assert await tokens.use("alice", at(limit + 2)) == TokenUse(used=0, reserved=100)
+    assert (await claim(attempts, call_of(job, 1), 900, at=at(limit + 2))).tokens == 900
+    # Its end may be told all the same.
+    await bill(attempts, call_of(job), 60)
+    assert await tokens.use("alice", at(limit + 2)) == TokenUse(used=60, reserved=900, claimed=900)
+
+
+async def test_the_time_of_a_call_may_be_longer_than_any_month(
+    jobs: JobRepository, attempts: AttemptRepository
+) -> None:
+    job = budgeted("wf_job_1", 100)
+    await accept(jobs, job)
+    one = call_of(job)
+    endless = one.step.model_copy(update={"timeouts": Timeouts(start_to_close=3e11)})
+    assert (await claim(attempts, one.model_copy(update={"step": endless}), 900)).tokens == 900
 
 
 async def test_a_claim_below_the_least_is_none_and_writes_no_attempt(

@@ -150,13 +150,35 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     job = project("wf_job_1", history.facts)
     rows = [
         ("a", "one", 1, Attempt(number=2, status=AttemptStatus.RUNNING), ""),
-        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.COMPLETED, completed_at=START), ""),
     ]
     found = [(call.agent, one.number, one.status, one.usage) for call, one in unwritten(job, rows)]
     assert found == [
         ("one", 1, AttemptStatus.FAILED, None),
         ("one", 2, AttemptStatus.COMPLETED, job.calls[0].usage),
     ]
+
+
+def test_ends_that_were_not_written_before_the_job_closed_are_told_from_history() -> None:
+    history = two_steps().task().completed("a", "one").completed("a", "two")
+    history.add(f.RunTerminated, reason="enough", identity="operator")
+    job = project("wf_job_1", history.facts)
+    rows = [
+        ("a", "one", 1, Attempt(number=1, status=AttemptStatus.UNKNOWN, started_at=START), ""),
+        ("a", "two", 1, Attempt(number=1, status=AttemptStatus.UNKNOWN, started_at=START, completed_at=START), ""),
+    ]
+    found = [(call.agent, one.status, one.usage) for call, one in unwritten(job, rows)]
+    assert found == [("one", AttemptStatus.COMPLETED, job.calls[0].usage)]
+    assert job.calls[0].usage.total_tokens > 0
+
+
+def test_nothing_is_missing_of_a_call_that_is_to_be_tried_again() -> None:
+    history = two_steps().task()
+    history.add(f.AgentScheduled, step="a", agent="one", title="A")
+    again = Pending(pollers=1, calls=(PendingCall(step="a", agent="one", started=False, attempt=2, last_error=BOOM),))
+    job = project("wf_job_1", history.facts, again)
+    assert job.calls[0].status is CallStatus.RETRYING
+    assert unwritten(job, [("a", "one", 1, Attempt(number=1, status=AttemptStatus.RUNNING), "")]) == []
 
 
 def test_a_short_call_that_ended_with_its_job_was_not_skipped() -> None:
@@ -384,7 +406,7 @@ def test_what_a_reset_undid_was_used_all_the_same() -> None:
     history.task().completed("a", "one", tokens=10)
     job = project("wf_job_1", history.facts)
     paid = Usage(prompt_tokens=5, completion_tokens=5, cost=0.25)
-    done = {"status": AttemptStatus.COMPLETED, "started_at": START}
+    done = {"status": AttemptStatus.COMPLETED, "started_at": START, "completed_at": START}
     rows = [
         ("a", "one", 1, Attempt(number=1, **done, usage=paid), "run-1"),
         ("a", "one", 1, Attempt(number=1, **done, usage=job.calls[0].usage), "run-2"),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,11 +11,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 from pydantic import SecretStr
+from temporalio.client import WorkflowExecutionStatus
 
 from orchestrator.domain.access import ORDINARY, Principal
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.catalogue import Plugin
-from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.commands import JobConfig, ReconcileRequest
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import LimitExceeded, StepFailed
 from orchestrator.domain.ids import JobKind
@@ -24,22 +26,24 @@ from orchestrator.services.access.quotas import QuotaUsage
 from orchestrator.services.chat.conversations import ChatMessage
 from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.storage import database
-from orchestrator.testing import Engine, running_engine
+from orchestrator.testing import Engine, eventually, running_engine
 from tests.fakes.openai_server import Answer, OpenAIServer
 from tests.ledger import ledger
 from tests.storage.postgres import PostgresServer, running_postgres
 
 CALL = Answer({"summary": "Drafted.", "output": "A draft."}, prompt_tokens=100, completion_tokens=400)
 SHOP = {"project_name": "shop", "description": "A shop for books, with a cart and a search"}
+AT_ONCE = ReconcileRequest(grace=-1.0)
+AMPLE = 10_000_000  # More than a few calls ask for together.
 GREEDY = JobConfig(model="served", max_tokens=1_000_000)
 
 
 @asynccontextmanager
 async def limited_to(
-    tokens: int, address: str, folder: Path, plugins: list[Plugin], **settings: Any
+    tokens: int, address: str, folder: Path, plugins: list[Plugin], *answers: Answer, **settings: Any
 ) -> AsyncIterator[tuple[Engine, OpenAIServer]]:
     async with (
-        OpenAIServer(CALL) as model,
+        OpenAIServer(*(answers or (CALL,))) as model,
         running_engine(
             address,
             folder,
@@ -133,6 +137,58 @@ async def test_a_child_pays_from_the_month_of_its_parent(
         spent = await usage(engine, caller)
         assert 0 < spent.tokens <= 5000
         assert len([call for call in job.calls if call.status is CallStatus.COMPLETED]) * 500 == spent.tokens
+
+
+@asynccontextmanager
+async def no_end_is_written(engine: Engine) -> AsyncIterator[None]:
+    """The index forgets meanwhile how calls end."""
+    lost = "CREATE TRIGGER lost BEFORE UPDATE ON attempts WHEN NEW.completed_at IS NOT NULL BEGIN SELECT RAISE(IGNORE);"
+    database = engine.parts.ground.database
+    await database.autocommit(lambda connection: connection.exec_driver_sql(f"{lost} END").close())
+    yield
+    await database.autocommit(lambda connection: connection.exec_driver_sql("DROP TRIGGER lost").close())
+
+
+@pytest.mark.parametrize("ended", ["completed", "terminated"])
+async def test_calls_whose_ends_the_index_lost_are_billed_once_their_job_has_ended(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], ended: str
+) -> None:
+    caller = somebody()
+    once = {"agent": "technical_writer", "times": 2}
+    answers = () if ended == "completed" else (CALL, replace(CALL, then="hang"))
+    async with limited_to(AMPLE, temporal_address, tmp_path, orchestrator_plugins, *answers) as (engine, model):
+        async with no_end_is_written(engine):
+            job_id = (await start(engine, caller, "t_again", once)).job_id
+            await eventually(lambda: asyncio.sleep(0, len(model.received)), lambda count: count == 2)
+            if ended == "terminated":
+                await engine.parts.ground.client.get_workflow_handle(job_id).terminate(reason="enough")
+            await eventually(
+                lambda: engine.parts.ground.client.get_workflow_handle(job_id).describe(),
+                lambda told: told.status is not WorkflowExecutionStatus.RUNNING,
+            )
+        assert (await usage(engine, caller)).tokens == 0
+        for _ in range(2):
+            await engine.parts.reconciler.reconcile(AT_ONCE)
+            now = await usage(engine, caller)
+            assert now.tokens == (1000 if ended == "completed" else 500)
+            assert now.reserved_tokens == 0
+
+
+async def test_a_call_whose_end_the_index_lost_is_billed_while_its_job_goes_on(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    caller = somebody()
+    twice = {"agent": "technical_writer", "times": 2}
+    answers = (CALL, replace(CALL, then="hang"))
+    async with limited_to(AMPLE, temporal_address, tmp_path, orchestrator_plugins, *answers) as (engine, model):
+        async with no_end_is_written(engine):
+            started = await start(engine, caller, "t_again", twice)
+            await eventually(lambda: asyncio.sleep(0, len(model.received)), lambda count: count == 2)
+        await engine.parts.reconciler.reconcile(AT_ONCE)
+        assert (await usage(engine, caller)).tokens == 500
+        assert (await engine.job(started.job_id)).state is JobState.RUNNING
+        await engine.services.controller.cancel(caller, started.job_id, "enough")
+        await engine.ended(started.job_id)
 
 
 async def test_a_chat_turn_is_held_to_the_month(

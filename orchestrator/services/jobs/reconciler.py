@@ -192,6 +192,9 @@ class IndexReconciler:
             return await self._unknown(row, reasons)
         job = project(row.id, facts, pending)
         if not job.state.terminal:
+            # An attempt without an end holds tokens that the owner's other calls wait for.
+            if missing := unwritten(job, await self._attempts.for_job(job.id)):
+                await self._attempts.repair(job, missing)
             if (reason := noted(job.reason, pending)) is not None:
                 reasons[row.id] = reason
             if row.start_state is not StartState.STARTED:
