@@ -127,7 +127,14 @@ class Parts:
     def records(self) -> RecordActivities:
         """The activities that write to the job index."""
         on = self.ground
-        adopter = JobAdopter(self.catalogue, self.services.starter, on.gateway, on.jobs, JobValues(on.values))
+        adopter = JobAdopter(
+            self.catalogue,
+            self.services.starter,
+            on.gateway,
+            on.jobs,
+            JobValues(on.values),
+            worker=on.client.identity,
+        )
         outcomes = OutcomeRecorder(on.jobs, ResetRepository(on.database))
         return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
 

@@ -139,7 +139,7 @@ def _url_check(settings: Settings, on: Ground) -> Callable[[str, str], Awaitable
 def _people(settings: Settings, on: Ground, *, clock: Callable[[], datetime]) -> tuple[Authenticator, UserAccounts]:
     signer = TokenSigner(*_token_secrets(settings, on.sealer), clock=clock, rules=_token_rules(settings))
     users, bootstrap = UserRepository(on.database), _bootstrap_user(settings)
-    accounts = Accounts(users, bootstrap=bootstrap)
+    accounts = Accounts(users, signer, bootstrap=bootstrap)
     tokens = SignedTokens(signer, accounts, clock=clock)
     access = Authenticator([BootstrapKey(settings.admin_api_key), on.issued_keys, tokens])
     return access, UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=clock)

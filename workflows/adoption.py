@@ -13,9 +13,14 @@ from temporalio.worker import ExecuteWorkflowInput
 from orchestrator.domain import names
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput, PlainInput
 from orchestrator.domain.conversations import is_conversation
+from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.ids import kind_of
 from orchestrator.domain.jobs import JobError
 from workflows.starts import search_attributes_of
+
+
+class UnknownWorkflowType(Exception):
+    """Fails the workflow task and not the workflow: it is tried again until a worker has it that knows the type."""
 
 
 def foreign(input: ExecuteWorkflowInput) -> bool:
@@ -33,7 +38,7 @@ def foreign(input: ExecuteWorkflowInput) -> bool:
 async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
     """The input with the workflow's own job in it.
 
-    Raises `ApplicationError`, non-retryable, for what cannot be a job.
+    Raises `ApplicationError`, non-retryable, for what cannot be a job; `UnknownWorkflowType` if this worker cannot say.
     """
     info = workflow.info()
     if hasattr(input.type.__init__, "__temporal_workflow_init"):  # type: ignore[misc]
@@ -116,6 +121,8 @@ async def _adopt(adoption: Adoption) -> Adopted:
             retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
         )
     except ApplicationError as error:  # a local activity raises the error itself
+        if error.type == UnknownWorkflow.code:
+            raise UnknownWorkflowType(error.message) from None
         raise _refusal(error.type or "not_adopted", error.message) from None
     except ActivityError as failure:
         if is_cancelled_exception(failure):

@@ -7,6 +7,7 @@ OrchestratorError
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound
+│   └── UnknownWorkflow   a worker lacks the type of a workflow that was started in Temporal; another one may have it
 ├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
 ├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
 ├── Unavailable           a part we need does not answer; `retry_after` seconds
@@ -83,6 +84,12 @@ class NotFound(OrchestratorError):
     """No such agent, workflow or job for this caller."""
 
     code = "not_found"
+
+
+class UnknownWorkflow(NotFound):
+    """This worker's plugins lack the type of a workflow: it waits for a worker that has it."""
+
+    code = "unknown_workflow"
 
 
 class WrongState(OrchestratorError):

@@ -57,6 +57,8 @@ OWN_WORKFLOWS: Final = frozenset(
 )
 # Of `workflow.patched`: foreign workflows that began before there was an adoption go on without.
 PATCH_ADOPTION: Final = "adoption"
+# The type of the failure of a workflow task on a worker that lacks the workflow's type: the exception of `workflows`.
+FAILURE_UNKNOWN_TYPE: Final = "UnknownWorkflowType"
 UPDATE_TURN: Final = "turn"
 UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"

@@ -6,6 +6,7 @@ from typing import Any, Final
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
 from orchestrator.domain.commands import ReusedCall
+from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
@@ -97,7 +98,9 @@ class EventFold:
                 return EventType.JOB_PROGRESS, JOB_RESET, "An operator reset the job to an earlier point.", data
             case f.WorkflowTaskBroken():
                 data = {"error": {"type": fact.cause, "message": fact.message}}
-                return EventType.AGENT_EVENT, "job.stuck", f"The workflow's own code failed: {fact.cause}.", data
+                unknown = fact.cause == UnknownWorkflow.code
+                words = fact.message if unknown else f"The workflow's own code failed: {fact.cause}."
+                return EventType.AGENT_EVENT, "job.stuck", words, data
             case f.SignalReceived():
                 return self._signal(fact)
             case f.CancelRequested():

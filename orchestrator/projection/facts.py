@@ -15,6 +15,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts, names
 from orchestrator.domain.commands import Adopted, JobInput
+from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.tally import Tally
@@ -175,6 +176,8 @@ def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     if about.cause in _ASKED_AGAIN:
         return None
     cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
+    if about.failure.application_failure_info.type == names.FAILURE_UNKNOWN_TYPE:
+        cause = UnknownWorkflow.code
     return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), worker=about.identity, **stamp)
 
 

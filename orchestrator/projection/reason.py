@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
 from orchestrator.domain.tally import TOKENS_HELD, UNKNOWN_AGENT
@@ -43,7 +44,7 @@ def _cancelling(fold: "JobFold", pending: Pending) -> Reason | None:
     tail = ""
     if _unattended(pending):
         tail = "; no worker is there to end it, it will end when one is"
-    elif fold.broken is not None:
+    elif fold.broken is not None and fold.broken.cause != UnknownWorkflow.code:  # those end at their next task
         tail = f"; the workflow's own code fails ({fold.broken.cause}) and cannot end it: terminate it in Temporal"
     message = f"Cancellation was requested{note}{tail}."
     return Reason(code=ReasonCode.CANCELLING, message=message, step=fold.current_step)
@@ -54,9 +55,12 @@ def _stuck(fold: "JobFold") -> Reason | None:
         return None
     word = fold.broken.cause
     where = f" on worker {fold.broken.worker}" if fold.broken.worker else ""
+    message = f"The workflow's own code cannot go on{where} ({word}): {fold.broken.message}"
+    if word == UnknownWorkflow.code:  # nothing is wrong with the code, and the message names the worker
+        message = fold.broken.message
     return Reason(
         code=ReasonCode.STUCK,
-        message=f"The workflow's own code cannot go on{where} ({word}): {fold.broken.message}"[:500],
+        message=message[:500],
         step=fold.current_step,
         last_error=JobError(type=word, message=fold.broken.message),
     )

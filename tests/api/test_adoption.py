@@ -38,12 +38,17 @@ async def test_a_workflow_started_in_temporal_is_a_job_over_http(
     assert (await live.post(f"{path}/cancel")).status_code == 400
 
 
-async def test_an_operators_start_under_a_foreign_type_is_refused_over_http(
+async def test_an_operators_start_under_a_foreign_type_waits_with_words_over_http(
     live: httpx2.AsyncClient, running: Engine
 ) -> None:
     id = f"nightly-{uuid.uuid4().hex[:8]}"
-    queue = running.parts.settings.task_queue
-    await running.parts.ground.client.start_workflow("t_unheard_of", {}, id=id, task_queue=queue)
-    job = await until(live, id, lambda job: job["status"] == "failed")
-    assert job["error"]["type"] == "not_found"
-    assert "t_unheard_of" in job["error"]["message"]
+    queue, client = running.parts.settings.task_queue, running.parts.ground.client
+    await client.start_workflow("t_unheard_of", {}, id=id, task_queue=queue)
+    try:
+        job = await until(live, id, lambda job: job["reason"]["code"] == "stuck")
+    finally:
+        await client.get_workflow_handle(id).terminate()
+    assert job["reason"]["message"] == (
+        f"Worker {client.identity} does not know workflow or agent 't_unheard_of'; "
+        "the job waits for a worker whose plugins have it."
+    )

@@ -58,7 +58,7 @@ def make(app_with: Make, running: Engine) -> Make:
     """An application with the documented bootstrap user, whose limits have counted nothing yet."""
     on, signer = running.parts.ground, running.services.users._signer
     rows, bootstrap = UserRepository(on.database), BootstrapUser("admin", SecretStr("password"))
-    accounts = Accounts(rows, bootstrap=bootstrap)
+    accounts = Accounts(rows, signer, bootstrap=bootstrap)
     users = UserAccounts(rows, accounts, signer, bootstrap=bootstrap, clock=now)
     kinds = [BootstrapKey(SecretStr(ADMIN_KEY)), on.issued_keys, SignedTokens(signer, accounts, clock=now)]
 

@@ -32,7 +32,7 @@ class Index:
 
     async def is_live(self, family: str) -> bool:
         self._read()
-        return self.live and family == "settings.family"
+        return self.live and family.startswith("settings.")
 
     def _read(self) -> None:
         self.reads += 1
@@ -45,8 +45,12 @@ class Desk:
         self.seconds = 0.0
         self.index = Index()
         self.signer = TokenSigner("a-shared-secret-long-enough-to-sign", clock=self.now)
-        bootstrap = BootstrapUser("root", SecretStr("a long password"))
-        self.accounts = Accounts(self.index, bootstrap=bootstrap, timer=lambda: self.seconds)
+        self.restart()
+
+    def restart(self, username: str = "root", password: str = "a long password") -> None:
+        """Begin anew with these settings."""
+        bootstrap = BootstrapUser(username, SecretStr(password))
+        self.accounts = Accounts(self.index, self.signer, bootstrap=bootstrap, timer=lambda: self.seconds)
         self.tokens = SignedTokens(self.signer, self.accounts, clock=self.now)
 
     def now(self) -> datetime:
@@ -105,9 +109,51 @@ async def test_while_the_index_is_down_nobody_is_let_in_and_nobody_is_cut_off(de
 
 
 async def test_the_user_of_the_settings_is_nobody_else(desk: Desk):
-    principal = await desk.tokens.principal(desk.token("root", "settings.family"))
+    own = desk.accounts.new_family("root")
+    principal = await desk.tokens.principal(desk.token("root", own))
     assert principal is not None
     assert (principal.id, principal.admin) == ("user:root", True)
-    for account, family in (("root", "family"), ("ada", "settings.family"), (ACCOUNT, "settings.family")):
+    for account, family in (
+        ("root", "family"),
+        ("ada", own),
+        (ACCOUNT, own),
+        ("root", desk.accounts.new_family("ada")),
+    ):
         with pytest.raises(Unauthenticated):
             await desk.tokens.principal(desk.token(account, family))
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [("root", "another password"), ("root2", "a long password"), ("root2", "another password")],
+)
+async def test_a_sign_in_of_the_settings_user_ends_with_the_password_that_it_was_made_with(
+    desk: Desk, username: str, password: str
+):
+    family = desk.accounts.new_family("root")
+    token = desk.token("root", family)
+    desk.restart()
+    assert await desk.tokens.principal(token)
+    desk.restart(username, password)
+    for account in ("root", username):
+        assert await desk.accounts.roles(account, family) is None
+    with pytest.raises(Unauthenticated):
+        await desk.tokens.principal(token)
+
+
+@pytest.mark.parametrize(
+    "family", ["settings.", "settings.0123456789abcdef", "settings..0123456789abcdef", "settings.\u00e9.0"]
+)
+async def test_a_sign_in_that_is_bound_to_no_password_has_ended(desk: Desk, family: str):
+    assert await desk.accounts.roles("root", family) is None
+
+
+async def test_a_sign_in_of_the_settings_user_outlives_an_exchange_of_the_secret(desk: Desk):
+    family = desk.accounts.new_family("root")
+    desk.signer = TokenSigner("the-next-secret-is-long-enough-too", desk.signer._secret, clock=desk.now)
+    desk.restart()
+    assert await desk.accounts.roles("root", family) == ("admin",)
+    desk.signer = TokenSigner("the-next-secret-is-long-enough-too", clock=desk.now)
+    desk.restart()
+    assert await desk.accounts.roles("root", family) is None
+    assert "a long password" not in family

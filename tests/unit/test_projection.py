@@ -11,6 +11,7 @@ from orchestrator.domain.jobs import Attempt, AttemptStatus, CallStatus, JobErro
 from orchestrator.domain.plans import Approval
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.attempts import unwritten, with_attempts
+from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
 from tests.unit.histories import START, History, job_input, step
 
@@ -321,6 +322,20 @@ def test_a_broken_workflow_task_is_stuck_until_one_succeeds() -> None:
     assert job.reason.code is ReasonCode.STUCK
     assert "non_deterministic_error" in job.reason.message
     assert project("wf_job_1", history.task().facts, ATTENDED).reason.code is ReasonCode.RUNNING  # type: ignore[union-attr]
+
+
+def test_a_worker_that_lacks_the_type_is_named_and_a_cancellation_does_not_wait_for_another() -> None:
+    words = "Worker 7@here does not know workflow or agent 'x'; the job waits for a worker whose plugins have it."
+    history = two_steps().task()
+    history.add(f.WorkflowTaskBroken, cause="unknown_workflow", message=words, worker="7@here")
+    reason = project("wf_job_1", history.facts, ATTENDED).reason
+    assert reason is not None
+    assert (reason.code, reason.message) == (ReasonCode.STUCK, words)
+    assert [event.message for event in job_events("wf_job_1", history.facts) if event.name == "job.stuck"] == [words]
+    history.add(f.CancelRequested, reason="")
+    reason = project("wf_job_1", history.facts, ATTENDED).reason
+    assert reason is not None
+    assert (reason.code, reason.message) == (ReasonCode.CANCELLING, "Cancellation was requested.")
 
 
 def test_cancelling_says_when_no_worker_is_there_to_end_it() -> None:

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.domain.limits import Tier
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
+from orchestrator.plugins import BUILT_IN
 from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
 from orchestrator.services.jobs.reader import JobFilter
@@ -48,8 +50,8 @@ def _new_id(prefix: str = "nightly") -> str:
 async def _start(engine: Engine, type: str, *inputs: Any, id: str | None = None, **more: Any) -> str:
     """Start a workflow as an operator does, past the API."""
     id = id or _new_id()
-    queue = engine.parts.settings.task_queue
-    await engine.parts.ground.client.start_workflow(type, args=list(inputs), id=id, task_queue=queue, **more)
+    more = {"task_queue": engine.parts.settings.task_queue, **more}
+    await engine.parts.ground.client.start_workflow(type, args=list(inputs), id=id, **more)
     return id
 
 
@@ -226,7 +228,6 @@ async def test_the_cancel_of_a_parent_reaches_its_child(engine: Engine) -> None:
         ("t_three", [["tea"]], "a JSON object, and this is a list"),
         ("t_countdown", ["tea"], "a JSON object, and this is a text"),
         ("t_three", [{}, {}], "one input, and this workflow was started with 2"),
-        ("t_unheard_of", [{}], "No workflow and no agent has the id 't_unheard_of'"),
         ("t_at_init", [{}], "takes its input in __init__"),
     ],
 )
@@ -242,6 +243,50 @@ async def test_what_cannot_be_a_job_is_refused_with_words(
     assert job.error.message.startswith("This workflow cannot be a job. ")
     assert words in job.error.message
     assert job.owner == ""
+
+
+@pytest.mark.parametrize(("type", "form"), [("t_three", "plain"), ("t_countdown", "plain"), ("t_three", "other")])
+async def test_a_worker_that_lacks_the_type_leaves_the_start_to_one_that_has_it(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], type: str, form: str
+) -> None:
+    queue, short = f"test-lacks-{uuid.uuid4().hex[:8]}", timedelta(seconds=1)
+    more = {"task_queue": queue, "task_timeout": short}
+    async with (
+        running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
+        running_engine(temporal_address, tmp_path, [BUILT_IN], task_queue=queue) as lacks,
+    ):
+        given = {"topic": "tea"}
+        if form == "other":
+            other = await lacks.start("market_research", given)
+            given = {**await _started_with(lacks, other.job_id), "input": given}
+        id = await _start(engine, type, given, **more)
+        job = await engine.eventually(id, lambda job: job.reason is not None and job.reason.code is ReasonCode.STUCK)
+        worker = lacks.parts.ground.client.identity
+        assert (job.state, job.owner) == (JobState.PENDING, "")
+        assert job.reason is not None
+        assert job.reason.message == (
+            f"Worker {worker} does not know workflow or agent {type!r}; "
+            "the job waits for a worker whose plugins have it."
+        )
+        assert job.reason.last_error is not None
+        assert job.reason.last_error.type == "unknown_workflow"
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, task_queue=queue) as engine:
+        if type == "t_countdown":
+            await engine.parts.ground.client.get_workflow_handle(id).signal("go")
+        job = await engine.ended(id)
+        assert (job.state, job.definition) == (JobState.COMPLETED, type)
+        facts = [fact_of(event, "run") for event in (await engine.history(id)).events]
+        assert len([fact for fact in facts if isinstance(fact, JobAdopted)]) == 1
+
+
+async def test_a_type_that_no_worker_has_waits_with_words_until_it_is_cancelled(engine: Engine) -> None:
+    id = await _start(engine, "t_unheard_of", {}, task_timeout=timedelta(seconds=1))
+    job = await engine.eventually(id, lambda job: job.reason is not None and job.reason.code is ReasonCode.STUCK)
+    assert job.reason is not None
+    assert "does not know workflow or agent 't_unheard_of'" in job.reason.message
+    assert id not in [row.id for row in (await engine.services.reader.list(TESTER, JobFilter())).rows]
+    await engine.parts.ground.client.get_workflow_handle(id).cancel()
+    assert (await engine.ended(id, 20)).state is JobState.CANCELLED
 
 
 async def test_a_copy_that_was_changed_is_judged_anew(engine: Engine) -> None:

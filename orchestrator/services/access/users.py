@@ -22,7 +22,8 @@ from orchestrator.storage.users import UserRecord, UserRepository
 
 # What everybody who has signed in may use, also with a token that was minted elsewhere.
 USER_TIER: Final = Tier.BUSINESS
-# How the family of a sign-in of the settings' user begins, so that no other user is ever taken for that one.
+# How the family of a sign-in of the settings' user begins, so that no other user is ever taken for that one. A keyed
+# digest of name and password follows: a sign-in ends with the password that it was made with.
 _OF_SETTINGS: Final = "settings."
 _WRONG: Final = "The user name or the password is wrong"
 
@@ -60,6 +61,10 @@ class BootstrapUser:
     username: str
     password: SecretStr
 
+    def secret(self) -> str:
+        """What a sign-in of this user is bound to."""
+        return f"{self.username}\0{self.password.get_secret_value()}"
+
 
 def principal_of(claims: Claims, roles: Sequence[str] | None) -> Principal:
     """Who comes with an access token, by the roles of the account or, if others minted it, of the token.
@@ -83,11 +88,13 @@ class Accounts:
     def __init__(
         self,
         users: UserRepository,
+        signer: TokenSigner,
         *,
         bootstrap: BootstrapUser | None,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._users = users
+        self._signer = signer
         self._bootstrap = bootstrap
         self._known: CredentialCache[_SignedIn] = CredentialCache(timer)
 
@@ -110,12 +117,23 @@ class Accounts:
         """Look at the index again: an account, or a sign-in, has ended."""
         self._known.forget(lambda known: known.account == account or known.family == family)
 
+    def new_family(self, username: str) -> str:
+        """The name of a new sign-in of a user."""
+        family = secrets.token_hex(16)
+        if self._bootstrap is None or username != self._bootstrap.username:
+            return family
+        return f"{_OF_SETTINGS}{self._signer.digest(self._bootstrap.secret())}.{family}"
+
     async def _read(self, account: str, family: str) -> tuple[str, ...] | None:
         if family.startswith(_OF_SETTINGS):
-            own = self._bootstrap is not None and account == self._bootstrap.username
-            return (Role.ADMIN,) if own and await self._users.is_live(family) else None
+            return (Role.ADMIN,) if self._is_bootstrap(account, family) and await self._users.is_live(family) else None
         record = await self._users.account(account, family)
         return None if record is None else tuple(record.roles)
+
+    def _is_bootstrap(self, account: str, family: str) -> bool:
+        """Whether a sign-in is of the settings' user, and was made with the password of now."""
+        own, digest = self._bootstrap, family.removeprefix(_OF_SETTINGS).partition(".")[0]
+        return own is not None and account == own.username and self._signer.is_digest(own.secret(), digest)
 
 
 class SignedTokens:
@@ -188,7 +206,7 @@ class UserAccounts:
     async def login(self, username: str, password: str) -> Tokens:
         """Tokens for a user. Raises `Unauthenticated` without a word on which of the two is wrong, `Unavailable`."""
         user = await self._checked(username, password)
-        family = (_OF_SETTINGS if self._is_bootstrap(username) else "") + secrets.token_hex(16)
+        family = self._accounts.new_family(username)
         token, until = secrets.token_hex(16), self._clock() + REFRESH_LIFETIME
         await self._users.grant(token, family=family, subject=user.id, expires_at=until)
         return self._tokens(user, family, token, until)

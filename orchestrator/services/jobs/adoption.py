@@ -11,7 +11,7 @@ from orchestrator.domain import names
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
-from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
+from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable, UnknownWorkflow
 from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
 from orchestrator.domain.text import NAME_LIMIT, headline, name
 from orchestrator.domain.values import Place
@@ -41,18 +41,21 @@ class JobAdopter:
         gateway: TemporalGateway,
         jobs: JobRepository,
         values: JobValues,
+        *,
+        worker: str,
     ) -> None:
         self._catalogue = catalogue
         self._starter = starter
         self._gateway = gateway
         self._jobs = jobs
         self._values = values
+        self._worker = worker
 
     async def adopt(self, adoption: Adoption) -> Adopted:
         """The job that the workflow is from now on. Its owner's slots are counted and not checked.
 
-        Raises `NotFound`, `PayloadTooLarge`, `InvalidInput`, also for the id of another job; `Unavailable` if nobody
-        can say who owns the parent.
+        Raises `UnknownWorkflow` if only a worker with other plugins can; `NotFound`, `PayloadTooLarge`, `InvalidInput`,
+        also for the id of another job; `Unavailable` if nobody can say who owns the parent.
         """
         _check(adoption)
         parent = await self._parent(adoption.parent) if adoption.parent else None
@@ -140,19 +143,23 @@ class JobAdopter:
         """Raise as `JobStarter.composed` does if a copy's input was changed into one that does not fit."""
         try:
             kind = self._kind(given.definition)
-        except NotFound:  # such as a turn of a conversation: its plan came from elsewhere
+        except UnknownWorkflow:  # such as a turn of a conversation: its plan came from elsewhere
             return
         request = StartRequest(kind=kind, target=given.definition, input=given.input)
         await self._starter.composed(request, owner=given.owner, job_id=given.job_id)
 
     def _kind(self, definition: str) -> JobKind:
-        """Raises `NotFound`."""
+        """Raises `UnknownWorkflow`."""
         if definition in self._catalogue.workflows:
             return JobKind.WORKFLOW
         try:
             self._catalogue.agent(definition)
         except NotFound:
-            raise NotFound(f"No workflow and no agent has the id {definition!r}", workflow_id=definition) from None
+            raise UnknownWorkflow(
+                f"Worker {self._worker} does not know workflow or agent {definition!r}; "
+                "the job waits for a worker whose plugins have it.",
+                workflow_id=definition,
+            ) from None
         return JobKind.AGENT
 
     async def _parent(self, job_id: str) -> JobInput | None:
