@@ -168,7 +168,8 @@ class AuthorLoop:
         self._unanswered = None
 
     def _start(self, call: AuthorCall) -> None:
-        call.task = task = self._loop.create_task(_performed(call), context=call.context)
+        call.task = task = _CallTask(call, self._loop)
+        self._tasks[task] = ref(call)
         task.add_done_callback(lambda _: self._ended(task, call))
 
     @staticmethod
@@ -212,6 +213,24 @@ class AuthorLoop:
             self._loop.close()
 
 
+class _CallTask(asyncio.Task[Any]):
+    """The task of a call. Its own code and the worker can cancel it, and other calls of the agent cannot:
+    `asyncio.all_tasks` shows it to them.
+    """
+
+    def __init__(self, call: AuthorCall, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(_performed(call), loop=loop, context=call.context)
+        self._call = ref(call)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancel the call, unless another one asks."""
+        canceller, call = _CALL.get(None), self._call()
+        if canceller is None or call is None or canceller() is call:
+            return super().cancel(msg)
+        log.warning("cancellation_by_another_call_ignored", agent=call.agent, job_of_other=call.job)
+        return False
+
+
 async def _performed(call: AuthorCall) -> tuple[Any, BaseException | None]:
     """The outcome of a call. Its exceptions are returned: a `SystemExit` that a task raises leaves the loop."""
     try:
@@ -233,7 +252,7 @@ def _known(call: AuthorCall, error: BaseException) -> BaseException:
         return error if _is_plain(error) else _plain(error, MOST_CAUSES)
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
     message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
-    # Another call of the agent may have cancelled this one: `asyncio.all_tasks` knows them all.
+    # Another call of the agent may have cancelled a task that this one awaits: `asyncio.all_tasks` knows them all.
     again = isinstance(error, Exception | asyncio.CancelledError)
     return AgentError(message, kind=name, retryable=again)
 

@@ -374,6 +374,42 @@ async def test_a_call_that_cancels_all_tasks_harms_its_own_agent_alone(bulkhead:
     assert await other == "slept"
 
 
+async def test_a_call_cancels_no_other_call_of_its_agent_and_the_worker_still_does(bulkhead: Bulkhead) -> None:
+    began, freed, cancelled = asyncio.Event(), threading.Event(), threading.Event()
+    outer = asyncio.get_running_loop()
+
+    async def innocent() -> str:
+        outer.call_soon_threadsafe(began.set)
+        try:
+            while not freed.is_set():  # noqa: ASYNC110 - set in another loop
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return "whole"
+
+    async def cancels() -> None:
+        for task in asyncio.all_tasks():
+            task.cancel()
+        await asyncio.sleep(60)
+
+    for end in (freed.set, None):
+        began.clear()
+        freed.clear()
+        other = asyncio.create_task(call(bulkhead, innocent))
+        await began.wait()
+        assert (await error_of(bulkhead, cancels)).kind == "CancelledError"
+        assert not cancelled.is_set()
+        if end is not None:
+            end()
+            assert await other == "whole"
+        else:
+            other.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await other
+            assert cancelled.is_set()
+
+
 async def test_a_broken_pool_of_the_author_is_no_broken_pool_of_ours(bulkhead: Bulkhead) -> None:
     """The SDK ends a worker whose activity raises `BrokenExecutor`."""
 
