@@ -123,7 +123,7 @@ def summarise(job: FollowedJob, console: Console, *, listed: int = 12, flag: str
     if len(files) > listed:
         tell(f"  … and {len(files) - listed} more")
     if job.error is not None:
-        tell(f"{job.error.type}: {plain(job.error.message)}")
+        tell(f"{one_line(job.error.type)}: {one_line(job.error.message)}")
     if advice := way_on(job):
         tell(f"finish it: {advice}{flag}")
     used = job.metrics
