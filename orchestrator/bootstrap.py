@@ -223,7 +223,7 @@ async def prepare(parts: Parts, *, reconcile: bool = True) -> None:
 
 
 async def _open_index(parts: Parts) -> None:
-    await parts.ground.database.migrate()
+    await parts.ground.database.migrate(parts.ground.trail.begin)
     await parts.ground.installation.check_secret_key()
 
 

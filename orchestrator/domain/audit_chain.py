@@ -16,8 +16,10 @@ BEGINNING: Final = ""
 class ChainHead:
     """Where the chain is: its last entry, and what pruning left of its beginning.
 
-    Entries up to `unchained` are of a release without a chain. `broken` is the first entry that was written after the
-    chain was found broken. `seal` is a keyed digest of the rest, which nobody can make with the database alone.
+    Entries up to `unchained` are of a release without a chain: they have no digests, and the first one after them
+    follows all of them. `broken` is the first entry that was written after the chain was found broken. `seal` is keyed
+    digests of the rest, one by each secret key of the writer, which nobody can make with the database alone;
+    `sealed_by` names the first of these keys.
     """
 
     number: int = 0
@@ -26,6 +28,7 @@ class ChainHead:
     pruned: int = 0
     pruned_digest: str = BEGINNING
     broken: int | None = None
+    sealed_by: str = ""
     seal: str = ""
 
     @property

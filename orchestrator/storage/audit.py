@@ -5,30 +5,53 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    RowMapping,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
 
 from orchestrator.domain.access import AuditEntry
-from orchestrator.domain.audit_chain import ChainHead, ChainVerdict, digest_of
+from orchestrator.domain.audit_chain import BEGINNING, ChainHead, ChainVerdict, digest_of
+from orchestrator.domain.errors import Unavailable
 from orchestrator.storage.audit_tables import audit, audit_chain
 from orchestrator.storage.database import Database
+from orchestrator.storage.moments import AsText, UtcDateTime
 
 log = structlog.get_logger(__name__)
 
-_FIELDS: Final = tuple(audit.c[name] for name in AuditEntry.__dataclass_fields__)
-_HEAD: Final = select(*(audit_chain.c[name] for name in ChainHead.__dataclass_fields__)).where(audit_chain.c.id == 1)
+_FIELDS: Final = [audit.c[name] for name in AuditEntry.__dataclass_fields__]
+_HEAD_FIELDS: Final = [audit_chain.c[name] for name in ChainHead.__dataclass_fields__]
+_HEAD: Final = select(*(AsText(column).label(column.name) for column in _HEAD_FIELDS)).where(audit_chain.c.id == 1)
+_ENTRY: Final = select(*(AsText(column).label(column.name) for column in _FIELDS))
 _PAGE: Final = 1000
+_LOWEST: Final = -(2**31)
+_HIGHEST: Final = 2**31 - 1
+_UNREADABLE: Final = "(unreadable)"
+_SUBSTITUTES: Final = {str: _UNREADABLE, int: -1, datetime: datetime.max.replace(tzinfo=UTC)}
 
 
 class AuditRepository:
     """The audit trail in the index. Every method raises `Unavailable` when the database does not answer.
 
-    The first of `keys` seals the head of the chain; the others, of a secret key that is exchanged, are known as well.
+    The first of `keys` decides who may write; the others, of a secret key that is exchanged, seal the head as well.
     """
 
     def __init__(self, db: Database, *keys: bytes) -> None:
@@ -39,31 +62,47 @@ class AuditRepository:
         """Write entries, whose numbers follow the last one's. Writers of all processes take turns."""
 
         def write(connection: Connection) -> None:
-            head = self._held(connection)
+            head = self._held(connection, room=len(entries))
             number, digest, rows = head.number, head.digest, []
             for entry in entries:
                 number += 1
                 digest = digest_of(replace(entry, id=number), digest)
                 rows.append(asdict(entry) | {"id": number, "digest": digest})
-            connection.execute(insert(audit), rows)
+            # First the head: the database refuses what it does not number.
             self._move(connection, replace(head, number=number, digest=digest))
+            connection.execute(insert(audit), rows)
 
-        await self._db.transaction(write)
+        try:
+            await self._db.transaction(write)
+        except IntegrityError as error:
+            raise Unavailable("The audit trail takes no entry.", remedy="run `orchestrator audit verify`") from error
+
+    def begin(self, connection: Connection) -> None:
+        """Begin the chain after the entries that are there. Only for the migration that makes it: who found a chain
+        without a head later found that it was taken away."""
+        last, digest, after = 0, BEGINNING, _LOWEST
+        while page := _entries(connection, _ENTRY.where(audit.c.id > after).order_by(audit.c.id).limit(_PAGE)):
+            for entry in page:
+                digest = digest_of(entry, digest)
+            last = after = page[-1].id
+        self._move(connection, ChainHead(number=last, digest=digest, unchained=last))
 
     async def prune(self, before: datetime, limit: int) -> int:
         """Delete at most `limit` of the first entries, from before a time, and return how many those were.
 
         What is left stays a chain: its head says what the first entry follows.
         """
-        oldest = select(audit.c.id, audit.c.at, audit.c.digest).order_by(audit.c.id).limit(limit)
 
         def write(connection: Connection) -> int:
             head = self._held(connection)
-            old = builtins.list(takewhile(lambda entry: entry.at < before, connection.execute(oldest)))
+            oldest = _ENTRY.where(audit.c.id > head.pruned).order_by(audit.c.id).limit(limit)
+            old = builtins.list(takewhile(lambda entry: entry.at < before, _entries(connection, oldest)))
             if old:
-                last = old[-1]
+                last, digest = old[-1], head.pruned_digest
+                for entry in old:
+                    digest = digest_of(entry, digest) if entry.id <= head.unchained else entry.digest or BEGINNING
                 # First the head: the database keeps what it does not call pruned.
-                self._move(connection, replace(head, pruned=last.id, pruned_digest=last.digest or ""))
+                self._move(connection, replace(head, pruned=last.id, pruned_digest=digest))
                 connection.execute(delete(audit).where(audit.c.id <= last.id))
             return len(old)
 
@@ -71,47 +110,67 @@ class AuditRepository:
 
     async def reseal(self) -> None:
         """Seal the head with the first key, whatever sealed it before: the secret that it follows from was replaced."""
-        await self._db.transaction(lambda connection: self._move(connection, _head(connection)))
+
+        def write(connection: Connection) -> None:
+            head = _head(connection, held=True)
+            self._move(connection, self._broken(connection, ChainHead(), 1) if head is None else head)
+
+        await self._db.transaction(write)
 
     async def verify(self) -> ChainVerdict:
         """Read the whole trail and look whether it is what was written."""
         head = await self._db.autocommit(_head)
-        chained = await self._db.autocommit(lambda connection: connection.execute(_IS_CHAINED).scalar_one())
-        if not self._is_sealed(head) and (head.seal or chained):
+        if head is None:
+            newest = await self._db.autocommit(lambda connection: connection.execute(_NEWEST).scalar_one())
+            return ChainVerdict(0, ChainHead(), newest or 0, "the head of the chain was taken away, or is unreadable")
+        if not self._is_sealed(head):
             return ChainVerdict(0, head, head.number, "the head of the chain was changed, or sealed with another key")
         if head.broken is not None:
             return ChainVerdict(0, head, head.broken, "a writer found the chain before this entry changed")
-        checked, digest = 0, head.pruned_digest
-        last = max(head.pruned, head.unchained)
-        async for entry in self.read(after=last):
+        verdict = await self._followed(head)
+        if verdict.broken is not None:
+            now = await self._db.autocommit(_head)
+            if now is not None and now.pruned != head.pruned:  # by another process, since
+                return await self.verify()
+        return verdict
+
+    async def _followed(self, head: ChainHead) -> ChainVerdict:
+        checked, last, digest = 0, head.pruned, head.pruned_digest
+        async for entry in self.read(after=_LOWEST):
             if entry.id > head.number:
                 break
-            if entry.id != last + 1:
-                head = await self._db.autocommit(_head)
-                if head.pruned > last:  # by another process, since
-                    return await self.verify()
-                return ChainVerdict(checked, head, last + 1, "it is missing")
-            if digest_of(entry, digest) != entry.digest:
+            if entry.id <= head.pruned:
+                return ChainVerdict(checked, head, entry.id, "it was added before the chain")
+            follows = digest_of(entry, digest)
+            if entry.id <= head.unchained:
+                last, digest = entry.id, follows
+                continue
+            if entry.id != max(last, head.unchained) + 1:
+                return ChainVerdict(checked, head, max(last, head.unchained) + 1, "it is missing")
+            if follows != entry.digest:
                 why = "it does not follow the entry before: one of the two was changed"
+                if not checked and head.unchained > head.pruned:
+                    why = "it does not follow the entries before, of a release without a chain: one of them was changed"
                 return ChainVerdict(checked, head, entry.id, why)
-            checked, last, digest = checked + 1, entry.id, entry.digest or ""
+            checked, last, digest = checked + 1, entry.id, follows
+        last = max(last, head.unchained)
         if last != head.number:
             return ChainVerdict(checked, head, last + 1, f"it is missing, with all up to {head.number}")
-        if checked and digest != head.digest:
+        if digest != head.digest and head.pruned != head.number:
             return ChainVerdict(checked, head, last, "it is not the one that the head of the chain names")
         return await self._newest(ChainVerdict(checked, head))
 
     async def _newest(self, verdict: ChainVerdict) -> ChainVerdict:
         newest = await self._db.autocommit(lambda connection: connection.execute(_NEWEST).scalar_one())
         head = await self._db.autocommit(_head)
-        if newest is not None and newest > head.number:
+        if newest is not None and head is not None and newest > head.number:
             return replace(verdict, broken=head.number + 1, why="it was added past the chain")
         return verdict
 
     async def read(self, *, after: int = 0) -> AsyncIterator[AuditEntry]:
         """Every entry above a number, oldest first, page by page."""
         while True:
-            wanted = select(*_FIELDS).where(audit.c.id > after).order_by(audit.c.id).limit(_PAGE)
+            wanted = _ENTRY.where(audit.c.id > after).order_by(audit.c.id).limit(_PAGE)
             page = await self._db.autocommit(partial(_entries, wanted=wanted))
             for entry in page:
                 yield entry
@@ -141,39 +200,105 @@ class AuditRepository:
             matching.append(audit.c.at < until)
         if before is not None:
             matching.append(audit.c.id < before)
-        wanted = select(*_FIELDS).where(*matching).order_by(audit.c.id.desc()).limit(limit)
+        wanted = _ENTRY.where(*matching).order_by(audit.c.id.desc()).limit(limit)
         return await self._db.autocommit(lambda connection: _entries(connection, wanted))
 
-    def _held(self, connection: Connection) -> ChainHead:
-        """The head, which nobody else moves until the transaction ends. One that is not as it was left is marked."""
+    def _held(self, connection: Connection, *, room: int = 1) -> ChainHead:
+        """The head, which nobody else moves until the transaction ends. One that is not as it was left is marked, and
+        followed by `room` free numbers. Raises `Unavailable` where another secret key has taken over."""
         head = _head(connection, held=True)
+        if head is None or not self._is_sealed(head):
+            return self._broken(connection, ChainHead(broken=head.broken if head else None), room)
+        if head.sealed_by not in map(_name, self._keys):
+            raise Unavailable(
+                "The audit trail is sealed with the next secret key already.",
+                remedy="Give this process the next key, and the previous one as ORCHESTRATOR_SECRET_KEY_FALLBACK.",
+            )
         newest = connection.execute(_NEWEST).scalar_one() or head.pruned
-        new = not head.seal and not connection.execute(_IS_CHAINED).scalar_one()
-        if head.broken is None and not (new or (self._is_sealed(head) and newest == head.number)):
-            log.error("audit_chain_broken", entry=head.number + 1, advice="run `orchestrator audit verify`")
-            return replace(head, number=max(newest, head.number), broken=max(newest, head.number) + 1)
-        return replace(head, number=max(newest, head.number))
+        if head.broken is not None or max(newest, head.pruned) != head.number:
+            return self._broken(connection, head, room)
+        return head
+
+    def _broken(self, connection: Connection, head: ChainHead, room: int) -> ChainHead:
+        last = connection.execute(_ROOM, {"floor": head.pruned, "room": room}).scalar_one_or_none()
+        number = head.number if last is None else last
+        if head.broken is None:
+            log.error("audit_chain_broken", entry=number + 1, advice="run `orchestrator audit verify`")
+        return replace(head, number=number, broken=number + 1 if head.broken is None else head.broken)
 
     def _move(self, connection: Connection, head: ChainHead) -> None:
-        sealed = replace(head, seal=_seal(self._keys[0], head))
-        connection.execute(update(audit_chain).where(audit_chain.c.id == 1).values(**asdict(sealed)))
+        named = replace(head, sealed_by=_name(self._keys[0]))
+        sealed = asdict(replace(named, seal=" ".join(_seal(key, named) for key in self._keys)))
+        moved = connection.execute(update(audit_chain).where(audit_chain.c.id == 1).values(**sealed))
+        if not moved.rowcount:
+            connection.execute(insert(audit_chain).values(id=1, **sealed))
 
     def _is_sealed(self, head: ChainHead) -> bool:
-        return any(hmac.compare_digest(head.seal, _seal(key, head)) for key in self._keys)
+        seals = [seal.encode() for seal in head.seal.split()]
+        return any(hmac.compare_digest(seal, _seal(key, head).encode()) for key in self._keys for seal in seals)
 
 
 _NEWEST: Final = select(func.max(audit.c.id))
-_IS_CHAINED: Final = select(exists().where(audit.c.digest.is_not(None)))
+_after: Final = audit.alias()
+# The last number that free ones follow: where entries were added with numbers of somebody's choice.
+_ROOM: Final = (
+    select(audit.c.id)
+    .where(
+        audit.c.id > bindparam("floor", type_=Integer),
+        audit.c.id < _HIGHEST - bindparam("room", type_=Integer),
+        ~exists().where(_after.c.id > audit.c.id, _after.c.id <= audit.c.id + bindparam("room", type_=Integer)),
+    )
+    .order_by(audit.c.id.desc())
+    .limit(1)
+)
 
 
 def _seal(key: bytes, head: ChainHead) -> str:
     return hmac.new(key, head.content.encode(), hashlib.sha256).hexdigest()
 
 
-def _head(connection: Connection, *, held: bool = False) -> ChainHead:
-    """The head of the chain; triggers keep its row."""
-    return ChainHead(**connection.execute(_HEAD.with_for_update() if held else _HEAD).mappings().one())
+def _name(key: bytes) -> str:
+    return hmac.new(key, b"name", hashlib.sha256).hexdigest()[:16]
+
+
+def _head(connection: Connection, *, held: bool = False) -> ChainHead | None:
+    """The head of the chain. None for one that is missing or unreadable: somebody changed it past the triggers."""
+    row = connection.execute(_HEAD.with_for_update() if held else _HEAD).mappings().one_or_none()
+    try:
+        return None if row is None else ChainHead(**{column.name: _value(column, row) for column in _HEAD_FIELDS})
+    except ValueError:
+        return None
 
 
 def _entries(connection: Connection, wanted: Select[Any]) -> list[AuditEntry]:
-    return [AuditEntry(**row) for row in connection.execute(wanted).mappings()]
+    return [_entry(row) for row in connection.execute(wanted).mappings()]
+
+
+def _entry(row: RowMapping) -> AuditEntry:
+    """An entry as it stands. What somebody made unreadable past the triggers is replaced: no digest is that of it."""
+    values: dict[str, Any] = {}
+    unreadable = False
+    for column in _FIELDS:
+        try:
+            values[column.name] = _value(column, row)
+        except ValueError:
+            values[column.name], unreadable = _SUBSTITUTES[_kind(column)], True
+    return AuditEntry(**(values | {"digest": _UNREADABLE} if unreadable else values))
+
+
+def _value(column: Column[Any], row: RowMapping) -> Any:
+    """The value of a column that was read as text. Raises `ValueError` for one that the column cannot have."""
+    text = row[column.name]
+    if text is None:
+        if column.nullable:
+            return None
+        raise ValueError(column.name)
+    text = text.decode() if isinstance(text, bytes) else text
+    if _kind(column) is datetime:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return int(text) if _kind(column) is int else text
+
+
+def _kind(column: Column[Any]) -> type:
+    return datetime if isinstance(column.type, UtcDateTime) else int if isinstance(column.type, Integer) else str

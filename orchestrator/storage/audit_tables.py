@@ -7,8 +7,8 @@ from sqlalchemy import Column, Index, Integer, String, Table
 from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.tables import metadata
 
-# Append-only: triggers refuse a change, an entry without a digest, and a deletion of what `audit_chain` does not call
-# pruned.
+# Append-only: triggers refuse a change, an entry that `audit_chain` does not number, and a deletion of what it does not
+# call pruned.
 audit: Final = Table(
     "audit",
     metadata,
@@ -27,7 +27,8 @@ audit: Final = Table(
     Index("ix_audit_principal", "principal", "id"),
 )
 
-# One row, which every writer holds while it adds entries: the chain has no branches.
+# One row, which every writer holds while it adds entries: the chain has no branches. Triggers refuse a second one, an
+# empty seal, and that it goes back.
 audit_chain: Final = Table(
     "audit_chain",
     metadata,
@@ -38,5 +39,6 @@ audit_chain: Final = Table(
     Column("pruned", Integer, nullable=False),
     Column("pruned_digest", String, nullable=False),
     Column("broken", Integer),
+    Column("sealed_by", String, nullable=False),
     Column("seal", String, nullable=False),
 )

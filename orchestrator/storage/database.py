@@ -122,8 +122,10 @@ class Database:
     def _is_sqlite(self) -> bool:
         return self._url.get_backend_name() == "sqlite"
 
-    async def migrate(self) -> None:
+    async def migrate(self, begin: Unit[None] | None = None) -> None:
         """Bring the schema to the newest version; safe to run again, and in many processes at once.
+
+        `begin` begins the chain of the audit trail, in the transaction that makes its table.
 
         Raises `Unavailable`; `Misconfigured` for a file that is no database, and for a schema that is newer than ours
         or another program's.
@@ -133,7 +135,7 @@ class Database:
                 make_private(Path(self._url.database))
         try:
             with self._faults():
-                await self._store.run(migrate, transaction=True)
+                await self._store.run(lambda connection: migrate(connection, begin), transaction=True)
         except Unavailable as fault:
             if fault.remedy != NO_DATABASE:
                 raise

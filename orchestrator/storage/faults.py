@@ -39,7 +39,10 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ),
     ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", NO_DATABASE),
     ("SQLITE_BUSY|SQLITE_LOCKED|55P03|40P01|locked", "End the process that holds the lock, for example a backup."),
-    ("42P01|42703|no such (table|column)", "Start a worker or the API once: it brings the schema up to date."),
+    (
+        "42P01|42703|no such (table|column)",
+        "Start a worker or the API once: it brings the schema up to date. If that does not help, restore a backup.",
+    ),
     ("SSL|TLS|certificate", f"Correct sslmode and its files in {_URL}."),
     (
         "refused|resolve|unreachable|time(d )?out|no answer|starting up|shutting down|closed|08006|57P0|terminat",

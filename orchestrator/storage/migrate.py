@@ -1,5 +1,6 @@
 """Run the Alembic migrations that ship with the product."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +20,12 @@ _FOREIGN: Final = "The database {} belongs to another program: it has tables ({}
 _NEWER: Final = "The job index {} was made by a newer release of orchestrator."
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, begin: Callable[[Connection], None] | None = None) -> None:
     """Bring the schema to the newest version in one transaction; nothing happens when it is there already.
 
     Of several processes at once, one migrates and the others wait: for an advisory lock on PostgreSQL, for the write
-    lock on SQLite, which `Database` takes at the beginning of each transaction.
+    lock on SQLite, which `Database` takes at the beginning of each transaction. `begin` begins the chain of the audit
+    trail where there was none.
     Raises `Misconfigured` for a schema that is newer than ours or another program's, and SQLAlchemy's errors.
     """
     place = connection.engine.url.render_as_string(hide_password=True)
@@ -35,12 +37,15 @@ def migrate(connection: Connection) -> None:
         raise Misconfigured(
             _FOREIGN.format(place, shown), remedy="Name a database of its own in ORCHESTRATOR_DATABASE_URL."
         )
+    chained = inspect(connection).has_table("audit_chain")
     try:
         command.upgrade(migration_config(connection), "head")
     except CommandError as error:
         raise Misconfigured(
             _NEWER.format(place), remedy="Run that release or a newer one, or restore a backup of the index."
         ) from error
+    if begin is not None and not chained:
+        begin(connection)
 
 
 def foreign_tables(connection: Connection) -> list[str]:

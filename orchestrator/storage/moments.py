@@ -44,6 +44,22 @@ class UtcDay(FunctionElement[str]):
     inherit_cache = True
 
 
+class AsText(FunctionElement[Any]):
+    """Whatever stands in a column, as text; as its bytes on SQLite, where a column may hold any kind of value."""
+
+    inherit_cache = True
+
+
+@compiles(AsText, "postgresql")
+def _postgresql_text(element: AsText, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS TEXT)"
+
+
+@compiles(AsText, "sqlite")
+def _sqlite_text(element: AsText, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST({compiler.process(element.clauses, **kw)} AS BLOB)"
+
+
 @compiles(Seconds, "postgresql")
 def _postgresql_seconds(element: Seconds, compiler: SQLCompiler, **kw: Any) -> str:
     begin, end = (compiler.process(clause, **kw) for clause in element.clauses)

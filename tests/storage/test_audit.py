@@ -18,6 +18,18 @@ from orchestrator.storage.migrate import migration_config
 
 COLUMNS = "(id, at, principal, action, path, status, request_id"
 VALUES = "(6, '2026-07-01 12:00:00', 'x', 'x', 'x', 200, 'x'"
+RESET = (
+    "UPDATE audit_chain SET seal='', digest='', pruned=0, pruned_digest='', broken=NULL, "
+    "number=(SELECT max(id) FROM audit), unchained=(SELECT max(id) FROM audit)"
+)
+EMPTIED = (
+    "UPDATE audit_chain SET pruned = 99999; DELETE FROM audit; "
+    "UPDATE audit_chain SET seal='', digest='', number=0, unchained=0, pruned=0, pruned_digest='', broken=NULL"
+)
+SECOND = (
+    "INSERT INTO audit_chain (id, number, digest, unchained, pruned, pruned_digest, broken, sealed_by, seal) "
+    "SELECT 2, number, digest, unchained, 9, pruned_digest, broken, sealed_by, seal FROM audit_chain"
+)
 KEY = b"the key of the tests"
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 ENTRY = AuditEntry(
@@ -33,8 +45,10 @@ ENTRY = AuditEntry(
 
 
 @pytest.fixture
-def audit(database: Database) -> AuditRepository:
-    return AuditRepository(database, KEY)
+async def audit(database: Database) -> AuditRepository:
+    trail = AuditRepository(database, KEY)
+    await database.transaction(trail.begin)
+    return trail
 
 
 async def listed(audit: AuditRepository, **wanted: Any) -> list[AuditEntry]:
@@ -80,8 +94,9 @@ async def execute(database: Database, *statements: str) -> None:
 async def without_triggers(database: Database, url: str) -> None:
     """What somebody does who owns the database."""
     if url.startswith("sqlite"):
-        names = ("audit_is_chained", "audit_is_never_changed", "audit_is_kept", "audit_chain_is_kept")
-        await execute(database, *(f"DROP TRIGGER {name}" for name in names))
+        names = "audit_is_chained audit_is_never_changed audit_is_kept"
+        names += " audit_chain_is_one audit_chain_goes_on audit_chain_is_kept"
+        await execute(database, *(f"DROP TRIGGER {name}" for name in names.split()))
     else:
         tables = ("audit", "audit_chain")
         await execute(database, *(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables))
@@ -101,6 +116,14 @@ async def filled(audit: AuditRepository, number: int = 5) -> None:
         "DELETE FROM audit",
         "DELETE FROM audit_chain",
         f"INSERT INTO audit {COLUMNS}) VALUES {VALUES})",
+        f"INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES}, 'forged')",
+        f"INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES.replace('6', '-5', 1)}, 'forged')",
+        "UPDATE audit_chain SET number = 3",
+        "UPDATE audit_chain SET pruned = 99999",
+        "UPDATE audit_chain SET unchained = 5",
+        "UPDATE audit_chain SET seal = ''",
+        RESET,
+        SECOND,
     ],
 )
 async def test_the_database_refuses_to_change_the_trail(
@@ -217,8 +240,9 @@ async def test_entries_of_an_older_release_stay_and_the_chain_begins_after_them(
         "VALUES ({}, '2026-07-01 12:00:00+00', 'old', 'x', 'x', 200, 'x')"
     )
     await execute(database, insert.format(3), insert.format(7))
-    await database.migrate()
     audit = AuditRepository(database, KEY)
+    await database.migrate(audit.begin)
+    await database.migrate(audit.begin)
     assert (await audit.verify()).broken is None
     await audit.add(ENTRY)
     verdict = await audit.verify()
@@ -236,3 +260,95 @@ async def test_the_trail_is_read_page_by_page(audit: AuditRepository, monkeypatc
     assert [entry.request_id async for entry in audit.read()] == ["1", "2", "3", "4", "5"]
     assert [entry.id async for entry in audit.read(after=3)] == [4, 5]
     assert (await audit.verify()).checked == 5
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "UPDATE audit SET digest = NULL, principal = 'mallory'; " + RESET,
+        EMPTIED,
+        "DELETE FROM audit_chain",
+        "DELETE FROM audit_chain; DELETE FROM audit; DELETE FROM installation",
+        "UPDATE audit_chain SET seal = 'é'",
+        "UPDATE audit_chain SET sealed_by = 'junk'",
+        "UPDATE audit_chain SET number = 2147483647",
+        f"INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES.replace('6', '-5', 1)}, 'forged')",
+        f"INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES.replace('6', '2147483647', 1)}, 'forged')",
+        "sqlite UPDATE audit SET at = 'junk' WHERE id = 3",
+        "sqlite UPDATE audit SET path = x'ff00' WHERE id = 3",
+        "sqlite UPDATE audit SET calls = 'many' WHERE id = 3",
+        "sqlite UPDATE audit_chain SET number = 'abc'",
+        "sqlite UPDATE audit_chain SET seal = CAST(x'ff' AS TEXT)",
+        f"sqlite INSERT INTO audit {COLUMNS}, digest) VALUES {VALUES.replace('6', str(2**63 - 1), 1)}, 'forged')",
+        "postgresql UPDATE audit SET at = 'infinity' WHERE id = 3",
+    ],
+)
+async def test_whatever_was_done_to_the_trail_is_named_and_writers_go_on(
+    database: Database, audit: AuditRepository, url: str, attack: str
+) -> None:
+    kind, _, rest = attack.partition(" ")
+    if kind in ("sqlite", "postgresql"):
+        if not url.startswith(kind):
+            pytest.skip(f"only {kind} takes it")
+        attack = rest
+    await filled(audit)
+    await without_triggers(database, url)
+    await execute(database, *attack.split("; "))
+    assert (await audit.verify()).broken is not None
+    entries = [entry async for entry in audit.read(after=-10)]
+    await audit.add(ENTRY)
+    await audit.add(ENTRY, ENTRY)
+    assert (await audit.verify()).broken is not None
+    assert len([entry async for entry in audit.read(after=-10)]) == len(entries) + 3
+
+
+async def test_writers_go_on_with_the_triggers_after_a_broken_head(
+    database: Database, audit: AuditRepository, url: str
+) -> None:
+    await filled(audit)
+    await execute(database, "UPDATE audit_chain SET number = 2147483647")
+    await audit.add(ENTRY)
+    await audit.add(ENTRY)
+    assert (await audit.verify()).broken == 6
+    with pytest.raises((Unavailable, IntegrityError)):
+        await execute(database, "UPDATE audit_chain SET broken = NULL")
+    assert [entry.id for entry in await listed(audit, limit=1)] == [7]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["DELETE FROM audit WHERE id = 3", "UPDATE audit SET principal = 'eve' WHERE id = 3"],
+)
+@pytest.mark.parametrize("number", [0, 2])
+async def test_entries_of_an_older_release_are_bound(url: str, attack: str, number: int) -> None:
+    database = Database(url)
+    await database.transaction(lambda connection: command.upgrade(migration_config(connection), "0011"))
+    insert = (
+        "INSERT INTO audit (id, at, principal, action, path, status, request_id) "
+        "VALUES ({}, '2026-07-01 12:00:00+00', 'old', 'x', 'x', 200, 'x')"
+    )
+    await execute(database, insert.format(3), insert.format(7))
+    audit = AuditRepository(database, KEY)
+    await database.migrate(audit.begin)
+    await filled(audit, number)
+    assert (await audit.verify()).broken is None
+    await without_triggers(database, url)
+    await execute(database, attack)
+    assert (await audit.verify()).broken is not None
+    await database.close()
+
+
+async def test_a_process_that_lacks_the_next_key_is_refused_and_breaks_nothing(
+    database: Database, audit: AuditRepository
+) -> None:
+    await filled(audit)
+    next_key = b"a new key"
+    await AuditRepository(database, KEY, next_key).add(ENTRY)
+    await audit.add(ENTRY)  # not everybody knows the next key, and nobody writes with it
+    both = AuditRepository(database, next_key, KEY)
+    await both.add(ENTRY)
+    with pytest.raises(Unavailable, match="next secret key"):
+        await audit.add(ENTRY)
+    assert (await audit.verify()).broken is None
+    assert (await both.verify()).checked == 8
+    assert (await AuditRepository(database, next_key).verify()).checked == 8

@@ -51,7 +51,7 @@ def _told(verdict: ChainVerdict) -> str:
     if head.pruned:
         told += f"; those up to {head.pruned} were pruned"
     if head.unchained > head.pruned:
-        told += f"; those up to {head.unchained} are of a release without a chain, and not checked"
+        told += f"; those up to {head.unchained} are of a release without a chain, and as they were when it began"
     return told
 
 
@@ -71,10 +71,11 @@ async def _export(settings: Settings, after: int) -> None:
 async def _trail(settings: Settings) -> AsyncIterator[AuditRepository]:
     database = Database(settings.index_url())
     try:
-        await database.migrate()
         key = secret_key_of(settings)
+        trail = audit_trail(database, key.sealer)
+        await database.migrate(trail.begin)
         await Installation(InstallationRepository(database), key).check_secret_key()
-        yield audit_trail(database, key.sealer)
+        yield trail
     finally:
         await database.close()
 

@@ -25,8 +25,8 @@ def run(settings: Settings, *, namespace: bool, secret_key: bool) -> int:
 async def _bind(settings: Settings, *, namespace: bool, secret_key: bool) -> None:
     database = Database(settings.index_url())
     try:
-        await database.migrate()
         key = secret_key_of(settings)
+        await database.migrate(audit_trail(database, key.sealer).begin)
         installation = Installation(InstallationRepository(database), key)
         if secret_key:
             await installation.bind_secret_key()

@@ -33,8 +33,8 @@ def create(settings: Settings, request: KeyRequest) -> int:
 async def _issue(settings: Settings, request: KeyRequest) -> IssuedKey:
     database = Database(settings.index_url())
     try:
-        await database.migrate()
         key = secret_key_of(settings)
+        await database.migrate(audit_trail(database, key.sealer).begin)
         await Installation(InstallationRepository(database), key).check_secret_key()
         keys, sealer = KeyRepository(database), key.sealer
         issuer = KeyIssuer(keys, sealer, IssuedKeys(keys, sealer, clock=_now), clock=_now, new_id=_new_id)

@@ -35,8 +35,8 @@ def rotate(settings: Settings, *, apply: bool) -> int:
 async def _rotation(settings: Settings, *, apply: bool) -> Rotation:
     database = Database(settings.index_url())
     try:
-        await database.migrate()
         key, marks = secret_key_of(settings), InstallationRepository(database)
+        await database.migrate(audit_trail(database, key.sealer).begin)
         await Installation(marks, key).check_secret_key()
         webhooks, keys = WebhookRepository(database), KeyRepository(database)
         rotation = SecretRotation(webhooks, keys, marks, key.sealer, clock=lambda: datetime.now(UTC))

@@ -9,32 +9,60 @@ branch_labels = None
 depends_on = None
 
 
+# What no head does that is not called broken; the mark stays.
+_IS_TURNED_BACK = """NEW.id <> 1 OR NEW.seal = '' OR (OLD.broken IS NOT NULL AND NEW.broken IS DISTINCT FROM OLD.broken)
+    OR (NEW.broken IS NULL AND (NEW.number < OLD.number OR NEW.pruned < OLD.pruned OR NEW.pruned > NEW.number
+        OR NEW.unchained <> OLD.unchained))"""
+_HAS_A_PLACE = "SELECT 1 FROM audit_chain WHERE id = 1 AND NEW.id > pruned AND NEW.id <= number"
+_IS_PRUNED = "SELECT 1 FROM audit_chain WHERE id = 1 AND OLD.id <= pruned"
 _SQLITE = (
-    """CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit WHEN NEW.digest IS NULL
-    BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",
+    # The last of the three is for REPLACE, which calls no other trigger.
+    f"""CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit
+    WHEN NEW.digest IS NULL OR NOT EXISTS ({_HAS_A_PLACE}) OR EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",  # noqa: S608 - of constants alone
     """CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END""",
-    """CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
-    WHEN OLD.id > (SELECT coalesce(max(pruned), 0) FROM audit_chain)
+    f"""CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit WHEN NOT EXISTS ({_IS_PRUNED})
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END""",
+    """CREATE TRIGGER audit_chain_is_one BEFORE INSERT ON audit_chain
+    WHEN NEW.id <> 1 OR EXISTS (SELECT 1 FROM audit_chain)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is one chain'); END""",
+    f"""CREATE TRIGGER audit_chain_goes_on BEFORE UPDATE ON audit_chain
+    WHEN {_IS_TURNED_BACK.replace("IS DISTINCT FROM", "IS NOT")}
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",
     """CREATE TRIGGER audit_chain_is_kept BEFORE DELETE ON audit_chain
     BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",
 )
-_POSTGRESQL = (
-    """CREATE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'restrict_violation'; END $$""",
-    """CREATE FUNCTION audit_keeps() RETURNS trigger LANGUAGE plpgsql AS $$
+_TRIGGERS = (
+    *("audit_is_chained", "audit_is_never_changed", "audit_is_kept"),
+    *("audit_chain_is_one", "audit_chain_goes_on", "audit_chain_is_kept"),
+)
+
+
+def _function(name: str, condition: str, row: str) -> str:
+    """A trigger's function on PostgreSQL, where a condition of the trigger itself reads no table."""
+    return f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF OLD.id > (SELECT coalesce(max(pruned), 0) FROM audit_chain) THEN
-            RAISE EXCEPTION 'the audit trail is append-only' USING ERRCODE = 'restrict_violation';
+        IF {condition} THEN
+            RAISE EXCEPTION 'the audit trail is an append-only chain' USING ERRCODE = 'restrict_violation';
         END IF;
-        RETURN OLD;
-    END $$""",
-    """CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit
-    FOR EACH ROW WHEN (NEW.digest IS NULL) EXECUTE FUNCTION audit_refuses()""",
+        RETURN {row};
+    END $$"""
+
+
+_POSTGRESQL = (
+    _function("audit_refuses", "true", "NULL"),
+    _function("audit_chains", f"NEW.digest IS NULL OR NOT EXISTS ({_HAS_A_PLACE})", "NEW"),
+    _function("audit_keeps", f"NOT EXISTS ({_IS_PRUNED})", "OLD"),
+    _function("audit_chain_stays_one", "NEW.id <> 1 OR EXISTS (SELECT 1 FROM audit_chain)", "NEW"),
+    "CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION audit_chains()",
     "CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuses()",
     "CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_keeps()",
     "CREATE TRIGGER audit_is_never_emptied BEFORE TRUNCATE ON audit EXECUTE FUNCTION audit_refuses()",
+    """CREATE TRIGGER audit_chain_is_one BEFORE INSERT ON audit_chain
+    FOR EACH ROW EXECUTE FUNCTION audit_chain_stays_one()""",
+    f"""CREATE TRIGGER audit_chain_goes_on BEFORE UPDATE ON audit_chain
+    FOR EACH ROW WHEN ({_IS_TURNED_BACK}) EXECUTE FUNCTION audit_refuses()""",
     "CREATE TRIGGER audit_chain_is_kept BEFORE DELETE ON audit_chain FOR EACH ROW EXECUTE FUNCTION audit_refuses()",
     "CREATE TRIGGER audit_chain_is_never_emptied BEFORE TRUNCATE ON audit_chain EXECUTE FUNCTION audit_refuses()",
 )
@@ -74,13 +102,10 @@ def _chain_audit() -> None:
         sa.Column("pruned", sa.Integer(), nullable=False),
         sa.Column("pruned_digest", sa.String(), nullable=False),
         sa.Column("broken", sa.Integer()),
+        sa.Column("sealed_by", sa.String(), nullable=False),
         sa.Column("seal", sa.String(), nullable=False),
     )
-    # The chain begins after the entries that are there.
-    op.execute(
-        "INSERT INTO audit_chain (id, number, digest, unchained, pruned, pruned_digest, seal) "
-        "SELECT 1, coalesce(max(id), 0), '', coalesce(max(id), 0), 0, '', '' FROM audit"
-    )
+    # Its row, and with it the chain, is begun in the same transaction by who has the key (storage/audit.py).
     postgresql = op.get_bind().dialect.name == "postgresql"
     for statement in _POSTGRESQL if postgresql else _SQLITE:
         op.get_bind().exec_driver_sql(statement)
@@ -89,9 +114,9 @@ def _chain_audit() -> None:
 def _unchain_audit() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.drop_table("audit_chain")
-        op.execute("DROP FUNCTION audit_refuses, audit_keeps CASCADE")
+        op.execute("DROP FUNCTION audit_refuses, audit_chains, audit_keeps, audit_chain_stays_one CASCADE")
     else:
-        for name in ("audit_is_chained", "audit_is_never_changed", "audit_is_kept", "audit_chain_is_kept"):
+        for name in _TRIGGERS:
             op.execute(f"DROP TRIGGER {name}")
         op.drop_table("audit_chain")
     for column in ("digest", "calls", "surface"):
