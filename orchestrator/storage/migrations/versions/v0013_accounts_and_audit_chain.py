@@ -19,7 +19,7 @@ _SQLITE = (
     # The last of the three is for REPLACE, which calls no other trigger.
     f"""CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit
     WHEN NEW.digest IS NULL OR NOT EXISTS ({_HAS_A_PLACE}) OR EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
-    BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",  # noqa: S608 - of constants alone
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",  # noqa: S608 - of constants alone  # nosec B608
     """CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END""",
     f"""CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit WHEN NOT EXISTS ({_IS_PRUNED})
