@@ -4,7 +4,7 @@ A reservation is a column of the job's row and a claim one of the attempt's: wha
 """
 
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, bindparam, case, func, select
 
@@ -58,6 +58,10 @@ _GONE: Final = (attempts.c.job_id == _JOB) & (
 _CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_GONE)
 
 
+# In one statement: a call that ends between two of them would be neither billed nor claimed.
+_USE: Final = select(BILLED_SINCE.scalar_subquery(), _UNSPENT.scalar_subquery(), _CLAIMS.scalar_subquery())
+
+
 class TokenClaim(NamedTuple):
     """A call that asks for tokens. `root` is the first job of its family, whose reservation it may use."""
 
@@ -77,12 +81,9 @@ def token_use(connection: Connection, owner: str, at: datetime, call: TokenClaim
 
     Only whoever holds the owner's lock may rely on it.
     """
-    this = {f"this_{name}": value for name, value in call._asdict().items()}
-    used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
-    unspent = connection.execute(
-        _UNSPENT, {"this_owner": owner, "this_job": call.job, "this_root": call.root, "now": at}
-    ).scalar_one()
-    claimed = connection.execute(_CLAIMS, {"this_owner": owner, "now": at, **this}).scalar_one()
+    this: dict[str, Any] = {f"this_{name}": value for name, value in call._asdict().items()}
+    this |= {"this_owner": owner, "since": month_start(at), "now": at}
+    used, unspent, claimed = connection.execute(_USE, this).one()
     return TokenUse(int(used), int(unspent) + int(claimed), claimed=int(claimed))
 
 

@@ -3,23 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 
-from orchestrator.domain.budgets import Claim, TokenBudget
+from orchestrator.domain.budgets import Claim, TokenBudget, TokenUse
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.storage import database as database_module
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.locks import Turns
+from orchestrator.storage.token_use import TokenClaim, token_use
 from orchestrator.testing import eventually
 from tests.storage.postgres import PostgresServer
 from tests.storage.rows import at, job_input, task
 
 MONTH = TokenBudget(monthly=1000)
 _WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+_END = "UPDATE attempts SET status = 'completed', completed_at = %s, prompt_tokens = 300, completion_tokens = 0"
 _HOLD = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 
@@ -97,6 +101,28 @@ async def test_an_owner_held_for_too_long_is_a_slow_index_and_no_silent_one(
     assert len(faults) == 4
     monkeypatch.undo()
     assert (await claim(attempts, 0)).tokens == 300
+
+
+async def test_a_call_that_ends_while_tokens_are_counted_is_billed_or_claimed(
+    url: str, database: Database, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await jobs.accept(job_input("wf_job_1"), request_hash="h", at=at(0))
+    assert (await claim(attempts, 0)).tokens == 300
+    with psycopg.connect(url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as worker:
+
+        def count(connection: Connection) -> TokenUse:
+            execute = connection.execute
+
+            def then_the_call_ends(*asked: Any) -> Any:
+                answer = execute(*asked)
+                worker.execute(_END, (at(2),))
+                return answer
+
+            monkeypatch.setattr(connection, "execute", then_the_call_ends)
+            return token_use(connection, "alice", at(3), TokenClaim())
+
+        use = await database.transaction(count)
+    assert use.used + use.claimed == 300
 
 
 async def test_a_turn_is_one_per_owner_and_forgotten_when_nobody_has_it() -> None:
