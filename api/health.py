@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api.deps import ServiceSource, api_state
 from api.figures import SeesFigures
 from api.routes import error_route
+from api.security import OPTIONAL_KEY
 from api.surfaces import render
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.metrics import IndexFigures
@@ -68,7 +69,10 @@ async def _checks(source: ServiceSource) -> list[Check]:
 
 
 @router.get(
-    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}, "application/json": {}}}}
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}, "application/json": {}}}},
+    openapi_extra=OPTIONAL_KEY,
 )
 async def metrics(request: Request, figures: SeesFigures) -> Response:
     """Prometheus text: this process's HTTP layer. With `ORCHESTRATOR_METRICS_KEY` or an admin's key as bearer token

@@ -1,7 +1,7 @@
 """Who asks (bearer token, D-010) and whether they may (one scope per route, D-015)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -10,6 +10,9 @@ from structlog.contextvars import bind_contextvars
 from api.credentials import admit
 from api.deps import Svc
 from orchestrator.domain.access import Principal, Scope
+
+OPTIONAL_KEY: Final[dict[str, Any]] = {"security": [{}]}
+"""`openapi_extra` of a route that is called with a credential or without one."""
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 

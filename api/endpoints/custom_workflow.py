@@ -8,6 +8,7 @@ from api.deps import Svc
 from api.dialects.orchestrator import sessions
 from api.dialects.orchestrator.errors import OrchestratorRoute
 from api.dialects.orchestrator.models import CustomWorkflowRequest, CustomWorkflowResponse, ErrorResponse
+from api.security import OPTIONAL_KEY
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(
@@ -18,7 +19,7 @@ router = APIRouter(
 )
 
 
-@router.post("/execute", openapi_extra=sessions.OPTIONAL_KEY)
+@router.post("/execute", openapi_extra=OPTIONAL_KEY)
 async def execute_custom_workflow(
     request: CustomWorkflowRequest, services: Svc, principal: sessions.Starting
 ) -> CustomWorkflowResponse:

@@ -29,6 +29,7 @@ REFUSALS = {
     "/v1/jobs/{job_id}/retry": "depends on the job's state",
     "/v1/auth/api-keys": "an end lies in the future, and is given once",
     "/v1/auth/api-keys/{key_id}": "an end lies in the future",
+    "/v1/auth/sign-out": "a key is no sign-in",
     "/v1/users": "a user name is given once",
     "/v1/webhooks": "the URL is well-formed and its host public, and there is a most of webhooks",
     "/v1/webhooks/{webhook_id}": "the URL is well-formed and its host public",

@@ -14,7 +14,7 @@ from api.dialects.agentorchestra.executions import STREAM
 from api.dialects.agentorchestra.guards import MetricsRead
 from api.dialects.agentorchestra.models import Timeframe
 from api.figures import sees_figures
-from api.security import bearer
+from api.security import OPTIONAL_KEY, bearer
 from api.streaming import EventStream
 from orchestrator.domain.errors import Unauthenticated
 from orchestrator.services.user_agents.executions import ExecutionFilter
@@ -42,7 +42,7 @@ async def dashboard_stream(request: Request, principal: MetricsRead, services: S
     return EventStream(sse.dashboard_frames(services, principal), state.closing, connection=connection)
 
 
-@router.get("/health", tags=["System"], responses=_STATES, response_model=HealthStatus)
+@router.get("/health", tags=["System"], responses=_STATES, response_model=HealthStatus, openapi_extra=OPTIONAL_KEY)
 async def system_health(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Response:

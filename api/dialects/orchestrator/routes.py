@@ -16,7 +16,7 @@ from api.dialects.orchestrator.models import (
     WorkflowRequestV2,
     WorkflowTypes,
 )
-from api.security import identified
+from api.security import OPTIONAL_KEY, identified
 from orchestrator.domain.access import Principal, Scope
 
 router = APIRouter(
@@ -27,13 +27,13 @@ router = APIRouter(
 _cache = APICache()
 
 
-@router.post("/execute-workflow", openapi_extra=sessions.OPTIONAL_KEY)
+@router.post("/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow(request: WorkflowRequest, services: Svc, principal: sessions.Starting) -> WorkflowAccepted:
     """Start a workflow by its type; needs no credential where sessions are public."""
     return await _accepted(request, services, principal)
 
 
-@router.post("/api/v1/execute-workflow", openapi_extra=sessions.OPTIONAL_KEY)
+@router.post("/api/v1/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow_v1(
     request: WorkflowRequest, services: Svc, principal: sessions.Starting
 ) -> WorkflowAccepted:
@@ -41,7 +41,7 @@ async def execute_workflow_v1(
     return await _accepted(request, services, principal)
 
 
-@router.post("/api/v2/execute-workflow", openapi_extra=sessions.OPTIONAL_KEY)
+@router.post("/api/v2/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow_v2(
     request: WorkflowRequestV2, services: Svc, principal: sessions.Starting
 ) -> WorkflowAccepted:
@@ -58,7 +58,7 @@ async def protected_execute(
     return await _accepted(request, services, principal)
 
 
-@router.get("/workflow-status/{session_id}", openapi_extra=sessions.OPTIONAL_KEY)
+@router.get("/workflow-status/{session_id}", openapi_extra=OPTIONAL_KEY)
 async def workflow_status(session_id: str, services: Svc, principal: sessions.Looking) -> WorkflowProgressResponse:
     """Where a session is, and what came of it."""
     return await sessions.progress(services, principal, session_id)

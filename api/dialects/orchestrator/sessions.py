@@ -2,7 +2,7 @@
 
 import uuid
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
@@ -23,9 +23,6 @@ from orchestrator.services.registry import Services
 
 # Where sessions are public, the unguessable session id is the key to its session, whoever started it (M-012).
 READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
-
-# In the OpenAPI document: where sessions are public, a route is called with a credential or without one.
-OPTIONAL_KEY: Final[dict[str, Any]] = {"security": [{}]}
 
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
