@@ -177,29 +177,17 @@ class Settings(SourcedSettings):
         description="Seconds that the code of an agent may keep its event loop from running before its call fails.",
     )
     retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
-    keep_jobs_days: int = Field(
-        default=0,
-        ge=0,
-        le=_MOST_DAYS,
-        description="Days that the index keeps ended jobs and all that belongs to them; 0: for good.",
+    keep_jobs_days: _Days = Field(
+        default=0, description="Days that the index keeps ended jobs and all that belongs to them; 0: for good."
     )
-    keep_events_days: int = Field(
-        default=0,
-        ge=0,
-        le=_MOST_DAYS,
-        description="Days that the index keeps the events of ended jobs; 0: as long as the jobs.",
+    keep_events_days: _Days = Field(
+        default=0, description="Days that the index keeps the events of ended jobs; 0: as long as the jobs."
     )
-    keep_attempts_days: int = Field(
-        default=90,
-        ge=0,
-        le=_MOST_DAYS,
-        description="Days that the index keeps attempts of agent calls; 0: as long as the jobs.",
+    keep_attempts_days: _Days = Field(
+        default=90, description="Days that the index keeps attempts of agent calls; 0: as long as the jobs."
     )
-    keep_deliveries_days: int = Field(
-        default=90,
-        ge=0,
-        le=_MOST_DAYS,
-        description="Days that the index keeps webhook deliveries; 0: as long as the jobs.",
+    keep_deliveries_days: _Days = Field(
+        default=90, description="Days that the index keeps webhook deliveries; 0: as long as the jobs."
     )
     keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
     reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")

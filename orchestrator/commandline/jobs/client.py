@@ -20,7 +20,12 @@ from orchestrator.commandline.terminal.exits import FAILED, Refused
 from orchestrator.commandline.terminal.plain_text import one_line
 
 _PAGE: Final = 100
-_NEW_FILTERS: Final = {"reason": "reason", "needs_attention": "their need of attention", "owner": "owner"}
+# Filters that older APIs lack: in words, and the field that a list shows since there is one.
+_NEW_FILTERS: Final = {
+    "reason": ("reason", "reason"),
+    "needs_attention": ("their need of attention", "reason"),
+    "owner": ("owner", "owner"),
+}
 _NO_EVENTS: Final = ("snapshot", "stream_error")
 _UNKNOWN: Final = (404, 405)
 _OBJECT: Final = TypeAdapter(dict[str, Any])
@@ -179,13 +184,13 @@ class JobsClient(ApiClient):
             raise
         page = parsed(_Page, answer.content)
         ignored = next((name for name in _NEW_FILTERS if name in query), None)
-        if ignored and any(("owner" if ignored == "owner" else "reason") not in body for body in page.jobs):
+        if ignored and any(_NEW_FILTERS[ignored][1] not in body for body in page.jobs):
             raise _too_old(ignored)
         return page
 
 
 def _too_old(query: str) -> Refused:
-    what = _NEW_FILTERS[query]
+    what, _ = _NEW_FILTERS[query]
     return Refused(
         f"this API is older than this command and cannot choose jobs by {what}; upgrade it, or name the jobs"
     )

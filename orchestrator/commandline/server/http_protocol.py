@@ -91,10 +91,10 @@ class BoundedHttp(HttpToolsProtocol):
 
         That is this connection if all others are being answered.
         """
+        if len(self.connections) <= most // 2:
+            return
         others = [each for each in self.connections if isinstance(each, BoundedHttp)]
         if len(self.connections) <= most:
-            if len(others) <= most // 2:
-                return
             others = [each for each in others if each.address == self.address]
             if len(others) <= most // 2:
                 return
