@@ -268,7 +268,11 @@ async def test_a_slow_answer_is_504_and_its_job_goes_on(temporal_address: str, t
         late = await client.post("/chat/v2/chat", json=body, headers=mine)
         assert (late.status_code, late.json()["error"]["code"]) == (504, "TIMEOUT_ERROR")
         job_id = late.json()["error"]["details"]["job_id"]
-        assert (await client.get(f"/v1/jobs/{job_id}")).json()["status"] == "running"
+
+        async def status() -> str:
+            return str((await client.get(f"/v1/jobs/{job_id}")).json()["status"])
+
+        await eventually(status, lambda now: now == "running")
         again = await client.post("/chat/v2/chat", json=body, headers=mine)
         assert again.json()["error"]["details"]["job_id"] == job_id
         await client.post(f"/v1/jobs/{job_id}/cancel", json={})

@@ -21,7 +21,7 @@ from api.v1.envelope import render
 from orchestrator.commandline.server.http_protocol import BoundedHttp
 from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.commandline.server.ports import listen
-from orchestrator.testing import Engine, GivenSettings
+from orchestrator.testing import Engine, GivenSettings, eventually
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.ledger import ledger
 
@@ -159,7 +159,11 @@ async def test_a_request_that_never_ends_is_ended(guarded: Callable[..., FastAPI
             assert answer.status_code == 503
             assert answer.json()["error"]["code"] == "service_unavailable"
             assert int(answer.headers["Retry-After"]) > 0
-            assert (await impatient.get(job)).status_code == 200
+
+            async def status() -> int:
+                return (await impatient.get(job)).status_code
+
+            await eventually(status, lambda code: code == 200)
     finally:
         await client.post(f"{job}/cancel")
 
