@@ -47,8 +47,8 @@ def verdict(found: list[dict[str, Any]], excepted: list[Excepted], today: date) 
             if known := next((valid[one] for one in ids if one in valid), None):
                 lines.append(f"{name} is excepted until {known.until}: {known.reason}")
                 continue
-            mended = ", ".join(fault.get("fix_versions", [])) or "no release yet"
-            lines.append(f"{name}, mended in {mended}")
+            fixed = ", ".join(fault.get("fix_versions", [])) or "no release yet"
+            lines.append(f"{name}, fixed in {fixed}")
             sound = False
     unknown = [package["name"] for package in found if "skip_reason" in package]
     if unknown:

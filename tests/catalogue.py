@@ -38,8 +38,8 @@ def _count(call: FunctionCall) -> int:
 
 async def echo(call: FunctionCall) -> AgentOutput:
     _count(call)
-    told = [f"{one.step}={'full' if one.output is not None else 'summary'}" for one in call.context]
-    return AgentOutput(summary=f"{call.step} echoed", output=f"{call.input} after {', '.join(told) or 'nothing'}")
+    entries = [f"{one.step}={'full' if one.output is not None else 'summary'}" for one in call.context]
+    return AgentOutput(summary=f"{call.step} echoed", output=f"{call.input} after {', '.join(entries) or 'nothing'}")
 
 
 async def slow(call: FunctionCall) -> AgentOutput:
@@ -84,7 +84,7 @@ async def weigh(call: FunctionCall) -> AgentOutput:
 
 
 class TimedInput(BaseModel):
-    """A format, a validator, a default: none of them is told by the type of the field alone."""
+    """A format, a validator, a default: the type of the field alone shows none of them."""
 
     when: datetime
     seats: int = 8
@@ -100,10 +100,10 @@ class TimedInput(BaseModel):
 
 
 async def timed(call: FunctionCall) -> AgentOutput:
-    """Tells what it was given."""
+    """Returns its input."""
     _count(call)
-    told = f"{call.input['when'].year} {call.input['seats']}"
-    return AgentOutput(summary=told, output=told)
+    report = f"{call.input['when'].year} {call.input['seats']}"
+    return AgentOutput(summary=report, output=report)
 
 
 def _agent(function: Any, name: str = "") -> Agent:

@@ -65,7 +65,7 @@ class AgainWorkflow:
 
 @workflow.defn(name="t_drafts")
 class DraftsWorkflow:
-    """Asks for `drafts` one after the other, each told of the one before, then for a step that may fail."""
+    """Asks for `drafts` one after the other, each with the answer of the one before, then for a step that may fail."""
 
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:

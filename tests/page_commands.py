@@ -30,7 +30,7 @@ def pages() -> list[Path]:
 
 
 def blocks(page: Path) -> list[Block]:
-    """The shell blocks of a page, in order; of a console with prompts, commands and output are told apart."""
+    """The shell blocks of a page, in order; in a console with prompts, commands are separated from output."""
     read = []
     for mark, language, text in _BLOCK.findall(page.read_text()):
         prompted = _PROMPTED.findall(text) if language == "console" else []

@@ -260,10 +260,10 @@ async def test_a_call_that_waits_for_tokens_leaves_its_slot_and_uses_up_no_attem
     assert waits.value.next_retry_delay is not None
     assert 0.8 <= waits.value.next_retry_delay.total_seconds() <= 1.2
     assert (bench.attempts.rows, bench.runtime.calls) == ([], [])
-    told = bench.beats[-1]
-    assert told["tally"] == {**beat(tries=1)["tally"], "stopped": 0, "for_tokens_since": NOW}
+    report = bench.beats[-1]
+    assert report["tally"] == {**beat(tries=1)["tally"], "stopped": 0, "for_tokens_since": NOW}
 
-    again = Bench(answering(), attempt=2, retry=RetryPolicy(maximum_attempts=1), heartbeat_details=[told])
+    again = Bench(answering(), attempt=2, retry=RetryPolicy(maximum_attempts=1), heartbeat_details=[report])
     again.attempts.claims = [Claim(300)]
     assert (await again.run(tokens=MONTH)).attempt == 1
     assert again.runtime.allowances == [300]
@@ -304,9 +304,9 @@ async def test_a_call_does_not_wait_for_tokens_that_nobody_will_give_back(use: T
 
 
 async def test_a_worker_that_dies_after_the_tokens_came_takes_nothing_from_the_next_wait():
-    told = beat(tries=1) | {"chars": 0}
-    told["tally"]["for_tokens_since"] = NOW.isoformat()
-    bench = Bench(hang, attempt=2, heartbeat_details=[told])
+    report = beat(tries=1) | {"chars": 0}
+    report["tally"]["for_tokens_since"] = NOW.isoformat()
+    bench = Bench(hang, attempt=2, heartbeat_details=[report])
     bench.attempts.claims = [Claim(300)]
     running = asyncio.create_task(bench.run(tokens=MONTH))
     await until(lambda: bool(bench.runtime.calls))
@@ -479,11 +479,11 @@ async def test_a_worker_that_shuts_down_asks_for_another_attempt():
 
 
 async def test_the_agents_own_failures_alone_use_up_its_attempts():
-    told = beat(tries=9, attempts=6, failures=1, lost=4)
+    report = beat(tries=9, attempts=6, failures=1, lost=4)
     last = Bench(
         failing(AgentError("m", kind="provider_busy", retryable=True)),
         attempt=10,
-        heartbeat_details=[told],
+        heartbeat_details=[report],
         retry=RetryPolicy(maximum_attempts=2),
     )
     with pytest.raises(ApplicationError) as failed:
@@ -504,7 +504,7 @@ async def test_the_agents_own_failures_alone_use_up_its_attempts():
         ("ValueError", {"failures": 2}),
     ],
 )
-async def test_tries_that_ended_without_a_word_count_as_temporal_tells(error, counted):
+async def test_tries_that_ended_without_a_word_count_as_temporal_reports(error, counted):
     bench = Bench(answering(), attempt=3, last_error=error)
     await bench.run()
     expected = {"tries": 2, "attempts": 2, "failures": 0, "lost": 0, "unkept": 0, "stopped": 0, **counted}
@@ -620,7 +620,7 @@ async def test_a_call_that_an_operator_paused_uses_up_no_attempt():
         (ActivityCancellationDetails(not_found=True), AttemptStatus.UNKNOWN),
     ],
 )
-async def test_other_ends_are_told_apart_from_a_cancel(details, status):
+async def test_other_ends_are_distinguished_from_a_cancel(details, status):
     bench, raised = await stopped_by(details)
     assert isinstance(raised, asyncio.CancelledError)
     assert bench.attempts.rows[-1]["status"] is status
@@ -741,7 +741,7 @@ async def test_log_lines_of_a_call_carry_where_they_belong():
     assert get_contextvars() == {}
 
 
-async def test_the_log_tells_each_call_from_start_to_end():
+async def test_the_log_reports_each_call_from_start_to_end():
     with capture_logs() as lines:
         await Bench(answering()).run()
         with pytest.raises(ApplicationError):

@@ -1,4 +1,4 @@
-"""Answers that do not come as they should: mended if they can be, refused once if not, never paid for ten times."""
+"""Answers that do not come as they should: repaired if they can be, refused once if not, never paid for ten times."""
 
 import json
 import os

@@ -51,10 +51,10 @@ def test_what_is_readable_only_grows_and_ends_as_the_output(body: str, fence: bo
     raw = f"\n```json\n{body}\n```" if fence else body
     seen = ""
     for end in range(len(body) + 9 if fence else len(body) + 1):
-        told = readable(raw[:end], structured=not fence)
-        if told:  # a cut in the middle of an escape may tell nothing for a moment
-            assert told.startswith(seen)
-            seen = told
+        text = readable(raw[:end], structured=not fence)
+        if text:  # a cut in the middle of an escape may tell nothing for a moment
+            assert text.startswith(seen)
+            seen = text
     assert seen == TEXT
     assert readable(raw, structured=not fence) == TEXT
 
@@ -69,18 +69,18 @@ def test_prose_is_readable_as_it_is():
 @pytest.mark.parametrize(
     "raw", ["[1]", "nonsense", '{"output": 3}', '{"output": {"a": 1}}', '{"summary": "x"}', '{"a": 1} x']
 )
-def test_an_answer_without_an_output_tells_nothing(raw: str):
+def test_an_answer_without_an_output_reports_nothing(raw: str):
     assert readable(raw, structured=True) == ""
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-async def test_the_output_of_a_structured_answer_is_told_and_nothing_else(as_text: bool):
+async def test_the_output_of_a_structured_answer_is_reported_and_nothing_else(as_text: bool):
     result, sink = await ask(Answer(ANSWER, as_text=as_text, pieces=50))
     assert sink.whole == result.output == TEXT
-    assert None not in sink.told
+    assert None not in sink.sent
 
 
-async def test_prose_is_told_as_it_is():
+async def test_prose_is_reported_as_it_is():
     prose = "# Plan\n\nFirst this, then that.\n" * 10
     result, sink = await ask(Answer(prose, as_text=True, pieces=30))
     assert sink.whole == result.output == prose
@@ -93,15 +93,15 @@ async def test_a_thousand_tokens_are_some_tens_of_pieces():
     assert 2 <= len(sink.pieces) <= 100
 
 
-async def test_an_answer_that_does_not_fit_is_reset_before_the_next_one_is_told():
+async def test_an_answer_that_does_not_fit_is_reset_before_the_next_one_is_reported():
     _, sink = await ask(Answer({"output": "first try"}), Answer({"summary": "s", "output": "second try"}))
-    assert sink.told.count(None) == 1
-    place = sink.told.index(None)
-    assert "".join(str(piece) for piece in sink.told[:place]) == "first try"
+    assert sink.sent.count(None) == 1
+    place = sink.sent.index(None)
+    assert "".join(str(piece) for piece in sink.sent[:place]) == "first try"
     assert sink.whole == "second try"
 
 
-async def test_a_broken_stream_told_nothing_that_did_not_arrive():
+async def test_a_broken_stream_reported_nothing_that_did_not_arrive():
     sink = Sink()
     async with OpenAIServer(Answer(ANSWER, pieces=8, then="break")) as server:
         models = ModelSource(ModelConfig(llm_base_url=server.url, llm_api_key="key"))
@@ -113,7 +113,7 @@ async def test_a_broken_stream_told_nothing_that_did_not_arrive():
     assert TEXT.startswith(sink.whole)
 
 
-async def test_text_is_told_while_the_model_pauses():
+async def test_text_is_reported_while_the_model_pauses():
     sink = Sink()
     async with OpenAIServer(Answer(ANSWER, pieces=8, then="hang")) as server:
         models = ModelSource(ModelConfig(llm_base_url=server.url, llm_api_key="key"))

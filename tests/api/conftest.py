@@ -156,7 +156,7 @@ def product(running: Engine) -> Callable[..., FastAPI]:
 
 @pytest.fixture(scope="session")
 def key(running: Engine) -> Callable[..., Awaitable[dict[str, str]]]:
-    """Issues a real key and gives the headers that carry it: every scope but `admin:*` and no limits, unless told."""
+    """Issues a real key and gives the headers that carry it: every scope but `admin:*` and no limits by default."""
 
     async def issue(
         scopes: Collection[Scope] = frozenset(Scope) - {Scope.ADMIN}, tier: Tier = Tier.ENTERPRISE, **more: Any

@@ -24,9 +24,9 @@ async def test_a_workflow_started_in_temporal_is_a_job_over_http(
     assert (job["job_id"], job["workflow_id"], job["links"]["self"]) == (id, "t_approval", path)
     answer = await live.post(f"{path}/approve", json={"step": "b"})
     assert (answer.status_code, answer.json()["job_id"]) == (200, id)
-    told = await stream(live, quote(id, safe=""))
-    assert [frame.event for frame in told][-1] == "job_completed"
-    ids = [frame.id for frame in told if frame.id is not None]
+    report = await stream(live, quote(id, safe=""))
+    assert [frame.event for frame in report][-1] == "job_completed"
+    ids = [frame.id for frame in report if frame.id is not None]
     page = (await live.get(job["links"]["events"], params={"after": ids[2]})).json()["events"]
     assert [event["id"] for event in page] == ids[3:]
     output = await live.get(job["links"]["output"])

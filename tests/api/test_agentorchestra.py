@@ -56,16 +56,16 @@ async def create(client: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
 async def start(client: httpx2.AsyncClient, agent: dict[str, Any], **body: Any) -> str:
     answer = await client.post("/api/executions", json={"agentId": agent["id"], **body})
     assert answer.status_code == 201, answer.text
-    told = answer.json()
-    assert (told["status"], set(told)) == ("started", {"executionId", "status", "message"})
-    return told["executionId"]
+    content = answer.json()
+    assert (content["status"], set(content)) == ("started", {"executionId", "status", "message"})
+    return content["executionId"]
 
 
 async def look(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
     answer = await client.get(f"/api/executions/{execution_id}")
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def ended(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
@@ -102,9 +102,9 @@ async def test_what_an_owner_keeps_has_a_size_and_a_number(slow_user: httpx2.Asy
             made = await slow_user.post(path, json={**large, "configuration": {}})
             assert made.status_code == 201
         refused = await slow_user.post(path, json={**large, "configuration": {}})
-        told = refused.json()["details"]
-        assert (refused.status_code, told["allowed"], told["used"]) == (400, 10, 10)
-        assert told["limit"] == path.removeprefix("/api/")
+        report = refused.json()["details"]
+        assert (refused.status_code, report["allowed"], report["used"]) == (400, 10, 10)
+        assert report["limit"] == path.removeprefix("/api/")
     agent = (await slow_user.get("/api/agents")).json()["agents"][0]
     grown = await slow_user.put(f"/api/agents/{agent['id']}", json={"description": "x" * 65_536})
     assert (grown.status_code, grown.json()["details"]["limit"]) == (400, "row_bytes")
@@ -232,7 +232,7 @@ async def test_logs_are_filtered_by_one_level_and_paged(user: httpx2.AsyncClient
 
 
 @ledger("O-026", "C-50")
-async def test_a_stream_tells_an_execution_to_its_end_and_is_resumed(user: httpx2.AsyncClient):
+async def test_a_stream_follows_an_execution_to_its_end_and_is_resumed(user: httpx2.AsyncClient):
     execution_id = await start(user, await create(user))
     whole = await frames(user, execution_id)
     assert (whole[0][0], whole[0][1]["status"]) == ("status", "PENDING")
@@ -306,8 +306,8 @@ async def slow_user(slow_app: FastAPI, key: Key) -> AsyncIterator[httpx2.AsyncCl
 
 
 async def agent_status(client: httpx2.AsyncClient, agent: dict[str, Any]) -> str:
-    told: str = (await client.get(f"/api/agents/{agent['id']}")).json()["status"]
-    return told
+    report: str = (await client.get(f"/api/agents/{agent['id']}")).json()["status"]
+    return report
 
 
 @ledger("O-024", "O-019", "C-40", "C-31")
@@ -410,8 +410,8 @@ async def test_the_jobs_of_other_surfaces_are_no_executions(app: FastAPI, runnin
 )
 async def test_what_cannot_be_is_a_bad_request(user: httpx2.AsyncClient, method: str, path: str, body: dict[str, Any]):
     agent = (await create(user))["id"]
-    told = {name: agent if value == "{agent}" else value for name, value in body.items()}
-    answer = await user.request(method, path.format(agent=agent), json=told)
+    entries = {name: agent if value == "{agent}" else value for name, value in body.items()}
+    answer = await user.request(method, path.format(agent=agent), json=entries)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"] == "BadRequest"
     assert answer.json()["details"]["field"]
@@ -534,11 +534,11 @@ async def test_a_thousand_requests_an_hour_and_a_hundred_executions(app_with: Ma
     }
     app = app_with(limits=RequestLimits(RateLimiter(), {}, windows))
     async with client_of(app, **await key()) as client:
-        told = [await client.post("/api/executions", json={"agentId": "agent_0"}) for _ in range(3)]
-        assert [answer.status_code for answer in told] == [404, 404, 429]
-        assert [int(answer.headers["X-RateLimit-Remaining"]) for answer in told] == [1, 0, 0]
-        assert told[2].json()["error"] == "TooManyRequests"
-        assert 3500 < int(told[2].headers["Retry-After"]) <= 3600
+        entries = [await client.post("/api/executions", json={"agentId": "agent_0"}) for _ in range(3)]
+        assert [answer.status_code for answer in entries] == [404, 404, 429]
+        assert [int(answer.headers["X-RateLimit-Remaining"]) for answer in entries] == [1, 0, 0]
+        assert entries[2].json()["error"] == "TooManyRequests"
+        assert 3500 < int(entries[2].headers["Retry-After"]) <= 3600
         rest = [await client.get("/api/agents") for _ in range(3)]
         assert [answer.status_code for answer in rest] == [200, 200, 429]
         assert rest[0].headers["X-RateLimit-Limit"] == "5"
@@ -563,9 +563,7 @@ async def test_the_concurrent_jobs_of_the_tier_hold_here_too(slow_app: FastAPI, 
 @ledger("O-023", "O-024", "O-025", "O-026", "C-15")
 @pytest.mark.parametrize("execution_id", ["nope", "job_nope", "reconcile-index"])
 @pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("GET", "/logs"), ("GET", "/stream"), ("DELETE", "")])
-async def test_an_unknown_execution_is_told_as_such(
-    user: httpx2.AsyncClient, execution_id: str, method: str, rest: str
-):
+async def test_an_unknown_execution_is_not_found(user: httpx2.AsyncClient, execution_id: str, method: str, rest: str):
     answer = await user.request(method, f"/api/executions/{execution_id}{rest}")
     assert answer.status_code == 404
     assert answer.json() == {
@@ -579,9 +577,7 @@ async def test_an_unknown_execution_is_told_as_such(
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/api/nothing", 404), ("PATCH", "/api/agents", 405), ("GET", "/api", 404)]
 )
-async def test_paths_that_are_not_there_are_told_in_the_words_of_this_surface(
-    app: FastAPI, method: str, path: str, status: int
-):
+async def test_unknown_paths_answer_in_the_words_of_this_surface(app: FastAPI, method: str, path: str, status: int):
     async with over(app, **ADMIN) as client:
         answer = await client.request(method, path)
         other = await client.post("/api/v1/execute-workflow", json={})

@@ -43,8 +43,8 @@ async def user(app: FastAPI, key: Key) -> AsyncIterator[httpx2.AsyncClient]:
 async def made(client: httpx2.AsyncClient, path: str, **body: Any) -> dict[str, Any]:
     answer = await client.post(path, json=body)
     assert answer.status_code == 201, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 async def executed(client: httpx2.AsyncClient, agent_id: str, **body: Any) -> dict[str, Any]:
@@ -114,11 +114,11 @@ async def test_a_configuration_is_used_by_those_that_name_it(user: httpx2.AsyncC
 async def test_webhooks_take_any_event_and_show_no_secret(user: httpx2.AsyncClient):
     events = ["execution.completed", "moon.rises"]
     url = "https://93.184.215.14/hook"
-    told = await made(user, "/api/webhooks", url=url, events=[*events, "moon.rises"], secret=SECRET)
-    assert set(told) == {"id", "message"}
+    webhook = await made(user, "/api/webhooks", url=url, events=[*events, "moon.rises"], secret=SECRET)
+    assert set(webhook) == {"id", "message"}
     rows = (await user.get("/api/webhooks")).json()["webhooks"]
     assert [(row["id"], row["url"], row["events"], row["isActive"]) for row in rows] == [
-        (told["id"], url, events, True)
+        (webhook["id"], url, events, True)
     ]
     assert "secret" not in rows[0]
     for body in ({"url": url, "events": []}, {"url": "nowhere", "events": events}, {"url": url}):
@@ -142,7 +142,7 @@ def plugins() -> list[Any]:
 
 
 @ledger("O-007", "O-040", "C-52")
-async def test_webhooks_are_told_how_executions_ended(telling: Engine):
+async def test_webhooks_receive_how_executions_ended(telling: Engine):
     token = (await telling.services.keys.issue(BOOTSTRAP, KeyRequest("hooks", ORDINARY))).token
     async with (
         receiving(Answer(status=200)) as receiver,
@@ -158,8 +158,8 @@ async def test_webhooks_are_told_how_executions_ended(telling: Engine):
             return len(receiver.requests)
 
         await eventually(seen, lambda number: number >= 2)
-        told = [StandardWebhook(SECRET).verify(one.body, one.headers) for one in receiver.requests]
-    assert sorted((one["event"], one["job_id"], one["data"]["status"]) for one in told) == [
+        entries = [StandardWebhook(SECRET).verify(one.body, one.headers) for one in receiver.requests]
+    assert sorted((one["event"], one["job_id"], one["data"]["status"]) for one in entries) == [
         ("execution.completed", good["id"], "completed"),
         ("execution.failed", bad["id"], "failed"),
     ]
@@ -179,8 +179,8 @@ async def test_the_dashboard_counts_what_the_caller_has(user: httpx2.AsyncClient
     async def look() -> dict[str, Any]:
         return (await user.get("/api/dashboard/metrics", params={"timeframe": "24h"})).json()
 
-    told = await eventually(look, lambda seen: seen["charts"]["performance"]["failed"] == 1)
-    overview, charts = told["overview"], told["charts"]
+    answer = await eventually(look, lambda seen: seen["charts"]["performance"]["failed"] == 1)
+    overview, charts = answer["overview"], answer["charts"]
     assert overview["activeAgents"] == {"value": 1, "change": 100.0, "trend": "up"}
     assert overview["frameworks"] == {"value": 2, "change": 2}
     assert overview["executions"] == {"value": 2, "change": 100.0, "trend": "up"}
@@ -194,7 +194,7 @@ async def test_the_dashboard_counts_what_the_caller_has(user: httpx2.AsyncClient
     assert (performance["totalExecutions"], performance["successRate"]) == (2, 50.0)
     assert performance["tokensUsed"] == good["tokensUsed"]
     assert performance["avgExecutionTime"] == pytest.approx(good["duration"], abs=2)
-    assert [one["id"] for one in told["recentActivity"]] == [bad["id"], good["id"]]
+    assert [one["id"] for one in answer["recentActivity"]] == [bad["id"], good["id"]]
     assert (await user.get("/api/dashboard/metrics", params={"timeframe": "1y"})).status_code == 400
 
 
@@ -203,7 +203,7 @@ async def test_the_dashboard_streams_changes(app_with: Callable[..., FastAPI], k
     headers = await key()
     async with served(app_with()) as url, httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
         agent = await made(client, "/api/agents", name="Scout", framework="autogpt")
-        told: list[tuple[str, Any]] = []
+        entries: list[tuple[str, Any]] = []
         async with asyncio.timeout(30), client.stream("GET", "/api/dashboard/real-time") as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             kind = ""
@@ -211,24 +211,24 @@ async def test_the_dashboard_streams_changes(app_with: Callable[..., FastAPI], k
                 kind = line.removeprefix("event: ") if line.startswith("event: ") else kind
                 if not line.startswith("data: "):
                     continue
-                told.append((kind, json.loads(line.removeprefix("data: "))))
-                component("DashboardMetrics" if kind == "metrics" else "Execution", told[-1][1])
-                if len(told) == 1:
+                entries.append((kind, json.loads(line.removeprefix("data: "))))
+                component("DashboardMetrics" if kind == "metrics" else "Execution", entries[-1][1])
+                if len(entries) == 1:
                     await made(client, "/api/executions", agentId=agent["id"])
-                if kind == "execution" and told[-1][1]["status"] == "COMPLETED":
+                if kind == "execution" and entries[-1][1]["status"] == "COMPLETED":
                     break
-    assert told[0][0] == "metrics"
-    assert told[0][1]["overview"]["executions"]["value"] == 0
-    assert told[-1][1]["agent"]["id"] == agent["id"]
+    assert entries[0][0] == "metrics"
+    assert entries[0][1]["overview"]["executions"]["value"] == 0
+    assert entries[-1][1]["agent"]["id"] == agent["id"]
 
 
 @ledger("O-044", "O-045", "O-046", "C-04", "C-35", "C-45")
-async def test_health_tells_every_part(app: FastAPI, running: Engine):
+async def test_health_reports_every_part(app: FastAPI, running: Engine):
     async with client_of(app) as client:
         answer = await client.get("/api/health")
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert {name: check["status"] for name, check in told["checks"].items()} == {
+    assert {name: check["status"] for name, check in body["checks"].items()} == {
         "database": "pass",
         "redis": "warn",
         "queues": "pass",
@@ -236,12 +236,12 @@ async def test_health_tells_every_part(app: FastAPI, running: Engine):
         "storage": "warn",
         "external_apis": "warn",
     }
-    assert (told["status"], told["version"]) == ("healthy", "1.0.0")
-    assert told["uptime"] > running.services.resources.read().uptime_seconds
-    assert told["checks"]["database"]["responseTime"] > 0
-    assert {name for name, check in told["checks"].items() if "responseTime" in check} == {"database", "queues"}
-    assert all(check["message"] for check in told["checks"].values())
-    assert told["metrics"] == {}
+    assert (body["status"], body["version"]) == ("healthy", "1.0.0")
+    assert body["uptime"] > running.services.resources.read().uptime_seconds
+    assert body["checks"]["database"]["responseTime"] > 0
+    assert {name for name, check in body["checks"].items() if "responseTime" in check} == {"database", "queues"}
+    assert all(check["message"] for check in body["checks"].values())
+    assert body["metrics"] == {}
     for headers, shown in (({"Authorization": "Bearer wrong"}, False), (ADMIN, True)):
         async with over(app, **headers) as client:
             answer = await client.get("/api/health")
@@ -255,7 +255,7 @@ class Looked:
         self._down = down
 
     def _checks(self, *names: str) -> list[Check]:
-        return [Check(name, ok=name not in self._down, message="told", seconds=0.5) for name in names]
+        return [Check(name, ok=name not in self._down, message="fine", seconds=0.5) for name in names]
 
     async def checks(self) -> list[Check]:
         return self._checks("temporal", "database", "worker")
@@ -287,13 +287,13 @@ async def test_health_follows_what_is_down(  # noqa: PLR0917 - one row of the ta
 ):
     async with client_of(app_with(readiness=Looked(down), deployment=WithRedis())) as client:
         answer = await client.get("/api/health")
-    told = answer.json()
-    assert (answer.status_code, told["status"], told["checks"][part]["status"]) == (code, status, found)
-    assert told["checks"][part]["responseTime"] == 500
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["checks"][part]["status"]) == (code, status, found)
+    assert body["checks"][part]["responseTime"] == 500
 
 
 @ledger("O-044", "C-15")
-async def test_what_is_down_is_told_as_such():
+async def test_what_is_down_is_reported_as_down():
     class Down:
         async def services(self) -> Any:
             raise Unavailable("Nothing answers yet")

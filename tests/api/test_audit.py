@@ -107,8 +107,8 @@ async def test_a_start_without_a_credential_leaves_an_entry(
         answer = await anonymous.post(path, json={"requirements": "A calculator", "workflow_type": "t_three"})
     assert answer.status_code == 200
     entry = (await trail(client, principal="public:127.0.0.1", limit=1))[0]
-    told = (entry["action"], entry["status"], entry["address"], entry["request_id"])
-    assert told == (f"POST {path}", 200, "127.0.0.1", answer.headers["X-Request-ID"])
+    report = (entry["action"], entry["status"], entry["address"], entry["request_id"])
+    assert report == (f"POST {path}", 200, "127.0.0.1", answer.headers["X-Request-ID"])
 
 
 async def test_what_is_done_over_a_chat_socket_leaves_entries(
@@ -372,17 +372,17 @@ async def test_an_entry_that_cannot_be_written_is_logged_and_harms_nobody(
 async def test_the_answer_does_not_wait_for_its_entry(
     app_with: Callable[..., FastAPI],
 ) -> None:
-    told: list[str] = []
+    report: list[str] = []
 
     class Slow:
         async def add(self, *entries: AuditEntry) -> None:
-            told.append("written")
+            report.append("written")
 
     app = app_with(audit=AuditLog(Slow(), SEALER, clock=now))
 
     async def send(message: Any) -> None:
         if message["type"] == "http.response.body" and not message.get("more_body"):
-            told.append("answered")
+            report.append("answered")
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -402,7 +402,7 @@ async def test_the_answer_does_not_wait_for_its_entry(
         "root_path": "",
     }
     await app(scope, receive, send)
-    assert told == ["answered", "written"]
+    assert report == ["answered", "written"]
 
 
 async def test_a_secret_in_a_path_is_not_kept(client: httpx2.AsyncClient, key: Issue) -> None:

@@ -323,7 +323,7 @@ async def test_the_caller_learns_who_they_are(client: httpx2.AsyncClient) -> Non
     assert (admin["id"], admin["key_id"], admin["scopes"], admin["tier"]) == ("admin", None, ["admin:*"], None)
 
 
-async def test_the_last_use_is_told(client: httpx2.AsyncClient) -> None:
+async def test_the_last_use_is_reported(client: httpx2.AsyncClient) -> None:
     key = await issued(client)
     await status_with(client, key["api_key"])
 

@@ -120,14 +120,14 @@ Surface = Callable[[Client], Awaitable[Any]]
 SURFACES = [native, orchestrator, chat, decision, execution]
 
 
-def texts(told: Any) -> list[str]:
-    match told:
+def texts(report: Any) -> list[str]:
+    match report:
         case str():
-            return [told]
+            return [report]
         case dict():
-            return [text for item in told.items() for text in texts(list(item))]
+            return [text for item in report.items() for text in texts(list(item))]
         case list():
-            return [text for item in told for text in texts(item)]
+            return [text for item in report for text in texts(item)]
         case _:
             return []
 
@@ -136,38 +136,38 @@ def texts(told: Any) -> list[str]:
 async def test_an_answer_is_shown_sound_after_one_call(temporal_address: str, tmp_path: Path, surface: Surface) -> None:
     script = DECISION if surface is decision else ANSWER
     async with asking(temporal_address, tmp_path, script) as (client, server):
-        told = texts(await surface(client))
+        names = texts(await surface(client))
     assert len(server.received) == 1
-    assert any(SOUND in text for text in told)
-    assert not any("\0" in text for text in told)
+    assert any(SOUND in text for text in names)
+    assert not any("\0" in text for text in names)
     if surface in (native, orchestrator, execution):
-        assert any("Bericht für Q3.md" in text for text in told)
+        assert any("Bericht für Q3.md" in text for text in names)
 
 
 @pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.__name__)
 async def test_an_error_of_a_megabyte_is_shown_cut(temporal_address: str, tmp_path: Path, surface: Surface) -> None:
     async with asking(temporal_address, tmp_path, REFUSAL) as (client, server):
-        told = texts(await surface(client))
+        names = texts(await surface(client))
     assert len(server.received) == 1
-    assert max(map(len, told)) <= 2000
-    assert sum(map(len, told)) < 20_000
+    assert max(map(len, names)) <= 2000
+    assert sum(map(len, names)) < 20_000
 
 
 @pytest.mark.parametrize("surface", [native, orchestrator, execution], ids=lambda surface: surface.__name__)
-async def test_an_empty_answer_is_told_in_our_words_after_two_requests(
+async def test_an_empty_answer_is_reported_in_our_words_after_two_requests(
     temporal_address: str, tmp_path: Path, surface: Surface
 ) -> None:
     async with asking(temporal_address, tmp_path, Answer("", as_text=True)) as (client, server):
-        told = texts(await surface(client))
+        names = texts(await surface(client))
     assert len(server.received) == 2
-    assert any("answered with nothing" in text for text in told)
-    assert not any("maximum" in text for text in told)
+    assert any("answered with nothing" in text for text in names)
+    assert not any("maximum" in text for text in names)
 
 
 async def test_an_authors_error_of_five_megabytes_is_shown_cut(temporal_address: str, tmp_path: Path) -> None:
     async with asking(temporal_address, tmp_path, ANSWER, model=False) as (client, _):
         run = "/v1/workflows/t_loud_code/run"
         started = await client.post(run, json={"input": {"how": "foreign"}, "async": True})
-        told = await job_of(client, started.json()["job_id"])
-    assert told[0]["error"]["message"].startswith("Loud: xxx")
-    assert max(map(len, texts(told))) <= 2000
+        detail = await job_of(client, started.json()["job_id"])
+    assert detail[0]["error"]["message"].startswith("Loud: xxx")
+    assert max(map(len, texts(detail))) <= 2000

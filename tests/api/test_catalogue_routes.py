@@ -35,7 +35,7 @@ async def test_agents_are_listed_with_their_availability(client: httpx2.AsyncCli
 
 
 @ledger("D-021", "D-022", "D-069")
-async def test_one_agent_is_told_in_full(client: httpx2.AsyncClient):
+async def test_one_agent_is_reported_in_full(client: httpx2.AsyncClient):
     agent = (await client.get("/v1/agents/product_manager")).json()
     schema = agent["input_schema"]
     Draft202012Validator.check_schema(schema)
@@ -101,7 +101,7 @@ async def test_workflows_are_listed(client: httpx2.AsyncClient):
 
 
 @ledger("D-035", "D-036")
-async def test_one_workflow_is_told_step_by_step(client: httpx2.AsyncClient):
+async def test_one_workflow_is_reported_step_by_step(client: httpx2.AsyncClient):
     workflow = (await client.get("/v1/workflows/api_development")).json()
     assert workflow["version"] == "1.0"
     assert [step["order"] for step in workflow["steps"]] == list(range(1, len(workflow["steps"]) + 1))

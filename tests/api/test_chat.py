@@ -58,8 +58,8 @@ async def chat(client: httpx2.AsyncClient, path: str = "/chat/v2/chat", **more: 
     body = more.pop("json", {"message": "Explain quantum computing", "optimization_mode": "lite"})
     answer = await client.post(path, json=body, **more)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 @asynccontextmanager
@@ -74,14 +74,14 @@ async def modelled(address: str, folder: Path, *script: Answer | Failure, **sett
 @ledger("A-001", "A-002", "A-009", "A-010", "A-013", "A-014", "C-66")
 async def test_a_message_is_answered_in_the_envelope(client: httpx2.AsyncClient):
     session_id = uuid.uuid4().hex
-    told = await chat(client, json={"message": "Explain quantum computing", "session_id": session_id})
-    assert set(told) == KEYS
-    assert (told["success"], told["error"]) == (True, None)
-    assert set(told["metadata"]) == {"request_id", "timestamp", "version"}
-    assert uuid.UUID(told["metadata"]["request_id"]).version == 4
-    assert datetime.fromisoformat(told["metadata"]["timestamp"]).tzinfo is not None
-    assert told["metadata"]["version"] == "v2"
-    data = told["data"]
+    answer = await chat(client, json={"message": "Explain quantum computing", "session_id": session_id})
+    assert set(answer) == KEYS
+    assert (answer["success"], answer["error"]) == (True, None)
+    assert set(answer["metadata"]) == {"request_id", "timestamp", "version"}
+    assert uuid.UUID(answer["metadata"]["request_id"]).version == 4
+    assert datetime.fromisoformat(answer["metadata"]["timestamp"]).tzinfo is not None
+    assert answer["metadata"]["version"] == "v2"
+    data = answer["data"]
     assert {"response", "session_id", "execution_mode", "quality_score", "execution_time", "metadata"} == set(data)
     assert "Explain quantum computing" in data["response"]
     assert (data["session_id"], data["execution_mode"]) == (session_id, "research-team/balanced")
@@ -120,8 +120,8 @@ async def test_the_documented_command_runs_as_it_is_printed(app_with: Make):
             *shlex.split(command.replace("\\\n", " ")), "-s", stdout=asyncio.subprocess.PIPE
         )
         output, _ = await process.communicate()
-    told = json.loads(output)
-    assert (told["success"], told["data"]["session_id"]) == (True, "user-123-session-456")
+    body = json.loads(output)
+    assert (body["success"], body["data"]["session_id"]) == (True, "user-123-session-456")
 
 
 @ledger("A-004", "A-005", "A-018", "C-67")
@@ -189,12 +189,12 @@ async def test_a_request_id_is_kept_and_makes_a_retry_safe(client: httpx2.AsyncC
 async def test_bad_input_names_its_field(client: httpx2.AsyncClient, body: Any, field: str):
     answer = await client.post("/chat/v2/chat", json=body)
     assert answer.status_code == 400
-    told = answer.json()
-    assert set(told) == KEYS
-    assert (told["success"], told["data"], told["error"]["code"]) == (False, None, "VALIDATION_ERROR")
-    assert told["error"]["details"]["field"] == field
-    assert told["error"]["details"]["reason"]
-    assert told["error"]["message"]
+    content = answer.json()
+    assert set(content) == KEYS
+    assert (content["success"], content["data"], content["error"]["code"]) == (False, None, "VALIDATION_ERROR")
+    assert content["error"]["details"]["field"] == field
+    assert content["error"]["details"]["reason"]
+    assert content["error"]["message"]
 
 
 async def test_a_context_that_is_too_large_is_413(client: httpx2.AsyncClient):
@@ -309,15 +309,15 @@ async def test_a_webhook_is_registered_in_the_one_store(client: httpx2.AsyncClie
 
 
 @ledger("A-026", "A-012", "C-02", "C-06", "C-66", "M-019")
-async def test_health_tells_of_every_component_without_an_envelope(app: FastAPI):
+async def test_health_reports_every_component_without_an_envelope(app: FastAPI):
     async with over(app) as anonymous:
         answer = await anonymous.get("/health")
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert set(told) == {"status", "version", "uptime", "components"}
-    assert (told["status"], told["version"]) == ("healthy", "2.0.0")
-    assert told["uptime"] >= 0
-    assert told["components"] == {
+    assert set(body) == {"status", "version", "uptime", "components"}
+    assert (body["status"], body["version"]) == ("healthy", "2.0.0")
+    assert body["uptime"] >= 0
+    assert body["components"] == {
         "orchestra_manager": "healthy",
         "command_dispatcher": "healthy",
         "memory_system": "healthy",
@@ -359,10 +359,10 @@ async def test_the_cache_of_the_readiness_is_redis(temporal_address: str, tmp_pa
     ):
 
         async def seen() -> dict[str, Any]:
-            told: dict[str, Any] = (await client.get("/readiness")).json()
-            return told
+            body: dict[str, Any] = (await client.get("/readiness")).json()
+            return body
 
-        up = await eventually(seen, lambda told: told["ready"])
+        up = await eventually(seen, lambda body: body["ready"])
         redis_server.kill()
         down = await seen()
     assert up["checks"]["cache"] is True

@@ -121,11 +121,11 @@ async def test_everything_is_json_in_utf8_with_times_in_utc(client: httpx2.Async
     for content_type in ("application/json", "application/json; charset=utf-8"):
         answer = await client.post("/v1/agents/t_echo/execute", content=content, headers={"Content-Type": content_type})
         assert answer.headers["Content-Type"] == "application/json"
-        told = answer.json()
-        assert text in told["output"]["output"]
+        body = answer.json()
+        assert text in body["output"]["output"]
         assert text.encode() in answer.content
-        assert TIME.fullmatch(told["created_at"])
-        assert TIME.fullmatch(told["completed_at"])
+        assert TIME.fullmatch(body["created_at"])
+        assert TIME.fullmatch(body["completed_at"])
     refused = await client.get("/v1/agents/nobody")
     assert refused.headers["Content-Type"] == "application/json"
     assert TIME.fullmatch(refused.json()["error"]["timestamp"])
@@ -211,21 +211,21 @@ async def test_the_documented_look_at_an_agent(live: httpx2.AsyncClient):
 
 @ledger("D-070", "D-026")
 async def test_the_documented_execution_of_an_agent(live: httpx2.AsyncClient):
-    told = await curled(EXECUTE, str(live.base_url).rstrip("/"))
-    assert told["status"] == "completed"
-    assert told["output"]["metadata"]["task_type"] == "prd"
-    assert "livraison de repas" in told["output"]["output"]
+    answer = await curled(EXECUTE, str(live.base_url).rstrip("/"))
+    assert answer["status"] == "completed"
+    assert answer["output"]["metadata"]["task_type"] == "prd"
+    assert "livraison de repas" in answer["output"]["output"]
 
 
 @ledger("D-071", "D-040", "D-105")
 async def test_the_documented_run_of_a_workflow(live: httpx2.AsyncClient):
-    told = await curled(RUN.replace("myapp.com", "example.com"), str(live.base_url).rstrip("/"))
-    assert (told["workflow_id"], told["webhook_url"]) == ("api_development", "https://example.com/webhook")
-    assert told["status"] in {"queued", "running"}
-    job = (await live.get(told["links"]["self"])).json()
+    answer = await curled(RUN.replace("myapp.com", "example.com"), str(live.base_url).rstrip("/"))
+    assert (answer["workflow_id"], answer["webhook_url"]) == ("api_development", "https://example.com/webhook")
+    assert answer["status"] in {"queued", "running"}
+    job = (await live.get(answer["links"]["self"])).json()
     assert job["input"]["description"] == "API REST pour gestion de tâches"
     assert job["input"]["requirements"] == ["CRUD utilisateurs", "CRUD tâches"]
-    await live.post(told["links"]["cancel"])
+    await live.post(answer["links"]["cancel"])
 
 
 class Recovering:
@@ -263,8 +263,8 @@ async def test_a_client_that_tries_three_times_starts_one_job(running: Engine):
 async def test_each_call_can_be_logged_with_agent_job_tokens_and_cost(client: httpx2.AsyncClient):
     with capture_logs(processors=[merge_contextvars]) as logs:
         body = {"input": {"task_type": "roadmap", "context": "Meals"}}
-        told = (await client.post("/v1/agents/product_manager/execute", json=body)).json()
-    line = next(line for line in logs if line["event"] == "agent_call_ended" and line.get("job_id") == told["job_id"])
-    assert (line["agent"], told["agent_id"]) == ("product_manager", "product_manager")
-    assert line["tokens"] == told["metrics"]["total_tokens"] > 0
-    assert line["cost"] == pytest.approx(told["metrics"]["cost"])
+        answer = (await client.post("/v1/agents/product_manager/execute", json=body)).json()
+    line = next(line for line in logs if line["event"] == "agent_call_ended" and line.get("job_id") == answer["job_id"])
+    assert (line["agent"], answer["agent_id"]) == ("product_manager", "product_manager")
+    assert line["tokens"] == answer["metrics"]["total_tokens"] > 0
+    assert line["cost"] == pytest.approx(answer["metrics"]["cost"])

@@ -1,4 +1,4 @@
-"""Which credentials are refused, and how every failure is told."""
+"""Which credentials are refused, and how every failure is reported."""
 
 import re
 from collections.abc import Callable
@@ -128,7 +128,7 @@ async def test_an_unknown_path_is_not_found(client: httpx2.AsyncClient, path: st
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/", "/v12/nothing", "/custom"])
-async def test_an_unknown_path_of_no_other_surface_is_told_as_sessions_are(client: httpx2.AsyncClient, path: str):
+async def test_an_unknown_path_of_no_other_surface_answers_as_sessions_do(client: httpx2.AsyncClient, path: str):
     # C-07
     answer = await client.get(path)
     assert answer.status_code == 404
@@ -139,7 +139,7 @@ async def test_an_unknown_path_of_no_other_surface_is_told_as_sessions_are(clien
 @pytest.mark.parametrize(
     ("method", "path"), [("DELETE", "/v1/agents"), ("GET", "/v1/jobs/job_x/cancel"), ("PUT", "/v1/jobs")]
 )
-async def test_a_wrong_method_is_told_with_the_right_ones(client: httpx2.AsyncClient, method: str, path: str):
+async def test_a_wrong_method_is_answered_with_the_right_ones(client: httpx2.AsyncClient, method: str, path: str):
     answer = await client.request(method, path)
     assert answer.status_code == 405
     assert answer.json()["error"]["code"] == "invalid_request"
@@ -182,7 +182,7 @@ async def test_nothing_of_one_request_stays_for_the_next(client: httpx2.AsyncCli
         ("too_long", {"max_length": 3}, "List should have at most 3 items", "at most 3 items"),
     ],
 )
-def test_what_was_expected_is_told_as_part_of_a_sentence(kind: str, context: dict, message: str, expected: str):
+def test_what_was_expected_is_reported_as_part_of_a_sentence(kind: str, context: dict, message: str, expected: str):
     error = {"type": kind, "loc": ("body", "field"), "msg": message, "input": [], "ctx": context}
     fault = invalid_request(RequestValidationError([error]))
     assert fault.message == f"Invalid value for field: expected {expected}"

@@ -104,17 +104,17 @@ async def test_the_page_of_an_open_job_says_where_to_go_on(client: httpx2.AsyncC
 
 async def test_a_stream_begins_with_the_job_and_ends_with_its_last_event(live: httpx2.AsyncClient):
     job_id = await start(live, "t_slow", {"seconds": 1})
-    told = await stream(live, job_id)
-    snapshot, first, last = told[0], told[1], told[-1]
+    events = await stream(live, job_id)
+    snapshot, first, last = events[0], events[1], events[-1]
     assert (snapshot.event, snapshot.id) == ("snapshot", None)
     assert snapshot.data["job_id"] == job_id
     assert snapshot.data["status"] in {"queued", "running"}
     assert (first.event, last.event) == ("job_queued", "job_completed")
-    assert all(frame.id == frame.data["id"] and frame.event == frame.data["type"] for frame in told[1:])
-    assert len({frame.id for frame in told[1:]}) == len(told) - 1
+    assert all(frame.id == frame.data["id"] and frame.event == frame.data["type"] for frame in events[1:])
+    assert len({frame.id for frame in events[1:]}) == len(events) - 1
     assert last.data["data"]["output"]["status"] == "success"
     page = (await live.get(f"/v1/jobs/{job_id}/events")).json()["events"]
-    assert [frame.data for frame in told[1:]] == page
+    assert [frame.data for frame in events[1:]] == page
 
 
 async def test_a_stream_is_not_buffered(live: httpx2.AsyncClient):
@@ -133,13 +133,13 @@ async def test_a_stream_is_not_buffered(live: httpx2.AsyncClient):
     assert names.index("step.waiting") < names.index("step.approved")
 
 
-async def test_a_stream_of_an_ended_job_tells_all_and_ends(live: httpx2.AsyncClient):
+async def test_a_stream_of_an_ended_job_reports_all_and_ends(live: httpx2.AsyncClient):
     job_id = await start(live, "t_broken")
     await ended(live, job_id)
-    told = await stream(live, job_id)
-    assert (told[0].event, told[0].data["status"]) == ("snapshot", "failed")
-    assert (told[1].event, told[-1].event) == ("job_queued", "job_failed")
-    assert told[-1].data["data"]["error"]["type"] == "provider_rejected"
+    events = await stream(live, job_id)
+    assert (events[0].event, events[0].data["status"]) == ("snapshot", "failed")
+    assert (events[1].event, events[-1].event) == ("job_queued", "job_failed")
+    assert events[-1].data["data"]["error"]["type"] == "provider_rejected"
 
 
 async def test_a_cancelled_job_ends_its_stream_as_failed_with_status_cancelled(live: httpx2.AsyncClient):
@@ -158,9 +158,9 @@ async def test_a_reader_that_comes_back_gets_exactly_what_it_missed(live: httpx2
     whole = [frame.id for frame in (await stream(live, job_id))[1:]]
     for seen in range(1, len(whole) + 1):
         for how in ({"headers": {"Last-Event-ID": whole[seen - 1]}}, {"params": {"after": whole[seen - 1]}}):
-            told = await stream(live, job_id, **how)
-            assert told[0].event == "snapshot"
-            assert [frame.id for frame in told[1:]] == whole[seen:]
+            events = await stream(live, job_id, **how)
+            assert events[0].event == "snapshot"
+            assert [frame.id for frame in events[1:]] == whole[seen:]
 
 
 async def test_a_reader_that_leaves_in_the_middle_misses_nothing(live: httpx2.AsyncClient):
@@ -180,15 +180,15 @@ async def test_a_reader_that_leaves_in_the_middle_misses_nothing(live: httpx2.As
 async def test_after_now_skips_the_past(live: httpx2.AsyncClient):
     job_id = await start(live, "t_approval")
     await until(live, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
-    told: list[Frame] = []
+    entries: list[Frame] = []
     async with live.stream("GET", f"/v1/jobs/{job_id}/events", params={"after": "now"}, headers=SSE) as answer:
         async for frame in frames(answer):
             if frame.event == "snapshot":
                 await live.post(f"/v1/jobs/{job_id}/approve")
-            told.append(frame)
-    assert told[0].data["reason"]["code"] == "waiting_for_approval"
-    assert told[1].data["name"] == "step.approved"
-    assert told[-1].event == "job_completed"
+            entries.append(frame)
+    assert entries[0].data["reason"]["code"] == "waiting_for_approval"
+    assert entries[1].data["name"] == "step.approved"
+    assert entries[-1].event == "job_completed"
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
@@ -238,7 +238,7 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(live: httpx2.AsyncC
         async with live.stream("GET", f"/v1/jobs/{job_id}/events", headers=SSE) as answer:
             async for frame in frames(answer):
                 if frame.data.get("name") == "step.waiting":
-                    break  # all is told: the stream waits for what comes next
+                    break  # all events are sent: the stream waits for what comes next
             await eventually(look, lambda seen: seen >= (quiet + 1, 1))
     await eventually(look, lambda seen: seen == (quiet, 0))
     await live.post(f"/v1/jobs/{job_id}/cancel")
@@ -247,28 +247,28 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(live: httpx2.AsyncC
 async def test_a_server_that_stops_ends_its_streams(app_with: Callable[..., FastAPI], client: httpx2.AsyncClient):
     job_id = await start(client, "t_approval")
     app = app_with()
-    told = []
+    entries = []
     async with (
         served(app) as url,
         httpx2.AsyncClient(base_url=url, headers=ADMIN) as live,
         live.stream("GET", f"/v1/jobs/{job_id}/events", headers=SSE) as answer,
     ):
         async for frame in frames(answer):
-            told.append(frame.event)
+            entries.append(frame.event)
             app.state.api.closing.set()
-    assert told[0] == "snapshot"
-    assert "job_completed" not in told
+    assert entries[0] == "snapshot"
+    assert "job_completed" not in entries
     await client.post(f"/v1/jobs/{job_id}/cancel")
 
 
 async def test_many_readers_see_the_same_order(live: httpx2.AsyncClient, running: Engine):
     job_id = await start(live, "t_slow", {"seconds": 1})
-    told = await asyncio.gather(*(stream(live, job_id) for _ in range(5)))
-    assert len({tuple(frame.id for frame in one) for one in told}) == 1
+    events = await asyncio.gather(*(stream(live, job_id) for _ in range(5)))
+    assert len({tuple(frame.id for frame in one) for one in events}) == 1
     assert (await running.job(job_id)).state == "COMPLETED"
 
 
-async def test_a_fault_in_the_middle_is_told_in_the_stream(app_with: Callable[..., FastAPI], running: Engine):
+async def test_a_fault_in_the_middle_is_reported_in_the_stream(app_with: Callable[..., FastAPI], running: Engine):
     class Failing:
         async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
             raise Unavailable("Temporal does not answer")
@@ -277,7 +277,7 @@ async def test_a_fault_in_the_middle_is_told_in_the_stream(app_with: Callable[..
     job = await running.start("t_three", {})
     await running.ended(job.job_id)
     async with over(app_with(watcher=Failing()), **ADMIN) as client:
-        told = await stream(client, job.job_id)
-    assert [frame.event for frame in told] == ["snapshot", "stream_error"]
-    assert told[-1].id is None
-    assert told[-1].data["error"]["code"] == "service_unavailable"
+        events = await stream(client, job.job_id)
+    assert [frame.event for frame in events] == ["snapshot", "stream_error"]
+    assert events[-1].id is None
+    assert events[-1].data["error"]["code"] == "service_unavailable"

@@ -72,7 +72,7 @@ async def closed(reader: asyncio.StreamReader) -> bool:
         return await reader.read() == b""
 
 
-def told(answer: httpx2.Response, status: int, field: str) -> None:
+def assert_refused(answer: httpx2.Response, status: int, field: str) -> None:
     """The answer is this error in the native envelope."""
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (status, "invalid_request")
@@ -87,20 +87,20 @@ async def test_a_long_url_is_refused(client: httpx2.AsyncClient, size: int, stat
     answer = await client.get("/v1/agents/" + "a" * size)
     assert answer.status_code == status
     if status == 414:
-        told(answer, 414, "url")
-        told(await client.get("/v1/jobs?" + "a" * size), 414, "url")
+        assert_refused(answer, 414, "url")
+        assert_refused(await client.get("/v1/jobs?" + "a" * size), 414, "url")
 
 
 @ledger("D-095", "D-096")
 async def test_large_headers_are_refused(client: httpx2.AsyncClient):
-    told(await client.get("/v1/agents", headers={"X-Large": "a" * 33_000}), 431, "headers")
-    told(await client.get("/v1/agents", headers=[("X-Many", "a" * 20)] * 1200), 431, "headers")
+    assert_refused(await client.get("/v1/agents", headers={"X-Large": "a" * 33_000}), 431, "headers")
+    assert_refused(await client.get("/v1/agents", headers=[("X-Many", "a" * 20)] * 1200), 431, "headers")
     assert (await client.get("/v1/agents", headers={"X-Large": "a" * 30_000})).status_code == 200
 
 
 @ledger("D-095", "D-096")
 async def test_too_many_query_parameters_are_refused(client: httpx2.AsyncClient):
-    told(await client.get("/v1/jobs?" + "&".join(f"p{n}=1" for n in range(101))), 400, "query")
+    assert_refused(await client.get("/v1/jobs?" + "&".join(f"p{n}=1" for n in range(101))), 400, "query")
     assert (await client.get("/healthz?" + "&".join(f"p{n}=1" for n in range(100)))).status_code == 200
 
 
@@ -335,7 +335,7 @@ async def test_only_known_host_names_are_answered(guarded: Callable[..., FastAPI
         if served:
             assert answer.status_code == 200
         else:
-            told(answer, 400, "Host")
+            assert_refused(answer, 400, "Host")
         for probe in ("/healthz", "/readyz"):
             assert (await client.get(probe, headers={"Host": host})).status_code == 200
 
@@ -377,7 +377,7 @@ def test_the_settings_make_the_options():
         assert ApiOptions.of(GivenSettings(sync_timeout=sync_timeout)).deadline_seconds > max(sync_timeout, 60)
 
 
-async def test_every_answer_tells_browsers_to_be_careful(client: httpx2.AsyncClient):
+async def test_every_answer_carries_the_headers_that_protect_browsers(client: httpx2.AsyncClient):
     for path in ("/v1/agents", "/nothing", "/healthz", "/v1/agents?" + "a" * 9000):
         headers = (await client.get(path)).headers
         assert headers["Referrer-Policy"] == "no-referrer"
@@ -445,7 +445,7 @@ async def test_no_answer_of_any_route_may_be_stored(client: httpx2.AsyncClient):
 
 @ledger("D-095", "D-096")
 @pytest.mark.parametrize(("method", "path"), _every_operation())
-async def test_no_fault_of_ours_is_told(method: str, path: str):
+async def test_no_fault_of_ours_is_shown(method: str, path: str):
     here = path.replace("{job_id}", "job_x").replace("{", "").replace("}", "")
     with capture_logs() as logs:
         async with over(LEAKY, **ADMIN) as client:

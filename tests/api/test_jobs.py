@@ -46,7 +46,7 @@ async def ended(client: httpx2.AsyncClient, job_id: str) -> dict[str, Any]:
 
 
 @ledger("D-004", "D-051")
-async def test_a_job_tells_everything(client: httpx2.AsyncClient):
+async def test_a_job_reports_everything(client: httpx2.AsyncClient):
     job = await ended(client, await start(client, "t_three", {"n": 1}))
     assert job["type"] == "workflow"
     assert job["workflow_id"] == "t_three"
@@ -245,16 +245,16 @@ async def test_cancel_ends_the_job_and_says_so(client: httpx2.AsyncClient):
     job_id = await start(client, "t_slow")
     await until(client, job_id, lambda job: job["steps"][0]["status"] == "running")
     answer = await client.post(f"/v1/jobs/{job_id}/cancel", json={"reason": "changed my mind"})
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert (told["job_id"], told["status"], told["done"]) == (job_id, "cancelled", True)
-    assert TIME.fullmatch(told["cancelled_at"])
+    assert (body["job_id"], body["status"], body["done"]) == (job_id, "cancelled", True)
+    assert TIME.fullmatch(body["cancelled_at"])
     job = (await client.get(f"/v1/jobs/{job_id}")).json()
     assert (job["status"], job["state"]) == ("cancelled", "CANCELLED")
-    assert job["cancelled_at"] == told["cancelled_at"]
+    assert job["cancelled_at"] == body["cancelled_at"]
     assert "changed my mind" in job["error"]["message"]
     again = await client.post(f"/v1/jobs/{job_id}/cancel")
-    assert (again.status_code, again.json()) == (200, told), "a second cancel changes nothing"
+    assert (again.status_code, again.json()) == (200, body), "a second cancel changes nothing"
 
 
 async def test_pause_and_resume(client: httpx2.AsyncClient):
@@ -338,10 +338,10 @@ async def test_a_cancellation_nobody_can_act_on_is_only_requested(
         job = (await client.get(f"/v1/jobs/{job_id}")).json()
         assert (job["status"], job["reason"]["code"]) == ("queued", "no_worker")
         answer = await client.post(f"/v1/jobs/{job_id}/cancel")
-        told = answer.json()
+        body = answer.json()
         assert answer.status_code == 202
-        assert (told["done"], told["cancelled_at"], told["reason"]["code"]) == (False, None, "cancelling")
-        assert told["status"] == "queued"
+        assert (body["done"], body["cancelled_at"], body["reason"]["code"]) == (False, None, "cancelling")
+        assert body["status"] == "queued"
 
 
 async def test_many_readers_wait_on_one_job_at_once(client: httpx2.AsyncClient, running: Engine):

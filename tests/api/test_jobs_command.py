@@ -113,7 +113,7 @@ async def test_a_terminal_is_asked(account: Account, answer: str, status: set[st
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "report"),
     [
         (["list", "--api-key", "wrong"], 2, "The API key is not valid; give another key with --api-key"),
         (["list", "--api-url", "http://127.0.0.1:9"], 1, "start the API with `orchestrator dev`"),
@@ -130,11 +130,11 @@ async def test_a_terminal_is_asked(account: Account, answer: str, status: set[st
     ],
 )
 async def test_a_mistake_is_one_sentence_that_says_what_to_do(
-    account: Account, arguments: list[str], code: int, told: str
+    account: Account, arguments: list[str], code: int, report: str
 ) -> None:
     refused = await account.run.jobs(*arguments)
     assert (refused.code, refused.out) == (code, "")
-    assert told in refused.err
+    assert report in refused.err
     assert len(refused.err.splitlines()) == 1
 
 

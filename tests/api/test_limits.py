@@ -303,7 +303,7 @@ async def test_limits_tell_the_tier_and_what_is_used(pro: httpx2.AsyncClient, ru
     await stop_all(running, pro)
 
 
-async def test_the_bootstrap_key_is_told_that_nothing_limits_it(client: httpx2.AsyncClient) -> None:
+async def test_the_bootstrap_key_has_no_limits(client: httpx2.AsyncClient) -> None:
     body = (await client.get("/v1/limits")).json()
     assert body["tier"] is None
     assert body["requests_per_minute"] == {"limit": None, "remaining": None, "reset": None}

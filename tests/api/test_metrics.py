@@ -28,7 +28,7 @@ DRAFT = {"task_type": "prd", "context": "A library that lends tools"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def worked(app: FastAPI, key: Issue) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """A caller who has run jobs of every end, and those jobs as they were told."""
+    """A caller who has run jobs of every end, and those jobs as they were reported."""
     mine = await key()
     async with over(app, **mine) as client:
 
@@ -113,7 +113,7 @@ async def test_agent_metrics_over_every_period(
 
 
 @ledger("D-056")
-async def test_period_is_a_day_unless_told(app: FastAPI, worked: tuple[dict[str, str], list[dict[str, Any]]]):
+async def test_period_is_a_day_by_default(app: FastAPI, worked: tuple[dict[str, str], list[dict[str, Any]]]):
     async with over(app, **worked[0]) as client:
         body = (await client.get("/v1/metrics/agents/product_manager")).json()
     drafted = worked[1][-1]["metrics"]

@@ -176,7 +176,7 @@ def test_importing_the_application_reads_and_opens_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_plain_server_that_is_told_to_stop_does_not_wait_for_its_streams(
+async def test_a_plain_server_that_is_asked_to_stop_does_not_wait_for_its_streams(
     temporal_address: str, running: Engine, tmp_path: Path
 ):
     with socket.socket() as probe:

@@ -98,7 +98,7 @@ async def test_a_login_gives_tokens_that_open_every_route(make: Make):
         answer = await login(client)
         body = answer.json()
         headers = {"Authorization": f"Bearer {body['access_token']}"}
-        told = [await client.get(BASE + path, headers=headers) for path in READS]
+        entries = [await client.get(BASE + path, headers=headers) for path in READS]
         decided = await client.post(f"{BASE}/decisions", headers=headers, json={"context": CONTEXT})
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-store"
@@ -107,7 +107,7 @@ async def test_a_login_gives_tokens_that_open_every_route(make: Make):
     access, refresh = claims(body["access_token"]), claims(body["refresh_token"])
     assert (access["exp"] - access["iat"], refresh["exp"] - refresh["iat"]) == (15 * 60, 7 * 24 * 3600)
     assert access["roles"] == ["admin"]
-    assert [one.status_code for one in (*told, decided)] == [200] * 7
+    assert [one.status_code for one in (*entries, decided)] == [200] * 7
 
 
 @ledger("S-006", "S-021")
@@ -167,9 +167,9 @@ async def test_ten_keys_in_a_quarter_of_an_hour_but_for_the_bootstrap_key(make: 
 
 
 async def statuses(client: httpx2.AsyncClient, headers: dict[str, str]) -> dict[str, int]:
-    told = {path: (await client.get(BASE + path, headers=headers)).status_code for path in READS}
+    status = {path: (await client.get(BASE + path, headers=headers)).status_code for path in READS}
     answer = await client.post(f"{BASE}/decisions", headers=headers, json={"context": CONTEXT})
-    return {**told, "/decisions": answer.status_code}
+    return {**status, "/decisions": answer.status_code}
 
 
 @ledger("S-005", "S-009", "S-019", "S-021", "C-22", "C-23")
@@ -246,8 +246,8 @@ async def test_who_is_not_known_is_counted_by_address(app_with: Make):
     two = SURFACE_LIMITS[SurfaceLimit.ORCHESTRATION].model_copy(update={"limit": 2})
     app = app_with(limits=fresh_limits(orchestration=two))
     async with over(app) as client:
-        told = [(await client.get(f"{BASE}/health")).status_code for _ in range(3)]
-    assert told == [401, 401, 429]
+        status = [(await client.get(f"{BASE}/health")).status_code for _ in range(3)]
+    assert status == [401, 401, 429]
 
 
 @ledger("S-021", "C-11", "C-13", "C-68")
@@ -267,15 +267,15 @@ async def test_errors_have_one_shape(make: Make, as_user: AsUser, asked: str, bo
     headers = {**as_user("admin"), "Content-Type": "application/json"}
     async with over(make(), **headers) as client:
         answer = await client.request(method, BASE + path, content=json.dumps(body))
-    told = answer.json()
+    content = answer.json()
     assert answer.status_code == status
-    assert set(told) == {"detail", "error", "message"}
-    assert told["detail"] == told["message"]
-    assert told["error"] == HTTPStatus(status).phrase
+    assert set(content) == {"detail", "error", "message"}
+    assert content["detail"] == content["message"]
+    assert content["error"] == HTTPStatus(status).phrase
 
 
 @ledger("S-010", "S-021")
-async def test_a_fault_of_ours_tells_nothing_of_itself(make: Make, as_user: AsUser):
+async def test_a_fault_of_ours_shows_nothing_of_itself(make: Make, as_user: AsUser):
     class Broken:
         async def report(self) -> None:
             raise RuntimeError("the password is hunter2")
@@ -323,20 +323,20 @@ async def test_partnerships_are_measured(
     assert figures["cursor_technical"]["metrics"]["response_time"] > 0
     assert figures["grok_brand"]["metrics"] == {"uptime": 100.0, "response_time": 0.0, "success_rate": 0.0}
 
-    told = {one["id"]: one for one in status}
-    assert set(told["cursor_technical"]) == {"id", "name", "health", "progress", "deliverables"}
-    assert told["cursor_technical"]["name"] == "Cursor Technical Partnership"
-    assert told["cursor_technical"]["deliverables"] == [{"name": "Backend Developer", "progress": 100.0}]
+    entries = {one["id"]: one for one in status}
+    assert set(entries["cursor_technical"]) == {"id", "name", "health", "progress", "deliverables"}
+    assert entries["cursor_technical"]["name"] == "Cursor Technical Partnership"
+    assert entries["cursor_technical"]["deliverables"] == [{"name": "Backend Developer", "progress": 100.0}]
     # Four calls were begun: two alone, two in step `a` of a workflow, one of which was never completed.
-    assert told["testing_squad"]["progress"] == 75.0
-    assert told["testing_squad"]["deliverables"] == [
+    assert entries["testing_squad"]["progress"] == 75.0
+    assert entries["testing_squad"]["deliverables"] == [
         {"name": "A", "progress": 50.0},
         {"name": "t_echo", "progress": 100.0},
     ]
 
 
 class Seen:
-    """Readiness as it is told."""
+    """Readiness as it is reported."""
 
     def __init__(self, **parts: str) -> None:
         self.parts = {"temporal": "ok", "database": "ok", "worker": "ok", **parts}
@@ -373,17 +373,17 @@ async def test_a_decision_uses_its_context_and_is_a_job(make: Make, as_user: AsU
             f"/v1/jobs/{answer.headers['X-Job-Id']}", headers=as_user("orchestration_manager", name="eve")
         )
         agents = (await client.get("/v1/agents")).json()["agents"]
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert set(told) == {"decision", "rationale", "implementation_plan", "success_metrics", "risk_mitigation"}
-    assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", told["decision"])
-    assert [phase["phase"] for phase in told["implementation_plan"]] == [1, 2, 3]
-    assert all(set(phase) == {"phase", "action", "timeline"} for phase in told["implementation_plan"])
-    assert all("Q1_2025" in phase["timeline"] for phase in told["implementation_plan"])
-    assert told["success_metrics"]
-    assert told["risk_mitigation"]
+    assert set(body) == {"decision", "rationale", "implementation_plan", "success_metrics", "risk_mitigation"}
+    assert re.fullmatch(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", body["decision"])
+    assert [phase["phase"] for phase in body["implementation_plan"]] == [1, 2, 3]
+    assert all(set(phase) == {"phase", "action", "timeline"} for phase in body["implementation_plan"])
+    assert all("Q1_2025" in phase["timeline"] for phase in body["implementation_plan"])
+    assert body["success_metrics"]
+    assert body["risk_mitigation"]
     for given in ("increase_revenue", "Q1_2025", "50000", "Offline draft"):
-        assert given in told["rationale"]
+        assert given in body["rationale"]
     assert (job.status_code, job.json()["status"]) == (200, "completed")
     assert foreign.status_code == 404
     assert "decision_strategist" not in {agent["id"] for agent in agents}
@@ -438,25 +438,25 @@ async def test_a_decision_whose_job_fails_is_a_fault_that_names_it(make: Make, r
 
 
 @ledger("S-018", "C-68")
-async def test_status_tells_components_resources_and_activity(make: Make, as_user: AsUser):
+async def test_status_reports_components_resources_and_activity(make: Make, as_user: AsUser):
     async with over(make(), **as_user("orchestration_manager", name="watcher")) as client:
         decided = await client.post(f"{BASE}/decisions", json={"context": CONTEXT})
-        told = (await client.get(f"{BASE}/status")).json()
+        body = (await client.get(f"{BASE}/status")).json()
         everybody = (await client.get(f"{BASE}/status", headers=as_user("admin"))).json()
-    assert set(told) == {"system_health", "resource_usage", "recent_activity"}
-    assert told["system_health"] == {
+    assert set(body) == {"system_health", "resource_usage", "recent_activity"}
+    assert body["system_health"] == {
         **{name: {"status": "healthy", "message": "ok"} for name in ("temporal", "database", "worker", "cache")},
         "models": {
             "status": "degraded",
             "message": "no provider is configured here: answers are drafted offline",
         },
     }
-    usage = told["resource_usage"]
+    usage = body["resource_usage"]
     assert usage["rss_bytes"] > 10_000_000
     assert usage["open_files"] <= usage["open_files_limit"]
     assert usage["cpu_seconds"] > 0
-    assert [one["job_id"] for one in told["recent_activity"]] == [decided.headers["X-Job-Id"]]
-    assert told["recent_activity"][0]["status"] == "completed"
+    assert [one["job_id"] for one in body["recent_activity"]] == [decided.headers["X-Job-Id"]]
+    assert body["recent_activity"][0]["status"] == "completed"
     assert len(everybody["recent_activity"]) > 1
 
 
@@ -477,14 +477,14 @@ async def test_the_configuration_shows_no_secret(make: Make, running: Engine, as
     shown = Deployment(settings, running.services.readiness, running.services.limits)
     async with over(make(deployment=shown), **as_user("admin")) as client:
         answer = await client.get(f"{BASE}/config")
-    told = answer.json()
+    body = answer.json()
     assert len(secrets) >= 8
     assert "hidden" not in answer.text
-    assert told["secrets_configured"] == dict.fromkeys(secrets, True)
-    assert told["settings"]["task_queue"] == "orders"
-    assert told["settings"]["database_url"] == "postgresql+psycopg://db.example/index"
-    assert told["settings"]["llm_base_url"] == "https://llm.example/v1"
-    assert told["settings"]["surface_limits"]["orchestration"] == {"limit": 100, "seconds": 60}
+    assert body["secrets_configured"] == dict.fromkeys(secrets, True)
+    assert body["settings"]["task_queue"] == "orders"
+    assert body["settings"]["database_url"] == "postgresql+psycopg://db.example/index"
+    assert body["settings"]["llm_base_url"] == "https://llm.example/v1"
+    assert body["settings"]["surface_limits"]["orchestration"] == {"limit": 100, "seconds": 60}
 
 
 @ledger("S-019", "S-029")
@@ -529,16 +529,16 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
         job_timeout=3600,
     )
 
-    async def told(settings: GivenSettings, url: str, seen: Seen, *, counted: bool = True) -> dict[str, Any]:
+    async def report(settings: GivenSettings, url: str, seen: Seen, *, counted: bool = True) -> dict[str, Any]:
         deployment = Deployment(settings, seen, Counting(counted=counted))  # type: ignore[arg-type]
         async with over(make(deployment=deployment), **ADMIN) as client:
             body: dict[str, Any] = (await client.get(f"{url}{BASE}/deployment/readiness")).json()
         return body
 
-    ready = await told(full, "https://testserver", Seen())
+    ready = await report(full, "https://testserver", Seen())
     assert set(ready) == {"readiness_score", "checks", "recommendations"}
     assert (ready["readiness_score"], ready["recommendations"]) == (100.0, [])
-    lacking = await told(bare, "http://testserver", Seen(worker="no worker polls"))
+    lacking = await report(bare, "http://testserver", Seen(worker="no worker polls"))
     failed = [check["name"] for check in lacking["checks"] if not check["passed"]]
     assert failed == [
         *("worker", "postgresql", "secret_key", "redis", "tls"),
@@ -550,7 +550,7 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
         check["message"] for body in (ready, lacking) for check in body["checks"] if check["name"] == "cors_origins"
     }
     assert origins == {"pages of this origin only may call", "pages of any origin may call"}
-    silent = await told(full, "https://testserver", Seen(), counted=False)
+    silent = await report(full, "https://testserver", Seen(), counted=False)
     assert [check["name"] for check in silent["checks"] if not check["passed"]] == ["redis"]
 
 
@@ -577,10 +577,10 @@ def test_a_weak_bootstrap_password_is_named_and_not_shown(password: str, why: st
 async def test_the_endpoints_are_listed_as_they_are(make: Make):
     app = make()
     async with over(app) as client:
-        told = (await client.get(f"{BASE}/docs/endpoints")).json()
+        body = (await client.get(f"{BASE}/docs/endpoints")).json()
         page = await client.get("/docs")
-    assert told["version"] == "1.0.0"
-    listed = {(one["method"], one["path"]) for one in told["endpoints"]}
+    assert body["version"] == "1.0.0"
+    listed = {(one["method"], one["path"]) for one in body["endpoints"]}
     served_here = {
         (method.upper(), path)
         for path, methods in app.openapi()["paths"].items()
@@ -589,14 +589,14 @@ async def test_the_endpoints_are_listed_as_they_are(make: Make):
     }
     assert listed == served_here
     assert len(listed) == 10
-    by_path = {one["path"]: one for one in told["endpoints"]}
+    by_path = {one["path"]: one for one in body["endpoints"]}
     targets = {path: by_path[BASE + path]["target_ms"] for path in READS[:3]}
     assert targets == {"/health": 50, "/metrics": 100, "/partnerships": 200}
     assert by_path[f"{BASE}/decisions"]["target_ms"] == 500
     assert by_path[f"{BASE}/config"]["roles"] == ["admin"]
     assert set(by_path[f"{BASE}/health"]["roles"]) == set(Role)
     assert by_path["/api/v1/auth/login"]["roles"] == []
-    assert all(one["summary"] for one in told["endpoints"])
+    assert all(one["summary"] for one in body["endpoints"])
     assert page.status_code == 200
 
 

@@ -102,7 +102,7 @@ async def test_open_jobs_are_gauges(running: Engine, scrape):
     await eventually(open_now, lambda number: number == before["orchestrator_jobs_open", "RUNNING"])
 
 
-async def test_every_process_tells_the_same(running: Engine, scrape):
+async def test_every_process_reports_the_same(running: Engine, scrape):
     await running.run("t_three", {})
 
     def of_the_index(samples: Samples) -> Samples:

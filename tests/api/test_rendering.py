@@ -74,9 +74,9 @@ def call(
 )
 @ledger("D-049")
 def test_seven_states_are_five_words(state: JobState, status: str):
-    told = job_detail(job(state=state, closed_at=T0), None, "http://ui/1").model_dump()
-    assert (told["status"], told["state"]) == (status, str(state))
-    assert (told["cancelled_at"] is not None) == (state is JobState.CANCELLED)
+    detail = job_detail(job(state=state, closed_at=T0), None, "http://ui/1").model_dump()
+    assert (detail["status"], detail["state"]) == (status, str(state))
+    assert (detail["cancelled_at"] is not None) == (state is JobState.CANCELLED)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_seven_states_are_five_words(state: JobState, status: str):
 )
 @ledger("D-047")
 def test_a_job_names_what_it_runs_once(kind: str, present: str, left_out: str):
-    told = job_detail(job(kind=JobKind(kind)), None, "http://ui/1").model_dump()
-    assert told[present] == "t_three"
-    assert left_out not in told
-    assert told["type"] == kind
+    detail = job_detail(job(kind=JobKind(kind)), None, "http://ui/1").model_dump()
+    assert detail[present] == "t_three"
+    assert left_out not in detail
+    assert detail["type"] == kind
     for explicit in ("output", "error", "completed_at", "cancelled_at", "webhook_url"):
-        assert told[explicit] is None
+        assert detail[explicit] is None
 
 
 @ledger("D-004")
@@ -105,7 +105,7 @@ def test_an_unknown_price_is_null_and_an_open_job_has_no_duration():
     assert (done.cost, done.execution_time) == (0.042504, 2.235)
 
 
-def test_the_reason_of_an_open_job_is_told_whole():
+def test_the_reason_of_an_open_job_is_reported_whole():
     error = JobError(type="provider_rate_limited", message="slow down")
     reason = Reason(
         code=ReasonCode.RETRYING,
@@ -116,8 +116,8 @@ def test_the_reason_of_an_open_job_is_told_whole():
         next_attempt_at=T0 + timedelta(seconds=55),
         last_error=error,
     )
-    told = job_detail(job(reason=reason), None, "http://ui/1").model_dump()["reason"]
-    assert told == {
+    detail = job_detail(job(reason=reason), None, "http://ui/1").model_dump()["reason"]
+    assert detail == {
         "code": "retrying",
         "message": "Attempt 2 starts at 03:05:00 UTC",
         "step": "a",
@@ -134,12 +134,12 @@ def test_the_reason_of_an_open_job_is_told_whole():
 @ledger("D-041", "C-33")
 def test_step_progress_is_floored(done: int, total: int, percentage: int):
     calls = [call(f"s{n}", C.COMPLETED if n < done else C.PENDING) for n in range(total)]
-    told = step_progress(job(calls=calls), planned=99)
-    assert (told.current_step, told.total_steps, told.percentage) == (done, total, percentage)
+    report = step_progress(job(calls=calls), planned=99)
+    assert (report.current_step, report.total_steps, report.percentage) == (done, total, percentage)
 
 
 @ledger("C-61")
-def test_a_job_that_tells_no_steps_yet_has_the_planned_ones():
+def test_a_job_that_reports_no_steps_yet_has_the_planned_ones():
     assert step_progress(None, planned=6).model_dump() == {"current_step": 0, "total_steps": 6, "percentage": 0}
     assert step_progress(job(), planned=6).total_steps == 6
 
@@ -162,17 +162,17 @@ def test_a_job_that_tells_no_steps_yet_has_the_planned_ones():
 @ledger("D-042")
 def test_a_step_is_what_its_calls_are(found: tuple[CallStatus, CallStatus], status: str):
     calls = [call("a", found[0], "x", begin=0, end=2), call("a", found[1], "y", begin=1, end=5)]
-    [told] = step_statuses(job(calls=calls))
-    assert (told.step, told.status, told.started_at) == ("a", status, T0)
+    [report] = step_statuses(job(calls=calls))
+    assert (report.step, report.status, report.started_at) == ("a", status, T0)
     ended = status in {"completed", "failed", "cancelled"}
-    assert told.completed_at == (T0 + timedelta(seconds=5) if ended else None)
+    assert report.completed_at == (T0 + timedelta(seconds=5) if ended else None)
 
 
 @ledger("D-042")
 def test_steps_that_have_not_begun_are_not_listed():
     calls = [call("a", C.COMPLETED, begin=0, end=1), call("b", C.RUNNING, begin=1), call("c", C.PENDING)]
-    told = [step.model_dump() for step in step_statuses(job(calls=calls))]
-    assert told == [
+    entries = [step.model_dump() for step in step_statuses(job(calls=calls))]
+    assert entries == [
         {
             "step": "a",
             "status": "completed",
@@ -183,10 +183,10 @@ def test_steps_that_have_not_begun_are_not_listed():
     ]
 
 
-def test_a_started_workflow_that_cannot_be_read_yet_is_told_as_queued():
+def test_a_started_workflow_that_cannot_be_read_yet_is_reported_as_queued():
     started = Started("wf_job_1", JobKind.WORKFLOW, "t_three", T0, None, replayed=False)
-    told = workflow_accepted(started, None, WORKFLOWS[0], 7).model_dump()
-    assert told["status"] == "queued"
-    assert told["progress"] == {"current_step": 0, "total_steps": 3, "percentage": 0}
-    assert told["steps_status"] == []
-    assert told["created_at"] == "2026-01-02T03:04:05Z"
+    body = workflow_accepted(started, None, WORKFLOWS[0], 7).model_dump()
+    assert body["status"] == "queued"
+    assert body["progress"] == {"current_step": 0, "total_steps": 3, "percentage": 0}
+    assert body["steps_status"] == []
+    assert body["created_at"] == "2026-01-02T03:04:05Z"

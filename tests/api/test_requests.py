@@ -216,7 +216,7 @@ def test_the_table_holds_every_route_that_takes_a_body():
     ("method", "path", "fault"),
     [(*key, fault) for key, (_, faults) in BODIES.items() for fault in faults],
 )
-async def test_a_field_that_does_not_fit_is_told_in_the_words_of_the_surface(
+async def test_a_field_that_does_not_fit_is_reported_in_the_words_of_the_surface(
     client: httpx2.AsyncClient, method: str, path: str, fault: tuple[str, Any, str]
 ):
     field, value, expected = fault
@@ -272,7 +272,7 @@ async def test_who_the_caller_is_comes_before_what_is_wrong_with_the_request(app
             assert (await stranger.post(path, **fault)).status_code == 401, path
 
 
-def told_id(surface: str, answer: httpx2.Response) -> str | None:
+def id_in_body(surface: str, answer: httpx2.Response) -> str | None:
     """The request's id in the body; None on the surfaces whose document has none."""
     body = answer.json()
     match surface:
@@ -312,9 +312,9 @@ async def test_the_id_in_the_body_is_that_of_the_header(client: httpx2.AsyncClie
             seen.add(status)
             header = answer.headers["X-Request-ID"]
             assert (header == given) is (given not in (None, "not usable"))
-            wording = surface_of(route.path).name  # a shared path such as /health has one, whoever declares it
-            told = told_id(wording, answer)
-            assert told == (header if wording in WITH_ID else None), route.path
+            wording = surface_of(route.path).name  # a shared path such as /health has one, on any surface
+            report = id_in_body(wording, answer)
+            assert report == (header if wording in WITH_ID else None), route.path
     assert seen == {400, 401, 413, 414, 415, 431}
 
 
@@ -350,7 +350,7 @@ async def test_a_path_that_does_not_exist_is_answered_with_the_id_of_the_header(
         for answer in (await client.get(path, headers=headers), await client.patch("/v1/agents", headers=headers)):
             where = surface if answer.status_code == 404 else "devora"
             assert answer.status_code in (404, 405)
-            assert told_id(where, answer) in (None, answer.headers["X-Request-ID"])
+            assert id_in_body(where, answer) in (None, answer.headers["X-Request-ID"])
 
 
 @pytest.mark.parametrize(("fault", "status"), [(RuntimeError("x"), 500), (Unavailable("x"), 503), (NotFound("x"), 404)])
@@ -362,7 +362,7 @@ async def test_a_fault_behind_the_routes_is_answered_with_the_id_of_the_header(f
             if route.path in ANY_QUERY:
                 continue
             assert (answer.status_code, answer.text[:1]) == (status, "{"), (route.path, answer.text)
-            assert told_id(surface.name, answer) in (None, answer.headers["X-Request-ID"])
+            assert id_in_body(surface.name, answer) in (None, answer.headers["X-Request-ID"])
 
 
 @ledger("C-25")
@@ -463,7 +463,7 @@ async def test_a_refused_handshake_is_answered_with_words_and_an_id(
     async with served(create_app(Fixed(running.services))) as url, httpx2.AsyncClient(base_url=url) as client:
         answer = await client.get(path, headers=handshake)
     assert answer.status_code == status
-    assert answer.headers["X-Request-ID"] == told_id(surface_of(path).name, answer) == "mine"
+    assert answer.headers["X-Request-ID"] == id_in_body(surface_of(path).name, answer) == "mine"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 

@@ -89,9 +89,9 @@ async def test_everybody_who_waits_for_an_open_job_sees_the_end_that_temporal_gi
     seen = [frame.id for frame in streamed if frame.id]
     assert seen == [event["id"] for event in sent]
     assert len(set(seen)) == len(seen)
-    told = await names(live, job_id)
-    assert told.count("job.reset") == 1
-    assert told.count("agent.completed") == len(job["steps"])
+    report = await names(live, job_id)
+    assert report.count("job.reset") == 1
+    assert report.count("agent.completed") == len(job["steps"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -114,7 +114,7 @@ async def sent(hook: Receiver, count: int) -> None:
 
 
 async def completed_once(telling: Engine, url: str) -> str:
-    """A job with an approval that has completed, and whose callback was told so; its id."""
+    """A job with an approval that has completed, and whose callback received that; its id."""
     request = StartRequest(kind=JobKind.WORKFLOW, target="t_approval", input={}, webhook_url=url)
     job_id = (await telling.services.starter.start(TESTER, request)).job_id
     await telling.eventually(job_id, lambda job: job.waiting_steps == ["b"])
@@ -140,9 +140,9 @@ async def test_an_ended_job_that_is_reset_shows_as_going_on_and_its_second_end_i
         names = [event.name for event in await telling.services.follower.past(TESTER, job_id, None)]
         assert (names.count("job.reset"), names.count("job.completed"), names[-1]) == (1, 0, "job.failed")
         await sent(hook, 2)
-        told, again = bodies(hook)
-        assert (told["event"], again["event"]) == ("job.completed", "job.failed")
-        assert "replaces_earlier_end" not in told["data"]
+        report, again = bodies(hook)
+        assert (report["event"], again["event"]) == ("job.completed", "job.failed")
+        assert "replaces_earlier_end" not in report["data"]
         assert again["data"]["replaces_earlier_end"] is True
         assert first.closed_at < job.closed_at
 

@@ -20,7 +20,7 @@ async def failed(client: httpx2.AsyncClient, gate: Path) -> dict[str, Any]:
     return job
 
 
-async def test_a_retry_answers_as_a_start_and_tells_both_ways(client: httpx2.AsyncClient, tmp_path: Path):
+async def test_a_retry_answers_as_a_start_and_reports_both_ways(client: httpx2.AsyncClient, tmp_path: Path):
     gate = tmp_path / "gate"
     old = await failed(client, gate)
     assert (old["retry_of"], old["retried_by"]) == (None, [])

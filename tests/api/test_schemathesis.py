@@ -74,7 +74,7 @@ async def test_the_document_is_kept(app: FastAPI, live: httpx2.AsyncClient, an_e
 
 
 async def _forget_webhooks(live: httpx2.AsyncClient) -> None:
-    """Those that were tried out: the jobs of every later test would be told to them."""
+    """Removes the webhooks that were tried out: the jobs of every later test would be sent to them."""
     page = (await live.get("/v1/webhooks", params={"limit": 100})).json()
     for webhook in page["webhooks"]:
         await live.delete(f"/v1/webhooks/{webhook['id']}")

@@ -43,22 +43,22 @@ def make(app_with: Make) -> Make:
 async def start(client: httpx2.AsyncClient, path: str = "/execute-workflow", **body: Any) -> dict[str, Any]:
     answer = await client.post(path, json={"requirements": "Create a calculator", "workflow_type": "t_three", **body})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    content: dict[str, Any] = answer.json()
+    return content
 
 
 async def status(client: httpx2.AsyncClient, session_id: str) -> dict[str, Any]:
     answer = await client.get(f"/workflow-status/{session_id}")
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def ended(client: httpx2.AsyncClient, session_id: str) -> dict[str, Any]:
-    told: dict[str, Any] = await eventually(
+    answer: dict[str, Any] = await eventually(
         lambda: status(client, session_id), lambda seen: seen["status"] in ("completed", "failed")
     )
-    return told
+    return answer
 
 
 @ledger("M-001", "M-003", "M-009", "M-058", "M-012", "M-013", "M-026", "M-028", "C-32")
@@ -108,7 +108,7 @@ async def test_the_priority_is_temporals(make: Make, running: Engine, priority: 
 
 @ledger("M-010", "M-023", "M-041", "M-042", "M-043", "M-044", "M-045", "M-057", "C-12")
 @pytest.mark.parametrize("path", ["/execute-workflow", "/custom/execute", "/api/v2/execute-workflow"])
-async def test_an_unknown_type_is_told_in_both_shapes(make: Make, path: str):
+async def test_an_unknown_type_is_reported_in_both_shapes(make: Make, path: str):
     async with over(make()) as client:
         answer = await client.post(
             path, json={"requirements": "Test", "workflow_type": "invalid"}, headers={"X-Request-ID": "mine"}
@@ -147,7 +147,7 @@ async def test_requirements_without_a_word_are_invalid_input(make: Make, path: s
         pytest.param({"requirements": "x", "workflow_type": "full", "configuration": []}, id="configuration"),
     ],
 )
-async def test_a_malformed_body_is_422_as_fastapi_tells_it(make: Make, body: dict[str, Any]):
+async def test_a_malformed_body_is_422_as_fastapi_words_it(make: Make, body: dict[str, Any]):
     async with over(make()) as client:
         answer = await client.post("/execute-workflow", json=body)
     assert answer.status_code == 422
@@ -180,8 +180,8 @@ async def test_a_session_is_a_job_of_the_native_surface(make: Make):
     assert (job["workflow_id"], job["status"]) == ("t_three", "completed")
 
 
-async def test_no_log_line_tells_the_id_of_a_session(make: Make):
-    """Whoever knows it may look at the session, so it is kept like a key; the job's id stands for it."""
+async def test_no_log_line_contains_the_id_of_a_session(make: Make):
+    """The id of a session opens the session, so it is stored like a key; the job's id stands for it."""
     out = io.StringIO()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -198,7 +198,7 @@ async def test_no_log_line_tells_the_id_of_a_session(make: Make):
         root.handlers, root.level = handlers, level
     assert session_id not in out.getvalue()
     assert uuid.UUID(session_id).hex not in out.getvalue()
-    assert "Create a calculator" not in out.getvalue(), "nor what a job was given, though details are told"
+    assert "Create a calculator" not in out.getvalue(), "nor the input of a job, though details are shown"
     assert '"level": "debug"' in out.getvalue()
     native = mapping.job_of(session_id)
     assert f'"path": "/workflow-status/~{native[7:19]}"' in out.getvalue()
@@ -261,22 +261,22 @@ async def test_ten_calls_a_minute_from_one_address(make: Make):
 
 
 @ledger("M-029", "M-027", "M-030", "M-031", "M-059", "C-46", "C-47")
-async def test_sockets_are_told_of_a_session_from_its_first_event(make: Make):
+async def test_sockets_receive_a_session_from_its_first_event(make: Make):
     app = make()
     async with served(app) as url, httpx2.AsyncClient(base_url=url, timeout=30) as client:
         session_id = (await start(client))["session_id"]
         await ended(client, session_id)
         address = f"{url.replace('http', 'ws', 1)}/ws/{session_id}"
         async with connect(address) as one, connect(address) as other:
-            told = [await frames(one), await frames(other)]
+            entries = [await frames(one), await frames(other)]
             await one.send("hello")
             await one.send("ping")
             assert await one.recv() == "pong"
-    assert told[0] == told[1]
-    assert {frame["type"] for frame in told[0]} == {"progress", "phase_complete", "final_result"}
-    assert all(frame["session_id"] == session_id for frame in told[0])
-    assert told[0][-1]["results"]["status"] == "success"
-    values = [frame["value"] for frame in told[0] if frame["type"] == "progress"]
+    assert entries[0] == entries[1]
+    assert {frame["type"] for frame in entries[0]} == {"progress", "phase_complete", "final_result"}
+    assert all(frame["session_id"] == session_id for frame in entries[0])
+    assert entries[0][-1]["results"]["status"] == "success"
+    values = [frame["value"] for frame in entries[0] if frame["type"] == "progress"]
     assert values == sorted(values)
     assert values[-1] == 100
 
@@ -289,10 +289,10 @@ async def frames(socket: Any) -> list[dict[str, Any]]:
     return found
 
 
-async def test_a_socket_of_an_unknown_session_is_told_so_and_closed(make: Make):
+async def test_a_socket_of_an_unknown_session_gets_an_error_and_is_closed(make: Make):
     async with served(make()) as url, connect(f"{url.replace('http', 'ws', 1)}/ws/{uuid.uuid4()}") as socket:
-        told = json.loads(await socket.recv())
-        assert (told["type"], told["message"]) == ("error", f"Unknown session: {told['session_id']}")
+        frame = json.loads(await socket.recv())
+        assert (frame["type"], frame["message"]) == ("error", f"Unknown session: {frame['session_id']}")
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd is not None

@@ -14,12 +14,12 @@ class Wire:
     """Takes frames while it is open."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.sent: list[str] = []
         self.open = asyncio.Event()
 
     async def send(self, text: str) -> None:
         await self.open.wait()
-        self.told.append(text)
+        self.sent.append(text)
 
 
 def outbox(wire: Wire, **limits: Any) -> SendQueue:
@@ -33,8 +33,8 @@ async def test_frames_leave_in_order():
     running = asyncio.create_task(box.run())
     for number in range(1000):
         await box.put(str(number))
-    await eventually(lambda: asyncio.sleep(0, len(wire.told)), lambda seen: seen == 1000)
-    assert wire.told == [str(number) for number in range(1000)]
+    await eventually(lambda: asyncio.sleep(0, len(wire.sent)), lambda seen: seen == 1000)
+    assert wire.sent == [str(number) for number in range(1000)]
     running.cancel()
 
 
@@ -68,7 +68,7 @@ async def test_what_need_not_arrive_makes_room_and_finds_none():
         await box.put("fifth")
     wire.open.set()
     await box.drain("last")
-    assert wire.told == ["first", "second", "third", "fourth", "last"]
+    assert wire.sent == ["first", "second", "third", "fourth", "last"]
 
 
 async def test_what_need_not_arrive_does_not_take_the_place_of_what_waits_to_be_queued():
@@ -85,8 +85,8 @@ async def test_what_need_not_arrive_does_not_take_the_place_of_what_waits_to_be_
     running = asyncio.create_task(box.run())
     await second
     wire.open.set()
-    await eventually(lambda: asyncio.sleep(0, len(wire.told)), lambda seen: seen == 2)
-    assert wire.told == ["a", "b"]
+    await eventually(lambda: asyncio.sleep(0, len(wire.sent)), lambda seen: seen == 2)
+    assert wire.sent == ["a", "b"]
     running.cancel()
 
 
@@ -97,8 +97,8 @@ async def test_a_frame_goes_in_as_soon_as_there_is_room():
     puts = asyncio.gather(*(box.put(str(number)) for number in range(20)))
     wire.open.set()
     await puts
-    await eventually(lambda: asyncio.sleep(0, len(wire.told)), lambda seen: seen == 20)
-    assert wire.told == [str(number) for number in range(20)]
+    await eventually(lambda: asyncio.sleep(0, len(wire.sent)), lambda seen: seen == 20)
+    assert wire.sent == [str(number) for number in range(20)]
     running.cancel()
 
 
@@ -113,7 +113,7 @@ async def test_a_frame_whose_sending_was_cancelled_is_still_sent():
     await asyncio.gather(running, return_exceptions=True)
     wire.open.set()
     await box.drain(None)
-    assert wire.told == ["a", "b"]
+    assert wire.sent == ["a", "b"]
 
 
 def test_codes_that_clients_make_up_are_counted_as_one():

@@ -32,28 +32,28 @@ async def test_execute_waits_and_answers_with_the_output(client: httpx2.AsyncCli
         content=json.dumps(body, ensure_ascii=False).encode(),
         headers={"Content-Type": "application/json"},
     )
-    told = answer.json()
-    assert answer.status_code == 200, told
-    assert told["status"] == "completed"
-    assert told["agent_id"] == "product_manager"
-    assert "workflow_id" not in told
-    assert told["job_id"].startswith("job_")
-    assert told["output"]["status"] == "success"
-    assert "livraison de repas" in told["output"]["output"]
-    assert told["output"]["metadata"]["task_type"] == "prd"
-    assert isinstance(told["output"]["deliverables"], list)
-    metrics = told["metrics"]
+    content = answer.json()
+    assert answer.status_code == 200, content
+    assert content["status"] == "completed"
+    assert content["agent_id"] == "product_manager"
+    assert "workflow_id" not in content
+    assert content["job_id"].startswith("job_")
+    assert content["output"]["status"] == "success"
+    assert "livraison de repas" in content["output"]["output"]
+    assert content["output"]["metadata"]["task_type"] == "prd"
+    assert isinstance(content["output"]["deliverables"], list)
+    metrics = content["metrics"]
     assert metrics["total_tokens"] == metrics["prompt_tokens"] + metrics["completion_tokens"]
     assert metrics["execution_time"] > 0
-    assert told["error"] is None
-    assert told["completed_at"] >= told["created_at"]
-    assert told["links"] == {
-        "self": f"/v1/jobs/{told['job_id']}",
-        "events": f"/v1/jobs/{told['job_id']}/events",
-        "output": f"/v1/jobs/{told['job_id']}/output",
-        "cancel": f"/v1/jobs/{told['job_id']}/cancel",
+    assert content["error"] is None
+    assert content["completed_at"] >= content["created_at"]
+    assert content["links"] == {
+        "self": f"/v1/jobs/{content['job_id']}",
+        "events": f"/v1/jobs/{content['job_id']}/events",
+        "output": f"/v1/jobs/{content['job_id']}/output",
+        "cancel": f"/v1/jobs/{content['job_id']}/cancel",
     }
-    assert answer.headers["Location"] == told["links"]["self"]
+    assert answer.headers["Location"] == content["links"]["self"]
 
 
 @ledger("D-037", "D-039", "D-040", "D-071", "D-105")
@@ -69,19 +69,19 @@ async def test_run_answers_at_once_and_the_job_goes_on(client: httpx2.AsyncClien
         "webhook_url": "https://example.com/callback",
     }
     answer = await client.post("/v1/workflows/api_development/run", json=body)
-    told = answer.json()
-    assert answer.status_code == 202, told
-    assert told["workflow_id"] == "api_development"
-    assert told["job_id"].startswith("wf_job_")
-    assert told["status"] in {"queued", "running"}
-    assert set(told["progress"]) == {"current_step", "total_steps", "percentage"}
-    assert told["progress"]["total_steps"] > 1
-    assert told["webhook_url"] == "https://example.com/callback"
-    assert told["eta_seconds"] == 600
-    assert answer.headers["Location"] == f"/v1/jobs/{told['job_id']}"
+    content = answer.json()
+    assert answer.status_code == 202, content
+    assert content["workflow_id"] == "api_development"
+    assert content["job_id"].startswith("wf_job_")
+    assert content["status"] in {"queued", "running"}
+    assert set(content["progress"]) == {"current_step", "total_steps", "percentage"}
+    assert content["progress"]["total_steps"] > 1
+    assert content["webhook_url"] == "https://example.com/callback"
+    assert content["eta_seconds"] == 600
+    assert answer.headers["Location"] == f"/v1/jobs/{content['job_id']}"
 
     async def look() -> dict[str, Any]:
-        return (await client.get(f"/v1/jobs/{told['job_id']}", params={"wait": 5})).json()
+        return (await client.get(f"/v1/jobs/{content['job_id']}", params={"wait": 5})).json()
 
     job = await eventually(look, lambda job: job["status"] in {"completed", "failed"}, seconds=60)
     assert job["status"] == "completed", job["error"]
@@ -94,46 +94,46 @@ async def test_run_answers_at_once_and_the_job_goes_on(client: httpx2.AsyncClien
 async def test_execute_async_answers_queued(client: httpx2.AsyncClient):
     body = {"input": {}, "async": True, "webhook_url": "https://example.com/hook"}
     answer = await client.post("/v1/agents/t_echo/execute", json=body)
-    told = answer.json()
+    content = answer.json()
     assert answer.status_code == 202
-    assert told["status"] == "queued"
-    assert told["agent_id"] == "t_echo"
-    assert told["webhook_url"] == "https://example.com/hook"
-    assert isinstance(told["eta_seconds"], int)
-    assert told["eta_seconds"] > 0
-    assert set(told) == {"job_id", "status", "agent_id", "created_at", "eta_seconds", "webhook_url", "links"}
+    assert content["status"] == "queued"
+    assert content["agent_id"] == "t_echo"
+    assert content["webhook_url"] == "https://example.com/hook"
+    assert isinstance(content["eta_seconds"], int)
+    assert content["eta_seconds"] > 0
+    assert set(content) == {"job_id", "status", "agent_id", "created_at", "eta_seconds", "webhook_url", "links"}
 
 
 @ledger("D-024")
 async def test_webhook_of_a_synchronous_call_is_accepted_and_not_kept(client: httpx2.AsyncClient):
     body = {"input": {}, "async": False, "webhook_url": "https://example.com/hook"}
-    told = (await client.post("/v1/agents/t_echo/execute", json=body)).json()
-    assert told["status"] == "completed"
-    assert (await client.get(told["links"]["self"])).json()["webhook_url"] is None
+    content = (await client.post("/v1/agents/t_echo/execute", json=body)).json()
+    assert content["status"] == "completed"
+    assert (await client.get(content["links"]["self"])).json()["webhook_url"] is None
 
 
 @ledger("D-037", "D-040")
 async def test_run_waits_and_answers_with_the_output_and_every_step(client: httpx2.AsyncClient):
     answer = await client.post("/v1/workflows/t_three/run", json={"input": {"x": 1}})
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert told["workflow_id"] == "t_three"
-    assert "agent_id" not in told
-    assert told["status"] == "completed"
-    assert told["progress"] == {"current_step": 3, "total_steps": 3, "percentage": 100}
-    assert [step["step"] for step in told["steps_status"]] == ["a", "b", "c"]
-    assert all(step["status"] == "completed" and step["completed_at"] for step in told["steps_status"])
-    assert told["output"]["status"] == "success"
+    assert body["workflow_id"] == "t_three"
+    assert "agent_id" not in body
+    assert body["status"] == "completed"
+    assert body["progress"] == {"current_step": 3, "total_steps": 3, "percentage": 100}
+    assert [step["step"] for step in body["steps_status"]] == ["a", "b", "c"]
+    assert all(step["status"] == "completed" and step["completed_at"] for step in body["steps_status"])
+    assert body["output"]["status"] == "success"
 
 
 async def test_a_failed_synchronous_job_answers_200_and_says_why(client: httpx2.AsyncClient):
     answer = await client.post("/v1/agents/t_broken/execute", json={"input": {}})
-    told = answer.json()
+    body = answer.json()
     assert answer.status_code == 200
-    assert told["status"] == "failed"
-    assert told["output"] is None
-    assert told["error"]["type"] == "provider_rejected"
-    assert told["error"]["step"] == "execute"
+    assert body["status"] == "failed"
+    assert body["output"] is None
+    assert body["error"]["type"] == "provider_rejected"
+    assert body["error"]["step"] == "execute"
 
 
 @ledger("D-044", "D-105")

@@ -40,24 +40,24 @@ async def test_frames_pass_in_order_and_the_end_ends():
 
 async def test_silence_is_filled_and_loses_no_frame():
     source = Source()
-    told = kept_alive(source.frames(), asyncio.Event(), every=0.01)
-    assert await anext(told) == b": ping\n\n"
-    assert await anext(told) == b": ping\n\n"
+    events = kept_alive(source.frames(), asyncio.Event(), every=0.01)
+    assert await anext(events) == b": ping\n\n"
+    assert await anext(events) == b": ping\n\n"
     source.queue.put_nowait(b"late")
-    while (one := await anext(told)) == b": ping\n\n":
+    while (one := await anext(events)) == b": ping\n\n":
         pass
     assert one == b"late"
-    await told.aclose()
+    await events.aclose()
 
 
 @pytest.mark.parametrize("ready", [(), (b"1",)])
 async def test_closing_ends_the_stream_and_its_source(ready: tuple[bytes, ...]):
     source, closing = Source(*ready), asyncio.Event()
-    told = kept_alive(source.frames(), closing)
+    events = kept_alive(source.frames(), closing)
     for expected in ready:
-        assert await anext(told) == expected
+        assert await anext(events) == expected
     closing.set()
-    assert [one async for one in told] == []
+    assert [one async for one in events] == []
     await asyncio.wait_for(source.closed.wait(), 5)
 
 
@@ -86,9 +86,9 @@ async def test_a_reader_that_is_cancelled_takes_the_source_with_it():
 
 async def test_a_reader_that_stops_between_frames_closes_the_source():
     source = Source(b"1")
-    told = kept_alive(source.frames(), asyncio.Event())
-    await anext(told)
-    await told.aclose()
+    events = kept_alive(source.frames(), asyncio.Event())
+    await anext(events)
+    await events.aclose()
     assert source.closed.is_set()
 
 
@@ -97,10 +97,10 @@ async def test_a_fault_of_the_source_reaches_the_reader():
         yield b"1"
         raise RuntimeError("broken")
 
-    told = kept_alive(failing(), asyncio.Event())
-    assert await anext(told) == b"1"
+    events = kept_alive(failing(), asyncio.Event())
+    assert await anext(events) == b"1"
     with pytest.raises(RuntimeError, match="broken"):
-        await anext(told)
+        await anext(events)
 
 
 async def test_a_large_frame_is_handed_over_in_pieces():
@@ -155,7 +155,7 @@ async def test_a_reader_that_leaves_does_not_take_a_shared_frame_from_the_others
         await leaving
 
 
-async def test_a_shared_frame_that_fails_fails_for_all_and_is_made_anew():
+async def test_a_shared_frame_that_fails_fails_for_all_and_is_made_again():
     async def fail() -> bytes:
         raise RuntimeError("broken")
 

@@ -45,9 +45,9 @@ WRITER = Agent(
     input_model=AnyInput,
     source="tests",
 )
-# The call begins once the test says so: what was written before a reader came is not told again.
-TOLD = workflow("t_told", step("a", "t_writer", approval=Approval()))
-WRITING = Plugin(name="writing", agents=(WRITER,), workflows=(TOLD,))
+# The call begins once the test says so: what was written before a reader came is not sent again.
+WRITTEN = workflow("t_written", step("a", "t_writer", approval=Approval()))
+WRITING = Plugin(name="writing", agents=(WRITER,), workflows=(WRITTEN,))
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def connected(engine: Engine) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def told(client: httpx2.AsyncClient, job_id: str, begin: Callable[[], Any], **query: Any) -> list[Frame]:
+async def token_frames(client: httpx2.AsyncClient, job_id: str, begin: Callable[[], Any], **query: Any) -> list[Frame]:
     """Every frame of a stream; `begin` is called once it waits for the call to begin."""
     seen: list[Frame] = []
     async with client.stream("GET", f"/v1/jobs/{job_id}/events", headers=SSE, params=query) as answer:
@@ -111,8 +111,8 @@ async def test_the_text_of_a_running_agent_is_streamed_and_a_retry_resets_it(
         writing(temporal_address, tmp_path, orchestrator_plugins, *script) as engine,
         connected(engine) as client,
     ):
-        job_id = (await engine.start("t_told", {})).job_id
-        seen = await told(client, job_id, approving(client, job_id))
+        job_id = (await engine.start("t_written", {})).job_id
+        seen = await token_frames(client, job_id, approving(client, job_id))
         page = (await client.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000})).json()["events"]
     pieces = deltas_of(seen)
     assert text_of(seen) == TEXT
@@ -139,8 +139,8 @@ async def test_a_stream_can_do_without_text(temporal_address: str, tmp_path: Pat
         writing(temporal_address, tmp_path, orchestrator_plugins, Answer(BODY)) as engine,
         connected(engine) as client,
     ):
-        job_id = (await engine.start("t_told", {})).job_id
-        seen = await told(client, job_id, approving(client, job_id), deltas="false")
+        job_id = (await engine.start("t_written", {})).job_id
+        seen = await token_frames(client, job_id, approving(client, job_id), deltas="false")
         assert seen[-1].event == "job_completed"
         assert deltas_of(seen) == []
         refused = await client.get(f"/v1/jobs/{job_id}/events", params={"deltas": "maybe"})
@@ -154,8 +154,8 @@ async def test_without_a_model_the_draft_is_streamed(
         running_engine(temporal_address, tmp_path, [*orchestrator_plugins, WRITING]) as engine,
         connected(engine) as client,
     ):
-        job_id = (await engine.start("t_told", {"context": "An online book store"})).job_id
-        seen = await told(client, job_id, approving(client, job_id))
+        job_id = (await engine.start("t_written", {"context": "An online book store"})).job_id
+        seen = await token_frames(client, job_id, approving(client, job_id))
     assert "offline draft" in text_of(seen).lower()
 
 
@@ -169,14 +169,14 @@ async def test_text_crosses_processes_over_redis(
         running_engine(temporal_address, tmp_path, plugins, worker=False, **shared) as api,
         connected(api) as client,
     ):
-        job_id = (await worker.start("t_told", {})).job_id
+        job_id = (await worker.start("t_written", {})).job_id
         approve = approving(client, job_id)
 
         async def once_heard() -> None:
             await tuned(redis_url, {job_id: 1})
             await approve()
 
-        seen = await told(client, job_id, once_heard)
+        seen = await token_frames(client, job_id, once_heard)
     assert text_of(seen) == TEXT
     assert seen[-1].event == "job_completed"
 
@@ -189,14 +189,14 @@ async def test_without_redis_jobs_and_streams_go_on_with_no_text(
         writing(temporal_address, tmp_path, orchestrator_plugins, Answer(BODY), redis_url=url) as engine,
         connected(engine) as client,
     ):
-        job_id = (await engine.start("t_told", {})).job_id
+        job_id = (await engine.start("t_written", {})).job_id
         approve = approving(client, job_id)
 
         async def after_a_crash() -> None:
             redis_server.kill()
             await approve()
 
-        seen = await told(client, job_id, after_a_crash)
+        seen = await token_frames(client, job_id, after_a_crash)
     assert deltas_of(seen) == []
     assert seen[-1].event == "job_completed"
     assert seen[-1].data["data"]["output"]["status"] == "success"
@@ -218,11 +218,11 @@ def watched(running: Engine, app_with: Callable[..., FastAPI]) -> FastAPI:
 
 
 async def _ended_by(watched: FastAPI, issued: IssuedKey, end: Callable[[], Any]) -> list[Frame]:
-    """What a stream of that key tells when `end` is called in its middle."""
+    """The frames of a stream of that key when `end` is called in its middle."""
     headers = {"Authorization": f"Bearer {issued.token}"}
     async with served(watched) as url, httpx2.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
         job_id = await start(client, "t_approval")
-        return await told(client, job_id, end)
+        return await token_frames(client, job_id, end)
 
 
 async def test_a_key_revoked_in_the_middle_ends_its_stream(running: Engine, watched: FastAPI):

@@ -186,11 +186,11 @@ async def test_users_are_listed_by_name_without_passwords(client: httpx2.AsyncCl
         await client.post("/v1/users", json=user)
     answer = await client.get("/v1/users", params={"limit": 200})
     page = await client.get("/v1/users", params={"limit": 1, "offset": 1})
-    told = answer.json()
-    names = [user["username"] for user in told["users"]]
+    body = answer.json()
+    names = [user["username"] for user in body["users"]]
     assert names == sorted(names)
     assert {user["username"] for user in users} <= set(names)
-    assert told["total"] >= 3
+    assert body["total"] >= 3
     assert [user["username"] for user in page.json()["users"]] == names[1:2]
     assert "password" not in answer.text
     assert "argon2" not in answer.text

@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: whose they are, what is checked, what is told, and what is never shown."""
+"""Webhooks over HTTP: whose they are, what is checked, what is sent, and what is never shown."""
 
 import hashlib
 import hmac
@@ -105,21 +105,21 @@ def verify_webhook(payload: str, signature: str, secret: str) -> bool:
 async def test_the_documented_registration(alice: httpx2.AsyncClient):
     body = {"url": URL, "events": BOTH, "secret": "webhook_secret_key"}
     answer = await alice.post("/v1/webhooks", json=body)
-    told = answer.json()
+    content = answer.json()
     assert answer.status_code == 201
-    assert answer.headers["Location"] == f"/v1/webhooks/{told['id']}"
+    assert answer.headers["Location"] == f"/v1/webhooks/{content['id']}"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert (told["url"], told["events"], told["active"]) == (URL, BOTH, True)
-    assert told["created_at"].endswith("Z")
-    assert "secret" not in told
-    assert (await alice.get(f"/v1/webhooks/{told['id']}")).json() == told
+    assert (content["url"], content["events"], content["active"]) == (URL, BOTH, True)
+    assert content["created_at"].endswith("Z")
+    assert "secret" not in content
+    assert (await alice.get(f"/v1/webhooks/{content['id']}")).json() == content
 
 
 async def test_a_secret_that_was_made_is_shown_once(alice: httpx2.AsyncClient):
-    told = await registered(alice)
-    assert told["secret"].startswith("whsec_")
-    assert len(told["secret"]) > 40
-    for path in ("/v1/webhooks", f"/v1/webhooks/{told['id']}"):
+    webhook = await registered(alice)
+    assert webhook["secret"].startswith("whsec_")
+    assert len(webhook["secret"]) > 40
+    for path in ("/v1/webhooks", f"/v1/webhooks/{webhook['id']}"):
         assert "secret" not in (await alice.get(path)).text
 
 
@@ -204,7 +204,7 @@ async def test_a_refusal_says_what_would_do(alice: httpx2.AsyncClient, change: d
 
 
 @ledger("D-096")
-async def test_a_body_that_is_no_object_is_told_so(alice: httpx2.AsyncClient):
+async def test_a_body_that_is_no_object_is_refused(alice: httpx2.AsyncClient):
     answer = await alice.post("/v1/webhooks/wh_any/rotate-secret", json=["x"])
     assert answer.json()["error"]["message"] == "Invalid value for body: expected object"
 
@@ -270,7 +270,7 @@ async def test_a_key_that_may_not_read_jobs_cannot_name_a_callback(hooked: FastA
     assert waited.status_code == 200, "without async there is no callback"
 
 
-async def test_an_unknown_event_is_told_which_there_are(alice: httpx2.AsyncClient):
+async def test_an_unknown_event_is_answered_with_the_known_ones(alice: httpx2.AsyncClient):
     answer = await alice.post("/v1/webhooks", json={"url": URL, "events": ["execution.exploded"]})
     expected = answer.json()["error"]["details"]["expected"]
     assert all(event in expected for event in (*BOTH, "webhook.disabled"))
@@ -311,7 +311,7 @@ async def test_a_webhook_is_changed_and_switched_off_and_on(alice: httpx2.AsyncC
     assert (await alice.get(path)).status_code == 404
 
 
-async def test_a_test_tells_at_once_what_the_receiver_says(alice: httpx2.AsyncClient):
+async def test_a_test_reports_at_once_what_the_receiver_says(alice: httpx2.AsyncClient):
     async with receiving(TAKEN, FAILED) as receiver:
         webhook = await registered(alice, receiver.url)
         path = f"/v1/webhooks/{webhook['id']}"
@@ -323,8 +323,8 @@ async def test_a_test_tells_at_once_what_the_receiver_says(alice: httpx2.AsyncCl
         newest, _ = await settled(alice, path, 2)
         assert (newest["state"], newest["attempts"][0]["status"]) == ("failed", 500)
         assert len(newest["attempts"]) == 1
-        told = json.loads(receiver.requests[0].body)
-    assert (told["event"], told["job_id"], told["data"]) == ("webhook.test", None, {"webhook_id": webhook["id"]})
+        body = json.loads(receiver.requests[0].body)
+    assert (body["event"], body["job_id"], body["data"]) == ("webhook.test", None, {"webhook_id": webhook["id"]})
     assert (await alice.get(path)).json()["active"]
 
 
@@ -368,7 +368,7 @@ async def test_both_secrets_sign_while_they_overlap(alice: httpx2.AsyncClient):
     assert verify_webhook(one.body.decode(), one.headers["x-devora-signature"], "mine")
 
 
-async def test_the_log_tells_every_attempt(alice: httpx2.AsyncClient):
+async def test_the_log_reports_every_attempt(alice: httpx2.AsyncClient):
     async with receiving(FAILED, TAKEN) as receiver:
         webhook = await registered(alice, receiver.url)
         path = f"/v1/webhooks/{webhook['id']}"
@@ -407,7 +407,7 @@ async def test_a_message_is_sent_once_more_under_the_same_id(alice: httpx2.Async
 
 
 @ledger("D-023", "D-103")
-async def test_a_callback_tells_of_its_job_alone(
+async def test_a_callback_receives_its_own_job_alone(
     telling: Engine, alice: httpx2.AsyncClient, bob: httpx2.AsyncClient, request: pytest.FixtureRequest
 ):
     async with receiving(TAKEN) as receiver:

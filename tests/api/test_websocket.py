@@ -113,8 +113,8 @@ def url(live: httpx2.AsyncClient) -> str:
 
 async def page(client: httpx2.AsyncClient, job_id: str) -> list[dict[str, Any]]:
     answer = await client.get(f"/v1/jobs/{job_id}/events", params={"limit": 1000})
-    told: list[dict[str, Any]] = answer.json()["events"]
-    return told
+    report: list[dict[str, Any]] = answer.json()["events"]
+    return report
 
 
 @ledger("D-002", "D-058")
@@ -136,7 +136,7 @@ async def test_a_header_at_the_handshake_stands_for_the_auth_frame(url: str):
 
 @ledger("D-058", "D-095", "D-096")
 @pytest.mark.parametrize("how", ["frame", "header", "no token", "other frame", "no json", "binary"])
-async def test_a_client_that_nobody_knows_is_told_and_closed(url: str, how: str):
+async def test_an_unknown_client_gets_an_error_and_is_closed(url: str, how: str):
     first: dict[str, str | bytes] = {
         "frame": '{"type": "auth", "token": "dvr_sk_live_wrong"}',
         "no token": '{"type": "auth"}',
@@ -169,21 +169,21 @@ async def test_a_late_subscriber_gets_the_job_from_its_first_event(live: httpx2.
     await ended(live, job_id)
     async with known(url) as client:
         frames = await client.whole(job_id)
-    told = events(frames)
+    report = events(frames)
     expected = await page(live, job_id)
     output = expected[-1]["data"].pop("output")
-    assert [{key: value for key, value in one.items() if key != "output"} for one in told] == expected
-    assert told[-1]["output"] == output
-    assert (told[0]["type"], told[1]["type"]) == ("job_queued", "job_started")
-    assert {"type", "job_id", "status", "progress", "current_step", "message", "timestamp", "id"} <= set(told[1])
-    assert (told[-1]["type"], told[-1]["status"], told[-1]["progress"]) == ("job_completed", "completed", 100)
-    assert told[-1]["output"] == (await live.get(f"/v1/jobs/{job_id}/output")).json()
-    assert all("output" not in one for one in told[:-1])
+    assert [{key: value for key, value in one.items() if key != "output"} for one in report] == expected
+    assert report[-1]["output"] == output
+    assert (report[0]["type"], report[1]["type"]) == ("job_queued", "job_started")
+    assert {"type", "job_id", "status", "progress", "current_step", "message", "timestamp", "id"} <= set(report[1])
+    assert (report[-1]["type"], report[-1]["status"], report[-1]["progress"]) == ("job_completed", "completed", 100)
+    assert report[-1]["output"] == (await live.get(f"/v1/jobs/{job_id}/output")).json()
+    assert all("output" not in one for one in report[:-1])
     updates = [frame for frame in frames if frame["type"] == "job_update"]
     assert {one["job_id"] for one in updates} == {job_id}
     assert [one["progress"] for one in updates] == sorted(one["progress"] for one in updates)
     assert (updates[0]["status"], updates[-1]["status"], updates[-1]["progress"]) == ("queued", "completed", 100)
-    for progress in (one for one in told if one["type"] == "job_progress"):
+    for progress in (one for one in report if one["type"] == "job_progress"):
         before = frames[frames.index(progress) - 1]
         assert before["type"] == "job_update"
         assert {**before, "type": "job_progress"}.items() <= progress.items()
@@ -234,8 +234,8 @@ async def test_a_client_that_comes_back_gets_exactly_what_it_missed(live: httpx2
     whole = [event["id"] for event in await page(live, job_id)]
     async with known(url) as client:
         for seen in range(1, len(whole) + 1):
-            told = events(await client.whole(job_id, after=whole[seen - 1]))
-            assert [event["id"] for event in told] == whole[seen:]
+            report = events(await client.whole(job_id, after=whole[seen - 1]))
+            assert [event["id"] for event in report] == whole[seen:]
 
 
 async def test_now_skips_the_past_on_a_socket(live: httpx2.AsyncClient, url: str):
@@ -244,8 +244,8 @@ async def test_now_skips_the_past_on_a_socket(live: httpx2.AsyncClient, url: str
     async with known(url) as client:
         await client.subscribe(job_id, after="now")
         await live.post(f"/v1/jobs/{job_id}/approve")
-        told = events(await client.rest(job_id))
-    assert (told[0]["name"], told[-1]["name"]) == ("step.approved", "job.completed")
+        report = events(await client.rest(job_id))
+    assert (report[0]["name"], report[-1]["name"]) == ("step.approved", "job.completed")
 
 
 @ledger("C-46")
@@ -265,7 +265,7 @@ async def test_a_client_goes_on_where_it_was_when_the_server_restarts(app_with: 
 
 async def test_one_socket_follows_several_jobs(live: httpx2.AsyncClient, url: str):
     jobs = [await start(live, "t_three") for _ in range(3)]
-    told: dict[str, list[str]] = {job_id: [] for job_id in jobs}
+    entries: dict[str, list[str]] = {job_id: [] for job_id in jobs}
     open_jobs = set(jobs)
     async with known(url) as client:
         for job_id in jobs:
@@ -275,14 +275,14 @@ async def test_one_socket_follows_several_jobs(live: httpx2.AsyncClient, url: st
             if frame["type"] == "unsubscribed":
                 open_jobs.remove(frame["job_id"])
             elif "id" in frame:
-                told[frame["job_id"]].append(frame["id"])
+                entries[frame["job_id"]].append(frame["id"])
     for job_id in jobs:
-        assert told[job_id] == [event["id"] for event in await page(live, job_id)]
+        assert entries[job_id] == [event["id"] for event in await page(live, job_id)]
 
 
 @ledger("D-059", "D-095")
 @pytest.mark.parametrize("job_id", [UNKNOWN, "job_" + "0" * 32, "webhook_delivery", "", "x" * 5000, "job_\u0000"])
-async def test_a_job_that_is_not_there_is_told_and_the_socket_stays(url: str, job_id: str):
+async def test_an_unknown_job_is_an_error_frame_and_the_socket_stays(url: str, job_id: str):
     async with known(url) as client:
         answer = await client.ask("subscribe", channel="job", job_id=job_id)
         assert (answer["type"], answer["error"]["code"]) == ("error", "not_found")
@@ -323,7 +323,7 @@ async def test_a_second_subscription_to_a_job_is_refused(live: httpx2.AsyncClien
     await live.post(f"/v1/jobs/{job_id}/cancel")
 
 
-async def test_an_unsubscribed_job_is_told_no_longer_and_may_be_followed_again(live: httpx2.AsyncClient, url: str):
+async def test_an_unsubscribed_job_sends_no_more_and_may_be_followed_again(live: httpx2.AsyncClient, url: str):
     job_id = await start(live, "t_approval")
     await until(live, job_id, lambda job: job["reason"] and job["reason"]["code"] == "waiting_for_approval")
     async with known(url) as client:
@@ -438,7 +438,7 @@ async def test_a_stream_whose_reader_is_no_longer_let_in_ends_the_socket(app_wit
 
 
 @ledger("D-095")
-async def test_a_service_that_is_not_there_is_told_and_the_client_comes_back_later(app_with: Make):
+async def test_a_missing_service_is_reported_and_the_client_comes_back_later(app_with: Make):
     class Away:
         def recognises(self, _: str) -> bool:
             return False
@@ -452,7 +452,7 @@ async def test_a_service_that_is_not_there_is_told_and_the_client_comes_back_lat
         assert await client.end() == (1013, "try again later")
 
 
-async def test_a_fault_in_the_middle_is_told_on_the_socket_which_stays(app_with: Make, running: Engine):
+async def test_a_fault_in_the_middle_is_reported_on_the_socket_which_stays(app_with: Make, running: Engine):
     class Failing:
         async def watch(self, *_: Any, deltas: bool) -> AsyncIterator[Any]:
             raise Unavailable("Temporal does not answer")
@@ -468,7 +468,7 @@ async def test_a_fault_in_the_middle_is_told_on_the_socket_which_stays(app_with:
         assert (await client.ask("ping"))["type"] == "pong"
 
 
-async def test_a_fault_of_ours_ends_the_socket_and_tells_nothing_of_itself(app_with: Make, running: Engine):
+async def test_a_fault_of_ours_ends_the_socket_and_shows_nothing_of_itself(app_with: Make, running: Engine):
     class Broken:
         async def past(self, *_: Any) -> None:
             raise ZeroDivisionError("secret")
@@ -540,10 +540,10 @@ async def test_a_hundred_sockets_on_one_server_all_get_every_event(live: httpx2.
         async with known(url) as client:
             return job_id, [event["id"] for event in events(await client.whole(job_id))]
 
-    told = await asyncio.gather(*(read(number) for number in range(100)))
+    report = await asyncio.gather(*(read(number) for number in range(100)))
     for job_id in jobs:
         whole = [event["id"] for event in await page(live, job_id)]
-        assert [ids for name, ids in told if name == job_id] == [whole] * 20
+        assert [ids for name, ids in report if name == job_id] == [whole] * 20
 
 
 @ledger("D-061")
@@ -578,7 +578,7 @@ async def test_sockets_on_one_job_share_the_frame_of_its_completion(
 
 
 class Talkative:
-    """A watcher of a job that tells more than a client reads, unless `count` ends it; knows its open streams."""
+    """A watcher of a job that sends more than a client reads, unless `count` ends it; knows its open streams."""
 
     def __init__(self, message: str, *, deltas: int = 0, count: int | None = None) -> None:
         self.open = 0
@@ -651,7 +651,7 @@ async def test_a_client_that_never_reads_again_is_given_up(app_with: Make):
 
 @ledger("D-062")
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_the_text_of_a_running_agent_is_told_unless_it_is_not_wanted(app_with: Make, wanted: bool):
+async def test_the_text_of_a_running_agent_is_sent_unless_it_is_not_wanted(app_with: Make, wanted: bool):
     watcher = Talkative("hello", deltas=2, count=1)
     async with served(app_with(follower=watcher, watcher=watcher)) as url, known(url) as client:
         await client.subscribe(UNKNOWN, deltas=wanted)
@@ -721,8 +721,8 @@ async def test_fifty_clients_that_are_cut_off_lose_nothing(app_with: Make, clien
 
     async def after_that(url: str, number: int, read: list[str]) -> list[str]:
         async with known(url) as one:
-            told = await one.whole(jobs[number % 5], after=read[-1])
-        return read + [event["id"] for event in events(told)]
+            report = await one.whole(jobs[number % 5], after=read[-1])
+        return read + [event["id"] for event in events(report)]
 
     async with served(app_with()) as first:
         readers = [asyncio.create_task(until_cut_off(first, number)) for number in range(50)]

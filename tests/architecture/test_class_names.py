@@ -1,4 +1,4 @@
-"""A class has a name that no other class of the product has: whoever greps for it finds one."""
+"""A class has a name that no other class of the product has: a search for it finds one."""
 
 import ast
 from collections import defaultdict

@@ -410,8 +410,8 @@ async def figures(target: Target) -> str:
         for path in ("/metrics", "/healthz", "/readyz", "/api/health", "/health"):
             text = (await nobody.get(path)).text
             for word in ("cost_usd", target.agent, "tokens_total", "jobs_total"):
-                hold(word not in text, f"GET {path} tells {word}")
-    return "nothing told"
+                hold(word not in text, f"GET {path} reveals {word}")
+    return "nothing revealed"
 
 
 @attack("a month's tokens, started all at once", limits=True)

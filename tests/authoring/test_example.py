@@ -96,10 +96,10 @@ async def test_both_kinds_of_workflow_are_listed_with_all_that_an_author_wrote(h
     assert {"api_development", "acme_release", "acme_embargo"} <= set(listed)
     assert (listed["acme_release"]["agents_count"], listed["acme_embargo"]["agents_count"]) == (3, 2)
 
-    told = (await http.get("/v1/workflows/acme_embargo")).json()
-    assert [step["id"] for step in told["steps"]] == ["notes", "publish"]
-    assert "embargo_seconds" in told["input_schema"]["required"]
-    assert "deliverables" in told["output_schema"]["properties"]
+    body = (await http.get("/v1/workflows/acme_embargo")).json()
+    assert [step["id"] for step in body["steps"]] == ["notes", "publish"]
+    assert "embargo_seconds" in body["input_schema"]["required"]
+    assert "deliverables" in body["output_schema"]["properties"]
     agent = (await http.get("/v1/agents/acme_release_writer")).json()
     assert "breaking_changes" in str(agent["output_schema"])
 

@@ -85,7 +85,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("mistake", "row"), list(zip(MISTAKES, ROWS, strict=True)), ids=[one[1] for one in ROWS])
-async def test_a_mistake_is_told_as_the_guide_says(
+async def test_a_mistake_is_reported_as_the_guide_says(
     mistaken: Callable[[str, str, str], CatalogueError], mistake: tuple[str, str, str], row: tuple[str, str]
 ) -> None:
     error = mistaken(*mistake)

@@ -40,11 +40,11 @@ async def test_plugin_agent_and_workflow_may_share_a_file(temporal_address: str,
     assert first.result
     assert second.result
     assert (first.result["output"], second.result["output"]) == ("Hello you", "Hello me")
-    # The sandbox loads the file anew for each run: no run sees what another left in the module.
+    # The sandbox loads the file again for each run: no run sees what another left in the module.
     assert (first.result["metadata"]["runs_seen"], second.result["metadata"]["runs_seen"]) == (1, 1)
 
 
-async def test_an_import_that_the_sandbox_refuses_is_told_before_a_worker_starts(
+async def test_an_import_that_the_sandbox_refuses_is_reported_before_a_worker_starts(
     temporal_address: str, tmp_path: Path, changed: Callable[[dict[str, str]], list[Plugin]]
 ) -> None:
     plugins = changed({"with workflow.unsafe.imports_passed_through():": "if True:"})
@@ -57,12 +57,12 @@ async def test_an_import_that_the_sandbox_refuses_is_told_before_a_worker_starts
     assert "mark the import as pass through" in fault
 
 
-async def test_the_clock_in_a_workflow_is_caught_and_told_as_the_reason(
+async def test_the_clock_in_a_workflow_is_caught_and_reported_as_the_reason(
     temporal_address: str, tmp_path: Path, changed: Callable[[dict[str, str]], list[Plugin]]
 ) -> None:
     plugins = changed({"import timedelta": "import datetime, timedelta", "job.job_id": "datetime.now().isoformat()"})
     async with running_engine(temporal_address, tmp_path, plugins) as engine:
         started = await engine.start("one_wait", {})
         job = await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.STUCK)
-    assert not job.state.terminal  # a release that mends the file lets the job go on
+    assert not job.state.terminal  # a release that repairs the file lets the job go on
     assert "datetime.now" in job.reason.message

@@ -39,7 +39,7 @@ class Asked:
             await self._answered.wait()
             await self._running.api.kill()
         assert None in self.answers.values()
-        assert self.told
+        assert self.registered
 
     async def _one_after_another(self, todo: Iterator[int]) -> None:
         for number in todo:
@@ -60,12 +60,12 @@ class Asked:
         self.answers[number] = answer.json()
 
     @property
-    def told(self) -> dict[int, dict[str, Any]]:
+    def registered(self) -> dict[int, dict[str, Any]]:
         return {number: answer for number, answer in self.answers.items() if answer is not None}
 
 
 @ledger("D-098", "D-099")
-async def test_an_api_killed_while_it_registers_webhooks_keeps_each_it_told_of_and_none_twice(tmp_path: Path) -> None:
+async def test_an_api_killed_while_it_registers_webhooks_keeps_each_confirmed_and_none_twice(tmp_path: Path) -> None:
     settings = {"ORCHESTRATOR_WEBHOOK_ALLOW_PRIVATE": "true", "ORCHESTRATOR_WEBHOOK_RETRY_SCHEDULE": "0"}
     async with receiving(Answer()) as receiver, installation(tmp_path, **settings) as running:
         bodies = [{"url": f"{receiver.url}/{number}", "events": ["job.completed"]} for number in range(MANY)]
@@ -79,9 +79,9 @@ async def test_an_api_killed_while_it_registers_webhooks_keeps_each_it_told_of_a
         assert set(by_url) <= {body["url"] for body in bodies}
         assert set(by_url.values()) == {1}
         ids = {webhook["id"]: webhook["url"] for webhook in listed}
-        assert [one for number, one in asked.told.items() if ids.get(one["id"]) != bodies[number]["url"]] == []
+        assert [one for number, one in asked.registered.items() if ids.get(one["id"]) != bodies[number]["url"]] == []
 
-        # Whether its registration was answered or not, what is listed is told, once.
+        # Whether its registration was answered or not, what is listed gets its deliveries, once.
         job = await running.client.post("/v1/workflows/e_one/run", json={"input": {"seconds": 0.01}})
         assert job.json()["status"] == "completed"
         await eventually(lambda: _paths(receiver.requests), lambda paths: len(paths) >= len(listed), 30)
@@ -89,7 +89,7 @@ async def test_an_api_killed_while_it_registers_webhooks_keeps_each_it_told_of_a
 
 
 @ledger("D-103")
-async def test_an_api_killed_during_starts_with_a_webhook_url_has_each_callback_told_once(tmp_path: Path) -> None:
+async def test_an_api_killed_during_starts_with_a_webhook_url_sends_each_callback_once(tmp_path: Path) -> None:
     settings = {"ORCHESTRATOR_WEBHOOK_ALLOW_PRIVATE": "true", "ORCHESTRATOR_WEBHOOK_RETRY_SCHEDULE": "0"}
     async with receiving(Answer()) as receiver, installation(tmp_path, **settings) as running:
         bodies = [
@@ -98,8 +98,8 @@ async def test_an_api_killed_during_starts_with_a_webhook_url_has_each_callback_
         ]
         asked = Asked(running, "/v1/workflows/e_one/run", bodies, keyed=True)
         await asked.until_killed()
-        first = asked.told
-        # The API is away: what was accepted ends and is told without it.
+        first = asked.registered
+        # The API is away: what was accepted ends and is delivered without it.
         accepted = {f"/hook/{number}" for number in first}
         await eventually(lambda: _paths(receiver.requests), lambda paths: accepted <= set(paths), 60)
 
@@ -107,7 +107,7 @@ async def test_an_api_killed_during_starts_with_a_webhook_url_has_each_callback_
         await running.up("/readyz")
         for number in range(MANY):
             await asked.ask(number)
-        again = asked.told
+        again = asked.registered
         assert {number: again[number]["job_id"] for number in first} == {
             number: answer["job_id"] for number, answer in first.items()
         }

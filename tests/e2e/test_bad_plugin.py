@@ -84,9 +84,9 @@ async def test_every_bad_thing_beside_ten_innocent_jobs(tmp_path: Path) -> None:
         assert running.worker.process is not None
         assert running.worker.process.returncode is None
         assert running.worker.text().count("part_restarts") == 0
-        told = [line for line in running.worker.text().splitlines() if "author_code_blocks" in line]
-        assert [line for line in told if "b_blocks" in line]
-        assert [line for line in told if "bad_plugin.py, line" in line]
+        output = [line for line in running.worker.text().splitlines() if "author_code_blocks" in line]
+        assert [line for line in output if "b_blocks" in line]
+        assert [line for line in output if "bad_plugin.py, line" in line]
 
 
 async def test_blocks_and_exits_where_api_and_worker_are_one_process(tmp_path: Path) -> None:

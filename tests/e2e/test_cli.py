@@ -191,7 +191,7 @@ async def test_a_data_directory_that_cannot_be_written_is_named_with_its_flag(tm
     assert f"the data directory {file} cannot be written (File exists); choose another with --data-dir" in ended.err
 
 
-async def test_api_and_worker_start_without_temporal_and_stop_when_told(tmp_path: Path) -> None:
+async def test_api_and_worker_start_without_temporal_and_stop_when_asked(tmp_path: Path) -> None:
     port = free_port()
     nowhere = {"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port()}", "ORCHESTRATOR_ADMIN_API_KEY": "dvr_sk_test_cli_key"}
     api = Command(tmp_path, "api", "--port", str(port), "--data-dir", str(tmp_path), **nowhere)
@@ -231,9 +231,9 @@ async def test_a_plugin_that_ends_the_program_is_named(
     monkeypatch.setenv("TEMPORAL_ADDRESS", f"127.0.0.1:{free_port()}")
     ended = await orchestrator(command, "--data-dir", str(tmp_path / "data"))
     assert ended.code == 1
-    told = " ".join((ended.out + ended.err).split())
-    assert "acme_exits: cannot be imported: SystemExit: " in told
-    assert "Traceback" not in told
+    report = " ".join((ended.out + ended.err).split())
+    assert "acme_exits: cannot be imported: SystemExit: " in report
+    assert "Traceback" not in report
 
 
 LEFT = """

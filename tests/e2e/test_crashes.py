@@ -106,16 +106,16 @@ async def test_temporal_killed_and_started_again(tmp_path: Path) -> None:
         await eventually(lambda: running.job(job_id), lambda job: job["status"] == "completed", 120)
 
 
-async def test_a_worker_told_to_stop_hands_its_calls_over(tmp_path: Path) -> None:
+async def test_a_stopping_worker_hands_its_calls_over(tmp_path: Path) -> None:
     async with installation(tmp_path) as running:
         answer = await running.client.post("/v1/workflows/e_one/run", json={"input": {"seconds": 30}, "async": True})
         job_id = answer.json()["job_id"]
         await eventually(lambda: asyncio.to_thread(running.ran, "start"), lambda begun: len(begun) == WIDTH, 60)
         assert await running.worker.kill(signal.SIGTERM) == 0
-        told = await eventually(
+        report = await eventually(
             lambda: running.job(job_id), lambda job: (job["reason"] or {}).get("code") == "no_worker", 30
         )
-        assert told["status"] == "running"
+        assert report["status"] == "running"
         cancelled = await running.client.post(f"/v1/jobs/{job_id}/cancel", json={"reason": "enough"})
         assert cancelled.status_code in (200, 202), cancelled.text
         await (await running.worker.start()).ready()

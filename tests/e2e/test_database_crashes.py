@@ -73,9 +73,9 @@ class Load:
             await asyncio.sleep(0.05)
 
     def _check(self, answer: httpx2.Response) -> None:
-        told = answer.status_code in (200, 202)
+        status = answer.status_code in (200, 202)
         later = answer.status_code == 503 and int(answer.headers.get("Retry-After", "0")) >= 1
-        if not (told or later):
+        if not (status or later):
             self.wrong.append(f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text}")
 
 

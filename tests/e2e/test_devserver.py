@@ -164,7 +164,7 @@ async def test_a_strangers_host_name_gets_no_jobs_from_any_port_that_can_be_gues
     assert {name for name in os.listdir(tmp_path) if "sqlite3" in name} == set()
 
 
-async def test_an_attribute_of_another_type_is_told(server: DevServer) -> None:
+async def test_an_attribute_of_another_type_is_reported(server: DevServer) -> None:
     client = await Client.connect(server.address)
     await ensure_namespace(client, retention_days=30, attributes={"JobKind": "Int"})
     with pytest.raises(Unavailable, match="JobKind"):
@@ -209,7 +209,7 @@ async def test_a_build_dies_with_a_starter_that_is_killed(tmp_path: Path) -> Non
     await until(lambda: not lives(int(building.read_text())))
 
 
-async def test_a_crashed_server_is_told_and_started_again(server: DevServer) -> None:
+async def test_a_crashed_server_is_reported_and_started_again(server: DevServer) -> None:
     address, pid = server.address, server.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

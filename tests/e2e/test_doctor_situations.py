@@ -72,7 +72,7 @@ class Situation:
     """What is set, and what `doctor` has to say of it."""
 
     check: str
-    told: str
+    sentence: str
     remedy: str
     settings: dict[str, str] = field(default_factory=dict)
     verdict: Verdict = Verdict.FAILED
@@ -123,8 +123,8 @@ async def temporal_is_down(machine: Machine) -> AsyncIterator[Situation]:
 
 @situation
 async def the_host_of_temporal_is_unknown(machine: Machine) -> AsyncIterator[Situation]:
-    told = "Temporal does not answer at temporal.invalid:7233: the name of its host is not known"
-    yield Situation("temporal", told, "Correct TEMPORAL_ADDRESS", {"TEMPORAL_ADDRESS": "temporal.invalid:7233"})
+    report = "Temporal does not answer at temporal.invalid:7233: the name of its host is not known"
+    yield Situation("temporal", report, "Correct TEMPORAL_ADDRESS", {"TEMPORAL_ADDRESS": "temporal.invalid:7233"})
 
 
 @situation
@@ -167,8 +167,8 @@ async def the_namespace_is_not_that_of_the_index(machine: Machine) -> AsyncItera
     key = SecretKey(Sealer(SECRET), "a test")
     await Installation(InstallationRepository(database), key).check_namespace("another-id", "prod")
     await database.close()
-    told = "are in the Temporal namespace 'prod' (id another-id), and this process uses 'default'"
-    yield Situation("namespace", told, "orchestrator bind --namespace", {"TEMPORAL_ADDRESS": machine.temporal})
+    report = "are in the Temporal namespace 'prod' (id another-id), and this process uses 'default'"
+    yield Situation("namespace", report, "orchestrator bind --namespace", {"TEMPORAL_ADDRESS": machine.temporal})
 
 
 @asynccontextmanager
@@ -183,8 +183,8 @@ async def namespace(machine: Machine, name: str, **attributes: str) -> AsyncIter
 @situation
 async def nobody_has_prepared_the_namespace(machine: Machine) -> AsyncIterator[Situation]:
     async with namespace(machine, "doctor-bare") as settings:
-        told = "not registered: JobDefinition, JobKind, JobOwner"
-        yield Situation("search attributes", told, "start of a worker registers them", settings, Verdict.WARNING)
+        webhook = "not registered: JobDefinition, JobKind, JobOwner"
+        yield Situation("search attributes", webhook, "start of a worker registers them", settings, Verdict.WARNING)
 
 
 @situation
@@ -196,8 +196,8 @@ async def a_search_attribute_has_another_type(machine: Machine) -> AsyncIterator
 @situation
 async def temporal_forgets_sooner_than_the_settings_say(machine: Machine) -> AsyncIterator[Situation]:
     async with namespace(machine, "doctor-retention") as settings:
-        told = "3 days; the settings say 30"
-        yield Situation("retention", told, "start of a worker sets it", settings, Verdict.WARNING)
+        report = "3 days; the settings say 30"
+        yield Situation("retention", report, "start of a worker sets it", settings, Verdict.WARNING)
 
 
 @situation
@@ -241,8 +241,8 @@ async def guarded_role(machine: Machine, name: str) -> AsyncIterator[str]:
 async def the_password_of_the_database_is_wrong(machine: Machine) -> AsyncIterator[Situation]:
     async with guarded_role(machine, "wrong_password") as place:
         settings = {"ORCHESTRATOR_DATABASE_URL": f"postgresql://wrong_password:{SECRET}x@{place}"}
-        told = 'password authentication failed for user "wrong_password"'
-        yield Situation("database", told, "Correct the user and the password", settings)
+        report = 'password authentication failed for user "wrong_password"'
+        yield Situation("database", report, "Correct the user and the password", settings)
 
 
 @situation
@@ -264,8 +264,8 @@ async def the_database_is_another_programs(machine: Machine) -> AsyncIterator[Si
     url = machine.url()
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE TABLE invoices (id INTEGER)")
-    told = "belongs to another program, which has tables there (invoices)"
-    yield Situation("database", told, "a database of its own", {"ORCHESTRATOR_DATABASE_URL": url})
+    report = "belongs to another program, which has tables there (invoices)"
+    yield Situation("database", report, "a database of its own", {"ORCHESTRATOR_DATABASE_URL": url})
 
 
 @situation
@@ -278,8 +278,8 @@ async def the_index_is_of_a_newer_release(machine: Machine) -> AsyncIterator[Sit
 @situation
 async def a_variable_is_misspelt(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_DATABSE_URL": "sqlite:///x"}
-    told = "ORCHESTRATOR_DATABSE_URL is no setting"
-    yield Situation("settings", told, "ORCHESTRATOR_DATABASE_URL?", settings, Verdict.WARNING)
+    report = "ORCHESTRATOR_DATABSE_URL is no setting"
+    yield Situation("settings", report, "ORCHESTRATOR_DATABASE_URL?", settings, Verdict.WARNING)
 
 
 @situation
@@ -302,15 +302,15 @@ async def the_secret_key_is_another(machine: Machine) -> AsyncIterator[Situation
     await Installation(InstallationRepository(database), key).check_secret_key()
     await database.close()
     settings = {"ORCHESTRATOR_DATABASE_URL": url, "ORCHESTRATOR_SECRET_KEY": "another secret key"}
-    told = "belongs to another secret key than that of ORCHESTRATOR_SECRET_KEY"
-    yield Situation("secret key", told, "Give every process the same", settings)
+    report = "belongs to another secret key than that of ORCHESTRATOR_SECRET_KEY"
+    yield Situation("secret key", report, "Give every process the same", settings)
 
 
 @situation
 async def the_secret_key_is_left_to_each_data_directory(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_DATABASE_URL": machine.url()}
-    told = "a process with another data directory would have another one"
-    yield Situation("secret key", told, "Set ORCHESTRATOR_SECRET_KEY", settings, Verdict.WARNING)
+    report = "a process with another data directory would have another one"
+    yield Situation("secret key", report, "Set ORCHESTRATOR_SECRET_KEY", settings, Verdict.WARNING)
 
 
 @situation
@@ -322,8 +322,8 @@ async def nobody_has_the_admin_key(machine: Machine) -> AsyncIterator[Situation]
 @situation
 async def strangers_may_start_sessions(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_PUBLIC_SESSIONS": "true"}
-    mend = "Unset ORCHESTRATOR_PUBLIC_SESSIONS"
-    yield Situation("public sessions", "starts sessions without a key", mend, settings, Verdict.WARNING)
+    remedy = "Unset ORCHESTRATOR_PUBLIC_SESSIONS"
+    yield Situation("public sessions", "starts sessions without a key", remedy, settings, Verdict.WARNING)
 
 
 @situation
@@ -357,8 +357,8 @@ async def the_bucket_refuses(machine: Machine) -> AsyncIterator[Situation]:
 @situation
 async def the_library_for_buckets_is_not_installed(machine: Machine) -> AsyncIterator[Situation]:
     machine.monkeypatch.setitem(sys.modules, "orchestrator.storage.bucket", None)
-    told = "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`"
-    yield Situation("value store", told, "pip install 'orchestrator[s3]'", _bucket("http://127.0.0.1:1"))
+    report = "ORCHESTRATOR_VALUE_STORE_URL needs the extra `s3`"
+    yield Situation("value store", report, "pip install 'orchestrator[s3]'", _bucket("http://127.0.0.1:1"))
 
 
 def _bucket(endpoint: str) -> dict[str, str]:
@@ -379,8 +379,8 @@ async def a_plugin_forgets_a_comma(machine: Machine) -> AsyncIterator[Situation]
         "from workflows.registry import DEFINITIONS\n"
         "plugin = Plugin(name='acme', workflows=(DEFINITIONS[0]))\n"
     )
-    told = "`workflows` of the plugin is WorkflowDefinition: it takes a tuple, also for one: (workflow,)"
-    yield Situation("catalogue", told, "Mend the plugin", machine.plugin("doctor_comma", source))
+    report = "`workflows` of the plugin is WorkflowDefinition: it takes a tuple, also for one: (workflow,)"
+    yield Situation("catalogue", report, "Mend the plugin", machine.plugin("doctor_comma", source))
 
 
 @situation
@@ -446,13 +446,13 @@ async def test_each_situation_is_named_with_its_remedy(
     async with make(machine) as expected:
         before = set(machine.folder.rglob("*"))
         results = await findings(machine, expected)
-    told = [f"{one.verdict} {one.check}: {one.message} {one.mend}" for one in results]
+    entries = [f"{one.verdict} {one.check}: {one.message} {one.mend}" for one in results]
     (finding,) = [one for one in results if one.check == expected.check]
-    assert finding.verdict is expected.verdict, told
-    assert expected.told in finding.message
+    assert finding.verdict is expected.verdict, entries
+    assert expected.sentence in finding.message
     assert expected.remedy in (finding.mend or "")
-    assert not [line for line in told if SECRET in line]
-    assert not [line for line in told if "the check itself failed" in line]
+    assert not [line for line in entries if SECRET in line]
+    assert not [line for line in entries if "the check itself failed" in line]
     made = {path.name for path in set(machine.folder.rglob("*")) - before}
     assert not {name for name in made if "pycache" not in name and not name.endswith((".pyc", "-shm", "-wal"))}
 
@@ -474,8 +474,8 @@ async def test_findings_are_printed_and_counted_in_the_exit_code(machine: Machin
     await broken.start(cwd=machine.folder)
     assert broken.process is not None
     assert await broken.process.wait() == 1
-    told = broken.text().removeprefix(before)
-    assert "failed  temporal" in told
-    assert "failed  database" in told
-    assert "Traceback" not in told
-    assert SECRET not in told
+    output = broken.text().removeprefix(before)
+    assert "failed  temporal" in output
+    assert "failed  database" in output
+    assert "Traceback" not in output
+    assert SECRET not in output

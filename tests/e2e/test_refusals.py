@@ -49,9 +49,9 @@ async def test_a_namespace_that_does_not_exist_is_not_made(tmp_path: Path, tempo
     settings = {"TEMPORAL_ADDRESS": temporal_address, "TEMPORAL_NAMESPACE": f"typo-{command}"}
     process = Command(tmp_path, *arguments(command, tmp_path / "data"), **settings)
     assert await ended(await process.start()) == 1
-    told = process.text()
-    assert f"orchestrator: Temporal at {temporal_address} has no namespace 'typo-{command}'. Correct TEMPORAL" in told
-    assert "Traceback" not in told
+    output = process.text()
+    assert f"orchestrator: Temporal at {temporal_address} has no namespace 'typo-{command}'. Correct TEMPORAL" in output
+    assert "Traceback" not in output
     assert process.ready_lines() == 0
     assert f"typo-{command}" not in await namespaces(temporal_address)
 
@@ -65,11 +65,11 @@ async def test_a_namespace_is_made_on_request_and_another_one_is_refused_then(
     for command in ("worker", "api"):
         process = Command(tmp_path, *arguments(command, data), TEMPORAL_ADDRESS=temporal_address, TEMPORAL_NAMESPACE="")
         assert await ended(await process.start()) == 1
-        told = process.text()
-        assert "are in the Temporal namespace 'made-on-request' (id " in told
-        assert "and this process uses 'default' (id " in told
-        assert "orchestrator bind --namespace" in told
-        assert "Traceback" not in told
+        output = process.text()
+        assert "are in the Temporal namespace 'made-on-request' (id " in output
+        assert "and this process uses 'default' (id " in output
+        assert "orchestrator bind --namespace" in output
+        assert "Traceback" not in output
     bind = Command(tmp_path, "bind", "--namespace", "--data-dir", str(data), TEMPORAL_ADDRESS=temporal_address)
     assert await ended(await bind.start()) == 0, bind.text()
     assert "belongs to the Temporal namespace 'default' now" in bind.text()
@@ -84,10 +84,10 @@ async def test_processes_that_do_not_share_the_secret_key_are_refused(tmp_path: 
             line = ["keys", "create", "--name", "x"] if command == "keys" else arguments(command, folder)
             process = Command(tmp_path, *line, **shared, ORCHESTRATOR_DATA_DIR=str(folder))
             assert await ended(await process.start()) == 1
-            told = process.text()
-            assert f"belongs to another secret key than that of the file {folder}/secret-key" in told
-            assert "Give every process the same ORCHESTRATOR_SECRET_KEY" in told
-            assert "Traceback" not in told
+            output = process.text()
+            assert f"belongs to another secret key than that of the file {folder}/secret-key" in output
+            assert "Give every process the same ORCHESTRATOR_SECRET_KEY" in output
+            assert "Traceback" not in output
 
 
 async def test_an_api_that_cannot_know_yet_waits_and_ends_once_it_does(tmp_path: Path, temporal_address: str) -> None:
@@ -110,7 +110,7 @@ async def test_an_api_that_cannot_know_yet_waits_and_ends_once_it_does(tmp_path:
                 async def text() -> str:
                     return process.text()
 
-                await eventually(text, lambda told: "Connection refused" in told)
+                await eventually(text, lambda report: "Connection refused" in report)
         finally:
             postgres.start()
         assert await ended(process) == 1
@@ -141,19 +141,21 @@ async def test_a_package_of_the_authors_with_one_of_our_names_is_refused_before_
     for command, more in lines.items():
         process = Command(tmp_path, command, *more, PYTHONPATH=path, ORCHESTRATOR_DATA_DIR=str(tmp_path / "data"))
         assert await ended(await process.start(cwd=tmp_path)) == 1
-        told = process.text()
-        assert f"orchestrator: the package `{package}` is found in {folder}, not in {os.getcwd()}. " in told
-        assert "rename that package" in told
-        assert "Traceback" not in told
-        assert "imported" not in told
+        output = process.text()
+        assert f"orchestrator: the package `{package}` is found in {folder}, not in {os.getcwd()}. " in output
+        assert "rename that package" in output
+        assert "Traceback" not in output
+        assert "imported" not in output
     assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"), [("raise SystemExit('ACME_TOKEN is not set')", "ACME_TOKEN"), ("exit(0)", "0")]
+    ("statement", "report"), [("raise SystemExit('ACME_TOKEN is not set')", "ACME_TOKEN"), ("exit(0)", "0")]
 )
 @pytest.mark.parametrize("command", ["worker", "api", "doctor"])
-async def test_a_plugin_that_ends_the_program_is_named(tmp_path: Path, command: str, statement: str, told: str) -> None:
+async def test_a_plugin_that_ends_the_program_is_named(
+    tmp_path: Path, command: str, statement: str, report: str
+) -> None:
     (tmp_path / "acme_exits.py").write_text(f"import sys\nfrom sys import exit\n{statement}\n")
     path = os.pathsep.join((str(tmp_path), os.getcwd()))
     process = Command(
@@ -161,5 +163,5 @@ async def test_a_plugin_that_ends_the_program_is_named(tmp_path: Path, command: 
     )
     assert await ended(await process.start()) == 1
     assert "acme_exits" in process.text()
-    assert told in process.text()
+    assert report in process.text()
     assert "Traceback" not in process.text()

@@ -109,7 +109,7 @@ async def _lived_through(supervisor: Supervisor, server: str) -> None:
     ]
     for client in clients:
         await eventually(lambda client=client: _status(client, "/readyz"), lambda status: status == 200, 300)
-    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 120)
+    await eventually(lambda: supervisor.run(doctor), lambda report: f"{len(workers)} on task queue" in report, 120)
 
     connections: list[int] = []
     await _works(clients, connections, server)
@@ -123,7 +123,7 @@ async def _lived_through(supervisor: Supervisor, server: str) -> None:
 
         await eventually(starts, lambda count, before=before: count > before, 60)
         await killed
-    await eventually(lambda: supervisor.run(doctor), lambda told: f"{len(workers)} on task queue" in told, 120)
+    await eventually(lambda: supervisor.run(doctor), lambda report: f"{len(workers)} on task queue" in report, 120)
     assert max(connections) < STOCK_CONNECTIONS, connections
     print(f"connections to PostgreSQL, at most: {max(connections)}")
     for client in clients:

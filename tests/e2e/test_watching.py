@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.processes import KEY, installation
 
 
-async def test_a_watched_job_is_told_whole_over_a_restart_of_the_api(tmp_path: Path) -> None:
+async def test_a_watched_job_is_followed_whole_over_a_restart_of_the_api(tmp_path: Path) -> None:
     async with installation(tmp_path) as running:
         started = await running.client.post(
             "/v1/workflows/e_eighteen/run", json={"input": {"seconds": 1}, "async": True}
@@ -32,7 +32,7 @@ async def test_a_watched_job_is_told_whole_over_a_restart_of_the_api(tmp_path: P
             while sum(event["name"] == "agent.completed" for event in seen) < 3:
                 seen.append(json.loads(await watching.stdout.readline()))
         await running.api.kill()
-        await asyncio.sleep(1)  # long enough for calls to end that nobody told of
+        await asyncio.sleep(1)  # long enough for calls to end that nobody reported
         await running.api.start()
         async with asyncio.timeout(60):
             out, err = await watching.communicate()

@@ -151,7 +151,7 @@ async def _copied(engine: Engine) -> str:
     return await _started_past_the_api(engine, "t_three", copy)
 
 
-async def _told(engine: Engine, *answers: Answer) -> str:
+async def _delivered(engine: Engine, *answers: Answer) -> str:
     """The delivery of a job's end to a receiver that answers so."""
     async with receiving(*answers) as receiver:
         webhooks = engine.services.webhooks
@@ -235,9 +235,9 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "conversation": _conversation,
     "conversation_ended": _conversation_ended,
     "conversation_refused": _conversation_refused,
-    "webhook_delivered": lambda engine: _told(engine, Answer(status=500), Answer(status=200)),
-    "webhook_failed": lambda engine: _told(engine, *[Answer(status=500)] * 3),
-    "webhook_gone": lambda engine: _told(engine, Answer(status=410)),
+    "webhook_delivered": lambda engine: _delivered(engine, Answer(status=500), Answer(status=200)),
+    "webhook_failed": lambda engine: _delivered(engine, *[Answer(status=500)] * 3),
+    "webhook_gone": lambda engine: _delivered(engine, Answer(status=410)),
 }
 CONTINUED = "continued_as_new"
 # Recorded with releases that did otherwise: they gave every call of one step and agent the same identity, they ignored

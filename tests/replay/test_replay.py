@@ -85,8 +85,8 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
         ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
     ],
 )
-def test_the_history_tells_the_same_status_for_ever(name: str, state: JobState, reason: ReasonCode | None) -> None:
-    told = history(HISTORIES / f"{name}.json")
-    job = project(told.workflow_id, [fact_of(event, told.run_id) for event in told.events])
+def test_the_history_gives_the_same_status_for_ever(name: str, state: JobState, reason: ReasonCode | None) -> None:
+    report = history(HISTORIES / f"{name}.json")
+    job = project(report.workflow_id, [fact_of(event, report.run_id) for event in report.events])
     assert (job.state, job.reason and job.reason.code) == (state, reason)
     assert (job.progress == 100) == (state is JobState.COMPLETED)

@@ -86,7 +86,7 @@ async def test_running_attempt_is_unknown_once_a_later_one_begins(jobs: JobRepos
     ]
 
 
-async def test_attempt_that_ends_late_still_tells_what_it_used(jobs: JobRepository, attempts: AttemptRepository):
+async def test_attempt_that_ends_late_still_reports_what_it_used(jobs: JobRepository, attempts: AttemptRepository):
     job = await accepted(jobs, job_input())
     await attempts.started(task(job, 0), attempt=1, at=at(1))
     await attempts.started(task(job, 0), attempt=2, at=at(30))
@@ -199,8 +199,8 @@ async def test_counts_that_no_database_takes_are_logged_and_never_raised(
     assert failed == [("ended", "InvalidInput")]
 
 
-def _told(number: int, status: AttemptStatus, usage: Usage | None = None) -> tuple[AgentCall, Attempt]:
-    """An attempt as the history of its job tells it."""
+def _from_history(number: int, status: AttemptStatus, usage: Usage | None = None) -> tuple[AgentCall, Attempt]:
+    """An attempt as the history of its job reports it."""
     call = AgentCall(
         step="step_0", agent="agent_0", run_id="run-1", title="Step 0", status=CallStatus.COMPLETED, scheduled_at=at(1)
     )
@@ -221,7 +221,7 @@ def _job_of(job: JobInput) -> Job:
     )
 
 
-async def test_ends_that_history_alone_tells_are_billed_once(jobs: JobRepository, attempts: AttemptRepository):
+async def test_ends_that_history_alone_knows_are_billed_once(jobs: JobRepository, attempts: AttemptRepository):
     job = await accepted(jobs, job_input())
     mine = task(job, 0).model_copy(update={"owner": "alice"})
     await attempts.started(mine, attempt=1, at=at(1), run_id="run-1")
@@ -229,8 +229,8 @@ async def test_ends_that_history_alone_tells_are_billed_once(jobs: JobRepository
     assert [row.attempt.status for row in await attempts.for_job(job.job_id)] == [AttemptStatus.UNKNOWN]
 
     for _ in range(2):
-        told = [_told(1, AttemptStatus.COMPLETED, USAGE), _told(2, AttemptStatus.FAILED)]
-        await attempts.repair(_job_of(job), told)
+        entries = [_from_history(1, AttemptStatus.COMPLETED, USAGE), _from_history(2, AttemptStatus.FAILED)]
+        await attempts.repair(_job_of(job), entries)
         row, _ = await attempts.for_job(job.job_id)
         assert row.attempt == _attempt(1, AttemptStatus.COMPLETED, 1, 5, usage=USAGE)
         assert await attempts.tokens_since("alice", at(0)) == 150
@@ -240,7 +240,7 @@ async def test_what_a_worker_wrote_of_an_end_stays(jobs: JobRepository, attempts
     job = await accepted(jobs, job_input())
     mine = task(job, 0).model_copy(update={"owner": "alice"})
     await attempts.ended(mine, attempt=1, at=at(2), status=AttemptStatus.FAILED, usage=USAGE, run_id="run-1")
-    await attempts.repair(_job_of(job), [_told(1, AttemptStatus.FAILED)])
+    await attempts.repair(_job_of(job), [_from_history(1, AttemptStatus.FAILED)])
     assert await attempts.tokens_since("alice", at(0)) == 150
 
 

@@ -179,7 +179,7 @@ async def test_who_owns_the_database_cannot_change_the_trail_unseen(
 async def test_a_forged_chain_is_found_by_the_next_writer_and_stays_found(
     database: Database, audit: AuditRepository, url: str
 ) -> None:
-    """Whoever owns the database makes the whole chain anew, but has no key for its head."""
+    """The owner of the database can rebuild the whole chain, but has no key for its head."""
     await filled(audit)
     await without_triggers(database, url)
     await AuditRepository(database, b"another key").reseal()

@@ -15,7 +15,7 @@ _STOCK = 100 - 3  # PostgreSQL's stock max_connections, less those reserved for 
 _TEMPORAL = 4 * (8 + 4)  # its four services with the SQL_MAX_CONNS and SQL_VIS_MAX_CONNS of scaled mode
 
 
-async def test_our_processes_and_others_are_told_apart(postgres: PostgresServer, monkeypatch) -> None:
+async def test_our_processes_and_others_are_distinguished(postgres: PostgresServer, monkeypatch) -> None:
     url = postgres.new_database()
     settings = GivenSettings(database_url=url)
     index = Database(url)

@@ -349,7 +349,7 @@ async def test_fault_does_not_name_the_password():
     with pytest.raises(Unavailable) as caught:
         await database.ping()
 
-    assert "s3cret" not in _told(caught.value)
+    assert "s3cret" not in _log_line(caught.value)
     await database.close()
 
 
@@ -359,12 +359,12 @@ async def test_fault_does_not_name_the_data(url: str):
     with pytest.raises(Unavailable) as caught:
         await JobRepository(database).accept(job_input(owner="private-owner"), request_hash="hash", at=at(0))
 
-    assert "INSERT INTO jobs" in _told(caught.value)
-    assert "private-owner" not in _told(caught.value)
+    assert "INSERT INTO jobs" in _log_line(caught.value)
+    assert "private-owner" not in _log_line(caught.value)
     await database.close()
 
 
-def _told(fault: Unavailable) -> str:
+def _log_line(fault: Unavailable) -> str:
     return f"{fault!r} {fault.details} {fault.__cause__!r} {fault.__cause__}"
 
 

@@ -32,7 +32,7 @@ def postgres_url(postgres: PostgresServer) -> str:
     return f"postgresql+psycopg://postgres:s3cret@127.0.0.1:{postgres.port}/postgres"
 
 
-async def test_faults_of_postgresql_are_told_apart(postgres: PostgresServer, postgres_url: str) -> None:
+async def test_faults_of_postgresql_are_distinguished(postgres: PostgresServer, postgres_url: str) -> None:
     url = make_url(postgres_url)
     missing = await fault_of(url.set(database="nobodys").render_as_string(hide_password=False))
     assert 'database "nobodys" does not exist' in (missing.cause or "")
@@ -75,7 +75,7 @@ async def test_a_wrong_password_and_too_many_clients(postgres: PostgresServer, p
             admin.execute("DROP ROLE guarded")
 
 
-async def test_faults_of_files_are_told_apart(tmp_path: Path) -> None:
+async def test_faults_of_files_are_distinguished(tmp_path: Path) -> None:
     prose = tmp_path / "prose"
     prose.write_text("This is not a database. " * 100)
     fault = await fault_of(f"sqlite:///{prose}")

@@ -47,7 +47,7 @@ async def test_of_processes_that_begin_at_once_only_one_secret_key_wins(database
     assert refused.isdisjoint(admitted)
 
 
-async def test_the_mark_tells_nothing_of_the_secret(database: Database) -> None:
+async def test_the_mark_reveals_nothing_of_the_secret(database: Database) -> None:
     await installation(database).check_secret_key()
     (mark,) = (await InstallationRepository(database).read()).values()
     sealer = Sealer(OURS)
@@ -61,7 +61,7 @@ def unbound(secret: str, text: str) -> str:
     return Fernet(base64.urlsafe_b64encode(Sealer(secret).derived("seal"))).encrypt(text.encode()).decode()
 
 
-async def test_an_index_from_before_there_were_marks_tells_by_what_is_sealed_in_it(database: Database) -> None:
+async def test_an_index_from_before_there_were_marks_is_recognised_by_what_is_sealed_in_it(database: Database) -> None:
     row = {"sealed": unbound(OURS, "whsec_abc"), "at": datetime.now(UTC)}
     insert = text(
         "INSERT INTO webhooks (id, owner, url, events, secret, created_at, updated_at)"
@@ -78,9 +78,9 @@ async def test_jobs_stay_in_one_namespace(database: Database) -> None:
     await installation(database).check_namespace("id-1", "default")
     with pytest.raises(Misconfigured) as caught:
         await installation(database).check_namespace("id-2", "defualt")
-    told = caught.value.for_operators
-    assert "are in the Temporal namespace 'default' (id id-1), and this process uses 'defualt' (id id-2)" in told
-    assert "`orchestrator bind --namespace`" in told
+    reason = caught.value.for_operators
+    assert "are in the Temporal namespace 'default' (id id-1), and this process uses 'defualt' (id id-2)" in reason
+    assert "`orchestrator bind --namespace`" in reason
     await installation(database).bind_namespace("id-2", "defualt")
     await installation(database).check_namespace("id-2", "defualt")
 

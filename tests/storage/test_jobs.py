@@ -51,7 +51,7 @@ async def test_timestamps_are_utc_and_keep_their_microseconds(jobs: JobRepositor
     assert row.created_at.utcoffset() == timedelta(0)
 
 
-async def test_second_accept_tells_the_row_that_was_there(jobs: JobRepository):
+async def test_second_accept_returns_the_first_row(jobs: JobRepository):
     await accepted(jobs, job_input())
 
     existing = await jobs.accept(job_input(owner="bob"), request_hash="other", at=at(9))

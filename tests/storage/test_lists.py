@@ -175,8 +175,8 @@ async def test_open_jobs_show_by_their_reason(database: Database, jobs: JobRepos
     (row,) = (
         await jobs.list(owner=None, states=None, kind=None, definition=None, reasons=codes[:1], limit=9, offset=0)
     )[0]
-    told = (row.reason_code, row.reason_message, row.reason_since, row.reason_seen)
-    assert told == (ReasonCode.STUCK, "new", T0, T0 + timedelta(seconds=5))
+    report = (row.reason_code, row.reason_message, row.reason_since, row.reason_seen)
+    assert report == (ReasonCode.STUCK, "new", T0, T0 + timedelta(seconds=5))
     await jobs.close(
         "job_0", state=JobState.FAILED, snapshot=None, events=None, result=None, error=None, run_id=None, at=T0
     )

@@ -178,7 +178,7 @@ async def test_a_call_whose_time_is_up_claims_nothing(
     assert await tokens.use("alice", at(limit)) == TokenUse(used=0, reserved=MONTH, claimed=MONTH)
     assert await tokens.use("alice", at(limit + 2)) == TokenUse(used=0, reserved=100)
     assert (await claim(attempts, call_of(job, 1), 900, at=at(limit + 2))).tokens == 900
-    # Its end may be told all the same.
+    # Its end may be reported all the same.
     await bill(attempts, call_of(job), 60)
     assert await tokens.use("alice", at(limit + 2)) == TokenUse(used=60, reserved=900, claimed=900)
 

@@ -96,7 +96,7 @@ async def test_an_agent_is_kept_as_it_was_made(agents: UserAgentRepository):
 
 @ledger("O-019", "C-71")
 @pytest.mark.parametrize(
-    ("states", "told"),
+    ("states", "report"),
     [
         ([], AgentStatus.IDLE),
         ([JobState.COMPLETED], AgentStatus.IDLE),
@@ -109,7 +109,7 @@ async def test_an_agent_is_kept_as_it_was_made(agents: UserAgentRepository):
     ],
 )
 async def test_the_status_follows_the_executions(
-    agents: UserAgentRepository, database: Database, states: list[JobState], told: AgentStatus
+    agents: UserAgentRepository, database: Database, states: list[JobState], report: AgentStatus
 ):
     await agents.add(user_agent(), most=100)
     rows = [execution(f"job_{n}", state, created_at=at(n)) for n, state in enumerate(states)]
@@ -118,10 +118,10 @@ async def test_the_status_follows_the_executions(
         execution("job_other", JobState.RUNNING, definition="api_development"),
     ]
     await write(database, job_rows=[*rows, *others])
-    assert await status(agents) is told
+    assert await status(agents) is report
     for wanted in AgentStatus:
         page, total = await agents.list("alice", framework=None, status=wanted, limit=10, offset=0)
-        assert (len(page), total) == ((1, 1) if wanted is told else (0, 0))
+        assert (len(page), total) == ((1, 1) if wanted is report else (0, 0))
 
 
 @ledger("O-016")
@@ -162,8 +162,8 @@ async def test_a_deleted_agent_takes_its_executions_along(
     assert (await executions.list("alice", agent_id=user_agent(1).id, states=None, limit=9, offset=0))[1] == 0
     page, total = await agents.list("alice", framework=None, status=None, limit=10, offset=0)
     assert ([one.agent.id for one in page], total) == ([user_agent(2).id], 1)
-    told = await executions.dashboard("alice", before=T0 - 2 * MONTH, since=T0 - MONTH, until=at(60))
-    assert [tally.total for tally in told.tallies] == [1]
+    report = await executions.dashboard("alice", before=T0 - 2 * MONTH, since=T0 - MONTH, until=at(60))
+    assert [tally.total for tally in report.tallies] == [1]
 
 
 @ledger("O-020", "O-027")
@@ -238,8 +238,8 @@ async def test_the_dashboard_sums_a_period_and_the_one_before(
             attempt_row("job_2"),
         ],
     )
-    told = await executions.dashboard("alice", before=T0 - 2 * MONTH, since=T0 - MONTH, until=at(60))
-    found = {(tally.day, tally.framework, tally.state): tally for tally in told.tallies}
+    report = await executions.dashboard("alice", before=T0 - 2 * MONTH, since=T0 - MONTH, until=at(60))
+    found = {(tally.day, tally.framework, tally.state): tally for tally in report.tallies}
     done = found.pop((new.date(), Framework.CREWAI, JobState.COMPLETED))
     assert (done.total, done.tokens) == (2, 60)
     assert done.seconds == pytest.approx(12, abs=0.01)
@@ -248,8 +248,8 @@ async def test_the_dashboard_sums_a_period_and_the_one_before(
         (date(2026, 11, 20), Framework.CREWAI, JobState.FAILED): (1, 0, None),
         (date(2026, 11, 20), Framework.ORCA, JobState.RUNNING): (1, 0, None),
     }
-    assert told.executions_before == 1
-    estate = told.estate
+    assert report.executions_before == 1
+    estate = report.estate
     assert (estate.active_agents, estate.active_agents_before) == (1, 2)
     assert estate.agents_by_framework == {Framework.CREWAI: 1, Framework.ORCA: 1}
     assert estate.frameworks_before == 2

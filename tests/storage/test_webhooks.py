@@ -72,7 +72,7 @@ def attempt(number: int = 1, verdict: str = "retry", **more: Any) -> MadeAttempt
     return MadeAttempt(number=number, verdict=verdict, **(fields | more))
 
 
-async def told(deliveries: DeliveryRepository, job_id: str = "wf_job_1") -> dict[str | None, Delivery]:
+async def deliveries_by_webhook(deliveries: DeliveryRepository, job_id: str = "wf_job_1") -> dict[str | None, Delivery]:
     """The deliveries of a job by webhook."""
     rows, total = await deliveries.list(job_id=job_id, limit=100, offset=0)
     assert len(rows) == total
@@ -137,7 +137,7 @@ async def test_overdue_are_started_deliveries_whose_attempt_nobody_wrote(deliver
         (JobState.TIMEOUT, "job.failed", {None, "wh_both", "wh_failed"}),
     ],
 )
-async def test_the_end_of_a_job_is_told_to_those_who_asked(
+async def test_the_end_of_a_job_is_sent_to_those_who_asked(
     database: Database, state: JobState, event: str, heard: set[str | None]
 ):
     due: list[DueDelivery] = []
@@ -155,7 +155,7 @@ async def test_the_end_of_a_job_is_told_to_those_who_asked(
         await webhooks.add(row, most=50)
     await accepted(jobs, job_input())
     await closed(jobs, "wf_job_1", state)
-    rows = await told(deliveries)
+    rows = await deliveries_by_webhook(deliveries)
     assert rows.keys() == heard
     assert {row.event for row in rows.values()} == {event}
     assert {(row.state, row.attempts, row.created_at) for row in rows.values()} == {(DeliveryState.PENDING, 0, at(60))}
@@ -164,7 +164,7 @@ async def test_the_end_of_a_job_is_told_to_those_who_asked(
     assert {row.message_id for row in rows.values()} == {row.id for row in rows.values()}
 
 
-async def test_a_job_is_told_once_whoever_closes_it_and_however_often(
+async def test_the_end_of_a_job_is_sent_once_by_any_closer_and_however_often(
     jobs: JobRepository, webhooks: WebhookRepository, deliveries: DeliveryRepository, due: list[DueDelivery]
 ):
     await webhooks.add(webhook("wh_1"), most=50)
@@ -172,21 +172,21 @@ async def test_a_job_is_told_once_whoever_closes_it_and_however_often(
     await asyncio.gather(*(closed(jobs, "wf_job_1", snapshot=None, events=None, result=None) for _ in range(3)))
     await asyncio.gather(*(closed(jobs, "wf_job_1") for _ in range(3)))
     assert len(due) == len({one.id for one in due}) == 2
-    assert (await told(deliveries)).keys() == {None, "wh_1"}
+    assert (await deliveries_by_webhook(deliveries)).keys() == {None, "wh_1"}
 
 
-async def test_a_corrected_end_is_told_to_those_who_did_not_hear_of_it(
+async def test_a_corrected_end_is_sent_to_those_who_did_not_receive_it(
     jobs: JobRepository, webhooks: WebhookRepository, deliveries: DeliveryRepository
 ):
     await webhooks.add(webhook("wh_failed", "job.failed"), most=50)
     await accepted(jobs, job_input(webhook_url=None))
     await closed(jobs, "wf_job_1", JobState.COMPLETED, snapshot=None, events=None, result=None)
-    assert await told(deliveries) == {}
+    assert await deliveries_by_webhook(deliveries) == {}
     await closed(jobs, "wf_job_1", JobState.CANCELLED)
-    assert (await told(deliveries)).keys() == {"wh_failed"}
+    assert (await deliveries_by_webhook(deliveries)).keys() == {"wh_failed"}
 
 
-async def test_a_close_that_changes_nothing_tells_nothing(
+async def test_a_close_that_changes_nothing_sends_nothing(
     jobs: JobRepository, webhooks: WebhookRepository, due: list[DueDelivery]
 ):
     await webhooks.add(webhook("wh_1"), most=50)
@@ -233,7 +233,7 @@ async def test_a_settled_delivery_stays_settled(deliveries: DeliveryRepository):
     assert not await deliveries.delivered_since("wh_2", at(0))
 
 
-async def test_what_a_deleted_webhook_still_should_be_told_is_dropped_with_it(
+async def test_pending_deliveries_of_a_deleted_webhook_are_dropped(
     webhooks: WebhookRepository, deliveries: DeliveryRepository
 ):
     await webhooks.add(webhook("wh_1"), most=50)
@@ -252,7 +252,7 @@ async def test_what_a_deleted_webhook_still_should_be_told_is_dropped_with_it(
     ]
 
 
-async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_are_told(
+async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_receive_theirs(
     webhooks: WebhookRepository, deliveries: DeliveryRepository
 ):
     await webhooks.add(webhook("wh_1", "job.completed", "webhook.disabled"), most=50)

@@ -40,9 +40,9 @@ async def test_nothing_begun_is_nothing(database: Database):
 
 
 @ledger("O-045", "A-026")
-async def test_attempts_that_asked_a_provider_are_told_apart(database: Database):
+async def test_attempts_that_asked_a_provider_are_distinguished(database: Database):
     def failed(number: int, kind: str):
-        return attempt_row(f"job_{number}", AttemptStatus.FAILED, error={"type": kind, "message": "told"})
+        return attempt_row(f"job_{number}", AttemptStatus.FAILED, error={"type": kind, "message": "failed"})
 
     rows = [
         *(

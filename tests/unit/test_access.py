@@ -183,7 +183,7 @@ async def test_a_key_that_has_ended_says_so_only_to_its_holder(
     index.change(**changes)
     assert await refusal(authenticator, TOKEN) == answer
     assert await refusal(authenticator, TOKEN[:-1] + "c") == "The API key is not valid", (
-        "the prefix alone tells nothing"
+        "the prefix alone reveals nothing"
     )
     assert index.uses == []
 
@@ -220,7 +220,7 @@ async def test_a_change_made_here_holds_at_once(authenticator: Authenticator, is
     principal = await authenticator.authenticate(TOKEN)
     assert await authenticator.still_valid(principal)
     index.change(revoked_at=NOON)
-    assert await authenticator.authenticate(TOKEN), "nobody has told this process"
+    assert await authenticator.authenticate(TOKEN), "this process does not know yet"
     issued.forget("key_1")
     await refusal(authenticator, TOKEN)
     assert not await authenticator.still_valid(principal)
@@ -348,8 +348,8 @@ async def knock(services: Any, token: str, host: str = "192.0.2.1") -> str:
 async def test_wrong_keys_reach_the_index_a_bounded_number_of_times(authenticator: Authenticator, index: Index) -> None:
     services = doors(authenticator)
     tokens = [f"dvr_sk_live_{number:080x}" for number in range(50)]
-    told = await asyncio.gather(*(knock(services, token) for token in tokens))
-    assert sorted(told) == sorted(["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 45)
+    report = await asyncio.gather(*(knock(services, token) for token in tokens))
+    assert sorted(report) == sorted(["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 45)
     assert (index.reads, index.lists) == (5, 1)
     assert await knock(services, tokens[0], "192.0.2.2") == "unauthenticated", "another address"
 
@@ -373,8 +373,8 @@ async def test_a_key_that_is_new_here_is_let_in_and_who_knows_its_public_part_is
     for number in range(9):
         await knock(services, f"dvr_sk_live_{number:080x}")
     forged = TOKEN[:28] + "0" * 64
-    told = [await knock(services, forged) for _ in range(7)]
-    assert told == ["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 2
+    entries = [await knock(services, forged) for _ in range(7)]
+    assert entries == ["unauthenticated"] * 5 + ["rate_limit_exceeded"] * 2
     assert (index.reads, index.lists) == (10, 1)
     others = doors(authenticator)
     for number in range(9):
@@ -389,8 +389,8 @@ async def test_a_key_that_was_revoked_is_a_wrong_one_from_then_on(
     assert await knock(services, TOKEN) == "newsroom"
     index.change(revoked_at=NOON)
     clock.seconds += 2 * LIFETIME
-    told = [await knock(services, TOKEN) for _ in range(11)]
-    assert told == ["unauthenticated"] * 9 + ["rate_limit_exceeded"] * 2
+    entries = [await knock(services, TOKEN) for _ in range(11)]
+    assert entries == ["unauthenticated"] * 9 + ["rate_limit_exceeded"] * 2
     assert (index.reads, index.lists) == (10, 1)
 
 

@@ -48,7 +48,7 @@ class Desk:
         self.restart()
 
     def restart(self, username: str = "root", password: str = "a long password") -> None:
-        """Begin anew with these settings."""
+        """Begin again with these settings."""
         bootstrap = BootstrapUser(username, SecretStr(password))
         self.accounts = Accounts(self.index, self.signer, bootstrap=bootstrap, timer=lambda: self.seconds)
         self.tokens = SignedTokens(self.signer, self.accounts, clock=self.now)

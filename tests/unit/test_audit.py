@@ -14,7 +14,7 @@ BROKEN = {"name": "h11", "version": "1", "vulns": [FAULT]}
 
 def test_a_vulnerability_is_a_finding_unless_it_is_excepted_by_any_of_its_names() -> None:
     lines, sound = verdict([SOUND, BROKEN], [], TODAY)
-    assert (lines[0], sound) == ("h11 1: PYSEC-1, mended in 5", False)
+    assert (lines[0], sound) == ("h11 1: PYSEC-1, fixed in 5", False)
     known = Excepted("CVE-1", "only servers are concerned", date(2026, 12, 1))
     lines, sound = verdict([SOUND, BROKEN], [known], TODAY)
     assert lines[0].endswith("is excepted until 2026-12-01: only servers are concerned")

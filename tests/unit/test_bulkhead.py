@@ -137,7 +137,7 @@ class Stop(BaseException):
         raise SystemExit(9)
 
 
-async def test_an_error_that_cannot_be_told_keeps_its_name(bulkhead: Bulkhead) -> None:
+async def test_an_error_that_cannot_be_printed_keeps_its_name(bulkhead: Bulkhead) -> None:
     class Silent(ValueError):
         def __str__(self) -> str:
             raise SystemExit(9)
@@ -326,7 +326,7 @@ async def test_a_cancelled_coroutine_cleans_up(bulkhead: Bulkhead) -> None:
     assert cleaned.is_set()
 
 
-async def test_a_cancelled_thread_is_given_up_and_told(bulkhead: Bulkhead) -> None:
+async def test_a_cancelled_thread_is_given_up_and_reported(bulkhead: Bulkhead) -> None:
     began, ended = threading.Event(), threading.Event()
 
     def works() -> None:

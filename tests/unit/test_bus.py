@@ -1,4 +1,4 @@
-"""Token deltas from whoever runs a call to whoever watches its job: in one process, and over a real Redis."""
+"""Token deltas from the worker of a call to the watchers of its job: in one process, and over a real Redis."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -38,7 +38,7 @@ class Reader:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def told(reader: Reader, expected: list[int]) -> None:
+async def expect_numbers(reader: Reader, expected: list[int]) -> None:
     await eventually(lambda: asyncio.sleep(0, list(reader.seen)), lambda seen: seen == expected, 10)
 
 
@@ -49,9 +49,9 @@ async def test_every_listener_of_a_job_hears_its_deltas_in_order():
     for index in range(5):
         bus.publish(piece(index))
     bus.publish(piece(7, "job_2"))
-    await told(readers[0], [0, 1, 2, 3, 4])
-    await told(readers[1], [0, 1, 2, 3, 4])
-    await told(readers[2], [7])
+    await expect_numbers(readers[0], [0, 1, 2, 3, 4])
+    await expect_numbers(readers[1], [0, 1, 2, 3, 4])
+    await expect_numbers(readers[2], [7])
     for reader in readers:
         await reader.aclose()
 
@@ -62,7 +62,7 @@ async def test_what_nobody_listens_to_is_not_kept():
     reader = Reader(bus)
     await eventually(lambda: asyncio.sleep(0, bus.listeners("job_1")), bool)
     bus.publish(piece(1))
-    await told(reader, [1])
+    await expect_numbers(reader, [1])
     await reader.aclose()
     assert bus.listeners("job_1") == 0
 
@@ -77,7 +77,7 @@ async def test_a_slow_reader_loses_the_oldest_and_holds_nobody_up():
     assert (await first).index == 0
     for index in range(1, 10):
         bus.publish(piece(index))
-        await told(quick, list(range(index + 1)))
+        await expect_numbers(quick, list(range(index + 1)))
     assert [(await anext(slow)).index for _ in range(3)] == [7, 8, 9]
     await slow.aclose()
     await quick.aclose()
@@ -121,14 +121,14 @@ async def test_deltas_reach_another_process_in_order(redis_url: str):
         for index in range(250):
             worker.publish(piece(index))
         worker.publish(piece(7, "job_2"))
-        await told(readers[1], [7])
-        await told(readers[0], list(range(250)))
+        await expect_numbers(readers[1], [7])
+        await expect_numbers(readers[0], list(range(250)))
 
 
 async def test_a_worker_that_serves_streams_too_hears_itself(redis_url: str):
     async with over(redis_url) as bus, heard(bus, redis_url, "job_1") as (reader,):
         bus.publish(piece(0))
-        await told(reader, [0])
+        await expect_numbers(reader, [0])
 
 
 async def test_one_process_listens_once_and_stops_with_its_last_reader(redis_url: str):
@@ -139,12 +139,12 @@ async def test_one_process_listens_once_and_stops_with_its_last_reader(redis_url
         await readers[2].aclose()
         await tuned(redis_url, {"job_1": 1, "job_2": 0})
         bus.publish(piece(0))
-        await told(readers[1], [0])
+        await expect_numbers(readers[1], [0])
         await readers[1].aclose()
         await tuned(redis_url, {"job_1": 0, "job_2": 0})
         async with heard(bus, redis_url, "job_1") as (again,):
             bus.publish(piece(1))
-            await told(again, [1])
+            await expect_numbers(again, [1])
 
 
 async def test_what_is_no_delta_is_passed_over(redis_url: str):
@@ -152,7 +152,7 @@ async def test_what_is_no_delta_is_passed_over(redis_url: str):
         with capture_logs() as logs:
             await redis.publish(f"{CHANNEL}:job_1", b'{"from": "another version"}')
             bus.publish(piece(0))
-            await told(reader, [0])
+            await expect_numbers(reader, [0])
         assert [line["lost"] for line in logs if line["event"] == "deltas_lost"] == [1]
 
 
@@ -160,7 +160,7 @@ async def test_without_redis_deltas_are_lost_with_one_warning_and_come_again_wit
     url = redis_server.ready()
     async with over(url) as worker, over(url) as api, heard(api, url, "job_1") as (reader,):
         worker.publish(piece(0))
-        await told(reader, [0])
+        await expect_numbers(reader, [0])
         with capture_logs() as logs:
             redis_server.kill()
             for index in range(1, 2000):
@@ -208,7 +208,7 @@ async def test_a_redis_that_hangs_is_noticed_and_left(redis_server: RedisServer)
                 redis_server.thaw()
         await tuned(url, {"job_1": 1})
         api.publish(piece(0))
-        await told(reader, [0])
+        await expect_numbers(reader, [0])
 
 
 async def test_a_full_queue_drops_and_neither_waits_nor_raises(redis_server: RedisServer):
@@ -216,7 +216,7 @@ async def test_a_full_queue_drops_and_neither_waits_nor_raises(redis_server: Red
     async with over(url, most=3) as worker, over(url) as api, heard(api, url, "job_1") as (reader,):
         for index in range(10):  # no await between them: nothing can be sent yet
             worker.publish(piece(index))
-        await told(reader, [0, 1, 2])
+        await expect_numbers(reader, [0, 1, 2])
 
 
 async def test_a_bus_closes_while_redis_is_away(redis_server: RedisServer):

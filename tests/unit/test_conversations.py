@@ -140,7 +140,7 @@ def test_the_answer_of_a_plan_is_the_jobs_output() -> None:
 
 @ledger("C-52")
 @pytest.mark.parametrize(
-    ("state", "subject", "told"),
+    ("state", "subject", "report"),
     [
         (JobState.COMPLETED, "conv_1", [WebhookEvent.JOB_COMPLETED, WebhookEvent.CHAT_COMPLETED]),
         (JobState.COMPLETED, "agent_1", [WebhookEvent.JOB_COMPLETED]),
@@ -148,8 +148,10 @@ def test_the_answer_of_a_plan_is_the_jobs_output() -> None:
         (JobState.FAILED, "conv_1", [WebhookEvent.JOB_FAILED]),
     ],
 )
-def test_the_end_of_a_turn_is_told_by_its_own_name_too(state: JobState, subject: str | None, told: list[str]) -> None:
-    assert events_of(state, subject) == told
+def test_the_end_of_a_turn_is_reported_by_its_own_name_too(
+    state: JobState, subject: str | None, report: list[str]
+) -> None:
+    assert events_of(state, subject) == report
 
 
 @ledger("A-005", "A-018")
@@ -211,9 +213,9 @@ def test_a_degraded_component_does_not_make_the_whole_unhealthy(down: str | None
     checks = [
         Check(name, ok=name != down, message="") for name in ("temporal", "database", "worker", "cache", "models")
     ]
-    told = mapping.health(checks, 1.0)
-    assert told.status == status
-    assert sum(value == "degraded" for value in told.components.values()) == (0 if down is None else 1)
+    answer = mapping.health(checks, 1.0)
+    assert answer.status == status
+    assert sum(value == "degraded" for value in answer.components.values()) == (0 if down is None else 1)
 
 
 @pytest.mark.parametrize(

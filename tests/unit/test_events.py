@@ -57,11 +57,11 @@ def test_a_cancelled_job_ends_with_job_failed_and_says_cancelled() -> None:
     assert (last.type, last.name, last.state) == (EventType.JOB_FAILED, "job.cancelled", JobState.CANCELLED)
 
 
-def test_signals_are_told_as_what_their_workflow_makes_of_them() -> None:
+def test_signals_are_reported_as_what_their_workflow_makes_of_them() -> None:
     declared = History(job_input(step("a", "one", approval=Approval()))).task()
     declared.signal("approve").signal("approve", step=5).signal("approve", step="a", note="fine").signal("go", step=5)
-    told = job_events("wf_job_1", declared.facts)[2:]
-    assert [(event.name, event.data) for event in told] == [
+    detail = job_events("wf_job_1", declared.facts)[2:]
+    assert [(event.name, event.data) for event in detail] == [
         ("step.approved", {"step": "a", "note": "fine"}),
         ("signal.go", {}),
     ]

@@ -1,4 +1,4 @@
-"""Who performs a user's agent, and how executions and figures are told; pure."""
+"""Who performs a user's agent, and how executions and figures are reported; pure."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -65,7 +65,7 @@ def job(state: JobState = JobState.COMPLETED, **more: Any) -> Job:
 
 
 def event(name: str, kind: EventType = EventType.AGENT_EVENT, **more: Any) -> JobEvent:
-    fields: dict[str, Any] = {"state": JobState.RUNNING, "progress": 40, "message": "Told.", "timestamp": NOON}
+    fields: dict[str, Any] = {"state": JobState.RUNNING, "progress": 40, "message": "Written.", "timestamp": NOON}
     return JobEvent(id="run:7", type=kind, name=name, job_id="job_1", **(fields | more))
 
 
@@ -115,17 +115,17 @@ def test_who_performs_users_agents_is_in_no_list() -> None:
 
 
 @ledger("O-027", "O-030", "C-31", "C-35", "C-36")
-def test_an_execution_tells_milliseconds_and_no_nulls_of_its_own() -> None:
+def test_an_execution_reports_milliseconds_and_no_nulls_of_its_own() -> None:
     result = {"output": "done", "deliverables": [{"path": "a", "content": None}], "metadata": {"model": None}}
-    told = mapping.execution(job(result=result)).model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert told["duration"] == 1500
-    assert told["output"] == {
+    answer = mapping.execution(job(result=result)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert answer["duration"] == 1500
+    assert answer["output"] == {
         "output": "done",
         "deliverables": [{"path": "a"}],
         "metadata": {"executed_by": "native"},
     }
-    assert told["input"] == {"topic": None}  # as it came
-    assert {"error", "cost"}.isdisjoint(told)
+    assert answer["input"] == {"topic": None}  # as it came
+    assert {"error", "cost"}.isdisjoint(answer)
 
 
 @ledger("O-030", "C-31")
@@ -137,11 +137,11 @@ def test_every_state_has_a_status_of_the_document() -> None:
 
 
 @ledger("C-50")
-def test_a_stream_tells_an_execution_as_it_was() -> None:
+def test_a_stream_replays_an_execution_as_it_was() -> None:
     ended = job(result={"output": "done"}, error=JobError(type="x", message="y"))
-    told = mapping.progress(ended, event("agent.completed")).model_dump(mode="json", by_alias=True, exclude_none=True)
-    assert (told["status"], told["progress"]) == ("RUNNING", 40)
-    assert {"output", "error", "duration", "completedAt"}.isdisjoint(told)
+    answer = mapping.progress(ended, event("agent.completed")).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert (answer["status"], answer["progress"]) == ("RUNNING", 40)
+    assert {"output", "error", "duration", "completedAt"}.isdisjoint(answer)
 
 
 @ledger("O-029", "O-031")
@@ -160,7 +160,7 @@ def test_a_stream_tells_an_execution_as_it_was() -> None:
 )
 def test_every_event_has_a_level(name: str, level: str) -> None:
     line = mapping.log_line(event(name, data={"agent": "x", "cost": None}))
-    assert (line.id, line.level, line.message) == ("run:7", level, "Told.")
+    assert (line.id, line.level, line.message) == ("run:7", level, "Written.")
     assert line.metadata == {"event": name, "progress": 40, "agent": "x"}
 
 
@@ -173,8 +173,8 @@ def test_a_log_does_not_repeat_the_output() -> None:
 @pytest.mark.parametrize(("executed_by", "lines"), [("native", 1), ("none", 1), ("crewai", 0)])
 def test_the_log_says_when_the_framework_did_not_run(executed_by: str, lines: int) -> None:
     labels = job().labels | {"executed_by": executed_by}
-    told = mapping.logs(job(labels=labels), [])
-    assert [(line.level, line.metadata["executed_by"]) for line in told] == [("WARN", executed_by)] * lines
+    answer = mapping.logs(job(labels=labels), [])
+    assert [(line.level, line.metadata["executed_by"]) for line in answer] == [("WARN", executed_by)] * lines
 
 
 @ledger("O-047")
@@ -195,21 +195,21 @@ def test_what_is_beyond_an_undeclared_bound_is_the_bound(value: int, taken: int)
     [(0, 0, 0.0, "up"), (3, 0, 100.0, "up"), (3, 2, 50.0, "up"), (1, 3, -66.7, "down"), (2, 2, 0.0, "up")],
 )
 def test_a_trend_is_percent_of_what_was(now: int, before: int, change: float, way: str) -> None:
-    told = dashboard.trend(now, before)
-    assert (told.value, told.change, told.trend) == (now, change, way)
+    report = dashboard.trend(now, before)
+    assert (report.value, report.change, report.trend) == (now, change, way)
 
 
 @ledger("O-042", "O-049")
 @pytest.mark.parametrize(
-    ("tokens", "cost", "told"),
+    ("tokens", "cost", "report"),
     [(10, 0.5, {"cost": 0.5}), (10, 0.0, {"cost": 0.0}), (0, None, {"cost": 0}), (10, None, {})],
 )
-def test_a_cost_that_nobody_knows_is_not_told(tokens: int, cost: float | None, told: dict[str, float]) -> None:
+def test_an_unknown_cost_is_not_reported(tokens: int, cost: float | None, report: dict[str, float]) -> None:
     tally = ExecutionTally(date(2026, 11, 20), Framework.CREWAI, JobState.COMPLETED, 1, 2.0, tokens=tokens, cost=cost)
     period = Dashboard(NOON, NOON, [tally], 0, Estate(0, 0, {}, 0, 0, 0))
     charts = dashboard.metrics(period, []).charts
     for sums in (charts.performance, charts.execution_trends[0]):
-        assert {name: value for name, value in sums.items() if name == "cost"} == told
+        assert {name: value for name, value in sums.items() if name == "cost"} == report
 
 
 @ledger("O-042")
@@ -223,18 +223,18 @@ def test_the_dashboard_has_every_day_and_every_framework() -> None:
         tally(20, Framework.CREWAI, JobState.CANCELLED, 1),
     ]
     estate = Estate(1, 2, {Framework.AUTOGEN: 4}, 2, 0, 1)
-    told = dashboard.metrics(Dashboard(NOON - timedelta(days=2), NOON, tallies, 10, estate), [job()])
-    assert [(day["date"], day["executions"], day["failed"]) for day in told.charts.execution_trends] == [
+    report = dashboard.metrics(Dashboard(NOON - timedelta(days=2), NOON, tallies, 10, estate), [job()])
+    assert [(day["date"], day["executions"], day["failed"]) for day in report.charts.execution_trends] == [
         ("2026-11-18", 0, 0),
         ("2026-11-19", 4, 1),
         ("2026-11-20", 1, 0),
     ]
-    shares = [(one["framework"], one["agents"], one["percentage"]) for one in told.charts.framework_distribution]
+    shares = [(one["framework"], one["agents"], one["percentage"]) for one in report.charts.framework_distribution]
     assert shares == [("autogen", 4, 0.0), ("crewai", 0, 40.0), ("orca", 0, 60.0)]
-    performance = told.charts.performance
+    performance = report.charts.performance
     assert (performance["successRate"], performance["avgExecutionTime"], performance["cancelled"]) == (75.0, 2000.0, 1)
     assert (performance["tokensUsed"], performance["cost"]) == (30, 1.5)
-    overview = told.overview
+    overview = report.overview
     assert (overview.frameworks.change, overview.saved_configs.change, overview.executions.change) == (-1, -1, -50.0)
 
 
@@ -248,7 +248,7 @@ def test_the_dashboard_has_every_day_and_every_framework() -> None:
         (JobState.CANCELLED, ["job.failed", "execution.cancelled"]),
     ],
 )
-def test_the_end_of_an_execution_is_told_in_both_words(state: JobState, events: list[str]) -> None:
+def test_the_end_of_an_execution_is_reported_in_both_words(state: JobState, events: list[str]) -> None:
     assert events_of(state, AGENT) == events
     assert corrected("execution.completed", state, AGENT) == events[1]
     assert corrected("job.completed", state, AGENT) == events[0]

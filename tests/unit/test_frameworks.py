@@ -1,4 +1,4 @@
-"""Adapters of frameworks: what they are told and what is made of what they give; LangGraph, programs, loading."""
+"""Adapters of frameworks: what they receive and what is made of what they return; LangGraph, programs, loading."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ AGENT = Agent(
 
 
 class Native:
-    """The product's runtime: answers with the step's name, in upper case, or as told; writes down what it was asked."""
+    """The product's runtime: answers with the step's name, in upper case, or as configured; records each request."""
 
     def __init__(self, **answers: list[str]) -> None:
         self.answers = answers
@@ -127,15 +127,15 @@ class Adapter:
 
 
 @ledger("O-018")
-async def test_an_adapter_is_told_of_the_users_agent_in_plain_data() -> None:
-    told: list[FrameworkTask] = []
+async def test_an_adapter_receives_the_users_agent_in_plain_data() -> None:
+    entries: list[FrameworkTask] = []
 
     async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
-        told.append(task)
+        entries.append(task)
         return FrameworkResult(output="# Title\n\nThe first line.\n\nMore.", metadata={"rounds": 3})
 
     result = await run(Adapter(work), Native(), agent_task({"goal": "be brief"}, start_to_close=100))
-    (task,) = told
+    (task,) = entries
     assert (task.agent, task.description, task.configuration) == ("Ada", "Explains engines", {"goal": "be brief"})
     assert (task.input, task.attempt, task.effect_id) == ({"question": "why?"}, 2, "job_1/execute/user_agent")
     assert (task.model, task.temperature, task.seconds) == ("openai:gpt", 0.1, 95.0)
@@ -144,7 +144,7 @@ async def test_an_adapter_is_told_of_the_users_agent_in_plain_data() -> None:
     assert (result.model, result.usage) == ("framework/f", Usage())
 
 
-async def test_a_frameworks_answer_is_mended_like_any_other() -> None:
+async def test_a_frameworks_answer_is_repaired_like_any_other() -> None:
     async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
         return FrameworkResult(
             output="half \ud83d",
@@ -185,7 +185,7 @@ async def test_a_framework_that_raises_a_page_is_cut() -> None:
     assert len(failed.value.message) <= 300
 
 
-async def test_an_agent_of_the_catalogue_is_told_with_its_own_input() -> None:
+async def test_an_agent_of_the_catalogue_is_listed_with_its_own_input() -> None:
     seen: list[FrameworkTask] = []
 
     async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
@@ -252,7 +252,7 @@ async def test_a_failure_is_billed_for_what_was_asked_before_it() -> None:
     assert caught.value.usage == Usage(prompt_tokens=8, completion_tokens=7, cost=0.01)
 
 
-async def test_what_a_framework_raises_is_told_without_secrets_and_tried_again() -> None:
+async def test_what_a_framework_raises_is_reported_without_secrets_and_tried_again() -> None:
     async def work(task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
         raise ValueError("bad key sk-proj-1234567890")
 
@@ -303,7 +303,7 @@ def test_a_persona_leaves_out_what_is_the_frameworks_own() -> None:
 
 
 @ledger("O-018")
-async def test_langgraph_plans_acts_and_reviews_by_default_each_told_of_the_earlier_answers() -> None:
+async def test_langgraph_plans_acts_and_reviews_by_default_each_with_the_earlier_answers() -> None:
     native = Native()
     result = await run(ADAPTER, native)
     assert native.order == ["plan", "act", "review"]
@@ -421,7 +421,7 @@ def program(folder: Path, body: str) -> ProcessAdapter:
 
 
 @ledger("O-018")
-async def test_a_program_of_another_environment_asks_tells_and_answers(
+async def test_a_program_of_another_environment_asks_reports_and_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ORCHESTRATOR_SECRET_KEY", "POSTGRES_PASSWORD", "ANTHROPIC_API_KEY", "ANY_TOKEN", "PYTHONSTARTUP"):
@@ -456,7 +456,7 @@ async def test_a_program_of_another_environment_asks_tells_and_answers(
         ("print(json.dumps({'result': {}}))", "framework_failed", True, "result.output"),
     ],
 )
-async def test_what_goes_wrong_in_a_program_is_told(
+async def test_what_goes_wrong_in_a_program_is_reported(
     tmp_path: Path, body: str, kind: str, retryable: bool, says: str
 ) -> None:
     with pytest.raises(AgentError, match=says) as caught:
@@ -464,7 +464,7 @@ async def test_what_goes_wrong_in_a_program_is_told(
     assert (caught.value.kind, caught.value.retryable) == (kind, retryable)
 
 
-async def test_a_program_that_is_not_there_is_told_for_good() -> None:
+async def test_a_missing_program_fails_without_retry() -> None:
     with pytest.raises(AgentError, match="No such file") as caught:
         await run(ProcessAdapter("f", ["/nowhere/python"]), Native())
     assert (caught.value.kind, caught.value.retryable) == ("framework_misconfigured", False)
@@ -527,7 +527,7 @@ def test_an_adapter_is_loaded_by_module_and_attribute(tmp_path: Path, monkeypatc
         ("langgraph", "no_such_module:x", "cannot be imported"),
     ],
 )
-def test_what_is_no_adapter_is_told(framework: str, where: str | None, fault: str) -> None:
+def test_what_is_no_adapter_is_refused(framework: str, where: str | None, fault: str) -> None:
     with pytest.raises(CatalogueError, match=fault):
         load_adapter(framework, where)
 

@@ -244,7 +244,7 @@ async def test_a_reader_whose_token_a_restart_made_worthless_reads_the_run_again
     assert history.log == await facts_of(server)
 
 
-async def test_an_end_is_not_told_while_nobody_can_confirm_it(server: HistoryServer, monkeypatch) -> None:
+async def test_an_end_is_not_reported_while_nobody_can_confirm_it(server: HistoryServer, monkeypatch) -> None:
     history = JobHistory(server, JOB)
     await history.sync()
     real = server.current_run
@@ -285,7 +285,7 @@ async def test_one_request_in_flight_for_any_number_of_readers(server: HistorySe
     await until(lambda: server.polling[JOB] == 0)
 
 
-async def test_whoever_leaves_takes_the_request_along(server: HistoryServer) -> None:
+async def test_a_caller_that_leaves_cancels_the_request(server: HistoryServer) -> None:
     server._round = 60
     stream = Stream(HistoryReader(server))
     await until(lambda: server.polling.get(JOB) == 1)

@@ -14,13 +14,13 @@ from orchestrator.domain.webhooks import delivery_id
 def test_texts_that_are_cut_elsewhere_are_other_texts(by: str):
     """Every way to give one to four texts out of a few nasty ones."""
     nasty = ("a", "b", "", by, f"a{by}b", f"{by}1:a", "1:a", f"1:a{by}", f"3:a{by}b1:c")
-    told: dict[str, tuple[str, ...]] = {}
+    entries: dict[str, tuple[str, ...]] = {}
     lists: list[tuple[str, ...]] = [(one,) for one in nasty]
     for _ in range(3):
         lists += [(*parts, one) for parts in lists if len(parts) == len(lists[-1]) for one in nasty]
     for parts in lists:
-        assert told.setdefault(joined(*parts, by=by), parts) == parts
-    assert len(told) == len(set(lists))
+        assert entries.setdefault(joined(*parts, by=by), parts) == parts
+    assert len(entries) == len(set(lists))
 
 
 def test_a_session_cannot_be_named_so_that_it_joins_another():

@@ -233,14 +233,14 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
     assert preview(Action.PAUSE, jobs[:1]) == "would pause 1 job: 1 w"
 
 
-def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
+def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
     results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, left=2)
     assert summary(Action.CANCEL, results) == (
         "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
         "3 asked for without an answer yet, 2 not tried"
     )
-    told = document(Action.CANCEL, results)
-    assert (told["done"], told["requested"], told["failed"], told["not_tried"]) == (
+    decision = document(Action.CANCEL, results)
+    assert (decision["done"], decision["requested"], decision["failed"], decision["not_tried"]) == (
         ["a"],
         ["b"],
         [{"job_id": "c", "message": "why"}],
@@ -253,7 +253,7 @@ def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "report"),
     [
         (["cancel"], "which jobs? Name their ids, or choose them with a filter"),
         (["cancel", "--limit", "5"], "which jobs? Name their ids, or choose them with a filter"),
@@ -268,14 +268,14 @@ def test_a_summary_tells_done_from_requested_failed_and_not_tried() -> None:
         (["watch", "wf_job_1", "--after", "x"], "--after needs --json"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_asked(
-    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_is_reported_before_anything_is_asked(
+    arguments: list[str], report: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ORCHESTRATOR_API_KEY", "key")
     monkeypatch.setenv("ORCHESTRATOR_API_URL", "http://127.0.0.1:9")
     ended = CliRunner().invoke(app, ["jobs", *arguments])
     assert isinstance(ended.exception, Refused)
-    assert told in str(ended.exception)
+    assert report in str(ended.exception)
     assert ended.exception.code == 2
 
 
@@ -353,13 +353,13 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("selection", "told"),
+    ("selection", "report"),
     [
         (Selection(reasons=("stuck",)), "cannot choose jobs by reason; upgrade it, or name the jobs"),
         (Selection(needs_attention=True), "cannot choose jobs by their need of attention"),
     ],
 )
-async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: Selection, told: str) -> None:
+async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: Selection, report: str) -> None:
     def refuses(request: httpx2.Request) -> httpx2.Response:
         field = "reason" if "reason" in request.url.params else "needs_attention"
         return problem(400, f"Unknown query parameter: {field}", field)
@@ -369,18 +369,18 @@ async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: S
         return httpx2.Response(200, json={"jobs": page, "total": 3})
 
     for answers in (refuses, ignores):
-        with pytest.raises(Refused, match=rf"this API is older than this command and {told}"):
+        with pytest.raises(Refused, match=rf"this API is older than this command and {report}"):
             await client_of(answers).find(selection, Patience(0))
 
 
-async def test_an_unknown_reason_is_told_in_the_words_of_the_api() -> None:
+async def test_an_unknown_reason_is_printed_in_the_words_of_the_api() -> None:
     client = client_of(lambda _: problem(400, "There is no reason 'stuk'", "reason"))
     with pytest.raises(Refused, match="There is no reason 'stuk'"):
         await client.find(Selection(reasons=("stuk",)), Patience(0))
 
 
 @pytest.mark.parametrize("status", [404, 405])
-async def test_an_api_that_cannot_retry_is_told_from_a_job_that_is_not_there(status: int) -> None:
+async def test_an_api_that_cannot_retry_is_distinguished_from_an_unknown_job(status: int) -> None:
     def without_the_route(request: httpx2.Request) -> httpx2.Response:
         return problem(status, "Not found") if request.method == "POST" else httpx2.Response(200, json={})
 
@@ -402,19 +402,21 @@ async def test_a_limit_is_waited_out_and_a_control_counts_once() -> None:
         asked.append(request)
         return answers.pop(0)
 
-    told: list[str] = []
+    entries: list[str] = []
     client = client_of(answer)
-    outcome = await Patience(5, told.append).call(lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k"))
+    outcome = await Patience(5, entries.append).call(
+        lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k")
+    )
     assert outcome == ActionOutcome("wf_job_1", done=False)
     assert {request.headers["Idempotency-Key"] for request in asked} == {"k"}
     assert [json.loads(request.content) for request in asked] == [{"reason": "x"}] * 3
-    assert told == [
+    assert entries == [
         "Rate limit exceeded.; trying again",
         "http://127.0.0.1:8000 answers 503: Temporal does not answer; trying again",
     ]
 
 
-async def test_all_requests_wait_as_long_as_one_is_told_to() -> None:
+async def test_all_requests_wait_as_long_as_one_is_asked_to() -> None:
     moments: list[float] = []
     limited = True
 
@@ -444,7 +446,7 @@ async def _later(patience: Patience, request: Callable[[], Any]) -> None:
         (Patience(1), NoAnswer("no answer", retry_after=2)),
     ],
 )
-async def test_what_is_not_worth_waiting_for_is_told_at_once(patience: Patience, fault: NoAnswer) -> None:
+async def test_what_is_not_worth_waiting_for_is_reported_at_once(patience: Patience, fault: NoAnswer) -> None:
     async def request() -> None:
         raise fault
 
@@ -453,7 +455,7 @@ async def test_what_is_not_worth_waiting_for_is_told_at_once(patience: Patience,
             await patience.call(request)
 
 
-async def test_another_program_at_the_address_is_told_as_one() -> None:
+async def test_another_program_at_the_address_is_reported_as_one() -> None:
     page = httpx2.Response(404, text="<html>nginx</html>", headers={"content-type": "text/html; charset=utf-8"})
     with pytest.raises(Refused, match=r"does not answer as this API does \(HTTP 404, text/html\); is another program"):
         await client_of(lambda _: page).find(Selection(), Patience(0))

@@ -140,8 +140,8 @@ def test_details_are_ours_and_the_authors_never_those_of_libraries() -> None:
     for name in (*LIBRARIES, "orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"):
         logging.getLogger(name).debug("carried: a payload")
         logging.getLogger(name).info("noted")
-    told = [line["logger"] for line in lines(out) if line["event"].startswith("carried")]
-    assert told == ["orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"]
+    entries = [line["logger"] for line in lines(out) if line["event"].startswith("carried")]
+    assert entries == ["orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"]
     assert {line["logger"] for line in lines(out) if line["event"] == "noted"} >= {
         "temporalio.worker._activity",
         "redis",

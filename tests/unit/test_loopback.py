@@ -1,4 +1,4 @@
-"""No proxy leads to this machine, whoever asks."""
+"""No proxy leads to this machine, for any client."""
 
 import httpx2
 import pytest
@@ -22,7 +22,7 @@ def test_addresses_of_other_machines(host: str) -> None:
     assert not leads_to_this_machine(f"http://{host}/" if host != "::2" else "http://[::2]/")
 
 
-def test_libraries_are_told_in_both_spellings_only_where_there_is_a_proxy() -> None:
+def test_libraries_are_reported_in_both_spellings_only_where_there_is_a_proxy() -> None:
     environment = {"HTTP_PROXY": DEAD_PROXY, "no_proxy": "db.example.com"}
     exempt_from_proxies(environment)
     assert environment["no_proxy"] == environment["NO_PROXY"] == "db.example.com,localhost,127.0.0.1,127.0.0.0/8,::1"

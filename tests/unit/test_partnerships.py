@@ -68,8 +68,8 @@ class Measured:
 
 
 async def report(*args: Any, **more: Any) -> dict[str, Any]:
-    told: PartnershipReport = await Measured(*args, **more).reader().report(ADMIN)
-    return {one.id: one for one in told.partnerships}
+    reported: PartnershipReport = await Measured(*args, **more).reader().report(ADMIN)
+    return {one.id: one for one in reported.partnerships}
 
 
 @ledger("S-017")
@@ -101,15 +101,15 @@ def test_health_follows_the_score(successful: int, failed: int, word: Health):
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "told"), [(0, 0, 0.0), (0, 3, 0.0), (2, 3, 66.7), (3, 3, 100.0), (9999, 10000, 99.9)]
+    ("part", "whole", "reported"), [(0, 0, 0.0), (0, 3, 0.0), (2, 3, 66.7), (3, 3, 100.0), (9999, 10000, 99.9)]
 )
-def test_a_hundred_percent_is_all(part: int, whole: int, told: float):
-    assert percent(part, whole) == told
+def test_a_hundred_percent_is_all(part: int, whole: int, reported: float):
+    assert percent(part, whole) == reported
 
 
 @ledger("S-013", "S-016")
 async def test_a_partnership_is_the_sum_of_its_agents():
-    told = await report(
+    reported = await report(
         {
             "api_architect": ExecutionCounts(successful=3, failed=1, seconds=0.6),
             "cicd_engineer": ExecutionCounts(successful=1, seconds=0.2),
@@ -122,30 +122,30 @@ async def test_a_partnership_is_the_sum_of_its_agents():
             Work("api_architect", "execute", calls=1, completed=1, attempts=1, lost=0),
         ],
     )
-    technical = told["cursor_technical"]
+    technical = reported["cursor_technical"]
     assert (technical.score, technical.response_time, technical.health) == (80.0, 200.0, Health.FAIR)
     assert (technical.progress, technical.uptime) == (80.0, 83.3)
     assert [(one.name, one.progress) for one in technical.deliverables] == [
         ("Api design", 75.0),
         ("API Architect", 100.0),
     ]
-    assert (told["backend_squad"].score, told["devops_squad"].score) == (75.0, 100.0)
-    assert (told["grok_brand"].score, told["grok_brand"].health) == (0.0, Health.POOR)
-    assert told["data_squad"].deliverables == []
+    assert (reported["backend_squad"].score, reported["devops_squad"].score) == (75.0, 100.0)
+    assert (reported["grok_brand"].score, reported["grok_brand"].health) == (0.0, Health.POOR)
+    assert reported["data_squad"].deliverables == []
 
 
 @ledger("S-013")
 @pytest.mark.parametrize(("worker", "uptime"), [(True, 100.0), (False, 0.0)])
 async def test_without_work_uptime_is_whether_there_is_a_worker(worker: bool, uptime: float):
-    told = await report({}, [], worker=worker)
-    assert {one.uptime for one in told.values()} == {uptime}
-    assert {one.health for one in told.values()} == {Health.UNKNOWN}
+    reported = await report({}, [], worker=worker)
+    assert {one.uptime for one in reported.values()} == {uptime}
+    assert {one.health for one in reported.values()} == {Health.UNKNOWN}
 
 
-async def test_only_so_many_deliverables_are_told():
+async def test_only_so_many_deliverables_are_listed():
     work = [Work("api_architect", f"step_{n}", calls=n + 1, completed=0, attempts=1, lost=0) for n in range(50)]
-    told = (await report({}, work))["backend_squad"].deliverables
-    assert [one.name for one in told] == [f"Step {n}" for n in range(49, 49 - MOST_DELIVERABLES, -1)]
+    reported = (await report({}, work))["backend_squad"].deliverables
+    assert [one.name for one in reported] == [f"Step {n}" for n in range(49, 49 - MOST_DELIVERABLES, -1)]
 
 
 @ledger("S-025")
@@ -160,7 +160,7 @@ async def test_it_is_measured_once_in_five_seconds():
     assert measured.asked == 2
 
 
-async def test_a_key_is_told_of_its_own_jobs_and_users_and_admins_of_everybodys():
+async def test_a_key_receives_its_own_jobs_and_users_and_admins_everybodys():
     measured = Measured({}, [])
     reader = measured.reader()
     user = Principal(id="user:ada", scopes=ORDINARY, roles=frozenset({Role.ORCHESTRATION_MANAGER}))
@@ -207,27 +207,27 @@ def decided(context: dict[str, Any]) -> DecisionOutput:
 
 @ledger("S-014", "S-015")
 def test_a_drafted_decision_keeps_to_time_and_money():
-    told = decided({"business_goal": "increase_revenue", "timeframe": "Q1_2025", "budget": 50000})
-    assert told.decision == "PILOT_INCREASE_REVENUE"
-    assert "10000 of 50000" in told.implementation_plan[1].action
-    assert told.implementation_plan[0].timeline == "first quarter of Q1_2025"
-    assert "Spending stays within 50000" in told.success_metrics
+    decision = decided({"business_goal": "increase_revenue", "timeframe": "Q1_2025", "budget": 50000})
+    assert decision.decision == "PILOT_INCREASE_REVENUE"
+    assert "10000 of 50000" in decision.implementation_plan[1].action
+    assert decision.implementation_plan[0].timeline == "first quarter of Q1_2025"
+    assert "Spending stays within 50000" in decision.success_metrics
 
 
 @ledger("S-014")
 @pytest.mark.parametrize("context", [{}, {"budget": "$5,000"}, {"timeframe": "soon", "budget": 1}])
 def test_without_a_goal_the_decision_is_to_ask_for_one(context: dict[str, Any]):
-    told = decided(context)
-    assert told.decision == "GATHER_CONTEXT"
-    assert all(str(value) in told.rationale for value in context.values())
+    decision = decided(context)
+    assert decision.decision == "GATHER_CONTEXT"
+    assert all(str(value) in decision.rationale for value in context.values())
 
 
 @ledger("S-014")
-def test_everything_that_is_given_is_told():
-    told = decided({"company": "Acme", "goal": "Grow in Asia", "constraints": ["no layoffs"], "owner": "Ada"})
+def test_everything_that_is_given_is_passed_on():
+    decision = decided({"company": "Acme", "goal": "Grow in Asia", "constraints": ["no layoffs"], "owner": "Ada"})
     for word in ("Acme", "Grow in Asia", "no layoffs", "Ada"):
-        assert word in told.rationale
-    assert told.decision == "PILOT_GROW_IN_ASIA"
+        assert word in decision.rationale
+    assert decision.decision == "PILOT_GROW_IN_ASIA"
 
 
 def test_a_list_of_nothing_says_nothing():
@@ -244,8 +244,10 @@ JSON = st.recursive(
 @ledger("S-014", "S-015")
 @given(st.dictionaries(st.sampled_from(["goal", "budget", "time", "name", "tools", "ü", ""]), JSON, max_size=5))
 def test_any_context_is_decided_on(context: dict[str, Any]):
-    told = decided(context)
-    assert [phase.phase for phase in told.implementation_plan] == list(range(1, len(told.implementation_plan) + 1))
+    decision = decided(context)
+    assert [phase.phase for phase in decision.implementation_plan] == list(
+        range(1, len(decision.implementation_plan) + 1)
+    )
 
 
 @ledger("S-019")

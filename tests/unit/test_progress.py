@@ -39,15 +39,15 @@ def test_elsewhere_than_on_a_terminal_each_change_is_one_line_without_escape_cod
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "report"),
     [
         ("waiting_for_approval", "Why so. (orchestrator jobs approve wf_job_1)"),
         ("paused", "Why so. (orchestrator jobs resume wf_job_1)"),
         ("no_worker", "Why so."),
     ],
 )
-def test_a_job_that_waits_for_somebody_says_how_it_goes_on(code: str, told: str, terminal: bool) -> None:
-    assert told in shown(job({"status": "pending"}, reason={"code": code, "message": "Why so."}), terminal=terminal)
+def test_a_job_that_waits_for_somebody_says_how_it_goes_on(code: str, report: str, terminal: bool) -> None:
+    assert report in shown(job({"status": "pending"}, reason={"code": code, "message": "Why so."}), terminal=terminal)
 
 
 def test_on_a_terminal_a_step_is_named_as_it_is_and_a_retry_says_why() -> None:

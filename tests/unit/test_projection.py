@@ -37,7 +37,7 @@ def test_accepted_and_waiting_for_a_worker() -> None:
     assert job.input == {"topic": "tea"}
 
 
-def test_no_worker_is_told_before_and_after_the_start() -> None:
+def test_no_worker_is_reported_before_and_after_the_start() -> None:
     history = two_steps()
     for facts in (list(history.facts), history.task().facts):
         job = project("wf_job_1", facts, Pending(pollers=0))
@@ -75,12 +75,12 @@ def test_retrying_names_attempt_next_time_and_last_error() -> None:
     assert job.reason.next_attempt_at == due
     assert job.reason.last_error == BOOM
     assert "12:03:00 UTC" in job.reason.message
-    told = job.calls[0]
-    assert told.status is CallStatus.RETRYING
-    assert [attempt.status for attempt in told.attempts] == [AttemptStatus.UNKNOWN, AttemptStatus.FAILED]
+    report = job.calls[0]
+    assert report.status is CallStatus.RETRYING
+    assert [attempt.status for attempt in report.attempts] == [AttemptStatus.UNKNOWN, AttemptStatus.FAILED]
 
 
-def test_a_running_call_is_told_from_what_is_pending() -> None:
+def test_a_running_call_is_read_from_what_is_pending() -> None:
     history = two_steps().task()
     history.scheduled("a", "one")
     call = PendingCall(step="a", agent="one", started=True, attempt=1, last_started_at=START)
@@ -112,7 +112,7 @@ def test_rows_fill_in_times_that_history_forgets_but_never_overrule_it() -> None
     assert (second.status, second.started_at) == (AttemptStatus.COMPLETED, START + timedelta(seconds=9))
 
 
-def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_the_rows() -> None:
+def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_read_from_the_rows() -> None:
     history = two_steps().task()
     history.scheduled("a", "one")
     asked = history.scheduled("a", "two")
@@ -125,8 +125,8 @@ def test_attempts_that_history_forgot_when_their_call_was_cut_off_are_told_from_
         ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, started_at=START, error=BOOM), ""),
     ]
     one, two, three = with_attempts(job, rows).calls
-    assert (one.status, [told.status for told in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
-    assert (two.status, [told.error for told in two.attempts]) == (CallStatus.CANCELLED, [BOOM])
+    assert (one.status, [report.status for report in one.attempts]) == (CallStatus.CANCELLED, [AttemptStatus.UNKNOWN])
+    assert (two.status, [report.error for report in two.attempts]) == (CallStatus.CANCELLED, [BOOM])
     assert (three.status, three.attempts) == (CallStatus.SKIPPED, [])
 
 
@@ -141,12 +141,12 @@ def test_attempts_that_came_to_nothing_are_paid_for_too() -> None:
         ("a", "one", 1, Attempt(number=2, status=AttemptStatus.COMPLETED, usage=answered), ""),
         ("a", "two", 1, Attempt(number=1, status=AttemptStatus.FAILED, usage=refused), ""),
     ]
-    told = with_attempts(job, rows)
-    assert [call.usage for call in told.calls[:2]] == [answered.plus(wasted), refused]
-    assert told.usage == job.usage.plus(wasted).plus(refused)
+    report = with_attempts(job, rows)
+    assert [call.usage for call in report.calls[:2]] == [answered.plus(wasted), refused]
+    assert report.usage == job.usage.plus(wasted).plus(refused)
 
 
-def test_ends_that_no_row_tells_are_told_from_history() -> None:
+def test_ends_without_a_row_are_read_from_history() -> None:
     history = two_steps().task().completed("a", "one", attempt=2, last_error=BOOM).completed("a", "two")
     job = project("wf_job_1", history.facts)
     rows = [
@@ -160,7 +160,7 @@ def test_ends_that_no_row_tells_are_told_from_history() -> None:
     ]
 
 
-def test_ends_that_were_not_written_before_the_job_closed_are_told_from_history() -> None:
+def test_ends_that_were_not_written_before_the_job_closed_are_read_from_history() -> None:
     history = two_steps().task().completed("a", "one").completed("a", "two")
     history.add(f.RunTerminated, reason="enough", identity="operator")
     job = project("wf_job_1", history.facts)
@@ -195,7 +195,7 @@ def test_rows_of_a_run_that_was_reset_add_nothing_to_a_call_that_completed() -> 
     history.completed("a", "one")
     rows = [("a", "one", 1, Attempt(number=2, status=AttemptStatus.FAILED, started_at=START, error=BOOM), "")]
     (call,) = with_attempts(project("wf_job_1", history.facts), rows).calls
-    assert [told.number for told in call.attempts] == [1]
+    assert [report.number for report in call.attempts] == [1]
 
 
 def test_calls_of_one_step_and_agent_stand_together_in_their_order() -> None:
@@ -428,9 +428,9 @@ def test_what_a_reset_undid_was_used_all_the_same() -> None:
         ("b", "two", 1, Attempt(number=1, **done, usage=paid), "run-1"),
         ("gone", "three", 1, Attempt(number=1, **done, usage=paid), "run-1"),
     ]
-    told = with_attempts(job, rows)
-    assert [call.usage for call in told.calls] == [job.calls[0].usage.plus(paid), paid]
-    assert [len(call.attempts) for call in told.calls] == [1, 0]
-    assert told.usage == job.usage.plus(paid).plus(paid).plus(paid)
+    report = with_attempts(job, rows)
+    assert [call.usage for call in report.calls] == [job.calls[0].usage.plus(paid), paid]
+    assert [len(call.attempts) for call in report.calls] == [1, 0]
+    assert report.usage == job.usage.plus(paid).plus(paid).plus(paid)
     assert unwritten(job, rows) == []
     assert [one.number for _, one in unwritten(job, rows[:1])] == [1]

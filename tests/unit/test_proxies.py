@@ -38,7 +38,7 @@ def test_the_client_is_the_first_hop_that_no_trusted_proxy_is(
     assert TrustedProxies(trusted).client(peer, hops) == client
 
 
-async def told(trusted: str, peer: str, **headers: str) -> Scope:
+async def forwarded_scope(trusted: str, peer: str, **headers: str) -> Scope:
     """The scope of a request as the application sees it."""
     seen: list[Scope] = []
 
@@ -58,13 +58,13 @@ async def told(trusted: str, peer: str, **headers: str) -> Scope:
 
 
 async def test_a_trusted_proxy_names_client_and_scheme() -> None:
-    scope = await told(NEAR, NEAR, x_forwarded_for="1.1.1.1, 203.0.113.9", x_forwarded_proto="https")
+    scope = await forwarded_scope(NEAR, NEAR, x_forwarded_for="1.1.1.1, 203.0.113.9", x_forwarded_proto="https")
     assert (scope["client"], scope["scheme"], scope["path"]) == (("203.0.113.9", 0), "https", "/x")
 
 
-async def test_nobody_else_does_and_the_operator_is_told_once() -> None:
+async def test_nobody_else_does_and_the_operator_is_warned_once() -> None:
     with capture_logs() as logs:
-        scope = await told("", "127.0.0.1", x_forwarded_for="203.0.113.9", x_forwarded_proto="https")
+        scope = await forwarded_scope("", "127.0.0.1", x_forwarded_for="203.0.113.9", x_forwarded_proto="https")
     assert (scope["client"], scope["scheme"]) == (("127.0.0.1", 1), "http")
     assert [entry["event"] for entry in logs] == ["forwarded_headers_ignored"]
 

@@ -1,4 +1,4 @@
-"""How the parts that are not needed are told."""
+"""How the parts that are not needed are reported."""
 
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ NOTHING = cast("Any", None)
 
 
 async def models(found: Asked | Unavailable | None) -> Check:
-    """What is told of models' providers, which fared like this lately; None where none is configured."""
+    """The readiness of models' providers with these recent calls; None if none is configured."""
 
     async def cache() -> None: ...
 

@@ -115,18 +115,18 @@ async def test_what_was_expected_is_said_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("used", "told"),
+    ("used", "report"),
     [
         (Used(cost=0.5, provider_cost=0.0), "$0.5000 at the agents' prices, $0.0000 to the provider"),
         (Used(cost=0.5), "$0.5000 at the agents' prices  no model"),
         (Used(), "price unknown"),
     ],
 )
-def test_the_price_of_a_draft_is_not_told_as_money_spent(used: Used, told: str) -> None:
+def test_the_price_of_a_draft_is_not_reported_as_money_spent(used: Used, report: str) -> None:
     out = io.StringIO()
     done = FollowedJob(job_id="wf_job_1", status="completed", state="COMPLETED", metrics=used)
     summarise(done, Console(file=out))
-    assert told in out.getvalue()
+    assert report in out.getvalue()
 
 
 def test_a_job_that_failed_says_how_it_is_finished() -> None:
@@ -136,9 +136,9 @@ def test_a_job_that_failed_says_how_it_is_finished() -> None:
     assert "t: m�[2J\nfinish it: orchestrator jobs retry wf_job_1 --api-url http://x\n" in out.getvalue()
 
 
-@pytest.mark.parametrize(("text", "told"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
-def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, told: str) -> None:
-    with pytest.raises(Refused, match=told):
+@pytest.mark.parametrize(("text", "report"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
+def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, report: str) -> None:
+    with pytest.raises(Refused, match=report):
         read_object(text, "--input")
 
 

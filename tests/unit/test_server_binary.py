@@ -50,7 +50,7 @@ def test_the_cache_is_below_xdg_or_home() -> None:
     assert cache_directory({"HOME": "/h"}) == Path("/h/.cache") / name
 
 
-async def test_a_binary_tells_its_versions(tmp_path: Path) -> None:
+async def test_a_binary_reports_its_versions(tmp_path: Path) -> None:
     binary = await inspect(executable(tmp_path / "temporal", f"echo '{GOOD}'"))
     assert (binary.cli_version, binary.server_version) == ("1.8.2", "1.31.2")
 
@@ -94,7 +94,7 @@ async def test_an_explicit_path_is_the_only_one_asked(environ: dict[str, str], t
         await locate(environ, explicit=tmp_path / "nowhere", out=io.StringIO())
 
 
-async def test_two_processes_build_once_and_the_build_is_told(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_two_processes_build_once_and_the_build_is_announced(environ: dict[str, str], tmp_path: Path) -> None:
     """Two callers at once stand for two processes: a `flock` excludes by open file, not by process."""
     builds = tmp_path / "builds"
     while_building = f'echo built >> {builds}; for last; do :; done; shift $(($# - 2)); /bin/cp {tmp_path}/made "$1"'
@@ -145,7 +145,7 @@ async def test_the_error_names_every_source_in_its_order_and_what_to_do(environ:
     ]
 
 
-async def test_a_cache_that_cannot_be_written_is_told(environ: dict[str, str], tmp_path: Path) -> None:
+async def test_a_cache_that_cannot_be_written_is_reported(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unavailable, match="cannot be written"):
         await locate({**environ, "XDG_CACHE_HOME": str(tmp_path / "file")}, out=io.StringIO())

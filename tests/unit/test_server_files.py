@@ -18,7 +18,7 @@ def test_the_settings_that_the_design_rests_on_are_there() -> None:
     assert settings["system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute"] == 2
 
 
-def test_a_lost_worker_is_told_within_ten_seconds() -> None:
+def test_a_lost_worker_is_reported_within_ten_seconds() -> None:
     settings = dynamic_config()
     poll, forget = settings["matching.longPollExpirationInterval"], settings["matching.PollerHistoryTTL"]
     assert int(str(poll).removesuffix("s")) < int(str(forget).removesuffix("s")) < 10

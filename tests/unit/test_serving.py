@@ -55,8 +55,8 @@ def test_a_worker_of_a_framework_is_asked_for_the_agents_of_its_queue_alone():
 
 async def test_it_says_so_in_one_line():
     [line] = await logged(Index(job("1", "gone"), job("2", "t_echo")))
-    told = {name: line[name] for name in ("event", "count", "of", "agents", "workflows", "jobs")}
-    assert told == {
+    entries = {name: line[name] for name in ("event", "count", "of", "agents", "workflows", "jobs")}
+    assert entries == {
         "event": "open_jobs_not_served",
         "count": 1,
         "of": 2,

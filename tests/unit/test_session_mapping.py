@@ -78,7 +78,7 @@ def test_overrides_that_are_none_are_refused():
 
 
 @ledger("C-29", "M-016")
-def test_a_session_id_leads_to_its_job_and_the_job_tells_nothing_of_it():
+def test_a_session_id_leads_to_its_job_and_the_job_reveals_nothing_of_it():
     native = mapping.job_of(SESSION)
     assert native == mapping.job_of(SESSION.upper())
     request = WorkflowRequest(requirements="x", workflow_type="full")
@@ -112,11 +112,11 @@ def test_the_id_of_a_job_opens_no_session_but_one_of_an_earlier_release():
     ],
 )
 def test_every_state_has_a_status(state: JobState, status: str):
-    told = mapping.from_job(SESSION, job(state), None)
-    assert told.status == status
-    assert (told.completed_at is not None) == (status == "completed")
-    assert (told.failed_at is not None) == (status == "failed")
-    assert (told.error is not None) == (status == "failed")
+    answer = mapping.from_job(SESSION, job(state), None)
+    assert answer.status == status
+    assert (answer.completed_at is not None) == (status == "completed")
+    assert (answer.failed_at is not None) == (status == "failed")
+    assert (answer.error is not None) == (status == "failed")
 
 
 def test_a_cancelled_session_says_so():
@@ -136,10 +136,10 @@ def test_phases_follow_the_steps():
         ("build", "c", CallStatus.RUNNING),
         ("test", "d", CallStatus.PENDING),
     )
-    told = mapping.from_job(SESSION, job(calls=calls), None)
-    assert told.phases_completed == ["plan"]
-    assert told.current_phase == "build"
-    assert told.partial_results == {"calls_completed": ["plan.a", "build.b"]}
+    answer = mapping.from_job(SESSION, job(calls=calls), None)
+    assert answer.phases_completed == ["plan"]
+    assert answer.current_phase == "build"
+    assert answer.partial_results == {"calls_completed": ["plan.a", "build.b"]}
 
 
 @ledger("M-014", "C-63")
@@ -151,8 +151,8 @@ def test_generated_code_is_the_code_among_the_deliverables():
         {"path": "gone.py", "content": None},
     ]
     output = {"status": "success", "output": "x", "deliverables": files}
-    told = mapping.from_job(SESSION, job(JobState.COMPLETED), output)
-    assert told.generated_code == {"app/main.py": "print(1)", "Dockerfile": "FROM scratch"}
+    answer = mapping.from_job(SESSION, job(JobState.COMPLETED), output)
+    assert answer.generated_code == {"app/main.py": "print(1)", "Dockerfile": "FROM scratch"}
     assert "generated_code" not in mapping.from_job(SESSION, job(), None).model_dump()
 
 

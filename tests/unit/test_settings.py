@@ -58,22 +58,22 @@ def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "report"),
     [
         ("ORCHESTRATOR_RETENTION_DAYS", "soon", "ORCHESTRATOR_RETENTION_DAYS: Input should be a valid integer"),
         ("ORCHESTRATOR_TIERS", '{"free": 3}', "ORCHESTRATOR_TIERS.free: "),
         ("ORCHESTRATOR_TIERS", "{", "ORCHESTRATOR_TIERS: it is not JSON"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_variable(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+def test_a_wrong_value_is_reported_with_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, report: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    assert told in str(refusal("doctor"))
+    assert report in str(refusal("doctor"))
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "report"),
     [
         ({"KEEP_ATTEMPTS_DAYS": "31"}, "ORCHESTRATOR_KEEP_ATTEMPTS_DAYS: monthly token limits need 32 days at least"),
         ({"KEEP_JOBS_DAYS": "10", "RETENTION_DAYS": "1"}, "ORCHESTRATOR_KEEP_JOBS_DAYS: monthly token limits need"),
@@ -85,11 +85,11 @@ def test_a_wrong_value_is_told_with_its_variable(
     ],
 )
 def test_a_retention_that_breaks_what_is_promised_is_refused(
-    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], told: str
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], report: str
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
-    assert told in str(refusal("doctor"))
+    assert report in str(refusal("doctor"))
 
 
 def test_retention_is_for_good_where_it_is_0_and_the_default_where_it_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "report"),
     [
         ("ADMIN_API_KEY", "dvr_sk_live_abc\ndef", "the key has a space, a line break"),
         ("ADMIN_API_KEY", "dvr_sk_live_schlüssel", "the key has a space, a line break"),
@@ -174,14 +174,14 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_key_or_a_url_that_cannot_be_one_is_refused_by_name_and_not_shown(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, report: str
 ) -> None:
     if name == "ADMIN_PASSWORD":
         monkeypatch.setenv("ORCHESTRATOR_ADMIN_USERNAME", "admin")
     monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
     fault = refusal("doctor")
     assert f"ORCHESTRATOR_{name}: " in str(fault)
-    assert told in str(fault)
+    assert report in str(fault)
     assert "hidden" not in str(fault)
     assert "schlüssel" not in str(fault)
 

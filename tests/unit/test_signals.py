@@ -66,7 +66,7 @@ signals = st.tuples(
 def interpreted(received: Sequence[Signal]) -> tuple[bool, set[str], set[str]]:
     """Paused, approved, rejected, as the interpreter's own handler leaves them."""
     interpreter = PlanWorkflow()
-    # No worker here, whose history could be older, and whose log tells of ignored signals.
+    # No worker here, whose history could be older, and whose log shows ignored signals.
     with patch.object(workflow, "patched", return_value=True), patch.object(workflow, "logger"):
         for name, inputs in received:
             interpreter.control(name, [RawValue(value) for value in inputs])
@@ -84,20 +84,20 @@ def reported(received: Sequence[Signal]) -> tuple[bool, set[str], set[str]]:
         event = HistoryEvent(event_id=number, event_type=EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED)
         event.workflow_execution_signaled_event_attributes.signal_name = name
         event.workflow_execution_signaled_event_attributes.input.payloads.extend(inputs)
-        told = fold.apply(fact_of(event, "run-1"))
-        if told is None:
+        report = fold.apply(fact_of(event, "run-1"))
+        if report is None:
             continue
-        json.dumps(told.model_dump(mode="json")).encode()  # whatever is reported can be sent
-        match told.name:
+        json.dumps(report.model_dump(mode="json")).encode()  # whatever is reported can be sent
+        match report.name:
             case "job.paused" | "job.resumed":
-                assert paused is (told.name == "job.resumed")  # an event for each change, and for nothing else
+                assert paused is (report.name == "job.resumed")  # an event for each change, and for nothing else
                 paused = not paused
             case "step.approved":
-                assert told.data["step"] not in approved | rejected
-                approved.add(told.data["step"])
+                assert report.data["step"] not in approved | rejected
+                approved.add(report.data["step"])
             case "step.rejected":
-                assert told.data["step"] not in approved | rejected
-                rejected.add(told.data["step"])
+                assert report.data["step"] not in approved | rejected
+                rejected.add(report.data["step"])
             case other:
                 assert other == "signal.go"
     job = fold.fold.job()

@@ -1,4 +1,4 @@
-"""How a call's tries are counted, and what a status tells of them: the agent's own attempts, signs of life, waits."""
+"""How a call's tries are counted, and what a status reports of them: the agent's own attempts, signs of life, waits."""
 
 from datetime import timedelta
 
@@ -92,8 +92,8 @@ def test_a_job_with_a_call_that_runs_does_not_wait_for_tokens() -> None:
 
 def test_the_time_that_a_call_waits_for_tokens_is_handed_on_and_ends_with_an_attempt() -> None:
     first = Tally().waits_for_tokens(START).after("waited")
-    told = Tally.of({"tally": first.model_dump(mode="json")})
-    assert told == first
+    body = Tally.of({"tally": first.model_dump(mode="json")})
+    assert body == first
     later = START + timedelta(seconds=6)
     assert (first.waited_for_tokens(later), first.token_wait(START), first.token_wait(later)) == (later - START, 1, 3)
     again = first.before(2, None).waits_for_tokens(later)
@@ -127,7 +127,7 @@ def test_a_stopped_workers_attempt_is_no_failure() -> None:
     assert [one.status for one in job.calls[0].attempts] == [AttemptStatus.UNKNOWN, AttemptStatus.RUNNING]
 
 
-def test_temporals_tries_are_told_as_the_agents_attempts() -> None:
+def test_temporals_tries_are_reported_as_the_agents_attempts() -> None:
     info = PendingActivityInfo(activity_id="a.one", attempt=9)
     assert (call := pending_call(info))
     assert call.attempt == 9
@@ -143,10 +143,10 @@ def test_a_call_whose_tries_an_operator_set_back_goes_on_counting() -> None:
     assert call.attempt == 6
 
 
-@pytest.mark.parametrize("told", ["7", '{"chars":1}', '{"tally":{"tries":"many"}}', '{"tally":3}', "no json"])
-def test_details_that_are_no_tally_are_passed_over(told: str) -> None:
+@pytest.mark.parametrize("report", ["7", '{"chars":1}', '{"tally":{"tries":"many"}}', '{"tally":3}', "no json"])
+def test_details_that_are_no_tally_are_passed_over(report: str) -> None:
     info = PendingActivityInfo(activity_id="a.one", attempt=3)
-    info.heartbeat_details.CopyFrom(json(told))
+    info.heartbeat_details.CopyFrom(json(report))
     assert (call := pending_call(info))
     assert call.attempt == 3
 
@@ -163,7 +163,7 @@ def failed(details: str) -> f.AgentFailed:
     return fact
 
 
-def test_the_last_failure_of_all_tells_its_attempts_and_that_another_could_have_helped() -> None:
+def test_the_last_failure_of_all_reports_its_attempts_and_that_another_could_have_helped() -> None:
     fact = failed('{"tally":{"tries":9,"attempts":3,"failures":2},"retryable":true}')
     assert (fact.tally, fact.error.retryable) == (Tally(tries=9, attempts=3, failures=2), True)
     history = started()
@@ -177,7 +177,7 @@ def test_other_final_failures_are_final(details: str) -> None:
     assert not failed(details).error.retryable
 
 
-def test_a_call_that_ran_out_of_time_tells_by_its_last_heartbeat() -> None:
+def test_a_call_that_ran_out_of_time_is_counted_by_its_last_heartbeat() -> None:
     event = HistoryEvent(event_id=9, event_type=EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT)
     about = event.activity_task_timed_out_event_attributes.failure.timeout_failure_info
     about.last_heartbeat_details.CopyFrom(json('{"chars":1,"tally":{"tries":40,"attempts":1}}'))

@@ -22,14 +22,14 @@ from orchestrator.settings import Settings
 
 
 async def echo(request: Request) -> Response:
-    told = {
+    echoed = {
         "method": request.method,
         "target": request.scope["raw_path"].decode() + "?" + request.scope["query_string"].decode(),
         "host": request.headers["host"],
         "cookie": request.headers.get("cookie"),
         "body": (await request.body()).decode(),
     }
-    answer = Response(gzip.compress(json.dumps(told).encode()), 201, {"content-encoding": "gzip"}, "application/json")
+    answer = Response(gzip.compress(json.dumps(echoed).encode()), 201, {"content-encoding": "gzip"}, "application/json")
     answer.set_cookie("a", "1")
     answer.set_cookie("b", "2")
     return answer
@@ -88,6 +88,6 @@ async def test_a_ui_that_is_down_says_so() -> None:
         ("0.0.0.0", "orchestrator.example,[::1]", "orchestrator.example,[::1]"),
     ],
 )
-def test_dev_answers_to_this_machines_names_unless_told_otherwise(host: str, named: str | None, names: str) -> None:
+def test_dev_answers_to_this_machines_names_by_default(host: str, named: str | None, names: str) -> None:
     settings = Settings() if named is None else Settings(trusted_hosts=named)
     assert _embedded(settings, host).trusted_hosts == names

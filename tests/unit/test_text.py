@@ -99,7 +99,7 @@ def test_a_headline_fits_the_bytes_that_temporal_takes(given_text: str) -> None:
     assert "\n" not in headline
 
 
-def test_every_error_of_a_job_is_bounded_whoever_makes_it() -> None:
+def test_every_error_of_a_job_is_bounded_from_any_source() -> None:
     error = JobError(type="T\0" + "y" * 500, message="m\ud83d" + "z" * 9000)
     assert len(error.type) == 100
     assert error.message.startswith("m\ufffdzz")

@@ -1,4 +1,4 @@
-"""What a caller is told when an input does not fit (D-029)."""
+"""The error that a caller gets when an input does not fit (D-029)."""
 
 import asyncio
 import sys
@@ -45,7 +45,7 @@ def test_a_missing_field_comes_before_a_wrong_one() -> None:
     assert error.details == {"field": "description", "provided": None, "expected": "string"}
 
 
-def test_a_value_outside_an_enum_is_told_what_is_allowed() -> None:
+def test_a_value_outside_an_enum_is_answered_with_the_allowed_ones() -> None:
     error = fault(API_DEVELOPMENT.input_schema, {"api_name": "Shop", "description": "Sells", "api_type": "soap"})
 
     assert error.message == 'Invalid value for field api_type: got "soap", expected one of: rest, graphql'
@@ -82,19 +82,19 @@ def test_a_missing_nested_field_is_named_by_its_dotted_path() -> None:
     assert error.details["expected"] == "one of: a, 1"
 
 
-def test_an_optional_field_tells_its_alternatives() -> None:
+def test_an_optional_field_names_its_alternatives() -> None:
     error = fault(SRE, {"description": "checkout fails", "severity": 1})
 
     assert error.details == {"field": "severity", "provided": 1, "expected": "one of: sev1, sev2, sev3, sev4 or null"}
 
 
-def test_other_rules_are_told_by_name() -> None:
+def test_other_rules_are_named() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}}
 
     assert fault(schema, {"n": 9}).details == {"field": "n", "provided": 9, "expected": "maximum: 5"}
 
 
-def test_an_input_that_is_no_object_is_told_so() -> None:
+def test_an_input_that_is_no_object_is_refused() -> None:
     assert fault(PRODUCT_MANAGER, ["prd"]).details == {"field": "input", "provided": ["prd"], "expected": "object"}
 
 
@@ -166,7 +166,7 @@ def test_a_model_is_applied_whole_and_its_defaults_are_filled_in() -> None:
     assert given == {"when": "2026-11-26T10:00:00Z", "beyond": 1}
 
 
-def test_a_format_is_told_by_its_field() -> None:
+def test_a_format_is_named_by_its_field() -> None:
     error = refused({"when": "not a date"})
 
     assert error.details["field"] == "when"
@@ -174,7 +174,7 @@ def test_a_format_is_told_by_its_field() -> None:
     assert error.message.startswith('Invalid value for field when: got "not a date", expected a valid datetime')
 
 
-def test_a_validator_is_told_in_its_authors_words_and_cut() -> None:
+def test_a_validator_speaks_in_its_authors_words_and_is_cut() -> None:
     error = refused({"when": "2026-11-26", "seats": 7})
 
     assert error.details["field"] == "seats"
@@ -196,7 +196,7 @@ def test_a_validator_that_fails_in_its_own_way_is_no_fault_of_ours(seats: int, f
     assert error.details["field"] == "input"
 
 
-def test_a_field_that_is_missing_inside_tells_its_type() -> None:
+def test_a_field_that_is_missing_inside_names_its_type() -> None:
     error = refused({"meetings": [{"when": "2026-11-26"}, {}]}, create_model("Week", meetings=list[Meeting]))
 
     assert error.details == {"field": "meetings.1.when", "provided": None, "expected": "string"}

@@ -53,10 +53,10 @@ class Follower:
     async def beyond(self, *_: Any) -> AsyncGenerator[JobEvent]:
         try:
             while True:
-                told = await self.events.get()
-                if isinstance(told, Exception):
-                    raise told
-                yield told
+                frame = await self.events.get()
+                if isinstance(frame, Exception):
+                    raise frame
+                yield frame
         finally:
             self.closed.set()
 
@@ -107,9 +107,9 @@ async def test_nothing_follows_the_last_event():
     desk.follower.events.put_nowait(event(2, EventType.JOB_COMPLETED))
     for index in range(100):
         desk.bus.publish(delta(index))
-    told = [item async for item in news]
-    assert told[-1] == event(2, EventType.JOB_COMPLETED)
-    assert len(told) < 10  # an endless text does not hold up the end
+    entries = [item async for item in news]
+    assert entries[-1] == event(2, EventType.JOB_COMPLETED)
+    assert len(entries) < 10  # an endless text does not hold up the end
     assert desk.follower.closed.is_set()
     assert desk.bus.listeners(JOB) == 0
 

@@ -121,7 +121,7 @@ async def test_gone_is_gone(sender: HttpWebhookSender):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_busy_receiver_s_wish_is_told_on(sender: HttpWebhookSender, status: int):
+async def test_a_busy_receiver_s_wish_is_passed_on(sender: HttpWebhookSender, status: int):
     later = format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True)
     script = [Answer(status, {"Retry-After": wish}) for wish in ("120", "9999999", "soon", later)]
     async with receiving(*script, Answer(status)) as receiver:
@@ -173,7 +173,7 @@ async def test_a_status_counts_though_its_body_hangs_or_never_ends(hasty: HttpWe
         assert (posted.verdict, posted.status) == (DeliveryVerdict.DELIVERED, 200)
 
 
-async def test_a_closed_port_tells_no_address(sender: HttpWebhookSender):
+async def test_a_closed_port_reveals_no_address(sender: HttpWebhookSender):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -224,7 +224,7 @@ async def test_a_private_address_is_not_connected_to(found: list[str]):
 
 
 async def test_a_name_is_asked_for_once_and_what_was_checked_is_connected_to(monkeypatch: pytest.MonkeyPatch):
-    names = Names([PUBLIC], ["127.0.0.1"])  # bound anew right after the check
+    names = Names([PUBLIC], ["127.0.0.1"])  # bound again right after the check
     sender = HttpWebhookSender(allow_private=False, resolve=names)
     connect = anyio.connect_tcp
     connected: list[tuple[str, int]] = []

@@ -108,5 +108,5 @@ class ActivityWorkflow:
             )
         except ActivityError as error:
             kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
-            raise ApplicationError(str(kind), type="told", non_retryable=True) from error
+            raise ApplicationError(str(kind), type="reported", non_retryable=True) from error
         return JobResult(output=str(answer))

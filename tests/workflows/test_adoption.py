@@ -128,9 +128,9 @@ async def test_a_plain_object_is_run_for_the_admin_with_the_catalogues_plan(engi
     job = await engine.ended(id)
     assert (job.id, job.owner, job.state, job.input) == (id, "admin", JobState.COMPLETED, {"topic": "tea"})
     assert [call.step for call in job.calls] == ["a", "b", "c"]
-    told = [event.name for event in await engine.services.follower.past(TESTER, id, None)]
-    assert told[:2] == ["job.queued", "job.adopted"] or told[:3] == ["job.queued", "job.started", "job.adopted"]
-    assert told[-1] == "job.completed"
+    entries = [event.name for event in await engine.services.follower.past(TESTER, id, None)]
+    assert entries[:2] == ["job.queued", "job.adopted"] or entries[:3] == ["job.queued", "job.started", "job.adopted"]
+    assert entries[-1] == "job.completed"
     description = await engine.parts.ground.client.get_workflow_handle(id).describe()
     owner = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
     assert description.typed_search_attributes.get(owner) == "admin"
@@ -289,7 +289,7 @@ async def test_a_type_that_no_worker_has_waits_with_words_until_it_is_cancelled(
     assert (await engine.ended(id, 20)).state is JobState.CANCELLED
 
 
-async def test_a_copy_that_was_changed_is_judged_anew(engine: Engine) -> None:
+async def test_a_copy_that_was_changed_is_judged_again(engine: Engine) -> None:
     first = await _alices(engine, "t_strict", {"topic": "tea"})
     await engine.ended(first)
     copied = await _started_with(engine, first)
@@ -376,8 +376,8 @@ async def test_a_silent_index_holds_no_adoption_and_hears_of_the_job_later(engin
         index.commit()
         id = await _start(engine, "t_three", {})
         assert await engine.parts.ground.client.get_workflow_handle(id).result() is not None
-        told = await engine.parts.ground.gateway.read(id)
-        assert project(id, *told).owner == "admin"
+        detail = await engine.parts.ground.gateway.read(id)
+        assert project(id, *detail).owner == "admin"
         index.execute("ALTER TABLE jobs_away RENAME TO jobs")
         index.commit()
     row = await eventually(lambda: jobs.get(id), lambda row: row is not None)
@@ -386,7 +386,7 @@ async def test_a_silent_index_holds_no_adoption_and_hears_of_the_job_later(engin
     row = await jobs.get(id)
     assert row is not None
     assert row.state is JobState.COMPLETED
-    assert (await engine.job(id)).usage == project(id, *told).usage
+    assert (await engine.job(id)).usage == project(id, *detail).usage
 
 
 async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
@@ -398,9 +398,9 @@ async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) 
     ):
         job = await engine.ended(await _start(engine, "t_long", {"topic": "tea"}))
         assert (job.state, job.progress, len(job.calls), job.owner) == (JobState.COMPLETED, 100, 12, "admin")
-        told = [event.name for event in await engine.services.follower.past(TESTER, job.id, None)]
-        assert (told.count("job.adopted"), told.count("agent.completed")) == (1, 12)
-        assert "job.continued" in told
+        entries = [event.name for event in await engine.services.follower.past(TESTER, job.id, None)]
+        assert (entries.count("job.adopted"), entries.count("agent.completed")) == (1, 12)
+        assert "job.continued" in entries
         # The last run was started with what the first ones had done; a copy of it begins with the first step.
         copied = await _started_with(engine, job.id)
         assert copied["carried"]["results"]

@@ -164,7 +164,7 @@ async def test_calls_whose_ends_the_index_lost_are_billed_once_their_job_has_end
                 await engine.parts.ground.client.get_workflow_handle(job_id).terminate(reason="enough")
             await eventually(
                 lambda: engine.parts.ground.client.get_workflow_handle(job_id).describe(),
-                lambda told: told.status is not WorkflowExecutionStatus.RUNNING,
+                lambda report: report.status is not WorkflowExecutionStatus.RUNNING,
             )
         assert (await usage(engine, caller)).tokens == 0
         for _ in range(2):

@@ -139,7 +139,7 @@ async def test_without_any_worker_status_is_true_and_controls_are_kept(
         assert (await staffed.ended(started.job_id)).state is JobState.COMPLETED
 
 
-async def test_a_job_ended_by_force_is_told_and_repaired(engine: Engine) -> None:
+async def test_a_job_ended_by_force_is_reported_and_repaired(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
     await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="operator said so")

@@ -234,7 +234,7 @@ async def _gone(engine: Engine, job_id: str) -> bool:
 
 
 @ledger("A-036", "C-52")
-async def test_an_idle_session_ends_tells_so_and_is_taken_up_again(temporal_address: str, tmp_path: Path) -> None:
+async def test_an_idle_session_ends_reports_it_and_is_taken_up_again(temporal_address: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"conversation_idle": 0.3, "webhook_allow_private": True}
     async with (
         receiving(Taken(status=200)) as receiver,
@@ -244,20 +244,20 @@ async def test_an_idle_session_ends_tells_so_and_is_taken_up_again(temporal_addr
         await engine.services.webhooks.register(TESTER, url=receiver.url, events=events, secret="webhook-secret")
         turn = await say(engine, message("My name is Ada."))
         await eventually(lambda: closed(engine), lambda status: status is WorkflowExecutionStatus.COMPLETED)
-        await eventually(lambda: _told(receiver.requests), lambda told: len(told) >= 2)
-        told = {one["event"]: one for one in await _told(receiver.requests)}
+        await eventually(lambda: _deliveries(receiver.requests), lambda entries: len(entries) >= 2)
+        entries = {one["event"]: one for one in await _deliveries(receiver.requests)}
         await say(engine, message("What is my name?", use_memory=True))
-    assert told["chat.completed"]["job_id"] == turn.job.id
-    assert told["chat.completed"]["data"]["session_id"] == SESSION["id"]
-    assert told["chat.completed"]["data"]["output"]["output"] == "Hello."
-    assert (told["session.ended"]["job_id"], told["session.ended"]["data"]) == (
+    assert entries["chat.completed"]["job_id"] == turn.job.id
+    assert entries["chat.completed"]["data"]["session_id"] == SESSION["id"]
+    assert entries["chat.completed"]["data"]["output"]["output"] == "Hello."
+    assert (entries["session.ended"]["job_id"], entries["session.ended"]["data"]) == (
         None,
         {"session_id": SESSION["id"], "turns": 1},
     )
     assert "Ada" in json.dumps(model.received[-1].body)
 
 
-async def _told(requests: list[Any]) -> list[dict[str, Any]]:
+async def _deliveries(requests: list[Any]) -> list[dict[str, Any]]:
     return [json.loads(request.body) for request in requests]
 
 
@@ -444,7 +444,7 @@ async def test_a_repeated_request_needs_no_slot_of_its_own(temporal_address: str
             assert ended.value.details["job_id"] == begun.job_id
 
 
-async def test_of_a_session_without_a_turn_nothing_is_told(temporal_address: str, tmp_path: Path) -> None:
+async def test_a_session_without_a_turn_sends_nothing(temporal_address: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"conversation_idle": 0.3, "webhook_allow_private": True}
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], **settings) as engine:
         webhooks = engine.services.webhooks

@@ -47,7 +47,7 @@ async def test_an_exit_fails_its_job_under_its_own_name(exits: Engine, where: st
     assert (await exits.ended(beside.job_id)).state is JobState.COMPLETED
 
 
-async def test_what_an_exit_says_is_told(exits: Engine) -> None:
+async def test_what_an_exit_says_is_reported(exits: Engine) -> None:
     job = await exits.run("t_exits", {"where": "gather", "error": "SystemExit"})
     assert job.error is not None
     assert job.error.message == "The workflow's code raised SystemExit: ACME_TOKEN is not set"

@@ -25,7 +25,7 @@ class OtherWorkflow:
         """Nothing."""
 
 
-async def test_code_that_no_longer_fits_is_told_as_stuck_and_repaired_by_a_release_that_does(
+async def test_code_that_no_longer_fits_is_reported_as_stuck_and_repaired_by_a_release_that_does(
     temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
 ) -> None:
     queue = f"test-stuck-{tmp_path.name}"

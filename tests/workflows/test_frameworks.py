@@ -165,7 +165,7 @@ class WorkerProcess:
 
 @ledger("O-018")
 @pytest.mark.timeout(180)
-async def test_a_worker_of_a_framework_killed_in_the_middle_is_told_of_and_the_next_one_goes_on(tmp_path: Path) -> None:
+async def test_a_worker_of_a_framework_killed_in_the_middle_is_reported_and_the_next_goes_on(tmp_path: Path) -> None:
     queue = "test-scribe"
     calls = step("a", "t_echo", task_queue=framework_queue(queue, "scribe"), timeouts=Timeouts(heartbeat=3))
     plugin = Plugin(name="scribe", workflows=(workflow("t_scribe", calls),))
@@ -181,8 +181,8 @@ async def test_a_worker_of_a_framework_killed_in_the_middle_is_told_of_and_the_n
         worker = WorkerProcess(engine, server.address, tmp_path)
         async with worker.running() as process:
             await eventually(worker.attempts, lambda seen: seen == ["1"], 60)
-            told = await engine.job(started.job_id)
-            assert told.calls[0].status is CallStatus.RUNNING
+            detail = await engine.job(started.job_id)
+            assert detail.calls[0].status is CallStatus.RUNNING
             process.send_signal(signal.SIGKILL)
             await process.wait()
         await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.NO_WORKER, 60)

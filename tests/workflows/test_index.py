@@ -64,7 +64,7 @@ async def test_a_closed_job_is_read_in_full_after_temporal_forgot_it(engine: Eng
     assert await engine.services.follower.past(TESTER, job.id, None) == events
 
 
-async def test_a_job_whose_events_are_no_longer_kept_still_tells_its_end(engine: Engine) -> None:
+async def test_a_job_whose_events_are_no_longer_kept_still_reports_its_end(engine: Engine) -> None:
     job = await engine.run("t_echo", {})
     await engine.services.reader.get(TESTER, job.id)
     *_, last = await engine.services.follower.past(TESTER, job.id, None)

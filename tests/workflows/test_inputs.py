@@ -59,7 +59,7 @@ async def test_a_later_step_gets_the_value_too(engine: Engine):
     assert "2026 4" in job.result["output"]
 
 
-def test_a_workflow_tells_the_schema_of_its_model():
+def test_a_workflow_publishes_the_schema_of_its_model():
     about: dict[str, Any] = {"id": "w_x", "name": "w", "description": "w", "plan": Plan(steps=(step("a", "t_echo"),))}
     definition = WorkflowDefinition(**about, input_model=TimedInput)
     assert definition.input_schema == TimedInput.model_json_schema()

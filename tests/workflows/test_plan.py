@@ -7,7 +7,7 @@ from tests.catalogue import CALLS, WASTED
 from tests.ledger import ledger
 
 
-async def test_steps_run_in_the_order_of_their_needs_and_are_told_what_came_before(engine: Engine) -> None:
+async def test_steps_run_in_the_order_of_their_needs_and_receive_what_came_before(engine: Engine) -> None:
     job = await engine.run("t_three", {"topic": "tea"})
     assert (job.state, job.progress) == (JobState.COMPLETED, 100)
     assert [call.status for call in job.calls] == [CallStatus.COMPLETED] * 3
@@ -21,7 +21,7 @@ async def test_steps_run_in_the_order_of_their_needs_and_are_told_what_came_befo
 
 
 @ledger("D-043")
-async def test_agents_of_a_step_run_in_parallel_unless_told_otherwise(engine: Engine) -> None:
+async def test_agents_of_a_step_run_in_parallel_by_default(engine: Engine) -> None:
     started = await engine.start("t_wide", {"seconds": 30})
     job = await engine.eventually(started.job_id, lambda job: job.calls[1].status is CallStatus.RUNNING)
     assert job.calls[0].status is not CallStatus.PENDING
@@ -81,7 +81,7 @@ async def test_a_failed_step_stops_the_job(engine: Engine) -> None:
 
 
 @ledger("D-043")
-async def test_a_failed_step_lets_later_ones_run_when_told_so(engine: Engine) -> None:
+async def test_a_failed_step_lets_later_ones_run_when_the_plan_says_so(engine: Engine) -> None:
     job = await engine.run("t_broken", {}, config=JobConfig(stop_on_error=False))
     assert job.state is JobState.COMPLETED
     assert job.result is not None

@@ -209,12 +209,12 @@ async def test_lists_tell_why_jobs_wait_though_nobody_reads_them(engine: Engine)
     assert await listed(attention=True, reasons=[ReasonCode.RUNNING]) == []
     assert await listed(attention=True, states=[JobState.FAILED]) == []
     page = await engine.services.reader.list(TESTER, JobFilter(reasons=[ReasonCode.WAITING_FOR_APPROVAL]))
-    told = page.reason(page.rows[0])
-    assert told is not None
-    assert (told.code, told.message) == (ReasonCode.WAITING_FOR_APPROVAL, "Go on?")
-    assert told.since is not None
-    assert told.seen_at is not None
-    assert told.since <= told.seen_at
+    reason = page.reason(page.rows[0])
+    assert reason is not None
+    assert (reason.code, reason.message) == (ReasonCode.WAITING_FOR_APPROVAL, "Go on?")
+    assert reason.since is not None
+    assert reason.seen_at is not None
+    assert reason.since <= reason.seen_at
     await engine.services.controller.approve(TESTER, asking, "b")
     await engine.ended(asking)
     await eventually(lambda: listed(attention=True), lambda found: found == [])
@@ -248,8 +248,8 @@ async def test_lists_say_at_once_that_no_worker_is_there(
         for chosen in (JobFilter(), JobFilter(attention=True), JobFilter(reasons=[ReasonCode.NO_WORKER])):
             page = await engine.services.reader.list(TESTER, chosen)
             (row,) = page.rows
-            told = page.reason(row)
+            reason = page.reason(row)
             assert (page.total, row.id) == (1, started.job_id)
-            assert told is not None
-            assert (told.code, told.seen_at) == (ReasonCode.NO_WORKER, None)
+            assert reason is not None
+            assert (reason.code, reason.seen_at) == (ReasonCode.NO_WORKER, None)
         assert (await engine.services.reader.list(TESTER, JobFilter(reasons=[ReasonCode.QUEUED]))).total == 0

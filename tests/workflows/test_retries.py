@@ -30,8 +30,8 @@ EFFECTS: list[str] = []
 
 async def worker(call: FunctionCall) -> AgentOutput:
     EFFECTS.append(call.effect_id)
-    told = ",".join(f"{one.step}:{one.output}" for one in call.context if one.output is not None)
-    return AgentOutput(summary="worked", output=f"{call.step} of {call.job_id} after [{told}]")
+    report = ",".join(f"{one.step}:{one.output}" for one in call.context if one.output is not None)
+    return AgentOutput(summary="worked", output=f"{call.step} of {call.job_id} after [{report}]")
 
 
 async def gated(call: FunctionCall) -> AgentOutput:
@@ -322,8 +322,8 @@ async def test_code_gets_the_answers_to_what_it_asks_again(engine: Engine, gate:
     ]
     assert not [effect for effect in CALLS if effect.startswith((second.id, third.id))]
     assert EFFECTS[-1] == f"{third.id}/last/r_gated"
-    told = [event.name for event in await engine.services.reader.events(third.id)]
-    assert told.count("agent.reused") == 3
+    entries = [event.name for event in await engine.services.reader.events(third.id)]
+    assert entries.count("agent.reused") == 3
     result = await engine.services.outputs.get(TESTER, third.id)
     assert f"draft {old.id}/draft/t_drafter#3" in str(result)
 
@@ -342,6 +342,6 @@ async def test_code_that_asks_for_something_else_makes_the_call(
     monkeypatch.setattr(engine.parts.ground.partials, "answers", other)
     new = await engine.ended(await retry(engine, old.id))
     reused = [call.reused_from for call in new.calls if call.step == "draft"]
-    # The third was told of the second, whose answer is another one now.
+    # The third received the answer of the second, which is another one now.
     assert reused == [old.id, None, None]
     assert len([effect for effect in CALLS if effect.startswith(new.id)]) == 2

@@ -71,8 +71,8 @@ async def test_signals_that_nobody_can_read_do_nothing_and_are_not_reported(engi
     approved = await engine.services.controller.approve(TESTER, job_id, "b")
     assert approved.done
     assert (await engine.ended(job_id)).state is JobState.COMPLETED
-    told = [name for name in await names(engine, job_id) if not name.startswith("agent.")]
-    assert told[2:] == [
+    report = [name for name in await names(engine, job_id) if not name.startswith("agent.")]
+    assert report[2:] == [
         "step.waiting",
         "signal.something_else",
         "job.paused",

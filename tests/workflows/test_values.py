@@ -39,7 +39,7 @@ async def bodies(engine: Engine, job_id: str) -> list[int]:
 
 
 class Away:
-    """The store of values behind its cache: it fails as often as told, and counts what it is asked."""
+    """The store of values behind its cache: it fails as often as configured, and counts requests."""
 
     def __init__(self, engine: Engine, *, puts: int = 0, gets: int = 0) -> None:
         self._store = ValueRepository(engine.parts.ground.database)

@@ -73,7 +73,7 @@ async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worke
         service.circuit = circuit = Circuit("temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now)
 
         async def away() -> bool:
-            with suppress(Unavailable):  # a probe that fails takes Temporal away, whoever has it made
+            with suppress(Unavailable):  # a probe that fails takes Temporal away, in every caller
                 await engine.job(started.job_id)
             return circuit.away
 

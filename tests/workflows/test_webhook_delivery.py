@@ -1,4 +1,4 @@
-"""Deliveries over a real Temporal and a real receiver: told at least once, whatever dies; never in a job's way."""
+"""Deliveries over a real Temporal and a real receiver: sent at least once, whatever dies; never in a job's way."""
 
 import hashlib
 import hmac
@@ -79,30 +79,30 @@ async def ran(engine: Engine, target: str = "t_echo", **more: Any) -> Job:
 
 
 @ledger("D-099", "D-100")
-async def test_a_completed_job_is_told_with_what_it_made(engine: Engine) -> None:
+async def test_a_completed_job_is_delivered_with_what_it_made(engine: Engine) -> None:
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         job = await ran(engine)
         ((delivery, attempts),) = await settled(engine, webhook)
         (request,) = receiver.requests
-    told = json.loads(request.body)
+    body = json.loads(request.body)
     assert (delivery.state, [one.status for one in attempts]) == (DeliveryState.DELIVERED, [200])
-    assert (told["event"], told["job_id"], told["data"]["status"]) == ("job.completed", job.id, "completed")
-    assert told["data"]["output"] == await engine.services.outputs.get(TESTER, job.id)
-    assert {"total_tokens", "execution_time", "cost"} <= told["data"]["metrics"].keys()
-    assert told["data"]["error"] is None
-    assert told["timestamp"] == f"{job.closed_at:%Y-%m-%dT%H:%M:%SZ}"
+    assert (body["event"], body["job_id"], body["data"]["status"]) == ("job.completed", job.id, "completed")
+    assert body["data"]["output"] == await engine.services.outputs.get(TESTER, job.id)
+    assert {"total_tokens", "execution_time", "cost"} <= body["data"]["metrics"].keys()
+    assert body["data"]["error"] is None
+    assert body["timestamp"] == f"{job.closed_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 @ledger("D-099")
-async def test_a_failed_job_is_told_with_its_error(engine: Engine) -> None:
+async def test_a_failed_job_is_delivered_with_its_error(engine: Engine) -> None:
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         await ran(engine, "t_broken")
         await settled(engine, webhook)
-        told = json.loads(receiver.requests[0].body)
-    assert (told["event"], told["data"]["status"], told["data"]["output"]) == ("job.failed", "failed", None)
-    assert told["data"]["error"]["type"] == "provider_rejected"
+        body = json.loads(receiver.requests[0].body)
+    assert (body["event"], body["data"]["status"], body["data"]["output"]) == ("job.failed", "failed", None)
+    assert body["data"]["error"]["type"] == "provider_rejected"
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ async def test_gone_disables_the_webhook_at_once_and_the_owner_s_others_hear_of_
         await ran(engine)
         ((delivery, attempts),) = await settled(engine, webhook)
         await settled(engine, watching)
-        told = json.loads(other.requests[0].body)
+        body = json.loads(other.requests[0].body)
     assert (delivery.state, [one.verdict for one in attempts]) == (DeliveryState.FAILED, ["gone"])
     off = await engine.services.webhooks.get(TESTER, webhook.id)
     assert off.disabled_at is not None
     assert "410" in (off.disabled_reason or "")
-    assert told["event"] == "webhook.disabled"
-    assert told["data"] == {"webhook_id": webhook.id, "url": webhook.url, "reason": off.disabled_reason}
+    assert body["event"] == "webhook.disabled"
+    assert body["data"] == {"webhook_id": webhook.id, "url": webhook.url, "reason": off.disabled_reason}
     await ran(engine)
     assert len(await log_of(engine, webhook)) == 1
 
@@ -245,7 +245,7 @@ async def test_what_the_process_could_not_start_the_reconciler_starts_once(
 
 
 @ledger("D-099")
-async def test_a_job_terminated_in_temporal_is_told_by_the_reconciler(engine: Engine) -> None:
+async def test_a_job_terminated_in_temporal_is_delivered_by_the_reconciler(engine: Engine) -> None:
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         started = await engine.start("t_slow", {})
@@ -253,9 +253,9 @@ async def test_a_job_terminated_in_temporal_is_told_by_the_reconciler(engine: En
         await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
         assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
         await settled(engine, webhook)
-        told = json.loads(receiver.requests[0].body)
-    assert (told["event"], told["data"]["status"]) == ("job.failed", "cancelled")
-    assert told["data"]["error"]["type"] == "terminated"
+        body = json.loads(receiver.requests[0].body)
+    assert (body["event"], body["data"]["status"]) == ("job.failed", "cancelled")
+    assert body["data"]["error"]["type"] == "terminated"
 
 
 @ledger("D-103")
@@ -280,7 +280,7 @@ async def test_a_delivery_terminated_in_temporal_is_closed_as_failed_by_the_reco
         assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
 
 
-async def test_a_delivery_that_temporal_no_longer_knows_is_started_anew(engine: Engine) -> None:
+async def test_a_delivery_that_temporal_no_longer_knows_is_started_again(engine: Engine) -> None:
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         lost = Delivery(
@@ -434,9 +434,9 @@ async def test_a_webhook_stops_with_the_key_that_registered_it(engine: Engine) -
         for webhook, (_, reason) in zip(stopped, ENDS, strict=True):
             ((delivery, attempts),) = await settled(engine, webhook)
             assert (delivery.state, attempts) == (DeliveryState.DROPPED, [])
-            told = await webhooks.get(TESTER, webhook.id)
-            assert told.disabled_at is not None
-            assert reason in str(told.disabled_reason)
+            report = await webhooks.get(TESTER, webhook.id)
+            assert report.disabled_at is not None
+            assert reason in str(report.disabled_reason)
         assert receiver.requests == []
 
         taken_over = await webhooks.change(TESTER, stopped[0].id, active=True)
