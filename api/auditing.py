@@ -21,7 +21,7 @@ from api.limits import network_of
 from orchestrator.domain.access import NOBODY, AuditEntry, Principal
 from orchestrator.domain.errors import OrchestratorError, Unauthenticated
 from orchestrator.sealing import without_secrets
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 log = structlog.get_logger(__name__)
 

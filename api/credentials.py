@@ -6,7 +6,7 @@ from api.limits import address_of, count_request
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded, Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 
 async def admit(connection: HTTPConnection, services: Services, token: str | None) -> Principal:

@@ -19,7 +19,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ids import addressable
 from orchestrator.services.access.authentication import RECHECK_SECONDS
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 
 class ServiceSource(Protocol):

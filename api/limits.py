@@ -10,7 +10,7 @@ from starlette.types import Scope
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded
 from orchestrator.domain.limits import Allowance, SurfaceLimit
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 
 async def count_request(request: HTTPConnection, services: Services, principal: Principal) -> None:

@@ -2,7 +2,7 @@
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Stack
+from orchestrator.composition.lazy_services import LazyServices
 from orchestrator.settings import Settings
 
-app = create_app(Stack.from_environment(), options=lambda: ApiOptions.of(Settings()))
+app = create_app(LazyServices.from_environment(), options=lambda: ApiOptions.of(Settings()))

@@ -6,7 +6,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import Job
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 log = structlog.get_logger(__name__)
 

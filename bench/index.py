@@ -15,7 +15,7 @@ from bench.figures import Figure, at_most
 from bench.plugin import WAIT
 from bench.plugin import plugin as bench_plugin
 from bench.processes import BenchFailed
-from orchestrator.bootstrap import Parts, assemble, prepare
+from orchestrator.composition.process import Parts, build_parts, prepare
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.ids import JobKind
@@ -39,7 +39,7 @@ async def measure(folder: Path, address: str, *, waiting: int) -> list[Figure]:
     """Both figures, on an index in `folder` and a Temporal server without a worker. Raises `BenchFailed`."""
     settings = Settings(data_dir=folder, task_queue="bench-index", admin_api_key=SecretStr("dvr_sk_bench_index"))
     client = await connect(connect_options({}, address), lazy=False)
-    parts = assemble(settings, build_catalogue([bench_plugin]), client)
+    parts = build_parts(settings, build_catalogue([bench_plugin]), client)
     try:
         await prepare(parts, reconcile=False)
         return [await _pass(parts, waiting), await _list(parts)]
@@ -56,9 +56,9 @@ async def _pass(parts: Parts, waiting: int) -> Figure:
             await parts.services.starter.start(_OWNER, StartRequest(JobKind.WORKFLOW, WAIT, {}))
 
     await asyncio.gather(*(start() for _ in range(waiting)))
-    await parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+    await parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     began = time.process_time()
-    report = await parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+    report = await parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     seconds = time.process_time() - began
     if report.checked != waiting:
         raise BenchFailed(f"the reconciler compared {report.checked} jobs, not {waiting}")
@@ -69,8 +69,8 @@ async def _list(parts: Parts) -> Figure:
     began = datetime(2026, 1, 1, tzinfo=UTC)
     for first in range(0, _ROWS, _BATCH):
         rows = [_row(number, began) for number in range(first, first + _BATCH)]
-        await parts.ground.database.transaction(_written(rows))
-    repository, times = JobRepository(parts.ground.database), []
+        await parts.backend.database.transaction(_written(rows))
+    repository, times = JobRepository(parts.backend.database), []
     for number in range(_READS):
         before = time.perf_counter()
         await repository.list(

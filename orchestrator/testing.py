@@ -20,7 +20,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from temporalio.client import WorkflowHistory
 
-from orchestrator.bootstrap import Parts, assemble, prepare
+from orchestrator.composition.process import Parts, build_parts, prepare
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import JobConfig
@@ -64,7 +64,7 @@ class Engine:
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
         """Send a signal that a code-authored workflow handles."""
-        await self.parts.ground.gateway.signal(job_id, name, message)
+        await self.parts.backend.gateway.signal(job_id, name, message)
 
     async def approve(self, job_id: str, step: str | None = None) -> Job:
         """Let a step run that waits for approval; `step` may be left out where only one waits."""
@@ -72,7 +72,7 @@ class Engine:
 
     async def history(self, job_id: str) -> WorkflowHistory:
         """What Temporal holds of a job, for a replay."""
-        return await self.parts.ground.client.get_workflow_handle(job_id).fetch_history()
+        return await self.parts.backend.client.get_workflow_handle(job_id).fetch_history()
 
     async def run(self, target: str, input: dict[str, Any], **more: Any) -> Job:
         """Start a job and see it through."""
@@ -122,11 +122,11 @@ async def running_engine(
     }
     configured = GivenSettings(**{**values, **settings})
     client = await connect(connect_options({}, address), lazy=False)
-    parts = assemble(configured, build_catalogue(plugins), client)
+    parts = build_parts(configured, build_catalogue(plugins), client)
     await prepare(parts, reconcile=False)
     try:
         if worker:
-            async with parts.worker():
+            async with parts.workers.for_jobs():
                 yield Engine(parts)
         else:
             yield Engine(parts)

@@ -22,8 +22,8 @@ from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job
+from orchestrator.services.container import Services
 from orchestrator.services.jobs.follower import skipped
-from orchestrator.services.registry import Services
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
 

@@ -13,8 +13,8 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import DeadlineExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job
+from orchestrator.services.container import Services
 from orchestrator.services.jobs.start import Started, StartRequest
-from orchestrator.services.registry import Services
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from api.outputs import whole_output
 from api.v1.models import JobDetail
 from api.v1.rendering import job_detail
 from orchestrator.domain.jobs import RETRIED_STATES, Job
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 
 async def whole_detail(services: Services, job: Job) -> JobDetail:

@@ -59,8 +59,8 @@ from orchestrator.domain.errors import (
     WrongState,
 )
 from orchestrator.domain.events import EventType, JobEvent
+from orchestrator.services.container import Services
 from orchestrator.services.jobs.follower import skipped
-from orchestrator.services.registry import Services
 
 log = structlog.get_logger(__name__)
 

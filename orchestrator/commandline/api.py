@@ -10,7 +10,6 @@ import structlog
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Stack, load_catalogue, open_lazily
 from orchestrator.commandline.admin_key import with_kept_key
 from orchestrator.commandline.doctor.collisions import refuse_collisions
 from orchestrator.commandline.server import process, tasks
@@ -18,6 +17,8 @@ from orchestrator.commandline.server.http_server import ApiServer, until_answeri
 from orchestrator.commandline.server.ports import listen, url_of
 from orchestrator.commandline.server.tasks import beside, unless_stopped
 from orchestrator.commandline.terminal import exits
+from orchestrator.composition.lazy_services import LazyServices
+from orchestrator.composition.process import load_catalogue, open_lazily
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings
@@ -39,12 +40,12 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
     if settings.admin_api_key is None:
         log.warning("no_admin_key", advice="set ORCHESTRATOR_ADMIN_API_KEY")
 
-    stack = Stack(partial(open_lazily, settings, catalogue))
-    app = create_app(stack, options=lambda: ApiOptions.of(settings))
+    source = LazyServices(partial(open_lazily, settings, catalogue))
+    app = create_app(source, options=lambda: ApiOptions.of(settings))
     with listen(*address, "--port") as listener:
         url = url_of(listener)
         server = ApiServer(app, listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
-        async with beside(server.run_until(stop), stop), _checked(stack, stop) as checking:
+        async with beside(server.run_until(stop), stop), _checked(source, stop) as checking:
             await asyncio.wait({checking}, timeout=_FIRST_LOOK)
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")
@@ -53,12 +54,12 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
 
 
 @asynccontextmanager
-async def _checked(stack: Stack, stop: asyncio.Event) -> AsyncIterator["asyncio.Task[None]"]:
+async def _checked(source: LazyServices, stop: asyncio.Event) -> AsyncIterator["asyncio.Task[None]"]:
     """Look, beside the block, whether index and Temporal are this installation's, until they have said so.
 
     Sets `stop` when they are not, and raises `Misconfigured` after the block: the process serves for nobody.
     """
-    checking = asyncio.create_task(_until_known(stack))
+    checking = asyncio.create_task(_until_known(source))
     checking.add_done_callback(lambda task: stop.set() if not task.cancelled() and task.exception() else None)
     try:
         yield checking
@@ -68,11 +69,11 @@ async def _checked(stack: Stack, stop: asyncio.Event) -> AsyncIterator["asyncio.
         checking.result()
 
 
-async def _until_known(stack: Stack) -> None:
+async def _until_known(source: LazyServices) -> None:
     said = ""
     while True:
         try:
-            await stack.check()
+            await source.check()
         except Misconfigured:
             raise
         except Unavailable as fault:

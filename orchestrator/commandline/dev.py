@@ -11,7 +11,6 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
 from orchestrator.commandline import temporal
 from orchestrator.commandline.admin_key import ensure_key
 from orchestrator.commandline.doctor.collisions import refuse_collisions
@@ -22,10 +21,11 @@ from orchestrator.commandline.server.ports import free_port, listen, url_of
 from orchestrator.commandline.server.tasks import beside, unless_stopped
 from orchestrator.commandline.server.upkeep import keep_going, serve_worker
 from orchestrator.commandline.terminal import exits
+from orchestrator.composition.process import Parts, connect_worker, load_catalogue
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.loopback import HOST_NAMES, is_loopback
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from orchestrator.settings import Settings
 
 _DRAIN: Final = 5.0  # seconds: who pressed Ctrl-C waits for it, and what is cut off is made again at the next start
@@ -116,7 +116,9 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
     source.parts = parts
     try:
         drain = parts.settings.worker_drain_seconds
-        async with beside(keep_going("worker", lambda: serve_worker(parts.worker, stop, drain=drain), stop), stop):
+        async with beside(
+            keep_going("worker", lambda: serve_worker(parts.workers.for_jobs, stop, drain=drain), stop), stop
+        ):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
                 process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
                 await parts.report_unserved()

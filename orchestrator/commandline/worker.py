@@ -7,15 +7,14 @@ from typing import Any, Final
 
 import structlog
 
-from orchestrator.bootstrap import Parts, connect_worker, load_catalogue
 from orchestrator.commandline.doctor.collisions import refuse_collisions
 from orchestrator.commandline.server import process, tasks
 from orchestrator.commandline.server.tasks import unless_stopped
 from orchestrator.commandline.server.upkeep import keep_going, serve_worker
 from orchestrator.commandline.terminal import exits
+from orchestrator.composition.process import Parts, connect_worker, load_catalogue
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.inspection import pollers
-from orchestrator.framework_worker import framework_worker
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.loading import load_adapter
 from orchestrator.settings import Settings
@@ -52,7 +51,7 @@ async def _main(
     parts = await unless_stopped(stop, connecting())
     if parts is None:
         return exits.OK
-    make = parts.worker if adapter is None else partial(framework_worker, parts, adapter)
+    make = parts.workers.for_jobs if adapter is None else partial(parts.workers.for_framework, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
         drain = parts.settings.worker_drain_seconds
@@ -65,15 +64,15 @@ async def _main(
 
 async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
     """Say `ready` once Temporal names this very process among the queue's pollers, and which jobs it cannot serve."""
-    queue = parts.settings.task_queue if adapter is None else parts.ground.gateway.framework_queue(adapter.name)
+    queue = parts.settings.task_queue if adapter is None else parts.backend.gateway.framework_queue(adapter.name)
     while True:
         try:
-            if parts.ground.client.identity in await pollers(
-                parts.ground.client, queue, activities=adapter is not None
+            if parts.backend.client.identity in await pollers(
+                parts.backend.client, queue, activities=adapter is not None
             ):
                 break
         except Unavailable as fault:
             log.warning("waiting", fault=fault.for_operators)
         await asyncio.sleep(_POLL)
-    process.ready(f"{parts.ground.client.identity} polls {queue}")
+    process.ready(f"{parts.backend.client.identity} polls {queue}")
     await parts.report_unserved(None if adapter is None else queue)

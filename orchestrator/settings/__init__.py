@@ -1,4 +1,4 @@
-"""Every setting of the product, read from the environment once, in `bootstrap` (architecture, section 7)."""
+"""Every setting of the product, read from the environment once, in `composition` (architecture, section 7)."""
 
 import logging
 import re

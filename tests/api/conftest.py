@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from orchestrator.bootstrap import new_id, now
+from orchestrator.composition.services import build_services
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unauthenticated
@@ -22,9 +22,8 @@ from orchestrator.domain.limits import SurfaceLimit, Tier, TierLimits, Window
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.services.access.keys import KeyRequest
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
-from orchestrator.wiring import wired
 from tests.api.commands import Account, Commands
 from tests.catalogue import TEST_PLUGIN
 from tests.workflows.test_retries import PLUGIN as RETRIES
@@ -148,7 +147,7 @@ def product(running: Engine) -> Callable[..., FastAPI]:
         parts = running.parts
         stock = {"tiers": {}, "surface_limits": {}, "public_sessions": None}
         changed = parts.settings.model_copy(update={**stock, **settings})
-        services = wired(changed, parts.catalogue, parts.ground, temporal_ui="", clock=now, new_id=new_id)
+        services = build_services(changed, parts.catalogue, parts.backend)
         return create_app(Fixed(services))
 
     return make

@@ -19,7 +19,7 @@ async def test_a_workflow_started_in_temporal_is_a_job_over_http(
     id = form.format(uuid.uuid4().hex[:8])
     path = f"/v1/jobs/{quote(id, safe='')}"
     queue = running.parts.settings.task_queue
-    await running.parts.ground.client.start_workflow("t_approval", {"topic": "tea"}, id=id, task_queue=queue)
+    await running.parts.backend.client.start_workflow("t_approval", {"topic": "tea"}, id=id, task_queue=queue)
     job = await until(live, quote(id, safe=""), lambda job: job["reason"]["code"] == "waiting_for_approval")
     assert (job["job_id"], job["workflow_id"], job["links"]["self"]) == (id, "t_approval", path)
     answer = await live.post(f"{path}/approve", json={"step": "b"})
@@ -42,7 +42,7 @@ async def test_an_operators_start_under_a_foreign_type_waits_with_words_over_htt
     live: httpx2.AsyncClient, running: Engine
 ) -> None:
     id = f"nightly-{uuid.uuid4().hex[:8]}"
-    queue, client = running.parts.settings.task_queue, running.parts.ground.client
+    queue, client = running.parts.settings.task_queue, running.parts.backend.client
     await client.start_workflow("t_unheard_of", {}, id=id, task_queue=queue)
     try:
         job = await until(live, id, lambda job: job["reason"]["code"] == "stuck")

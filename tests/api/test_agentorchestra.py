@@ -13,7 +13,7 @@ import jwt
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.bootstrap import new_id, now
+from orchestrator.composition.backend import new_id, now
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, Window
@@ -278,8 +278,8 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
     services, parts = running.services, running.parts
     starter = JobStarter(
         Slow(),
-        parts.ground.gateway,
-        parts.ground.jobs,
+        parts.backend.gateway,
+        parts.backend.jobs,
         services.quotas,
         check_url=any_url,
         clock=now,
@@ -287,8 +287,8 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         max_input_bytes=1024,
     )
     own = own_work(
-        parts.ground.database,
-        parts.ground.gateway,
+        parts.backend.database,
+        parts.backend.gateway,
         starter,
         services.reader,
         services.controller,
@@ -442,7 +442,7 @@ async def test_a_key_of_either_form_opens_the_surface(app: FastAPI, running: Eng
 
 
 def token(running: Engine, user: str) -> str:
-    secret = running.parts.ground.sealer.derived("tokens").hex()
+    secret = running.parts.backend.sealer.derived("tokens").hex()
     return jwt.encode({"sub": user, "exp": now() + timedelta(minutes=5)}, secret, "HS256")
 
 

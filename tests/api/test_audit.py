@@ -17,7 +17,7 @@ from websockets.asyncio.client import connect
 from api.app import create_app
 from api.security import JobsCancel
 from api.v1.envelope import V1Route
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.sealing import Sealer
@@ -139,7 +139,7 @@ async def test_what_is_done_over_a_chat_socket_leaves_entries(
 @pytest.fixture
 def watchful(app_with: Callable[..., FastAPI], running: Engine) -> FastAPI:
     """An application whose minute has seen no refused call yet."""
-    return app_with(audit=AuditLog(running.parts.ground.trail, running.parts.ground.sealer, clock=now))
+    return app_with(audit=AuditLog(running.parts.backend.trail, running.parts.backend.sealer, clock=now))
 
 
 def audit_of(app: FastAPI) -> AuditLog:
@@ -251,7 +251,7 @@ def test_strangers_of_many_addresses_fill_neither_trail_nor_memory() -> None:
 
 async def test_a_minute_that_ends_writes_what_it_counted(running: Engine, client: httpx2.AsyncClient) -> None:
     last = await newest(client)
-    log = AuditLog(running.parts.ground.trail, SEALER, clock=now, minute=0.01)
+    log = AuditLog(running.parts.backend.trail, SEALER, clock=now, minute=0.01)
     entry = AuditEntry(now(), "-", None, "GET /x", "/x", 401, "10.0.0.9", "req")
     await asyncio.gather(*(log.record_refused(entry, "10.0.0.9") for _ in range(25)))
     found = await eventually(lambda: added(client, last, action="(refused)"), bool)

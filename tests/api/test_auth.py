@@ -135,7 +135,7 @@ async def test_a_key_is_issued_and_its_secret_shown_once(client: httpx2.AsyncCli
     }
     assert key["owner"] == key["id"]
     assert key["id"].startswith("key_")
-    assert key["webhook_secret"] == callback_secrets(running.parts.ground.sealer, key["id"])[0]
+    assert key["webhook_secret"] == callback_secrets(running.parts.backend.sealer, key["id"])[0]
 
     shown = (await client.get(f"{KEYS}/{key['id']}")).json()
     assert shown["prefix"] == key["api_key"][:18] + "…"
@@ -375,7 +375,7 @@ async def test_two_processes_share_keys_and_hear_of_a_revocation_in_time(
 
 async def test_without_the_index_nobody_new_is_let_in(app: FastAPI, running: Engine, key: Issue) -> None:
     known, unknown = await key(), await key()
-    keys = running.parts.ground.issued_keys._keys
+    keys = running.parts.backend.issued_keys._keys
     find = keys.find
 
     async def lost(prefix: str) -> None:

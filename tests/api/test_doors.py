@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.access import Role
 from orchestrator.domain.limits import SurfaceLimit, Tier, TierLimits, Window
 from orchestrator.testing import ADMIN_KEY, Engine
@@ -82,7 +82,7 @@ async def test_wrong_keys_are_one_window_for_all_surfaces_and_shapes(product: Pr
             for number, token in enumerate(tokens)
         ]
         assert [answer.status_code for answer in answers] == [401] * 5 + [429]
-        mine = running.parts.ground.sealer.derived("tokens").hex()
+        mine = running.parts.backend.sealer.derived("tokens").hex()
         user = jwt.encode({"sub": "alice", "exp": int(now().timestamp()) + 60}, mine, "HS256")
         for token in (ADMIN_KEY, user):
             assert (await client.get("/v1/agents", headers={"Authorization": f"Bearer {token}"})).status_code == 200
@@ -92,7 +92,7 @@ async def test_wrong_keys_are_one_window_for_all_surfaces_and_shapes(product: Pr
 async def test_a_users_token_has_a_tier_unless_it_is_the_administrators(
     running: Engine, roles: list[str] | None
 ) -> None:
-    secret = running.parts.ground.sealer.derived("tokens").hex()
+    secret = running.parts.backend.sealer.derived("tokens").hex()
     claims = {"sub": "alice", "exp": int(now().timestamp()) + 60, **({} if roles is None else {"roles": roles})}
     principal = await running.services.access.authenticate(jwt.encode(claims, secret, "HS256"))
     assert (principal.tier is None) is (roles == [Role.ADMIN])

@@ -26,7 +26,7 @@ from orchestrator.domain.errors import (
     Unavailable,
     WrongState,
 )
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from tests.api.conftest import ADMIN, over
 from tests.ledger import ledger
 

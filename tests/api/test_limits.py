@@ -75,7 +75,7 @@ async def stop_all(running: Engine, client: httpx2.AsyncClient) -> None:
     """Cancel the caller's jobs and see their slots freed, without a request of the caller's own."""
 
     async def still_open() -> list[str]:
-        rows, _ = await running.parts.ground.jobs.list(
+        rows, _ = await running.parts.backend.jobs.list(
             owner=owner_of(client), states=sorted(OPEN_STATES), kind=None, definition=None, limit=100, offset=0
         )
         return [row.id for row in rows]
@@ -240,7 +240,7 @@ async def test_a_replay_has_its_job_whatever_the_limits_say(limited: FastAPI, ru
 
 async def spend(running: Engine, job_id: str, tokens: int) -> None:
     """An attempt of the job that was billed, as the agent's activity writes it."""
-    row = await running.parts.ground.jobs.get(job_id)
+    row = await running.parts.backend.jobs.get(job_id)
     assert row is not None
     step = row.job.plan.steps[0]
     task = AgentTask(
@@ -254,8 +254,8 @@ async def spend(running: Engine, job_id: str, tokens: int) -> None:
     )
     usage = Usage(prompt_tokens=tokens - 1, completion_tokens=1)
     now = datetime.now(UTC)
-    await running.parts.ground.attempts.started(task, attempt=1, at=now)
-    await running.parts.ground.attempts.ended(task, attempt=1, at=now, status=AttemptStatus.COMPLETED, usage=usage)
+    await running.parts.backend.attempts.started(task, attempt=1, at=now)
+    await running.parts.backend.attempts.ended(task, attempt=1, at=now, status=AttemptStatus.COMPLETED, usage=usage)
 
 
 @ledger("D-065", "D-068", "C-28")
@@ -316,17 +316,17 @@ async def test_a_crash_leaks_no_slot(limited: FastAPI, running: Engine) -> None:
     async with over(limited, **key(Tier.FREE)) as client:
         job_id = (await run(client)).json()["job_id"]
         await running.eventually(job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-        await parts.ground.client.get_workflow_handle(job_id).terminate(reason="killed")
-        await parts.reconciler.reconcile(AT_ONCE)
+        await parts.backend.client.get_workflow_handle(job_id).terminate(reason="killed")
+        await parts.workers.reconciler.reconcile(AT_ONCE)
         assert await used(client) == 0
         # A process that died between the row and Temporal: the row is there, its start got no answer.
-        row = await parts.ground.jobs.get(job_id)
+        row = await parts.backend.jobs.get(job_id)
         assert row is not None
         lost = row.job.model_copy(update={"job_id": f"{job_id}lost"})
-        assert await parts.ground.jobs.accept(lost, request_hash="x", at=row.created_at, limit=1) is None
-        await parts.ground.jobs.doubtful(lost.job_id)
+        assert await parts.backend.jobs.accept(lost, request_hash="x", at=row.created_at, limit=1) is None
+        await parts.backend.jobs.doubtful(lost.job_id)
         assert (await run(client)).status_code == 429
-        await parts.reconciler.reconcile(AT_ONCE)
+        await parts.workers.reconciler.reconcile(AT_ONCE)
         assert (await run(client)).status_code == 202
         await stop_all(running, client)
 

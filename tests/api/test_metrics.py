@@ -10,7 +10,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.access import Scope
 from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.storage.database import Database

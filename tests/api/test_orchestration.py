@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from api.dialects.devskyy.routes import router
 from api.v1 import orchestration
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.access import Role, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import Job, JobState
@@ -56,7 +56,7 @@ def fresh_limits(**changes: Any) -> RequestLimits:
 @pytest.fixture
 def make(app_with: Make, running: Engine) -> Make:
     """An application with the documented bootstrap user, whose limits have counted nothing yet."""
-    on, signer = running.parts.ground, running.services.users._signer
+    on, signer = running.parts.backend, running.services.users._signer
     rows, bootstrap = UserRepository(on.database), BootstrapUser("admin", SecretStr("password"))
     accounts = Accounts(rows, signer, bootstrap=bootstrap)
     users = UserAccounts(rows, accounts, signer, bootstrap=bootstrap, clock=now)
@@ -197,7 +197,7 @@ async def test_without_a_role_nothing_opens(
 
 
 async def test_a_token_that_says_nothing_of_roles_has_none(make: Make, running: Engine):
-    secret = running.parts.ground.sealer.derived("tokens").hex()
+    secret = running.parts.backend.sealer.derived("tokens").hex()
     token = jwt.encode({"sub": "ada", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
     async with over(make(), Authorization=f"Bearer {token}") as client:
         assert (await client.get(f"{BASE}/health")).status_code == 403
@@ -346,7 +346,7 @@ class Seen:
 
 
 def reader(running: Engine, seen: Seen) -> PartnershipReader:
-    work = WorkRepository(running.parts.ground.reports)
+    work = WorkRepository(running.parts.backend.reports)
     return PartnershipReader(running.parts.catalogue, running.services.metrics, work, seen, clock=now)  # type: ignore[arg-type]
 
 

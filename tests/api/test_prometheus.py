@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.errors import Unavailable
 from orchestrator.services.reports.figures import FiguresReader
 from orchestrator.storage.database import Database
@@ -48,7 +48,7 @@ def scrape(running: Engine, app_with: Callable[..., FastAPI]):
 
     async def read() -> Samples:
         await running.services.reader.settle()
-        figures = FiguresReader(FiguresRepository(running.parts.ground.reports), running.parts.catalogue, clock=now)
+        figures = FiguresReader(FiguresRepository(running.parts.backend.reports), running.parts.catalogue, clock=now)
         async with over(app_with(figures=figures), **ADMIN) as admin:
             return parsed(await admin.get("/metrics"))
 
@@ -123,7 +123,7 @@ async def test_figures_of_everybody_need_the_key_of_prometheus_or_an_admins(
 ):
     await running.run("t_three", {})
     await running.services.reader.settle()
-    figures = FiguresReader(FiguresRepository(running.parts.ground.reports), running.parts.catalogue, clock=now)
+    figures = FiguresReader(FiguresRepository(running.parts.backend.reports), running.parts.catalogue, clock=now)
     source = Fixed(replace(running.services, figures=figures))
     app = create_app(source, options=lambda: ApiOptions(metrics_key=SecretStr(METRICS_KEY)))
     business = re.compile(r"orchestrator_(jobs|steps|tokens|cost|index|webhook_deliver|oldest)")

@@ -51,7 +51,7 @@ async def stranger(running: Engine, product: Product) -> AsyncIterator[Callable[
 
 
 async def open_jobs(running: Engine, owner: str, definition: str | None = None) -> list[str]:
-    rows, _ = await running.parts.ground.jobs.list(
+    rows, _ = await running.parts.backend.jobs.list(
         owner=owner, states=sorted(OPEN_STATES), kind=None, definition=definition, limit=100, offset=0
     )
     return [row.id for row in rows]
@@ -181,7 +181,7 @@ async def test_strangers_do_not_go_before_paying_callers(
     async with stranger("198.51.100.12") as client:
         started = await client.post("/execute-workflow", json={**BODY, "priority": "critical"})
     job_id = mapping.job_of(started.json()["session_id"])
-    handle = running.parts.ground.client.get_workflow_handle(job_id)
+    handle = running.parts.backend.client.get_workflow_handle(job_id)
     info = (await handle.describe()).raw_description.workflow_execution_info
     assert info.priority.priority_key == 3
     assert (await running.job(job_id)).labels["priority"] == "critical"

@@ -31,7 +31,7 @@ FIRST_TASK = 4
 
 async def reset(running: Engine, job_id: str, event_id: int = FIRST_TASK) -> str:
     """Reset a job to the workflow task that ends with this event; the new run's id."""
-    client = running.parts.ground.client
+    client = running.parts.backend.client
     described = await client.get_workflow_handle(job_id).describe()
     request = ResetWorkflowExecutionRequest(
         namespace=client.namespace,
@@ -132,7 +132,7 @@ async def test_an_ended_job_that_is_reset_shows_as_going_on_and_its_second_end_i
         await reconciled(telling, job_id)
         job = await telling.eventually(job_id, lambda job: job.waiting_steps == ["b"])
         assert (job.state, job.run_id, job.result) == (JobState.RUNNING, new_run, None)
-        row = await telling.parts.ground.jobs.get(job_id)
+        row = await telling.parts.backend.jobs.get(job_id)
         assert (row.state, row.closed_at, row.run_id) == (JobState.RUNNING, None, new_run)
         await telling.services.controller.reject(TESTER, job_id, "b")
         job = await telling.ended(job_id)
@@ -159,7 +159,7 @@ async def test_a_reset_job_that_ends_before_anybody_looked_has_its_second_end_in
         # The call was made again, and paid again.
         assert job.usage.total_tokens == 2 * first.usage.total_tokens > 0
         assert [one.number for one in job.calls[0].attempts] == [1, 2]
-        row = await telling.parts.ground.jobs.get(job_id)
+        row = await telling.parts.backend.jobs.get(job_id)
         assert (row.state, row.run_id) == (JobState.COMPLETED, new_run)
         await sent(hook, 2)
         assert bodies(hook)[1]["data"]["replaces_earlier_end"] is True
@@ -169,7 +169,7 @@ async def test_who_read_the_job_before_its_reset_cannot_close_it(telling: Engine
     async with receiving(Answer(status=200)) as hook:
         job_id = await completed_once(telling, hook.url)
         ended = await telling.job(job_id)
-        facts, _ = await telling.parts.ground.gateway.read(job_id)
+        facts, _ = await telling.parts.backend.gateway.read(job_id)
         await reset(telling, job_id)
         await reconciled(telling, job_id)
         assert not await telling.services.reader.close(ended, facts)
@@ -181,8 +181,8 @@ async def reconciled(telling: Engine, job_id: str) -> None:
     """The reconciler has noticed that the job goes on: visibility lags behind by moments."""
 
     async def state() -> JobState:
-        await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
-        return (await telling.parts.ground.jobs.get(job_id)).state
+        await telling.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+        return (await telling.parts.backend.jobs.get(job_id)).state
 
     await eventually(state, lambda state: state is JobState.RUNNING)
 
@@ -192,11 +192,11 @@ async def test_a_reset_job_that_is_ended_by_force_before_anybody_looked_has_that
         job_id = await completed_once(telling, hook.url)
         await sent(hook, 1)
         new_run = await reset(telling, job_id)
-        await telling.parts.ground.client.get_workflow_handle(job_id).terminate("enough")
+        await telling.parts.backend.client.get_workflow_handle(job_id).terminate("enough")
 
         async def look() -> tuple[str, JobState]:
-            await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
-            row = await telling.parts.ground.jobs.get(job_id)
+            await telling.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+            row = await telling.parts.backend.jobs.get(job_id)
             return row.run_id, row.state
 
         await eventually(look, lambda seen: seen == (new_run, JobState.CANCELLED))
@@ -216,11 +216,11 @@ async def test_another_workflow_under_the_id_of_an_ended_job_does_not_become_tha
         given = await telling.services.starter.composed(
             StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={"mine": 1}), owner="thief", job_id=job_id
         )
-        again = await telling.parts.ground.client.start_workflow(
+        again = await telling.parts.backend.client.start_workflow(
             "t_three",
             given if as_the_api_does else {"mine": 1},
             id=job_id,
-            task_queue=telling.parts.ground.gateway._task_queue,
+            task_queue=telling.parts.backend.gateway._task_queue,
             search_attributes=search_attributes_of(given) if as_the_api_does else None,
         )
         if as_the_api_does:
@@ -229,6 +229,6 @@ async def test_another_workflow_under_the_id_of_an_ended_job_does_not_become_tha
             with pytest.raises(WorkflowFailureError) as refused:
                 await again.result()
             assert "is the id of a job that has ended" in str(refused.value.cause)
-        await telling.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+        await telling.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
         assert await telling.job(job_id) == first
         assert len(hook.requests) == 1

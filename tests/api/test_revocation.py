@@ -99,7 +99,7 @@ async def test_a_call_that_waits_goes_on_with_a_key_that_is_rotated_with_an_over
 async def test_a_stream_ends_with_its_key(app_with: Make, running: Engine, key: Issue, path: str):
     watcher = running.services.watcher
     quick = type(watcher)(
-        running.parts.ground.follower, running.parts.ground.bus, running.services.access, recheck_seconds=0.05
+        running.parts.backend.follower, running.parts.backend.bus, running.services.access, recheck_seconds=0.05
     )
     key_id, headers = await holder(running, key)
     app = app_with(watcher=quick)

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from api import endpoints
 from api.dialects.orchestrator import mapping
 from orchestrator import logs
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.testing import Engine, eventually
@@ -101,7 +101,7 @@ async def test_a_custom_workflow_is_queued_with_an_estimate(make: Make):
 async def test_the_priority_is_temporals(make: Make, running: Engine, priority: str, key: int):
     async with over(make(), **ADMIN) as client:
         session_id = (await start(client, priority=priority))["session_id"]
-    handle = running.parts.ground.client.get_workflow_handle(mapping.job_of(session_id))
+    handle = running.parts.backend.client.get_workflow_handle(mapping.job_of(session_id))
     info = (await handle.describe()).raw_description.workflow_execution_info
     assert info.priority.priority_key == key
 
@@ -215,7 +215,7 @@ async def test_the_types_are_listed(make: Make):
 
 @ledger("M-032", "M-033", "M-035", "M-036", "C-20")
 async def test_a_signed_in_user_owns_the_session(make: Make, running: Engine):
-    secret = running.parts.ground.sealer.derived("tokens").hex()
+    secret = running.parts.backend.sealer.derived("tokens").hex()
     token = jwt.encode({"sub": f"user-{uuid.uuid4()}", "exp": now() + timedelta(minutes=5)}, secret, "HS256")
     async with over(make(), Authorization=f"Bearer {token}") as client:
         accepted = await start(client, "/protected/execute-workflow")

@@ -213,7 +213,7 @@ def watched(running: Engine, app_with: Callable[..., FastAPI]) -> FastAPI:
     """An application that looks often whether its readers still may."""
     services = running.services
     return app_with(
-        watcher=JobWatcher(services.follower, running.parts.ground.bus, services.access, recheck_seconds=0.02)
+        watcher=JobWatcher(services.follower, running.parts.backend.bus, services.access, recheck_seconds=0.02)
     )
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import httpx2
 
 from api.app import create_app
-from orchestrator.bootstrap import Stack, assemble
+from orchestrator.composition.lazy_services import LazyServices
+from orchestrator.composition.process import build_parts
 from orchestrator.engine.connect import connect
 from orchestrator.engine.guard import GuardedService
 from orchestrator.plugins import BUILT_IN, build_catalogue
@@ -17,9 +18,9 @@ from orchestrator.testing import ADMIN_KEY, eventually
 async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path, admin_api_key=ADMIN_KEY)
     client = await connect({"target_host": "127.0.0.1:1"}, lazy=True)
-    parts = assemble(settings, build_catalogue([BUILT_IN]), client)
-    await parts.ground.database.migrate()
-    transport = httpx2.ASGITransport(app=create_app(Stack.over(parts)))
+    parts = build_parts(settings, build_catalogue([BUILT_IN]), client)
+    await parts.backend.database.migrate()
+    transport = httpx2.ASGITransport(app=create_app(LazyServices.of(parts)))
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
     ) as http:
@@ -31,7 +32,7 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
         assert (await http.get("/v1/agents")).json()["available"] == 0
         (listed,) = (await http.get("/v1/jobs")).json()["jobs"]
         assert "has not answered the start" in listed["reason"]["message"]
-    row = (await parts.ground.jobs.unfinished(before=parts.services.reader._clock()))[0]
+    row = (await parts.backend.jobs.unfinished(before=parts.services.reader._clock()))[0]
     assert row.start_state == "doubtful"
     await parts.aclose()
 
@@ -39,8 +40,8 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
 async def test_while_temporal_is_away_no_route_asks_it_again(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path, admin_api_key=ADMIN_KEY)
     client = await connect({"target_host": "127.0.0.1:1"}, lazy=True)
-    parts = assemble(settings, build_catalogue([BUILT_IN]), client)
-    await parts.ground.database.migrate()
+    parts = build_parts(settings, build_catalogue([BUILT_IN]), client)
+    await parts.backend.database.migrate()
     guarded = client.service_client
     assert isinstance(guarded, GuardedService)
     asked: list[str] = []
@@ -51,7 +52,7 @@ async def test_while_temporal_is_away_no_route_asks_it_again(tmp_path: Path) -> 
         return await make(rpc, *given, **named)
 
     guarded._service._rpc_call = counted  # type: ignore[method-assign]
-    transport = httpx2.ASGITransport(app=create_app(Stack.over(parts)))
+    transport = httpx2.ASGITransport(app=create_app(LazyServices.of(parts)))
     async with httpx2.AsyncClient(
         transport=transport, base_url="http://test", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
     ) as http:

@@ -125,7 +125,7 @@ async def test_a_sign_out_ends_the_sign_in_and_no_other(client: httpx2.AsyncClie
 
 
 async def test_only_a_sign_in_can_be_ended(client: httpx2.AsyncClient, key: Any, app: Any, running: Engine):
-    secret = running.parts.ground.sealer.derived("tokens").hex()
+    secret = running.parts.backend.sealer.derived("tokens").hex()
     minted = jwt.encode({"sub": "ada", "exp": datetime.now(UTC) + timedelta(minutes=5)}, secret, "HS256")
     for headers in (await key(), {"Authorization": f"Bearer {minted}"}):
         async with over(app, **headers) as caller:

@@ -416,7 +416,7 @@ async def test_a_callback_receives_its_own_job_alone(
         await settled(alice, f"/v1/jobs/{await ran(alice)}", 0)
         (call,) = receiver.requests
     assert (row["webhook_id"], row["job_id"], row["state"]) == (None, job_id, "delivered")
-    secret = callback_secrets(telling.parts.ground.sealer, f"alice {request.node.name}")[0]
+    secret = callback_secrets(telling.parts.backend.sealer, f"alice {request.node.name}")[0]
     assert verify_webhook(call.body.decode(), call.headers["x-devora-signature"], secret)
     assert json.loads(call.body)["job_id"] == job_id
     assert (await bob.get(f"/v1/jobs/{job_id}/deliveries")).status_code == 404

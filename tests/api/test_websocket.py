@@ -673,7 +673,7 @@ async def test_text_that_an_agent_hands_out_reaches_the_socket(live: httpx2.Asyn
         await client.subscribe(job_id)
         while (frame := await client.next()).get("name") != "step.waiting" or "id" not in frame:
             pass
-        running.parts.ground.bus.publish(piece)
+        running.parts.backend.bus.publish(piece)
         frame = await client.next()
     assert (frame["name"], frame["current_step"], frame["data"]["text"]) == ("agent.delta", "b", "Once upon")
     await live.post(f"/v1/jobs/{job_id}/cancel")

@@ -20,7 +20,7 @@ from temporalio.workflow import NondeterminismError
 
 from api.app import create_app
 from orchestrator import plugins
-from orchestrator.bootstrap import Stack
+from orchestrator.composition.lazy_services import LazyServices
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.plugins import ENTRY_POINT_GROUP, load_plugins
@@ -81,7 +81,7 @@ async def acme(
 @pytest_asyncio.fixture(loop_scope="session")
 async def http(acme: Engine) -> AsyncIterator[httpx2.AsyncClient]:
     """The HTTP API over that engine."""
-    transport = httpx2.ASGITransport(app=create_app(Stack.over(acme.parts)))
+    transport = httpx2.ASGITransport(app=create_app(LazyServices.of(acme.parts)))
     headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
     async with httpx2.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=60) as client:
         yield client
@@ -120,7 +120,7 @@ async def test_the_declared_workflow_runs_under_its_own_name(
     job = await eventually(look, lambda job: job["status"] in {"completed", "failed"})
     assert job["status"] == "completed", job["error"]
     assert len(notes) == 1
-    assert await workflow_type(acme.parts.ground.client, job_id) == "acme_release"
+    assert await workflow_type(acme.parts.backend.client, job_id) == "acme_release"
 
 
 async def test_the_workflow_in_code_runs_under_its_own_name(
@@ -132,7 +132,7 @@ async def test_the_workflow_in_code_runs_under_its_own_name(
     steps = (await http.get(f"/v1/jobs/{answer['job_id']}")).json()["steps"]
     assert [(one["step"], one["status"]) for one in steps] == [("notes", "completed"), ("publish", "completed")]
     assert len(notes) == 1
-    assert await workflow_type(acme.parts.ground.client, answer["job_id"]) == "acme_embargo"
+    assert await workflow_type(acme.parts.backend.client, answer["job_id"]) == "acme_embargo"
 
 
 async def test_a_worker_without_the_class_leaves_the_job_to_one_that_has_it(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.composition.backend import secret_key_of
 from orchestrator.domain.access import ORDINARY, Scope
 from orchestrator.domain.limits import Tier
-from orchestrator.ground import secret_key_of
 from orchestrator.services.access.authentication import IssuedKeys
 from orchestrator.storage.database import Database
 from orchestrator.storage.keys import KeyRepository

@@ -5,8 +5,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.composition.backend import secret_key_of
 from orchestrator.domain.webhooks import Webhook
-from orchestrator.ground import secret_key_of
 from orchestrator.sealing import Sealer
 from orchestrator.storage.database import Database
 from orchestrator.storage.webhooks import WebhookRepository

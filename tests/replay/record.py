@@ -16,7 +16,7 @@ from typing import Any
 
 from temporalio.worker import Worker
 
-from orchestrator.bootstrap import Parts
+from orchestrator.composition.process import Parts
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import LimitExceeded
@@ -111,8 +111,8 @@ async def _unserved(engine: Engine) -> str:
     """A call whose worker lacks its agent until the call's own time is over, and one that has it."""
 
     def elsewhere(parts: Parts) -> Worker:
-        run_agent = parts.agents(parts.native_runtime()).run_agent
-        return build_framework_worker(parts.ground.client, task_queue="test-elsewhere", run_agent=run_agent)
+        run_agent = parts.workers.agent_activities(parts.workers.native_runtime()).run_agent
+        return build_framework_worker(parts.backend.client, task_queue="test-elsewhere", run_agent=run_agent)
 
     started = await engine.start("t_elsewhere", {})
     async with elsewhere(replace(engine.parts, catalogue=build_catalogue([BUILT_IN]))):
@@ -128,7 +128,7 @@ async def _unserved(engine: Engine) -> str:
 async def _countdown(engine: Engine) -> str:
     started = await engine.start("t_countdown", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).signal("go")
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).signal("go")
     await engine.ended(started.job_id)
     return started.job_id
 
@@ -137,7 +137,7 @@ async def _started_past_the_api(engine: Engine, target: str, input: object) -> s
     """A workflow that an operator starts, once it has ended."""
     job_id = f"operators-{target}"
     queue = engine.parts.settings.task_queue
-    handle = await engine.parts.ground.client.start_workflow(target, input, id=job_id, task_queue=queue)
+    handle = await engine.parts.backend.client.start_workflow(target, input, id=job_id, task_queue=queue)
     await handle.signal("go")
     await engine.ended(job_id)
     return job_id
@@ -147,7 +147,7 @@ async def _copied(engine: Engine) -> str:
     original = await engine.run("t_three", {})
     (start, *_) = (await engine.history(original.id)).events
     payloads = start.workflow_execution_started_event_attributes.input.payloads
-    (copy,) = await engine.parts.ground.client.data_converter.decode(payloads, [dict])
+    (copy,) = await engine.parts.backend.client.data_converter.decode(payloads, [dict])
     return await _started_past_the_api(engine, "t_three", copy)
 
 
@@ -163,7 +163,7 @@ async def _delivered(engine: Engine, *answers: Answer) -> str:
         )
         await webhooks.delete(TESTER, done.webhook.id)
     delivery_id = str(page.rows[0][0].id)
-    await engine.parts.ground.client.get_workflow_handle(delivery_id).result()
+    await engine.parts.backend.client.get_workflow_handle(delivery_id).result()
     return delivery_id
 
 
@@ -186,7 +186,7 @@ async def _conversation(engine: Engine) -> str:
 
 async def _conversation_ended(engine: Engine) -> str:
     conversation = await _turn(engine, "ended", "Goodbye", idle=0.2)
-    await engine.parts.ground.client.get_workflow_handle(conversation).result()
+    await engine.parts.backend.client.get_workflow_handle(conversation).result()
     return conversation
 
 
@@ -278,7 +278,7 @@ async def _write(engine: Engine, name: str, job_id: str) -> None:
     run_id: str | None = None
     number = 1
     while True:
-        history = await engine.parts.ground.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
+        history = await engine.parts.backend.client.get_workflow_handle(job_id, run_id=run_id).fetch_history()
         path = HISTORIES / (f"{name}.json" if number == 1 else f"{name}_{number}.json")
         path.write_text(_anonymous(history.to_json()) + "\n")
         previous = history.events[0].workflow_execution_started_event_attributes.continued_execution_run_id

@@ -535,7 +535,7 @@ def test_what_is_no_adapter_is_refused(framework: str, where: str | None, fault:
 def test_what_takes_long_to_import_is_imported_where_it_is_used() -> None:
     code = (
         "import sys, api.orchestrator_api, orchestrator.commandline.worker, orchestrator.commandline.doctor.command\n"
-        "import orchestrator.staffing\n"
+        "import orchestrator.composition.agent_runtime\n"
         "print({'langgraph', 'openai', 'anthropic'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -51,7 +51,7 @@ async def _start(engine: Engine, type: str, *inputs: Any, id: str | None = None,
     """Start a workflow as an operator does, past the API."""
     id = id or _new_id()
     more = {"task_queue": engine.parts.settings.task_queue, **more}
-    await engine.parts.ground.client.start_workflow(type, args=list(inputs), id=id, **more)
+    await engine.parts.backend.client.start_workflow(type, args=list(inputs), id=id, **more)
     return id
 
 
@@ -59,7 +59,7 @@ async def _started_with(engine: Engine, job_id: str) -> dict[str, Any]:
     """The input of a workflow as the Temporal UI copies it."""
     history = await engine.history(job_id)
     payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads
-    (value,) = await engine.parts.ground.client.data_converter.decode(payloads, [dict])
+    (value,) = await engine.parts.backend.client.data_converter.decode(payloads, [dict])
     copied: dict[str, Any] = value
     return copied
 
@@ -88,10 +88,10 @@ async def test_a_copy_is_a_job_of_its_own_and_the_original_stays_as_it_was(engin
     assert copy.config == original.config
     assert [call.attempts[0].number for call in copy.calls] == [1, 1, 1]
     assert copy.labels == {"started_by": "operator", "copy_of": first}
-    rows = await engine.parts.ground.attempts.for_job(id)
+    rows = await engine.parts.backend.attempts.for_job(id)
     assert len(rows) == 3
     assert await engine.job(first) == original
-    assert len(await engine.parts.ground.attempts.for_job(first)) == 3
+    assert len(await engine.parts.backend.attempts.for_job(first)) == 3
     assert (await engine.services.reader.get(ALICE, id)).id == id
     assert id in [row.id for row in (await engine.services.reader.list(ALICE, JobFilter())).rows]
 
@@ -116,7 +116,7 @@ async def test_a_copy_of_a_failing_job_ends_only_itself(engine: Engine) -> None:
     await engine.services.controller.reject(ALICE, id, None, "not this one")
     assert (await engine.ended(id)).state is JobState.FAILED
     assert (await engine.job(waiting)).waiting_steps == ["b"]
-    record = await engine.parts.ground.jobs.get(waiting)
+    record = await engine.parts.backend.jobs.get(waiting)
     assert record is not None
     assert not record.state.terminal
     await engine.services.controller.approve(ALICE, waiting, None)
@@ -131,7 +131,7 @@ async def test_a_plain_object_is_run_for_the_admin_with_the_catalogues_plan(engi
     entries = [event.name for event in await engine.services.follower.past(TESTER, id, None)]
     assert entries[:2] == ["job.queued", "job.adopted"] or entries[:3] == ["job.queued", "job.started", "job.adopted"]
     assert entries[-1] == "job.completed"
-    description = await engine.parts.ground.client.get_workflow_handle(id).describe()
+    description = await engine.parts.backend.client.get_workflow_handle(id).describe()
     owner = SearchAttributeKey.for_keyword(names.ATTRIBUTE_OWNER)
     assert description.typed_search_attributes.get(owner) == "admin"
 
@@ -141,7 +141,7 @@ async def test_an_agent_can_be_started_and_so_can_a_workflow_in_code(engine: Eng
     assert (agent.kind, agent.definition, agent.state) == (JobKind.AGENT, "t_echo", JobState.COMPLETED)
     id = await _start(engine, "t_countdown", {"seconds": 30})
     await engine.eventually(id, lambda job: job.owner == "admin")
-    await engine.parts.ground.client.get_workflow_handle(id).signal("go")
+    await engine.parts.backend.client.get_workflow_handle(id).signal("go")
     code = await engine.ended(id)
     assert (code.id, code.code, code.state, code.input) == (id, True, JobState.COMPLETED, {"seconds": 30})
     assert [call.step for call in code.calls] == ["go"]
@@ -160,7 +160,7 @@ async def test_a_search_attribute_names_the_owner(engine: Engine) -> None:
 
 
 async def test_a_schedule_starts_jobs(engine: Engine) -> None:
-    client = engine.parts.ground.client
+    client = engine.parts.backend.client
     schedule_id, workflow_id = _new_id("every-night"), _new_id("report")
     action = ScheduleActionStartWorkflow(
         "t_three", {"topic": "tea"}, id=workflow_id, task_queue=engine.parts.settings.task_queue
@@ -191,7 +191,7 @@ async def test_a_child_is_a_job_of_its_parents_owner(engine: Engine, inputs: dic
     job = await engine.ended(child)
     assert (job.owner, job.definition, job.state) == ("alice", "t_three", JobState.COMPLETED)
     assert job.labels == {"started_by": "parent", "parent": parent}
-    assert len(await engine.parts.ground.attempts.for_job(child)) == 3
+    assert len(await engine.parts.backend.attempts.for_job(child)) == 3
 
 
 async def test_a_child_gets_neither_a_plan_nor_an_owner_nor_large_parts_from_its_input(engine: Engine) -> None:
@@ -212,11 +212,11 @@ async def test_a_child_gets_neither_a_plan_nor_an_owner_nor_large_parts_from_its
 async def test_the_cancel_of_a_parent_reaches_its_child(engine: Engine) -> None:
     child = _new_id("child")
     parent = await _alices(engine, "t_parent", {"child": "t_slow", "id": child, "with": {}})
-    await eventually(lambda: engine.parts.ground.jobs.get(child), lambda row: row is not None)
+    await eventually(lambda: engine.parts.backend.jobs.get(child), lambda row: row is not None)
     await engine.services.controller.cancel(ALICE, parent, "enough", patience=20)
     assert (await engine.ended(parent)).state is JobState.CANCELLED
     assert (await engine.ended(child)).state is JobState.CANCELLED
-    row = await engine.parts.ground.jobs.get(child)
+    row = await engine.parts.backend.jobs.get(child)
     assert row is not None
     assert row.state is JobState.CANCELLED
 
@@ -236,7 +236,7 @@ async def test_what_cannot_be_a_job_is_refused_with_words(
 ) -> None:
     id = await _start(engine, type, *inputs)
     with pytest.raises(WorkflowFailureError) as failure:
-        await engine.parts.ground.client.get_workflow_handle(id).result()
+        await engine.parts.backend.client.get_workflow_handle(id).result()
     assert words in str(failure.value.cause)
     job = await _refused(engine, id)
     assert job.error is not None
@@ -261,7 +261,7 @@ async def test_a_worker_that_lacks_the_type_leaves_the_start_to_one_that_has_it(
             given = {**await _started_with(lacks, other.job_id), "input": given}
         id = await _start(engine, type, given, **more)
         job = await engine.eventually(id, lambda job: job.reason is not None and job.reason.code is ReasonCode.STUCK)
-        worker = lacks.parts.ground.client.identity
+        worker = lacks.parts.backend.client.identity
         assert (job.state, job.owner) == (JobState.PENDING, "")
         assert job.reason is not None
         assert job.reason.message == (
@@ -272,7 +272,7 @@ async def test_a_worker_that_lacks_the_type_leaves_the_start_to_one_that_has_it(
         assert job.reason.last_error.type == "unknown_workflow"
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, task_queue=queue) as engine:
         if type == "t_countdown":
-            await engine.parts.ground.client.get_workflow_handle(id).signal("go")
+            await engine.parts.backend.client.get_workflow_handle(id).signal("go")
         job = await engine.ended(id)
         assert (job.state, job.definition) == (JobState.COMPLETED, type)
         facts = [fact_of(event, "run") for event in (await engine.history(id)).events]
@@ -285,7 +285,7 @@ async def test_a_type_that_no_worker_has_waits_with_words_until_it_is_cancelled(
     assert job.reason is not None
     assert "does not know workflow or agent 't_unheard_of'" in job.reason.message
     assert id not in [row.id for row in (await engine.services.reader.list(TESTER, JobFilter())).rows]
-    await engine.parts.ground.client.get_workflow_handle(id).cancel()
+    await engine.parts.backend.client.get_workflow_handle(id).cancel()
     assert (await engine.ended(id, 20)).state is JobState.CANCELLED
 
 
@@ -305,7 +305,7 @@ async def test_a_copy_that_was_changed_is_judged_again(engine: Engine) -> None:
 async def test_an_id_that_no_path_can_carry_is_refused(engine: Engine) -> None:
     id = await _start(engine, "t_three", {}, id=f"reports/{uuid.uuid4().hex}")
     with pytest.raises(WorkflowFailureError) as failure:
-        await engine.parts.ground.client.get_workflow_handle(id).result()
+        await engine.parts.backend.client.get_workflow_handle(id).result()
     assert "cannot be the id of a job" in str(failure.value.cause)
 
 
@@ -323,7 +323,7 @@ async def test_an_id_that_no_path_can_carry_is_refused(engine: Engine) -> None:
 async def test_no_encoding_of_an_input_holds_a_job(
     engine: Engine, type: str, encoding: bytes, data: bytes, state: JobState
 ) -> None:
-    id, client = _new_id(), engine.parts.ground.client
+    id, client = _new_id(), engine.parts.backend.client
     await client.workflow_service.start_workflow_execution(
         StartWorkflowExecutionRequest(
             namespace=client.namespace,
@@ -363,26 +363,26 @@ async def test_without_a_worker_only_an_admin_sees_it_and_early_signals_count(
         with pytest.raises(NotFound):
             await engine.services.reader.get(ALICE, id)
         await engine.signal(id, names.SIGNAL_PAUSE, Control())
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             await engine.eventually(id, lambda job: job.owner == "alice" and job.state is JobState.PAUSED)
             await engine.services.controller.resume(ALICE, id)
             assert (await engine.ended(id)).state is JobState.COMPLETED
 
 
 async def test_a_silent_index_holds_no_adoption_and_hears_of_the_job_later(engine: Engine) -> None:
-    jobs = engine.parts.ground.jobs
+    jobs = engine.parts.backend.jobs
     with sqlite3.connect(engine.parts.settings.data_dir / "index.sqlite3") as index:
         index.execute("ALTER TABLE jobs RENAME TO jobs_away")
         index.commit()
         id = await _start(engine, "t_three", {})
-        assert await engine.parts.ground.client.get_workflow_handle(id).result() is not None
-        detail = await engine.parts.ground.gateway.read(id)
+        assert await engine.parts.backend.client.get_workflow_handle(id).result() is not None
+        detail = await engine.parts.backend.gateway.read(id)
         assert project(id, *detail).owner == "admin"
         index.execute("ALTER TABLE jobs_away RENAME TO jobs")
         index.commit()
     row = await eventually(lambda: jobs.get(id), lambda row: row is not None)
     assert (row.owner, row.definition, row.state.terminal) == ("admin", "t_three", False)
-    await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+    await engine.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     row = await jobs.get(id)
     assert row is not None
     assert row.state is JobState.COMPLETED
@@ -405,7 +405,7 @@ async def test_an_adopted_job_stays_one_job_over_continued_runs(tmp_path: Path) 
         copied = await _started_with(engine, job.id)
         assert copied["carried"]["results"]
         copy = await engine.ended(await _start(engine, "t_long", copied))
-        assert (copy.state, len(await engine.parts.ground.attempts.for_job(copy.id))) == (JobState.COMPLETED, 12)
+        assert (copy.state, len(await engine.parts.backend.attempts.for_job(copy.id))) == (JobState.COMPLETED, 12)
 
 
 async def test_a_large_input_is_carried_plain_and_as_a_copy(engine: Engine) -> None:
@@ -427,7 +427,7 @@ async def test_a_large_input_is_carried_plain_and_as_a_copy(engine: Engine) -> N
     data["input"] = {"topic": "coffee"}
     assert (await engine.ended(await _start(engine, "t_three", data))).input == {"topic": "coffee"}
     for id in (plain.id, copied, shown.id):
-        description = await engine.parts.ground.client.get_workflow_handle(id).describe()
+        description = await engine.parts.backend.client.get_workflow_handle(id).describe()
         assert description.raw_info.history_size_bytes < 1_000_000
 
 
@@ -448,7 +448,7 @@ async def test_an_input_made_by_hand_with_an_id_like_ours_is_in_lists_too(engine
     await engine.ended(first)
     id = f"wf_job_{uuid.uuid4().hex}"
     await engine.ended(await _start(engine, "t_three", {**await _started_with(engine, first), "job_id": id}, id=id))
-    row = await engine.parts.ground.jobs.get(id)
+    row = await engine.parts.backend.jobs.get(id)
     assert row is not None
     assert (row.owner, row.state) == ("alice", JobState.COMPLETED)
 
@@ -456,11 +456,11 @@ async def test_an_input_made_by_hand_with_an_id_like_ours_is_in_lists_too(engine
 async def test_a_new_run_under_the_id_of_an_ended_job_is_that_job(engine: Engine) -> None:
     first = await _alices(engine, "t_three", {})
     await engine.ended(first)
-    description = await engine.parts.ground.client.get_workflow_handle(first).describe()
+    description = await engine.parts.backend.client.get_workflow_handle(first).describe()
     kept = description.typed_search_attributes.search_attributes
     attributes = TypedSearchAttributes([pair for pair in kept if pair.key.name.startswith("Job")])
     await _start(engine, "t_three", await _started_with(engine, first), id=first, search_attributes=attributes)
-    assert (await engine.parts.ground.client.get_workflow_handle(first).result())["status"] == "success"
+    assert (await engine.parts.backend.client.get_workflow_handle(first).result())["status"] == "success"
     facts = [fact_of(event, "run") for event in (await engine.history(first)).events]
     assert not [fact for fact in facts if isinstance(fact, JobAdopted)]
     job = project(first, facts)
@@ -468,7 +468,7 @@ async def test_a_new_run_under_the_id_of_an_ended_job_is_that_job(engine: Engine
 
 
 async def test_workflows_of_the_engine_itself_and_foreign_ones_are_no_jobs(engine: Engine) -> None:
-    client = engine.parts.ground.client
+    client = engine.parts.backend.client
     id = await _start(engine, names.WORKFLOW_RECONCILE, ReconcileRequest())
     await client.get_workflow_handle(id).result()
     with pytest.raises(NotFound):

@@ -54,11 +54,11 @@ async def test_a_call_waits_for_a_worker_that_knows_its_agent(
             assert job.state is JobState.RUNNING
             assert job.reason is not None
             assert job.reason.message.startswith(
-                f"Worker {old.parts.ground.client.identity} does not know agent t_echo;"
+                f"Worker {old.parts.backend.client.identity} does not know agent t_echo;"
             )
             assert job.reason.next_attempt_at is not None
             assert (job.calls[0].status, job.calls[0].attempts) == (CallStatus.RETRYING, [])
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             job = await engine.ended(started.job_id)
     assert job.state is JobState.COMPLETED
     assert attempts(job) == [(1, AttemptStatus.COMPLETED)]
@@ -75,7 +75,7 @@ async def test_a_call_waits_longer_than_its_own_time(temporal_address: str, tmp_
 
             await eventually(times_asked, lambda times: times >= 3)
             assert unserved(await engine.eventually(started.job_id, unserved))
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             job = await engine.ended(started.job_id)
     assert job.state is JobState.COMPLETED
     assert attempts(job) == [(1, AttemptStatus.COMPLETED)]
@@ -85,13 +85,13 @@ async def test_an_agent_that_a_release_removed_while_its_step_waited_is_waited_f
     temporal_address: str, tmp_path: Path, queue: str
 ) -> None:
     async with running_engine(temporal_address, tmp_path, COMPLETE, worker=False, task_queue=queue) as engine:
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             started = await engine.start("t_approved", {})
             await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["a"])
         async with running_engine(temporal_address, tmp_path, LACKING, task_queue=queue):
             await engine.approve(started.job_id)
             assert (await engine.eventually(started.job_id, unserved)).state is JobState.RUNNING
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
 
@@ -99,10 +99,10 @@ async def test_a_stopping_worker_uses_up_no_attempt(temporal_address: str, tmp_p
     async with running_engine(
         temporal_address, tmp_path, COMPLETE, worker=False, task_queue=queue, worker_drain_seconds=0
     ) as engine:
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             started = await engine.start("t_once", {"seconds": 4})
             await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             job = await engine.ended(started.job_id)
     assert job.state is JobState.COMPLETED
     assert attempts(job) == [(1, AttemptStatus.UNKNOWN), (2, AttemptStatus.COMPLETED)]
@@ -112,10 +112,10 @@ async def test_a_stopping_worker_uses_up_no_attempt(temporal_address: str, tmp_p
 
 async def test_a_draining_worker_lets_its_calls_end(temporal_address: str, tmp_path: Path, queue: str) -> None:
     async with running_engine(temporal_address, tmp_path, COMPLETE, worker=False, task_queue=queue) as engine:
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             started = await engine.start("t_once", {"seconds": 2})
             await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             job = await engine.ended(started.job_id)
     assert attempts(job) == [(1, AttemptStatus.COMPLETED)]
     assert CALLS[f"{job.id}/a/t_slow"] == 1

@@ -73,7 +73,7 @@ async def test_an_exit_fails_the_activity_and_not_the_worker(running: Engine) ->
 
 async def test_it_may_complete_later(running: Engine) -> None:
     started = await running.start("t_activity", {"activity": "t_later"})
-    client = running.parts.ground.client
+    client = running.parts.backend.client
 
     async def begun() -> list[PendingActivityState.ValueType]:
         described = await client.get_workflow_handle(started.job_id).describe()

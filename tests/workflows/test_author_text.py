@@ -42,7 +42,7 @@ def orchestrator_plugins() -> list[Plugin]:
 
 
 def handle_of(engine: Engine, job_id: str) -> WorkflowHandle[Any, Any]:
-    return engine.parts.ground.client.get_workflow_handle(job_id)
+    return engine.parts.backend.client.get_workflow_handle(job_id)
 
 
 async def checked(engine: Engine, job: Job) -> Job:
@@ -81,7 +81,7 @@ async def test_an_agents_error_fails_its_job_as_its_own_type(
     assert job.error is not None
     assert (job.error.type, job.error.step) == (kind, "a")
     assert said in job.error.message
-    rows = await engine.parts.ground.attempts.for_job(job.id)
+    rows = await engine.parts.backend.attempts.for_job(job.id)
     assert [row.attempt.error and row.attempt.error.type for row in rows] == [kind] * attempts
 
 

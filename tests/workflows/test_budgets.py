@@ -128,7 +128,7 @@ async def test_a_child_pays_from_the_month_of_its_parent(
             {"child": "t_again", "with": {"agent": "technical_writer", "times": 12, "gather": True}, "id": child},
         )
         await engine.ended(parent.job_id)
-        row = await engine.parts.ground.jobs.get(child)
+        row = await engine.parts.backend.jobs.get(child)
         assert row is not None
         assert row.job.tokens == TokenBudget(monthly=5000, root=parent.job_id)
         job = await engine.ended(child)
@@ -143,7 +143,7 @@ async def test_a_child_pays_from_the_month_of_its_parent(
 async def no_end_is_written(engine: Engine) -> AsyncIterator[None]:
     """The index forgets meanwhile how calls end."""
     lost = "CREATE TRIGGER lost BEFORE UPDATE ON attempts WHEN NEW.completed_at IS NOT NULL BEGIN SELECT RAISE(IGNORE);"
-    database = engine.parts.ground.database
+    database = engine.parts.backend.database
     await database.autocommit(lambda connection: connection.exec_driver_sql(f"{lost} END").close())
     yield
     await database.autocommit(lambda connection: connection.exec_driver_sql("DROP TRIGGER lost").close())
@@ -161,14 +161,14 @@ async def test_calls_whose_ends_the_index_lost_are_billed_once_their_job_has_end
             job_id = (await start(engine, caller, "t_again", once)).job_id
             await eventually(lambda: asyncio.sleep(0, len(model.received)), lambda count: count == 2)
             if ended == "terminated":
-                await engine.parts.ground.client.get_workflow_handle(job_id).terminate(reason="enough")
+                await engine.parts.backend.client.get_workflow_handle(job_id).terminate(reason="enough")
             await eventually(
-                lambda: engine.parts.ground.client.get_workflow_handle(job_id).describe(),
+                lambda: engine.parts.backend.client.get_workflow_handle(job_id).describe(),
                 lambda report: report.status is not WorkflowExecutionStatus.RUNNING,
             )
         assert (await usage(engine, caller)).tokens == 0
         for _ in range(2):
-            await engine.parts.reconciler.reconcile(AT_ONCE)
+            await engine.parts.workers.reconciler.reconcile(AT_ONCE)
             now = await usage(engine, caller)
             assert now.tokens == (1000 if ended == "completed" else 500)
             assert now.reserved_tokens == 0
@@ -184,7 +184,7 @@ async def test_a_call_whose_end_the_index_lost_holds_up_no_other_call_of_its_job
             # The first call got all that was left, and has it still.
             await engine.eventually(started.job_id, lambda job: bool(job.calls) and job.calls[-1].number == 2)
             assert (await usage(engine, caller)).tokens == 0
-        await engine.parts.reconciler.reconcile(AT_ONCE)
+        await engine.parts.workers.reconciler.reconcile(AT_ONCE)
         assert (await usage(engine, caller)).tokens == 500
         assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
         assert (await usage(engine, caller)).tokens == 1000

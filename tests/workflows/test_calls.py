@@ -44,7 +44,7 @@ async def test_three_calls_in_turn_are_three_calls_in_steps_tokens_and_limits(
         ]
         assert job.usage.total_tokens == 450
         assert job.usage.cost == pytest.approx(3 * (drafts[0].usage.cost or 0))
-        assert await engine.parts.ground.attempts.tokens_since(TESTER.id, job.created_at) == 450
+        assert await engine.parts.backend.attempts.tokens_since(TESTER.id, job.created_at) == 450
 
 
 @pytest.mark.parametrize("gather", [False, True])
@@ -55,7 +55,7 @@ async def test_calls_of_one_pair_have_effects_attempts_and_files_of_their_own(en
     assert drafts == [("draft", number, CallStatus.COMPLETED) for number in (1, 2, 3)]
     tail = f"{job.id}/draft/t_drafter"
     assert effects(job) == {tail: 1, f"{tail}#2": 1, f"{tail}#3": 1}
-    rows = await engine.parts.ground.attempts.for_job(job.id)
+    rows = await engine.parts.backend.attempts.for_job(job.id)
     assert [(row.step, row.call, row.attempt.number, row.attempt.status) for row in rows] == [
         ("draft", number, 1, AttemptStatus.COMPLETED) for number in (1, 2, 3)
     ]
@@ -102,22 +102,22 @@ async def test_the_numbers_are_the_same_when_the_code_is_replayed(engine: Engine
 
 async def test_a_copy_of_a_job_writes_nothing_into_the_job(engine: Engine) -> None:
     job = await engine.run("t_again", {})
-    before = await engine.parts.ground.attempts.for_job(job.id)
+    before = await engine.parts.backend.attempts.for_job(job.id)
     history = await engine.history(job.id)
     started = history.events[0].workflow_execution_started_event_attributes
-    client = engine.parts.ground.client
+    client = engine.parts.backend.client
     given = client.data_converter.payload_converter.from_payloads(started.input.payloads)[0]
     copy = await client.start_workflow(
         "t_again", given, id=f"{job.id}_copy", task_queue=started.task_queue.name, static_summary="a copy"
     )
     await copy.result()
-    assert await engine.parts.ground.attempts.for_job(job.id) == before
-    assert len(await engine.parts.ground.attempts.for_job(copy.id)) == 3
+    assert await engine.parts.backend.attempts.for_job(job.id) == before
+    assert len(await engine.parts.backend.attempts.for_job(copy.id)) == 3
 
 
 async def test_lists_show_progress_over_the_calls_that_are_made(engine: Engine) -> None:
     job = await engine.run("t_again", {"times": 5, "fails": True})
-    row = await engine.parts.ground.jobs.get(job.id)
+    row = await engine.parts.backend.jobs.get(job.id)
     assert row is not None
     assert (job.state, row.progress, job.progress) == (JobState.FAILED, 83, 83)
 

@@ -58,7 +58,7 @@ async def test_an_approved_step_runs(engine: Engine) -> None:
 async def test_an_operators_signals_do_not_break_the_job(engine: Engine) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
-    handle = engine.parts.ground.client.get_workflow_handle(started.job_id)
+    handle = engine.parts.backend.client.get_workflow_handle(started.job_id)
     await handle.signal("approve")
     await handle.signal("approve", "b")
     await handle.signal("pause")
@@ -88,7 +88,7 @@ async def test_an_approval_that_nobody_gives_runs_out(engine: Engine) -> None:
 async def test_code_authored_workflows_take_a_signal_or_their_timer(engine: Engine) -> None:
     started = await engine.start("t_countdown", {"seconds": 60})
     await engine.eventually(started.job_id, lambda job: "a timer or a signal" in job.reason.message)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).signal("go")
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).signal("go")
     job = await engine.ended(started.job_id)
     assert job.result is not None
     assert "after nothing" in job.result["output"]
@@ -120,7 +120,7 @@ async def test_without_any_worker_status_is_true_and_controls_are_kept(
         assert job.reason.code is ReasonCode.NO_WORKER
         paused = await alone.services.controller.pause(TESTER, started.job_id)
         assert not paused.done
-        row = await alone.parts.ground.jobs.get(started.job_id)
+        row = await alone.parts.backend.jobs.get(started.job_id)
         assert row is not None
         assert row.state is JobState.PENDING
         await alone.services.controller.resume(TESTER, started.job_id)
@@ -142,11 +142,11 @@ async def test_without_any_worker_status_is_true_and_controls_are_kept(
 async def test_a_job_ended_by_force_is_reported_and_repaired(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="operator said so")
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate(reason="operator said so")
     job = await engine.job(started.job_id)
     assert job.state is JobState.CANCELLED
     assert job.error is not None
     assert (job.error.type, job.error.message) == ("terminated", "operator said so")
-    row = await engine.parts.ground.jobs.get(started.job_id)
+    row = await engine.parts.backend.jobs.get(started.job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED

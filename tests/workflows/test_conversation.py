@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.bootstrap import now
+from orchestrator.composition.backend import now
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.commands import ReconcileRequest
@@ -80,7 +80,7 @@ def conversation() -> str:
 
 
 async def closed(engine: Engine) -> WorkflowExecutionStatus | None:
-    description = await engine.parts.ground.client.get_workflow_handle(conversation()).describe()
+    description = await engine.parts.backend.client.get_workflow_handle(conversation()).describe()
     return None if description.status is WorkflowExecutionStatus.RUNNING else description.status
 
 
@@ -215,7 +215,7 @@ async def test_a_request_repeated_after_temporal_forgot_the_job_is_the_same_turn
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], conversation_idle=0.3) as engine:
         first = await say(engine, message(request_id="r-1"))
         await eventually(lambda: closed(engine), lambda status: status is WorkflowExecutionStatus.COMPLETED)
-        client = engine.parts.ground.client
+        client = engine.parts.backend.client
         execution = WorkflowExecution(workflow_id=first.job.id, run_id=first.job.run_id)
         request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
         await client.workflow_service.delete_workflow_execution(request)
@@ -268,7 +268,7 @@ async def test_a_long_session_goes_on_in_a_new_run_with_its_memory(tmp_path: Pat
         DevServer(binary, tmp_path, port=0, in_memory=True, settings=short) as server,
         running_engine(server.address, tmp_path, [BUILT_IN]) as engine,
     ):
-        handle = engine.parts.ground.client.get_workflow_handle(conversation())
+        handle = engine.parts.backend.client.get_workflow_handle(conversation())
         turns = [await say(engine, message("number 0", request_id="r-0"))]
         first_run = (await handle.describe()).run_id
         turns += [await say(engine, message(f"number {n}", use_memory=True)) for n in range(1, 6)]
@@ -287,11 +287,11 @@ async def test_a_turn_outlives_its_worker_and_is_answered_once(temporal_address:
     ):
         conversations = engine.services.conversations
         begun = await conversations.begin(TESTER, message(request_id="r-1"))
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             asking = asyncio.create_task(conversations.answer(TESTER, begun))
             await _calling(engine, begun)
             asking.cancel()  # the API process that waited is gone, too
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             turn = await say(engine, message(request_id="r-1"))
         history = await conversations.history(TESTER, SESSION["id"])
     assert (turn.job.id, turn.answer) == (begun.job_id, "At last.")
@@ -469,7 +469,7 @@ async def test_too_many_waiting_messages_are_refused(temporal_address: str, tmp_
 
 async def test_without_a_worker_a_message_is_refused_soon(temporal_address: str, tmp_path: Path) -> None:
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], worker=False) as engine:
-        impatient = ConversationGateway(engine.parts.ground.client, engine.parts.settings.task_queue, taken_within=0.5)
+        impatient = ConversationGateway(engine.parts.backend.client, engine.parts.settings.task_queue, taken_within=0.5)
         begun = await engine.services.conversations.begin(TESTER, message())
         with pytest.raises(Unavailable) as refused:
             await impatient.ask(
@@ -481,8 +481,8 @@ async def test_without_a_worker_a_message_is_refused_soon(temporal_address: str,
 async def test_a_job_that_the_reconciler_started_first_is_the_turns(engine: Engine) -> None:
     begun = await engine.services.conversations.begin(TESTER, message())
     acceptance = TurnAcceptance(job=begun.request.job, request_hash="x")
-    await engine.parts.ground.jobs.accept(acceptance.job, request_hash="x", at=now())
-    report = await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+    await engine.parts.backend.jobs.accept(acceptance.job, request_hash="x", at=now())
+    report = await engine.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     assert report.started == 1
     turn = await engine.services.conversations.answer(TESTER, begun)
     assert turn.job.id == begun.job_id
@@ -493,7 +493,7 @@ async def test_an_operator_who_ends_a_session_ends_no_turn(temporal_address: str
     async with modelled(temporal_address, tmp_path, replace(reply("Done."), pieces=40)) as (engine, _):
         begun = await engine.services.conversations.begin(TESTER, message())
         asking = asyncio.create_task(engine.services.conversations.answer(TESTER, begun))
-        handle = engine.parts.ground.client.get_workflow_handle(conversation())
+        handle = engine.parts.backend.client.get_workflow_handle(conversation())
         await eventually(lambda: _accepted(engine), lambda seen: seen == 1)
         await handle.cancel()
         assert (await asking).answer == "Done."

@@ -43,7 +43,7 @@ async def test_an_exit_fails_its_job_under_its_own_name(exits: Engine, where: st
     assert job.error is not None
     assert job.error.type == error
     assert "raised" in job.error.message
-    await exits.parts.ground.client.get_workflow_handle(beside.job_id).signal("go")
+    await exits.parts.backend.client.get_workflow_handle(beside.job_id).signal("go")
     assert (await exits.ended(beside.job_id)).state is JobState.COMPLETED
 
 
@@ -61,7 +61,7 @@ async def test_an_exit_outside_the_sandbox_fails_its_job(exits: Engine) -> None:
 
 async def test_an_exit_in_a_signals_handler_fails_its_job(exits: Engine) -> None:
     started = await exits.start("t_exits", {"where": "signal", "error": "SystemExit"})
-    await exits.parts.ground.client.get_workflow_handle(started.job_id).signal("go")
+    await exits.parts.backend.client.get_workflow_handle(started.job_id).signal("go")
     job = await exits.ended(started.job_id)
     assert job.error is not None
     assert job.error.type == "SystemExit"
@@ -70,7 +70,7 @@ async def test_an_exit_in_a_signals_handler_fails_its_job(exits: Engine) -> None
 async def test_an_exit_in_a_query_fails_the_query(exits: Engine) -> None:
     started = await exits.start("t_exits", {"where": "query", "error": "SystemExit"})
     with pytest.raises(WorkflowQueryFailedError, match="SystemExit"):
-        await exits.parts.ground.client.get_workflow_handle(started.job_id).query("looks")
+        await exits.parts.backend.client.get_workflow_handle(started.job_id).query("looks")
     assert not (await exits.job(started.job_id)).state.terminal
     await exits.services.controller.cancel(TESTER, started.job_id, "enough")
     await exits.ended(started.job_id)
@@ -87,7 +87,7 @@ async def test_an_endless_loop_fails_its_job_and_holds_no_other(exits: Engine, m
         assert job.error is not None
         assert job.error.type == "workflow_blocked"
         assert "2 times in a row" in job.error.message
-    await exits.parts.ground.client.get_workflow_handle(beside.job_id).signal("go")
+    await exits.parts.backend.client.get_workflow_handle(beside.job_id).signal("go")
     assert (await exits.ended(beside.job_id)).state is JobState.COMPLETED
 
 

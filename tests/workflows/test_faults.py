@@ -34,7 +34,7 @@ async def test_code_that_no_longer_fits_is_reported_as_stuck_and_repaired_by_a_r
         await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
     async with (
         running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
-        Worker(engine.parts.ground.client, task_queue=queue, workflows=[MutatedPlanWorkflow]),
+        Worker(engine.parts.backend.client, task_queue=queue, workflows=[MutatedPlanWorkflow]),
     ):
         await engine.services.controller.approve(TESTER, started.job_id, "b")
         job = await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.STUCK)
@@ -50,10 +50,10 @@ async def test_a_stuck_job_is_found_in_temporal_without_knowing_its_id(
     queue = f"test-found-{tmp_path.name}"
     async with (
         running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue) as engine,
-        Worker(engine.parts.ground.client, task_queue=queue, workflows=[OtherWorkflow]),
+        Worker(engine.parts.backend.client, task_queue=queue, workflows=[OtherWorkflow]),
     ):
         started = await engine.start("t_countdown", {})  # No worker has its class.
-        client = engine.parts.ground.client
+        client = engine.parts.backend.client
 
         async def found() -> list[str]:
             return [run.id async for run in client.list_workflows("TemporalReportedProblems IS NOT NULL")]
@@ -73,7 +73,7 @@ async def test_a_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
     ):
         job = await engine.run("t_long", {})
         assert (job.state, job.progress, len(job.calls)) == (JobState.COMPLETED, 100, 12)
-        facts, _ = await engine.parts.ground.gateway.read(job.id)
+        facts, _ = await engine.parts.backend.gateway.read(job.id)
         assert [fact for fact in facts if isinstance(fact, RunContinued)]
         events = await engine.services.follower.past(TESTER, job.id, None)
         names = [event.name for event in events]
@@ -87,7 +87,7 @@ async def test_a_job_stays_one_job_over_continued_runs(tmp_path: Path) -> None:
 async def test_eighteen_agents_with_20_kb_each_keep_their_history_under_3_mb(engine: Engine) -> None:
     job = await engine.run("t_eighteen", {"kilobytes": 20})
     assert job.state is JobState.COMPLETED
-    described = await engine.parts.ground.client.get_workflow_handle(job.id).describe()
+    described = await engine.parts.backend.client.get_workflow_handle(job.id).describe()
     assert 18 * 20 * 1024 < described.raw_info.history_size_bytes < 3 * 1024 * 1024
     assert job.result is not None
     assert len(job.result["deliverables"]) == 36

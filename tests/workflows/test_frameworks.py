@@ -18,7 +18,6 @@ from orchestrator.domain.plans import Timeouts
 from orchestrator.domain.user_agents import Framework
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
-from orchestrator.framework_worker import framework_worker
 from orchestrator.frameworks.langgraph import ADAPTER
 from orchestrator.frameworks.process import ProcessAdapter
 from orchestrator.services.user_agents.agents import AgentRequest
@@ -43,8 +42,8 @@ async def execute(engine: Engine, framework: Framework, configuration: dict[str,
 @asynccontextmanager
 async def offering(engine: Engine, adapter: Any) -> AsyncIterator[None]:
     """A worker of a framework, in this process, and the API's knowledge of it."""
-    async with framework_worker(engine.parts, adapter):
-        await eventually(lambda: engine.parts.ground.gateway.offers(adapter.name), bool)
+    async with engine.parts.workers.for_framework(adapter):
+        await eventually(lambda: engine.parts.backend.gateway.offers(adapter.name), bool)
         yield
 
 

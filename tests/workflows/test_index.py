@@ -39,11 +39,11 @@ async def test_an_outcome_that_the_index_refuses_does_not_change_how_the_job_end
             "CREATE TRIGGER refuse BEFORE UPDATE OF closed_at ON jobs BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
         index.commit()
-        result = await engine.parts.ground.client.get_workflow_handle(started.job_id).result()
+        result = await engine.parts.backend.client.get_workflow_handle(started.job_id).result()
         assert result["status"] == "success"
         index.execute("DROP TRIGGER refuse")
         index.commit()
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (await engine.job(started.job_id)).state is JobState.COMPLETED
 
 
@@ -69,7 +69,7 @@ async def test_a_job_whose_events_are_no_longer_kept_still_reports_its_end(engin
     await engine.services.reader.get(TESTER, job.id)
     *_, last = await engine.services.follower.past(TESTER, job.id, None)
     pruned = update(jobs).where(jobs.c.id == job.id).values(events=None)
-    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(pruned).close())
+    await engine.parts.backend.database.autocommit(lambda connection: connection.execute(pruned).close())
     await forget(engine, job.id)
     events = [event async for event in engine.services.follower.events(TESTER, job.id, None)]
     assert [event.model_dump(exclude={"id", "current_step"}) for event in events] == [
@@ -81,7 +81,7 @@ async def test_the_events_of_a_job_that_was_deleted_in_temporal_end(engine: Engi
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
     await forget(engine, started.job_id)
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     events = [event async for event in engine.services.follower.events(TESTER, started.job_id, None)]
     assert [event.name for event in events] == ["job.cancelled"]
 
@@ -103,8 +103,8 @@ async def test_what_was_finished_before_a_job_failed_is_kept_for_good(engine: En
 async def test_what_was_finished_before_a_job_was_terminated_is_kept_without_anybody_asking(engine: Engine) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
-    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).closed == 1
     await forget(engine, started.job_id)
     left = await engine.services.outputs.get(TESTER, started.job_id)
     assert (left["status"], {item["step"] for item in left["deliverables"]}) == ("partial", {"a"})
@@ -132,11 +132,11 @@ async def test_attempts_that_the_index_missed_are_written_when_their_job_is_clos
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
     lost = delete(attempts).where(attempts.c.job_id == started.job_id)
-    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(lost).close())
+    await engine.parts.backend.database.autocommit(lambda connection: connection.execute(lost).close())
     await engine.approve(started.job_id)
     job = await engine.ended(started.job_id)
     await engine.parts.services.reader.settle()
-    rows = await engine.parts.ground.attempts.for_job(started.job_id)
+    rows = await engine.parts.backend.attempts.for_job(started.job_id)
     assert [(row.step, row.attempt.status) for row in rows] == [(step, AttemptStatus.COMPLETED) for step in "abc"]
     assert all(row.attempt.usage == call.usage for row, call in zip(rows, job.calls, strict=True))
     assert all(row.attempt.started_at and row.attempt.completed_at for row in rows)
@@ -147,7 +147,7 @@ async def test_a_repeated_start_of_a_job_that_ran_unnoticed_by_the_index_is_the_
     await engine.ended(first.job_id)
     await engine.services.reader.settle()
     forgotten = update(jobs).where(jobs.c.id == first.job_id).values(start_state=StartState.ACCEPTED)
-    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(forgotten).close())
+    await engine.parts.backend.database.autocommit(lambda connection: connection.execute(forgotten).close())
     again = await engine.start("t_echo", {}, idempotency_key="unnoticed")
     assert (again.job_id, again.replayed) == (first.job_id, True)
 
@@ -155,26 +155,26 @@ async def test_a_repeated_start_of_a_job_that_ran_unnoticed_by_the_index_is_the_
 async def test_the_reconciler_closes_what_ended_without_a_word(engine: Engine) -> None:
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
-    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    report = await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (report.checked, report.closed) == (1, 1)
-    row = await engine.parts.ground.jobs.get(started.job_id)
+    row = await engine.parts.backend.jobs.get(started.job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED
-    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).checked == 0
+    assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).checked == 0
 
 
 async def test_the_reconciler_starts_what_was_accepted_and_drops_what_was_refused(engine: Engine) -> None:
     template = await engine.run("t_echo", {})
-    row = await engine.parts.ground.jobs.get(template.id)
+    row = await engine.parts.backend.jobs.get(template.id)
     assert row is not None
     accepted = row.job.model_copy(update={"job_id": f"{template.id}a"})
     refused = row.job.model_copy(update={"job_id": f"{template.id}b"})
     for job in (accepted, refused):
-        await engine.parts.ground.jobs.accept(job, request_hash="x", at=row.created_at)
-    await engine.parts.ground.jobs.doubtful(refused.job_id)
+        await engine.parts.backend.jobs.accept(job, request_hash="x", at=row.created_at)
+    await engine.parts.backend.jobs.doubtful(refused.job_id)
     assert (await engine.job(accepted.job_id)).state is JobState.PENDING
-    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    report = await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (report.started, report.dropped) == (1, 1)
     assert (await engine.ended(accepted.job_id)).state is JobState.COMPLETED
     with pytest.raises(NotFound):
@@ -185,7 +185,7 @@ async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> No
     started = await engine.start("t_slow", {})
     await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
     await forget(engine, started.job_id)
-    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
+    assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).closed == 1
     job = await engine.job(started.job_id)
     assert job.error is not None
     assert (job.state, job.error.type) == (JobState.CANCELLED, "deleted")
@@ -193,12 +193,12 @@ async def test_a_job_deleted_in_temporal_is_closed_as_such(engine: Engine) -> No
 
 async def test_a_job_of_another_temporal_is_left_alone_and_said_to_be(engine: Engine) -> None:
     template = await engine.run("t_echo", {})
-    row = await engine.parts.ground.jobs.get(template.id)
+    row = await engine.parts.backend.jobs.get(template.id)
     assert row is not None
     foreign = row.job.model_copy(update={"job_id": f"{template.id}x"})
-    await engine.parts.ground.jobs.accept(foreign, request_hash="x", at=row.created_at)
-    await engine.parts.ground.jobs.started(foreign.job_id, "run", "the namespace of another server")
-    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed <= 1
+    await engine.parts.backend.jobs.accept(foreign, request_hash="x", at=row.created_at)
+    await engine.parts.backend.jobs.started(foreign.job_id, "run", "the namespace of another server")
+    assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).closed <= 1
     job = await engine.job(foreign.job_id)
     assert not job.state.terminal
     assert job.reason is not None
@@ -243,7 +243,7 @@ async def test_jobs_run_on_when_the_index_is_gone(
 
 async def forget(engine: Engine, job_id: str) -> None:
     """Make Temporal forget a job, as its retention does."""
-    client = engine.parts.ground.client
+    client = engine.parts.backend.client
     request = DeleteWorkflowExecutionRequest(
         namespace=client.namespace, workflow_execution=WorkflowExecution(workflow_id=job_id)
     )
@@ -251,7 +251,7 @@ async def forget(engine: Engine, job_id: str) -> None:
 
     async def known() -> bool:
         try:
-            await engine.parts.ground.gateway.read(job_id)
+            await engine.parts.backend.gateway.read(job_id)
         except NotFound:
             return False
         return True

@@ -97,7 +97,7 @@ async def test_short_steps_run_as_local_activities_and_look_the_same(engine: Eng
     assert job.state is JobState.COMPLETED
     assert [call.status for call in job.calls] == [CallStatus.COMPLETED] * 2
     assert job.calls[1].attempts[-1].number == 2
-    facts, _ = await engine.parts.ground.gateway.read(job.id)
+    facts, _ = await engine.parts.backend.gateway.read(job.id)
     assert not [fact for fact in facts if type(fact).__name__ == "AgentScheduled"]
 
 
@@ -117,7 +117,7 @@ async def test_each_call_runs_once_and_an_effect_id_names_it(engine: Engine) -> 
 async def test_a_large_result_lies_beside_the_job_and_comes_back_whole(engine: Engine) -> None:
     job = await engine.run("t_big", {"kilobytes": 400})
     assert job.state is JobState.COMPLETED
-    facts, _ = await engine.parts.ground.gateway.read(job.id)
+    facts, _ = await engine.parts.backend.gateway.read(job.id)
     assert len(repr(facts)) < 50_000
     output = await engine.services.outputs.of(job)
     files = {item["path"]: item for item in output["deliverables"]}

@@ -37,7 +37,7 @@ def requests(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def _counted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    service, counts = engine.parts.ground.client.workflow_service, Counter[str]()
+    service, counts = engine.parts.backend.client.workflow_service, Counter[str]()
     for name in (_LIST, _DESCRIBE, _HISTORY):
         monkeypatch.setattr(service, name, _counting(counts, name, getattr(service, name)))
     return counts
@@ -68,8 +68,8 @@ def statements() -> Iterator[list[str]]:
 
 async def _listed(engine: Engine, count: int) -> None:
     """Wait until the visibility store has caught up."""
-    running = visibility.Visibility(engine.parts.ground.client).running
-    own = {row.id for row in await engine.parts.ground.jobs.unfinished(before=engine.parts.services.reader._clock())}
+    running = visibility.Visibility(engine.parts.backend.client).running
+    own = {row.id for row in await engine.parts.backend.jobs.unfinished(before=engine.parts.services.reader._clock())}
     assert len(own) == count
     await eventually(running, lambda runs: own <= set(runs))
 
@@ -84,10 +84,10 @@ async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
             await engine.start("t_slow", {})
         await _listed(engine, 25)
         for _ in range(3):
-            await engine.parts.reconciler.reconcile(AT_ONCE)
+            await engine.parts.workers.reconciler.reconcile(AT_ONCE)
         requests = _counted(engine, monkeypatch)
         with statements() as seen:
-            report = await engine.parts.reconciler.reconcile(AT_ONCE)
+            report = await engine.parts.workers.reconciler.reconcile(AT_ONCE)
         assert (report.checked, report.closed) == (25, 0)
         assert (requests[_DESCRIBE], requests[_HISTORY]) == (10, 0)
         assert requests[_LIST] >= 3  # other tests' jobs may be listed, too
@@ -99,12 +99,12 @@ async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
 ) -> None:
     monkeypatch.setattr(reconciler, "_LISTED", 1)
     started = [await engine.start("t_approval", {}) for _ in range(2)]
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert requests[_LIST] == 3  # the running ones, those that hang, and those that were ended by force
     await engine.services.controller.cancel(TESTER, started[0].job_id, "enough")
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert requests[_LIST] == 3
-    row = await engine.parts.ground.jobs.get(started[0].job_id)
+    row = await engine.parts.backend.jobs.get(started[0].job_id)
     assert row is not None
     assert row.state is JobState.CANCELLED
 
@@ -112,17 +112,17 @@ async def test_the_more_jobs_wait_the_longer_the_list_of_running_ones_serves(
 async def test_a_job_that_was_paused_past_the_api_is_paused_in_lists(engine: Engine, requests: Counter[str]) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
-    await engine.parts.reconciler.reconcile(AT_ONCE)
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).signal("pause")
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).signal("pause")
     await engine.eventually(started.job_id, lambda job: job.state is JobState.PAUSED)
-    await engine.parts.reconciler.reconcile(AT_ONCE)
-    row = await engine.parts.ground.jobs.get(started.job_id)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
+    row = await engine.parts.backend.jobs.get(started.job_id)
     assert row is not None
     assert row.state is JobState.PAUSED
     await _listed(engine, 1)
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     requests.clear()
-    await engine.parts.reconciler.reconcile(AT_ONCE)
+    await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (requests[_DESCRIBE], requests[_HISTORY]) == (1, 0)
 
 
@@ -135,8 +135,8 @@ async def test_nothing_false_is_written_while_visibility_lists_nothing(
     async def lagging(*_: Any, **__: Any) -> ListWorkflowExecutionsResponse:
         return ListWorkflowExecutionsResponse()
 
-    monkeypatch.setattr(engine.parts.ground.client.workflow_service, _LIST, lagging)
-    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    monkeypatch.setattr(engine.parts.backend.client.workflow_service, _LIST, lagging)
+    report = await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (report.checked, report.closed, report.dropped) == (1, 0, 0)
     assert (await engine.job(started.job_id)).state is JobState.RUNNING
 
@@ -148,35 +148,37 @@ async def test_jobs_are_closed_although_visibility_does_not_answer(
     started = [await engine.start("t_approval", {}) for _ in range(2)]
     for each in started:
         await engine.eventually(each.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
-    await engine.parts.ground.client.get_workflow_handle(started[0].job_id).terminate(reason="gone")
+    await engine.parts.backend.client.get_workflow_handle(started[0].job_id).terminate(reason="gone")
 
     async def broken(*_: Any, **__: Any) -> ListWorkflowExecutionsResponse:
         raise RPCError("no visibility store", status, b"")
 
-    monkeypatch.setattr(engine.parts.ground.client.workflow_service, _LIST, broken)
-    report = await engine.parts.reconciler.reconcile(AT_ONCE)
+    monkeypatch.setattr(engine.parts.backend.client.workflow_service, _LIST, broken)
+    report = await engine.parts.workers.reconciler.reconcile(AT_ONCE)
     assert (report.checked, report.closed) == (2, 1)
     assert [(await engine.job(each.job_id)).state for each in started] == [JobState.CANCELLED, JobState.RUNNING]
 
 
 async def test_jobs_of_another_temporal_do_not_hold_up_those_of_this_one(engine: Engine) -> None:
     template = await engine.run("t_echo", {})
-    record = await engine.parts.ground.jobs.get(template.id)
+    record = await engine.parts.backend.jobs.get(template.id)
     assert record is not None
     for n in range(2):
         foreign = record.job.model_copy(update={"job_id": f"{template.id}{n}"})
-        await engine.parts.ground.jobs.accept(foreign, request_hash="x", at=record.created_at)
-        await engine.parts.ground.jobs.started(foreign.job_id, "run", "the namespace of another server")
-    assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 0
+        await engine.parts.backend.jobs.accept(foreign, request_hash="x", at=record.created_at)
+        await engine.parts.backend.jobs.started(foreign.job_id, "run", "the namespace of another server")
+    assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).closed == 0
     page = await engine.services.reader.list(TESTER, JobFilter(attention=True))
     assert {row.reason_code for row in page.rows} == {ReasonCode.STUCK}
     assert page.total == 2
     started = await engine.start("t_slow", {})
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate(reason="gone")
     long_ago = update(jobs).where(jobs.c.id != started.job_id).values(checked_at=record.created_at)
-    await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
-    await eventually(visibility.Visibility(engine.parts.ground.client).running, lambda runs: started.job_id not in runs)
-    assert (await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0, limit=1))).closed == 1
+    await engine.parts.backend.database.autocommit(lambda connection: connection.execute(long_ago).close())
+    await eventually(
+        visibility.Visibility(engine.parts.backend.client).running, lambda runs: started.job_id not in runs
+    )
+    assert (await engine.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0, limit=1))).closed == 1
 
 
 async def test_a_pass_prunes_what_is_older_than_the_settings_say(
@@ -186,15 +188,15 @@ async def test_a_pass_prunes_what_is_older_than_the_settings_say(
         old, new = [await engine.run("t_echo", {}) for _ in range(2)]
         await engine.services.reader.settle()
         long_ago = update(jobs).where(jobs.c.id == old.id).values(closed_at=old.created_at - timedelta(days=2))
-        await engine.parts.ground.database.autocommit(lambda connection: connection.execute(long_ago).close())
-        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).pruned == 1
-        assert await engine.parts.ground.jobs.events(old.id) is None
-        assert await engine.parts.ground.jobs.events(new.id) is not None
+        await engine.parts.backend.database.autocommit(lambda connection: connection.execute(long_ago).close())
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).pruned == 1
+        assert await engine.parts.backend.jobs.events(old.id) is None
+        assert await engine.parts.backend.jobs.events(new.id) is not None
 
 
 async def test_lists_tell_why_jobs_wait_though_nobody_reads_them(engine: Engine) -> None:
     async def listed(**chosen: Any) -> list[str]:
-        await engine.parts.reconciler.reconcile(AT_ONCE)
+        await engine.parts.workers.reconciler.reconcile(AT_ONCE)
         page = await engine.services.reader.list(TESTER, JobFilter(**chosen))
         assert page.total == len(page.rows)
         return [row.id for row in page.rows]
@@ -224,15 +226,15 @@ async def test_a_stuck_job_is_in_the_list_of_what_needs_attention(engine: Engine
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.WAITING_FOR_APPROVAL)
     # A job that says that it runs code of a class which no worker has: its tasks fail until one does.
-    record = await engine.parts.ground.jobs.get(started.job_id)
+    record = await engine.parts.backend.jobs.get(started.job_id)
     assert record is not None
     stuck = record.job.model_copy(update={"job_id": "wf_job_without_class", "code": True})
-    await engine.parts.ground.jobs.accept(stuck, request_hash="x", at=record.created_at)
-    run_id = await engine.parts.ground.gateway.start(stuck)
-    await engine.parts.ground.jobs.started(stuck.job_id, run_id, await engine.parts.ground.gateway.namespace_id())
+    await engine.parts.backend.jobs.accept(stuck, request_hash="x", at=record.created_at)
+    run_id = await engine.parts.backend.gateway.start(stuck)
+    await engine.parts.backend.jobs.started(stuck.job_id, run_id, await engine.parts.backend.gateway.namespace_id())
 
     async def reasons() -> dict[str, ReasonCode | None]:
-        await engine.parts.reconciler.reconcile(AT_ONCE)
+        await engine.parts.workers.reconciler.reconcile(AT_ONCE)
         page = await engine.services.reader.list(TESTER, JobFilter(attention=True))
         return {row.id: row.reason_code for row in page.rows}
 

@@ -196,7 +196,7 @@ async def test_only_what_ended_undone_is_retried(engine: Engine) -> None:
 async def test_a_job_that_an_operator_terminated_is_retried(engine: Engine) -> None:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
-    await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate("by force")
+    await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate("by force")
     await engine.ended(started.job_id)
     new = await retry(engine, started.job_id)
     await engine.eventually(new, lambda job: job.waiting_steps == ["b"])
@@ -230,7 +230,7 @@ async def test_the_cost_of_what_is_reused_is_shown_and_not_charged(
         assert new.state is JobState.COMPLETED
         assert (new.usage.total_tokens, new.usage.cost, new.reused) == (0, 0, old.usage)
         assert old.usage.cost
-        assert await engine.parts.ground.attempts.tokens_since(TESTER.id, old.created_at) == 150
+        assert await engine.parts.backend.attempts.tokens_since(TESTER.id, old.created_at) == 150
         assert len(model.received) == 1
         overview = await engine.services.metrics.overview(TESTER)
         assert overview.jobs.tokens == 150
@@ -274,7 +274,7 @@ async def test_large_answers_outlive_the_job_that_made_them(engine: Engine) -> N
     await engine.ended(old.job_id)
     new = await retry(engine, old.job_id)
     await engine.eventually(new, lambda job: job.waiting_steps == ["b"])
-    await engine.parts.ground.values.forget(old.job_id)
+    await engine.parts.backend.values.forget(old.job_id)
     await engine.approve(new, "b")
     assert (await engine.ended(new)).state is JobState.COMPLETED
     output = await engine.services.outputs.get(TESTER, new)
@@ -290,7 +290,7 @@ async def test_a_job_that_temporal_has_forgotten_is_retried_as_long_as_its_answe
         await forget(engine, job.id)
     new = await engine.ended(await retry(engine, kept.id))
     assert (new.state, calls(new)["a.r_worker"]) == (JobState.COMPLETED, (CallStatus.COMPLETED, kept.id))
-    await engine.parts.ground.values.forget(lost.id)
+    await engine.parts.backend.values.forget(lost.id)
     with pytest.raises(WrongState, match="no longer kept"):
         await retry(engine, lost.id)
 
@@ -332,14 +332,14 @@ async def test_code_that_asks_for_something_else_makes_the_call(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = await engine.run("t_drafts", {"gate": "/nowhere", "drafts": 3, "last": "r_gated"})
-    answers = engine.parts.ground.partials.answers
+    answers = engine.parts.backend.partials.answers
 
     async def other(job: Job) -> Answers:
         """As if the second call of the old job had been asked something else."""
         found = await answers(job)
         return Answers(found.results, {**found.asks, "draft.t_drafter#2": "something else"})
 
-    monkeypatch.setattr(engine.parts.ground.partials, "answers", other)
+    monkeypatch.setattr(engine.parts.backend.partials, "answers", other)
     new = await engine.ended(await retry(engine, old.id))
     reused = [call.reused_from for call in new.calls if call.step == "draft"]
     # The third received the answer of the second, which is another one now.

@@ -23,7 +23,7 @@ def raw(encoding: str, data: bytes) -> RawValue:
 
 
 def handle_of(engine: Engine, job_id: str) -> WorkflowHandle:
-    return engine.parts.ground.client.get_workflow_handle(job_id)
+    return engine.parts.backend.client.get_workflow_handle(job_id)
 
 
 async def waiting(engine: Engine, target: str = "t_approval") -> str:
@@ -119,7 +119,7 @@ async def test_of_decisions_at_the_same_moment_one_wins_and_the_others_leave_no_
 async def test_a_decision_that_lost_in_history_is_refused_without_an_event(engine: Engine) -> None:
     """The race in slow motion: both passed the check, the other signal came first."""
     job_id = await waiting(engine)
-    gateway = engine.parts.ground.gateway
+    gateway = engine.parts.backend.gateway
     send = gateway.signal
 
     async def late(job_id: str, name: str, message: object) -> None:
@@ -136,7 +136,7 @@ async def test_a_decision_that_lost_in_history_is_refused_without_an_event(engin
 
 async def test_a_pause_that_was_resumed_at_the_same_moment_is_not_called_done(engine: Engine) -> None:
     job_id = await waiting(engine)
-    gateway = engine.parts.ground.gateway
+    gateway = engine.parts.backend.gateway
     send = gateway.signal
 
     async def early(job_id: str, name: str, message: object) -> None:
@@ -158,7 +158,7 @@ async def test_a_control_that_temporal_still_holds_back_is_requested_not_done(
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, **settings) as staffed:
         job_id = await waiting(staffed)
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, **settings) as alone:
-        client = alone.parts.ground.client
+        client = alone.parts.backend.client
         await handle_of(alone, job_id).signal("go")
         poll = PollWorkflowTaskQueueRequest(namespace=client.namespace, task_queue=TaskQueue(name=queue))
         task = await client.workflow_service.poll_workflow_task_queue(poll)  # as a worker that does not answer

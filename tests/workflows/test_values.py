@@ -34,7 +34,7 @@ def size(history: WorkflowHistory) -> int:
 
 async def bodies(engine: Engine, job_id: str) -> list[int]:
     wanted = select(artifacts.c.body).where(artifacts.c.job_id == job_id)
-    found = await engine.parts.ground.database.autocommit(lambda c: list(c.execute(wanted).scalars()))
+    found = await engine.parts.backend.database.autocommit(lambda c: list(c.execute(wanted).scalars()))
     return [len(text_of(body)) for body in found]
 
 
@@ -42,10 +42,10 @@ class Away:
     """The store of values behind its cache: it fails as often as configured, and counts requests."""
 
     def __init__(self, engine: Engine, *, puts: int = 0, gets: int = 0) -> None:
-        self._store = ValueRepository(engine.parts.ground.database)
+        self._store = ValueRepository(engine.parts.backend.database)
         self.puts, self.gets = puts, gets
         self.read = 0
-        engine.parts.ground.values._store = self
+        engine.parts.backend.values._store = self
 
     async def put(self, job_id: str, bodies: Any) -> None:
         self.puts -= 1
@@ -65,7 +65,7 @@ class Away:
 
 
 def forget_cache(engine: Engine) -> None:
-    cache: CachedValues = engine.parts.ground.values
+    cache: CachedValues = engine.parts.backend.values
     cache._texts.clear()
     cache._bytes = 0
 
@@ -77,7 +77,7 @@ async def test_an_input_is_stored_once_for_all_calls_and_read_whole(engine: Engi
     assert size(await engine.history(job.id)) < 300_000
     stored = await bodies(engine, job.id)
     assert (stored.count(len(text) + 2), len(stored)) == (1, 4)  # Each of the three answers echoes it differently.
-    record = await engine.parts.ground.jobs.get(job.id)
+    record = await engine.parts.backend.jobs.get(job.id)
     assert record is not None
     assert len(record.job.model_dump_json()) < 70_000
 
@@ -90,7 +90,7 @@ async def test_the_history_of_eighteen_large_answers_stays_small(engine: Engine)
     assert sum(len(item["content"]) == MEBIBYTE for item in output["deliverables"]) == 36
     assert len(await bodies(engine, job.id)) < 40
     stored = select(jobs.c.job_input, jobs.c.snapshot, jobs.c.result, jobs.c.events).where(jobs.c.id == job.id)
-    row = await engine.parts.ground.database.autocommit(lambda connection: connection.execute(stored).one())
+    row = await engine.parts.backend.database.autocommit(lambda connection: connection.execute(stored).one())
     assert sum(len(json.dumps(column)) for column in row) < 100_000
 
 
@@ -118,7 +118,7 @@ async def test_state_handed_to_the_next_run_is_referenced(engine: Engine) -> Non
 async def test_a_caller_cannot_name_a_stored_value(engine: Engine) -> None:
     secret = "s" * 100_000
     other = await engine.run("t_echo", {"secret": secret})
-    record = await engine.parts.ground.jobs.get(other.id)
+    record = await engine.parts.backend.jobs.get(other.id)
     assert record is not None
     reference = record.stored[0].model_dump(mode="json")
     forged = {"stored": [reference], METADATA: [reference], "secret": reference, "filling": "f" * 100_000}
@@ -164,7 +164,7 @@ async def test_a_worker_that_cannot_read_the_input_tries_again(
         started = await engine.start("t_echo", {"text": "t" * MEBIBYTE})
         forget_cache(engine)
         store = Away(engine, gets=1)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             job = await engine.ended(started.job_id)
         assert store.gets < 0
         failed = [event for event in (await engine.history(job.id)).events if event.event_type == _TASK_FAILED]
@@ -172,7 +172,7 @@ async def test_a_worker_that_cannot_read_the_input_tries_again(
 
 
 async def test_a_call_that_cannot_read_its_input_waits(engine: Engine) -> None:
-    codec = codec_of(engine.parts.ground.client)
+    codec = codec_of(engine.parts.backend.client)
     about = {"activity_id": None, "activity_type": None, "activity_task_queue": None, "workflow_type": None}
     call = ActivitySerializationContext(namespace="default", workflow_id="job_1", is_local=False, **about)
     whole = Payload(metadata={"encoding": b"json/plain"}, data=b'"' + b"x" * 100_000 + b'"')
@@ -201,16 +201,16 @@ async def test_a_job_is_read_while_the_store_is_away(engine: Engine) -> None:
 
 
 async def test_a_repair_starts_a_job_with_its_whole_input_or_drops_it(engine: Engine) -> None:
-    ground = engine.parts.ground
+    backend = engine.parts.backend
     first = await engine.run("t_echo", {"text": "t" * MEBIBYTE})
-    row = await ground.jobs.get(first.id)
+    row = await backend.jobs.get(first.id)
     assert row is not None
     for job_id, whole in (("job_whole", True), ("job_half", False)):
         job = row.job.model_copy(update={"job_id": job_id, "input": first.input})
-        await ground.jobs.accept(job, request_hash="x", at=first.created_at)
+        await backend.jobs.accept(job, request_hash="x", at=first.created_at)
         if not whole:  # the process died after it had written the row
-            await ground.values.forget(job_id)
-    report = await engine.parts.reconciler.reconcile(ReconcileRequest(grace=-1.0))
+            await backend.values.forget(job_id)
+    report = await engine.parts.workers.reconciler.reconcile(ReconcileRequest(grace=-1.0))
     assert (report.started, report.dropped) == (1, 1)
     assert (await engine.ended("job_whole")).input == first.input
     with pytest.raises(NotFound):
@@ -218,13 +218,13 @@ async def test_a_repair_starts_a_job_with_its_whole_input_or_drops_it(engine: En
 
 
 async def test_a_dropped_job_leaves_no_values(engine: Engine) -> None:
-    ground = engine.parts.ground
-    row = await ground.jobs.get((await engine.run("t_echo", {})).id)
+    backend = engine.parts.backend
+    row = await backend.jobs.get((await engine.run("t_echo", {})).id)
     assert row is not None
     job = row.job.model_copy(update={"job_id": "job_dropped", "input": {"text": "t" * MEBIBYTE}})
-    await ground.jobs.accept(job, request_hash="x", at=row.created_at)
+    await backend.jobs.accept(job, request_hash="x", at=row.created_at)
     assert len(await bodies(engine, "job_dropped")) == 1
-    assert await ground.jobs.drop("job_dropped")
+    assert await backend.jobs.drop("job_dropped")
     assert await bodies(engine, "job_dropped") == []
 
 

@@ -44,7 +44,7 @@ async def test_a_wait_wakes_when_the_last_worker_leaves_and_when_one_comes(
     async with running_engine(
         temporal_address, tmp_path, orchestrator_plugins, worker=False, task_queue=queue
     ) as engine:
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             started = await engine.start("t_slow", {"seconds": 60})
             await engine.eventually(started.job_id, lambda job: job.reason.code is ReasonCode.RUNNING)
             left = asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 60))
@@ -52,7 +52,7 @@ async def test_a_wait_wakes_when_the_last_worker_leaves_and_when_one_comes(
         assert (await left).reason.code is ReasonCode.NO_WORKER
         came = asyncio.create_task(engine.services.follower.until(TESTER, started.job_id, 60))
         await asyncio.sleep(0.2)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             assert (await came).reason.code is not ReasonCode.NO_WORKER
             await engine.services.controller.cancel(TESTER, started.job_id, "")
 
@@ -68,7 +68,7 @@ async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worke
 
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
         started = await engine.start("t_three", {})
-        service = engine.parts.ground.client.service_client
+        service = engine.parts.backend.client.service_client
         assert isinstance(service, GuardedService)
         service.circuit = circuit = Circuit("temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now)
 
@@ -134,7 +134,7 @@ async def test_a_wait_for_a_job_that_temporal_does_not_know_yet_looks_now_and_th
         StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}), owner=TESTER.id, job_id="wf_job_not_yet"
     )
     now = engine.services.reader._clock()
-    await engine.parts.ground.jobs.accept(job, request_hash="x", at=now)
+    await engine.parts.backend.jobs.accept(job, request_hash="x", at=now)
     reads: list[str] = []
     read = TemporalGateway.read
 

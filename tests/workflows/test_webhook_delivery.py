@@ -197,7 +197,7 @@ async def test_a_webhook_deleted_while_it_is_tried_gets_nothing_more(engine: Eng
         page = await engine.services.webhooks.deliveries_of_job(job.id, limit=5, offset=0)
         ((delivery, _),) = page.rows
         assert (delivery.state, delivery.next_attempt_at) == (DeliveryState.DROPPED, None)
-        await engine.parts.ground.client.get_workflow_handle(delivery.id).result()
+        await engine.parts.backend.client.get_workflow_handle(delivery.id).result()
         assert len(receiver.requests) == 1
 
 
@@ -219,7 +219,9 @@ async def test_a_job_s_own_callback_is_signed_with_its_account_s_secret(engine: 
         job = await ran(engine, webhook_url=receiver.url)
         await eventually(lambda: _count(receiver), lambda count: count == 1)
         (request,) = receiver.requests
-    digest = hmac.new(callback_secrets(engine.parts.ground.sealer, TESTER.id)[0].encode(), request.body, hashlib.sha256)
+    digest = hmac.new(
+        callback_secrets(engine.parts.backend.sealer, TESTER.id)[0].encode(), request.body, hashlib.sha256
+    )
     assert request.headers["x-devora-signature"] == f"sha256={digest.hexdigest()}"
     assert json.loads(request.body)["job_id"] == job.id
 
@@ -230,17 +232,17 @@ async def test_what_the_process_could_not_start_the_reconciler_starts_once(
     async with receiving(TAKEN) as receiver:
         webhook = await hook(engine, receiver)
         with monkeypatch.context() as dying:
-            dying.setattr(engine.parts.ground.gateway, "start_delivery", _unavailable)
+            dying.setattr(engine.parts.backend.gateway, "start_delivery", _unavailable)
             assert (await ran(engine)).state is JobState.COMPLETED
-            await engine.parts.ground.dispatcher.settle()
+            await engine.parts.backend.dispatcher.settle()
         ((delivery, _),) = await log_of(engine, webhook)
         assert (delivery.state, receiver.requests) == (DeliveryState.PENDING, [])
-        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).told == 1
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).told == 1
         ((delivery, _),) = await settled(engine, webhook)
-        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).told == 0
-        engine.parts.ground.dispatcher.dispatch([delivery])
-        await engine.parts.ground.dispatcher.settle()
-        runs = [run async for run in engine.parts.ground.client.list_workflows(f"WorkflowId = '{delivery.id}'")]
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).told == 0
+        engine.parts.backend.dispatcher.dispatch([delivery])
+        await engine.parts.backend.dispatcher.settle()
+        runs = [run async for run in engine.parts.backend.client.list_workflows(f"WorkflowId = '{delivery.id}'")]
         assert (len(runs), len(receiver.requests)) == (1, 1)
 
 
@@ -250,8 +252,8 @@ async def test_a_job_terminated_in_temporal_is_delivered_by_the_reconciler(engin
         webhook = await hook(engine, receiver)
         started = await engine.start("t_slow", {})
         await engine.eventually(started.job_id, lambda job: job.calls[0].status is CallStatus.RUNNING)
-        await engine.parts.ground.client.get_workflow_handle(started.job_id).terminate(reason="gone")
-        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).closed == 1
+        await engine.parts.backend.client.get_workflow_handle(started.job_id).terminate(reason="gone")
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).closed == 1
         await settled(engine, webhook)
         body = json.loads(receiver.requests[0].body)
     assert (body["event"], body["data"]["status"]) == ("job.failed", "cancelled")
@@ -262,22 +264,22 @@ async def test_a_job_terminated_in_temporal_is_delivered_by_the_reconciler(engin
 async def test_a_delivery_terminated_in_temporal_is_closed_as_failed_by_the_reconciler(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine.parts.ground.dispatcher, "_schedule", [0.0, 3600.0])
+    monkeypatch.setattr(engine.parts.backend.dispatcher, "_schedule", [0.0, 3600.0])
     async with receiving(FAILED) as receiver:
         webhook = await hook(engine, receiver)
         await ran(engine)
         ((delivery, _),) = await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
         assert delivery.next_attempt_at is not None
-        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0  # it waits, however late it is
-        workflow = engine.parts.ground.client.get_workflow_handle(delivery.id)
+        assert (await engine.parts.workers.reconciler.reconcile(OVERDUE)).given_up == 0  # it waits, however late it is
+        workflow = engine.parts.backend.client.get_workflow_handle(delivery.id)
         await workflow.terminate(reason="an operator's wish")
-        assert (await engine.parts.reconciler.reconcile(AT_ONCE)).given_up == 0  # not due yet, so nobody looks
-        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 1
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).given_up == 0  # not due yet, so nobody looks
+        assert (await engine.parts.workers.reconciler.reconcile(OVERDUE)).given_up == 1
         ((delivery, attempts),) = await log_of(engine, webhook)
         assert (delivery.state, len(attempts)) == (DeliveryState.FAILED, 1)
         assert (delivery.next_attempt_at, delivery.completed_at is None) == (None, False)
         assert (await engine.services.webhooks.get(TESTER, webhook.id)).disabled_at is None
-        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
+        assert (await engine.parts.workers.reconciler.reconcile(OVERDUE)).given_up == 0
 
 
 async def test_a_delivery_that_temporal_no_longer_knows_is_started_again(engine: Engine) -> None:
@@ -296,10 +298,10 @@ async def test_a_delivery_that_temporal_no_longer_knows_is_started_again(engine:
             attempts=0,
             created_at=webhook.created_at,
         )
-        deliveries = DeliveryRepository(engine.parts.ground.database)
+        deliveries = DeliveryRepository(engine.parts.backend.database)
         await deliveries.add(lost)
         await deliveries.started([lost.id])
-        assert (await engine.parts.reconciler.reconcile(OVERDUE)).given_up == 0
+        assert (await engine.parts.workers.reconciler.reconcile(OVERDUE)).given_up == 0
         ((delivery, _),) = await settled(engine, webhook)
         assert (delivery.state, len(receiver.requests)) == (DeliveryState.DELIVERED, 1)
 
@@ -312,10 +314,10 @@ async def test_a_worker_that_comes_back_goes_on_where_the_other_stopped(
         running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False, **SETTINGS) as engine,
     ):
         webhook = await hook(engine, receiver)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             await ran(engine)
             await eventually(lambda: log_of(engine, webhook), lambda rows: rows[0][0].attempts == 1)
-        async with engine.parts.worker():
+        async with engine.parts.workers.for_jobs():
             ((delivery, attempts),) = await settled(engine, webhook)
     assert (delivery.state, [one.number for one in attempts]) == (DeliveryState.DELIVERED, [1, 2])
 
@@ -330,7 +332,7 @@ async def test_an_attempt_that_the_index_fails_is_made_again_and_is_one_attempt(
                 raise Unavailable("The job index does not answer.", retry_after=0.05)
             return DeliveryReport(state=DeliveryState.PENDING if attempt.number < 3 else DeliveryState.FAILED)
 
-    client, queue = engine.parts.ground.client, f"{engine.parts.settings.task_queue}-faulty"
+    client, queue = engine.parts.backend.client, f"{engine.parts.settings.task_queue}-faulty"
     courier = build_courier(client, task_queue=queue, deliver=WebhookActivities(Faulty()).deliver_webhook)
     worker = build_worker(client, task_queue=queue, workflows=[WebhookDeliveryWorkflow], activities=[], beside=courier)
     async with worker:
@@ -369,7 +371,7 @@ async def test_no_secret_is_in_a_history_or_a_log(engine: Engine, capfd: pytest.
     files = engine.parts.settings.data_dir.glob("index.sqlite3*")
     stored = "".join(path.read_bytes().decode("latin-1") for path in files)
     said = capfd.readouterr()
-    callback = callback_secrets(engine.parts.ground.sealer, TESTER.id)[0]
+    callback = callback_secrets(engine.parts.backend.sealer, TESTER.id)[0]
     assert len(histories) == 2
     for text in (*histories, (await engine.history(job.id)).to_json(), said.out + said.err, stored):
         assert secret not in text
@@ -382,7 +384,7 @@ async def test_operators_see_what_is_delivered_where(engine: Engine) -> None:
         webhook = await hook(engine, receiver)
         await ran(engine)
         ((delivery, _),) = await settled(engine, webhook)
-    handle = engine.parts.ground.client.get_workflow_handle(delivery.id)
+    handle = engine.parts.backend.client.get_workflow_handle(delivery.id)
     await handle.result()
     description = await handle.describe()
     assert description.workflow_type == names.WORKFLOW_WEBHOOK_DELIVERY
@@ -429,7 +431,7 @@ async def test_a_webhook_stops_with_the_key_that_registered_it(engine: Engine) -
             issued = await keys.issue(ADMIN, KeyRequest("leaked", ORDINARY, owner=TESTER.id))
             leaked = await engine.services.access.authenticate(issued.token)
             stopped.append((await webhooks.register(leaked, url=receiver.url, events=["job.completed"])).webhook)
-            assert await engine.parts.ground.keys.change(issued.key.id, **changes)
+            assert await engine.parts.backend.keys.change(issued.key.id, **changes)
         await ran(engine)
         for webhook, (_, reason) in zip(stopped, ENDS, strict=True):
             ((delivery, attempts),) = await settled(engine, webhook)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from api.deps import ServiceSource
 from api.dialects.agentorchestra.dashboard_models import HealthCheck, HealthChecks, HealthStatus
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from orchestrator.services.reports.readiness import Check
 
 VERSION: Final = "1.0.0"

@@ -14,7 +14,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import OrchestratorError, Unauthenticated
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job, JobState
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from orchestrator.services.user_agents.executions import ExecutionFilter
 
 LOOK_SECONDS: Final = 2.0

@@ -27,7 +27,7 @@ from api.security import identified
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.limits import SurfaceLimit
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 from orchestrator.services.reports.readiness import Check
 
 _DEPRECATED: Final = {"Deprecation": "true"}

@@ -53,7 +53,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.services.chat.conversations import ChatMessage, Turn
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 router = APIRouter()
 

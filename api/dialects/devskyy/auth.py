@@ -8,7 +8,7 @@ from api.dialects.devskyy.guards import attempted, counted_by_address
 from api.dialects.devskyy.models import LoginRequest, RefreshRequest, TokenResponse
 from api.limits import count_sign_in
 from orchestrator.services.access.users import Tokens
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"], route_class=DevSkyyRoute, responses=ERRORS)
 

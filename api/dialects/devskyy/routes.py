@@ -22,8 +22,8 @@ from api.dialects.devskyy.models import (
 )
 from orchestrator.domain.access import Principal, Role
 from orchestrator.domain.errors import Unavailable
+from orchestrator.services.container import Services
 from orchestrator.services.jobs.reader import JobFilter, JobPage
-from orchestrator.services.registry import Services
 
 router = APIRouter(prefix="/api/v1/orchestration", tags=["orchestration"], route_class=DevSkyyRoute, responses=ERRORS)
 

@@ -18,8 +18,8 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.limits import SurfaceLimit, Tier
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.services.container import Services
 from orchestrator.services.jobs.start import Started
-from orchestrator.services.registry import Services
 
 # Where sessions are public, the unguessable session id is the key to its session, whoever started it (M-012).
 READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))

@@ -32,7 +32,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Forbidden, LimitExceeded, NotFound, OrchestratorError, Unauthenticated
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import Job
-from orchestrator.services.registry import Services
+from orchestrator.services.container import Services
 
 router = APIRouter()
 

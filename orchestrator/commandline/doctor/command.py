@@ -16,6 +16,7 @@ from orchestrator.commandline.doctor.checks import Finding, Index, Models, Port,
 from orchestrator.commandline.doctor.collisions import installed_collisions
 from orchestrator.commandline.doctor.connections import check_connections, connections
 from orchestrator.commandline.terminal import exits
+from orchestrator.composition.backend import redis_url
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connect import connect_options, connect_within
@@ -23,7 +24,6 @@ from orchestrator.engine.devserver import HOST
 from orchestrator.engine.inspection import inspect_namespace, server_version
 from orchestrator.engine.namespace import unknown_namespace
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.ground import redis_url
 from orchestrator.plugins import build_catalogue, load_plugins
 from orchestrator.settings import Settings
 from orchestrator.settings.misspellings import misspelt, not_read

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from orchestrator.commandline.terminal.exits import FAILED, OK, say, warn
+from orchestrator.composition.backend import audit_trail, secret_key_of
 from orchestrator.domain.access import AuditEntry
 from orchestrator.domain.audit_chain import ChainVerdict
-from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.secrets.installation import Installation
 from orchestrator.settings import Settings

@@ -3,9 +3,9 @@
 import asyncio
 
 from orchestrator.commandline.terminal.exits import OK, Refused, say
+from orchestrator.composition.backend import audit_trail, secret_key_of
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.namespace import namespace_id
-from orchestrator.ground import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.secrets.installation import Installation
 from orchestrator.settings import Settings

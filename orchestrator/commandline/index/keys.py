@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.commandline.index.audit import command_entry
 from orchestrator.commandline.terminal.exits import OK, Refused, say
-from orchestrator.ground import audit_trail, secret_key_of
+from orchestrator.composition.backend import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access.authentication import ADMIN, IssuedKeys
 from orchestrator.services.access.keys import IssuedKey, KeyIssuer, KeyRequest

@@ -6,7 +6,7 @@ from typing import Final
 
 from orchestrator.commandline.index.audit import command_entry
 from orchestrator.commandline.terminal.exits import FAILED, OK, say, warn
-from orchestrator.ground import audit_trail, secret_key_of
+from orchestrator.composition.backend import audit_trail, secret_key_of
 from orchestrator.logs import configure
 from orchestrator.services.access.tokens import REFRESH_LIFETIME
 from orchestrator.services.secrets.installation import Installation

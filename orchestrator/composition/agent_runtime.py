@@ -1,11 +1,10 @@
-"""What only a process with a worker needs: the agent runtime, with the provider libraries that come with it."""
+"""Opens the runtime that calls models. It is imported at the first call: the provider libraries load slowly."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from pydantic import SecretStr
 
+from orchestrator.composition.backend import now
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
@@ -14,13 +13,13 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class OpenRuntime:
-    """The runtime, and the models whose connections are to be closed after it."""
+    """The runtime, and the models whose connections must be closed after it."""
 
     runner: AgentRunner
     models: ModelSource
 
 
-def open_runtime(settings: Settings, clock: Callable[[], datetime], bulkhead: Bulkhead) -> OpenRuntime:
+def open_runtime(settings: Settings, bulkhead: Bulkhead) -> OpenRuntime:
     """The agent runtime over the providers that the settings configure."""
     models = ModelSource(
         ModelConfig(
@@ -32,7 +31,7 @@ def open_runtime(settings: Settings, clock: Callable[[], datetime], bulkhead: Bu
         ),
         bulkhead,
     )
-    return OpenRuntime(AgentRunner(models, clock, bulkhead), models)
+    return OpenRuntime(AgentRunner(models, now, bulkhead), models)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -1,11 +1,13 @@
-"""What the services stand on, opened from the settings: the stores, Temporal, and what digests and carries for them."""
+"""The backend of one process, built from the settings: the stores, the client of Temporal, the bus, the secret key."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import uuid6
 from temporalio.client import Client
 
 from orchestrator.bus.memory import MemoryBus
@@ -39,19 +41,30 @@ from orchestrator.storage.values import CachedValues, ValueRepository
 if TYPE_CHECKING:
     from orchestrator.storage.bucket import ValueBucket
 
-# Seconds that the index may be late with the start of an agent call: one that is done by then costs one transaction.
-_START_PATIENCE: Final = 0.02
+# Seconds that a call's start may wait for its end: a short call then costs one transaction instead of two.
+_START_DELAY: Final = 0.02
+
+
+def now() -> datetime:
+    """The clock of every part of the process."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A new id: sortable by time, and impossible to guess."""
+    value: uuid.UUID = uuid6.uuid7()
+    return value.hex
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """One of each, over one client of Temporal."""
+class Backend:
+    """Everything that the services share, over one client of Temporal."""
 
     client: Client
     sealer: Sealer
     installation: Installation
     database: Database
-    reports: Database  # Sums over many rows hold up no job.
+    reports: Database  # A second pool: slow sums over many rows must not delay jobs.
     ready_namespace: Callable[[], Awaitable[None]]  # Retention and search attributes. Idempotent.
     gateway: TemporalGateway
     dispatcher: DeliveryDispatcher
@@ -71,7 +84,7 @@ class Ground:
     conversations: ConversationRecords
 
     async def aclose(self) -> None:
-        """Finish what was left for later, and let go of connections."""
+        """Finish the pending writes, then close the connections."""
         await self.attempts.settle()
         await self.reader.settle()
         await self.dispatcher.settle()
@@ -82,8 +95,8 @@ class Ground:
         await self.reports.close()
 
 
-def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime]) -> Ground:
-    """Build all of it; opens nothing by itself. Raises `Misconfigured` without a secret to seal with."""
+def build_backend(settings: Settings, client: Client) -> Backend:
+    """Build the backend; connections open at their first use. Raises `Misconfigured` without a secret key."""
     key, database = secret_key_of(settings), _database(settings)
     installation = Installation(InstallationRepository(database), key)
     timeout = timedelta(seconds=settings.job_timeout) if settings.job_timeout else None
@@ -99,14 +112,12 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
     values = CachedValues(_value_store(settings, database))
     codec_of(client).values.store = values
     dispatcher = DeliveryDispatcher(gateway, deliveries, schedule=settings.retry_schedule())
-    jobs, attempts = (
-        JobRepository(database, dispatcher.dispatch, values),
-        AttemptRepository(database, patience=_START_PATIENCE),
-    )
+    jobs = JobRepository(database, dispatcher.dispatch, values)
+    attempts = AttemptRepository(database, patience=_START_DELAY)
     partials = PartialOutputs(gateway, artifacts, values)
-    reader = JobReader(gateway, jobs, attempts, partials, values=values, clock=clock)
+    reader = JobReader(gateway, jobs, attempts, partials, values=values, clock=now)
     follower = JobFollower(gateway, reader)
-    return Ground(
+    return Backend(
         client=client,
         sealer=key.sealer,
         installation=installation,
@@ -122,18 +133,18 @@ def open_ground(settings: Settings, client: Client, clock: Callable[[], datetime
         deliveries=deliveries,
         trail=audit_trail(database, key.sealer),
         keys=keys,
-        issued_keys=IssuedKeys(keys, key.sealer, clock=clock),
+        issued_keys=IssuedKeys(keys, key.sealer, clock=now),
         bus=_bus(settings),
         look_ups=LookUps(),
         partials=partials,
         reader=reader,
         follower=follower,
-        conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=clock),
+        conversations=ConversationRecords(jobs, artifacts, follower, deliveries, dispatcher, clock=now),
     )
 
 
 def audit_trail(database: Database, sealer: Sealer) -> AuditRepository:
-    """The audit trail of an index, whose head is sealed with the secret key."""
+    """The audit trail of an index. The secret key seals its head."""
     return AuditRepository(database, *sealer.derived_by_each("audit trail"))
 
 
@@ -144,12 +155,12 @@ def _database(settings: Settings) -> Database:
 
 
 def _reports(settings: Settings) -> Database:
-    """A pool of its own: one connection, and as many more as the other pool may open while it is busy."""
+    """A pool for reports: one connection, and as many more as the main pool may open when it is busy."""
     return Database(settings.index_url(), pool_size=1, max_overflow=settings.database_max_overflow)
 
 
 def redis_url(settings: Settings) -> str | None:
-    """Where the processes of an installation meet, or None."""
+    """The Redis that the processes of an installation share, or None."""
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else None
 
 
@@ -177,16 +188,16 @@ def _bus(settings: Settings) -> MemoryBus | RedisBus:
 
 
 def secret_key_of(settings: Settings) -> SecretKey:
-    """What digests keys and seals secrets. Raises `Misconfigured` without a secret to do so with."""
+    """The secret key of the settings, or of the data directory. Raises `Misconfigured` if it cannot be read or made."""
     fallback = settings.secret_key_fallback.get_secret_value() if settings.secret_key_fallback is not None else None
     if settings.secret_key is not None:
         return SecretKey(Sealer(settings.secret_key.get_secret_value(), fallback), "ORCHESTRATOR_SECRET_KEY")
     file = secret_file(settings.data_dir)
     try:
         return SecretKey(Sealer(kept_secret(settings.data_dir), fallback), f"the file {file}")
-    except OSError as fault:
+    except OSError as error:
         raise Misconfigured(
-            f"The secret key cannot be kept in {file} ({fault.strerror}).",
+            f"The secret key cannot be kept in {file} ({error.strerror}).",
             remedy="Set ORCHESTRATOR_SECRET_KEY, or name a directory that this user may write to in "
             "ORCHESTRATOR_DATA_DIR.",
-        ) from fault
+        ) from error

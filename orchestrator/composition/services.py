@@ -1,0 +1,173 @@
+"""Builds the services of one process: every use case that a surface may call, over one backend."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+
+from orchestrator.composition.backend import Backend, new_id, now, redis_url
+from orchestrator.delivery.addresses import checked_at_registration
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.services.access.audit import AuditLog
+from orchestrator.services.access.authentication import Authenticator, BootstrapKey
+from orchestrator.services.access.keys import KeyIssuer
+from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
+from orchestrator.services.access.tokens import TokenRules, TokenSigner
+from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTokens, UserAccounts
+from orchestrator.services.catalogue import CatalogueReader
+from orchestrator.services.chat.conversations import Conversations
+from orchestrator.services.container import Services
+from orchestrator.services.jobs.controls import JobController
+from orchestrator.services.jobs.decisions import DecisionMaker
+from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.retry import JobRetrier
+from orchestrator.services.jobs.start import JobStarter
+from orchestrator.services.jobs.stream import JobWatcher
+from orchestrator.services.jobs.values import JobValues
+from orchestrator.services.reports.deployment import Deployment
+from orchestrator.services.reports.figures import FiguresReader
+from orchestrator.services.reports.metrics import MetricsReader
+from orchestrator.services.reports.partnerships import PartnershipReader
+from orchestrator.services.reports.readiness import LATELY, Readiness
+from orchestrator.services.reports.resources import ResourceMeter
+from orchestrator.services.user_agents.own_work import own_work
+from orchestrator.services.webhooks.registry import WebhookRegistry
+from orchestrator.settings import Settings
+from orchestrator.storage.figures import FiguresRepository
+from orchestrator.storage.metrics import MetricsRepository
+from orchestrator.storage.token_use import TokenRepository
+from orchestrator.storage.users import UserRepository
+from orchestrator.storage.webhooks import WebhookRepository
+from orchestrator.storage.work import WorkRepository
+
+
+def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -> Services:
+    """Build all services. Opens no connection."""
+    tokens, work = TokenRepository(backend.database), WorkRepository(backend.reports)
+    quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
+    starter = JobStarter(
+        catalogue,
+        backend.gateway,
+        backend.jobs,
+        quotas,
+        check_url=_url_check(settings, backend),
+        clock=now,
+        new_id=new_id,
+        max_input_bytes=settings.max_input_bytes,
+    )
+    controller = JobController(backend.gateway, backend.reader, backend.follower, backend.jobs)
+    outputs = JobOutputs(backend.reader, backend.partials, backend.artifacts, JobValues(backend.values))
+    metrics = MetricsReader(MetricsRepository(backend.reports), catalogue, clock=now)
+    readiness = _readiness(settings, backend, work)
+    limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
+    access, users = _authentication(settings, backend)
+    return Services(
+        access=access,
+        keys=KeyIssuer(backend.keys, backend.sealer, backend.issued_keys, clock=now, new_id=new_id),
+        users=users,
+        audit=AuditLog(backend.trail, backend.sealer, clock=now),
+        catalogue=CatalogueReader(
+            catalogue, backend.gateway, backend.attempts, task_queue=settings.task_queue, clock=now
+        ),
+        starter=starter,
+        retrier=JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values)),
+        reader=backend.reader,
+        follower=backend.follower,
+        watcher=JobWatcher(backend.follower, backend.bus, access),
+        controller=controller,
+        outputs=outputs,
+        metrics=metrics,
+        figures=FiguresReader(FiguresRepository(backend.reports), catalogue, clock=now),
+        readiness=readiness,
+        limits=limits,
+        quotas=quotas,
+        webhooks=_webhooks(settings, backend),
+        partnerships=PartnershipReader(catalogue, metrics, work, readiness, clock=now),
+        decisions=DecisionMaker(starter, backend.follower, outputs, model=settings.decision_model),
+        deployment=Deployment(settings, readiness, limits),
+        resources=ResourceMeter(),
+        conversations=_conversations(settings, backend, quotas, outputs),
+        own=own_work(
+            backend.database,
+            backend.gateway,
+            starter,
+            backend.reader,
+            controller,
+            clock=now,
+            new_id=new_id,
+            most_rows=settings.most_rows,
+        ),
+        public_sessions=settings.public_sessions is True,
+        sync_timeout=settings.sync_timeout,
+        temporal_ui=f"{settings.temporal_ui_url}/namespaces/{backend.client.namespace}",
+    )
+
+
+def _readiness(settings: Settings, backend: Backend, work: WorkRepository) -> Readiness:
+    return Readiness(
+        backend.gateway,
+        backend.database,
+        task_queue=settings.task_queue,
+        cache=backend.bus.ping,
+        models=(lambda: work.asked(since=now() - LATELY)) if settings.has_model_provider() else None,
+    )
+
+
+def _url_check(settings: Settings, backend: Backend) -> Callable[[str, str], Awaitable[object]]:
+    """The check of the URL that an owner names as a receiver. It takes the URL and the owner."""
+
+    async def check(url: str, owner: str) -> None:
+        resolve = partial(backend.look_ups.resolve, owner)
+        await checked_at_registration(url, settings.webhook_allow_private, resolve=resolve)
+
+    return check
+
+
+def _authentication(settings: Settings, backend: Backend) -> tuple[Authenticator, UserAccounts]:
+    rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, timedelta(seconds=settings.jwt_longest_life))
+    signer = TokenSigner(*_token_secrets(settings, backend), clock=now, rules=rules)
+    users, bootstrap = UserRepository(backend.database), _bootstrap_user(settings)
+    accounts = Accounts(users, signer, bootstrap=bootstrap)
+    tokens = SignedTokens(signer, accounts, clock=now)
+    access = Authenticator([BootstrapKey(settings.admin_api_key), backend.issued_keys, tokens])
+    return access, UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=now)
+
+
+def _token_secrets(settings: Settings, backend: Backend) -> list[str]:
+    if settings.jwt_secret_key is not None:
+        return [settings.jwt_secret_key.get_secret_value()]
+    return [secret.hex() for secret in backend.sealer.derived_by_each("tokens")]
+
+
+def _bootstrap_user(settings: Settings) -> BootstrapUser | None:
+    if not settings.admin_username or settings.admin_password is None:
+        return None
+    return BootstrapUser(settings.admin_username, settings.admin_password)
+
+
+def _webhooks(settings: Settings, backend: Backend) -> WebhookRegistry:
+    return WebhookRegistry(
+        WebhookRepository(backend.database),
+        backend.deliveries,
+        backend.dispatcher,
+        backend.sealer,
+        check_url=_url_check(settings, backend),
+        clock=now,
+        new_id=new_id,
+    )
+
+
+def _conversations(settings: Settings, backend: Backend, quotas: Quotas, outputs: JobOutputs) -> Conversations:
+    return Conversations(
+        ConversationGateway(backend.client, settings.task_queue),
+        backend.conversations,
+        backend.bus,
+        quotas=quotas,
+        reader=backend.reader,
+        outputs=outputs,
+        idle=settings.conversation_idle,
+        patience=settings.sync_timeout,
+        job_timeout=settings.job_timeout,
+        new_id=new_id,
+    )

@@ -1,0 +1,175 @@
+"""Builds the workers of one process: for jobs, for webhook deliveries, and for the agents of one framework."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from temporalio.worker import Worker
+
+from activities.agents import AgentActivities
+from activities.conversations import ConversationActivities
+from activities.records import RecordActivities
+from activities.registry import activities
+from activities.webhooks import WebhookActivities
+from orchestrator.composition.backend import Backend, now
+from orchestrator.delivery.sender import HttpWebhookSender
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.ports import AgentRuntime
+from orchestrator.engine.author_activities import AuthorActivities
+from orchestrator.engine.plugin import codec_of
+from orchestrator.engine.visibility import Visibility
+from orchestrator.engine.worker import build_courier, build_framework_worker, build_worker
+from orchestrator.frameworks import FrameworkAdapter
+from orchestrator.frameworks.runtime import FrameworkRuntime
+from orchestrator.runtime.bulkhead import Bulkhead
+from orchestrator.services.container import Services
+from orchestrator.services.jobs.adoption import JobAdopter
+from orchestrator.services.jobs.outcomes import OutcomeRecorder
+from orchestrator.services.jobs.reconciler import IndexReconciler
+from orchestrator.services.jobs.retention import IndexPruner
+from orchestrator.services.jobs.values import JobValues
+from orchestrator.services.webhooks.delivery import WebhookDeliverer
+from orchestrator.services.webhooks.payloads import DeliveryBodies
+from orchestrator.settings import Settings
+from orchestrator.storage.pruning import PruningRepository
+from orchestrator.storage.resets import ResetRepository
+from orchestrator.storage.webhooks import WebhookRepository
+from workflows.registry import WORKFLOWS
+
+if TYPE_CHECKING:
+    from orchestrator.composition.agent_runtime import OpenRuntime
+
+
+@dataclass(slots=True)
+class Workers:
+    """Builds workers over one backend. An API process holds it too, and never asks for a worker.
+
+    Not frozen: the sender and the runtime are opened by the first worker that needs them.
+    """
+
+    settings: Settings
+    catalogue: Catalogue
+    backend: Backend
+    services: Services
+    reconciler: IndexReconciler
+    bulkhead: Bulkhead
+    sender: HttpWebhookSender | None = None
+    runtime: "OpenRuntime | None" = None
+
+    def for_jobs(self) -> Worker:
+        """A worker for all workflows and agents of the catalogue. Webhook deliveries run beside it.
+
+        Needs a connected client, not a lazy one.
+        """
+        return build_worker(
+            self.backend.client,
+            task_queue=self.settings.task_queue,
+            workflows=[*WORKFLOWS, *(entry.workflow for entry in self.catalogue.code_workflows)],
+            activities=self.activities(),
+            beside=self.for_deliveries(),
+            drain=self.settings.worker_drain_seconds,
+            interceptors=[AuthorActivities(self.catalogue.activities, self.bulkhead)],
+        )
+
+    def for_deliveries(self) -> Worker:
+        """A worker for webhook deliveries alone."""
+        return build_courier(self.backend.client, task_queue=self.settings.task_queue, deliver=self.delivery_activity())
+
+    def for_framework(self, adapter: FrameworkAdapter) -> Worker:
+        """A worker for the agents of one framework alone. Needs a connected client, not a lazy one."""
+        agents = self.agent_activities(FrameworkRuntime(adapter, self.native_runtime(), now, self.bulkhead))
+        return build_framework_worker(
+            self.backend.client,
+            task_queue=self.backend.gateway.framework_queue(adapter.name),
+            run_agent=agents.run_agent,
+            drain=self.settings.worker_drain_seconds,
+        )
+
+    def activities(self) -> Sequence[Callable[..., Any]]:
+        """Every activity of the worker for jobs."""
+        return activities(
+            self.agent_activities(self.native_runtime()),
+            self._record_activities(),
+            ConversationActivities(self.backend.conversations),
+            self.catalogue.activities,
+        )
+
+    def agent_activities(self, runtime: AgentRuntime) -> AgentActivities:
+        """The activity behind every agent, which calls `runtime`."""
+        backend = self.backend
+        return AgentActivities(
+            self.catalogue,
+            runtime,
+            backend.attempts,
+            backend.artifacts,
+            now,
+            bus=backend.bus,
+            results=codec_of(backend.client),
+            worker=backend.client.identity,
+        )
+
+    def delivery_activity(self) -> Callable[..., Any]:
+        """The activity that makes one attempt of a webhook delivery."""
+        backend = self.backend
+        if self.sender is None:
+            allow_private = self.settings.webhook_allow_private
+            self.sender = HttpWebhookSender(allow_private=allow_private, look_ups=backend.look_ups)
+        deliverer = WebhookDeliverer(
+            backend.deliveries,
+            WebhookRepository(backend.database),
+            backend.keys,
+            DeliveryBodies(backend.reader, backend.follower, self.services.outputs),
+            sender=self.sender,
+            sealer=backend.sealer,
+            dispatcher=backend.dispatcher,
+            clock=now,
+        )
+        return WebhookActivities(deliverer).deliver_webhook
+
+    def native_runtime(self) -> AgentRuntime:
+        """The runtime that calls models, opened by the first call."""
+        # The provider libraries cost seconds and some 80 MB: an API process never loads them.
+        from orchestrator.composition.agent_runtime import open_runtime  # noqa: PLC0415
+
+        if self.runtime is None:
+            self.runtime = open_runtime(self.settings, self.bulkhead)
+        return self.runtime.runner
+
+    async def aclose(self) -> None:
+        """Close the connections to models and receivers."""
+        self.bulkhead.close()
+        if self.runtime is not None:
+            await self.runtime.models.aclose()
+        if self.sender is not None:
+            await self.sender.aclose()
+
+    def _record_activities(self) -> RecordActivities:
+        backend = self.backend
+        adopter = JobAdopter(
+            self.catalogue,
+            self.services.starter,
+            backend.gateway,
+            backend.jobs,
+            JobValues(backend.values),
+            worker=backend.client.identity,
+        )
+        outcomes = OutcomeRecorder(backend.jobs, ResetRepository(backend.database))
+        return RecordActivities(outcomes, adopter, self.reconciler, clock=now)
+
+
+def build_workers(settings: Settings, catalogue: Catalogue, backend: Backend, services: Services) -> Workers:
+    """What builds the workers of this process. Opens no connection."""
+    values = backend.values if settings.value_store_url else None
+    reconciler = IndexReconciler(
+        backend.gateway,
+        Visibility(backend.client),
+        backend.reader,
+        backend.jobs,
+        backend.attempts,
+        resets=ResetRepository(backend.database),
+        dispatcher=backend.dispatcher,
+        pruner=IndexPruner(PruningRepository(backend.database, values), backend.trail, settings.retention()),
+        values=JobValues(backend.values),
+        clock=now,
+    )
+    return Workers(settings, catalogue, backend, services, reconciler, Bulkhead(settings.agent_block_seconds))
