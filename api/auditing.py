@@ -20,7 +20,7 @@ from api.errors import EXPECTED, status_of
 from api.limits import network_of
 from orchestrator.domain.access import NOBODY, AuditEntry, Principal
 from orchestrator.domain.errors import OrchestratorError, Unauthenticated
-from orchestrator.sealing import without_secrets
+from orchestrator.security.redaction import without_secrets
 from orchestrator.services.container import Services
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from api.errors import Render, internal
 from api.hardening import security_headers
 from api.limits import allowance_of, limit_headers
 from orchestrator.domain.errors import NotFound
-from orchestrator.sealing import without_secrets
+from orchestrator.security.redaction import without_secrets
 
 log = structlog.get_logger(__name__)
 

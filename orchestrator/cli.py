@@ -25,7 +25,7 @@ from orchestrator.commandline.terminal.exits import FAILED, Refused, leave, say,
 from orchestrator.domain.access import ORDINARY, KeyForm, Scope
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.limits import Tier
-from orchestrator.loopback import exempt_from_proxies
+from orchestrator.network.loopback import exempt_from_proxies
 
 app = typer.Typer(
     name="orchestrator",

@@ -7,10 +7,9 @@ from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
-from temporalio import activity, workflow
 
 from orchestrator.domain.text import escaped_json, visible
-from orchestrator.sealing import without_secrets
+from orchestrator.security.redaction import without_secrets
 
 # Whose details are told. What libraries say at the level of DEBUG holds payloads: what jobs were given, and SQL.
 _OURS: Final = ("orchestrator", "api", "workflows", "activities", "temporalio.workflow", "temporalio.activity")
@@ -70,12 +69,9 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
-    # The facts about the job go into fields of their own, not into the text.
-    activity.logger.activity_info_on_message = False
-    workflow.logger.workflow_info_on_message = False
 
 
-def tell_details_of(module: str) -> None:
+def log_details_of(module: str) -> None:
     """Log what a module of an author's, or its package, says at the level that is set, also where that is DEBUG."""
     logging.getLogger(module.partition(".")[0]).setLevel(logging.getLogger("orchestrator").level)
 

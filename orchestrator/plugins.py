@@ -14,7 +14,6 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import ValidationError
 from pydantic.errors import PydanticUserError
-from temporalio import workflow as temporal
 
 from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.author_modules import import_fault, import_module
@@ -25,7 +24,8 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.text import error_message
-from orchestrator.logs import tell_details_of
+from orchestrator.engine.workflow_types import workflow_type
+from orchestrator.logs import log_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
 ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
@@ -88,7 +88,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
 
 
 def _import(name: str) -> ModuleType:
-    tell_details_of(name)
+    log_details_of(name)
     try:
         return import_module(name)
     except CatalogueError:
@@ -223,7 +223,7 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
             fault = f"workflow {entry.definition.id!r} has a class of its own: its definition must say code=True"
             raise CatalogueError(entry.definition.source, fault)
 
-        if _workflow_type(entry.workflow) != entry.definition.id:
+        if workflow_type(entry.workflow) != entry.definition.id:
             wanted = f"@workflow.defn(name={entry.definition.id!r})"
             fault = f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {wanted}"
             raise CatalogueError(entry.definition.source, fault)
@@ -231,17 +231,11 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
 
 def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Iterable[type]) -> None:
     """What is started under its own id to be interpreted must not find a class of that name."""
-    taken = {_workflow_type(one): one for one in classes}
+    taken = {workflow_type(one): one for one in classes}
     for entry in interpreted:
         if entry.id in taken:
             fault = f"id {entry.id!r} is taken by the workflow class {taken[entry.id].__name__}"
             raise CatalogueError(entry.source, fault)
-
-
-def _workflow_type(workflow: type) -> str | None:
-    """The name under which Temporal runs a class; None for the interpreter and for what is no workflow."""
-    definition = temporal._Definition.from_class(workflow)  # noqa: SLF001 - the SDK has no public way
-    return definition.name if definition else None
 
 
 def _described(definition: WorkflowDefinition) -> WorkflowDefinition:

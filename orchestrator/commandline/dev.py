@@ -24,7 +24,7 @@ from orchestrator.commandline.terminal import exits
 from orchestrator.composition.process import Parts, connect_worker, load_catalogue
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
-from orchestrator.loopback import HOST_NAMES, is_loopback
+from orchestrator.network.loopback import HOST_NAMES, is_loopback
 from orchestrator.services.container import Services
 from orchestrator.settings import Settings
 

@@ -19,7 +19,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.sealing import Sealer, kept_secret, secret_file
+from orchestrator.security.sealing import Sealer, kept_secret, secret_file
 from orchestrator.services.access.authentication import IssuedKeys
 from orchestrator.services.chat.records import ConversationRecords
 from orchestrator.services.jobs.follower import JobFollower

@@ -16,7 +16,7 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 from orchestrator.domain.errors import InvalidInput, Misconfigured, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connection_faults import connection_fault
 from orchestrator.engine.plugin import OrchestratorPlugin
-from orchestrator.loopback import is_loopback
+from orchestrator.network.loopback import is_loopback
 
 _LAST_PORT: Final = 65_535
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(\d{1,5})")

@@ -16,13 +16,13 @@ from typing import Final, Self
 import structlog
 from temporalio.service import ConnectConfig, RPCError, ServiceClient
 
-from orchestrator.data_files import make_private
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine import child, data_lock
 from orchestrator.engine.file_lock import FileLock
 from orchestrator.engine.server_binary import ServerBinary
 from orchestrator.engine.server_files import dynamic_config
-from orchestrator.loopback import HOST_NAMES
+from orchestrator.network.loopback import HOST_NAMES
+from orchestrator.security.data_files import make_private
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from temporalio.api.workflowservice.v1 import GetClusterInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode, ServiceClient
 
-from orchestrator.circuit import PROBE_SECONDS, Circuit
+from orchestrator.network.circuit_breaker import PROBE_SECONDS, CircuitBreaker
 
 _UNANSWERED: Final = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
 
@@ -25,7 +25,7 @@ class GuardedService(ServiceClient):
     def __init__(self, service: ServiceClient) -> None:
         super().__init__(service.config)
         self._service = service
-        self.circuit = Circuit("temporal", self._probe, ERRORS, lost)
+        self.circuit = CircuitBreaker("temporal", self._probe, ERRORS, lost)
 
     @property
     def worker_service_client(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a private type of the SDK
@@ -72,7 +72,7 @@ class GuardedService(ServiceClient):
             raise
 
 
-def circuit_of(client: Client) -> Circuit:
+def circuit_of(client: Client) -> CircuitBreaker:
     """The circuit of a client with our plugin."""
     service = client.service_client
     if not isinstance(service, GuardedService):

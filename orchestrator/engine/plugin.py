@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Awaitable, Callable
 
+from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.service import ConnectConfig, ServiceClient
@@ -39,6 +40,12 @@ def codec_of(client: Client) -> ValueCodec:
     return codec
 
 
+def keep_facts_out_of_messages() -> None:
+    """Log the facts about a job as fields, as the product's own log lines do, and not as a part of the message."""
+    activity.logger.activity_info_on_message = False
+    workflow.logger.workflow_info_on_message = False
+
+
 class OrchestratorPlugin(SimplePlugin):
     """Given to the client (workers inherit it) and to the replayer, which reads no history with stored values."""
 
@@ -58,6 +65,7 @@ class OrchestratorPlugin(SimplePlugin):
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
         """Contain what runs outside the sandbox, too: an author's class may ask for that."""
+        keep_facts_out_of_messages()
         config = super().configure_worker(config)
         config["unsandboxed_workflow_runner"] = ContainedRunner(config["unsandboxed_workflow_runner"])
         return config

@@ -10,7 +10,7 @@ from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.names import OFFLINE_MODEL
-from orchestrator.loopback import leads_to_this_machine
+from orchestrator.network.loopback import leads_to_this_machine
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.gateways import refuse_other_than_events
 from orchestrator.runtime.offline import offline_model

@@ -19,9 +19,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from orchestrator.circuit import Circuit
-from orchestrator.data_files import make_private
 from orchestrator.domain.errors import SLOW, InvalidInput, Misconfigured, Unavailable
+from orchestrator.network.circuit_breaker import CircuitBreaker
+from orchestrator.security.data_files import make_private
 from orchestrator.storage.faults import NO_DATABASE, DatabaseFault, described
 from orchestrator.storage.locks import Turns, lock_owner
 from orchestrator.storage.migrate import migrate
@@ -210,7 +210,7 @@ class _Postgresql:
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         # Its own connection: those of the pool may all be waiting.
         self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
-        self._circuit = Circuit("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
+        self._circuit = CircuitBreaker("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
 
     @property
     def away(self) -> bool:

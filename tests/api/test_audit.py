@@ -20,7 +20,7 @@ from api.v1.envelope import V1Route
 from orchestrator.composition.backend import now
 from orchestrator.domain.access import AuditEntry, Scope
 from orchestrator.domain.errors import InvalidInput, Unavailable
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.access.audit import AuditLog, RefusedCalls
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over, served

@@ -17,7 +17,7 @@ from api.app import create_app
 from orchestrator.domain.access import Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unavailable
-from orchestrator.sealing import callback_secrets
+from orchestrator.security.sealing import callback_secrets
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.ledger import ledger

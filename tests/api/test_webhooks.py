@@ -17,7 +17,7 @@ from standardwebhooks import WebhookVerificationError
 from api.app import create_app
 from orchestrator.domain.access import Scope
 from orchestrator.domain.rows import MOST_WEBHOOKS
-from orchestrator.sealing import callback_secrets
+from orchestrator.security.sealing import callback_secrets
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import Fixed, Keys, over
 from tests.catalogue import TEST_PLUGIN

@@ -8,10 +8,31 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("activities", "api", "workflows")
 
 
-def test_every_module_of_the_product_has_a_layer() -> None:
+TEMPORAL = {  # where `temporalio` may be imported
+    "activities",
+    "orchestrator.composition",
+    "orchestrator.engine",
+    "orchestrator.projection",
+    "orchestrator.testing",
+    "workflows",
+}
+
+
+def rooms() -> set[str]:
+    modules = {f"orchestrator.{module.name}" for module in iter_modules([str(ROOT / "orchestrator")])}
+    assert len(modules) > 10
+    return modules | set(PACKAGES)
+
+
+def contract(name: str, option: str) -> set[str]:
     contracts = ConfigParser()
     contracts.read(ROOT / ".importlinter")
-    layers = set(contracts["importlinter:contract:layers"]["layers"].replace("|", " ").split())
-    modules = {f"orchestrator.{found.name}" for found in iter_modules([str(ROOT / "orchestrator")])}
-    assert len(modules) > 10
-    assert layers == modules | set(PACKAGES)
+    return set(contracts[f"importlinter:contract:{name}"][option].replace("|", " ").split())
+
+
+def test_every_module_of_the_product_has_a_layer() -> None:
+    assert contract("layers", "layers") == rooms()
+
+
+def test_every_other_room_is_kept_from_temporal() -> None:
+    assert contract("temporal", "source_modules") == rooms() - TEMPORAL

@@ -20,7 +20,7 @@ from orchestrator.commandline.doctor import probes
 from orchestrator.commandline.doctor.checks import Finding, Verdict
 from orchestrator.commandline.doctor.command import _Doctor
 from orchestrator.engine.namespace import create_namespace, ensure_namespace
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.secrets.installation import Installation, SecretKey
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.composition.backend import secret_key_of
 from orchestrator.domain.webhooks import Webhook
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.storage.database import Database
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.testing import GivenSettings

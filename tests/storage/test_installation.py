@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 from orchestrator.domain.errors import Misconfigured
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.secrets.installation import Installation, SecretKey
 from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository

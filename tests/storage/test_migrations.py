@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import Connection, inspect, text
 
 from orchestrator.domain.jobs import JobState
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.storage.artifacts import ArtifactRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import Misconfigured, Unauthenticated
 from orchestrator.domain.webhooks import Webhook
-from orchestrator.sealing import Sealer, Unsealable
+from orchestrator.security.sealing import Sealer, Unsealable
 from orchestrator.services.access.authentication import ADMIN, IssuedKeys
 from orchestrator.services.access.keys import KeyIssuer, KeyRequest
 from orchestrator.services.secrets.installation import SECRET, Installation, SecretKey

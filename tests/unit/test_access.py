@@ -14,7 +14,7 @@ from api.credentials import authenticate
 from orchestrator.domain.access import ApiKey, KeyState, Principal, Scope
 from orchestrator.domain.errors import LimitExceeded, Unauthenticated, Unavailable
 from orchestrator.domain.limits import SurfaceLimit, Tier, Window
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.access import credential_cache
 from orchestrator.services.access.authentication import (
     ADMIN,

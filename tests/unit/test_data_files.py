@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from orchestrator.commandline.doctor import checks, probes
-from orchestrator.data_files import close_to_others, make_private, open_to_others
+from orchestrator.security.data_files import close_to_others, make_private, open_to_others
 
 
 def mode(file: Path) -> int:

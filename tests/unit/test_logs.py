@@ -17,6 +17,7 @@ from uvicorn.config import LOGGING_CONFIG
 from orchestrator import logs
 from orchestrator.domain.ids import session_digest
 from orchestrator.domain.text import visible
+from orchestrator.engine.plugin import keep_facts_out_of_messages
 
 
 class Terminal(io.StringIO):
@@ -83,6 +84,7 @@ def test_the_level_counts_for_both() -> None:
 def test_activity_lines_carry_their_job_beside_the_message() -> None:
     out = io.StringIO()
     logs.configure("INFO", "json", out)
+    keep_facts_out_of_messages()
 
     def work() -> None:
         activity.logger.info("half_way")
@@ -136,7 +138,7 @@ def test_details_are_ours_and_the_authors_never_those_of_libraries() -> None:
     """At the level of DEBUG libraries tell what they carry: inputs of activities, rows, bodies."""
     out = io.StringIO()
     logs.configure("DEBUG", "json", out)
-    logs.tell_details_of("acme.agents.writer")
+    logs.log_details_of("acme.agents.writer")
     for name in (*LIBRARIES, "orchestrator.services", "api.app", "acme.agents", "temporalio.workflow"):
         logging.getLogger(name).debug("carried: a payload")
         logging.getLogger(name).info("noted")

@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from orchestrator.commandline.run.client import ApiClient
-from orchestrator.loopback import exempt_from_proxies, is_loopback, leads_to_this_machine
+from orchestrator.network.loopback import exempt_from_proxies, is_loopback, leads_to_this_machine
 from orchestrator.runtime.models import ModelConfig, ModelSource
 
 DEAD_PROXY = "http://127.0.0.1:9"

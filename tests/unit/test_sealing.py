@@ -5,7 +5,7 @@ import base64
 import pytest
 from cryptography.fernet import Fernet
 
-from orchestrator.sealing import Sealer, Unsealable, callback_secrets
+from orchestrator.security.sealing import Sealer, Unsealable, callback_secrets
 
 OLD, NEW = "the secret key of last year", "the secret key of this year"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from orchestrator.circuit import Circuit
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.guard import ERRORS, GuardedService, lost
+from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.start import StartRequest
 from orchestrator.storage.jobs import JobRepository
@@ -70,7 +70,9 @@ async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worke
         started = await engine.start("t_three", {})
         service = engine.parts.backend.client.service_client
         assert isinstance(service, GuardedService)
-        service.circuit = circuit = Circuit("temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now)
+        service.circuit = circuit = CircuitBreaker(
+            "temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now
+        )
 
         async def away() -> bool:
             with suppress(Unavailable):  # a probe that fails takes Temporal away, in every caller

@@ -31,7 +31,7 @@ from orchestrator.domain.webhooks import (
     Webhook,
 )
 from orchestrator.engine.worker import build_courier, build_worker
-from orchestrator.sealing import callback_secrets
+from orchestrator.security.sealing import callback_secrets
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.keys import KeyRequest
 from orchestrator.storage.deliveries import DeliveryRepository

@@ -16,11 +16,11 @@ from orchestrator.bus.over_redis import open_redis, redis_fault
 from orchestrator.commandline.doctor.checks import Folder, Index, Key, Port, PortUse
 from orchestrator.commandline.server.ports import is_taken
 from orchestrator.composition.backend import open_value_store
-from orchestrator.data_files import open_to_others
 from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.engine.devserver import HOST
-from orchestrator.loopback import leads_to_this_machine
-from orchestrator.sealing import Sealer, secret_file
+from orchestrator.network.loopback import leads_to_this_machine
+from orchestrator.security.data_files import open_to_others
+from orchestrator.security.sealing import Sealer, secret_file
 from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrate import VERSION_TABLE, foreign_tables, migration_config

@@ -14,7 +14,7 @@ from orchestrator.commandline.run.job_view import FollowedJob
 from orchestrator.commandline.server.tasks import cancelled
 from orchestrator.commandline.terminal.exits import FAILED, Refused
 from orchestrator.domain.ids import JobKind
-from orchestrator.loopback import leads_to_this_machine
+from orchestrator.network.loopback import leads_to_this_machine
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
 _STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three of the stream's keep-alives.

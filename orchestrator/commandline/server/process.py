@@ -15,7 +15,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from orchestrator import logs
 from orchestrator.commandline.terminal.exits import FAILED, INTERRUPTED, leave, say
-from orchestrator.data_files import close_to_others
+from orchestrator.security.data_files import close_to_others
 from orchestrator.settings import Settings
 from orchestrator.settings.misspellings import misspelt, not_read
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.engine.devserver import HOST
-from orchestrator.loopback import HOST_NAMES
+from orchestrator.network.loopback import HOST_NAMES
 
 _KEEP_ALIVE: Final = 75
 _PATIENCE: Final = 60.0

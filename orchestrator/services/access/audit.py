@@ -11,7 +11,7 @@ import structlog
 
 from orchestrator.domain.access import NOBODY, AuditEntry
 from orchestrator.domain.errors import InvalidInput, Unavailable
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.background import Background
 from orchestrator.storage.audit import AuditRepository
 

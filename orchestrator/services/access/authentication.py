@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import Unauthenticated, Unavailable
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.access.credential_cache import LIFETIME, CredentialCache
 from orchestrator.services.background import Background
 from orchestrator.storage.keys import KeyedDigest, KeyRepository, StoredSecret

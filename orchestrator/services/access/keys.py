@@ -14,7 +14,7 @@ import structlog
 from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.limits import Tier
-from orchestrator.sealing import Sealer, callback_secrets
+from orchestrator.security.sealing import Sealer, callback_secrets
 from orchestrator.services.access.authentication import IssuedKeys, lookup_prefix
 from orchestrator.storage.keys import KeyedDigest, KeyRepository
 

@@ -9,7 +9,7 @@ import structlog
 
 from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.webhooks import sealed_for
-from orchestrator.sealing import Sealer, Unsealable
+from orchestrator.security.sealing import Sealer, Unsealable
 from orchestrator.storage.installation import InstallationRepository
 
 SECRET: Final = "secret_key"  # noqa: S105 - the name of the mark

@@ -7,7 +7,7 @@ from typing import Final
 
 from orchestrator.domain.access import ApiKey
 from orchestrator.domain.webhooks import sealed_for
-from orchestrator.sealing import Sealer, Unsealable
+from orchestrator.security.sealing import Sealer, Unsealable
 from orchestrator.services.secrets.installation import SECRET
 from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.keys import KeyRepository

@@ -23,7 +23,7 @@ from orchestrator.domain.webhooks import (
     Webhook,
     WebhookEvent,
 )
-from orchestrator.sealing import Sealer, Unsealable, callback_secrets
+from orchestrator.security.sealing import Sealer, Unsealable, callback_secrets
 from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.services.webhooks.payloads import DeliveryBodies
 from orchestrator.storage.deliveries import DeliveryRepository

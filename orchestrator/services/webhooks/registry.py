@@ -22,7 +22,7 @@ from orchestrator.domain.webhooks import (
     WebhookEvent,
     sealed_for,
 )
-from orchestrator.sealing import Sealer
+from orchestrator.security.sealing import Sealer
 from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.webhooks import WebhookRepository

@@ -18,7 +18,7 @@ _PAUSE: Final = 0.5  # seconds between two looks while the part is away
 T = TypeVar("T")
 
 
-class Circuit:
+class CircuitBreaker:
     """Whether a part answers, as far as this process knows. Only a failed `probe` says that it does not.
 
     A call that fails or gets no answer starts the probe. While the probe fails, every call fails with the probe's

@@ -9,8 +9,8 @@ import pytest
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 
-from orchestrator.circuit import Circuit
 from orchestrator.engine.guard import ERRORS, GuardedService, lost
+from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.testing import eventually
 
 
@@ -29,8 +29,8 @@ class Server:
         self.most_probing = 0
         self.now = 100.0
 
-    def circuit(self, doubt: float = 0.01) -> Circuit:
-        return Circuit("temporal", self.probe, ERRORS, lost, doubt=doubt, pause=0.001, clock=lambda: self.now)
+    def circuit(self, doubt: float = 0.01) -> CircuitBreaker:
+        return CircuitBreaker("temporal", self.probe, ERRORS, lost, doubt=doubt, pause=0.001, clock=lambda: self.now)
 
     async def probe(self) -> None:
         self.probes += 1
@@ -53,13 +53,15 @@ class Server:
         return "never"
 
 
-async def failed(circuit: Circuit, make: Callable[[], Awaitable[object]], seconds: float | None = 5) -> RPCStatusCode:
+async def failed(
+    circuit: CircuitBreaker, make: Callable[[], Awaitable[object]], seconds: float | None = 5
+) -> RPCStatusCode:
     with pytest.raises((RPCError, TimeoutError)) as caught:
         await circuit.call(make, seconds)
     return caught.value.status if isinstance(caught.value, RPCError) else RPCStatusCode.DEADLINE_EXCEEDED
 
 
-async def is_away(circuit: Circuit, *, away: bool = True) -> None:
+async def is_away(circuit: CircuitBreaker, *, away: bool = True) -> None:
     async def now() -> bool:
         return circuit.away
 
@@ -114,7 +116,7 @@ async def test_a_probe_that_is_refused_is_an_answer() -> None:
         async def probe(status: RPCStatusCode = status) -> None:
             raise refusal(status)
 
-        circuits.append(Circuit("temporal", probe, ERRORS, lost, pause=0.001))
+        circuits.append(CircuitBreaker("temporal", probe, ERRORS, lost, pause=0.001))
         assert await failed(circuits[-1], Server().silence, 0.01) is RPCStatusCode.DEADLINE_EXCEEDED
     await asyncio.sleep(0.01)
     assert [circuit.away for circuit in circuits] == [False] * 3
@@ -147,7 +149,7 @@ async def test_a_long_poll_goes_on_while_the_probe_succeeds() -> None:
 
 async def test_a_probe_that_is_late_proves_nothing_while_other_calls_are_answered() -> None:
     server = Server()
-    circuit = Circuit("temporal", server.silence, ERRORS, lost, doubt=0.001, pause=0.001, patience=0.05)
+    circuit = CircuitBreaker("temporal", server.silence, ERRORS, lost, doubt=0.001, pause=0.001, patience=0.05)
     slow = asyncio.create_task(failed(circuit, server.silence, 0.3))
     while not slow.done():
         assert await circuit.call(server.answer, 5) == "answer"

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 import secrets
 from pathlib import Path
 from typing import Final
@@ -16,16 +15,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.domain.ids import session_digest
 
 _FILE: Final = "secret-key"
 _BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _BOUND: Final = "v2."
-_SECRETS: Final = re.compile(
-    r"(\bdvr_sk_[a-z]+_)[A-Za-z0-9_\-]{8,}|(\bao_)[0-9a-f]{8,}|(\bwhsec_)[A-Za-z0-9_+/=%\-]{8,}"
-)
-_SESSION: Final = re.compile(r"(?<!/chat)(/(?:workflow-status|ws)/)(?!~)([^/?\s\"'\]]+)")
 
 
 class Unsealable(OrchestratorError):
@@ -116,14 +110,6 @@ class Sealer:
     def is_current(self, sealed: str) -> bool:
         """Whether a text is sealed with the key itself and bound to a place; those of earlier releases are not."""
         return sealed.startswith(f"{_BOUND}{self._key.id}.")
-
-
-def without_secrets(text: str) -> str:
-    """The text, with whatever looks like a key or a secret of this product cut short.
-
-    A session's id in a path opens the session: a digest of it stands there, with which the job's id begins.
-    """
-    return _SESSION.sub(lambda path: f"{path[1]}~{session_digest(path[2])[:12]}", _SECRETS.sub(r"\1\2\3…", text))
 
 
 def callback_secrets(sealer: Sealer, owner: str) -> list[str]:

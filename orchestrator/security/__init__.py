@@ -1,0 +1,1 @@
+"""Secrets at rest, secrets in texts, and files of a data directory."""
