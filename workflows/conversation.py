@@ -36,7 +36,7 @@ with workflow.unsafe.imports_passed_through():
         TurnRequest,
         TurnResult,
     )
-    from orchestrator.domain.jobs import JobError
+    from orchestrator.domain.jobs import JobError, JobState
     from orchestrator.domain.text import headline, inert
 
 _MOST_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
@@ -123,7 +123,7 @@ class ConversationWorkflow:
             job = job.model_copy(update={"input": {**job.input, "history": memory.told()}})
         ended = await self._run_job(job, request)
         self._turns += 1
-        if ended.state == "COMPLETED":
+        if ended.state.succeeded:
             message = str(job.input.get("message", ""))
             self._memory = memory.with_turn(job.job_id, workflow.now(), message, ended.output)
             await self._store()
@@ -160,7 +160,7 @@ class ConversationWorkflow:
             return await self._seen_through(job)  # a repeated request of an earlier run, or the reconciler was first
         except ChildWorkflowError as failure:
             return _failed(job, failure)
-        return JobEnded(job_id=job.job_id, state="COMPLETED", output=result.output)
+        return JobEnded(job_id=job.job_id, state=JobState.COMPLETED, output=result.output)
 
     async def _seen_through(self, job: JobInput) -> JobEnded:
         ended: JobEnded = await workflow.execute_activity(
@@ -226,10 +226,12 @@ def _failed(job: JobInput, failure: ChildWorkflowError) -> JobEnded:
     cause = failure.cause
     if is_cancelled_exception(failure):
         error = JobError(type="cancelled", message="Cancelled on request.")
-        return JobEnded(job_id=job.job_id, state="CANCELLED", error=error)
+        return JobEnded(job_id=job.job_id, state=JobState.CANCELLED, error=error)
     if isinstance(cause, RanOutOfTime):
         return JobEnded(
-            job_id=job.job_id, state="TIMEOUT", error=JobError(type="timeout", message="The job ran out of time.")
+            job_id=job.job_id,
+            state=JobState.TIMEOUT,
+            error=JobError(type="timeout", message="The job ran out of time."),
         )
     error = error_told(cause) if isinstance(cause, ApplicationError) else JobError(type="error", message=str(cause))
-    return JobEnded(job_id=job.job_id, state="FAILED", error=error)
+    return JobEnded(job_id=job.job_id, state=JobState.FAILED, error=error)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -23,7 +23,7 @@ from orchestrator.domain import names
 from orchestrator.domain.commands import Outcome, Recorded
 from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.ids import kind_of
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.text import error_message, error_name
 from workflows.adoption import adopted, foreign
 from workflows.exits import exit_error, is_exit
@@ -53,10 +53,10 @@ class _JobLife(WorkflowInboundInterceptor):
             result = await super().execute_workflow(input)
         except FailureError as error:
             cancelled = is_cancelled_exception(error)
-            await _record("CANCELLED" if cancelled else "FAILED", error=error_told(error))
+            await _record(JobState.CANCELLED if cancelled else JobState.FAILED, error=error_told(error))
             raise
         except asyncio.CancelledError:
-            await _record("CANCELLED", error=JobError(type="cancelled", message="Cancelled on request."))
+            await _record(JobState.CANCELLED, error=JobError(type="cancelled", message="Cancelled on request."))
             raise
         except workflow.NondeterminismError:
             # The task is tried again, so that a release that fits the history repairs the job.
@@ -64,16 +64,16 @@ class _JobLife(WorkflowInboundInterceptor):
         except Exception as error:
             # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
             mistake = _mistake(error)
-            await _record("FAILED", error=error_told(mistake))
+            await _record(JobState.FAILED, error=error_told(mistake))
             raise mistake from error
         except BaseException as error:
             if not _exits(error):
                 raise
             failure = exit_error(error)
             if not isinstance(error, GeneratorExit):  # a coroutine that is closed must not wait for anything
-                await _record("FAILED", error=JobError(type=failure.type or "", message=failure.message))
+                await _record(JobState.FAILED, error=JobError(type=failure.type or "", message=failure.message))
             raise failure from error
-        await _record("COMPLETED")
+        await _record(JobState.COMPLETED)
         return result
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
@@ -142,7 +142,7 @@ def error_told(error: FailureError) -> JobError:
 
 
 async def _record(
-    state: Literal["COMPLETED", "FAILED", "CANCELLED"],
+    state: JobState,
     *,
     error: JobError | None = None,
 ) -> None:

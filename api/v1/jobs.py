@@ -14,9 +14,8 @@ from api.v1.rendering import job_list
 from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import ReasonCode
+from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.services.jobs.follower import Until
-from orchestrator.services.jobs.native_fields import STATUS
 from orchestrator.services.jobs.reader import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
@@ -73,7 +72,7 @@ class JobQuery(PageQuery):
             kind = JobKind.WORKFLOW if self.agent_id is None else JobKind.AGENT
         return JobFilter(
             owner=self.owner,
-            states=[state for state, word in STATUS.items() if word == self.status] if self.status else None,
+            states=[state for state in JobState if state.status == self.status] if self.status else None,
             kind=kind,
             definition=self.workflow_id if self.agent_id is None else self.agent_id,
             reasons=self._reasons(),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from api.v1.models import (
     AgentAccepted,
@@ -34,11 +34,11 @@ from orchestrator.domain.commands import Retry
 from orchestrator.domain.deltas import Delta, DeltaKind
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, Reason
+from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobState, JobStatus, Reason
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.text import headline
 from orchestrator.domain.usage import Usage
-from orchestrator.services.jobs.native_fields import QUEUED, STATUS, reused, used
+from orchestrator.services.jobs.native_fields import reused, used
 from orchestrator.services.jobs.reader import JobPage
 from orchestrator.services.jobs.reasons import NotedReason
 from orchestrator.services.jobs.start import Started
@@ -53,7 +53,7 @@ def job_detail(
         job_id=job.id,
         type=job.kind,
         name=job.name,
-        status=STATUS[job.state],
+        status=job.state.status,
         state=job.state,
         reason=reason_body(job.reason),
         progress=job.progress,
@@ -84,7 +84,7 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
             type=row.kind,
             name=row.name,
             owner=row.owner,
-            status=STATUS[row.state],
+            status=row.state.status,
             state=row.state,
             progress=row.progress,
             reason=_seen_reason(page.reason(row)),
@@ -105,7 +105,7 @@ def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:
     """The answer to an agent's asynchronous start; the same on each replay."""
     return AgentAccepted(
         job_id=started.job_id,
-        status=QUEUED,
+        status=JobStatus.QUEUED,
         agent_id=started.definition,
         created_at=started.created_at,
         eta_seconds=eta_seconds,
@@ -121,7 +121,7 @@ def workflow_accepted(
     return WorkflowAccepted(
         job_id=started.job_id,
         workflow_id=started.definition,
-        status=STATUS[job.state] if job else QUEUED,
+        status=job.state.status if job else JobStatus.QUEUED,
         progress=step_progress(job, len(definition.plan.steps)),
         steps_status=step_statuses(job) if job else [],
         created_at=started.created_at,
@@ -174,7 +174,7 @@ def event_body(event: JobEvent) -> EventBody:
         type=event.type,
         name=event.name,
         job_id=event.job_id,
-        status=STATUS[event.state],
+        status=event.state.status,
         state=event.state,
         progress=event.progress,
         current_step=event.current_step,
@@ -198,7 +198,7 @@ def delta_body(delta: Delta) -> DeltaBody:
         type=EventType.AGENT_EVENT,
         name="agent.reset" if delta.kind is DeltaKind.RESET else "agent.delta",
         job_id=delta.job_id,
-        status=STATUS[JobState.RUNNING],
+        status=JobStatus.RUNNING,
         current_step=delta.step,
         timestamp=datetime.now(UTC),
         data=data,
@@ -214,7 +214,7 @@ def step_progress(job: Job | None, planned: int) -> StepProgress:
     """Completed steps over all (D-041); `planned` counts those of a job that tells none yet."""
     steps = job.steps() if job else {}
     total = len(steps) or planned
-    done = sum(_step_status(calls) == "completed" for calls in steps.values())
+    done = sum(_step_status(calls) is JobStatus.COMPLETED for calls in steps.values())
     return StepProgress(current_step=done, total_steps=total, percentage=100 * done // max(1, total))
 
 
@@ -228,27 +228,26 @@ def step_statuses(job: Job) -> list[StepStatus]:
         status = _step_status(calls)
         begun.append(
             StepStatus(
-                step=step, status=status, started_at=min(moments), completed_at=_last_end(calls, ended=status in _ENDED)
+                step=step,
+                status=status,
+                started_at=min(moments),
+                completed_at=None if status.open else _last_end(calls),
             )
         )
     return begun
 
 
-_ENDED: Final = ("completed", "failed", "cancelled")
+def _step_status(calls: Sequence[AgentCall]) -> JobStatus:
+    statuses = {call.status for call in calls}
+    if statuses == {CallStatus.COMPLETED}:
+        return JobStatus.COMPLETED
+    if not all(status.ended for status in statuses):
+        return JobStatus.RUNNING if any(status.begun for status in statuses) else JobStatus.QUEUED
+    return JobStatus.FAILED if CallStatus.FAILED in statuses else JobStatus.CANCELLED
 
 
-def _step_status(calls: Sequence[AgentCall]) -> str:
-    found = {call.status for call in calls}
-    if found == {CallStatus.COMPLETED}:
-        return "completed"
-    if not all(call.status.ended for call in calls):
-        begun = found - {CallStatus.PENDING, CallStatus.WAITING_FOR_APPROVAL, CallStatus.SCHEDULED}
-        return "running" if begun else QUEUED
-    return "failed" if CallStatus.FAILED in found else "cancelled"
-
-
-def _last_end(calls: Sequence[AgentCall], *, ended: bool) -> datetime | None:
-    return max((call.completed_at for call in calls if call.completed_at), default=None) if ended else None
+def _last_end(calls: Sequence[AgentCall]) -> datetime | None:
+    return max((call.completed_at for call in calls if call.completed_at), default=None)
 
 
 def call_body(call: AgentCall) -> CallBody:
@@ -294,7 +293,7 @@ def _finished(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
     return {
         **_target(job.kind, job.definition),
         "job_id": job.id,
-        "status": STATUS[job.state],
+        "status": job.state.status,
         "output": output,
         "error": job.error,
         "metrics": metrics(job),
@@ -307,7 +306,7 @@ def _finished(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
 def _controlled(job: Job, *, done: bool) -> dict[str, Any]:
     return {
         "job_id": job.id,
-        "status": STATUS[job.state],
+        "status": job.state.status,
         "state": job.state,
         "done": done,
         "reason": reason_body(job.reason),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import Approved, JobError
+from orchestrator.domain.jobs import Approved, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
@@ -263,7 +263,7 @@ class Outcome(Message):
     job_id: str
     run_id: str
     first_run_id: str = Field(default="", description="The first run of the execution, also after a reset.")
-    state: Literal["COMPLETED", "FAILED", "CANCELLED"]
+    state: JobState
     error: JobError | None = None
 
 

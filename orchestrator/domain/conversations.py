@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import Field
 
 from orchestrator.domain.commands import JobInput, Message
 from orchestrator.domain.ids import JobKind, digest, idempotent_job_id
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.jobs import JobError, JobState
 
 MOST_REMEMBERED: Final = 20
 MEMORY_BYTES: Final = 32 * 1024
@@ -97,7 +97,7 @@ class TurnResult(Message):
     """What became of a turn's job; the answer itself is the job's output."""
 
     job_id: str
-    state: Literal["COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"]
+    state: JobState
     error: JobError | None = None
 
 

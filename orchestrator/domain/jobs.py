@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -12,26 +12,81 @@ from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
 
-class JobState(StrEnum):
-    """The seven states. Terminal is final."""
+class JobStatus(StrEnum):
+    """The public words for where a job is: the native API, its webhooks and the command line use them."""
 
-    PENDING = "PENDING"
-    RUNNING = "RUNNING"
-    PAUSED = "PAUSED"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    TIMEOUT = "TIMEOUT"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def open(self) -> bool:
+        """Whether the job can still change."""
+        return self in (JobStatus.QUEUED, JobStatus.RUNNING)
+
+
+class JobState(StrEnum):
+    """The states of a job, each with its public status. A job never leaves a terminal state."""
+
+    # The public status decides whether a state is open, succeeded or failed: no state can be added without it.
+    PENDING = "PENDING", JobStatus.QUEUED
+    RUNNING = "RUNNING", JobStatus.RUNNING
+    PAUSED = "PAUSED", JobStatus.RUNNING
+    COMPLETED = "COMPLETED", JobStatus.COMPLETED
+    FAILED = "FAILED", JobStatus.FAILED
+    CANCELLED = "CANCELLED", JobStatus.CANCELLED
+    TIMEOUT = "TIMEOUT", JobStatus.FAILED
+
+    status: JobStatus
+
+    def __new__(cls, value: str, status: JobStatus) -> Self:
+        """A member with its status."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.status = status
+        return member
+
+    @property
+    def open(self) -> bool:
+        """Whether the job can still change."""
+        return self.status.open
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing can follow."""
-        return self not in OPEN_STATES
+        """Whether the job has ended."""
+        return not self.open
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job has ended and has done its work."""
+        return self.status is JobStatus.COMPLETED
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job has ended by a fault; a cancelled job has not failed."""
+        return self.status is JobStatus.FAILED
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the job has ended without its work done: a retry can finish it."""
+        return self.terminal and not self.succeeded
 
 
-OPEN_STATES = frozenset({JobState.PENDING, JobState.RUNNING, JobState.PAUSED})
-RETRIED_STATES = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.TIMEOUT})
-"""States in which a job has ended without being done: a retry can finish it."""
+OPEN_STATES: Final = frozenset(state for state in JobState if state.open)
+SUCCEEDED_STATES: Final = frozenset(state for state in JobState if state.succeeded)
+FAILED_STATES: Final = frozenset(state for state in JobState if state.failed)
+UNPAUSED_STATES: Final = OPEN_STATES - {JobState.PAUSED}
+"""Open states in which the job gets on unless something holds it up."""
+
+
+class StartState(StrEnum):
+    """How far the start of a job came: `accepted` has not reached Temporal yet, `doubtful` got no answer from it."""
+
+    ACCEPTED = "accepted"
+    STARTED = "started"
+    DOUBTFUL = "doubtful"
 
 
 class ReasonCode(StrEnum):
@@ -77,8 +132,18 @@ class CallStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether the call will not change any more."""
+        """Whether the call can no longer change."""
         return self in (CallStatus.COMPLETED, CallStatus.FAILED, CallStatus.CANCELLED, CallStatus.SKIPPED)
+
+    @property
+    def active(self) -> bool:
+        """Whether Temporal has the call and it has not ended."""
+        return self in (CallStatus.SCHEDULED, CallStatus.RUNNING, CallStatus.RETRYING)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a worker has taken the call, or the call has ended."""
+        return self.ended or self in (CallStatus.RUNNING, CallStatus.RETRYING)
 
 
 class AttemptStatus(StrEnum):
@@ -90,6 +155,19 @@ class AttemptStatus(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the attempt is known to have ended, and how."""
+        return self not in (AttemptStatus.RUNNING, AttemptStatus.UNKNOWN)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the attempt ended by a fault; a cancelled attempt has not failed."""
+        return self in (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
+
+
+FAILED_ATTEMPTS: Final = frozenset(status for status in AttemptStatus if status.failed)
 
 
 class Value(BaseModel):

@@ -10,7 +10,7 @@ from pydantic import Field
 from orchestrator.domain.commands import Message
 from orchestrator.domain.conversations import is_conversation
 from orchestrator.domain.ids import digest
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import JobState, JobStatus
 from orchestrator.domain.user_agents import is_user_agent
 
 
@@ -41,14 +41,15 @@ SUBSCRIBABLE: Final = (
 
 
 _EXECUTION_EVENTS: Final = {
-    JobState.COMPLETED: WebhookEvent.EXECUTION_COMPLETED,
-    JobState.CANCELLED: WebhookEvent.EXECUTION_CANCELLED,
+    JobStatus.COMPLETED: WebhookEvent.EXECUTION_COMPLETED,
+    JobStatus.FAILED: WebhookEvent.EXECUTION_FAILED,
+    JobStatus.CANCELLED: WebhookEvent.EXECUTION_CANCELLED,
 }
 
 
 def event_of(state: JobState) -> WebhookEvent:
-    """What the end of a job is told as."""
-    return WebhookEvent.JOB_COMPLETED if state is JobState.COMPLETED else WebhookEvent.JOB_FAILED
+    """The webhook event for the end of a job."""
+    return WebhookEvent.JOB_COMPLETED if state.succeeded else WebhookEvent.JOB_FAILED
 
 
 def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
@@ -56,8 +57,8 @@ def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
     user's agent whose execution it was (C-52)."""
     native = event_of(state)
     if subject is not None and is_user_agent(subject):
-        return [native, _EXECUTION_EVENTS.get(state, WebhookEvent.EXECUTION_FAILED)]
-    if state is JobState.COMPLETED and subject is not None and is_conversation(subject):
+        return [native, _EXECUTION_EVENTS[state.status]]
+    if state.succeeded and subject is not None and is_conversation(subject):
         return [native, WebhookEvent.CHAT_COMPLETED]
     return [native]
 

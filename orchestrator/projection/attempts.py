@@ -10,7 +10,6 @@ Row = tuple[str, str, int, Attempt, str]
 """Step, agent, number of the call, attempt, and the workflow run that made it."""
 Known = dict[str, dict[int, Attempt]]
 """Attempts of one call by run and number."""
-_ENDS = frozenset({AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT, AttemptStatus.CANCELLED})
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
@@ -39,7 +38,7 @@ def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
         written = _of_this_course(job, call, known.get(_key(call), {}))
         for one in call.attempts:
             row = written.get(one.number)
-            if one.status in _ENDS and (row is None or row.completed_at is None):
+            if one.status.ended and (row is None or row.completed_at is None):
                 used = {"usage": call.usage} if one.status is AttemptStatus.COMPLETED else {}
                 missing.append((call, one.model_copy(update=used)))
     return missing

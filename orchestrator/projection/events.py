@@ -198,7 +198,7 @@ def end_event(job: Job) -> JobEvent:
 
 
 def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> _Told:
-    if state is JobState.COMPLETED:
+    if state.succeeded:
         return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": result}
     message = error.message if error else "The job failed."
     data = {"error": error.model_dump(mode="json") if error else None}

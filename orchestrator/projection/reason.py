@@ -101,7 +101,7 @@ def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:
 def _paused(fold: "JobFold", calls: list[AgentCall]) -> Reason | None:
     if not fold.paused:
         return None
-    running = sum(call.status in (CallStatus.RUNNING, CallStatus.SCHEDULED, CallStatus.RETRYING) for call in calls)
+    running = sum(call.status.active for call in calls)
     tail = f" {running} call(s) already under way will still finish." if running else ""
     return Reason(code=ReasonCode.PAUSED, message=f"Paused on request.{tail}", step=fold.current_step)
 

@@ -24,7 +24,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestrator.domain.budgets import Claim, TokenBudget
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.jobs import OPEN_STATES, AgentCall, Attempt, AttemptStatus, Job, JobError, JobState
+from orchestrator.domain.jobs import (
+    FAILED_ATTEMPTS,
+    OPEN_STATES,
+    AgentCall,
+    Attempt,
+    AttemptStatus,
+    Job,
+    JobError,
+    JobState,
+)
 from orchestrator.domain.metrics import AgentHealth
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage
@@ -41,7 +50,6 @@ WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job
 _LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: what a call claims is of one month.
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
-_FAILED: Final = (AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
 _MAX_OPEN_PROGRESS: Final = 99
 _NOTHING: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))  # of an attempt that runs
 
@@ -241,7 +249,7 @@ class AttemptRepository:
         """
         status = attempts.c.status
         completed = status == AttemptStatus.COMPLETED
-        failed = status.in_(_FAILED)
+        failed = status.in_(sorted(FAILED_ATTEMPTS))
         last = select(func.max(attempts.c.started_at)).where(attempts.c.agent == agent_id).scalar_subquery()
         wanted = select(
             last.label("last"),

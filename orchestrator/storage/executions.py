@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, case, func, select
 
 from orchestrator.domain.commands import JobInput
-from orchestrator.domain.jobs import OPEN_STATES, Job, JobError, JobState
+from orchestrator.domain.jobs import OPEN_STATES, SUCCEEDED_STATES, Job, JobError, JobState
 from orchestrator.domain.user_agents import EXECUTING, Dashboard, Estate, ExecutionTally, Framework
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import stored_in
@@ -96,7 +96,7 @@ def _tallies(owner: str, since: datetime, until: datetime) -> Select[Any]:
         .subquery()
     )
     day = UtcDay(jobs.c.created_at)
-    done = jobs.c.state == JobState.COMPLETED
+    done = jobs.c.state.in_(sorted(SUCCEEDED_STATES))
     return (
         select(
             day.label("day"),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, not_, or_, select, union_all
 
-from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobState
+from orchestrator.domain.jobs import FAILED_ATTEMPTS, OPEN_STATES, UNPAUSED_STATES, AttemptStatus, JobState
 from orchestrator.domain.metrics import DURATIONS, WAITS, Gate, IndexTotals, Standing, TimeSpan
 from orchestrator.storage.database import Database
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
@@ -19,8 +19,7 @@ from orchestrator.storage.tables import (
     jobs,
 )
 
-_MOVING: Final = (JobState.PENDING, JobState.RUNNING)
-_OVER: Final = (AttemptStatus.COMPLETED, AttemptStatus.FAILED, AttemptStatus.TIMED_OUT)
+_OVER: Final = (AttemptStatus.COMPLETED, *sorted(FAILED_ATTEMPTS))
 
 
 class FiguresRepository:
@@ -121,7 +120,7 @@ def _stalled(gates: Sequence[Gate], quiet_since: datetime) -> Select[int]:
         select(func.count())
         .select_from(jobs)
         .where(
-            jobs.c.state.in_(_MOVING),
+            jobs.c.state.in_(sorted(UNPAUSED_STATES)),
             jobs.c.created_at < quiet_since,
             or_(jobs.c.started_at.is_(None), jobs.c.started_at < quiet_since),
             not_(moved),

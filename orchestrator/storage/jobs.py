@@ -24,7 +24,7 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState, ReasonCode
+from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState, ReasonCode, StartState
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
@@ -35,7 +35,7 @@ from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
 from orchestrator.storage.sessions import check_sessions
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
-from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.tables import attempts, jobs
 from orchestrator.storage.token_use import check_month, reservation
 from orchestrator.storage.values import ValueRepository
 
@@ -265,7 +265,7 @@ class JobRepository(OpenJobs):
             values["run_id"] = run_id
         if snapshot is not None:
             values |= final_columns(snapshot, events, result)
-        if state is JobState.COMPLETED:
+        if state.succeeded:
             values["progress"] = 100
         elif snapshot is not None and (reached := snapshot.get("progress")) is not None:
             close = close.values(progress=case((jobs.c.progress < reached, reached), else_=jobs.c.progress))

@@ -23,14 +23,13 @@ from sqlalchemy import (
 )
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import NEEDS_ATTENTION, OPEN_STATES, JobState, ReasonCode
+from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
 
 # Without a worker an open job waits for one, unless it waits for a person anyway, or no worker could help it.
 HELD: Final = frozenset({ReasonCode.CANCELLING, ReasonCode.STUCK, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.PAUSED})
-_FAILED: Final = frozenset({JobState.FAILED, JobState.TIMEOUT})
 _LATER: Final = jobs.alias("later")
 # Work that failed shows once, as its last job that failed: not where a later one of the line did it, or is to do it.
 _RETRIED: Final = (
@@ -110,13 +109,9 @@ def _parts(chosen: Filter) -> list[_Conditions]:
     ]
     if chosen.unattended and ReasonCode.NO_WORKER in open_ones:
         not_held = jobs.c.reason_code.is_(None) | jobs.c.reason_code.not_in(sorted(HELD))
-        parts += [
-            [jobs.c.state == state, not_held, *chosen.conditions()]
-            for state in (JobState.PENDING, JobState.RUNNING)
-            if state in states
-        ]
+        parts += [[jobs.c.state == state, not_held, *chosen.conditions()] for state in sorted(states & UNPAUSED_STATES)]
     if chosen.attention and chosen.reasons is None:
-        parts.append([IS_FAILED, _beside("state", states & _FAILED), ~_RETRIED, *beside])
+        parts.append([IS_FAILED, _beside("state", states & FAILED_STATES), ~_RETRIED, *beside])
     return parts
 
 

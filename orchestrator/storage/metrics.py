@@ -8,17 +8,17 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, case, func, select
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.jobs import FAILED_ATTEMPTS, FAILED_STATES, SUCCEEDED_STATES, AttemptStatus, JobState
 from orchestrator.domain.metrics import ExecutionCounts, Percentiles, TimeSpan
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds, UtcDay
 from orchestrator.storage.tables import attempts, jobs
 
 # A cancelled job or attempt neither succeeded nor failed; what became of an unknown attempt nobody knows.
-_JOB_DONE: Final = jobs.c.state == JobState.COMPLETED
-_JOB_FAILED: Final = jobs.c.state.in_([JobState.FAILED, JobState.TIMEOUT])
+_JOB_DONE: Final = jobs.c.state.in_(sorted(SUCCEEDED_STATES))
+_JOB_FAILED: Final = jobs.c.state.in_(sorted(FAILED_STATES))
 _DONE: Final = attempts.c.status == AttemptStatus.COMPLETED
-_FAILED: Final = attempts.c.status.in_([AttemptStatus.FAILED, AttemptStatus.TIMED_OUT])
+_FAILED: Final = attempts.c.status.in_(sorted(FAILED_ATTEMPTS))
 
 _JOB_SECONDS: Final = Seconds(jobs.c.started_at, jobs.c.closed_at)
 _SECONDS: Final = Seconds(attempts.c.started_at, attempts.c.completed_at)

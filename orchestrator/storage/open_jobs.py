@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Select, String, bindparam, case, cast, func, or_, select, tuple_, update
 
-from orchestrator.domain.jobs import OPEN_STATES, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import OPEN_STATES, JobState, Reason, ReasonCode, StartState
 from orchestrator.storage.database import Database
 from orchestrator.storage.lists import HELD
-from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.tables import attempts, jobs
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import WrongState
-from orchestrator.domain.jobs import OPEN_STATES, JobState
+from orchestrator.domain.jobs import OPEN_STATES, SUCCEEDED_STATES
 from orchestrator.storage.tables import jobs
 
 _RETRIED_BY: Final = (
@@ -17,7 +17,7 @@ _RETRIED_BY: Final = (
 )
 _DOES_IT: Final = (
     select(jobs.c.id, jobs.c.state)
-    .where(jobs.c.retry_root == bindparam("this_root"), jobs.c.state.in_(sorted({*OPEN_STATES, JobState.COMPLETED})))
+    .where(jobs.c.retry_root == bindparam("this_root"), jobs.c.state.in_(sorted(OPEN_STATES | SUCCEEDED_STATES)))
     .order_by(jobs.c.created_at.desc())
     .limit(1)
 )
@@ -47,6 +47,6 @@ def check_not_made_good(connection: Connection, row: dict[str, Any]) -> None:
     found = connection.execute(_DOES_IT, {"this_root": row["retry_root"]}).first()
     if found is None:
         return
-    did = "has finished it" if found.state is JobState.COMPLETED else "is at it"
+    did = "has finished it" if found.state.succeeded else "is at it"
     message = f"Job {row['retry_of']} was retried already: {found.id} {did}"
     raise WrongState(message, job_id=row["retry_of"], state=str(found.state), retried_by=found.id)

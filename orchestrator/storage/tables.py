@@ -20,19 +20,11 @@ from sqlalchemy import (
 )
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, JobState, ReasonCode
+from orchestrator.domain.jobs import FAILED_STATES, AttemptStatus, JobState, ReasonCode, StartState
 from orchestrator.domain.limits import Tier
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.packed import PackedJson
-
-
-class StartState(StrEnum):
-    """How far the start of a job came: `accepted` is not yet asked of Temporal, `doubtful` got no answer from it."""
-
-    ACCEPTED = "accepted"
-    STARTED = "started"
-    DOUBTFUL = "doubtful"
 
 
 def _words(words: type[StrEnum], length: int = 16) -> Enum:
@@ -54,8 +46,9 @@ _UNFINISHED: Final = text("snapshot IS NULL")
 _ABOUT: Final = text("subject IS NOT NULL")
 
 # Lists of what needs attention say this word for word: then this index serves them, and none of the states.
-IS_FAILED: Final = text("(jobs.state || '') IN ('FAILED', 'TIMEOUT')")
-_IS_FAILED: Final = text("(state || '') IN ('FAILED', 'TIMEOUT')")
+_FAILED: Final = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
+IS_FAILED: Final = text(f"(jobs.state || '') IN ({_FAILED})")
+_IS_FAILED: Final = text(f"(state || '') IN ({_FAILED})")
 _HAS_REASON: Final = text("reason_code IS NOT NULL")
 
 # Few jobs are retries.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, case, exists, func, select, update
 
-from orchestrator.domain.jobs import JobState
+from orchestrator.domain.jobs import FAILED_STATES, SUCCEEDED_STATES, UNPAUSED_STATES, JobState
 from orchestrator.domain.user_agents import EXECUTING, AgentFigures, AgentStatus, Framework, LiveAgent, UserAgent
 from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds
@@ -37,9 +37,9 @@ _NEWEST: Final = (
 )
 _STATUS: Final = case(
     (agents.c.active.is_(False), AgentStatus.STOPPED.value),
-    (_some(JobState.PENDING, JobState.RUNNING), AgentStatus.RUNNING.value),
+    (_some(*sorted(UNPAUSED_STATES)), AgentStatus.RUNNING.value),
     (_some(JobState.PAUSED), AgentStatus.PAUSED.value),
-    (_NEWEST.in_([JobState.FAILED, JobState.TIMEOUT]), AgentStatus.ERROR.value),
+    (_NEWEST.in_(sorted(FAILED_STATES)), AgentStatus.ERROR.value),
     else_=AgentStatus.IDLE.value,
 )
 _LIVE: Final = select(*_FIELDS, _STATUS.label("status")).where(_ALIVE)
@@ -112,7 +112,7 @@ class UserAgentRepository:
 
 
 def _with_figures(connection: Connection, rows: Sequence[RowMapping]) -> list[LiveAgent]:
-    done = jobs.c.state == JobState.COMPLETED
+    done = jobs.c.state.in_(sorted(SUCCEEDED_STATES))
     wanted = (
         select(
             agents.c.id,

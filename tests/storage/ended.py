@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import insert
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, JobState
+from orchestrator.domain.jobs import AttemptStatus, JobState, StartState
 from orchestrator.storage.database import Database
-from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.tables import attempts, jobs
 from tests.storage.rows import T0
 
 

@@ -5,12 +5,11 @@ import pytest
 from sqlalchemy import select
 
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import JobError, JobState
+from orchestrator.domain.jobs import JobError, JobState, StartState
 from orchestrator.storage import tables
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.storage.tables import StartState
 from tests.storage.rows import accepted, at, closed, job_input, task
 
 

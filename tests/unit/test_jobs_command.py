@@ -19,13 +19,14 @@ from orchestrator.commandline.jobs.bulk import Results, document, preview, summa
 from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient
 from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.picture import Frame, picture
-from orchestrator.commandline.jobs.selection import Selection, Status
+from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.jobs.times import age, moment, span
 from orchestrator.commandline.run.client import NoAnswer
 from orchestrator.commandline.run.job_view import FollowedJob, ListedJob
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line, plain
+from orchestrator.domain.jobs import JobStatus
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
@@ -217,14 +218,14 @@ def test_an_action_by_filter_takes_only_jobs_that_it_applies_to() -> None:
 
 def test_a_cancelled_job_is_started_again_only_where_it_is_asked_for() -> None:
     failed = narrowed(Action.RETRY, Selection(workflow="w"))
-    assert (failed.statuses, failed.needs_attention) == ((Status.FAILED,), True)
-    both = narrowed(Action.RETRY, Selection(statuses=(Status.FAILED, Status.CANCELLED)))
-    assert (both.statuses, both.needs_attention) == ((Status.FAILED, Status.CANCELLED), False)
+    assert (failed.statuses, failed.needs_attention) == ((JobStatus.FAILED,), True)
+    both = narrowed(Action.RETRY, Selection(statuses=(JobStatus.FAILED, JobStatus.CANCELLED)))
+    assert (both.statuses, both.needs_attention) == ((JobStatus.FAILED, JobStatus.CANCELLED), False)
 
 
 def test_a_status_that_an_action_never_applies_to_is_refused() -> None:
     with pytest.raises(Refused, match="cancel takes jobs that are queued or running, not --status completed"):
-        narrowed(Action.CANCEL, Selection(statuses=(Status.COMPLETED,)))
+        narrowed(Action.CANCEL, Selection(statuses=(JobStatus.COMPLETED,)))
 
 
 def test_a_preview_counts_what_the_jobs_run() -> None:
@@ -347,7 +348,7 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
     asked: list[dict[str, str]] = []
     mixed = [*bodies(range(0, 6, 2)), *bodies(range(1, 6, 2), status="queued", state="PENDING")]
     client = client_of(paged(mixed, asked))
-    found = await client.find(Selection(statuses=(Status.RUNNING, Status.QUEUED)), Patience(0), most=4)
+    found = await client.find(Selection(statuses=(JobStatus.RUNNING, JobStatus.QUEUED)), Patience(0), most=4)
     assert [job.job_id for job in found.jobs] == ["wf_job_0", "wf_job_1", "wf_job_2", "wf_job_3"]
     assert found.total == 6
 

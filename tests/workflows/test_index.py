@@ -12,9 +12,9 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, NotFound, PayloadTooLarge, WrongState
-from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode, StartState
 from orchestrator.services.jobs.reader import JobFilter
-from orchestrator.storage.tables import StartState, attempts, jobs
+from orchestrator.storage.tables import attempts, jobs
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 AT_ONCE = ReconcileRequest(grace=-1.0)

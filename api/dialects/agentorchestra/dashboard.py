@@ -17,7 +17,6 @@ LENGTHS: Final[dict[Timeframe, timedelta]] = {
     "90d": timedelta(days=90),
 }
 RECENT: Final = 10
-_FAILED: Final = frozenset({JobState.FAILED, JobState.TIMEOUT})
 
 
 def metrics(told: Dashboard, recent: Sequence[Job]) -> DashboardMetrics:
@@ -85,8 +84,8 @@ def _sums(tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
     """Counts, tokens and USD; without the cost when tokens were used whose price nobody knows."""
     tokens, costs = sum(tally.tokens for tally in tallies), [tally.cost for tally in tallies if tally.cost is not None]
     return {
-        "successful": _count([tally for tally in tallies if tally.state is JobState.COMPLETED]),
-        "failed": _count([tally for tally in tallies if tally.state in _FAILED]),
+        "successful": _count([tally for tally in tallies if tally.state.succeeded]),
+        "failed": _count([tally for tally in tallies if tally.state.failed]),
         "cancelled": _count([tally for tally in tallies if tally.state is JobState.CANCELLED]),
         "tokensUsed": tokens,
         **({} if tokens and not costs else {"cost": round(sum(costs), 6)}),

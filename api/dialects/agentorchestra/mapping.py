@@ -41,15 +41,24 @@ _LEVELS: Final[dict[str, LogLevel]] = {
     "agent.failed": "ERROR",
     "job.cancelling": "WARN",
     "job.cancelled": "WARN",
-    "job.failed": "FATAL",
     "job.stuck": "ERROR",
-    "job.timeout": "FATAL",
+    **{f"job.{state.lower()}": "FATAL" for state in JobState if state.failed},
+}
+# This surface has no word for a pause.
+_STATUSES: Final[dict[JobState, ExecutionStatus]] = {
+    JobState.PENDING: "PENDING",
+    JobState.RUNNING: "RUNNING",
+    JobState.PAUSED: "RUNNING",
+    JobState.COMPLETED: "COMPLETED",
+    JobState.FAILED: "FAILED",
+    JobState.CANCELLED: "CANCELLED",
+    JobState.TIMEOUT: "TIMEOUT",
 }
 
 
 def status_of(state: JobState) -> ExecutionStatus:
-    """A job's state in the words of this surface, which has none for a pause."""
-    return "RUNNING" if state is JobState.PAUSED else cast("ExecutionStatus", state.value)
+    """A job's state in the words of this surface."""
+    return _STATUSES[state]
 
 
 def states_of(status: ExecutionStatus) -> list[JobState]:
@@ -148,7 +157,7 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
 
 def _tokens_used(job: Job) -> int | None:
     """Of an execution that has ended; None where one without an answer is not known to have used any."""
-    if job.state is JobState.COMPLETED:
+    if job.state.succeeded:
         return job.usage.total_tokens
     return job.usage.total_tokens or None if job.state.terminal else None
 

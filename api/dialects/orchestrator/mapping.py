@@ -3,9 +3,9 @@
 import re
 import uuid
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from api.dialects.orchestrator.models import WorkflowProgressResponse, WorkflowRequest
+from api.dialects.orchestrator.models import SessionStatus, WorkflowProgressResponse, WorkflowRequest
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.ids import JobKind, job_id, session_digest
@@ -17,16 +17,6 @@ SURFACE: Final = "orchestrator"
 HIDDEN: Final = "session_id_hidden"  # the label of a job whose id does not tell its session's
 FULL: Final = "full"
 ALIASES: Final = {FULL: "full_stack_development"}
-
-STATUS: Final = {
-    JobState.PENDING: "queued",
-    JobState.RUNNING: "running",
-    JobState.PAUSED: "running",
-    JobState.COMPLETED: "completed",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "failed",
-    JobState.TIMEOUT: "failed",
-}
 
 _OVERRIDES: Final = frozenset({"model", "temperature", "max_tokens", "parallel_execution", "stop_on_error"})
 _TITLE_WORDS: Final = 6
@@ -100,12 +90,12 @@ def _hex(session_id: str) -> str:
 
 def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> WorkflowProgressResponse:
     """Where a session is. `output` is the job's whole output, once there is one."""
-    failed = STATUS[job.state] == "failed"
+    failed = status_of(job.state) == "failed"
     done = [step for step, calls in job.steps().items() if all(call.status is CallStatus.COMPLETED for call in calls)]
     return WorkflowProgressResponse.model_validate(
         {
             "session_id": str(uuid.UUID(session_id)),
-            "status": STATUS[job.state],
+            "status": status_of(job.state),
             "progress": job.progress,
             "current_phase": current_phase(job),
             "phases_completed": done,
@@ -115,22 +105,29 @@ def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> Workfl
             "reason": job.reason.message if job.reason else None,
             "created_at": job.created_at,
             "started_at": job.started_at,
-            "completed_at": job.closed_at if job.state is JobState.COMPLETED else None,
+            "completed_at": job.closed_at if job.state.succeeded else None,
             "failed_at": job.closed_at if failed else None,
             "error": error_text(job) if failed else None,
             "results": output,
-            "generated_code": generated_code(output) if output and job.state is JobState.COMPLETED else None,
+            "generated_code": generated_code(output) if output and job.state.succeeded else None,
         }
     )
+
+
+def status_of(state: JobState) -> SessionStatus:
+    """A job's state in the words of this surface, which has none for a cancellation (section 7)."""
+    return "failed" if state is JobState.CANCELLED else cast("SessionStatus", state.status.value)
 
 
 def current_phase(job: Job) -> str | None:
     """The first step that is neither done nor not begun, or None."""
     if job.state.terminal:
         return None
-    idle = (CallStatus.PENDING, CallStatus.SKIPPED)
+    pending = CallStatus.PENDING
     busy = (
-        step for step, calls in job.steps().items() if any(c.status not in idle and not c.status.ended for c in calls)
+        step
+        for step, calls in job.steps().items()
+        if any(call.status is not pending and not call.status.ended for call in calls)
     )
     return next(busy, None)
 

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.storable import JsonObject, storable
 
+SessionStatus = Literal["queued", "running", "completed", "failed"]
+
 
 class WorkflowRequest(BaseModel):
     """Starts a workflow by its type (M-009, M-021)."""
@@ -56,7 +58,7 @@ class WorkflowProgressResponse(BaseModel):
     """Where a session is (M-013), with what M-014 and M-026 add. `generated_code` is there once it has completed."""
 
     session_id: str
-    status: Literal["queued", "running", "completed", "failed"]
+    status: SessionStatus
     progress: float = Field(ge=0, le=100)
     current_phase: str | None = None
     phases_completed: list[str] = Field(default_factory=list)

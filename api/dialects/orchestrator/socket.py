@@ -105,7 +105,7 @@ async def _tell(services: Services, principal: Principal, session_id: str, job: 
         async with aclosing(services.follower.events(principal, job.id, None)) as events:
             async for event in events:
                 for update in updates(event, left):
-                    about = {"session_id": session_id, "status": mapping.STATUS[event.state]}
+                    about = {"session_id": session_id, "status": mapping.status_of(event.state)}
                     await line.outbox.put(json.dumps({**update, **about}))
                 if event.type.terminal:
                     await line.outbox.put(json.dumps(await _final(services, principal, session_id, job.id)))
@@ -128,13 +128,13 @@ def updates(event: JobEvent, left: "Counter[str]") -> list[dict[str, Any]]:
 
 async def _final(services: Services, principal: Principal, session_id: str, job_id: str) -> dict[str, Any]:
     job = await services.reader.get(principal, job_id)
-    failed = mapping.STATUS[job.state] == "failed"
+    status = mapping.status_of(job.state)
     return {
         "type": "final_result",
         "results": await whole_output(services, job),
-        "error": mapping.error_text(job) if failed else None,
+        "error": mapping.error_text(job) if status == "failed" else None,
         "session_id": session_id,
-        "status": mapping.STATUS[job.state],
+        "status": status,
     }
 
 

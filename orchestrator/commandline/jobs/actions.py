@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.commandline.jobs.selection import Selection, Status
+from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.run.job_view import ListedJob
 from orchestrator.commandline.terminal.exits import Refused
-from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.jobs import JobState, JobStatus, ReasonCode
 
 
 class Action(StrEnum):
@@ -22,6 +22,9 @@ class Action(StrEnum):
     RETRY = "retry"
 
 
+_OPEN: Final = tuple(status for status in JobStatus if status.open)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Which jobs an action applies to, and how it is said that it was done.
@@ -31,13 +34,13 @@ class Rule:
 
     done: str
     applies: Callable[[ListedJob], bool]
-    statuses: tuple[Status, ...] = (Status.QUEUED, Status.RUNNING)
-    allowed: tuple[Status, ...] = (Status.QUEUED, Status.RUNNING)
+    statuses: tuple[JobStatus, ...] = _OPEN
+    allowed: tuple[JobStatus, ...] = _OPEN
     reasons: tuple[str, ...] = ()
 
 
 def _open(job: ListedJob) -> bool:
-    return job.status in (Status.QUEUED, Status.RUNNING)
+    return job.status in _OPEN
 
 
 def _paused(job: ListedJob) -> bool:
@@ -59,8 +62,8 @@ RULES: Final[dict[Action, Rule]] = {
     Action.RETRY: Rule(
         "started again",
         lambda job: not job.retried_by,
-        statuses=(Status.FAILED,),
-        allowed=(Status.FAILED, Status.CANCELLED),
+        statuses=(JobStatus.FAILED,),
+        allowed=(JobStatus.FAILED, JobStatus.CANCELLED),
     ),
 }
 
@@ -71,6 +74,6 @@ def narrowed(action: Action, selection: Selection) -> Selection:
     wrong = [status for status in selection.statuses if status not in rule.allowed]
     if wrong:
         raise Refused(f"{action} takes jobs that are {' or '.join(rule.allowed)}, not --status {wrong[0]}")
-    if action is Action.RETRY and Status.CANCELLED not in selection.statuses:
+    if action is Action.RETRY and JobStatus.CANCELLED not in selection.statuses:
         selection = replace(selection, needs_attention=True)  # leaves out what a retry has made good
     return replace(selection, statuses=selection.statuses or rule.statuses, reasons=selection.reasons or rule.reasons)

@@ -8,10 +8,11 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator.commandline.jobs import completion
-from orchestrator.commandline.jobs.selection import Selection, Status
+from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.times import moment
 from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, Overwrite, connection
 from orchestrator.commandline.terminal.exits import Refused
+from orchestrator.domain.jobs import JobStatus
 
 jobs = typer.Typer(
     help="List, watch and control jobs, one or many, over the HTTP API.",
@@ -24,7 +25,7 @@ _LONGEST_LIST: Final = 20
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.", autocompletion=completion.job_ids)]
 Statuses = Annotated[
-    list[Status] | None,
+    list[JobStatus] | None,
     typer.Option(
         "--status",
         metavar="STATUS",
@@ -98,7 +99,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, n
 
 
 def selection(  # noqa: PLR0917 - one for each option
-    status: list[Status] | None,
+    status: list[JobStatus] | None,
     reason: list[str] | None,
     needs_attention: bool,
     workflow: str | None,

@@ -3,26 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from orchestrator.commandline.run.job_view import ListedJob
-
-
-class Status(StrEnum):
-    """The words of the API for where a job is."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+from orchestrator.domain.jobs import JobStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Filters that all hold; of several statuses or reasons one does. Empty fields do not filter."""
 
-    statuses: tuple[Status, ...] = ()
+    statuses: tuple[JobStatus, ...] = ()
     reasons: tuple[str, ...] = ()
     needs_attention: bool = False
     workflow: str | None = None

@@ -11,23 +11,26 @@ from rich.text import Text
 from orchestrator.commandline.jobs.times import age
 from orchestrator.commandline.run.job_view import ListedJob
 from orchestrator.commandline.terminal.plain_text import one_line
-from orchestrator.domain.jobs import ReasonCode
+from orchestrator.domain.jobs import JobState, JobStatus, ReasonCode
 
-STYLES: Final = {
-    "completed": "green",
-    "failed": "red",
-    "timeout": "red",
+_OF_STATUS: Final = {
+    JobStatus.QUEUED: "dim",
+    JobStatus.RUNNING: "cyan",
+    JobStatus.COMPLETED: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.CANCELLED: "yellow",
+}
+# By the word shown: a status or state of a job, a reason, or the status of a call or attempt.
+STYLES: Final[dict[str, str]] = {
+    **{status.value: style for status, style in _OF_STATUS.items()},
+    **{state.lower(): _OF_STATUS[state.status] for state in JobState},
     "timed_out": "red",
     "stuck": "red",
     "no_worker": "red",
-    "cancelled": "yellow",
     "paused": "yellow",
     "retrying": "yellow",
     "waiting_for_approval": "magenta",
-    "running": "cyan",
     "skipped": "dim",
-    "pending": "dim",
-    "queued": "dim",
 }
 _NO_LIMIT: Final = 10_000
 _NARROW: Final = 120

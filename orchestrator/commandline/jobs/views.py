@@ -24,6 +24,7 @@ from orchestrator.commandline.run.job_view import FollowedJob
 from orchestrator.commandline.terminal import exits
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line, plain
+from orchestrator.domain.jobs import JobStatus
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ _PAGE_PATIENCE: Final = 90.0  # A key's window of requests is a minute.
 _WATCH_PATIENCE: Final = 300.0
 _BAR: Final = 24
 _WIDE: Final = 110
-_ENDED: Final = ("completed", "failed", "cancelled")
+_ENDED: Final = frozenset(status for status in JobStatus if not status.open)
 
 
 def list_jobs(
@@ -153,4 +154,4 @@ def _limits_only() -> Patience:
 
 
 def _code(status: str) -> int:
-    return exits.OK if status == "completed" else exits.FAILED
+    return exits.OK if status == JobStatus.COMPLETED else exits.FAILED

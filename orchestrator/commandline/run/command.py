@@ -20,7 +20,7 @@ from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line, plain
 from orchestrator.commandline.terminal.progress import display, way_on
 from orchestrator.domain.ids import kind_of
-from orchestrator.domain.jobs import CallStatus
+from orchestrator.domain.jobs import CallStatus, JobStatus
 
 _STDIN: Final = "-"
 
@@ -74,7 +74,7 @@ async def _run(options: RunOptions, console: Console, started: list[str]) -> int
             if not options.as_json:
                 console.print(f"{len(written.files)} files in {options.output_dir}", markup=False, highlight=False)
             left = written.report()
-        return left if job.status == "completed" else exits.FAILED
+        return left if job.status == JobStatus.COMPLETED else exits.FAILED
     finally:
         await client.aclose()
 

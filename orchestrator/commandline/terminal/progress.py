@@ -11,7 +11,7 @@ from rich.table import Column
 
 from orchestrator.commandline.run.job_view import FollowedJob, ShownCall
 from orchestrator.commandline.terminal.plain_text import one_line
-from orchestrator.domain.jobs import CallStatus, ReasonCode
+from orchestrator.domain.jobs import CallStatus, JobStatus, ReasonCode
 
 # Reasons that say no more than the steps do.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
@@ -19,12 +19,12 @@ _WAYS_ON: dict[str, str] = {
     ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
     ReasonCode.PAUSED: "orchestrator jobs resume {}",
 }
-_SIGNS = {
-    "completed": "[green]done[/]",
-    "failed": "[red]failed[/]",
-    "cancelled": "[yellow]cancelled[/]",
-    "skipped": "[dim]skipped[/]",
-    "pending": "[dim]waits[/]",
+_SIGNS: dict[str, str] = {
+    CallStatus.COMPLETED: "[green]done[/]",
+    CallStatus.FAILED: "[red]failed[/]",
+    CallStatus.CANCELLED: "[yellow]cancelled[/]",
+    CallStatus.SKIPPED: "[dim]skipped[/]",
+    CallStatus.PENDING: "[dim]waits[/]",
 }
 
 
@@ -144,7 +144,7 @@ def reason(job: FollowedJob) -> str | None:
 
 def way_on(job: FollowedJob) -> str | None:
     """The command that moves on a job which waits for somebody, or finishes one that failed; None for any other."""
-    if job.status == "failed" and not job.retried_by:
+    if job.status == JobStatus.FAILED and not job.retried_by:
         return f"orchestrator jobs retry {job.job_id}"
     advice = _WAYS_ON.get(job.reason.code) if job.reason else None
     return advice.format(job.job_id) if advice else None

@@ -32,7 +32,7 @@ from orchestrator.domain.errors import (
     WrongState,
 )
 from orchestrator.domain.ids import JobKind, job_id
-from orchestrator.domain.jobs import AgentCall, Job
+from orchestrator.domain.jobs import AgentCall, Job, JobState
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import ConversationLog, DeltaBus
 from orchestrator.engine.conversing import ConversationGateway
@@ -144,7 +144,7 @@ class Conversations:
             raise DeadlineExceeded(
                 f"{late.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=late.retry_after
             ) from None
-        if result.state != "COMPLETED":
+        if not result.state.succeeded:
             raise _not_answered(result)
         job = await self._reader.get(principal, result.job_id)
         return await self._turn(begun, job)
@@ -288,9 +288,9 @@ def _judged(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, 
 
 def _not_answered(result: TurnResult) -> Exception:
     why = result.error.message if result.error else result.state.lower()
-    if result.state == "CANCELLED":
+    if result.state is JobState.CANCELLED:
         return WrongState("The message was cancelled before it was answered", job_id=result.job_id)
-    if result.state == "TIMEOUT":
+    if result.state is JobState.TIMEOUT:
         return DeadlineExceeded(f"The job of this message ran out of time: {why}", job_id=result.job_id)
     return StepFailed(f"The message could not be answered: {why}", job_id=result.job_id)
 

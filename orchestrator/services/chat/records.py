@@ -61,7 +61,7 @@ class ConversationRecords:
         if not job.state.terminal:
             return None
         output = str(job.result["output"]) if job.result else ""
-        return JobEnded(job_id=job.id, state=job.state.value, error=job.error, output=output)
+        return JobEnded(job_id=job.id, state=job.state, error=job.error, output=output)
 
     async def recall(self, conversation_id: str) -> Memory:
         """What a conversation stored; empty when it never did."""

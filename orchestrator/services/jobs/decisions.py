@@ -8,7 +8,7 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import DeadlineExceeded, Unavailable
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.jobs import Job
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.output import JobOutputs
@@ -77,7 +77,7 @@ class DecisionMaker:
         if not job.state.terminal:
             message = f"Job {job.id} has not decided within {self._patience:g} seconds; it goes on"
             raise DeadlineExceeded(message, retry_after=_RETRY_AFTER, job_id=job.id)
-        if job.state is not JobState.COMPLETED or job.result is None:
+        if not job.state.succeeded or job.result is None:
             why = f": {job.error.message}" if job.error else ""
             raise Unavailable(f"Job {job.id} ended as {job.state} without a decision{why}", job_id=job.id)
         result = await self._outputs.of(job)

@@ -1,19 +1,8 @@
-"""A job in the words of the native API, which deliveries use too (D-049, D-100)."""
+"""What a job used, in the fields of the native API, which deliveries use too (D-049, D-100)."""
 
-from typing import Any, Final
+from typing import Any
 
-from orchestrator.domain.jobs import Job, JobState
-
-QUEUED: Final = "queued"
-STATUS: Final = {
-    JobState.PENDING: QUEUED,
-    JobState.RUNNING: "running",
-    JobState.PAUSED: "running",
-    JobState.COMPLETED: "completed",
-    JobState.FAILED: "failed",
-    JobState.CANCELLED: "cancelled",
-    JobState.TIMEOUT: "failed",
-}
+from orchestrator.domain.jobs import Job
 
 
 def used(job: Job) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import structlog
 
 from orchestrator.domain.commands import Outcome
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.jobs import JobState
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.resets import ResetRepository
 
@@ -25,7 +24,7 @@ class OutcomeRecorder:
         try:
             closed = await self._jobs.close(
                 outcome.job_id,
-                state=JobState(outcome.state),
+                state=outcome.state,
                 snapshot=None,
                 events=None,
                 result=None,

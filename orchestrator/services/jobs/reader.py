@@ -14,7 +14,7 @@ from orchestrator.domain.errors import Forbidden, NotFound, Unavailable
 from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
-from orchestrator.domain.jobs import OPEN_STATES, RETRIED_STATES, AgentCall, Attempt, Job, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode, StartState
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -134,9 +134,9 @@ class JobReader:
             limit=wanted.limit,
             offset=wanted.offset,
         )
-        if not by_reason and any(row.state in OPEN_STATES for row in rows):
+        if not by_reason and any(row.state.open for row in rows):
             unattended = await self._unattended()
-        undone = [row.id for row in rows if row.state in RETRIED_STATES]
+        undone = [row.id for row in rows if row.state.retryable]
         return JobPage(rows, total, unattended, await self._jobs.retried_by(*undone) if undone else {})
 
     async def _unattended(self) -> bool:
@@ -247,7 +247,7 @@ def accepted(row: JobRecord) -> Job:
     """A job that the index holds and this Temporal does not know: about to be started, or another Temporal's."""
     job = row.job
     reason = Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal.")
-    if row.start_state == "started":
+    if row.start_state is StartState.STARTED:
         reason = UNKNOWN_HERE
     return Job(
         id=row.id,

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from orchestrator.domain.facts import Pending
-from orchestrator.domain.jobs import OPEN_STATES, Job, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode, StartState
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.storage.lists import HELD
-from orchestrator.storage.tables import StartState
 
 ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 """Reasons that come and go while a job simply runs."""
@@ -41,7 +40,7 @@ def noted(reason: Reason | None, pending: Pending) -> Reason | None:
 
 def seen(row: JobRow, *, unattended: bool) -> NotedReason | None:
     """Why the job of a row is where it is; `unattended` while no worker polls the queue of jobs."""
-    if row.state not in OPEN_STATES:
+    if row.state.terminal:
         return None
     if row.start_state is StartState.DOUBTFUL:
         return NotedReason(ReasonCode.QUEUED, _DOUBTFUL, None, None)

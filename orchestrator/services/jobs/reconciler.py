@@ -9,7 +9,7 @@ import structlog
 from orchestrator.domain.commands import ReconcileReport, ReconcileRequest
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable
 from orchestrator.domain.facts import Fact
-from orchestrator.domain.jobs import Job, JobError, JobState, Reason, ReasonCode
+from orchestrator.domain.jobs import Job, JobError, JobState, Reason, ReasonCode, StartState
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.visibility import Visibility
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -23,7 +23,6 @@ from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.open_jobs import OpenRow
 from orchestrator.storage.resets import ResetRepository
-from orchestrator.storage.tables import StartState
 
 log = structlog.get_logger(__name__)
 

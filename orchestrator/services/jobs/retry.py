@@ -11,7 +11,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.commands import AgentResult, Carried, JobInput, Retry, ReusedCall
 from orchestrator.domain.errors import NotFound, Unavailable, WrongState
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import RETRIED_STATES, CallStatus, Job, JobState
+from orchestrator.domain.jobs import CallStatus, Job
 from orchestrator.domain.plans import Plan
 from orchestrator.domain.reuse import Reuse, reuse
 from orchestrator.projection.answers import Answers
@@ -100,9 +100,9 @@ class JobRetrier:
 
 
 def _check_ended_undone(job: Job) -> None:
-    if job.state in RETRIED_STATES:
+    if job.state.retryable:
         return
-    if job.state is JobState.COMPLETED:
+    if job.state.succeeded:
         message = f"Job {job.id} is done: there is nothing to retry. Start a new job"
     else:
         message = f"Job {job.id} is {job.state}: only a job that has failed, was cancelled or timed out can be retried"

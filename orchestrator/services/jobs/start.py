@@ -22,6 +22,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id
 from orchestrator.domain.ids import job_id as new_job_id
+from orchestrator.domain.jobs import StartState
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.access.permissions import permitted
@@ -124,7 +125,7 @@ class JobStarter:
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:
             _same_request(existing, digest)
-            if existing.start_state == "started":
+            if existing.start_state is StartState.STARTED:
                 return _started(existing.job, existing.created_at, replayed=True)
         try:
             run_id = await self._gateway.start(job)

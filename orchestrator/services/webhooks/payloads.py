@@ -9,7 +9,7 @@ from orchestrator.domain.jobs import Job
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.webhooks import Delivery, corrected
 from orchestrator.services.jobs.follower import JobFollower
-from orchestrator.services.jobs.native_fields import STATUS, used
+from orchestrator.services.jobs.native_fields import used
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
@@ -30,7 +30,7 @@ class DeliveryBodies:
             return _body(delivery.event, None, delivery.created_at, delivery.data or {})
         job = await self._ended(delivery.owner, delivery.job_id)
         data = {
-            "status": STATUS[job.state],
+            "status": job.state.status,
             "output": await self._outputs.shown(job),
             "metrics": used(job),
             "error": None if job.error is None else job.error.model_dump(mode="json"),
