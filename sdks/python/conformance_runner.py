@@ -1,6 +1,6 @@
 """Performs the calls of `sdks/conformance` with the Python library: see the README there.
 
-    python conformance_runner.py [--async]
+python conformance_runner.py [--async]
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -82,7 +82,7 @@ def failure(error: DevoraError) -> dict[str, Any]:
     }
 
 
-def method_of(client: Any, call: str) -> Callable[..., Any]:
+def method_of(client: Any, call: str) -> Any:
     if call in CLIENT_CALLS:
         return getattr(client, CLIENT_CALLS[call])
     group, name = LISTED.get(call, call).split(".")

@@ -6,9 +6,11 @@ Both are committed; a test compares them. Retries, deadlines, streams and calls 
 """
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(__file__).parent / "devora" / "src" / "devora"
 BY_HAND = {"__init__.py", "runtime.py"}
 WORDS = {
@@ -38,13 +40,16 @@ def to_sync(text: str) -> str:
     return _WORD.sub(lambda match: WORDS[match[1]], text)
 
 
-def made() -> dict[Path, str]:
-    """The text of every file that is made."""
-    sources = sorted((PACKAGE / "_async").glob("*.py"))
-    return {PACKAGE / "_sync" / path.name: to_sync(path.read_text()) for path in sources if path.name not in BY_HAND}
+def make(folder: Path) -> None:
+    """Write every file that is made into a folder, as the formatter leaves it."""
+    for source in sorted((PACKAGE / "_async").glob("*.py")):
+        if source.name not in BY_HAND:
+            (folder / source.name).write_text(to_sync(source.read_text()))
+    ruff = [sys.executable, "-m", "ruff"]
+    settings = ["--config", str(ROOT / "pyproject.toml"), "--quiet", str(folder)]
+    subprocess.run([*ruff, "check", "--select", "I", "--fix", *settings], check=True)
+    subprocess.run([*ruff, "format", *settings], check=True)
 
 
 if __name__ == "__main__":
-    for path, text in made().items():
-        path.write_text(text)
-    sys.stdout.write(f"made {len(made())} files\n")
+    make(PACKAGE / "_sync")

@@ -47,8 +47,8 @@ class Scenario:
 
     async def perform(self) -> None:
         log = self.runner.log.stat().st_size
-        for call in self.script["calls"]:
-            call = self.filled(call)
+        for each in self.script["calls"]:
+            call = self.filled(each)
             options = {**OPTIONS, "base_url": f"{self.proxy.url}/v1", "api_key": self.key, **call.get("options", {})}
             seconds = max(CALL_SECONDS, options["timeout"] + 10)
             done = await self.runner.perform(call["call"], call.get("arguments", {}), options, seconds)

@@ -47,56 +47,65 @@ if TYPE_CHECKING:
         WebhookVerificationError,
     )
 
-_MODULES = {
-    "_async.client": ["AsyncDevoraClient"],
-    "_async.handles": ["AsyncJob"],
-    "_async.pages": ["AsyncPage"],
-    "_async.streams": ["AsyncEventStream"],
-    "_config": ["CallOptions", "Retry"],
-    "_responses": ["RawResponse"],
-    "_sync.client": ["DevoraClient"],
-    "_sync.handles": ["Job"],
-    "_sync.pages": ["Page"],
-    "_sync.streams": ["EventStream"],
-    "errors": [
-        "APIConnectionError",
-        "APIStatusError",
-        "APITimeoutError",
-        "AuthenticationError",
-        "ConfigurationError",
-        "ConflictError",
-        "DevoraError",
-        "InvalidRequestError",
-        "JobCancelled",
-        "JobFailed",
-        "JobTimeoutError",
-        "NotFoundError",
-        "PermissionDeniedError",
-        "RateLimitError",
-        "ServerError",
-        "ServiceUnavailableError",
-        "WebhookVerificationError",
-    ],
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-_SUBMODULES = ("errors", "models", "webhooks")
-
-__all__ = [  # noqa: PLE0604 - names that `__getattr__` finds
+__all__ = [
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AsyncDevoraClient",
+    "AsyncEventStream",
+    "AsyncJob",
+    "AsyncPage",
+    "AuthenticationError",
+    "CallOptions",
+    "ConfigurationError",
+    "ConflictError",
+    "DevoraClient",
+    "DevoraError",
+    "EventStream",
+    "InvalidRequestError",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobTimeoutError",
+    "NotFoundError",
+    "Page",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RawResponse",
+    "Retry",
+    "ServerError",
+    "ServiceUnavailableError",
+    "WebhookVerificationError",
     "__version__",
-    *_SUBMODULES,
-    *_HOME,
+    "errors",
+    "models",
+    "webhooks",
 ]
+
+_HOME = {
+    "AsyncDevoraClient": "devora._async.client",
+    "AsyncEventStream": "devora._async.streams",
+    "AsyncJob": "devora._async.handles",
+    "AsyncPage": "devora._async.pages",
+    "CallOptions": "devora._config",
+    "DevoraClient": "devora._sync.client",
+    "EventStream": "devora._sync.streams",
+    "Job": "devora._sync.handles",
+    "Page": "devora._sync.pages",
+    "RawResponse": "devora._responses",
+    "Retry": "devora._config",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return import_module(f"devora.{name}")
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'devora' has no attribute {name!r}")
-    value = getattr(import_module(f"devora.{_HOME[name]}"), name)
+    if name in ("errors", "models", "webhooks"):
+        return import_module(f"devora.{name}")
+    value = getattr(import_module(_HOME.get(name, "devora.errors")), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

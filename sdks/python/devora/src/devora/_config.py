@@ -42,7 +42,13 @@ class Retry:
         """Why it failed."""
 
 
-class CallOptions(TypedDict, total=False):
+class WaitOptions(TypedDict, total=False):
+    """What every call takes beside its own arguments, those that wait for a job included."""
+
+    headers: Mapping[str, str]
+
+
+class CallOptions(WaitOptions, total=False):
     """What every call takes beside its own arguments."""
 
     timeout: float | None
@@ -50,7 +56,6 @@ class CallOptions(TypedDict, total=False):
     max_retries: int
     idempotency_key: str
     """For calls that change something; made by the library otherwise."""
-    headers: Mapping[str, str]
 
 
 class Config:
@@ -76,7 +81,9 @@ class Config:
         if not key.strip():
             raise ConfigurationError(f"No API key: give api_key, or set the environment variable {key_variable}")
         if not (key.isascii() and key.isprintable()):
-            raise ConfigurationError("The API key contains characters that no header can carry; was it cut or pasted wrongly?")
+            raise ConfigurationError(
+                "The API key contains characters that no header can carry; was it cut or pasted wrongly?"
+            )
         self.api_key = key.strip()
         self.base_url = _base_url(base_url or os.environ.get(url_variable) or default_base_url, prefix)
         self.timeout = timeout

@@ -32,7 +32,7 @@ class Cursor:
         self._seen: set[str] = set()
 
     def take(self, frame: Frame) -> Event | None:
-        """The event of a frame; None for one that is none, or that was seen. Raises `DevoraError` for one of the server."""
+        """The event of a frame; None for a frame that is no event, or an event that was seen. Raises `DevoraError`."""
         if frame.id:
             if frame.id in self._seen:
                 return None

@@ -15,7 +15,14 @@ class RawResponse:
     __slots__ = ("attempts", "body", "headers", "reason", "seconds", "status")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, *, reason: str = "", attempts: int = 1, seconds: float = 0.0
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        reason: str = "",
+        attempts: int = 1,
+        seconds: float = 0.0,
     ) -> None:
         self.status = status
         self.headers = {name.lower(): value for name, value in headers.items()}

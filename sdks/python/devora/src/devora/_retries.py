@@ -74,7 +74,7 @@ def seconds_of_retry_after(value: str | None) -> float | None:
 
 
 def _seconds_until(date: str) -> float | None:
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow to import, and rarely needed
+    from email.utils import parsedate_to_datetime
 
     try:
         return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())

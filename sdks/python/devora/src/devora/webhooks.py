@@ -48,7 +48,7 @@ def verify(
     tolerance: float = TOLERANCE,
     now: float | None = None,
 ) -> str:
-    """Check the Standard Webhooks headers of a delivery; returns its `webhook-id`. Raises `WebhookVerificationError`."""
+    """Check the Standard Webhooks headers of a delivery. Returns its id. Raises `WebhookVerificationError`."""
     if not secret:
         raise WebhookVerificationError("No webhook secret")
     lower = {name.lower(): value for name, value in headers.items()}

@@ -7,7 +7,7 @@ from typing import Unpack
 from devora._async.jobs import AsyncJobs
 from devora._async.streams import AsyncEventStream
 from devora._async.transport import AsyncTransport
-from devora._config import CallOptions
+from devora._config import CallOptions, WaitOptions
 from devora._cursor import STALL_TIMEOUT
 from devora.models import Accepted, Controlled, EventPage, JobDetail, Result
 
@@ -35,7 +35,7 @@ class AsyncJob:
         """The id of the request that started it."""
         return self.accepted.request_id
 
-    async def wait(self, timeout: float | None = None, **options: Unpack[CallOptions]) -> Result:
+    async def wait(self, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
         """The result, once the job has ended; restarts of the server do not matter.
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.

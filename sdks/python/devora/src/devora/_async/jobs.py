@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 from devora._async.pages import AsyncPage
 from devora._async.resource import AsyncResource, given
 from devora._async.streams import AsyncEventStream
 from devora._async.transport import refuse_empty
 from devora._async.waiting import wait_for
-from devora._config import CallOptions
+from devora._config import CallOptions, WaitOptions, Words
 from devora._cursor import STALL_TIMEOUT
 from devora._results import result_of
 from devora.errors import DevoraError
 from devora.models import Accepted, Controlled, Delivery, EventPage, JobDetail, JobSummary, Output, Result
 
 
-class JobFilter(TypedDict, total=False):
-    """Which jobs a list shows. A filter that this version does not know goes into `query`."""
-
-    status: str
-    agent_id: str
-    workflow_id: str
-    owner: str
-    reason: list[str]
-    needs_attention: bool
-    limit: int
-    offset: int
-    after: str
-    query: dict[str, Any]
-
-
 class AsyncJobs(AsyncResource):
     """Jobs: list them, look at one, wait, follow, control."""
 
-    async def list(self, *, timeout: float | None = None, **filters: Unpack[JobFilter]) -> AsyncPage[JobSummary]:
-        """The caller's jobs, newest first. Iterate over the page to go on over all."""
-        query: dict[str, Any] = dict(filters)
-        query.update(query.pop("query", {}))
-        options = {} if timeout is None else {"timeout": timeout}
-        return await self._page(JobSummary, "jobs", "/jobs", query, **options)
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        agent_id: str | None = None,
+        workflow_id: str | None = None,
+        reason: Words | None = None,
+        needs_attention: bool | None = None,
+        owner: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        filters: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncPage[JobSummary]:
+        """The caller's jobs, newest first. Iterate over the page to go on over all.
+
+        `filters` are query parameters that have no argument here.
+        """
+        query = given(
+            status=status,
+            agent_id=agent_id,
+            workflow_id=workflow_id,
+            reason=reason,
+            needs_attention=needs_attention,
+            owner=owner,
+            limit=limit,
+            offset=offset,
+        )
+        return await self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
 
     async def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobDetail:
         """Where a job is, why, and what came of it."""
         return await self._call(JobDetail, "GET", _path(job_id), **options)
 
-    async def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[CallOptions]) -> Result:
+    async def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
         """The result of a job, once it has ended; restarts of the server do not matter.
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
@@ -54,7 +63,7 @@ class AsyncJobs(AsyncResource):
         return result_of(job)
 
     async def result(self, job_id: str, **options: Unpack[CallOptions]) -> Result:
-        """The result of a job that has ended. Raises `JobFailed`, `JobCancelled`, and `DevoraError` for one that is open."""
+        """The result of a job that has ended. Raises `JobFailed`, `JobCancelled`; `DevoraError` for an open one."""
         job = await self.get(job_id, **options)
         if not job.ended:
             raise DevoraError(

@@ -36,7 +36,9 @@ class AsyncPage(Generic[Item]):
         """The cursor of the next page, None at the end."""
         self.raw_response = response
         self.extra = {
-            name: value for name, value in wire.items() if name not in (key, "total", "limit", "offset", "next", "has_more")
+            name: value
+            for name, value in wire.items()
+            if name not in (key, "total", "limit", "offset", "next", "has_more")
         }
         self._wire = wire
         self._arguments = (model, key, fetch)

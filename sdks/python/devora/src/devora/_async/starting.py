@@ -53,19 +53,16 @@ class AsyncStarting(AsyncResource):
             # The server's own wait ran out. The job goes on, and so does this call.
             if fault.job_id is None or fault.status != 503:
                 raise
-            options["timeout"] = request.deadline.left()
-            return result_of(await self._wait(fault.job_id, options))
+            return result_of(await self._go_on(fault.job_id, request, options))
         job = read(JobDetail, response)
         if job.status == "completed":
             return read(Result, response)
         if job.status not in ENDED:
             # Asked to wait, and answered before the end: a server or a proxy that answers at once.
-            options["timeout"] = request.deadline.left()
-            job = await self._wait(job.job_id, options)
+            job = await self._go_on(job.job_id, request, options)
         return result_of(job)
 
-    async def _wait(self, job_id: str, options: CallOptions) -> JobDetail:
-        more: CallOptions = {"headers": options["headers"]} if "headers" in options else {}
-        return await wait_for(self._transport, job_id, options.get("timeout"), **more)
-
-
+    async def _go_on(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
+        """Wait for a job for what is left of the call's time."""
+        headers = options.get("headers", {})
+        return await wait_for(self._transport, job_id, request.deadline.left(), headers=headers)

@@ -137,5 +137,3 @@ class AsyncEventStream:
             f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it goes on",
             job_id=self._cursor.job_id,
         )
-
-

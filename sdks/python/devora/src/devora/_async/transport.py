@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Unpack
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     import httpx2
 
 _MOST_CONNECTIONS = 1000
+# By name, so that neither `ssl` nor the HTTP library is imported before a client is made.
+_FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
 
 
 class Request:
@@ -44,18 +45,18 @@ class Request:
         self.body = body
         self.attempt_timeout = attempt_timeout
         """Seconds that one attempt may stay without a byte, where the call as a whole has longer."""
-        self.deadline = Deadline(options["timeout"] if "timeout" in options else default_timeout)
+        self.deadline = Deadline(options.get("timeout", default_timeout))
         self.max_retries = options.get("max_retries", config.max_retries)
         self.headers = dict(options.get("headers", {}))
         if method == "POST":
-            self.headers["Idempotency-Key"] = options.get("idempotency_key") or f"auto_{uuid.uuid4().hex}"
+            self.headers["Idempotency-Key"] = options.get("idempotency_key") or f"auto_{secrets.token_hex(16)}"
 
 
 class AsyncTransport:
     """Sends requests of one client over one pool of connections."""
 
     def __init__(self, config: Config, http_client: httpx2.AsyncClient | None = None) -> None:
-        import httpx2  # noqa: PLC0415 - the slowest import of all: only a client needs it
+        import httpx2
 
         self.config = config
         self._httpx2 = httpx2
@@ -152,21 +153,27 @@ class AsyncTransport:
         except httpx2.TimeoutException as fault:
             raise _timed_out(request, fault) from fault
         except httpx2.TransportError as fault:
-            raise APIConnectionError(f"No answer to {request.method} {request.path}: {fault or type(fault).__name__}") from fault
+            raise APIConnectionError(
+                f"No answer to {request.method} {request.path}: {fault or type(fault).__name__}"
+            ) from fault
         except (httpx2.DecodingError, httpx2.InvalidURL) as fault:
             raise APIConnectionError(f"{request.method} {request.path}: {fault}") from fault
 
     @asynccontextmanager
     async def stream(self, request: Request, stall_timeout: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The bytes of an endless answer; silence of `stall_timeout` seconds ends it with `APITimeoutError`. One attempt.
-        Raises as `send` does."""
+        """The bytes of an endless answer, in one attempt. Silence of `stall_timeout` seconds is an `APITimeoutError`;
+        raises as `send` does."""
         async with self._answer(request, {}, stall_timeout) as answer:
             if answer.status_code >= 400:
                 body = await answer.aread()
-                raise status_error(
-                    RawResponse(answer.status_code, answer.headers, body, reason=answer.reason_phrase)
-                )
-            log.debug("%s %s %d stream %s", request.method, request.path, answer.status_code, answer.headers.get("x-request-id"))
+                raise status_error(RawResponse(answer.status_code, answer.headers, body, reason=answer.reason_phrase))
+            log.debug(
+                "%s %s %d stream %s",
+                request.method,
+                request.path,
+                answer.status_code,
+                answer.headers.get("x-request-id"),
+            )
             yield answer.aiter_bytes()
 
 
@@ -186,11 +193,7 @@ def _is_final(fault: APIConnectionError) -> bool:
     """Whether to send it again would end in the same way: an unknown certificate, a URL that is none."""
     cause: BaseException | None = fault
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError) or type(cause).__name__ in (
-            "UnsupportedProtocol",
-            "LocalProtocolError",
-            "InvalidURL",
-        ):
+        if type(cause).__name__ in _FINAL:
             return True
         cause = cause.__cause__
     return False
@@ -206,7 +209,7 @@ def _query_text(value: Any) -> Any:
 
 def refuse_empty(name: str, value: str) -> str:
     """A part of a path. Raises `InvalidRequestError`: an empty one would name the list instead."""
-    from urllib.parse import quote  # noqa: PLC0415
+    from urllib.parse import quote
 
     if not value or value in (".", ".."):
         raise InvalidRequestError(f"{name} is empty" if not value else f"{name} is {value!r}", details={"field": name})

@@ -7,9 +7,9 @@ from typing import Final, Unpack
 from devora._async import runtime
 from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request, refuse_empty
-from devora._config import CallOptions, log
+from devora._config import WaitOptions, log
 from devora._retries import Backoff
-from devora.errors import APIConnectionError, APITimeoutError, DevoraError, JobTimeoutError
+from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
 _LONGEST_LOOK: Final = 30
@@ -18,11 +18,14 @@ _LONGEST_SILENCE: Final = 45.0
 
 
 async def wait_for(
-    transport: AsyncTransport, job_id: str, timeout: float | None, **options: Unpack[CallOptions]
+    transport: AsyncTransport, job_id: str, timeout: float | None, **options: Unpack[WaitOptions]
 ) -> JobDetail:
     """The job, once it has ended. Raises `JobTimeoutError` after `timeout` seconds; answers that say no."""
     path = f"/jobs/{refuse_empty('job_id', job_id)}"
-    request = Request(transport.config, "GET", path, attempt_timeout=_LONGEST_SILENCE, **{**options, "timeout": timeout})
+    headers = options.get("headers", {})
+    request = Request(
+        transport.config, "GET", path, default_timeout=timeout, attempt_timeout=_LONGEST_SILENCE, headers=headers
+    )
     request.max_retries = 0
     deadline, backoff = request.deadline, Backoff(transport.config.backoff)
     while True:
@@ -47,4 +50,4 @@ async def wait_for(
 
 def _passes(fault: DevoraError) -> bool:
     """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
-    return isinstance(fault, APIConnectionError | APITimeoutError) or fault.status in (408, 429, 500, 502, 503, 504)
+    return isinstance(fault, APIConnectionError) or fault.status in (408, 429, 500, 502, 503, 504)

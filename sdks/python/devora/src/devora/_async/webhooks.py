@@ -93,7 +93,7 @@ class AsyncWebhooks(AsyncResource):
         tolerance: float = webhooks.TOLERANCE,
         now: float | None = None,
     ) -> WebhookEvent:
-        """The event of a delivery that was received. Raises `WebhookVerificationError`; see `devora.webhooks.unwrap`."""
+        """The event of a delivery that was received, as `devora.webhooks.unwrap`. Raises `WebhookVerificationError`."""
         return webhooks.unwrap(body, headers, secret, tolerance=tolerance, now=now)
 
     def verify(

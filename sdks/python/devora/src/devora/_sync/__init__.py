@@ -1,1 +1,1 @@
-"""The client for threads. Made from `devora._async` by `sdks/python/make_sync.py`; only `runtime` is written by hand."""
+"""The client for threads: made from `devora._async` by `sdks/python/make_sync.py`, `runtime` by hand."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from devora._config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, CallOptions, Config, Retry
+from devora._responses import RawResponse
 from devora._sync.agents import Agents
 from devora._sync.handles import Job
 from devora._sync.jobs import Jobs
@@ -15,8 +17,6 @@ from devora._sync.resource import Resource
 from devora._sync.transport import Transport
 from devora._sync.webhooks import Webhooks
 from devora._sync.workflows import Workflows
-from devora._config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, CallOptions, Config, Retry
-from devora._responses import RawResponse
 from devora.models import Accepted, Limits, Me
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from devora._config import CallOptions, WaitOptions
+from devora._cursor import STALL_TIMEOUT
 from devora._sync.jobs import Jobs
 from devora._sync.streams import EventStream
 from devora._sync.transport import Transport
-from devora._config import CallOptions
-from devora._cursor import STALL_TIMEOUT
 from devora.models import Accepted, Controlled, EventPage, JobDetail, Result
 
 
@@ -35,7 +35,7 @@ class Job:
         """The id of the request that started it."""
         return self.accepted.request_id
 
-    def wait(self, timeout: float | None = None, **options: Unpack[CallOptions]) -> Result:
+    def wait(self, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
         """The result, once the job has ended; restarts of the server do not matter.
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
@@ -89,9 +89,7 @@ class Job:
         """Let a step run that waits."""
         return self._jobs.approve(self.id, step=step, note=note, **options)
 
-    def reject(
-        self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
-    ) -> Controlled:
+    def reject(self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Refuse a step that waits."""
         return self._jobs.reject(self.id, step=step, note=note, **options)
 

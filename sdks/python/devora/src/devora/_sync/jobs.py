@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict, Unpack
+from collections.abc import Mapping
+from typing import Any, Unpack
 
+from devora._config import CallOptions, WaitOptions, Words
+from devora._cursor import STALL_TIMEOUT
+from devora._results import result_of
 from devora._sync.pages import Page
 from devora._sync.resource import Resource, given
 from devora._sync.streams import EventStream
 from devora._sync.transport import refuse_empty
 from devora._sync.waiting import wait_for
-from devora._config import CallOptions
-from devora._cursor import STALL_TIMEOUT
-from devora._results import result_of
 from devora.errors import DevoraError
 from devora.models import Accepted, Controlled, Delivery, EventPage, JobDetail, JobSummary, Output, Result
-
-
-class JobFilter(TypedDict, total=False):
-    """Which jobs a list shows. A filter that this version does not know goes into `query`."""
-
-    status: str
-    agent_id: str
-    workflow_id: str
-    owner: str
-    reason: list[str]
-    needs_attention: bool
-    limit: int
-    offset: int
-    after: str
-    query: dict[str, Any]
 
 
 class Jobs(Resource):
     """Jobs: list them, look at one, wait, follow, control."""
 
-    def list(self, *, timeout: float | None = None, **filters: Unpack[JobFilter]) -> Page[JobSummary]:
-        """The caller's jobs, newest first. Iterate over the page to go on over all."""
-        query: dict[str, Any] = dict(filters)
-        query.update(query.pop("query", {}))
-        options = {} if timeout is None else {"timeout": timeout}
-        return self._page(JobSummary, "jobs", "/jobs", query, **options)
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        agent_id: str | None = None,
+        workflow_id: str | None = None,
+        reason: Words | None = None,
+        needs_attention: bool | None = None,
+        owner: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        filters: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Page[JobSummary]:
+        """The caller's jobs, newest first. Iterate over the page to go on over all.
+
+        `filters` are query parameters that have no argument here.
+        """
+        query = given(
+            status=status,
+            agent_id=agent_id,
+            workflow_id=workflow_id,
+            reason=reason,
+            needs_attention=needs_attention,
+            owner=owner,
+            limit=limit,
+            offset=offset,
+        )
+        return self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
 
     def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobDetail:
         """Where a job is, why, and what came of it."""
         return self._call(JobDetail, "GET", _path(job_id), **options)
 
-    def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[CallOptions]) -> Result:
+    def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
         """The result of a job, once it has ended; restarts of the server do not matter.
 
         Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
@@ -54,7 +63,7 @@ class Jobs(Resource):
         return result_of(job)
 
     def result(self, job_id: str, **options: Unpack[CallOptions]) -> Result:
-        """The result of a job that has ended. Raises `JobFailed`, `JobCancelled`, and `DevoraError` for one that is open."""
+        """The result of a job that has ended. Raises `JobFailed`, `JobCancelled`; `DevoraError` for an open one."""
         job = self.get(job_id, **options)
         if not job.ended:
             raise DevoraError(

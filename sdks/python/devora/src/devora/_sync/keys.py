@@ -6,10 +6,10 @@ from datetime import datetime
 from types import EllipsisType
 from typing import Any, Unpack
 
+from devora._config import CallOptions, Words
 from devora._sync.pages import Page
 from devora._sync.resource import Resource, given
 from devora._sync.transport import refuse_empty
-from devora._config import CallOptions, Words
 from devora.models import ApiKey, IssuedKey
 
 
@@ -58,9 +58,7 @@ class Keys(Resource):
             body["expires_at"] = None if expires_at is None else expires_at.isoformat()
         return self._call(ApiKey, "PATCH", _path(key_id), body=body, **options)
 
-    def rotate(
-        self, key_id: str, *, overlap_seconds: int | None = None, **options: Unpack[CallOptions]
-    ) -> IssuedKey:
+    def rotate(self, key_id: str, *, overlap_seconds: int | None = None, **options: Unpack[CallOptions]) -> IssuedKey:
         """A new secret; the old one stays valid for the overlap."""
         body = given(overlap_seconds=overlap_seconds)
         return self._call(IssuedKey, "POST", f"{_path(key_id)}/rotate", body=body, **options)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Unpack
 
+from devora._config import CallOptions
 from devora._sync.resource import Resource
 from devora._sync.transport import refuse_empty
-from devora._config import CallOptions
 from devora.models import AgentMetrics, MetricsOverview
 
 

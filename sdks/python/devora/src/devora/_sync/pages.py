@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from devora._model import Model
@@ -36,7 +36,9 @@ class Page(Generic[Item]):
         """The cursor of the next page, None at the end."""
         self.raw_response = response
         self.extra = {
-            name: value for name, value in wire.items() if name not in (key, "total", "limit", "offset", "next", "has_more")
+            name: value
+            for name, value in wire.items()
+            if name not in (key, "total", "limit", "offset", "next", "has_more")
         }
         self._wire = wire
         self._arguments = (model, key, fetch)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, Unpack
 
-from devora._sync.pages import Page, Item
-from devora._sync.transport import Transport, Request
 from devora._config import CallOptions
 from devora._model import Model
 from devora._responses import RawResponse
+from devora._sync.pages import Item, Page
+from devora._sync.transport import Request, Transport
 from devora.errors import DevoraError
 
 Answer = TypeVar("Answer", bound=Model)

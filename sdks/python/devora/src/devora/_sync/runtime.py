@@ -10,6 +10,6 @@ sleep = time.sleep
 
 
 @contextmanager
-def limit(seconds: float | None) -> Iterator[None]:  # noqa: ARG001 - the same as that of asyncio
+def limit(seconds: float | None) -> Iterator[None]:
     """Do nothing: each read of the transport has a time-out of its own."""
     yield

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final, TypedDict, Unpack
 
+from devora._config import CallOptions
+from devora._results import result_of
 from devora._sync.handles import Job
 from devora._sync.resource import Resource, read
 from devora._sync.transport import Request
 from devora._sync.waiting import wait_for
-from devora._config import CallOptions
-from devora._results import result_of
 from devora.errors import DevoraError
 from devora.models import ENDED, Accepted, JobDetail, Result
 
@@ -53,19 +53,16 @@ class Starting(Resource):
             # The server's own wait ran out. The job goes on, and so does this call.
             if fault.job_id is None or fault.status != 503:
                 raise
-            options["timeout"] = request.deadline.left()
-            return result_of(self._wait(fault.job_id, options))
+            return result_of(self._go_on(fault.job_id, request, options))
         job = read(JobDetail, response)
         if job.status == "completed":
             return read(Result, response)
         if job.status not in ENDED:
             # Asked to wait, and answered before the end: a server or a proxy that answers at once.
-            options["timeout"] = request.deadline.left()
-            job = self._wait(job.job_id, options)
+            job = self._go_on(job.job_id, request, options)
         return result_of(job)
 
-    def _wait(self, job_id: str, options: CallOptions) -> JobDetail:
-        more: CallOptions = {"headers": options["headers"]} if "headers" in options else {}
-        return wait_for(self._transport, job_id, options.get("timeout"), **more)
-
-
+    def _go_on(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
+        """Wait for a job for what is left of the call's time."""
+        headers = options.get("headers", {})
+        return wait_for(self._transport, job_id, request.deadline.left(), headers=headers)

@@ -7,12 +7,12 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
-from devora._sync import runtime
-from devora._sync.transport import Transport, Request
 from devora._config import CallOptions, log
 from devora._cursor import LONGEST_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
+from devora._sync import runtime
+from devora._sync.transport import Request, Transport
 from devora.errors import DevoraError, JobTimeoutError
 from devora.models import Event, EventPage
 
@@ -137,5 +137,3 @@ class EventStream:
             f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it goes on",
             job_id=self._cursor.job_id,
         )
-
-

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, Unpack
 
+from devora._config import WaitOptions, log
+from devora._retries import Backoff
 from devora._sync import runtime
 from devora._sync.resource import read
-from devora._sync.transport import Transport, Request, refuse_empty
-from devora._config import CallOptions, log
-from devora._retries import Backoff
-from devora.errors import APIConnectionError, APITimeoutError, DevoraError, JobTimeoutError
+from devora._sync.transport import Request, Transport, refuse_empty
+from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
 _LONGEST_LOOK: Final = 30
@@ -17,12 +17,13 @@ _LONGEST_LOOK: Final = 30
 _LONGEST_SILENCE: Final = 45.0
 
 
-def wait_for(
-    transport: Transport, job_id: str, timeout: float | None, **options: Unpack[CallOptions]
-) -> JobDetail:
+def wait_for(transport: Transport, job_id: str, timeout: float | None, **options: Unpack[WaitOptions]) -> JobDetail:
     """The job, once it has ended. Raises `JobTimeoutError` after `timeout` seconds; answers that say no."""
     path = f"/jobs/{refuse_empty('job_id', job_id)}"
-    request = Request(transport.config, "GET", path, attempt_timeout=_LONGEST_SILENCE, **{**options, "timeout": timeout})
+    headers = options.get("headers", {})
+    request = Request(
+        transport.config, "GET", path, default_timeout=timeout, attempt_timeout=_LONGEST_SILENCE, headers=headers
+    )
     request.max_retries = 0
     deadline, backoff = request.deadline, Backoff(transport.config.backoff)
     while True:
@@ -47,4 +48,4 @@ def wait_for(
 
 def _passes(fault: DevoraError) -> bool:
     """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
-    return isinstance(fault, APIConnectionError | APITimeoutError) or fault.status in (408, 429, 500, 502, 503, 504)
+    return isinstance(fault, APIConnectionError) or fault.status in (408, 429, 500, 502, 503, 504)

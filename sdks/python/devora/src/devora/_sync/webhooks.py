@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from devora import webhooks
+from devora._config import CallOptions, Words
 from devora._sync.pages import Page
 from devora._sync.resource import Resource, given
 from devora._sync.transport import refuse_empty
-from devora._config import CallOptions, Words
 from devora.models import Delivery, Webhook, WebhookEvent
 
 
 class Webhooks(Resource):
     """Webhooks: register them, look at what was sent, check what is received."""
 
-    def create(
-        self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]
-    ) -> Webhook:
+    def create(self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]) -> Webhook:
         """Register a webhook. Without a `secret` one is made and shown this once."""
         body = {"url": url, "events": events, **given(secret=secret)}
         return self._call(Webhook, "POST", "/webhooks", body=body, **options)
@@ -93,7 +91,7 @@ class Webhooks(Resource):
         tolerance: float = webhooks.TOLERANCE,
         now: float | None = None,
     ) -> WebhookEvent:
-        """The event of a delivery that was received. Raises `WebhookVerificationError`; see `devora.webhooks.unwrap`."""
+        """The event of a delivery that was received, as `devora.webhooks.unwrap`. Raises `WebhookVerificationError`."""
         return webhooks.unwrap(body, headers, secret, tolerance=tolerance, now=now)
 
     def verify(

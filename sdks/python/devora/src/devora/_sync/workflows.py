@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, Unpack, overload
 
+from devora._config import CallOptions
 from devora._sync.handles import Job
 from devora._sync.resource import given
-from devora._sync.starting import Starting, ConfigOptions
+from devora._sync.starting import ConfigOptions, Starting
 from devora._sync.transport import refuse_empty
-from devora._config import CallOptions
 from devora.models import Result, WorkflowDetail, WorkflowList
 
 
