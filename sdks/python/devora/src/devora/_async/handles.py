@@ -1,0 +1,103 @@
+"""A job that was started: wait for it, follow it, control it."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from devora._async.jobs import AsyncJobs
+from devora._async.streams import AsyncEventStream
+from devora._async.transport import AsyncTransport
+from devora._config import CallOptions, WaitOptions
+from devora._cursor import STALL_TIMEOUT
+from devora.models import Accepted, Controlled, EventPage, JobDetail, Result
+
+
+class AsyncJob:
+    """A job that was started. `accepted` is what the server answered to the start."""
+
+    def __init__(self, transport: AsyncTransport, accepted: Accepted) -> None:
+        self._transport = transport
+        self._jobs = AsyncJobs(transport)
+        self.accepted = accepted
+
+    @property
+    def id(self) -> str:
+        """The id of the job."""
+        return self.accepted.job_id
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self.accepted.job_id
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request that started it."""
+        return self.accepted.request_id
+
+    async def wait(self, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
+        """The result, once the job has ended; restarts of the server do not matter.
+
+        Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
+        """
+        return await self._jobs.wait(self.id, timeout, **options)
+
+    async def is_complete(self, **options: Unpack[CallOptions]) -> bool:
+        """Whether the job has ended, well or not."""
+        return (await self.get_status(**options)).ended
+
+    async def get_status(self, **options: Unpack[CallOptions]) -> JobDetail:
+        """Where the job is; `progress` is percent."""
+        return await self._jobs.get(self.id, **options)
+
+    async def get_result(self, **options: Unpack[CallOptions]) -> Result:
+        """The result of the job, which has to have ended. Raises `JobFailed`, `JobCancelled`."""
+        return await self._jobs.result(self.id, **options)
+
+    def stream(
+        self,
+        *,
+        after: str | None = None,
+        deltas: bool = False,
+        stall_timeout: float = STALL_TIMEOUT,
+        **options: Unpack[CallOptions],
+    ) -> AsyncEventStream:
+        """The events of the job as they happen, to the last."""
+        return self._jobs.stream(self.id, after=after, deltas=deltas, stall_timeout=stall_timeout, **options)
+
+    async def events(
+        self, *, after: str | None = None, limit: int | None = None, **options: Unpack[CallOptions]
+    ) -> EventPage:
+        """One page of the events so far."""
+        return await self._jobs.events(self.id, after=after, limit=limit, **options)
+
+    async def cancel(self, *, reason: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Cancel the job."""
+        return await self._jobs.cancel(self.id, reason=reason, **options)
+
+    async def pause(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Start nothing new; calls under way finish."""
+        return await self._jobs.pause(self.id, note=note, **options)
+
+    async def resume(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Go on after a pause."""
+        return await self._jobs.resume(self.id, note=note, **options)
+
+    async def approve(
+        self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> Controlled:
+        """Let a step run that waits."""
+        return await self._jobs.approve(self.id, step=step, note=note, **options)
+
+    async def reject(
+        self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> Controlled:
+        """Refuse a step that waits."""
+        return await self._jobs.reject(self.id, step=step, note=note, **options)
+
+    async def retry(self, **options: Unpack[CallOptions]) -> AsyncJob:
+        """A job that finishes this one, which failed."""
+        return AsyncJob(self._transport, await self._jobs.retry(self.id, **options))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"

@@ -1,0 +1,149 @@
+"""Jobs: list them, look at one, wait, follow, control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from devora._async.pages import AsyncPage
+from devora._async.resource import AsyncResource, given
+from devora._async.streams import AsyncEventStream
+from devora._async.transport import refuse_empty
+from devora._async.waiting import wait_for
+from devora._config import CallOptions, WaitOptions, Words
+from devora._cursor import STALL_TIMEOUT
+from devora._results import result_of
+from devora.errors import DevoraError
+from devora.models import Accepted, Controlled, Delivery, EventPage, JobDetail, JobSummary, Output, Result
+
+
+class AsyncJobs(AsyncResource):
+    """Jobs: list them, look at one, wait, follow, control."""
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        agent_id: str | None = None,
+        workflow_id: str | None = None,
+        reason: Words | None = None,
+        needs_attention: bool | None = None,
+        owner: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        filters: Mapping[str, Any] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncPage[JobSummary]:
+        """The caller's jobs, newest first. Iterate over the page to go on over all.
+
+        `filters` are query parameters that have no argument here.
+        """
+        query = given(
+            status=status,
+            agent_id=agent_id,
+            workflow_id=workflow_id,
+            reason=reason,
+            needs_attention=needs_attention,
+            owner=owner,
+            limit=limit,
+            offset=offset,
+        )
+        return await self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
+
+    async def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobDetail:
+        """Where a job is, why, and what came of it."""
+        return await self._call(JobDetail, "GET", _path(job_id), **options)
+
+    async def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
+        """The result of a job, once it has ended; restarts of the server do not matter.
+
+        Raises `JobFailed` or `JobCancelled`, and `JobTimeoutError` after `timeout` seconds: the job goes on.
+        """
+        job = await wait_for(self._transport, job_id, timeout, **options)
+        return result_of(job)
+
+    async def result(self, job_id: str, **options: Unpack[CallOptions]) -> Result:
+        """The result of a job that has ended. Raises `JobFailed`, `JobCancelled`; `DevoraError` for an open one."""
+        job = await self.get(job_id, **options)
+        if not job.ended:
+            raise DevoraError(
+                f"Job {job_id} has not ended: it is {job.status}. Wait for it with wait()",
+                code="not_ended",
+                job_id=job_id,
+                request_id=job.request_id,
+            )
+        return result_of(job)
+
+    async def output(self, job_id: str, **options: Unpack[CallOptions]) -> Output:
+        """The complete output; of a job that failed, what its finished calls answered."""
+        return await self._call(Output, "GET", f"{_path(job_id)}/output", **options)
+
+    def stream(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        deltas: bool = False,
+        stall_timeout: float = STALL_TIMEOUT,
+        **options: Unpack[CallOptions],
+    ) -> AsyncEventStream:
+        """The events of a job as they happen, to the last. `after` is the cursor of the last event seen, `now` skips
+        the past; `deltas` adds the text of running agents."""
+        return AsyncEventStream(
+            self._transport,
+            f"{_path(job_id)}/events",
+            job_id,
+            after=after,
+            deltas=deltas,
+            stall_timeout=stall_timeout,
+            options=options,
+        )
+
+    async def events(
+        self, job_id: str, *, after: str | None = None, limit: int | None = None, **options: Unpack[CallOptions]
+    ) -> EventPage:
+        """One page of the events so far. Go on with `after=page.next`."""
+        query = {"after": after, "limit": limit}
+        return await self._call(EventPage, "GET", f"{_path(job_id)}/events", query=query, **options)
+
+    async def cancel(self, job_id: str, *, reason: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Cancel an open job. `done` is False while that is not yet in force."""
+        return await self._control(job_id, "cancel", given(reason=reason), options)
+
+    async def pause(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Start nothing new; calls under way finish."""
+        return await self._control(job_id, "pause", given(note=note), options)
+
+    async def resume(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
+        """Go on after a pause."""
+        return await self._control(job_id, "resume", given(note=note), options)
+
+    async def approve(
+        self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> Controlled:
+        """Let a step run that waits; `step` may be left out where only one waits."""
+        return await self._control(job_id, "approve", given(step=step, note=note), options)
+
+    async def reject(
+        self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
+    ) -> Controlled:
+        """Refuse a step that waits; it counts as failed."""
+        return await self._control(job_id, "reject", given(step=step, note=note), options)
+
+    async def retry(self, job_id: str, **options: Unpack[CallOptions]) -> Accepted:
+        """Start a job that finishes one that failed: calls that are done are not made again."""
+        return await self._call(Accepted, "POST", f"{_path(job_id)}/retry", body={}, **options)
+
+    async def deliveries(
+        self, job_id: str, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncPage[Delivery]:
+        """What webhooks were sent about the end of a job."""
+        query = given(limit=limit, offset=offset)
+        return await self._page(Delivery, "deliveries", f"{_path(job_id)}/deliveries", query, **options)
+
+    async def _control(self, job_id: str, verb: str, body: dict[str, Any], options: CallOptions) -> Controlled:
+        return await self._call(Controlled, "POST", f"{_path(job_id)}/{verb}", body=body, **options)
+
+
+def _path(job_id: str) -> str:
+    return f"/jobs/{refuse_empty('job_id', job_id)}"

@@ -1,0 +1,74 @@
+"""API keys, for administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from types import EllipsisType
+from typing import Any, Unpack
+
+from devora._async.pages import AsyncPage
+from devora._async.resource import AsyncResource, given
+from devora._async.transport import refuse_empty
+from devora._config import CallOptions, Words
+from devora.models import ApiKey, IssuedKey
+
+
+class AsyncKeys(AsyncResource):
+    """API keys, for administrators."""
+
+    async def create(
+        self,
+        name: str,
+        scopes: Words,
+        *,
+        tier: str | None = None,
+        owner: str | None = None,
+        expires_at: datetime | None = None,
+        expires_in: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> IssuedKey:
+        """Issue a key. Its secret is in this answer and nowhere else. `expires_at` has to be an aware time."""
+        end = None if expires_at is None else expires_at.isoformat()
+        body = {"name": name, "scopes": scopes, **given(tier=tier, owner=owner, expires_at=end, expires_in=expires_in)}
+        return await self._call(IssuedKey, "POST", "/auth/api-keys", body=body, **options)
+
+    async def list(
+        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncPage[ApiKey]:
+        """Every issued key, newest first."""
+        return await self._page(ApiKey, "keys", "/auth/api-keys", given(limit=limit, offset=offset), **options)
+
+    async def get(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKey:
+        """One key, without its secret."""
+        return await self._call(ApiKey, "GET", _path(key_id), **options)
+
+    async def update(
+        self,
+        key_id: str,
+        *,
+        name: str | None = None,
+        scopes: Words | None = None,
+        tier: str | None = None,
+        expires_at: datetime | EllipsisType | None = ...,
+        **options: Unpack[CallOptions],
+    ) -> ApiKey:
+        """Change a key; what is left out stays. An `expires_at` of None lets it live on."""
+        body: dict[str, Any] = given(name=name, scopes=scopes, tier=tier)
+        if not isinstance(expires_at, EllipsisType):
+            body["expires_at"] = None if expires_at is None else expires_at.isoformat()
+        return await self._call(ApiKey, "PATCH", _path(key_id), body=body, **options)
+
+    async def rotate(
+        self, key_id: str, *, overlap_seconds: int | None = None, **options: Unpack[CallOptions]
+    ) -> IssuedKey:
+        """A new secret; the old one stays valid for the overlap."""
+        body = given(overlap_seconds=overlap_seconds)
+        return await self._call(IssuedKey, "POST", f"{_path(key_id)}/rotate", body=body, **options)
+
+    async def revoke(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKey:
+        """End a key for good."""
+        return await self._call(ApiKey, "DELETE", _path(key_id), **options)
+
+
+def _path(key_id: str) -> str:
+    return f"/auth/api-keys/{refuse_empty('key_id', key_id)}"

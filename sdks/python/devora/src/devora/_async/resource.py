@@ -1,0 +1,76 @@
+"""What every group of calls does: send a request, read the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, Unpack
+
+from devora._async.pages import AsyncPage, Item
+from devora._async.transport import AsyncTransport, Request
+from devora._config import CallOptions
+from devora._model import Model
+from devora._responses import RawResponse
+from devora.errors import DevoraError
+
+Answer = TypeVar("Answer", bound=Model)
+
+
+class AsyncResource:
+    """A group of calls."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        **options: Unpack[CallOptions],
+    ) -> RawResponse:
+        config = self._transport.config
+        request = Request(config, method, path, query=query, body=body, default_timeout=config.timeout, **options)
+        return await self._transport.send(request)
+
+    async def _call(
+        self,
+        model: type[Answer],
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        **options: Unpack[CallOptions],
+    ) -> Answer:
+        return read(model, await self._send(method, path, query=query, body=body, **options))
+
+    async def _page(
+        self, model: type[Item], key: str, path: str, query: dict[str, Any], **options: Unpack[CallOptions]
+    ) -> AsyncPage[Item]:
+        async def fetch(wanted: dict[str, Any]) -> RawResponse:
+            response = await self._send("GET", path, query=wanted, **options)
+            read(Model, response)
+            return response
+
+        return AsyncPage(model, key, await fetch(query), query, fetch)
+
+
+def read(model: type[Answer], response: RawResponse) -> Answer:
+    """The object of an answer. Raises `DevoraError` where it is no JSON object."""
+    body = response.parsed_body()
+    if not isinstance(body, dict):
+        raise DevoraError(
+            f"The answer is not a JSON object: {response.text[:100]!r}; is the base URL that of the API?",
+            status=response.status,
+            request_id=response.request_id,
+            body=body,
+            response=response,
+        )
+    return model.from_wire(body, response)
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """A body of those values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,16 @@
+"""What asyncio gives: sleeping, and a limit on how long something may take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+sleep = asyncio.sleep
+
+
+@asynccontextmanager
+async def limit(seconds: float | None) -> AsyncIterator[None]:
+    """Cancel the body after so many seconds. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        yield

@@ -1,0 +1,216 @@
+"""Sends requests: attempts, pauses between them, the deadline over all, one idempotency key."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Unpack
+
+from devora._async import runtime
+from devora._config import CONNECT_TIMEOUT, CallOptions, Config, Retry, log
+from devora._responses import RawResponse
+from devora._retries import Backoff, Deadline, is_retried
+from devora.errors import APIConnectionError, APITimeoutError, DevoraError, InvalidRequestError, status_error
+
+if TYPE_CHECKING:
+    import httpx2
+
+_MOST_CONNECTIONS = 1000
+# By name, so that neither `ssl` nor the HTTP library is imported before a client is made.
+_FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
+
+
+class Request:
+    """One call: what is sent, and what the caller wants of it."""
+
+    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query")
+
+    def __init__(
+        self,
+        config: Config,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        default_timeout: float | None = None,
+        attempt_timeout: float | None = None,
+        **options: Unpack[CallOptions],
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
+        self.body = body
+        self.attempt_timeout = attempt_timeout
+        """Seconds that one attempt may stay without a byte, where the call as a whole has longer."""
+        self.deadline = Deadline(options.get("timeout", default_timeout))
+        self.max_retries = options.get("max_retries", config.max_retries)
+        self.headers = dict(options.get("headers", {}))
+        if method == "POST":
+            self.headers["Idempotency-Key"] = options.get("idempotency_key") or f"auto_{secrets.token_hex(16)}"
+
+
+class AsyncTransport:
+    """Sends requests of one client over one pool of connections."""
+
+    def __init__(self, config: Config, http_client: httpx2.AsyncClient | None = None) -> None:
+        import httpx2
+
+        self.config = config
+        self._httpx2 = httpx2
+        self._owned = http_client is None
+        self._http = http_client or httpx2.AsyncClient(
+            limits=httpx2.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=100)
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's own."""
+        if self._owned:
+            await self._http.aclose()
+
+    async def send(self, request: Request) -> RawResponse:
+        """The answer. Raises `APIStatusError` for one that is an error, `APIConnectionError` for none."""
+        backoff = Backoff(self.config.backoff)
+        attempt = 1
+        while True:
+            try:
+                response = await self._attempt(request, attempt)
+                if response.status < 400:
+                    return response
+                error: DevoraError = status_error(response)
+                again = is_retried(response.status, response.headers) and not _job_goes_on(error)
+            except APIConnectionError as fault:
+                error, again = fault, not _is_final(fault)
+            pause = error.retry_after if error.retry_after is not None else backoff.next()
+            if not again or attempt > request.max_retries or not request.deadline.allows(pause):
+                raise error
+            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, error, attempt + 1, pause)
+            if self.config.on_retry is not None:
+                self.config.on_retry(Retry(request.method, request.path, attempt, pause, error))
+            await runtime.sleep(pause)
+            attempt += 1
+
+    async def _attempt(self, request: Request, attempt: int) -> RawResponse:
+        started = time.monotonic()
+        headers = {"X-Devora-Retry-Count": str(attempt - 1)} if attempt > 1 else {}
+        body = bytearray()
+        try:
+            async with (
+                runtime.limit(request.deadline.left()),
+                self._answer(request, headers, request.attempt_timeout) as answer,
+            ):
+                async for piece in answer.aiter_bytes():
+                    body += piece
+                    if request.deadline.left() == 0:
+                        raise _timed_out(request)
+        except APITimeoutError:
+            raise
+        except TimeoutError as fault:
+            raise _timed_out(request) from fault
+        seconds = time.monotonic() - started
+        response = RawResponse(
+            answer.status_code,
+            answer.headers,
+            bytes(body),
+            reason=answer.reason_phrase,
+            attempts=attempt,
+            seconds=seconds,
+        )
+        log.debug(
+            "%s %s %d attempt %d %.3f s %s",
+            request.method,
+            request.path,
+            response.status,
+            attempt,
+            seconds,
+            response.request_id,
+        )
+        return response
+
+    @asynccontextmanager
+    async def _answer(
+        self, request: Request, headers: Mapping[str, str], silence: float | None
+    ) -> AsyncIterator[httpx2.Response]:
+        """The answer, whose body is to be read inside. `silence` is the longest time without a byte."""
+        httpx2 = self._httpx2
+        left = request.deadline.left(silence)
+        try:
+            built = self._http.build_request(
+                request.method,
+                self.config.base_url + request.path,
+                params=request.query or None,
+                json=request.body,
+                headers={**self.config.headers, **request.headers, **headers},
+                timeout=httpx2.Timeout(left, connect=request.deadline.left(CONNECT_TIMEOUT)),
+            )
+            answer = await self._http.send(built, stream=True)
+            try:
+                yield answer
+            finally:
+                await answer.aclose()
+        except httpx2.TimeoutException as fault:
+            raise _timed_out(request, fault) from fault
+        except httpx2.TransportError as fault:
+            raise APIConnectionError(
+                f"No answer to {request.method} {request.path}: {fault or type(fault).__name__}"
+            ) from fault
+        except (httpx2.DecodingError, httpx2.InvalidURL) as fault:
+            raise APIConnectionError(f"{request.method} {request.path}: {fault}") from fault
+
+    @asynccontextmanager
+    async def stream(self, request: Request, stall_timeout: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes of an endless answer, in one attempt. Silence of `stall_timeout` seconds is an `APITimeoutError`;
+        raises as `send` does."""
+        async with self._answer(request, {}, stall_timeout) as answer:
+            if answer.status_code >= 400:
+                body = await answer.aread()
+                raise status_error(RawResponse(answer.status_code, answer.headers, body, reason=answer.reason_phrase))
+            log.debug(
+                "%s %s %d stream %s",
+                request.method,
+                request.path,
+                answer.status_code,
+                answer.headers.get("x-request-id"),
+            )
+            yield answer.aiter_bytes()
+
+
+def _job_goes_on(error: DevoraError) -> bool:
+    """Whether a synchronous wait ran out: to ask again would only wait again."""
+    return error.job_id is not None and error.status == 503
+
+
+def _timed_out(request: Request, fault: Exception | None = None) -> APITimeoutError:
+    seconds = request.deadline.seconds
+    if request.deadline.left() == 0:
+        return APITimeoutError(f"{request.method} {request.path} was not answered within {seconds:g} seconds")
+    return APITimeoutError(f"{request.method} {request.path} was not answered: {type(fault).__name__}")
+
+
+def _is_final(fault: APIConnectionError) -> bool:
+    """Whether to send it again would end in the same way: an unknown certificate, a URL that is none."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if type(cause).__name__ in _FINAL:
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def _query_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(str(each) for each in value)
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def refuse_empty(name: str, value: str) -> str:
+    """A part of a path. Raises `InvalidRequestError`: an empty one would name the list instead."""
+    from urllib.parse import quote
+
+    if not value or value in (".", ".."):
+        raise InvalidRequestError(f"{name} is empty" if not value else f"{name} is {value!r}", details={"field": name})
+    return quote(value, safe="")

@@ -1,0 +1,68 @@
+"""Workflows: list them, look at one, run one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Unpack, overload
+
+from devora._async.handles import AsyncJob
+from devora._async.resource import given
+from devora._async.starting import AsyncStarting, ConfigOptions
+from devora._async.transport import refuse_empty
+from devora._config import CallOptions
+from devora.models import Result, WorkflowDetail, WorkflowList
+
+
+class AsyncWorkflows(AsyncStarting):
+    """Workflows: list them, look at one, run one."""
+
+    async def list(self, **options: Unpack[CallOptions]) -> WorkflowList:
+        """Every workflow."""
+        return await self._call(WorkflowList, "GET", "/workflows", **options)
+
+    async def get(self, workflow_id: str, **options: Unpack[CallOptions]) -> WorkflowDetail:
+        """One workflow, with its steps and schemas."""
+        return await self._call(WorkflowDetail, "GET", _path(workflow_id), **options)
+
+    @overload
+    async def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[False] = False,
+        **options: Unpack[CallOptions],
+    ) -> Result: ...
+
+    @overload
+    async def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[True],
+        **options: Unpack[CallOptions],
+    ) -> AsyncJob: ...
+
+    async def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Result | AsyncJob:
+        """Run a workflow. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
+        body = {"input": input, **given(config=config, webhook_url=webhook_url)}
+        path = f"{_path(workflow_id)}/run"
+        return await self._start(path, body, **options) if async_mode else await self._run(path, body, **options)
+
+
+def _path(workflow_id: str) -> str:
+    return f"/workflows/{refuse_empty('workflow_id', workflow_id)}"

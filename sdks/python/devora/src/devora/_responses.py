@@ -1,0 +1,65 @@
+"""An answer of the server, as it was received."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from devora._retries import seconds_of_retry_after
+
+
+class RawResponse:
+    """Status, headers and body of an answer. Header names are in lower case."""
+
+    __slots__ = ("attempts", "body", "headers", "reason", "seconds", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        reason: str = "",
+        attempts: int = 1,
+        seconds: float = 0.0,
+    ) -> None:
+        self.status = status
+        self.headers = {name.lower(): value for name, value in headers.items()}
+        self.body = body
+        self.reason = reason
+        self.attempts = attempts
+        """How many requests the call took."""
+        self.seconds = seconds
+        """How long the last of them took."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the server gave the request."""
+        return self.headers.get("x-request-id")
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode(errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `ValueError`."""
+        return json.loads(self.body)
+
+    def parsed_body(self) -> Any:
+        """The body as JSON, or its text where it is none."""
+        try:
+            return self.json()
+        except ValueError:
+            return self.text
+
+    def retry_after(self, in_body: object = None) -> float | None:
+        """Seconds after which the server says to come back."""
+        seconds = seconds_of_retry_after(self.headers.get("retry-after"))
+        if seconds is None and isinstance(in_body, int | float):
+            return float(in_body)
+        return seconds
+
+    def __repr__(self) -> str:
+        return f"<RawResponse {self.status}, {len(self.body)} bytes>"

@@ -1,0 +1,72 @@
+"""Agents: list them, look at one, run one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Unpack, overload
+
+from devora._config import CallOptions
+from devora._sync.handles import Job
+from devora._sync.resource import given
+from devora._sync.starting import ConfigOptions, Starting
+from devora._sync.transport import refuse_empty
+from devora.models import AgentDetail, AgentHealth, AgentList, Result
+
+
+class Agents(Starting):
+    """Agents: list them, look at one, run one."""
+
+    def list(self, **options: Unpack[CallOptions]) -> AgentList:
+        """Every agent, with live availability."""
+        return self._call(AgentList, "GET", "/agents", **options)
+
+    def get(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentDetail:
+        """One agent, with its schemas, settings and price."""
+        return self._call(AgentDetail, "GET", _path(agent_id), **options)
+
+    def health(self, agent_id: str, **options: Unpack[CallOptions]) -> AgentHealth:
+        """How the last 24 hours of an agent were."""
+        return self._call(AgentHealth, "GET", f"{_path(agent_id)}/health", **options)
+
+    @overload
+    def execute(
+        self,
+        agent_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[False] = False,
+        **options: Unpack[CallOptions],
+    ) -> Result: ...
+
+    @overload
+    def execute(
+        self,
+        agent_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[True],
+        **options: Unpack[CallOptions],
+    ) -> Job: ...
+
+    def execute(
+        self,
+        agent_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Result | Job:
+        """Run an agent. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
+        body = {"input": input, **given(config=config, webhook_url=webhook_url)}
+        path = f"{_path(agent_id)}/execute"
+        return self._start(path, body, **options) if async_mode else self._run(path, body, **options)
+
+
+def _path(agent_id: str) -> str:
+    return f"/agents/{refuse_empty('agent_id', agent_id)}"

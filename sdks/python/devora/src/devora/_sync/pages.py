@@ -1,0 +1,94 @@
+"""Lists that come in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from devora._model import Model
+
+if TYPE_CHECKING:
+    from devora._responses import RawResponse
+
+Item = TypeVar("Item", bound=Model)
+
+
+class Page(Generic[Item]):
+    """One page of a list. To iterate over it goes on over all pages that follow, and fetches them as needed.
+
+    `items` are this page's, `total` counts those of all pages where the server counts them.
+    """
+
+    def __init__(
+        self,
+        model: type[Item],
+        key: str,
+        response: RawResponse,
+        query: dict[str, Any],
+        fetch: Callable[[dict[str, Any]], RawResponse],
+    ) -> None:
+        wire = response.json()
+        self.items: list[Item] = [model.from_wire(each, response) for each in wire.get(key, [])]
+        self.total: int | None = wire.get("total")
+        self.limit: int | None = wire.get("limit")
+        self.offset: int | None = wire.get("offset")
+        self.next: str | int | None = wire.get("next")
+        """The cursor of the next page, None at the end."""
+        self.raw_response = response
+        self.extra = {
+            name: value
+            for name, value in wire.items()
+            if name not in (key, "total", "limit", "offset", "next", "has_more")
+        }
+        self._wire = wire
+        self._arguments = (model, key, fetch)
+        self._query = query
+
+    @property
+    def has_more(self) -> bool:
+        """Whether another page follows."""
+        if "has_more" in self._wire:
+            return bool(self._wire["has_more"])
+        if "next" in self._wire:
+            return self.next is not None
+        return bool(self.items) and (self.offset or 0) + len(self.items) < (self.total or 0)
+
+    def next_page(self) -> Page[Item] | None:
+        """The page that follows, or None."""
+        if not self.has_more:
+            return None
+        model, key, fetch = self._arguments
+        query = dict(self._query)
+        if self.next is not None:
+            query.pop("offset", None)
+            query[self._cursor_name()] = self.next
+        else:
+            query["offset"] = (self.offset or 0) + len(self.items)
+        return Page(model, key, fetch(query), query, fetch)
+
+    def _cursor_name(self) -> str:
+        # The audit trail goes backwards, and calls its cursor so.
+        return "before" if self._arguments[1] == "entries" else "after"
+
+    def __iter__(self) -> Iterator[Item]:
+        page: Page[Item] | None = self
+        while page is not None:
+            for item in page.items:
+                yield item
+            page = page.next_page()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The page as it was sent."""
+        wire: dict[str, Any] = self._wire
+        return wire
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request."""
+        return self.raw_response.request_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.items)} of {self.total} items)"

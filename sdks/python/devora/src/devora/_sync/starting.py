@@ -1,0 +1,68 @@
+"""Starts jobs, and waits for them where the caller wants the result."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypedDict, Unpack
+
+from devora._config import CallOptions
+from devora._results import result_of
+from devora._sync.handles import Job
+from devora._sync.resource import Resource, read
+from devora._sync.transport import Request
+from devora._sync.waiting import wait_for
+from devora.errors import DevoraError
+from devora.models import ENDED, Accepted, JobDetail, Result
+
+BLOCKING_TIMEOUT: Final = 600.0
+# The server gives up a synchronous wait after 120 seconds unless it is set to another time.
+_LONGEST_SILENCE: Final = 150.0
+
+
+class ConfigOptions(TypedDict, total=False):
+    """What a start may override."""
+
+    model: str
+    temperature: float
+    max_tokens: int
+    parallel_execution: bool
+    stop_on_error: bool
+
+
+class Starting(Resource):
+    """Starts jobs. A start carries one idempotency key, so that a lost answer never starts a second job."""
+
+    def _start(self, path: str, body: dict[str, Any], **options: Unpack[CallOptions]) -> Job:
+        """Start a job that goes on by itself."""
+        accepted = self._call(Accepted, "POST", path, body={**body, "async": True}, **options)
+        return Job(self._transport, accepted)
+
+    def _run(self, path: str, body: dict[str, Any], **options: Unpack[CallOptions]) -> Result:
+        """Start a job and wait for its end. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
+        request = Request(
+            self._transport.config,
+            "POST",
+            path,
+            body={**body, "async": False},
+            default_timeout=BLOCKING_TIMEOUT,
+            attempt_timeout=_LONGEST_SILENCE,
+            **options,
+        )
+        try:
+            response = self._transport.send(request)
+        except DevoraError as fault:
+            # The server's own wait ran out. The job goes on, and so does this call.
+            if fault.job_id is None or fault.status != 503:
+                raise
+            return result_of(self._go_on(fault.job_id, request, options))
+        job = read(JobDetail, response)
+        if job.status == "completed":
+            return read(Result, response)
+        if job.status not in ENDED:
+            # Asked to wait, and answered before the end: a server or a proxy that answers at once.
+            job = self._go_on(job.job_id, request, options)
+        return result_of(job)
+
+    def _go_on(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
+        """Wait for a job for what is left of the call's time."""
+        headers = options.get("headers", {})
+        return wait_for(self._transport, job_id, request.deadline.left(), headers=headers)

@@ -1,0 +1,111 @@
+"""Webhooks: register them, look at what was sent, check what is received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Unpack
+
+from devora import webhooks
+from devora._config import CallOptions, Words
+from devora._sync.pages import Page
+from devora._sync.resource import Resource, given
+from devora._sync.transport import refuse_empty
+from devora.models import Delivery, Webhook, WebhookEvent
+
+
+class Webhooks(Resource):
+    """Webhooks: register them, look at what was sent, check what is received."""
+
+    def create(self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]) -> Webhook:
+        """Register a webhook. Without a `secret` one is made and shown this once."""
+        body = {"url": url, "events": events, **given(secret=secret)}
+        return self._call(Webhook, "POST", "/webhooks", body=body, **options)
+
+    def list(
+        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+    ) -> Page[Webhook]:
+        """The caller's webhooks, oldest first."""
+        return self._page(Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset), **options)
+
+    def get(self, webhook_id: str, **options: Unpack[CallOptions]) -> Webhook:
+        """One webhook, without its secret."""
+        return self._call(Webhook, "GET", _path(webhook_id), **options)
+
+    def update(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        events: Words | None = None,
+        active: bool | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Webhook:
+        """Change a webhook; what is left out stays. `active=True` switches one on again that was disabled."""
+        body = given(url=url, events=events, active=active)
+        return self._call(Webhook, "PATCH", _path(webhook_id), body=body, **options)
+
+    def delete(self, webhook_id: str, **options: Unpack[CallOptions]) -> None:
+        """Remove a webhook; its pending deliveries are dropped."""
+        self._send("DELETE", _path(webhook_id), **options)
+
+    def rotate_secret(
+        self,
+        webhook_id: str,
+        *,
+        secret: str | None = None,
+        overlap_seconds: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Webhook:
+        """Another secret. Until `previous_until` the old one signs, too."""
+        body = given(secret=secret, overlap_seconds=overlap_seconds)
+        return self._call(Webhook, "POST", f"{_path(webhook_id)}/rotate-secret", body=body, **options)
+
+    def test(self, webhook_id: str, **options: Unpack[CallOptions]) -> Delivery:
+        """Send `webhook.test` once, now."""
+        return self._call(Delivery, "POST", f"{_path(webhook_id)}/test", **options)
+
+    def deliveries(
+        self,
+        webhook_id: str,
+        *,
+        state: str | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Page[Delivery]:
+        """What was sent, newest first, attempt by attempt."""
+        query = given(state=state, limit=limit, offset=offset)
+        return self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
+
+    def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:
+        """Send a message once more, as a new delivery."""
+        path = f"{_path(webhook_id)}/deliveries/{refuse_empty('delivery_id', delivery_id)}/redeliver"
+        return self._call(Delivery, "POST", path, **options)
+
+    def unwrap(
+        self,
+        body: str | bytes,
+        headers: Mapping[str, str],
+        secret: str,
+        *,
+        tolerance: float = webhooks.TOLERANCE,
+        now: float | None = None,
+    ) -> WebhookEvent:
+        """The event of a delivery that was received, as `devora.webhooks.unwrap`. Raises `WebhookVerificationError`."""
+        return webhooks.unwrap(body, headers, secret, tolerance=tolerance, now=now)
+
+    def verify(
+        self,
+        body: str | bytes,
+        headers: Mapping[str, str],
+        secret: str,
+        *,
+        tolerance: float = webhooks.TOLERANCE,
+        now: float | None = None,
+    ) -> str:
+        """Check a delivery without reading it. Raises `WebhookVerificationError`."""
+        return webhooks.verify(body, headers, secret, tolerance=tolerance, now=now)
+
+
+def _path(webhook_id: str) -> str:
+    return f"/webhooks/{refuse_empty('webhook_id', webhook_id)}"

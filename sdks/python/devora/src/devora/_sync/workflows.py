@@ -1,0 +1,68 @@
+"""Workflows: list them, look at one, run one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Unpack, overload
+
+from devora._config import CallOptions
+from devora._sync.handles import Job
+from devora._sync.resource import given
+from devora._sync.starting import ConfigOptions, Starting
+from devora._sync.transport import refuse_empty
+from devora.models import Result, WorkflowDetail, WorkflowList
+
+
+class Workflows(Starting):
+    """Workflows: list them, look at one, run one."""
+
+    def list(self, **options: Unpack[CallOptions]) -> WorkflowList:
+        """Every workflow."""
+        return self._call(WorkflowList, "GET", "/workflows", **options)
+
+    def get(self, workflow_id: str, **options: Unpack[CallOptions]) -> WorkflowDetail:
+        """One workflow, with its steps and schemas."""
+        return self._call(WorkflowDetail, "GET", _path(workflow_id), **options)
+
+    @overload
+    def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[False] = False,
+        **options: Unpack[CallOptions],
+    ) -> Result: ...
+
+    @overload
+    def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: Literal[True],
+        **options: Unpack[CallOptions],
+    ) -> Job: ...
+
+    def run(
+        self,
+        workflow_id: str,
+        input: dict[str, Any],
+        *,
+        config: ConfigOptions | None = None,
+        webhook_url: str | None = None,
+        async_mode: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Result | Job:
+        """Run a workflow. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
+        body = {"input": input, **given(config=config, webhook_url=webhook_url)}
+        path = f"{_path(workflow_id)}/run"
+        return self._start(path, body, **options) if async_mode else self._run(path, body, **options)
+
+
+def _path(workflow_id: str) -> str:
+    return f"/workflows/{refuse_empty('workflow_id', workflow_id)}"

@@ -1,0 +1,89 @@
+"""Checks deliveries of webhooks: who sent them, and when."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+
+from devora.errors import WebhookVerificationError
+from devora.models import WebhookEvent
+
+TOLERANCE = 300.0
+_PREFIX = "whsec_"
+
+
+def unwrap(
+    body: str | bytes,
+    headers: Mapping[str, str],
+    secret: str,
+    *,
+    tolerance: float = TOLERANCE,
+    now: float | None = None,
+) -> WebhookEvent:
+    """The event of a delivery, once its signature and its age are checked.
+
+    `body` is the raw body, as it was received. `tolerance` is how many seconds the sender's clock may differ, or the
+    delivery be old. Raises `WebhookVerificationError`.
+    """
+    message_id = verify(body, headers, secret, tolerance=tolerance, now=now)
+    try:
+        wire = json.loads(body)
+    except ValueError as fault:
+        raise WebhookVerificationError("The body is not JSON") from fault
+    if not isinstance(wire, dict):
+        raise WebhookVerificationError("The body is not a JSON object")
+    return WebhookEvent.from_wire({**wire, "id": message_id})
+
+
+def verify(
+    body: str | bytes,
+    headers: Mapping[str, str],
+    secret: str,
+    *,
+    tolerance: float = TOLERANCE,
+    now: float | None = None,
+) -> str:
+    """Check the Standard Webhooks headers of a delivery. Returns its id. Raises `WebhookVerificationError`."""
+    if not secret:
+        raise WebhookVerificationError("No webhook secret")
+    lower = {name.lower(): value for name, value in headers.items()}
+    message_id, sent_at, signatures = (lower.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
+    if not (message_id and sent_at and signatures):
+        raise WebhookVerificationError("The headers webhook-id, webhook-timestamp and webhook-signature are needed")
+    if not (sent_at.isascii() and sent_at.isdigit() and len(sent_at) < 16):
+        raise WebhookVerificationError(f"webhook-timestamp is not a Unix time: {sent_at[:40]!r}")
+    age = (time.time() if now is None else now) - int(sent_at)
+    if abs(age) > tolerance:
+        old = "too old" if age > 0 else "from the future"
+        raise WebhookVerificationError(f"The delivery is {old}: {abs(age):.0f} seconds, {tolerance:g} are allowed")
+    raw = body.encode() if isinstance(body, str) else body
+    digest = hmac.new(_key(secret), f"{message_id}.{sent_at}.".encode() + raw, hashlib.sha256).digest()
+    expected = b"v1," + base64.b64encode(digest)
+    # During a rotation there is one signature for each secret.
+    matches = [hmac.compare_digest(expected, each.encode()) for each in signatures.split(" ")]
+    if not any(matches):
+        raise WebhookVerificationError("No signature matches: another secret, or a body that was changed")
+    return message_id
+
+
+def verify_webhook(payload: str | bytes, signature: str, secret: str) -> bool:
+    """Whether `X-Devora-Signature` (`sha256=…`) is that of the body. It says nothing of the age: prefer `unwrap`."""
+    raw = payload.encode() if isinstance(payload, str) else payload
+    expected = "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.encode())
+
+
+def _key(secret: str) -> bytes:
+    """`whsec_` and base64 stands for those bytes, any other secret for itself."""
+    if secret.startswith(_PREFIX):
+        encoded = secret.removeprefix(_PREFIX).rstrip("=")
+        try:
+            return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True) or secret.encode()
+        except (binascii.Error, ValueError):
+            pass
+    return secret.encode()

@@ -1,0 +1,55 @@
+"""Makes the client for threads, `devora/_sync`, from the one for asyncio, `devora/_async`.
+
+    python sdks/python/make_sync.py
+
+Both are committed; a test compares them. Retries, deadlines, streams and calls are so written once.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parent / "devora" / "src" / "devora"
+BY_HAND = {"__init__.py", "runtime.py"}
+WORDS = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "aclose": "close",
+    "aclosing": "closing",
+    "aiter_bytes": "iter_bytes",
+    "aread": "read",
+    "asynccontextmanager": "contextmanager",
+    "_async": "_sync",
+}
+_SYNTAX = re.compile(r"\basync (?=def|with|for)|\bawait ")
+_AWAITABLE = re.compile(r"\bAwaitable\[([^][]*)\]")
+_GENERATOR = re.compile(r"\bAsyncGenerator\[(\w+)\]")
+_CLASS = re.compile(r"\bAsync(?=[A-Z])")
+_WORD = re.compile(r"\b(" + "|".join(WORDS) + r")\b")
+
+
+def to_sync(text: str) -> str:
+    """The same for threads."""
+    text = _AWAITABLE.sub(r"\1", text).replace("AsyncIterator, Awaitable, Callable", "AsyncIterator, Callable")
+    text = _GENERATOR.sub(r"Generator[\1, None, None]", text)
+    text = _CLASS.sub("", _SYNTAX.sub("", text))
+    return _WORD.sub(lambda match: WORDS[match[1]], text)
+
+
+def make(folder: Path) -> None:
+    """Write every file that is made into a folder, as the formatter leaves it."""
+    for source in sorted((PACKAGE / "_async").glob("*.py")):
+        if source.name not in BY_HAND:
+            (folder / source.name).write_text(to_sync(source.read_text()))
+    ruff = [sys.executable, "-m", "ruff"]
+    settings = ["--config", str(ROOT / "pyproject.toml"), "--quiet", str(folder)]
+    subprocess.run([*ruff, "check", "--select", "I", "--fix", *settings], check=True)
+    subprocess.run([*ruff, "format", *settings], check=True)
+
+
+if __name__ == "__main__":
+    make(PACKAGE / "_sync")
