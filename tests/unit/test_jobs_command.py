@@ -17,7 +17,7 @@ from orchestrator.cli import app
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.bulk import Results, document, preview, summary
 from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient
-from orchestrator.commandline.jobs.patience import Patience
+from orchestrator.commandline.jobs.retries import ApiRetries
 from orchestrator.commandline.jobs.picture import Frame, picture
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
@@ -235,7 +235,7 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 
 
 def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
-    results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, left=2)
+    results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, untried=2)
     assert summary(Action.CANCEL, results) == (
         "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
         "3 asked for without an answer yet, 2 not tried"
@@ -334,13 +334,13 @@ def paged(jobs: list[dict[str, Any]], asked: list[dict[str, str]]) -> Answers:
 async def test_a_list_reads_as_many_pages_as_it_needs() -> None:
     asked: list[dict[str, str]] = []
     client = client_of(paged(bodies(range(250)), asked))
-    everything = await client.find(Selection(workflow="w"), Patience(0))
+    everything = await client.find(Selection(workflow="w"), ApiRetries(0))
     assert (len(everything.jobs), everything.total) == (250, 250)
     assert [(query["offset"], query["workflow_id"]) for query in asked] == [("0", "w"), ("100", "w"), ("200", "w")]
     asked.clear()
-    recent = await client.find(Selection(since=NOW - timedelta(minutes=30)), Patience(0))
+    recent = await client.find(Selection(since=NOW - timedelta(minutes=30)), ApiRetries(0))
     assert (len(recent.jobs), len(asked)) == (31, 1)
-    old = await client.find(Selection(before=NOW - timedelta(minutes=200)), Patience(0), most=5)
+    old = await client.find(Selection(before=NOW - timedelta(minutes=200)), ApiRetries(0), maximum=5)
     assert [job.job_id for job in old.jobs] == [f"wf_job_{n}" for n in range(201, 206)]
 
 
@@ -348,7 +348,7 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
     asked: list[dict[str, str]] = []
     mixed = [*bodies(range(0, 6, 2)), *bodies(range(1, 6, 2), status="queued", state="PENDING")]
     client = client_of(paged(mixed, asked))
-    found = await client.find(Selection(statuses=(JobStatus.RUNNING, JobStatus.QUEUED)), Patience(0), most=4)
+    found = await client.find(Selection(statuses=(JobStatus.RUNNING, JobStatus.QUEUED)), ApiRetries(0), maximum=4)
     assert [job.job_id for job in found.jobs] == ["wf_job_0", "wf_job_1", "wf_job_2", "wf_job_3"]
     assert found.total == 6
 
@@ -371,13 +371,13 @@ async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: S
 
     for answers in (refuses, ignores):
         with pytest.raises(Refused, match=rf"this API is older than this command and {report}"):
-            await client_of(answers).find(selection, Patience(0))
+            await client_of(answers).find(selection, ApiRetries(0))
 
 
 async def test_an_unknown_reason_is_printed_in_the_words_of_the_api() -> None:
     client = client_of(lambda _: problem(400, "There is no reason 'stuk'", "reason"))
     with pytest.raises(Refused, match="There is no reason 'stuk'"):
-        await client.find(Selection(reasons=("stuk",)), Patience(0))
+        await client.find(Selection(reasons=("stuk",)), ApiRetries(0))
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -405,7 +405,7 @@ async def test_a_limit_is_waited_out_and_a_control_counts_once() -> None:
 
     entries: list[str] = []
     client = client_of(answer)
-    outcome = await Patience(5, entries.append).call(
+    outcome = await ApiRetries(5, entries.append).call(
         lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k")
     )
     assert outcome == ActionOutcome("wf_job_1", done=False)
@@ -428,40 +428,40 @@ async def test_all_requests_wait_as_long_as_one_is_asked_to() -> None:
             limited = False
             raise NoAnswer("limit", retry_after=0.3, limited=True)
 
-    patience = Patience(5)
-    await asyncio.gather(patience.call(request), *(_later(patience, request) for _ in range(3)))
+    retries = ApiRetries(5)
+    await asyncio.gather(retries.call(request), *(_later(retries, request) for _ in range(3)))
     assert all(moment - moments[0] >= 0.29 for moment in moments[1:])
 
 
-async def _later(patience: Patience, request: Callable[[], Any]) -> None:
+async def _later(retries: ApiRetries, request: Callable[[], Any]) -> None:
     await asyncio.sleep(0.05)
-    await patience.call(request)
+    await retries.call(request)
 
 
 @pytest.mark.parametrize(
-    ("patience", "fault"),
+    ("retries", "fault"),
     [
-        (Patience(60), NoAnswer("no answer", unsure=False)),  # never reached: a wrong address
-        (Patience(60), NoAnswer("tokens of the month", retry_after=86400, limited=True)),
-        (Patience(60, outages=False), NoAnswer("Temporal does not answer", retry_after=1)),
-        (Patience(1), NoAnswer("no answer", retry_after=2)),
+        (ApiRetries(60), NoAnswer("no answer", unsure=False)),  # never reached: a wrong address
+        (ApiRetries(60), NoAnswer("tokens of the month", retry_after=86400, limited=True)),
+        (ApiRetries(60, outages=False), NoAnswer("Temporal does not answer", retry_after=1)),
+        (ApiRetries(1), NoAnswer("no answer", retry_after=2)),
     ],
 )
-async def test_what_is_not_worth_waiting_for_is_reported_at_once(patience: Patience, fault: NoAnswer) -> None:
+async def test_what_is_not_worth_waiting_for_is_reported_at_once(retries: ApiRetries, fault: NoAnswer) -> None:
     async def request() -> None:
         raise fault
 
     with pytest.raises(NoAnswer, match=str(fault)):
         async with asyncio.timeout(1):
-            await patience.call(request)
+            await retries.call(request)
 
 
 async def test_another_program_at_the_address_is_reported_as_one() -> None:
     page = httpx2.Response(404, text="<html>nginx</html>", headers={"content-type": "text/html; charset=utf-8"})
     with pytest.raises(Refused, match=r"does not answer as this API does \(HTTP 404, text/html\); is another program"):
-        await client_of(lambda _: page).find(Selection(), Patience(0))
+        await client_of(lambda _: page).find(Selection(), ApiRetries(0))
     moved = httpx2.Response(301, headers={"Location": "https://api.example.com/"})
     with pytest.raises(Refused, match=r"redirects to https://api\.example\.com/; give that host with --api-url"):
-        await client_of(lambda _: moved).find(Selection(), Patience(0))
+        await client_of(lambda _: moved).find(Selection(), ApiRetries(0))
     with pytest.raises(Refused, match="not one of this API's"):
-        await client_of(lambda _: httpx2.Response(200, text="<!doctype html>")).find(Selection(), Patience(0))
+        await client_of(lambda _: httpx2.Response(200, text="<!doctype html>")).find(Selection(), ApiRetries(0))
