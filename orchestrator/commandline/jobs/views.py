@@ -129,7 +129,7 @@ async def _missing_output(client: JobsClient, job_id: str, fault: Rejected, flag
     """Why a job has no output; for an open job, also the command that waits for it."""
     if fault.status != 400 or (await client.job(job_id)).status in _ENDED:
         return str(fault)
-    return f"{job_id} has no output yet: wait for it with orchestrator jobs watch {job_id}{flag}"
+    return f"{job_id} has no output yet; wait for it with: orchestrator jobs watch {job_id}{flag}"
 
 
 def _with_client(api: Connection, request: Callable[[JobsClient], Awaitable[T]], interrupted: str = "interrupted") -> T:
