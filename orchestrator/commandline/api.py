@@ -55,11 +55,11 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
 
 @asynccontextmanager
 async def _checked(source: LazyServices, stop: asyncio.Event) -> AsyncIterator["asyncio.Task[None]"]:
-    """Look, beside the block, whether index and Temporal are this installation's, until they have logged so.
+    """Check during the block that the index and Temporal belong to this installation, until both have answered.
 
-    Sets `stop` when they are not, and raises `Misconfigured` after the block: the process serves for nobody.
+    If they do not, sets `stop`, and raises `Misconfigured` after the block.
     """
-    checking = asyncio.create_task(_until_known(source))
+    checking = asyncio.create_task(_until_checked(source))
     checking.add_done_callback(lambda task: stop.set() if not task.cancelled() and task.exception() else None)
     try:
         yield checking
@@ -69,7 +69,7 @@ async def _checked(source: LazyServices, stop: asyncio.Event) -> AsyncIterator["
         checking.result()
 
 
-async def _until_known(source: LazyServices) -> None:
+async def _until_checked(source: LazyServices) -> None:
     logged = ""
     while True:
         try:

@@ -51,7 +51,7 @@ async def _main(
     parts = await unless_stopped(stop, connect())
     if parts is None:
         return exits.OK
-    make = parts.workers.for_jobs if adapter is None else partial(parts.workers.for_framework, adapter)
+    new_worker = parts.workers.for_jobs if adapter is None else partial(parts.workers.for_framework, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
         drain = parts.settings.worker_drain_seconds

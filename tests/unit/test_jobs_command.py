@@ -147,7 +147,7 @@ def test_a_picture_shows_each_call_with_its_attempts_time_and_cost() -> None:
     assert re.search(r"✓ Write \[it\]  writer  completed +2 attempts  12 s  1,200 tokens  \$0\.0144", picture)
     assert "└ attempt 1 30s ago  provider_unavailable: too busy" in picture
     assert re.search(r"· Write \[it\]  editor  pending", picture)
-    assert "running  50 %  created 1m ago, at work for 1 min 00 s" in picture
+    assert "running  50 %  created 1m ago, running for 1 min 00 s" in picture
 
 
 def test_a_picture_says_why_a_job_waits_and_what_moves_it_on() -> None:
@@ -163,7 +163,7 @@ def test_a_picture_of_a_failed_job_names_the_place_and_how_to_finish_it() -> Non
     picture = drawn({"status": "failed", "error": error}, **ended)
     assert "rejected in write / writer\n    not\n    this week\n  → orchestrator jobs retry wf_job_1" in picture
     assert "jobs retry" not in drawn(**ended, retried_by=["wf_job_2"])
-    assert "started again as wf_job_2" in drawn(**ended, retried_by=["wf_job_2"])
+    assert "retried as wf_job_2" in drawn(**ended, retried_by=["wf_job_2"])
 
 
 def test_a_time_line_shows_what_ran_beside_what() -> None:
@@ -224,7 +224,7 @@ def test_a_cancelled_job_is_started_again_only_where_it_is_asked_for() -> None:
 
 
 def test_a_status_that_an_action_never_applies_to_is_refused() -> None:
-    with pytest.raises(Refused, match="cancel takes jobs that are queued or running, not --status completed"):
+    with pytest.raises(Refused, match="invalid --status completed for cancel: expected queued or running"):
         narrowed(Action.CANCEL, Selection(statuses=(JobStatus.COMPLETED,)))
 
 
@@ -237,8 +237,8 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
     results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, untried=2)
     assert summary(Action.CANCEL, results) == (
-        "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
-        "3 asked for without an answer yet, 2 not tried"
+        "8 jobs: 1 cancelled, 1 requested and not done yet, 1 failed, "
+        "3 without a response yet, 2 not tried"
     )
     decision = document(Action.CANCEL, results)
     assert (decision["done"], decision["requested"], decision["failed"], decision["not_tried"]) == (
@@ -256,14 +256,14 @@ def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
 @pytest.mark.parametrize(
     ("arguments", "report"),
     [
-        (["cancel"], "which jobs? Name their ids, or choose them with a filter"),
-        (["cancel", "--limit", "5"], "which jobs? Name their ids, or choose them with a filter"),
-        (["cancel", "wf_job_1", "--status", "running"], "name ids or give filters, not both"),
-        (["cancel", "wf_job_1", "--limit", "1"], "name ids or give filters, not both"),
-        (["cancel", "--status", "failed"], "cancel takes jobs that are queued or running, not --status failed"),
-        (["cancel", "-"], "standard input named no job"),
+        (["cancel"], "no jobs selected: name their ids or use a filter"),
+        (["cancel", "--limit", "5"], "no jobs selected: name their ids or use a filter"),
+        (["cancel", "wf_job_1", "--status", "running"], "use ids or filters, not both"),
+        (["cancel", "wf_job_1", "--limit", "1"], "use ids or filters, not both"),
+        (["cancel", "--status", "failed"], "invalid --status failed for cancel: expected queued or running"),
+        (["cancel", "-"], "no job ids on standard input"),
         (["list", "--since", "yesterday"], "invalid --since 'yesterday': expected an age such as 30m"),
-        (["list", "--workflow", "a", "--agent", "b"], "give --workflow or --agent, not both"),
+        (["list", "--workflow", "a", "--agent", "b"], "pass --workflow or --agent, not both"),
         (["list", "--api-url", "127.0.0.1:8000"], "expected http://host:port"),
         (["list", "--api-key", "schlüssel"], "the API key contains invalid characters"),
         (["watch", "wf_job_1", "--after", "x"], "--after needs --json"),
@@ -356,8 +356,8 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
 @pytest.mark.parametrize(
     ("selection", "report"),
     [
-        (Selection(reasons=("stuck",)), "cannot choose jobs by reason; upgrade it, or name the jobs"),
-        (Selection(needs_attention=True), "cannot choose jobs by their need of attention"),
+        (Selection(reasons=("stuck",)), "cannot filter jobs by reason: upgrade the API, or name the job ids"),
+        (Selection(needs_attention=True), "cannot filter jobs by need of attention"),
     ],
 )
 async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: Selection, report: str) -> None:
@@ -458,10 +458,10 @@ async def test_what_is_not_worth_waiting_for_is_reported_at_once(retries: ApiRet
 
 async def test_another_program_at_the_address_is_reported_as_one() -> None:
     page = httpx2.Response(404, text="<html>nginx</html>", headers={"content-type": "text/html; charset=utf-8"})
-    with pytest.raises(Refused, match=r"does not answer as this API does \(HTTP 404, text/html\); is another program"):
+    with pytest.raises(Refused, match=r"does not respond like this API \(HTTP 404, text/html\); is it another program"):
         await client_of(lambda _: page).find(Selection(), ApiRetries(0))
     moved = httpx2.Response(301, headers={"Location": "https://api.example.com/"})
-    with pytest.raises(Refused, match=r"redirects to https://api\.example\.com/; give that host with --api-url"):
+    with pytest.raises(Refused, match=r"redirects to https://api\.example\.com/; pass that host with --api-url"):
         await client_of(lambda _: moved).find(Selection(), ApiRetries(0))
-    with pytest.raises(Refused, match="not one of this API's"):
+    with pytest.raises(Refused, match="not from this API"):
         await client_of(lambda _: httpx2.Response(200, text="<!doctype html>")).find(Selection(), ApiRetries(0))

@@ -49,7 +49,7 @@ class _Answer(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class JobPage:
+class ListedJobs:
     """Jobs of a list, newest first, with their JSON bodies. `total` counts the jobs that match the API's filters."""
 
     jobs: list[ListedJob]
@@ -80,7 +80,7 @@ class JobsClient(ApiClient):
         *,
         maximum: int | None = None,
         applies: Callable[[ListedJob], bool] = lambda _: True,
-    ) -> JobPage:
+    ) -> ListedJobs:
         """The newest `maximum` jobs of a selection, or all. Raises `NoAnswer` and `Refused`, also if no job matches
         and the selection names an unknown workflow or agent."""
         rows: dict[str, tuple[ListedJob, dict[str, Any]]] = {}
@@ -100,7 +100,7 @@ class JobsClient(ApiClient):
         if not total:
             await self._refuse_unknown(selection)
         ordered = sorted(rows.values(), key=lambda row: row[1].get("created_at") or "", reverse=True)[:maximum]
-        return JobPage([job for job, _ in ordered], [body for _, body in ordered], total)
+        return ListedJobs([job for job, _ in ordered], [body for _, body in ordered], total)
 
     async def _refuse_unknown(self, selection: Selection) -> None:
         for kind, name in (("workflow", selection.workflow), ("agent", selection.agent)):
