@@ -17,8 +17,8 @@ from orchestrator.cli import app
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.bulk import Results, document, preview, summary
 from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient
-from orchestrator.commandline.jobs.retries import ApiRetries
 from orchestrator.commandline.jobs.picture import Frame, picture
+from orchestrator.commandline.jobs.retries import ApiRetries
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.jobs.times import age, moment, span
@@ -237,8 +237,7 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
     results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, untried=2)
     assert summary(Action.CANCEL, results) == (
-        "8 jobs: 1 cancelled, 1 requested and not done yet, 1 failed, "
-        "3 without a response yet, 2 not tried"
+        "8 jobs: 1 cancelled, 1 requested and not done yet, 1 failed, 3 without a response yet, 2 not tried"
     )
     decision = document(Action.CANCEL, results)
     assert (decision["done"], decision["requested"], decision["failed"], decision["not_tried"]) == (
