@@ -1,6 +1,6 @@
-"""The `orchestrator` command: names and options; what they do is in `orchestrator.commandline`.
+"""The `orchestrator` command: names and options. The code of the commands is in `orchestrator.commandline`.
 
-Each command imports its own module when it runs, so that `--help` and wrong options are answered at once.
+Each command imports its module when it runs, so that `--help` and invalid options respond at once.
 """
 # ruff: noqa: PLC0415 - see above
 
@@ -36,21 +36,21 @@ app = typer.Typer(
 )
 
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every interface.")]
-ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 takes a free one.")]
-UiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Temporal UI; 0 takes a free one.")]
-TemporalPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Temporal; 0 takes a free one.")]
+ApiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the API; 0 selects a free one.")]
+UiPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of the Temporal UI; 0 selects a free one.")]
+TemporalPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Temporal; 0 selects a free one.")]
 
 
 class Shell(StrEnum):
-    """Shells whose completion is printed."""
+    """The shells with completion."""
 
     BASH = "bash"
     ZSH = "zsh"
     FISH = "fish"
 
 
-def _say_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         say(__version__)
         raise typer.Exit
 
@@ -58,7 +58,7 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def root(
     _version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """A durable engine for multi-agent work, on Temporal."""
@@ -74,8 +74,8 @@ def dev(
 ) -> None:
     """Run everything on this machine: Temporal, API and worker.
 
-    Prints a line that begins with `ready` once jobs can run. Ctrl-C stops it; jobs go on at the next start.
-    With TEMPORAL_ADDRESS set, that Temporal server is used and none is started.
+    Prints a line that begins with `ready` once jobs can run. Ctrl-C stops it; jobs continue at the next start.
+    If TEMPORAL_ADDRESS is set, it uses that Temporal server and starts none.
     """
     with _quick_import():
         from orchestrator.commandline import dev as command
@@ -94,7 +94,7 @@ def temporal(port: TemporalPort = 7233, ui_port: UiPort = 8233, data_dir: DataDi
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None) -> None:
-    """Run the HTTP API alone. It finds Temporal through TEMPORAL_ADDRESS, which may come up later."""
+    """Run the HTTP API alone. TEMPORAL_ADDRESS names Temporal, which may start later."""
     with _quick_import():
         from orchestrator.commandline import api as command
 
@@ -103,19 +103,18 @@ def api(host: Host = "127.0.0.1", port: ApiPort = 8000, data_dir: DataDir = None
 
 @app.command()
 def worker(
-    framework: Annotated[
-        str | None, typer.Option(help="Take the calls of this framework's agents, and nothing else.")
-    ] = None,
+    framework: Annotated[str | None, typer.Option(help="Run only the calls of this framework's agents.")] = None,
     adapter: Annotated[
         str | None,
-        typer.Option(help="The framework's adapter, as module:attribute.", show_default="what is installed for it"),
+        typer.Option(help="The framework's adapter, as module:attribute.", show_default="the installed one"),
     ] = None,
     create_namespace: Annotated[
-        bool, typer.Option("--create-namespace", help="Create the namespace of TEMPORAL_NAMESPACE if there is none.")
+        bool,
+        typer.Option("--create-namespace", help="Create the namespace of TEMPORAL_NAMESPACE if it does not exist."),
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Run a worker alone; any number may run. It finds Temporal through TEMPORAL_ADDRESS and waits for it."""
+    """Run a worker alone; any number may run. TEMPORAL_ADDRESS names Temporal; the worker waits for it."""
     with _quick_import():
         from orchestrator.commandline import worker as command
 
@@ -126,19 +125,19 @@ def worker(
 def run(  # noqa: PLR0917 - options, which are given by name
     target: Annotated[
         str,
-        typer.Argument(help="Id of a workflow or an agent; or of a job, to follow it.", autocompletion=targets),
+        typer.Argument(help="Id of a workflow or an agent; or of a job to follow.", autocompletion=targets),
     ],
     input_: Annotated[str | None, typer.Option("--input", help="JSON, a JSON file, or - for standard input.")] = None,
-    config: Annotated[str, typer.Option(help="What to override: JSON, or a JSON file.")] = "{}",
+    config: Annotated[str, typer.Option(help="Overrides for this job: JSON, or a JSON file.")] = "{}",
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
-    output_dir: Annotated[Path | None, typer.Option(help="Leave the deliverables here, as files.")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Write the deliverables to this folder, as files.")] = None,
     overwrite: Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the job at its end as JSON, nothing else.")] = False,
-    detach: Annotated[bool, typer.Option(help="Start the job, print its id, and go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the finished job, as JSON.")] = False,
+    detach: Annotated[bool, typer.Option(help="Start the job, print its id, and exit.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Start a job, show it as it goes, and print what came of it.
+    """Start a job, show its progress, and print its output.
 
     ```
     orchestrator run market_research --input '{"topic": "tea"}'
@@ -146,7 +145,7 @@ def run(  # noqa: PLR0917 - options, which are given by name
     ```
 
     Exit code 0: the job completed. 1: it failed or was cancelled. 2: invalid arguments.
-    3: it completed, and files that exist already were kept.
+    3: it completed, but files that existed were kept.
     """
     from orchestrator.commandline.run import command
     from orchestrator.commandline.terminal.console import Output
@@ -167,22 +166,24 @@ def run(  # noqa: PLR0917 - options, which are given by name
 
 add_controls(jobs)
 app.add_typer(jobs, name="jobs")
-keys = typer.Typer(help="Keys of callers, issued without the API.", no_args_is_help=True)
+keys = typer.Typer(help="API keys, issued without the API.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 
 @keys.command("create")
 def keys_create(  # noqa: PLR0917 - options, which are given by name
-    name: Annotated[str, typer.Option(help="For people.")],
-    form: Annotated[KeyForm, typer.Option(help="What it looks like: dvr_sk_live_… or ao_…")] = KeyForm.DVR,
+    name: Annotated[str, typer.Option(help="Name of the key, for people.")],
+    form: Annotated[KeyForm, typer.Option(help="Format of the key: dvr_sk_live_… or ao_…")] = KeyForm.DVR,
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may; once for each.", show_default="all but admin:*")
+        list[Scope] | None, typer.Option(help="A permission; repeat it for several.", show_default="all but admin:*")
     ] = None,
-    tier: Annotated[Tier, typer.Option(help="Its limits.")] = Tier.FREE,
-    owner: Annotated[str | None, typer.Option(help="Whose jobs it starts and sees.", show_default="its own")] = None,
+    tier: Annotated[Tier, typer.Option(help="Limits of the key.")] = Tier.FREE,
+    owner: Annotated[
+        str | None, typer.Option(help="Owner of the jobs that the key starts and reads.", show_default="the key itself")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Issue a key and print it, this once. It is written to the job index that the settings name."""
+    """Issue a key and print it; it is not shown again. The key is stored in the job index of the settings."""
     from orchestrator.commandline.index import keys as command
     from orchestrator.services.access.keys import KeyRequest
 
@@ -196,13 +197,13 @@ app.add_typer(secrets, name="secrets")
 
 @secrets.command("rotate")
 def secrets_rotate(
-    apply: Annotated[bool, typer.Option("--apply", help="Do it; without this it only says what it would do.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Reseal; without it, print only what would be done.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Reseal stored secrets with ORCHESTRATOR_SECRET_KEY, and say what still needs the fallback key.
+    """Reseal stored secrets with ORCHESTRATOR_SECRET_KEY, and report what still needs the fallback key.
 
-    Set the old key as ORCHESTRATOR_SECRET_KEY_FALLBACK. Interrupted, it goes on where it was. Exit code 1 while
-    something is left to do.
+    Set the old key as ORCHESTRATOR_SECRET_KEY_FALLBACK. After an interruption, run the command again. Exit code 1
+    while there is something to reseal.
     """
     from orchestrator.commandline.index import secrets as command
 
@@ -215,9 +216,9 @@ app.add_typer(audit, name="audit")
 
 @audit.command("verify")
 def audit_verify(data_dir: DataDir = None) -> None:
-    """Look whether the audit trail is what was written.
+    """Verify that the audit trail is unchanged.
 
-    Exit code 0: it is whole. 1: an entry was changed, removed or added; the first such one is named.
+    Exit code 0: it is unchanged. 1: an entry was changed, removed or added; the command names the first such entry.
     """
     from orchestrator.commandline.index import audit as command
 
@@ -226,9 +227,9 @@ def audit_verify(data_dir: DataDir = None) -> None:
 
 @audit.command("export")
 def audit_export(
-    after: Annotated[int, typer.Option(min=0, help="Begin after the entry with this id.")] = 0, data_dir: DataDir = None
+    after: Annotated[int, typer.Option(min=0, help="Start after the entry with this id.")] = 0, data_dir: DataDir = None
 ) -> None:
-    """Print the audit trail, oldest first, as one JSON object a line."""
+    """Print the audit trail as JSON, one entry per line, oldest first."""
     from orchestrator.commandline.index import audit as command
 
     raise typer.Exit(command.export(settings_of(data_dir), after))
@@ -236,14 +237,18 @@ def audit_export(
 
 @app.command()
 def bind(
-    namespace: Annotated[bool, typer.Option("--namespace", help="To the namespace that TEMPORAL_* names.")] = False,
+    namespace: Annotated[
+        bool, typer.Option("--namespace", help="Bind to the namespace of the TEMPORAL_* variables.")
+    ] = False,
     secret_key: Annotated[
         bool,
-        typer.Option("--secret-key", help="To this secret key: keys and webhook secrets of the old one are lost."),
+        typer.Option(
+            "--secret-key", help="Bind to this secret key. API keys and webhook secrets of the old key are lost."
+        ),
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Have the job index belong to another Temporal namespace or secret key, after Temporal was set up anew."""
+    """Bind the job index to another Temporal namespace or secret key, for example after a new setup of Temporal."""
     from orchestrator.commandline.index import bind as command
 
     raise typer.Exit(command.run(settings_of(data_dir), namespace=namespace, secret_key=secret_key))
@@ -252,12 +257,12 @@ def bind(
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    port: Annotated[int | None, typer.Option(help="Port that the API shall have.", show_default="8000")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API.", show_default="8000")] = None,
     temporal_port: Annotated[int | None, typer.Option(help="Port of Temporal.", show_default="7233")] = None,
     ui_port: Annotated[int | None, typer.Option(help="Port of the Temporal UI.", show_default="8233")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Check this installation: what is wrong, and how to mend it. Exit code 1 when a check failed."""
+    """Check this installation: report problems and how to fix them. Exit code 1 if a check failed."""
     with _quick_import():
         from orchestrator.commandline.doctor import command
         from orchestrator.commandline.terminal.console import Output
@@ -267,8 +272,8 @@ def doctor(
 
 
 @app.command()
-def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> None:
-    """Print the script that completes commands, options and ids in a shell.
+def completion(shell: Annotated[Shell, typer.Argument(help="Name of the shell.")]) -> None:
+    """Print the completion script of a shell, for commands, options and ids.
 
     ```
     eval "$(orchestrator completion bash)"        # in ~/.bashrc
@@ -276,7 +281,7 @@ def completion(shell: Annotated[Shell, typer.Argument(help="Which shell.")]) -> 
     orchestrator completion fish | source         # in ~/.config/fish/config.fish
     ```
     """
-    os.environ["_ORCHESTRATOR_COMPLETE"] = f"source_{shell}"  # how the library is asked for it
+    os.environ["_ORCHESTRATOR_COMPLETE"] = f"source_{shell}"  # the library's switch to print the script
     app(prog_name="orchestrator")
 
 
@@ -296,19 +301,19 @@ def main() -> NoReturn:
     except SystemExit as end:
         code = _exit_code(end)
     except Refused as fault:
-        code = _told(str(fault), fault.code)
+        code = _fail(str(fault), fault.code)
     except BrokenPipeError:
-        code = FAILED  # whoever read the output has gone, as `head` does, and hears nothing
+        code = FAILED  # the reader closed the pipe, as `head` does: no message reaches it
     except OrchestratorError as fault:
-        code = _told(fault.for_operators, FAILED)
-    except BaseException:  # noqa: BLE001 - the process edge: nothing may reach the interpreter's own exit
-        code = _told(traceback.format_exc(), FAILED)
+        code = _fail(fault.for_operators, FAILED)
+    except BaseException:  # noqa: BLE001 - the process edge: no exception may reach the interpreter's own exit
+        code = _fail(traceback.format_exc(), FAILED)
     leave(code)
 
 
 @contextmanager
 def _quick_import() -> Iterator[None]:
-    """Import without the garbage collector, which would take a sixth of the time and find nothing."""
+    """Import without the garbage collector: it would take a sixth of the time and free nothing."""
     gc.disable()
     try:
         yield
@@ -317,13 +322,13 @@ def _quick_import() -> Iterator[None]:
 
 
 def _exit_code(end: SystemExit) -> int:
-    """The code of typer's own exit; any other one comes from code that a command imported or ran, and is a fault."""
+    """The exit code of typer. A `SystemExit` of other code, which a command imported or ran, is an error."""
     place = traceback.extract_tb(end.__traceback__)[-1]
     if Path(typer.__file__).parent in Path(place.filename).parents:
         return end.code if isinstance(end.code, int) else FAILED
-    return _told(f"the program was ended by SystemExit: {end} ({place.filename}, line {place.lineno})", FAILED)
+    return _fail(f"SystemExit ended the program: {end} ({place.filename}, line {place.lineno})", FAILED)
 
 
-def _told(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     warn(message)
     return code

@@ -1,1 +1,1 @@
-"""What the commands of `orchestrator` do; `orchestrator.cli` names them and their options."""
+"""The implementation of the `orchestrator` commands; `orchestrator.cli` declares their names and options."""

@@ -1,4 +1,4 @@
-"""The bootstrap key of a data directory: made once, kept readable by its owner alone."""
+"""The bootstrap API key of a data directory: created once, readable only by its owner."""
 
 import os
 import secrets
@@ -15,26 +15,26 @@ _FILE: Final = "admin-api-key"
 
 
 def key_file(data_dir: Path) -> Path:
-    """Where a data directory's key lies."""
+    """The file that holds the key of a data directory."""
     return data_dir / _FILE
 
 
 def read_key(data_dir: Path) -> str | None:
-    """The key kept in a data directory, or None. Raises `Refused` when it cannot be read."""
+    """The key stored in a data directory, or None. Raises `Refused` if the file cannot be read."""
     try:
         return key_file(data_dir).read_text().strip() or None
     except FileNotFoundError:
         return None
     except OSError as fault:
-        raise Refused(f"{key_file(data_dir)} cannot be read: {fault.strerror}") from fault
+        raise Refused(f"cannot read {key_file(data_dir)}: {fault.strerror}") from fault
 
 
 def ensure_key(data_dir: Path) -> str:
-    """The key kept in a data directory, made now if there is none. Raises `Refused`."""
-    known = read_key(data_dir)
-    if known:
+    """The key stored in a data directory; creates one if there is none. Raises `Refused`."""
+    key = read_key(data_dir)
+    if key:
         key_file(data_dir).chmod(0o600)
-        return known
+        return key
     key = PREFIX + secrets.token_urlsafe(32)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,11 +43,11 @@ def ensure_key(data_dir: Path) -> str:
             os.fchmod(descriptor, 0o600)
             file.write(key + "\n")
     except OSError as fault:
-        raise Refused(f"{key_file(data_dir)} cannot be written: {fault.strerror}") from fault
+        raise Refused(f"cannot write {key_file(data_dir)}: {fault.strerror}") from fault
     return key
 
 
-def with_kept_key(settings: Settings) -> Settings:
-    """The settings, with the data directory's key where none is configured."""
-    known = None if settings.admin_api_key else read_key(settings.data_dir)
-    return settings.model_copy(update={"admin_api_key": SecretStr(known)}) if known else settings
+def with_stored_key(settings: Settings) -> Settings:
+    """The settings; without a configured admin key, with the key stored in the data directory."""
+    key = None if settings.admin_api_key else read_key(settings.data_dir)
+    return settings.model_copy(update={"admin_api_key": SecretStr(key)}) if key else settings

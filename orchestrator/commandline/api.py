@@ -1,4 +1,4 @@
-"""`orchestrator api`: the HTTP side alone; it comes up while Temporal is down."""
+"""`orchestrator api`: the HTTP API alone. It also starts while Temporal is down."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ import structlog
 
 from api.app import create_app
 from api.hardening import ApiOptions
-from orchestrator.commandline.admin_key import with_kept_key
+from orchestrator.commandline.admin_key import with_stored_key
 from orchestrator.commandline.doctor.collisions import refuse_collisions
 from orchestrator.commandline.server import process, tasks
 from orchestrator.commandline.server.http_server import ApiServer, until_answering
@@ -23,17 +23,17 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Misconfigured, Unavailable
 from orchestrator.settings import Settings
 
-_FIRST_LOOK: Final = 2.0  # Seconds: what is wrong is mostly known by then, and `ready` is not said.
-_LOOK_AGAIN: Final = 1.0
+_FIRST_CHECK: Final = 2.0  # Seconds: a wrong configuration usually shows by then, before `ready` is printed.
+_CHECK_INTERVAL: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings, host: str, port: int) -> int:
-    """Serve until told to stop. Answers the exit code; raises `Refused`, `Misconfigured`, `CatalogueError`."""
+    """Serve until a signal stops the process. Returns the exit code. Raises `Refused`, `Misconfigured`."""
     refuse_collisions()
     catalogue = load_catalogue(settings)
-    return process.serve(settings, lambda stop: _main(with_kept_key(settings), catalogue, (host, port), stop))
+    return process.serve(settings, lambda stop: _main(with_stored_key(settings), catalogue, (host, port), stop))
 
 
 async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, int], stop: asyncio.Event) -> int:
@@ -46,7 +46,7 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
         url = url_of(listener)
         server = ApiServer(app, listener, keep_alive=settings.http_keep_alive, proxies=settings.trusted_proxies)
         async with beside(server.run_until(stop), stop), _checked(source, stop) as checking:
-            await asyncio.wait({checking}, timeout=_FIRST_LOOK)
+            await asyncio.wait({checking}, timeout=_FIRST_CHECK)
             if await unless_stopped(stop, until_answering(url, "/healthz")):
                 process.ready(f"{url}  docs {url}/docs")
             await stop.wait()
@@ -55,11 +55,11 @@ async def _main(settings: Settings, catalogue: Catalogue, address: tuple[str, in
 
 @asynccontextmanager
 async def _checked(source: LazyServices, stop: asyncio.Event) -> AsyncIterator["asyncio.Task[None]"]:
-    """Look, beside the block, whether index and Temporal are this installation's, until they have said so.
+    """Check during the block that the index and Temporal belong to this installation, until both have answered.
 
-    Sets `stop` when they are not, and raises `Misconfigured` after the block: the process serves for nobody.
+    If they do not, sets `stop`, and raises `Misconfigured` after the block.
     """
-    checking = asyncio.create_task(_until_known(source))
+    checking = asyncio.create_task(_until_checked(source))
     checking.add_done_callback(lambda task: stop.set() if not task.cancelled() and task.exception() else None)
     try:
         yield checking
@@ -69,17 +69,17 @@ async def _checked(source: LazyServices, stop: asyncio.Event) -> AsyncIterator["
         checking.result()
 
 
-async def _until_known(source: LazyServices) -> None:
-    said = ""
+async def _until_checked(source: LazyServices) -> None:
+    logged = ""
     while True:
         try:
             await source.check()
         except Misconfigured:
             raise
         except Unavailable as fault:
-            if fault.for_operators != said:
-                said = fault.for_operators
-                log.warning("waiting", fault=said)
-            await asyncio.sleep(_LOOK_AGAIN)
+            if fault.for_operators != logged:
+                logged = fault.for_operators
+                log.warning("waiting", fault=logged)
+            await asyncio.sleep(_CHECK_INTERVAL)
         else:
             return

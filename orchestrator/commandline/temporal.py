@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator.commandline.server import process, tasks, temporal_ui
 from orchestrator.commandline.server.ports import free_port, is_taken, listen
+from orchestrator.commandline.server.restarts import run_repeatedly, serve_temporal
 from orchestrator.commandline.server.tasks import beside, unless_stopped
-from orchestrator.commandline.server.upkeep import keep_going, serve_temporal
 from orchestrator.commandline.terminal import exits
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.domain.errors import Unavailable
@@ -20,7 +20,7 @@ from orchestrator.settings import Settings
 
 
 def run(settings: Settings, *, port: int, ui_port: int) -> int:
-    """Run the server until told to stop. Answers the exit code; raises `Refused`."""
+    """Run the server until a signal stops the process. Returns the exit code. Raises `Refused`."""
     return process.serve(settings, lambda stop: _main(settings, port, ui_port or free_port(), stop))
 
 
@@ -36,9 +36,9 @@ async def _main(settings: Settings, port: int, ui_port: int, stop: asyncio.Event
 async def running_server(
     data_dir: Path, port: int, ui_port: int, stop: asyncio.Event, *, port_flag: str
 ) -> AsyncIterator[DevServer | None]:
-    """A server with its UI, kept going during the block; None when `stop` was set first.
+    """A server with its UI that runs, and restarts if it ends, during the block; None if `stop` was set first.
 
-    Raises `Refused`: exit code 2 when a port is taken, else 1.
+    Raises `Refused`: exit code 2 if a port is taken, else 1.
     """
     with listen(HOST, ui_port, "--ui-port") as listener:
         hidden = UiAddress(temporal_ui.hidden_host(), free_port())
@@ -46,19 +46,21 @@ async def running_server(
         if server is None:
             yield None
             return
-        keeping = asyncio.ensure_future(keep_going("temporal", lambda: serve_temporal(server), stop))
+        supervisor = asyncio.ensure_future(run_repeatedly("temporal", lambda: serve_temporal(server), stop))
         try:
             async with beside(temporal_ui.serve(listener, hidden.url, stop), stop):
                 yield server
         finally:
-            await tasks.cancelled(keeping)
+            await tasks.cancelled(supervisor)
             await server.stop()
 
 
 async def _start(data_dir: Path, port: int, ui: UiAddress, *, port_flag: str) -> DevServer:
     try:
         binary = await locate(os.environ)
-        namespace = connect_options().get("namespace", "default")  # a server of our own has the one that is asked for
+        namespace = connect_options().get(
+            "namespace", "default"
+        )  # the server creates the namespace that clients will use
         server = DevServer(binary, data_dir, port=port, ui=ui, namespace=namespace, port_flag=port_flag)
         await server.start()
     except Unavailable as fault:
@@ -67,5 +69,5 @@ async def _start(data_dir: Path, port: int, ui: UiAddress, *, port_flag: str) ->
 
 
 def ui_url(ui_port: int) -> str:
-    """Where operators find the Temporal UI of a local server."""
+    """The address of a local server's Temporal UI."""
     return f"http://{HOST}:{ui_port}"

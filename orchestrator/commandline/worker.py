@@ -1,4 +1,4 @@
-"""`orchestrator worker`: takes jobs from Temporal, which may come up later."""
+"""`orchestrator worker`: runs jobs. It waits for Temporal if that is not up yet."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,8 +9,8 @@ import structlog
 
 from orchestrator.commandline.doctor.collisions import refuse_collisions
 from orchestrator.commandline.server import process, tasks
+from orchestrator.commandline.server.restarts import run_repeatedly, serve_worker
 from orchestrator.commandline.server.tasks import unless_stopped
-from orchestrator.commandline.server.upkeep import keep_going, serve_worker
 from orchestrator.commandline.terminal import exits
 from orchestrator.composition.process import Parts, connect_worker, load_catalogue
 from orchestrator.domain.errors import Unavailable
@@ -31,31 +31,31 @@ def run(
     *,
     create_namespace: bool = False,
 ) -> int:
-    """Work until told to stop, then finish what is under way. Answers the exit code.
+    """Work until a signal stops the process, then finish the running calls. Returns the exit code.
 
-    With a framework, only the calls of its agents, by its adapter (`module:attribute`, or an installed one).
+    With a framework, take only the calls of its agents, through its adapter (`module:attribute`, or an installed one).
     Raises `Refused`, `Misconfigured`, and `CatalogueError` for a framework without an adapter.
     """
     refuse_collisions()
     if framework is None and adapter is not None:
-        raise exits.Refused("--adapter goes with --framework")
-    loaded = None if framework is None else load_adapter(framework, adapter)
+        raise exits.Refused("--adapter needs --framework: name the framework that it serves")
+    framework_adapter = None if framework is None else load_adapter(framework, adapter)
     catalogue = load_catalogue(settings)
-    connecting = partial(connect_worker, settings, catalogue, create_namespace=create_namespace)
-    return process.serve(settings, lambda stop: _main(connecting, loaded, stop))
+    connect = partial(connect_worker, settings, catalogue, create_namespace=create_namespace)
+    return process.serve(settings, lambda stop: _main(connect, framework_adapter, stop))
 
 
 async def _main(
-    connecting: Callable[[], Coroutine[Any, Any, Parts]], adapter: FrameworkAdapter | None, stop: asyncio.Event
+    connect: Callable[[], Coroutine[Any, Any, Parts]], adapter: FrameworkAdapter | None, stop: asyncio.Event
 ) -> int:
-    parts = await unless_stopped(stop, connecting())
+    parts = await unless_stopped(stop, connect())
     if parts is None:
         return exits.OK
-    make = parts.workers.for_jobs if adapter is None else partial(parts.workers.for_framework, adapter)
+    new_worker = parts.workers.for_jobs if adapter is None else partial(parts.workers.for_framework, adapter)
     announcing = asyncio.ensure_future(_announce(parts, adapter))
     try:
         drain = parts.settings.worker_drain_seconds
-        await keep_going("worker", lambda: serve_worker(make, stop, drain=drain), stop)
+        await run_repeatedly("worker", lambda: serve_worker(new_worker, stop, drain=drain), stop)
     finally:
         await tasks.cancelled(announcing)
         await parts.aclose()
@@ -63,7 +63,7 @@ async def _main(
 
 
 async def _announce(parts: Parts, adapter: FrameworkAdapter | None) -> None:
-    """Say `ready` once Temporal names this very process among the queue's pollers, and which jobs it cannot serve."""
+    """Print `ready` once Temporal lists this process as a poller of its queue; log the jobs that it cannot serve."""
     queue = parts.settings.task_queue if adapter is None else parts.backend.gateway.framework_queue(adapter.name)
     while True:
         try:

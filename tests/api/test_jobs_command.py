@@ -115,15 +115,15 @@ async def test_a_terminal_is_asked(account: Account, answer: str, status: set[st
 @pytest.mark.parametrize(
     ("arguments", "code", "report"),
     [
-        (["list", "--api-key", "wrong"], 2, "The API key is not valid; give another key with --api-key"),
+        (["list", "--api-key", "wrong"], 2, "The API key is not valid; pass another key with --api-key"),
         (["list", "--api-url", "http://127.0.0.1:9"], 1, "start the API with `orchestrator dev`"),
-        (["cancel", "wf_job_1", "--api-url", "http://127.0.0.1:9"], 1, "no answer from http://127.0.0.1:9"),
+        (["cancel", "wf_job_1", "--api-url", "http://127.0.0.1:9"], 1, "no response from http://127.0.0.1:9"),
         (["show", "wf_job_unknown"], 2, "Unknown job: wf_job_unknown"),
         (["watch", "wf_job_unknown", "--json"], 2, "Unknown job: wf_job_unknown"),
         (
             ["cancel", "--workflow", "t_thre", "--yes"],
             2,
-            "there is no workflow 't_thre', and no job of one; did you mean",
+            "there is no workflow 't_thre', and no job ran one of this name; did you mean",
         ),
         (["list", "--owner", "somebody-else"], 2, "Only an admin lists the jobs of others"),
         (["output", "wf_job_unknown"], 1, "Unknown job: wf_job_unknown"),
@@ -148,7 +148,7 @@ async def test_an_open_job_has_no_output_yet_and_says_how_to_wait(account: Accou
 async def test_without_a_key_it_says_where_one_is_looked_for(account: Account, tmp_path: Path) -> None:
     refused = await account.run.jobs("list", ORCHESTRATOR_API_KEY="", ORCHESTRATOR_DATA_DIR=str(tmp_path))
     assert refused.code == 2
-    assert f"looked in {tmp_path}" in refused.err
+    assert f"with --data-dir ({tmp_path}" in refused.err
 
 
 async def test_the_shell_completes_ids_that_the_command_applies_to(account: Account) -> None:

@@ -44,10 +44,10 @@ async def test_failed_jobs_are_finished_by_a_filter_and_only_once(account: Accou
     counted = await account.run.jobs("retry", "--workflow", "r_chain")
     assert counted.out.startswith("would retry 2 jobs: 2 r_chain\n")
     done = await account.run.jobs("retry", "--workflow", "r_chain", "--yes")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "2 jobs: 2 started again")
-    assert done.out.count("; 2 finished calls are taken over") == 2
+    assert (done.code, done.out.splitlines()[-1]) == (0, "2 jobs: 2 retried")
+    assert done.out.count("; 2 finished calls are reused") == 2
     lines = [line.split() for line in done.out.splitlines()[:-1]]
-    new = {words[0]: words[4].rstrip(";") for words in lines}
+    new = {words[0]: words[3].rstrip(";") for words in lines}
     assert set(new) == set(old)
     assert [(await account.run.jobs("watch", job_id)).code for job_id in new.values()] == [0, 0]
 
@@ -56,6 +56,6 @@ async def test_failed_jobs_are_finished_by_a_filter_and_only_once(account: Accou
     assert (again.code, again.out) == (0, "no job to retry matches\n")
     assert (await account.run.jobs("retry", old[0])).code == 1
     before, after = [await account.run.jobs("show", job_id) for job_id in (old[0], new[old[0]])]
-    assert f"started again as {new[old[0]]}" in before.out
-    assert f"started again from {old[0]}" in after.out
-    assert after.out.count("taken over") == 2
+    assert f"retried as {new[old[0]]}" in before.out
+    assert f"retry of {old[0]}" in after.out
+    assert after.out.count(" reused  ") == 2

@@ -180,7 +180,7 @@ async def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, flag: str) ->
 async def test_a_host_of_another_machine_is_named_with_its_flag(tmp_path: Path, host: str) -> None:
     ended = await orchestrator("dev", "--host", host, "--port", "0", "--data-dir", str(tmp_path))
     assert ended.code == 2, ended.err
-    assert f"{host} is no address of this machine; choose another with --host" in ended.err
+    assert f"{host} is not an address of this machine; choose another with --host" in ended.err
 
 
 async def test_a_data_directory_that_cannot_be_written_is_named_with_its_flag(tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ async def temporal_forgets_sooner_than_the_settings_say(machine: Machine) -> Asy
 async def nobody_polls_the_task_queue(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"TEMPORAL_ADDRESS": machine.temporal, "ORCHESTRATOR_TASK_QUEUE": "misspelt"}
     async with namespace(machine, "default"):
-        yield Situation("worker", "none polls task queue misspelt", "orchestrator worker", settings, Verdict.WARNING)
+        yield Situation(
+            "worker", "no worker polls task queue misspelt", "orchestrator worker", settings, Verdict.WARNING
+        )
 
 
 @situation
@@ -264,35 +266,35 @@ async def the_database_is_another_programs(machine: Machine) -> AsyncIterator[Si
     url = machine.url()
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("CREATE TABLE invoices (id INTEGER)")
-    report = "belongs to another program, which has tables there (invoices)"
-    yield Situation("database", report, "a database of its own", {"ORCHESTRATOR_DATABASE_URL": url})
+    report = "has tables of another program (invoices)"
+    yield Situation("database", report, "a separate database", {"ORCHESTRATOR_DATABASE_URL": url})
 
 
 @situation
 async def the_index_is_of_a_newer_release(machine: Machine) -> AsyncIterator[Situation]:
     url = f"sqlite:///{machine.data}/index.sqlite3"
     await (await machine.database(url, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")).close()
-    yield Situation("database", "schema 9999 is newer than this version", "Use the version that made it")
+    yield Situation("database", "schema 9999 is newer than this version", "Use the version that created it")
 
 
 @situation
 async def a_variable_is_misspelt(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_DATABSE_URL": "sqlite:///x"}
-    report = "ORCHESTRATOR_DATABSE_URL is no setting"
+    report = "ORCHESTRATOR_DATABSE_URL is not a setting"
     yield Situation("settings", report, "ORCHESTRATOR_DATABASE_URL?", settings, Verdict.WARNING)
 
 
 @situation
 async def the_data_directory_is_a_file(machine: Machine) -> AsyncIterator[Situation]:
     machine.data.write_text("")
-    yield Situation("data directory", f"{machine.data} is no directory", "--data-dir")
+    yield Situation("data directory", f"{machine.data} is not a directory", "--data-dir")
 
 
 @situation
 async def the_disk_is_full(machine: Machine) -> AsyncIterator[Situation]:
     usage = shutil.disk_usage(machine.folder)._replace(free=3 * 2**20)
     machine.monkeypatch.setattr(probes.shutil, "disk_usage", lambda _path: usage)
-    yield Situation("data directory", "3 MiB left on its disk", "Free some space")
+    yield Situation("data directory", "3 MiB free on its disk", "Free some space")
 
 
 @situation
@@ -309,21 +311,23 @@ async def the_secret_key_is_another(machine: Machine) -> AsyncIterator[Situation
 @situation
 async def the_secret_key_is_left_to_each_data_directory(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_DATABASE_URL": machine.url()}
-    report = "a process with another data directory would have another one"
+    report = "processes with another data directory use another key"
     yield Situation("secret key", report, "Set ORCHESTRATOR_SECRET_KEY", settings, Verdict.WARNING)
 
 
 @situation
 async def nobody_has_the_admin_key(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"TEMPORAL_ADDRESS": machine.temporal}
-    yield Situation("admin key", "nobody can manage", "Set ORCHESTRATOR_ADMIN_API_KEY", settings, Verdict.WARNING)
+    yield Situation(
+        "admin key", "this installation cannot be managed", "Set ORCHESTRATOR_ADMIN_API_KEY", settings, Verdict.WARNING
+    )
 
 
 @situation
 async def strangers_may_start_sessions(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"ORCHESTRATOR_PUBLIC_SESSIONS": "true"}
     remedy = "Unset ORCHESTRATOR_PUBLIC_SESSIONS"
-    yield Situation("public sessions", "starts sessions without a key", remedy, settings, Verdict.WARNING)
+    yield Situation("public sessions", "can start sessions without a key", remedy, settings, Verdict.WARNING)
 
 
 @situation
@@ -369,7 +373,7 @@ def _bucket(endpoint: str) -> dict[str, str]:
 @situation
 async def a_plugin_cannot_be_imported(machine: Machine) -> AsyncIterator[Situation]:
     settings = machine.plugin("doctor_import", "import acme_that_is_nowhere")
-    yield Situation("catalogue", "doctor_import: cannot be imported: No module named", "Mend the plugin", settings)
+    yield Situation("catalogue", "doctor_import: cannot be imported: No module named", "Fix the plugin", settings)
 
 
 @situation
@@ -380,13 +384,13 @@ async def a_plugin_forgets_a_comma(machine: Machine) -> AsyncIterator[Situation]
         "plugin = Plugin(name='acme', workflows=(DEFINITIONS[0]))\n"
     )
     report = "`workflows` of the plugin is WorkflowDefinition: it takes a tuple, also for one: (workflow,)"
-    yield Situation("catalogue", report, "Mend the plugin", machine.plugin("doctor_comma", source))
+    yield Situation("catalogue", report, "Fix the plugin", machine.plugin("doctor_comma", source))
 
 
 @situation
 async def a_plugin_ends_the_program(machine: Machine) -> AsyncIterator[Situation]:
     settings = machine.plugin("doctor_exit", "raise SystemExit('ACME_TOKEN is not set')")
-    yield Situation("catalogue", "ACME_TOKEN is not set", "Mend the plugin", settings)
+    yield Situation("catalogue", "ACME_TOKEN is not set", "Fix the plugin", settings)
 
 
 @situation

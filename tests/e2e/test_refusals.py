@@ -72,7 +72,7 @@ async def test_a_namespace_is_made_on_request_and_another_one_is_refused_then(
         assert "Traceback" not in output
     bind = Command(tmp_path, "bind", "--namespace", "--data-dir", str(data), TEMPORAL_ADDRESS=temporal_address)
     assert await ended(await bind.start()) == 0, bind.text()
-    assert "belongs to the Temporal namespace 'default' now" in bind.text()
+    assert "now belongs to the Temporal namespace 'default'" in bind.text()
 
 
 async def test_processes_that_do_not_share_the_secret_key_are_refused(tmp_path: Path, temporal_address: str) -> None:
@@ -142,7 +142,7 @@ async def test_a_package_of_the_authors_with_one_of_our_names_is_refused_before_
         process = Command(tmp_path, command, *more, PYTHONPATH=path, ORCHESTRATOR_DATA_DIR=str(tmp_path / "data"))
         assert await ended(await process.start(cwd=tmp_path)) == 1
         output = process.text()
-        assert f"orchestrator: the package `{package}` is found in {folder}, not in {os.getcwd()}. " in output
+        assert f"orchestrator: Python finds the package `{package}` in {folder}, not in {os.getcwd()}. " in output
         assert "rename that package" in output
         assert "Traceback" not in output
         assert "imported" not in output

@@ -36,7 +36,7 @@ async def test_the_command_says_what_it_would_do_and_does_it(tmp_path: Path):
     look = rotate(tmp_path, **keys)
     assert (look.returncode, look.stdout.splitlines()) == (
         1,
-        ["webhooks: 1; to reseal: 1; resealed: 0", "nothing was changed: run it with --apply"],
+        ["webhooks: 1; to reseal: 1; resealed: 0", "nothing was changed: run the command with --apply"],
     ), look.stderr
     done = rotate(tmp_path, "--apply", **keys)
     assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ def change(settings: Settings, *statements: str) -> None:
 
 def test_a_whole_trail_is_said_to_be_whole(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert audit.verify(settings) == 0
-    assert capsys.readouterr().out.startswith("3 entries, all as they were written; the last is 3 (")
+    assert capsys.readouterr().out.startswith("3 entries are unchanged; the last is 3 (")
 
 
 def test_the_first_broken_entry_is_named(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

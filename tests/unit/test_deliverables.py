@@ -71,7 +71,7 @@ def test_renamed_files_are_said_and_both_of_one_new_name_are_kept(
 ) -> None:
     written = deliverables.write(tmp_path, [file("_envrc", "1"), file(".envrc", "2")])
     assert written.report() == exits.OK
-    assert capsys.readouterr().err == "orchestrator: .envrc is written as _envrc-2\n"
+    assert capsys.readouterr().err == "orchestrator: .envrc was written as _envrc-2\n"
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"_envrc": "1", "_envrc-2": "2"}
 
 
@@ -82,7 +82,7 @@ def test_existing_files_are_kept_and_named(tmp_path: Path, capsys: pytest.Captur
     assert (tmp_path / "new.md").read_text() == "theirs"
     assert written.report() == exits.KEPT
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'Makefile'} exists and is kept" in said
+    assert f"{tmp_path / 'Makefile'} exists and was kept" in said
     assert "--overwrite" in said
 
 
@@ -160,7 +160,7 @@ def test_a_folder_that_is_swapped_for_a_link_meanwhile_leads_nowhere(
 
 def test_a_file_that_cannot_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(Refused, match="cannot be written"):
+    with pytest.raises(Refused, match="cannot write"):
         deliverables.write(tmp_path, [file("a")], overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 

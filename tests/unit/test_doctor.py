@@ -35,7 +35,7 @@ def test_public_sessions_are_named(public: bool | None, verdict: Verdict) -> Non
 
 def test_a_package_of_another_distribution_is_a_collision() -> None:
     owners = {"workflows": ["orchestrator", "llama-index-workflows"], "orchestrator": ["orchestrator"]}
-    assert collisions(owners, PLACES) == ["the package `workflows` is also brought by llama-index-workflows"]
+    assert collisions(owners, PLACES) == ["the package `workflows` is also installed by llama-index-workflows"]
     finding = checks.check_packages(collisions(owners, PLACES))
     assert finding.verdict is Verdict.FAILED
     assert "llama-index-workflows" in finding.message
@@ -44,8 +44,8 @@ def test_a_package_of_another_distribution_is_a_collision() -> None:
 def test_a_package_that_python_finds_elsewhere_is_a_collision() -> None:
     shadowed = PLACES | {"api": Path("/elsewhere"), "activities": None}
     assert collisions({}, shadowed) == [
-        "the package `activities` is found in no folder, not in /site-packages",
-        "the package `api` is found in /elsewhere, not in /site-packages",
+        "Python finds the package `activities` in no folder, not in /site-packages",
+        "Python finds the package `api` in /elsewhere, not in /site-packages",
     ]
 
 
@@ -65,8 +65,8 @@ def test_an_installed_distribution_with_packages_of_our_names_is_a_collision(
     (installed / file).write_text(f"{lists}\nllama/workflows/a.py,,\nactivities_of_mine/a.py,,\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert installed_collisions() == [
-        "the package `workflows` is also brought by llama-index-workflows",
-        "the package `api` is also brought by llama-index-workflows",
+        "the package `workflows` is also installed by llama-index-workflows",
+        "the package `api` is also installed by llama-index-workflows",
     ]
 
 

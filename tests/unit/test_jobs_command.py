@@ -17,8 +17,8 @@ from orchestrator.cli import app
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.bulk import Results, document, preview, summary
 from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient
-from orchestrator.commandline.jobs.patience import Patience
 from orchestrator.commandline.jobs.picture import Frame, picture
+from orchestrator.commandline.jobs.retries import ApiRetries
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.jobs.times import age, moment, span
@@ -147,7 +147,7 @@ def test_a_picture_shows_each_call_with_its_attempts_time_and_cost() -> None:
     assert re.search(r"✓ Write \[it\]  writer  completed +2 attempts  12 s  1,200 tokens  \$0\.0144", picture)
     assert "└ attempt 1 30s ago  provider_unavailable: too busy" in picture
     assert re.search(r"· Write \[it\]  editor  pending", picture)
-    assert "running  50 %  created 1m ago, at work for 1 min 00 s" in picture
+    assert "running  50 %  created 1m ago, running for 1 min 00 s" in picture
 
 
 def test_a_picture_says_why_a_job_waits_and_what_moves_it_on() -> None:
@@ -163,7 +163,7 @@ def test_a_picture_of_a_failed_job_names_the_place_and_how_to_finish_it() -> Non
     picture = drawn({"status": "failed", "error": error}, **ended)
     assert "rejected in write / writer\n    not\n    this week\n  → orchestrator jobs retry wf_job_1" in picture
     assert "jobs retry" not in drawn(**ended, retried_by=["wf_job_2"])
-    assert "started again as wf_job_2" in drawn(**ended, retried_by=["wf_job_2"])
+    assert "retried as wf_job_2" in drawn(**ended, retried_by=["wf_job_2"])
 
 
 def test_a_time_line_shows_what_ran_beside_what() -> None:
@@ -224,7 +224,7 @@ def test_a_cancelled_job_is_started_again_only_where_it_is_asked_for() -> None:
 
 
 def test_a_status_that_an_action_never_applies_to_is_refused() -> None:
-    with pytest.raises(Refused, match="cancel takes jobs that are queued or running, not --status completed"):
+    with pytest.raises(Refused, match="invalid --status completed for cancel: expected queued or running"):
         narrowed(Action.CANCEL, Selection(statuses=(JobStatus.COMPLETED,)))
 
 
@@ -235,10 +235,9 @@ def test_a_preview_counts_what_the_jobs_run() -> None:
 
 
 def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
-    results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, left=2)
+    results = Results([ActionOutcome("a"), ActionOutcome("b", done=False)], {"c": "why"}, open=3, untried=2)
     assert summary(Action.CANCEL, results) == (
-        "8 jobs: 1 cancelled, 1 requested and not in force yet, 1 failed, "
-        "3 asked for without an answer yet, 2 not tried"
+        "8 jobs: 1 cancelled, 1 requested and not done yet, 1 failed, 3 without a response yet, 2 not tried"
     )
     decision = document(Action.CANCEL, results)
     assert (decision["done"], decision["requested"], decision["failed"], decision["not_tried"]) == (
@@ -256,14 +255,14 @@ def test_a_summary_separates_done_from_requested_failed_and_not_tried() -> None:
 @pytest.mark.parametrize(
     ("arguments", "report"),
     [
-        (["cancel"], "which jobs? Name their ids, or choose them with a filter"),
-        (["cancel", "--limit", "5"], "which jobs? Name their ids, or choose them with a filter"),
-        (["cancel", "wf_job_1", "--status", "running"], "name ids or give filters, not both"),
-        (["cancel", "wf_job_1", "--limit", "1"], "name ids or give filters, not both"),
-        (["cancel", "--status", "failed"], "cancel takes jobs that are queued or running, not --status failed"),
-        (["cancel", "-"], "standard input named no job"),
+        (["cancel"], "no jobs selected: name their ids or use a filter"),
+        (["cancel", "--limit", "5"], "no jobs selected: name their ids or use a filter"),
+        (["cancel", "wf_job_1", "--status", "running"], "use ids or filters, not both"),
+        (["cancel", "wf_job_1", "--limit", "1"], "use ids or filters, not both"),
+        (["cancel", "--status", "failed"], "invalid --status failed for cancel: expected queued or running"),
+        (["cancel", "-"], "no job ids on standard input"),
         (["list", "--since", "yesterday"], "invalid --since 'yesterday': expected an age such as 30m"),
-        (["list", "--workflow", "a", "--agent", "b"], "give --workflow or --agent, not both"),
+        (["list", "--workflow", "a", "--agent", "b"], "pass --workflow or --agent, not both"),
         (["list", "--api-url", "127.0.0.1:8000"], "expected http://host:port"),
         (["list", "--api-key", "schlüssel"], "the API key contains invalid characters"),
         (["watch", "wf_job_1", "--after", "x"], "--after needs --json"),
@@ -334,13 +333,13 @@ def paged(jobs: list[dict[str, Any]], asked: list[dict[str, str]]) -> Answers:
 async def test_a_list_reads_as_many_pages_as_it_needs() -> None:
     asked: list[dict[str, str]] = []
     client = client_of(paged(bodies(range(250)), asked))
-    everything = await client.find(Selection(workflow="w"), Patience(0))
+    everything = await client.find(Selection(workflow="w"), ApiRetries(0))
     assert (len(everything.jobs), everything.total) == (250, 250)
     assert [(query["offset"], query["workflow_id"]) for query in asked] == [("0", "w"), ("100", "w"), ("200", "w")]
     asked.clear()
-    recent = await client.find(Selection(since=NOW - timedelta(minutes=30)), Patience(0))
+    recent = await client.find(Selection(since=NOW - timedelta(minutes=30)), ApiRetries(0))
     assert (len(recent.jobs), len(asked)) == (31, 1)
-    old = await client.find(Selection(before=NOW - timedelta(minutes=200)), Patience(0), most=5)
+    old = await client.find(Selection(before=NOW - timedelta(minutes=200)), ApiRetries(0), maximum=5)
     assert [job.job_id for job in old.jobs] == [f"wf_job_{n}" for n in range(201, 206)]
 
 
@@ -348,7 +347,7 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
     asked: list[dict[str, str]] = []
     mixed = [*bodies(range(0, 6, 2)), *bodies(range(1, 6, 2), status="queued", state="PENDING")]
     client = client_of(paged(mixed, asked))
-    found = await client.find(Selection(statuses=(JobStatus.RUNNING, JobStatus.QUEUED)), Patience(0), most=4)
+    found = await client.find(Selection(statuses=(JobStatus.RUNNING, JobStatus.QUEUED)), ApiRetries(0), maximum=4)
     assert [job.job_id for job in found.jobs] == ["wf_job_0", "wf_job_1", "wf_job_2", "wf_job_3"]
     assert found.total == 6
 
@@ -356,8 +355,8 @@ async def test_several_statuses_are_one_list_newest_first() -> None:
 @pytest.mark.parametrize(
     ("selection", "report"),
     [
-        (Selection(reasons=("stuck",)), "cannot choose jobs by reason; upgrade it, or name the jobs"),
-        (Selection(needs_attention=True), "cannot choose jobs by their need of attention"),
+        (Selection(reasons=("stuck",)), "cannot filter jobs by reason: upgrade the API, or name the job ids"),
+        (Selection(needs_attention=True), "cannot filter jobs by need of attention"),
     ],
 )
 async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: Selection, report: str) -> None:
@@ -371,13 +370,13 @@ async def test_an_api_without_a_filter_is_too_old_and_lists_nothing(selection: S
 
     for answers in (refuses, ignores):
         with pytest.raises(Refused, match=rf"this API is older than this command and {report}"):
-            await client_of(answers).find(selection, Patience(0))
+            await client_of(answers).find(selection, ApiRetries(0))
 
 
 async def test_an_unknown_reason_is_printed_in_the_words_of_the_api() -> None:
     client = client_of(lambda _: problem(400, "There is no reason 'stuk'", "reason"))
     with pytest.raises(Refused, match="There is no reason 'stuk'"):
-        await client.find(Selection(reasons=("stuk",)), Patience(0))
+        await client.find(Selection(reasons=("stuk",)), ApiRetries(0))
 
 
 @pytest.mark.parametrize("status", [404, 405])
@@ -405,7 +404,7 @@ async def test_a_limit_is_waited_out_and_a_control_counts_once() -> None:
 
     entries: list[str] = []
     client = client_of(answer)
-    outcome = await Patience(5, entries.append).call(
+    outcome = await ApiRetries(5, entries.append).call(
         lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k")
     )
     assert outcome == ActionOutcome("wf_job_1", done=False)
@@ -428,40 +427,40 @@ async def test_all_requests_wait_as_long_as_one_is_asked_to() -> None:
             limited = False
             raise NoAnswer("limit", retry_after=0.3, limited=True)
 
-    patience = Patience(5)
-    await asyncio.gather(patience.call(request), *(_later(patience, request) for _ in range(3)))
+    retries = ApiRetries(5)
+    await asyncio.gather(retries.call(request), *(_later(retries, request) for _ in range(3)))
     assert all(moment - moments[0] >= 0.29 for moment in moments[1:])
 
 
-async def _later(patience: Patience, request: Callable[[], Any]) -> None:
+async def _later(retries: ApiRetries, request: Callable[[], Any]) -> None:
     await asyncio.sleep(0.05)
-    await patience.call(request)
+    await retries.call(request)
 
 
 @pytest.mark.parametrize(
-    ("patience", "fault"),
+    ("retries", "fault"),
     [
-        (Patience(60), NoAnswer("no answer", unsure=False)),  # never reached: a wrong address
-        (Patience(60), NoAnswer("tokens of the month", retry_after=86400, limited=True)),
-        (Patience(60, outages=False), NoAnswer("Temporal does not answer", retry_after=1)),
-        (Patience(1), NoAnswer("no answer", retry_after=2)),
+        (ApiRetries(60), NoAnswer("no answer", unsure=False)),  # never reached: a wrong address
+        (ApiRetries(60), NoAnswer("tokens of the month", retry_after=86400, limited=True)),
+        (ApiRetries(60, outages=False), NoAnswer("Temporal does not answer", retry_after=1)),
+        (ApiRetries(1), NoAnswer("no answer", retry_after=2)),
     ],
 )
-async def test_what_is_not_worth_waiting_for_is_reported_at_once(patience: Patience, fault: NoAnswer) -> None:
+async def test_what_is_not_worth_waiting_for_is_reported_at_once(retries: ApiRetries, fault: NoAnswer) -> None:
     async def request() -> None:
         raise fault
 
     with pytest.raises(NoAnswer, match=str(fault)):
         async with asyncio.timeout(1):
-            await patience.call(request)
+            await retries.call(request)
 
 
 async def test_another_program_at_the_address_is_reported_as_one() -> None:
     page = httpx2.Response(404, text="<html>nginx</html>", headers={"content-type": "text/html; charset=utf-8"})
-    with pytest.raises(Refused, match=r"does not answer as this API does \(HTTP 404, text/html\); is another program"):
-        await client_of(lambda _: page).find(Selection(), Patience(0))
+    with pytest.raises(Refused, match=r"does not respond like this API \(HTTP 404, text/html\); is it another program"):
+        await client_of(lambda _: page).find(Selection(), ApiRetries(0))
     moved = httpx2.Response(301, headers={"Location": "https://api.example.com/"})
-    with pytest.raises(Refused, match=r"redirects to https://api\.example\.com/; give that host with --api-url"):
-        await client_of(lambda _: moved).find(Selection(), Patience(0))
-    with pytest.raises(Refused, match="not one of this API's"):
-        await client_of(lambda _: httpx2.Response(200, text="<!doctype html>")).find(Selection(), Patience(0))
+    with pytest.raises(Refused, match=r"redirects to https://api\.example\.com/; pass that host with --api-url"):
+        await client_of(lambda _: moved).find(Selection(), ApiRetries(0))
+    with pytest.raises(Refused, match="not from this API"):
+        await client_of(lambda _: httpx2.Response(200, text="<!doctype html>")).find(Selection(), ApiRetries(0))

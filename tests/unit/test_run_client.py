@@ -103,7 +103,7 @@ def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
 
 async def test_an_id_is_one_part_of_the_path() -> None:
     api = Api(get=[problem(404, "unknown")])
-    with pytest.raises(Refused, match="no workflow and no agent"):
+    with pytest.raises(Refused, match="no workflow or agent"):
         await api.client().kind_of("../jobs?a=b")
     assert api.asked[0].url.raw_path == b"/v1/workflows/..%2Fjobs%3Fa%3Db"
 
@@ -133,10 +133,10 @@ def test_a_job_that_failed_says_how_it_is_finished() -> None:
     out = io.StringIO()
     failed = {"job_id": "wf_job_1", "status": "failed", "error": {"type": "t", "message": "m\x1b[2J"}}
     summarise(FollowedJob.model_validate(failed), Console(file=out), flag=" --api-url http://x")
-    assert "t: m�[2J\nfinish it: orchestrator jobs retry wf_job_1 --api-url http://x\n" in out.getvalue()
+    assert "t: m�[2J\ncontinue with: orchestrator jobs retry wf_job_1 --api-url http://x\n" in out.getvalue()
 
 
-@pytest.mark.parametrize(("text", "report"), [("[1]", "must be a JSON object"), ("{bad", "is not JSON")])
+@pytest.mark.parametrize(("text", "report"), [("[1]", "must be a JSON object"), ("{bad", "is not valid JSON")])
 def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, report: str) -> None:
     with pytest.raises(Refused, match=report):
         read_object(text, "--input")
@@ -144,7 +144,7 @@ def test_input_that_is_no_object_is_not_taken_for_a_file(text: str, report: str)
 
 async def test_an_id_that_is_neither_workflow_nor_agent() -> None:
     api = Api(get=[problem(404, "unknown")])
-    with pytest.raises(Refused, match="no workflow and no agent `x`"):
+    with pytest.raises(Refused, match="no workflow or agent `x`"):
         await api.client().kind_of("x")
     assert [request.url.path for request in api.asked] == ["/v1/workflows/x", "/v1/agents/x"]
 

@@ -62,7 +62,7 @@ def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, 
     [
         ("ORCHESTRATOR_RETENTION_DAYS", "soon", "ORCHESTRATOR_RETENTION_DAYS: Input should be a valid integer"),
         ("ORCHESTRATOR_TIERS", '{"free": 3}', "ORCHESTRATOR_TIERS.free: "),
-        ("ORCHESTRATOR_TIERS", "{", "ORCHESTRATOR_TIERS: it is not JSON"),
+        ("ORCHESTRATOR_TIERS", "{", "ORCHESTRATOR_TIERS: not valid JSON"),
     ],
 )
 def test_a_wrong_value_is_reported_with_its_variable(
@@ -160,8 +160,8 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("DATABASE_URL", "postgresql://u:hidden@h:port/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
         ("DATABASE_URL", "postgresql://u:hidden@h:70000/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
         ("SECRETS_DIR", "/nonexistent", "ORCHESTRATOR_SECRETS_DIR: there is no folder /nonexistent"),
-        ("METRICS_KEY", "short", "it is too short: 16 characters are the least"),
-        ("TIERS", "{", "it is not JSON"),
+        ("METRICS_KEY", "short", "expected at least 16 characters"),
+        ("TIERS", "{", "not valid JSON"),
         ("DATABASE_URL", "postgresql://u:hid@den@h/n", "in a password write @ : / as %40"),
         ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),

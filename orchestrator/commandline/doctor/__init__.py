@@ -1,1 +1,1 @@
-"""`orchestrator doctor`: what it asks, and what it makes of the answers."""
+"""`orchestrator doctor`: probes of this machine and its servers, and checks of the results."""

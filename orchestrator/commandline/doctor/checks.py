@@ -1,4 +1,4 @@
-"""The checks of `orchestrator doctor`: facts in, findings out; pure."""
+"""The checks of `orchestrator doctor`: pure functions from facts to findings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.commandline.doctor.collisions import ENVIRONMENT_OF_ITS_OWN
+from orchestrator.commandline.doctor.collisions import SEPARATE_ENVIRONMENT
 from orchestrator.domain.errors import Unavailable
 from orchestrator.engine.server_binary import MINIMUM_SERVER
 from orchestrator.runtime.models import split_model_name
@@ -14,12 +14,12 @@ from orchestrator.services.secrets.installation import NAMESPACE, SECRET, anothe
 
 MINIMUM_PYTHON: Final = (3, 11)
 CLOCK_SKEW: Final = 5.0  # Seconds.
-_LITTLE_ROOM: Final = 2**30
-_NO_ROOM: Final = 50 * 2**20
+_LOW_SPACE: Final = 2**30  # Bytes.
+_NO_SPACE: Final = 50 * 2**20
 
 
 class Verdict(StrEnum):
-    """How a check ended."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; `mend` says what to do about it."""
+    """The result of a check; `mend` says what to do."""
 
     check: str
     verdict: Verdict
@@ -37,7 +37,7 @@ class Finding:
 
 
 class PortUse(StrEnum):
-    """Who holds a port."""
+    """Which program holds a port."""
 
     FREE = "free"
     OURS = "ours"
@@ -46,20 +46,20 @@ class PortUse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a command takes; `flag` chooses another. `asked` when the user named it, else it is the default."""
+    """A port that a command takes. `flag` selects another one; `chosen`: the user named it, it is not the default."""
 
     number: int
     purpose: str
     flag: str
     use: PortUse
-    asked: bool = False
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """The data directory. `fault` says why it cannot be used; `free` are the bytes left on its disk.
+    """The data directory. `fault` says why it cannot be used; `free` is the number of free bytes on its disk.
 
-    `shown` are what other users of the machine can read: the directory, or files of ours in it.
+    `shown` are the paths that other users of the machine can read: the directory, or files in it.
     """
 
     place: str
@@ -71,11 +71,11 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The job index's database. `current` is its schema version, `newest` ours, `known` all of ours.
+    """The job index's database. `current` is its schema version, `newest` and `known` are those of this release.
 
-    `exists` is False for a file that the first start will make; `fault` says why it cannot be read, and `remedy` what
-    to do. `foreign` are the tables of another program, `marks` those of the installation. `ahead` is by how many
-    seconds its clock is ahead of this machine's.
+    `exists` is False for a file that the first start will create; `fault` says why it cannot be read, and `remedy` what
+    to do. `foreign` are tables of another program, `marks` the identity of the installation. `ahead` is the number of
+    seconds by which its clock is ahead of this machine's.
     """
 
     place: str
@@ -92,9 +92,9 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The secret key. `check_values`, its own and the fallback's, are none where the first start makes it.
+    """The secret key. `check_values` identify the key and its fallback; empty if the first start will create the key.
 
-    `shared` is an index of many processes.
+    `shared`: several machines can use the index.
     """
 
     source: str
@@ -105,9 +105,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Which providers can be reached. `base_url` takes any model's name; the agents' own names come last.
+    """The configured model providers. The server at `base_url` takes every model name; `fault` is its error, if any.
 
-    `fault` is what is wrong with the server at `base_url`.
+    `agents_models` are the models that the agents name themselves.
     """
 
     providers: frozenset[str]
@@ -118,207 +118,217 @@ class Models:
 
 
 def check_python(version: Sequence[int]) -> Finding:
-    """Python is new enough."""
+    """Checks that Python is new enough."""
     text = ".".join(map(str, version))
     if tuple(version[:2]) >= MINIMUM_PYTHON:
         return Finding("python", Verdict.OK, text)
-    wanted = ".".join(map(str, MINIMUM_PYTHON))
-    return Finding("python", Verdict.FAILED, f"{text} is older than {wanted}", f"Install Python {wanted} or newer.")
+    expected = ".".join(map(str, MINIMUM_PYTHON))
+    return Finding("python", Verdict.FAILED, f"{text} is older than {expected}", f"Install Python {expected} or newer.")
 
 
 def check_packages(collisions: Sequence[str]) -> Finding:
-    """No other distribution brings one of our packages."""
+    """Checks that no other distribution installs a package of ours."""
     if not collisions:
-        return Finding("packages", Verdict.OK, "nobody else brings orchestrator, activities, workflows or api")
-    return Finding("packages", Verdict.FAILED, "; ".join(collisions), ENVIRONMENT_OF_ITS_OWN)
+        return Finding(
+            "packages", Verdict.OK, "no other distribution installs orchestrator, activities, workflows or api"
+        )
+    return Finding("packages", Verdict.FAILED, "; ".join(collisions), SEPARATE_ENVIRONMENT)
 
 
 def check_variables(misspelt: Mapping[str, str], not_read: Sequence[str] = ()) -> Finding:
-    """No variable is misspelt, or in a file in which it does not count, and therefore read by nobody."""
+    """Checks that no variable is misspelt, or set in a file from which it is not read."""
     faults = [f"{name} in the file .env is not read" for name in not_read]
-    faults += [f"{name} is no setting" for name in misspelt]
+    faults += [f"{name} is not a setting" for name in misspelt]
     if not faults:
-        return Finding("settings", Verdict.OK, "valid; no variable is nearly the name of a setting")
+        return Finding("settings", Verdict.OK, "valid; no variable looks like a misspelt setting")
     remedies = ["Set it in the environment of the process."] if not_read else []
     remedies += [f"Did you mean {', '.join(misspelt.values())}?"] if misspelt else []
     return Finding("settings", Verdict.WARNING, ", ".join(faults), " ".join(remedies))
 
 
 def check_folder(folder: Folder) -> Finding:
-    """The data directory can be written, has room, and is private."""
+    """Checks that the data directory is writable, private, and has free space."""
     name = "data directory"
     if folder.fault is not None:
-        mend = "Name another with --data-dir or ORCHESTRATOR_DATA_DIR, or let this user write there."
-        return Finding(name, Verdict.FAILED, f"{folder.place}: {folder.fault}", mend)
-    if folder.free < _LITTLE_ROOM:
-        told = f"{folder.place}: {folder.free // 2**20} MiB left on its disk"
-        return Finding(name, Verdict.FAILED if folder.free < _NO_ROOM else Verdict.WARNING, told, "Free some space.")
+        remedy = "Select another with --data-dir or ORCHESTRATOR_DATA_DIR, or let this user write to it."
+        return Finding(name, Verdict.FAILED, f"{folder.place}: {folder.fault}", remedy)
+    if folder.free < _LOW_SPACE:
+        message = f"{folder.place}: {folder.free // 2**20} MiB free on its disk"
+        return Finding(
+            name, Verdict.FAILED if folder.free < _NO_SPACE else Verdict.WARNING, message, "Free some space."
+        )
     if folder.shown:
-        told = f"other users can read {', '.join(folder.shown[:3])}"
-        mend = f"The next start closes what is this user's own; else: chmod -R go= {folder.place}"
-        return Finding(name, Verdict.WARNING, told, mend)
-    return Finding(name, Verdict.OK, folder.place if folder.exists else f"{folder.place}: the first start makes it")
+        message = f"other users can read {', '.join(folder.shown[:3])}"
+        remedy = f"The next start fixes the files of this user; for others: chmod -R go= {folder.place}"
+        return Finding(name, Verdict.WARNING, message, remedy)
+    return Finding(name, Verdict.OK, folder.place if folder.exists else f"{folder.place}: the first start creates it")
 
 
 def check_port(port: Port) -> Finding:
-    """A port is free, or held by this product."""
+    """Checks that a port is free or held by this product."""
     name, what = f"port {port.number}", port.purpose
     if port.use is PortUse.OTHERS:
-        verdict = Verdict.FAILED if port.asked else Verdict.WARNING
+        verdict = Verdict.FAILED if port.chosen else Verdict.WARNING
         return Finding(name, verdict, f"{what}: taken by another program", f"Choose another with {port.flag}.")
     return Finding(name, Verdict.OK, f"{what}: {'free' if port.use is PortUse.FREE else 'in use by this product'}")
 
 
 def check_temporal(version: str | None, fault: Unavailable | None, address: str, port: Port | None) -> Finding:
-    """Temporal answers, and is new enough. Without a configured address (`port`) a silent one is no fault."""
+    """Checks that Temporal answers and is new enough. With `port` no address is configured: that is a warning."""
     if version is None:
         if port is None:
-            told = fault.for_operators if fault else f"no answer at {address}"
-            mend = fault.remedy if fault and fault.remedy else "Start that server, or correct TEMPORAL_ADDRESS."
-            return Finding("temporal", Verdict.FAILED, told, mend)
+            message = fault.for_operators if fault else f"no answer at {address}"
+            remedy = fault.remedy if fault and fault.remedy else "Start that server, or correct TEMPORAL_ADDRESS."
+            return Finding("temporal", Verdict.FAILED, message, remedy)
         if port.use is PortUse.OTHERS:
-            mend = f"Have `orchestrator dev` start it on another port with {port.flag}, or name it in TEMPORAL_ADDRESS."
-            return Finding("temporal", Verdict.WARNING, f"another program answers at {address}", mend)
-        return Finding("temporal", Verdict.WARNING, f"none at {address}", "`orchestrator dev` starts one.")
-    found = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if found < MINIMUM_SERVER:
-        wanted = ".".join(map(str, MINIMUM_SERVER))
-        return Finding("temporal", Verdict.FAILED, f"server {version} at {address}", f"Use {wanted} or newer.")
+            remedy = f"Select another port for `orchestrator dev` with {port.flag}, or set TEMPORAL_ADDRESS."
+            return Finding("temporal", Verdict.WARNING, f"another program answers at {address}", remedy)
+        return Finding("temporal", Verdict.WARNING, f"no server at {address}", "`orchestrator dev` starts one.")
+    release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if release < MINIMUM_SERVER:
+        expected = ".".join(map(str, MINIMUM_SERVER))
+        return Finding("temporal", Verdict.FAILED, f"server {version} at {address}", f"Use {expected} or newer.")
     return Finding("temporal", Verdict.OK, f"server {version} at {address}")
 
 
 def check_namespace(name: str, namespace_id: str, index: Index) -> Finding:
-    """The namespace is the one in which the jobs of the index are."""
+    """Checks that the jobs of the index are in this namespace."""
     if index.marks.get(NAMESPACE, namespace_id) != namespace_id:
         return refused("namespace", another_namespace(index.place, index.marks, namespace_id, name))
     return Finding("namespace", Verdict.OK, f"{name} (id {namespace_id})")
 
 
 def refused(check: str, fault: Unavailable) -> Finding:
-    """What a process would refuse to start for."""
+    """The finding for an error with which a process would refuse to start."""
     return Finding(check, Verdict.FAILED, fault.cause or fault.message, fault.remedy)
 
 
-def check_attributes(found: Mapping[str, str], wanted: Mapping[str, str]) -> Finding:
-    """The search attributes are registered, with our types."""
-    wrong = sorted(name for name, kind in wanted.items() if found.get(name, kind) != kind)
-    if wrong:
-        told = ", ".join(f"{name} is {found[name]}, not {wanted[name]}" for name in wrong)
-        return Finding("search attributes", Verdict.FAILED, told, "Use a namespace of its own (TEMPORAL_NAMESPACE).")
-    missing = sorted(set(wanted) - set(found))
+def check_attributes(actual: Mapping[str, str], expected: Mapping[str, str]) -> Finding:
+    """Checks that the search attributes are registered with the right types."""
+    mismatches = sorted(name for name, kind in expected.items() if actual.get(name, kind) != kind)
+    if mismatches:
+        message = ", ".join(f"{name} is {actual[name]}, not {expected[name]}" for name in mismatches)
+        return Finding("search attributes", Verdict.FAILED, message, "Use a separate namespace (TEMPORAL_NAMESPACE).")
+    missing = sorted(set(expected) - set(actual))
     if missing:
-        told = f"not registered: {', '.join(missing)}"
-        return Finding("search attributes", Verdict.WARNING, told, "The next start of a worker registers them.")
-    return Finding("search attributes", Verdict.OK, ", ".join(sorted(wanted)))
+        message = f"not registered: {', '.join(missing)}"
+        return Finding("search attributes", Verdict.WARNING, message, "The next start of a worker registers them.")
+    return Finding("search attributes", Verdict.OK, ", ".join(sorted(expected)))
 
 
-def check_retention(found: timedelta, wanted_days: int) -> Finding:
-    """Temporal keeps closed jobs as long as the settings say."""
-    if found == timedelta(days=wanted_days):
-        return Finding("retention", Verdict.OK, f"{wanted_days} days")
-    told = f"{found.total_seconds() / 86400:g} days; the settings say {wanted_days}"
-    return Finding("retention", Verdict.WARNING, told, "The next start of a worker sets it.")
+def check_retention(actual: timedelta, days: int) -> Finding:
+    """Checks that Temporal keeps closed jobs for the configured number of days."""
+    if actual == timedelta(days=days):
+        return Finding("retention", Verdict.OK, f"{days} days")
+    message = f"{actual.total_seconds() / 86400:g} days; the settings say {days}"
+    return Finding("retention", Verdict.WARNING, message, "The next start of a worker sets it.")
 
 
 def check_worker(pollers: frozenset[str], task_queue: str) -> Finding:
-    """Somebody does the work."""
+    """Checks that a worker polls the task queue."""
     if pollers:
         return Finding("worker", Verdict.OK, f"{len(pollers)} on task queue {task_queue}: {', '.join(sorted(pollers))}")
-    told = f"none polls task queue {task_queue}: jobs wait"
-    return Finding("worker", Verdict.WARNING, told, "Start one with `orchestrator worker` or `orchestrator dev`.")
+    message = f"no worker polls task queue {task_queue}: jobs wait"
+    return Finding("worker", Verdict.WARNING, message, "Start one with `orchestrator worker` or `orchestrator dev`.")
 
 
 def check_index(index: Index) -> Finding:
-    """The job index opens, and its schema is ours."""
+    """Checks that the job index opens and that its schema is current."""
     name = "database"
     if index.fault is not None:
-        mend = index.remedy or "Start the database, or correct ORCHESTRATOR_DATABASE_URL."
-        return Finding(name, Verdict.FAILED, f"{index.place}: {index.fault}", mend)
+        remedy = index.remedy or "Start the database, or correct ORCHESTRATOR_DATABASE_URL."
+        return Finding(name, Verdict.FAILED, f"{index.place}: {index.fault}", remedy)
     if not index.exists:
-        return Finding(name, Verdict.OK, f"{index.place}: not there yet; the first start makes it")
+        return Finding(name, Verdict.OK, f"{index.place}: does not exist yet; the first start creates it")
     if index.foreign:
-        told = f"{index.place}: belongs to another program, which has tables there ({', '.join(index.foreign[:3])})"
-        return Finding(name, Verdict.FAILED, told, "Name a database of its own in ORCHESTRATOR_DATABASE_URL.")
+        message = f"{index.place}: has tables of another program ({', '.join(index.foreign[:3])})"
+        return Finding(name, Verdict.FAILED, message, "Name a separate database in ORCHESTRATOR_DATABASE_URL.")
     if index.current == index.newest:
         return Finding(name, Verdict.OK, f"{index.place}: schema {index.current}")
     if index.current is not None and index.current not in index.known:
-        told = f"{index.place}: schema {index.current} is newer than this version of orchestrator"
-        return Finding(name, Verdict.FAILED, told, "Use the version that made it, or a newer one.")
-    told = f"{index.place}: schema {index.current or 'none'}, newest {index.newest}"
-    return Finding(name, Verdict.WARNING, told, "The next start brings it up to date.")
+        message = f"{index.place}: schema {index.current} is newer than this version of orchestrator"
+        return Finding(name, Verdict.FAILED, message, "Use the version that created it, or a newer one.")
+    message = f"{index.place}: schema {index.current or 'none'}, newest {index.newest}"
+    return Finding(name, Verdict.WARNING, message, "The next start migrates it.")
 
 
 def check_key(key: Key, index: Index) -> Finding:
-    """The secret key is that of the index, and shared by all processes."""
+    """Checks that the index belongs to the secret key, and that all processes share the key."""
     name = "secret key"
     mark = index.marks.get(SECRET)
     if key.check_values and mark is not None and not is_one_of(mark, key.check_values):
         return refused(name, another_key(index.place, key.source))
     if not key.check_values and mark is not None:
-        told = f"none at {key.source}, and the index {index.place} has one"
-        return Finding(name, Verdict.FAILED, told, "Set ORCHESTRATOR_SECRET_KEY as for the other processes.")
+        message = f"there is none at {key.source}, but the index {index.place} belongs to one"
+        return Finding(
+            name, Verdict.FAILED, message, "Set ORCHESTRATOR_SECRET_KEY to the value of the other processes."
+        )
     if len(key.check_values) > 1:
-        told = f"{key.source}, and a fallback: the secret key is being exchanged"
-        mend = "`orchestrator secrets rotate` says what comes next; docs/operating.md has the steps."
-        return Finding(name, Verdict.WARNING, told, mend)
+        message = f"{key.source}, and a fallback: the secret key is being exchanged"
+        remedy = "Run `orchestrator secrets rotate` for the next step; docs/operating.md lists all steps."
+        return Finding(name, Verdict.WARNING, message, remedy)
     if key.in_file and key.shared:
-        told = f"kept in {key.source}: a process with another data directory would have another one"
-        return Finding(name, Verdict.WARNING, told, "Set ORCHESTRATOR_SECRET_KEY to the same text for every process.")
-    return Finding(name, Verdict.OK, key.source if key.check_values else f"{key.source}: the first start makes it")
+        message = f"stored in {key.source}: processes with another data directory use another key"
+        return Finding(
+            name, Verdict.WARNING, message, "Set ORCHESTRATOR_SECRET_KEY to the same value for every process."
+        )
+    return Finding(name, Verdict.OK, key.source if key.check_values else f"{key.source}: the first start creates it")
 
 
 def check_admin(place: str | None, *, scaled: bool) -> Finding:
-    """Somebody can call. `place` says where the bootstrap key is from."""
+    """Checks that there is an admin key. `place` is where it is set, or None."""
     if place is not None:
         return Finding("admin key", Verdict.OK, place)
     if scaled:
-        mend = "Set ORCHESTRATOR_ADMIN_API_KEY for every API process."
-        return Finding("admin key", Verdict.WARNING, "none: nobody can manage this installation", mend)
-    return Finding("admin key", Verdict.OK, "none yet: `orchestrator dev` makes one")
+        remedy = "Set ORCHESTRATOR_ADMIN_API_KEY for every API process."
+        return Finding("admin key", Verdict.WARNING, "none: this installation cannot be managed", remedy)
+    return Finding("admin key", Verdict.OK, "none yet: `orchestrator dev` creates one")
 
 
 def check_public_sessions(public: bool | None) -> Finding:
-    """Strangers start no jobs, or somebody chose that they may."""
+    """Checks that nobody starts sessions without a key, unless a setting allows it on one machine."""
     name = "public sessions"
     if public:
-        mend = "Unset ORCHESTRATOR_PUBLIC_SESSIONS, or let only people you trust reach the API."
-        return Finding(name, Verdict.WARNING, "anybody who reaches the API starts sessions without a key", mend)
-    where = "off" if public is False else "only `orchestrator dev` on a loopback address starts them without a key"
+        remedy = "Unset ORCHESTRATOR_PUBLIC_SESSIONS, or let only trusted users reach the API."
+        return Finding(
+            name, Verdict.WARNING, "everybody who can reach the API can start sessions without a key", remedy
+        )
+    where = "off" if public is False else "only `orchestrator dev` on a loopback address allows them without a key"
     return Finding(name, Verdict.OK, where)
 
 
 def check_clock(ahead: float, whose: str) -> Finding:
-    """Two machines agree on the time: tokens, signatures and limits are computed from it."""
-    told = f"that of {whose} is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    """Checks that two clocks agree: tokens, signatures and limits depend on the time."""
+    message = f"the clock of {whose} is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
     if abs(ahead) > CLOCK_SKEW:
-        mend = "Set both clocks by a time server: tokens and webhook signatures would be refused."
-        return Finding("clock", Verdict.FAILED, told, mend)
-    return Finding("clock", Verdict.OK, told)
+        remedy = "Synchronise both clocks with a time server: otherwise tokens and webhook signatures are refused."
+        return Finding("clock", Verdict.FAILED, message, remedy)
+    return Finding("clock", Verdict.OK, message)
 
 
 def check_catalogue(agents: int, workflows: int, fault: str | None) -> Finding:
-    """Plugins import, and what they bring is valid."""
+    """Checks that plugins import and that their catalogue is valid."""
     if fault is not None:
-        return Finding("catalogue", Verdict.FAILED, fault, "Mend the plugin, or take it out of ORCHESTRATOR_PLUGINS.")
+        return Finding("catalogue", Verdict.FAILED, fault, "Fix the plugin, or remove it from ORCHESTRATOR_PLUGINS.")
     return Finding("catalogue", Verdict.OK, f"{agents} agents, {workflows} workflows")
 
 
 def check_models(models: Models) -> Finding:
-    """The models that agents name belong to a provider that is configured, and its server answers."""
+    """Checks that each agent's model belongs to a configured provider, and that the model server answers."""
     if models.base_url:
         if models.fault is not None:
             return refused("models", models.fault)
         return Finding("models", Verdict.OK, f"OpenAI-compatible endpoint {models.base_url}")
     if not models.providers:
-        mend = "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL."
+        remedy = "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL."
         if models.default_model:
-            told = f"no provider for {models.default_model}: agents would answer with offline drafts"
-            return Finding("models", Verdict.FAILED, told, mend)
-        return Finding("models", Verdict.WARNING, "no provider: agents answer with offline drafts", mend)
+            message = f"no provider for {models.default_model}: agents would answer with offline drafts"
+            return Finding("models", Verdict.FAILED, message, remedy)
+        return Finding("models", Verdict.WARNING, "no provider: agents answer with offline drafts", remedy)
     names = {models.default_model} if models.default_model else models.agents_models
-    without = sorted(name for name in names if split_model_name(name)[0] not in models.providers)
-    told = f"configured: {', '.join(sorted(models.providers))}"
-    if without:
-        mend = "Set ORCHESTRATOR_DEFAULT_MODEL to a model of a configured provider."
-        return Finding("models", Verdict.FAILED, f"{told}; no provider for {', '.join(without)}", mend)
-    return Finding("models", Verdict.OK, f"{told}; {models.default_model or 'each agent its own model'}")
+    unserved = sorted(name for name in names if split_model_name(name)[0] not in models.providers)
+    message = f"configured: {', '.join(sorted(models.providers))}"
+    if unserved:
+        remedy = "Set ORCHESTRATOR_DEFAULT_MODEL to a model of a configured provider."
+        return Finding("models", Verdict.FAILED, f"{message}; no provider for {', '.join(unserved)}", remedy)
+    return Finding("models", Verdict.OK, f"{message}; {models.default_model or 'each agent its own model'}")

@@ -1,4 +1,4 @@
-"""Our four import names are common words: tells when another distribution brings one of them too (style §3.2)."""
+"""Finds other distributions and folders with one of our four import names, which are common words."""
 
 import re
 from collections import defaultdict
@@ -11,25 +11,25 @@ from typing import Final
 from orchestrator.commandline.terminal.exits import Refused
 
 DISTRIBUTION: Final = "orchestrator"
-ENVIRONMENT_OF_ITS_OWN: Final = "Install orchestrator into an environment of its own."
+SEPARATE_ENVIRONMENT: Final = "Install orchestrator into a separate environment."
 PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 _LISTED: Final = re.compile(rf"^({'|'.join(PACKAGES)})(?=/|\.py,|\s|$)", re.MULTILINE)
 
 
 def collisions(owners: Mapping[str, Sequence[str]], places: Mapping[str, Path | None]) -> list[str]:
-    """What is wrong, a sentence each.
+    """The collisions, one sentence each.
 
-    `owners` maps import names to the distributions that bring them, `places` our packages to the folders in which
-    Python finds them: all four must lie side by side.
+    `owners` maps import names to the distributions that install them. `places` maps our packages to the folders in
+    which Python finds them: all four must be in one folder.
     """
-    found = [
-        f"the package `{name}` is also brought by {', '.join(others)}"
+    duplicates = [
+        f"the package `{name}` is also installed by {', '.join(others)}"
         for name in PACKAGES
         if (others := sorted({owner for owner in owners.get(name, ()) if owner.lower() != DISTRIBUTION}))
     ]
     home = places[DISTRIBUTION]
-    return found + [
-        f"the package `{name}` is found in {places[name] or 'no folder'}, not in {home}"
+    return duplicates + [
+        f"Python finds the package `{name}` in {places[name] or 'no folder'}, not in {home}"
         for name in PACKAGES
         if places[name] != home
     ]
@@ -41,9 +41,9 @@ def installed_collisions() -> list[str]:
 
 
 def _owners() -> dict[str, list[str]]:
-    """The installed distributions that bring a package of one of our names, by that name.
+    """The installed distributions with a package of one of our names, by that name.
 
-    `packages_distributions` of the standard library looks at every file of each: half a second at every start.
+    `packages_distributions` of the standard library reads every file: that takes half a second at every start.
     """
     owners = defaultdict(list)
     for distribution in distributions():
@@ -54,21 +54,21 @@ def _owners() -> dict[str, list[str]]:
 
 
 def refuse_collisions() -> None:
-    """Raises `Refused` when another distribution brings one of our packages: it would run in place of ours."""
-    found = installed_collisions()
-    if found:
-        raise Refused(f"{'; '.join(found)}. {ENVIRONMENT_OF_ITS_OWN}", code=1)
+    """Raises `Refused` if another distribution installs one of our packages: it could run in place of ours."""
+    errors = installed_collisions()
+    if errors:
+        raise Refused(f"{'; '.join(errors)}. {SEPARATE_ENVIRONMENT}", code=1)
 
 
 def refuse_shadows() -> None:
-    """Raises `Refused` when Python finds a package of the author's in place of ours.
+    """Raises `Refused` if Python finds an author's package in place of ours.
 
-    Called before anything of ours is imported that could find it: the import would fail with a traceback.
+    Call it before the imports that could find that package: they would fail with a traceback.
     """
-    found = collisions({}, {name: _folder(name) for name in PACKAGES})
-    if found:
+    errors = collisions({}, {name: _folder(name) for name in PACKAGES})
+    if errors:
         raise Refused(
-            f"{'; '.join(found)}. These names are orchestrator's own: rename that package, for example to "
+            f"{'; '.join(errors)}. These names are reserved by orchestrator: rename that package, for example to "
             "`acme_workflows`, or keep its folder out of PYTHONPATH and the working directory.",
             code=1,
         )

@@ -1,4 +1,4 @@
-"""`orchestrator doctor`: looks at this installation, changes nothing, and says how to mend what is wrong."""
+"""`orchestrator doctor`: checks this installation and reports what to fix. It changes nothing."""
 
 import asyncio
 import os
@@ -30,16 +30,16 @@ from orchestrator.settings.misspellings import misspelt, not_read
 
 DevPorts = tuple[int | None, int | None, int | None]
 
-_PATIENCE: Final = 20.0  # Seconds for one check.
-_CONNECT_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 20.0  # Seconds for one check.
+_CONNECT_TIMEOUT: Final = 5.0
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 _FINDINGS: Final = TypeAdapter(list[Finding])
 
 
 def run(settings: Settings, console: Console | None, ports: DevPorts = (None, None, None)) -> int:
-    """Check everything and tell: on a console, or as JSON without one. 1 when a check failed, else 0.
+    """Run all checks; print the findings to the console, or as JSON without one. Returns 1 if a check failed, else 0.
 
-    `ports` are those of API, Temporal and its UI that the user wants to use.
+    `ports` are the user's ports for the API, Temporal and its UI.
     """
     logs.configure("ERROR", settings.log_format)
     findings = asyncio.run(_Doctor(settings, ports).findings())
@@ -47,20 +47,20 @@ def run(settings: Settings, console: Console | None, ports: DevPorts = (None, No
         exits.say(_FINDINGS.dump_json(findings, indent=2).decode())
     else:
         for finding in findings:
-            _tell(console, finding)
+            _print(console, finding)
     return exits.FAILED if any(finding.verdict is Verdict.FAILED for finding in findings) else exits.OK
 
 
-def _tell(console: Console, finding: Finding) -> None:
+def _print(console: Console, finding: Finding) -> None:
     console.print(f"{finding.verdict:<8}", style=_STYLES[finding.verdict], end="")
-    told = f"{finding.check:<18} {finding.message}"
-    console.print(told, markup=False, highlight=False, soft_wrap=True)
+    line = f"{finding.check:<18} {finding.message}"
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
     if finding.mend and finding.verdict is not Verdict.OK:
         console.print(f"{'':<27}{finding.mend}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Doctor:
-    """One look at everything. Each check stands alone: what one of them raises is its finding."""
+    """All checks. An error of one check becomes its finding and does not stop the others."""
 
     def __init__(self, settings: Settings, ports: DevPorts) -> None:
         self._settings = settings
@@ -71,13 +71,13 @@ class _Doctor:
         self._catalogue: Catalogue | None = None
 
     async def findings(self) -> list[Finding]:
-        """What all checks found, in the order in which things depend on each other."""
+        """The findings of all checks; what others depend on comes first."""
         parts: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "python": self._python,
             "packages": self._packages,
             "settings": self._variables,
             "data directory": self._folder,
-            "ports": self._look_at_ports,
+            "ports": self._check_ports,
             "database": self._database,
             "secret key": self._secret_key,
             "admin key": self._admin_key,
@@ -88,7 +88,7 @@ class _Doctor:
             "catalogue": self._load_catalogue,
             "models": self._models,
         }
-        return [finding for name, check in parts.items() for finding in await _alone(name, check())]
+        return [finding for name, check in parts.items() for finding in await _isolated(name, check())]
 
     async def _python(self) -> list[Finding]:
         return [checks.check_python(sys.version_info[:3])]
@@ -102,32 +102,32 @@ class _Doctor:
     async def _folder(self) -> list[Finding]:
         return [checks.check_folder(probes.folder(self._settings.data_dir))]
 
-    async def _look_at_ports(self) -> list[Finding]:
-        temporal = None if self._configured else await self._own_server()
+    async def _check_ports(self) -> list[Finding]:
+        temporal = None if self._configured else await self._has_local_server()
         self._ports = await probes.ports(self._chosen, temporal_answers=temporal)
         return [checks.check_port(port) for port in self._ports]
 
-    async def _own_server(self) -> bool:
-        """Whether a Temporal server answers where `dev` would start one."""
+    async def _has_local_server(self) -> bool:
+        """Whether a Temporal server answers at the address that `dev` would use."""
         try:
-            await connect_within(_CONNECT_PATIENCE, address=self._address())
+            await connect_within(_CONNECT_TIMEOUT, address=self._address())
         except Unavailable:
             return False
         return True
 
     def _address(self) -> str | None:
-        """Where `dev` would start Temporal; None where the settings name a server."""
+        """The address at which `dev` would start Temporal; None if the environment names a server."""
         port = self._chosen[1] or probes.TEMPORAL_PORT
         return None if self._configured else f"{HOST}:{port}"
 
     async def _database(self) -> list[Finding]:
         self._index = await probes.index(self._settings.index_url())
-        found = [checks.check_index(self._index)]
+        findings = [checks.check_index(self._index)]
         if self._index.ahead is not None:
-            found.append(checks.check_clock(self._index.ahead, "the database"))
-        if (shared := await connections(self._settings)) is not None:
-            found.append(check_connections(shared))
-        return found
+            findings.append(checks.check_clock(self._index.ahead, "the database"))
+        if (usage := await connections(self._settings)) is not None:
+            findings.append(check_connections(usage))
+        return findings
 
     async def _secret_key(self) -> list[Finding]:
         return [checks.check_key(probes.secret_key(self._settings), self._index)]
@@ -144,16 +144,16 @@ class _Doctor:
         address = str(connect_options(address=self._address())["target_host"])
         port = next((port for port in self._ports if port.purpose == "Temporal"), None)
         try:
-            client = await connect_within(_CONNECT_PATIENCE, address=self._address())
-            found = [checks.check_temporal(await server_version(client), None, address, port)]
+            client = await connect_within(_CONNECT_TIMEOUT, address=self._address())
+            findings = [checks.check_temporal(await server_version(client), None, address, port)]
         except Unavailable as fault:
             return [checks.check_temporal(None, fault, address, port)]
         try:
             namespace = await inspect_namespace(client, self._settings.task_queue)
         except NotFound:
-            return [*found, checks.refused("namespace", unknown_namespace(client))]
+            return [*findings, checks.refused("namespace", unknown_namespace(client))]
         return [
-            *found,
+            *findings,
             checks.check_namespace(client.namespace, namespace.id, self._index),
             checks.check_attributes(namespace.attributes, search_attributes()),
             checks.check_retention(namespace.retention, self._settings.retention_days),
@@ -163,7 +163,7 @@ class _Doctor:
     async def _redis(self) -> list[Finding]:
         url = redis_url(self._settings)
         if url is None:
-            return [Finding("redis", Verdict.OK, "none: each process counts requests for itself")]
+            return [Finding("redis", Verdict.OK, "not configured: each process counts requests separately")]
         ahead = await probes.redis_ahead(url)
         return [Finding("redis", Verdict.OK, "answers"), checks.check_clock(ahead, "Redis")]
 
@@ -176,7 +176,7 @@ class _Doctor:
             self._catalogue = build_catalogue(load_plugins(self._settings.plugin_modules()))
         except CatalogueError as fault:
             return [checks.check_catalogue(0, 0, fault.message)]
-        except (Exception, SystemExit) as fault:  # noqa: BLE001 - the edge to authors' code, which can raise anything
+        except (Exception, SystemExit) as fault:  # noqa: BLE001 - the edge to author code, which can raise anything
             return [checks.check_catalogue(0, 0, f"{type(fault).__name__}: {fault}")]
         return [checks.check_catalogue(len(self._catalogue.agents), len(self._catalogue.workflows), None)]
 
@@ -197,22 +197,26 @@ class _Doctor:
         return [checks.check_models(models)]
 
 
-async def _alone(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
+async def _isolated(name: str, check: Awaitable[list[Finding]]) -> list[Finding]:
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             return await check
     except Unavailable as fault:
         return [checks.refused(name, fault)]
     except OrchestratorError as fault:
         return [Finding(name, Verdict.FAILED, fault.message)]
     except TimeoutError:
-        return [Finding(name, Verdict.FAILED, f"no answer within {_PATIENCE:.0f} s", "Look whether it is overloaded.")]
+        return [
+            Finding(
+                name, Verdict.FAILED, f"no answer within {_TIMEOUT:.0f} s", "Check whether the server is overloaded."
+            )
+        ]
     except OSError as fault:
         place = f"{fault.filename}: " if fault.filename else ""
-        return [Finding(name, Verdict.FAILED, f"{place}{fault.strerror or fault}", "Let this user read it.")]
-    except Exception as fault:  # noqa: BLE001 - the edge of a check: one that cannot be made must not hide what the others find
-        told = f"the check itself failed: {type(fault).__name__}: {fault}"
-        return [Finding(name, Verdict.FAILED, told, "Report this as a defect of orchestrator.")]
+        return [Finding(name, Verdict.FAILED, f"{place}{fault.strerror or fault}", "Let this user read that file.")]
+    except Exception as fault:  # noqa: BLE001 - the edge of a check: its failure must not hide the findings of the others
+        message = f"the check itself failed: {type(fault).__name__}: {fault}"
+        return [Finding(name, Verdict.FAILED, message, "Report this as a defect of orchestrator.")]
 
 
 def _plain(secret: SecretStr | None) -> str | None:

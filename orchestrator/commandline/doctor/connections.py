@@ -1,4 +1,4 @@
-"""Whether the processes that share a PostgreSQL server fit into its connections: a check of `orchestrator doctor`."""
+"""A check of `orchestrator doctor`: whether a PostgreSQL server has enough connections for all processes."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ from orchestrator.domain.errors import OrchestratorError
 from orchestrator.settings import Settings
 from orchestrator.storage.database import APPLICATION, Database
 
-# The settings of a server, and who is connected, this very process apart.
+# The limit of the server, and its clients except this process.
 _QUERY: Final = text("""
     SELECT current_setting('max_connections')::int
          - current_setting('superuser_reserved_connections')::int AS room,
@@ -24,9 +24,9 @@ _QUERY: Final = text("""
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The connections of a PostgreSQL server: `room` for how many, open ones of `others` and of our `processes`.
+    """The connections of a PostgreSQL server: the limit (`room`), and open ones of `others` and of our `processes`.
 
-    `each` is how many connections one process may open.
+    `each` is the number of connections that one process may open.
     """
 
     room: int
@@ -37,14 +37,14 @@ class Connections:
 
 
 async def connections(settings: Settings) -> Connections | None:
-    """The connections of the index's server; None for SQLite, and where it does not answer."""
+    """The connections of the index's server; None for SQLite, or if the server does not answer."""
     url = settings.index_url()
     if make_url(url).get_backend_name() == "sqlite":
         return None
     database = Database(url, pool_size=1, max_overflow=0)
     try:
         room, others, ours, processes = await database.autocommit(_look)
-    except OrchestratorError:  # another check says so
+    except OrchestratorError:  # the check of the database reports it
         return None
     finally:
         await database.close()
@@ -52,7 +52,7 @@ async def connections(settings: Settings) -> Connections | None:
 
 
 def most_connections(settings: Settings) -> int:
-    """How many connections a process may open: its pool, and an API's pool for reports."""
+    """The maximum of connections of a process: its pool, and an API's pool for reports."""
     return settings.database_pool_size + 1 + 2 * settings.database_max_overflow
 
 
@@ -61,17 +61,17 @@ def _look(connection: Connection) -> tuple[int, int, int, int]:
     return row.room, row.others, row.ours, row.processes
 
 
-def check_connections(found: Connections) -> Finding:
-    """Every process can open all its connections, beside those that Temporal and others have open now."""
-    needed = found.others + found.processes * found.each
-    told = (
-        f"{found.others + found.ours} of {found.room} open; {found.processes} processes of {found.each} each "
-        f"and {found.others} of others are {needed}"
+def check_connections(usage: Connections) -> Finding:
+    """Checks that every process can open all its connections, beside the open ones of Temporal and other programs."""
+    needed = usage.others + usage.processes * usage.each
+    message = (
+        f"{usage.others + usage.ours} of {usage.room} open; {usage.processes} processes with {usage.each} each "
+        f"and {usage.others} of other programs need {needed}"
     )
-    if needed > found.room:
-        mend = (
+    if needed > usage.room:
+        remedy = (
             "Raise max_connections, or lower ORCHESTRATOR_DATABASE_POOL_SIZE, ORCHESTRATOR_DATABASE_MAX_OVERFLOW "
             "or Temporal's SQL_MAX_CONNS."
         )
-        return Finding("connections", Verdict.WARNING, told, mend)
-    return Finding("connections", Verdict.OK, told)
+        return Finding("connections", Verdict.WARNING, message, remedy)
+    return Finding("connections", Verdict.OK, message)

@@ -1,4 +1,4 @@
-"""What `orchestrator doctor` asks of this machine and of other servers. Nothing is changed, and no secret is told."""
+"""The probes of `orchestrator doctor`: read this machine and other servers, change nothing, reveal no secret."""
 
 import os
 import shutil
@@ -29,32 +29,32 @@ from orchestrator.storage.tables import installation
 _API: Final = 8000
 TEMPORAL_PORT: Final = 7233
 _UI: Final = 8233
-_PATIENCE: Final = 5.0
+_TIMEOUT: Final = 5.0
 
 
 def folder(data_dir: Path) -> Folder:
-    """The data directory, or where it would be made."""
+    """The data directory, or where it would be created."""
     place = str(data_dir)
-    there = next(path for path in (data_dir, *data_dir.parents) if path.exists())
-    if not there.is_dir():
-        return Folder(place, exists=False, fault=f"{there} is no directory")
-    if not os.access(there, os.W_OK | os.X_OK):
-        return Folder(place, exists=there == data_dir, fault=f"nothing can be written in {there}")
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if not existing.is_dir():
+        return Folder(place, exists=False, fault=f"{existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Folder(place, exists=existing == data_dir, fault=f"this user cannot write to {existing}")
     shown = tuple(str(path) for path in open_to_others(data_dir))
-    return Folder(place, exists=there == data_dir, free=shutil.disk_usage(there).free, shown=shown)
+    return Folder(place, exists=existing == data_dir, free=shutil.disk_usage(existing).free, shown=shown)
 
 
 async def ports(chosen: tuple[int | None, int | None, int | None], *, temporal_answers: bool | None) -> list[Port]:
-    """The ports of API, Temporal and its UI, as chosen; of the API alone when `dev` would start no Temporal (None)."""
-    (api, temporal, ui), asked = zip(*map(_or_default, chosen, (_API, TEMPORAL_PORT, _UI)), strict=True)
+    """The ports of API, Temporal and its UI; only the API's if `dev` starts no Temporal (`temporal_answers` None)."""
+    (api, temporal, ui), named = zip(*map(_or_default, chosen, (_API, TEMPORAL_PORT, _UI)), strict=True)
     async with httpx2.AsyncClient(timeout=3, trust_env=False) as http:
         api_answers = await _answers(http, f"http://{HOST}:{api}/readyz", "checks")
         ui_answers = await _answers(http, f"http://{HOST}:{ui}/api/v1/settings", "DefaultNamespace")
-    found = [Port(api, "API", "--port", _use(api, ours=api_answers), asked[0])]
+    used = [Port(api, "API", "--port", _use(api, ours=api_answers), named[0])]
     if temporal_answers is not None:
-        found.append(Port(temporal, "Temporal", "--temporal-port", _use(temporal, ours=temporal_answers), asked[1]))
-        found.append(Port(ui, "Temporal UI", "--ui-port", _use(ui, ours=ui_answers), asked[2]))
-    return found
+        used.append(Port(temporal, "Temporal", "--temporal-port", _use(temporal, ours=temporal_answers), named[1]))
+        used.append(Port(ui, "Temporal UI", "--ui-port", _use(ui, ours=ui_answers), named[2]))
+    return used
 
 
 def _or_default(chosen: int | None, default: int) -> tuple[int, bool]:
@@ -78,7 +78,7 @@ async def index(index_url: str) -> Index:
     """The job index's database."""
     try:
         url = make_url(index_url)
-    except (ArgumentError, ValueError):  # ValueError: of a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         return Index("ORCHESTRATOR_DATABASE_URL", fault="is not a database URL")
     place = url.render_as_string(hide_password=True)
     if not _exists(url):
@@ -95,20 +95,20 @@ async def index(index_url: str) -> Index:
 
 
 def _exists(url: URL) -> bool:
-    """Whether there is something to open: looking must not make a file."""
+    """Whether there is a database to open: a probe must not create a file."""
     return url.get_backend_name() != "sqlite" or not url.database or Path(url.database).exists()
 
 
 def _index(connection: Connection, place: str) -> Index:
     scripts = ScriptDirectory.from_config(migration_config(connection))
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    marked = inspect(connection).has_table(installation.name)
-    marks = connection.execute(select(installation.c.name, installation.c.value)).all() if marked else []
+    has_marks = inspect(connection).has_table(installation.name)
+    marks = connection.execute(select(installation.c.name, installation.c.value)).all() if has_marks else []
     ahead = None
     if connection.dialect.name == "postgresql":
         before = _now()
-        theirs = connection.execute(select(func.clock_timestamp())).scalar_one()
-        ahead = (theirs - before - (_now() - before) / 2).total_seconds()
+        server_time = connection.execute(select(func.clock_timestamp())).scalar_one()
+        ahead = (server_time - before - (_now() - before) / 2).total_seconds()
     return Index(
         place,
         current=context.get_current_revision(),
@@ -121,7 +121,7 @@ def _index(connection: Connection, place: str) -> Index:
 
 
 def secret_key(settings: Settings) -> Key:
-    """The secret key that a process would use, and whether it is there. Raises `OSError`."""
+    """The secret key that a process would use. Raises `OSError`."""
     shared = not settings.index_url().startswith("sqlite")
     fallback = settings.secret_key_fallback.get_secret_value() if settings.secret_key_fallback is not None else None
     if settings.secret_key is not None:
@@ -133,7 +133,7 @@ def secret_key(settings: Settings) -> Key:
 
 
 async def value_store(settings: Settings) -> str:
-    """Where large values are kept. Raises `Unavailable` when it does not answer, or without the library for it."""
+    """The store of large values. Raises `Unavailable` if it does not answer or its library is missing."""
     if settings.value_store_url is None:
         return "the job index"
     store = open_value_store(settings.value_store_url)
@@ -142,13 +142,13 @@ async def value_store(settings: Settings) -> str:
 
 
 async def redis_ahead(url: str) -> float:
-    """By how many seconds the clock of Redis is ahead of this machine's. Raises `Unavailable`."""
+    """The number of seconds by which the clock of Redis is ahead of this machine's. Raises `Unavailable`."""
     redis = open_redis(url)
     try:
         before = _now()
         seconds, micros = await redis.time()
         middle = before + (_now() - before) / 2
-    except Exception as fault:  # the library raises errors of many kinds for what is not Redis
+    except Exception as fault:  # the library raises many kinds of errors if the server is not Redis
         raise redis_fault(fault) from fault
     finally:
         await redis.aclose()
@@ -156,16 +156,16 @@ async def redis_ahead(url: str) -> float:
 
 
 async def model_server(base_url: str, key: str | None) -> Unavailable | None:
-    """What is wrong with an OpenAI-compatible server; its list of models costs nothing."""
+    """The error of an OpenAI-compatible server, or None. The probe reads its list of models, which is free."""
     url = f"{base_url.rstrip('/')}/models"
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        async with httpx2.AsyncClient(timeout=_PATIENCE, trust_env=not leads_to_this_machine(url)) as http:
+        async with httpx2.AsyncClient(timeout=_TIMEOUT, trust_env=not leads_to_this_machine(url)) as http:
             status = (await http.get(url, headers=headers)).status_code
     except httpx2.HTTPError as fault:
-        said = str(fault) or type(fault).__name__
+        reason = str(fault) or type(fault).__name__
         return Unavailable(
-            f"{base_url} does not answer: {said}", remedy="Start that server, or correct ORCHESTRATOR_LLM_BASE_URL."
+            f"{base_url} does not answer: {reason}", remedy="Start that server, or correct ORCHESTRATOR_LLM_BASE_URL."
         )
     if status in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
         return Unavailable(f"{base_url} refuses the key ({status})", remedy="Correct ORCHESTRATOR_LLM_API_KEY.")

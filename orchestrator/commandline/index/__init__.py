@@ -1,1 +1,1 @@
-"""Commands that work on the job index itself, with or without a running API."""
+"""Commands that work on the job index directly; no API has to run."""

@@ -1,4 +1,4 @@
-"""`orchestrator audit`: looks whether the audit trail is what was written, and exports it; both without the API."""
+"""`orchestrator audit`: verifies and exports the audit trail without the API."""
 
 import asyncio
 import json
@@ -23,36 +23,36 @@ _DONE: Final = 200
 
 
 def verify(settings: Settings) -> int:
-    """Say whether the trail is whole, or at which entry it breaks. Answers the exit code. Raises `Unavailable`."""
+    """Print whether the trail is complete, or its first invalid entry. Returns the exit code. Raises `Unavailable`."""
     configure(settings.log_level, settings.log_format)
     verdict = asyncio.run(_verify(settings))
     if verdict.broken is not None:
         warn(f"the audit trail breaks at entry {verdict.broken}: {verdict.why}")
         return FAILED
-    say(_told(verdict))
+    say(_summary(verdict))
     return OK
 
 
 def export(settings: Settings, after: int) -> int:
-    """Print every entry above a number as a line of JSON, oldest first. Answers the exit code. Raises `Unavailable`."""
+    """Print every later entry as a line of JSON, oldest first. Returns the exit code. Raises `Unavailable`."""
     configure(settings.log_level, settings.log_format)
     asyncio.run(_export(settings, after))
     return OK
 
 
 def command_entry(command: str) -> AuditEntry:
-    """The entry of a command that works on the index without the API."""
+    """The audit entry of a command that changes or reads the index without the API."""
     return AuditEntry(datetime.now(UTC), "cli", None, f"CLI {command}", "", _DONE, None, "", surface="cli")
 
 
-def _told(verdict: ChainVerdict) -> str:
+def _summary(verdict: ChainVerdict) -> str:
     head = verdict.head
-    told = f"{verdict.checked} entries, all as they were written; the last is {head.number} ({head.digest or 'none'})"
+    text = f"{verdict.checked} entries are unchanged; the last is {head.number} ({head.digest or 'none'})"
     if head.pruned:
-        told += f"; those up to {head.pruned} were pruned"
+        text += f"; entries up to {head.pruned} were pruned"
     if head.unchained > head.pruned:
-        told += f"; those up to {head.unchained} are of a release without a chain, and as they were when it began"
-    return told
+        text += f"; entries up to {head.unchained} are older than the chain, and unchanged since the chain began"
+    return text
 
 
 async def _verify(settings: Settings) -> ChainVerdict:

@@ -1,4 +1,4 @@
-"""`orchestrator bind`: has the job index belong to this secret key, or to this Temporal namespace, from now on."""
+"""`orchestrator bind`: assigns the job index to this secret key or this Temporal namespace."""
 
 import asyncio
 
@@ -14,9 +14,9 @@ from orchestrator.storage.installation import InstallationRepository
 
 
 def run(settings: Settings, *, namespace: bool, secret_key: bool) -> int:
-    """Bind the index to what the settings name now. Answers the exit code. Raises `Refused`, `Unavailable`."""
+    """Bind the index to the current settings. Returns the exit code. Raises `Refused`, `Unavailable`."""
     if not (namespace or secret_key):
-        raise Refused("name what the index shall belong to: --namespace, --secret-key or both")
+        raise Refused("nothing to bind: pass --namespace, --secret-key or both")
     configure(settings.log_level, settings.log_format)
     asyncio.run(_bind(settings, namespace=namespace, secret_key=secret_key))
     return OK
@@ -31,10 +31,10 @@ async def _bind(settings: Settings, *, namespace: bool, secret_key: bool) -> Non
         if secret_key:
             await installation.bind_secret_key()
             await audit_trail(database, key.sealer).reseal()
-            say(f"{database.place} belongs to this secret key now: issue keys and webhook secrets anew")
+            say(f"{database.place} now belongs to this secret key: issue new API keys and rotate the webhook secrets")
         if namespace:
             client = await connect(connect_options(), lazy=False)
             await installation.bind_namespace(await namespace_id(client), client.namespace)
-            say(f"{database.place} belongs to the Temporal namespace {client.namespace!r} now")
+            say(f"{database.place} now belongs to the Temporal namespace {client.namespace!r}")
     finally:
         await database.close()

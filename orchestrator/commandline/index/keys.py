@@ -1,4 +1,4 @@
-"""`orchestrator keys`: issues a key of any form without the API (C-18)."""
+"""`orchestrator keys`: issues an API key in any format without the API (C-18)."""
 
 import asyncio
 import uuid
@@ -21,9 +21,11 @@ _LONGEST_NAME: Final = 100
 
 
 def create(settings: Settings, request: KeyRequest) -> int:
-    """Issue a key and print its secret, this once. Answers the exit code. Raises `Refused`, `Unavailable`."""
+    """Issue a key and print its secret, for the only time. Returns the exit code. Raises `Refused`, `Unavailable`."""
     if not (0 < len(request.name) <= _LONGEST_NAME and request.name.isprintable()):
-        raise Refused(f"--name takes 1 to {_LONGEST_NAME} printable characters")
+        raise Refused(
+            f"invalid --name {request.name[:_LONGEST_NAME]!r}: expected 1 to {_LONGEST_NAME} printable characters"
+        )
     configure(settings.log_level, settings.log_format)
     issued = asyncio.run(_issue(settings, request))
     say(issued.token)

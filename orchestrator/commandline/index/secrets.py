@@ -1,4 +1,4 @@
-"""`orchestrator secrets rotate`: reseals what the previous secret key sealed (decision 0026)."""
+"""`orchestrator secrets rotate`: reseals stored secrets with the current secret key (decision 0026)."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -21,11 +21,11 @@ _MOST_NAMED: Final = 20
 
 
 def rotate(settings: Settings, *, apply: bool) -> int:
-    """Reseal, or say what would be resealed. Answers the exit code. Raises `Misconfigured`, `Unavailable`."""
+    """Reseal, or print what would be resealed. Returns the exit code. Raises `Misconfigured`, `Unavailable`."""
     configure(settings.log_level, settings.log_format)
     rotation = asyncio.run(_rotation(settings, apply=apply))
     fallback = settings.secret_key_fallback is not None
-    for line in _told(rotation, apply=apply, fallback=fallback):
+    for line in _report(rotation, apply=apply, fallback=fallback):
         say(line)
     for line in _warnings(rotation):
         warn(line)
@@ -42,40 +42,44 @@ async def _rotation(settings: Settings, *, apply: bool) -> Rotation:
         rotation = SecretRotation(webhooks, keys, marks, key.sealer, clock=lambda: datetime.now(UTC))
         if not apply:
             return await rotation.look()
-        # Its entry seals the head of the audit trail anew, too.
+        # The entry also seals the head of the audit trail with the current key.
         await audit_trail(database, key.sealer).add(command_entry("secrets rotate"))
         return await rotation.rotate(lambda so_far: say(f"{so_far.webhooks} webhooks, {so_far.resealed} resealed"))
     finally:
         await database.close()
 
 
-def _told(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
+def _report(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
     lines = [f"webhooks: {rotation.webhooks}; to reseal: {rotation.outdated}; resealed: {rotation.resealed}"]
     if rotation.keys:
-        lines.append(f"API keys that were not used with the new secret key yet: {len(rotation.keys)}")
+        lines.append(f"API keys not used with the new secret key yet: {len(rotation.keys)}")
         lines += [
             f"  {key.id} {key.name!r}, last used {_moment(key.last_used_at)}" for key in rotation.keys[:_MOST_NAMED]
         ]
     if not apply:
-        left = not rotation.complete
-        if left or not fallback:
-            return [*lines, "nothing was changed: run it with --apply" if left else "nothing is left to reseal"]
+        if not rotation.complete:
+            return [*lines, "nothing was changed: run the command with --apply"]
+        if not fallback:
+            return [*lines, "nothing to reseal"]
         return [
             *lines,
-            "nothing is left to reseal: the index belongs to ORCHESTRATOR_SECRET_KEY",
-            "a fallback that is the next key: exchange the two now",
-            f"a fallback that is the previous key: remove it, {REFRESH_LIFETIME.days} days after the exchange",
+            "nothing to reseal: the index belongs to ORCHESTRATOR_SECRET_KEY",
+            "if the fallback is the new key: exchange the two now",
+            f"if the fallback is the old key: remove it {REFRESH_LIFETIME.days} days after the exchange",
         ]
     if not rotation.complete:
-        return [*lines, "secrets changed meanwhile: run it again, once every process uses the new secret key"]
+        return [
+            *lines,
+            "other processes changed secrets meanwhile: run this again once every process uses the new secret key",
+        ]
     if not fallback:
         return [*lines, "done"]
     days = REFRESH_LIFETIME.days
     return [
         *lines,
         "done: every stored secret is sealed with the secret key, and the index belongs to it",
-        f"remove ORCHESTRATOR_SECRET_KEY_FALLBACK after {days} days; earlier, users have to sign in again",
-        *(["keys that are not used until then stop: rotate or revoke them"] if rotation.keys else []),
+        f"remove ORCHESTRATOR_SECRET_KEY_FALLBACK after {days} days; if removed earlier, users must sign in again",
+        *(["API keys that are not used until then stop working: rotate or revoke them"] if rotation.keys else []),
     ]
 
 
@@ -86,5 +90,5 @@ def _moment(at: datetime | None) -> str:
 def _warnings(rotation: Rotation) -> list[str]:
     if not rotation.lost:
         return []
-    named = ", ".join(rotation.lost[:_MOST_NAMED])
-    return [f"{len(rotation.lost)} webhooks have a secret that neither key opens: rotate theirs ({named})"]
+    webhooks = ", ".join(rotation.lost[:_MOST_NAMED])
+    return [f"neither key opens the secrets of {len(rotation.lost)} webhooks: rotate the secrets of {webhooks}"]

@@ -1,1 +1,1 @@
-"""`orchestrator jobs`: how operators list, watch and control jobs, by their ids or by a filter, over the HTTP API."""
+"""`orchestrator jobs`: list, watch and control jobs, by ids or by filters, over the HTTP API."""

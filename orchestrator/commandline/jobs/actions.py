@@ -1,4 +1,4 @@
-"""What can be done to jobs, and to which of them."""
+"""The actions on jobs, and the jobs that each action applies to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from orchestrator.domain.jobs import JobState, JobStatus, ReasonCode
 
 
 class Action(StrEnum):
-    """The last part of the API's path for it."""
+    """An action. The value is the last part of its path in the API."""
 
     CANCEL = "cancel"
     PAUSE = "pause"
@@ -27,9 +27,9 @@ _OPEN: Final = tuple(status for status in JobStatus if status.open)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which jobs an action applies to, and how it is said that it was done.
+    """The jobs that an action applies to. `done` is the word for a job after the action.
 
-    A filter without a status takes those of `statuses`; a filter may name those of `allowed`.
+    A filter without a status selects `statuses`; a filter may name the statuses of `allowed`.
     """
 
     done: str
@@ -58,9 +58,9 @@ RULES: Final[dict[Action, Rule]] = {
     Action.RESUME: Rule("resumed", _paused),
     Action.APPROVE: Rule("approved", _waiting, statuses=(), reasons=_DECIDED),
     Action.REJECT: Rule("rejected", _waiting, statuses=(), reasons=_DECIDED),
-    # What somebody cancelled is started again only where it is asked for.
+    # Cancelled jobs are retried only if the user asks for them by status.
     Action.RETRY: Rule(
-        "started again",
+        "retried",
         lambda job: not job.retried_by,
         statuses=(JobStatus.FAILED,),
         allowed=(JobStatus.FAILED, JobStatus.CANCELLED),
@@ -69,11 +69,11 @@ RULES: Final[dict[Action, Rule]] = {
 
 
 def narrowed(action: Action, selection: Selection) -> Selection:
-    """The selection, without jobs to which the action never applies. Raises `Refused` where none would be left."""
+    """The selection, limited to jobs that the action applies to. Raises `Refused` for statuses that it never takes."""
     rule = RULES[action]
-    wrong = [status for status in selection.statuses if status not in rule.allowed]
-    if wrong:
-        raise Refused(f"{action} takes jobs that are {' or '.join(rule.allowed)}, not --status {wrong[0]}")
+    refused = [status for status in selection.statuses if status not in rule.allowed]
+    if refused:
+        raise Refused(f"invalid --status {refused[0]} for {action}: expected {' or '.join(rule.allowed)}")
     if action is Action.RETRY and JobStatus.CANCELLED not in selection.statuses:
-        selection = replace(selection, needs_attention=True)  # leaves out what a retry has made good
+        selection = replace(selection, needs_attention=True)  # leaves out jobs that a retry has completed
     return replace(selection, statuses=selection.statuses or rule.statuses, reasons=selection.reasons or rule.reasons)

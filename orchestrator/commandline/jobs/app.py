@@ -1,4 +1,4 @@
-"""The commands of `orchestrator jobs`: names, options and examples; each imports what it does when it runs."""
+"""The commands of `orchestrator jobs`: names, options and examples. Each command imports its code when it runs."""
 # ruff: noqa: PLC0415 - see above
 
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ Statuses = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only queued, running, completed, failed or cancelled ones; once for each.",
+        help="Only queued, running, completed, failed or cancelled jobs; repeat it for several.",
         show_default="any",
         rich_help_panel=_WHICH,
     ),
@@ -38,7 +38,7 @@ Reasons = Annotated[
     list[str] | None,
     typer.Option(
         "--reason",
-        help="Only open jobs with this reason, such as stuck, no_worker or waiting_for_approval; once for each.",
+        help="Only open jobs with this reason, such as stuck or waiting_for_approval; repeat it for several.",
         autocompletion=completion.reasons,
         show_default="any",
         rich_help_panel=_WHICH,
@@ -48,7 +48,7 @@ Attention = Annotated[
     bool,
     typer.Option(
         "--needs-attention",
-        help="Only jobs that need somebody: stuck, failed and not made good, waiting for a person, without a worker.",
+        help="Only jobs that need a person: stuck, failed and not retried, waiting for approval, or without a worker.",
         rich_help_panel=_WHICH,
     ),
 ]
@@ -69,13 +69,13 @@ Agent = Annotated[
 ]
 Owner = Annotated[
     str | None,
-    typer.Option(help="Only jobs of this owner; needs an admin's key.", show_default="any", rich_help_panel=_WHICH),
+    typer.Option(help="Only jobs of this owner; needs an admin key.", show_default="any", rich_help_panel=_WHICH),
 ]
 Since = Annotated[
     str | None,
     typer.Option(
         metavar="AGE|TIME",
-        help="Only jobs accepted since: an age such as 30m, 2h or 7d, or a time (UTC).",
+        help="Only jobs accepted since then: an age such as 30m, 2h or 7d, or a time (UTC).",
         show_default=False,
         rich_help_panel=_WHICH,
     ),
@@ -84,7 +84,7 @@ Before = Annotated[
     str | None,
     typer.Option(
         metavar="AGE|TIME",
-        help="Only jobs accepted before: an age or a time, as for --since.",
+        help="Only jobs accepted before then: an age or a time, as for --since.",
         show_default=False,
         rich_help_panel=_WHICH,
     ),
@@ -92,10 +92,14 @@ Before = Annotated[
 Most = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, help="The newest so many of those that match.", show_default="all", rich_help_panel=_WHICH
+        "--limit",
+        min=1,
+        help="Only this many of the matching jobs, the newest.",
+        show_default="all",
+        rich_help_panel=_WHICH,
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only one JSON document.")]
 
 
 def selection(  # noqa: PLR0917 - one for each option
@@ -108,13 +112,13 @@ def selection(  # noqa: PLR0917 - one for each option
     since: str | None,
     before: str | None,
 ) -> Selection:
-    """The filters that options give. Raises `Refused`."""
+    """The filters of the options. Raises `Refused`."""
     if workflow and agent:
-        raise Refused("give --workflow or --agent, not both: a job runs one of them")
+        raise Refused("pass --workflow or --agent, not both: a job runs one of them")
     now = datetime.now(UTC)
     return Selection(
         statuses=tuple(dict.fromkeys(status or ())),
-        reasons=tuple(dict.fromkeys(part for one in reason or () for part in one.split(",") if part)),
+        reasons=tuple(dict.fromkeys(code for text in reason or () for code in text.split(",") if code)),
         needs_attention=needs_attention,
         workflow=workflow,
         agent=agent,
@@ -135,16 +139,16 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     since: Since = None,
     before: Before = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="The newest so many of those that match.", rich_help_panel=_WHICH)
+        int, typer.Option(min=1, help="Only this many of the matching jobs, the newest.", rich_help_panel=_WHICH)
     ] = _LONGEST_LIST,
-    every: Annotated[bool, typer.Option("--all", help="All that match.", rich_help_panel=_WHICH)] = False,
-    ids: Annotated[bool, typer.Option("--ids", help="Print ids, one a line, nothing else.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All matching jobs.", rich_help_panel=_WHICH)] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Print only the ids, one per line.")] = False,
     as_json: AsJson = False,
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     data_dir: KeyDir = None,
 ) -> None:
-    """List jobs, newest first: your own, or everybody's with an admin's key.
+    """List jobs, newest first: your own, or those of all owners with an admin key.
 
     ```
     orchestrator jobs list --needs-attention
@@ -156,17 +160,17 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     from orchestrator.commandline.jobs import views
     from orchestrator.commandline.terminal.console import Output
 
-    chosen = selection(status, reason, needs_attention, workflow, agent, owner, since, before)
-    most = None if every else limit
+    filters = selection(status, reason, needs_attention, workflow, agent, owner, since, before)
+    maximum = None if every else limit
     api = connection(api_url, api_key, data_dir)
-    raise typer.Exit(views.list_jobs(api, chosen, Output(), most=most, as_json=as_json, ids=ids))
+    raise typer.Exit(views.list_jobs(api, filters, Output(), maximum=maximum, as_json=as_json, ids=ids))
 
 
 @jobs.command()
 def show(
     job_id: JobId, as_json: AsJson = False, api_url: ApiUrl = None, api_key: ApiKey = None, data_dir: KeyDir = None
 ) -> None:
-    """Show one job: where it is and why, its calls with attempts, time and cost, and what moves it on.
+    """Show one job: its state and reason, its calls with attempts, time and cost, and the command that continues it.
 
     ```
     orchestrator jobs show wf_job_019c
@@ -184,26 +188,26 @@ def watch(  # noqa: PLR0917 - options, which are given by name
     job_id: JobId,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as one line of JSON.")] = False,
     after: Annotated[
-        str, typer.Option(help="With --json: only events after the one with this id.", show_default="from the first")
+        str, typer.Option(help="With --json: only events after the event with this id.", show_default="from the first")
     ] = "",
     api_url: ApiUrl = None,
     api_key: ApiKey = None,
     data_dir: KeyDir = None,
 ) -> None:
-    """Follow a job live until it ends. It goes on after a restart of the API; Ctrl-C leaves the job alone.
+    """Follow a job live until it ends, also across restarts of the API. Ctrl-C stops only the command, not the job.
 
     ```
     orchestrator jobs watch wf_job_019c && deploy
     orchestrator jobs watch wf_job_019c --json | jq -r .message
     ```
 
-    Exit code 0: the job completed. 1: it failed, timed out or was cancelled. 130: interrupted; the job goes on.
+    Exit code 0: the job completed. 1: it failed, timed out or was cancelled. 130: interrupted; the job continues.
     """
     from orchestrator.commandline.jobs import views
     from orchestrator.commandline.terminal.console import Output
 
     if after and not as_json:
-        raise Refused("--after needs --json: without it the job is shown as it is")
+        raise Refused("--after needs --json: without --json the command shows the current state, not events")
     api = connection(api_url, api_key, data_dir)
     raise typer.Exit(views.watch(api, job_id, Output(), as_json=as_json, after=after))
 
@@ -212,7 +216,7 @@ def watch(  # noqa: PLR0917 - options, which are given by name
 def output(  # noqa: PLR0917 - options, which are given by name
     job_id: JobId,
     to: Annotated[
-        Path | None, typer.Option(help="Leave the deliverables in this folder, as files.", show_default=False)
+        Path | None, typer.Option(help="Write the deliverables to this folder, as files.", show_default=False)
     ] = None,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -220,14 +224,14 @@ def output(  # noqa: PLR0917 - options, which are given by name
     api_key: ApiKey = None,
     data_dir: KeyDir = None,
 ) -> None:
-    """Print what a job answered, or leave its files in a folder; of a job that failed, what there is.
+    """Print the output of a job, or write its files to a folder. For a failed job: that of its finished calls.
 
     ```
     orchestrator jobs output wf_job_019c > report.md
     orchestrator jobs output wf_job_019c --to files
     ```
 
-    Exit code 1: there is no output, or not yet. 3: files that exist already were kept.
+    Exit code 1: there is no output, or not yet. 3: files that existed were kept.
     """
     from orchestrator.commandline.jobs import views
     from orchestrator.commandline.terminal.console import Output

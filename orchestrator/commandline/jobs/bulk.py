@@ -1,4 +1,4 @@
-"""Does one thing to many jobs: chosen by id or filter, counted before, carried out side by side, summed up after."""
+"""One action on many jobs: select them by id or filter, count them, act on several at a time, print a summary."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orchestrator.commandline.jobs.actions import RULES, Action, narrowed
 from orchestrator.commandline.jobs.client import ActionOutcome, JobsClient, new_key
-from orchestrator.commandline.jobs.patience import Patience
+from orchestrator.commandline.jobs.retries import ApiRetries
 from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.jobs.table import print_table
 from orchestrator.commandline.options import Connection
@@ -25,7 +25,7 @@ from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line
 
 _AT_ONCE: Final = 8
-_PATIENCE: Final = 120.0
+_RETRY_SECONDS: Final = 120.0
 _SHOWN: Final = 10
 _FEW: Final = 20
 _LOCKED_OUT: Final = (401, 403)
@@ -33,13 +33,13 @@ _LOCKED_OUT: Final = (401, 403)
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """What to do, and to which jobs: `ids`, or else the newest `most` of a selection (all, if that is None)."""
+    """The action and its jobs: `ids`, or else the newest `maximum` jobs of a selection (None: all of them)."""
 
     action: Action
     ids: tuple[str, ...]
     selection: Selection
     body: dict[str, Any]
-    most: int | None = None
+    maximum: int | None = None
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
@@ -47,33 +47,33 @@ class BulkOptions:
 
 @dataclass(slots=True)
 class Results:
-    """What became of each job so far. `open` were asked for, and their answer is not seen; `left` were not tried."""
+    """The results so far. `open` counts requests without a response yet, `untried` jobs without a request."""
 
     outcomes: list[ActionOutcome] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     open: int = 0
-    left: int = 0
+    untried: int = 0
 
     @property
     def total(self) -> int:
-        """How many jobs it is about."""
-        return len(self.outcomes) + len(self.failures) + self.open + self.left
+        """The number of jobs."""
+        return len(self.outcomes) + len(self.failures) + self.open + self.untried
 
     @property
     def code(self) -> int:
-        """The exit code: 0 when all was done or requested, else 1."""
-        return exits.FAILED if self.failures or self.left else exits.OK
+        """The exit code: 0 if every action was done or requested, else 1."""
+        return exits.FAILED if self.failures or self.untried else exits.OK
 
 
 def run(options: BulkOptions, api: Connection, console: Console) -> int:
-    """Carry it out, after a question where jobs were chosen by a filter. Answers the exit code; raises `Refused`."""
+    """Act on the jobs. Jobs of a filter need a confirmation first. Returns the exit code. Raises `Refused`."""
     if not options.ids and not options.selection:
         raise Refused(
-            f"which jobs? Name their ids, or choose them with a filter, such as: orchestrator jobs {options.action} "
+            f"no jobs selected: name their ids or use a filter, for example: orchestrator jobs {options.action} "
             "--workflow api_development --since 2h"
         )
-    if options.ids and (options.selection or options.most):
-        raise Refused("name ids or give filters, not both: a filter chooses among all jobs")
+    if options.ids and (options.selection or options.maximum):
+        raise Refused("use ids or filters, not both: a filter selects among all jobs")
     results = Results()
     try:
         return asyncio.run(_run(options, api, console, results))
@@ -89,34 +89,34 @@ async def _run(options: BulkOptions, api: Connection, console: Console, results:
     try:
         ids = list(dict.fromkeys(options.ids))
         if not ids:
-            jobs = await _chosen(client, options)
+            jobs = await _selected(client, options)
             if not _confirmed(options, jobs, console):
                 return exits.OK
             ids = [job.job_id for job in jobs]
         elif options.dry_run:
             _say_nothing_done(options, ids, f"would {options.action} {_counted(len(ids))}. Nothing was done.")
             return exits.OK
-        results.left = len(ids)
-        await _Work(client, options, results, ids).carry_out()
+        results.untried = len(ids)
+        await _BulkAction(client, options, results, ids).carry_out()
         _say_summary(options, results)
         return results.code
     finally:
         await client.aclose()
 
 
-async def _chosen(client: JobsClient, options: BulkOptions) -> list[ListedJob]:
+async def _selected(client: JobsClient, options: BulkOptions) -> list[ListedJob]:
     rule = RULES[options.action]
-    found = await client.find(
+    page = await client.find(
         narrowed(options.action, options.selection),
-        Patience(_PATIENCE, exits.warn),
-        most=options.most,
+        ApiRetries(_RETRY_SECONDS, exits.warn),
+        maximum=options.maximum,
         applies=rule.applies,
     )
-    return found.jobs
+    return page.jobs
 
 
 def _confirmed(options: BulkOptions, jobs: Sequence[ListedJob], console: Console) -> bool:
-    """Whether to go on; shows what would be done unless that was decided before."""
+    """Whether to act on the jobs. Shows them and asks on a terminal, unless `--yes` was given."""
     if not jobs:
         _say_nothing_done(options, [], f"no job to {options.action} matches")
         return False
@@ -130,17 +130,17 @@ def _confirmed(options: BulkOptions, jobs: Sequence[ListedJob], console: Console
     if len(jobs) > _SHOWN:
         console.print(f"… and {len(jobs) - _SHOWN} more")
     if options.dry_run or not (console.is_terminal and sys.stdin.isatty()):
-        console.print("Nothing was done. Add --yes to do it." if not options.dry_run else "Nothing was done.")
+        console.print("Nothing was done." if options.dry_run else "Nothing was done. Add --yes to do it.")
         return False
     return typer.confirm(f"{options.action.capitalize()} {_counted(len(jobs))}?")
 
 
 def preview(action: Action, jobs: Sequence[ListedJob]) -> str:
-    """What would be done, counted by what the jobs run."""
+    """A sentence that counts the jobs by their workflow or agent."""
     targets = Counter(one_line(job.target) for job in jobs).most_common()
-    named = ", ".join(f"{count} {target}" for target, count in targets[:5])
+    first = ", ".join(f"{count} {target}" for target, count in targets[:5])
     others = f", {sum(count for _, count in targets[5:])} others" if len(targets) > 5 else ""
-    return f"would {action} {_counted(len(jobs))}: {named}{others}"
+    return f"would {action} {_counted(len(jobs))}: {first}{others}"
 
 
 def _say_nothing_done(options: BulkOptions, ids: Sequence[str], words: str) -> None:
@@ -150,7 +150,7 @@ def _say_nothing_done(options: BulkOptions, ids: Sequence[str], words: str) -> N
         exits.say(words)
 
 
-class _Work:
+class _BulkAction:
     """One action on many jobs, a few at a time."""
 
     def __init__(self, client: JobsClient, options: BulkOptions, results: Results, ids: list[str]) -> None:
@@ -158,7 +158,7 @@ class _Work:
         self._options = options
         self._results = results
         self._ids = iter(ids)
-        self._chatty = not options.as_json and (len(ids) <= _FEW or not sys.stdout.isatty())
+        self._print_each = not options.as_json and (len(ids) <= _FEW or not sys.stdout.isatty())
         self._progress = Progress(
             TextColumn(f"{options.action}"),
             BarColumn(bar_width=30),
@@ -169,11 +169,11 @@ class _Work:
             transient=True,
         )
         self._task = self._progress.add_task("", total=len(ids), words="")
-        self._patience = Patience(_PATIENCE, self._waits)
-        self._given_up = False
+        self._retries = ApiRetries(_RETRY_SECONDS, self._show_wait)
+        self._stopped = False
 
     async def carry_out(self) -> None:
-        """Do it to every job, or until the API is given up. Raises `Refused` where no job could be done."""
+        """Act on every job, until the API stops answering. Raises `Refused` if no request could succeed."""
         with self._progress:
             try:
                 async with asyncio.TaskGroup() as group:
@@ -184,19 +184,19 @@ class _Work:
 
     async def _lane(self) -> None:
         for job_id in self._ids:
-            if self._given_up:
+            if self._stopped:
                 return
-            self._results.left -= 1
+            self._results.untried -= 1
             self._results.open += 1
-            await self._one(job_id)
+            await self._act(job_id)
             self._results.open -= 1
             self._progress.update(self._task, advance=1, words="")
 
-    async def _one(self, job_id: str) -> None:
+    async def _act(self, job_id: str) -> None:
         options, key = self._options, new_key()
         unsure = False
 
-        async def ask() -> ActionOutcome:
+        async def request() -> ActionOutcome:
             nonlocal unsure
             try:
                 return await self._client.act(job_id, options.action, options.body, key)
@@ -205,37 +205,37 @@ class _Work:
                 raise
 
         try:
-            outcome = await self._patience.call(ask)
+            outcome = await self._retries.call(request)
         except Rejected as fault:
             if fault.status in _LOCKED_OUT:
                 raise
-            earlier = "; an earlier try, which got no answer, may have done it" if unsure else ""
-            self._failed(job_id, f"{fault}{earlier}")
+            earlier = "; an earlier request, which got no response, may have done it" if unsure else ""
+            self._record_failure(job_id, f"{fault}{earlier}")
         except NoAnswer as fault:
-            if not self._patience.reached:
+            if not self._retries.reached:
                 raise
-            self._given_up = self._patience.silent
-            self._failed(job_id, str(fault))
+            self._stopped = self._retries.silent
+            self._record_failure(job_id, str(fault))
         else:
             self._results.outcomes.append(outcome)
-            if self._chatty:
+            if self._print_each:
                 exits.say(f"{job_id}  {words(options.action, outcome)}")
 
-    def _failed(self, job_id: str, why: str) -> None:
-        self._results.failures[job_id] = one_line(why)
+    def _record_failure(self, job_id: str, error: str) -> None:
+        self._results.failures[job_id] = one_line(error)
 
-    def _waits(self, words: str) -> None:
-        self._progress.update(self._task, words=words)
+    def _show_wait(self, message: str) -> None:
+        self._progress.update(self._task, words=message)
         if self._progress.disable:
-            exits.warn(words)
+            exits.warn(message)
 
 
 def words(action: Action, outcome: ActionOutcome) -> str:
-    """What became of one job."""
+    """The result for one job."""
     if outcome.new_job:
-        reused = f"; {outcome.reused} finished calls are taken over" if outcome.reused else ""
-        return f"started again as {outcome.new_job}{reused}"
-    return RULES[action].done if outcome.done else f"{action} requested, not in force yet"
+        reused = f"; {outcome.reused} finished calls are reused" if outcome.reused else ""
+        return f"retried as {outcome.new_job}{reused}"
+    return RULES[action].done if outcome.done else f"{action} requested, not done yet"
 
 
 def summary(action: Action, results: Results) -> str:
@@ -243,10 +243,10 @@ def summary(action: Action, results: Results) -> str:
     done = sum(outcome.done for outcome in results.outcomes)
     requested = len(results.outcomes) - done
     parts = [f"{done} {RULES[action].done}"]
-    parts += [f"{requested} requested and not in force yet"] if requested else []
+    parts += [f"{requested} requested and not done yet"] if requested else []
     parts += [f"{len(results.failures)} failed"] if results.failures else []
-    parts += [f"{results.open} asked for without an answer yet"] if results.open else []
-    parts += [f"{results.left} not tried"] if results.left else []
+    parts += [f"{results.open} without a response yet"] if results.open else []
+    parts += [f"{results.untried} not tried"] if results.untried else []
     return f"{_counted(results.total)}: {', '.join(parts)}"
 
 
@@ -255,21 +255,21 @@ def _say_summary(options: BulkOptions, results: Results, *, interrupted: bool = 
         exits.say_json(document(options.action, results))
     elif results.total != 1:
         exits.say(("interrupted; " if interrupted else "") + summary(options.action, results))
-    for job_id, why in results.failures.items():
-        exits.warn(f"{job_id}: {why}" if job_id not in why else why)
+    for job_id, error in results.failures.items():
+        exits.warn(f"{job_id}: {error}" if job_id not in error else error)
 
 
 def document(action: Action, results: Results) -> dict[str, Any]:
-    """All results for machines."""
+    """All results, as JSON for programs."""
     return {
         "action": action,
         "dry_run": False,
         "done": [outcome.job_id for outcome in results.outcomes if outcome.done],
         "requested": [outcome.job_id for outcome in results.outcomes if not outcome.done],
         "new_jobs": {outcome.job_id: outcome.new_job for outcome in results.outcomes if outcome.new_job},
-        "failed": [{"job_id": job_id, "message": why} for job_id, why in results.failures.items()],
+        "failed": [{"job_id": job_id, "message": error} for job_id, error in results.failures.items()],
         "unanswered": results.open,
-        "not_tried": results.left,
+        "not_tried": results.untried,
     }
 
 

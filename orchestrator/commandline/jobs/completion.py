@@ -1,5 +1,5 @@
-"""What the shell completes: ids of jobs, workflows and agents, from the API if it answers within a second."""
-# ruff: noqa: PLC0415 - imported only where the API is asked
+"""Shell completion of job, workflow and agent ids, from the API if it answers within a second."""
+# ruff: noqa: PLC0415 - imported only when the API is called
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,70 +17,70 @@ if TYPE_CHECKING:
     from orchestrator.commandline.jobs.client import JobsClient
 
 _SECONDS: Final = 1.0
-_MOST: Final = 50
+_MAXIMUM: Final = 50
 
 
 def job_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The newest jobs that the command applies to, each with what it runs and where it is."""
-    from orchestrator.commandline.jobs.patience import Patience
+    """The newest jobs that the command applies to, each with its workflow or agent and its state."""
+    from orchestrator.commandline.jobs.retries import ApiRetries
     from orchestrator.commandline.jobs.table import where_of
 
     action = Action(ctx.info_name) if ctx.info_name in set(Action) else None
     selection = narrowed(action, Selection()) if action else Selection()
 
-    async def ask(client: "JobsClient") -> list[tuple[str, str]]:
-        found = await client.find(
+    async def request(client: "JobsClient") -> list[tuple[str, str]]:
+        page = await client.find(
             selection,
-            Patience(0),
-            most=_MOST,
+            ApiRetries(0),
+            maximum=_MAXIMUM,
             applies=lambda job: job.job_id.startswith(incomplete) and (action is None or RULES[action].applies(job)),
         )
-        return [(job.job_id, f"{job.target} {where_of(job)}") for job in found.jobs]
+        return [(job.job_id, f"{job.target} {where_of(job)}") for job in page.jobs]
 
-    return _asked(ctx, ask)
+    return _completions(ctx, request)
 
 
 def workflows(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Workflows that begin so."""
-    return _named(ctx, "workflows", incomplete)
+    """Workflow ids that begin with the text."""
+    return _names(ctx, "workflows", incomplete)
 
 
 def agents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Agents that begin so."""
-    return _named(ctx, "agents", incomplete)
+    """Agent ids that begin with the text."""
+    return _names(ctx, "agents", incomplete)
 
 
 def targets(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Workflows and agents that begin so."""
-    return [(name, kind) for kind in ("workflow", "agent") for name, _ in _named(ctx, f"{kind}s", incomplete)]
+    """Workflow and agent ids that begin with the text."""
+    return [(name, kind) for kind in ("workflow", "agent") for name, _ in _names(ctx, f"{kind}s", incomplete)]
 
 
 def reasons(incomplete: str) -> list[str]:
-    """Reasons that begin so."""
+    """Reasons that begin with the text."""
     return [str(code) for code in ReasonCode if code.startswith(incomplete)]
 
 
-def _named(ctx: typer.Context, kind: str, incomplete: str) -> list[tuple[str, str]]:
-    async def ask(client: "JobsClient") -> list[tuple[str, str]]:
+def _names(ctx: typer.Context, kind: str, incomplete: str) -> list[tuple[str, str]]:
+    async def request(client: "JobsClient") -> list[tuple[str, str]]:
         return [(name, "") for name in await client.names(kind) if name.startswith(incomplete)]
 
-    return _asked(ctx, ask)
+    return _completions(ctx, request)
 
 
-def _asked(
-    ctx: typer.Context, ask: "Callable[[JobsClient], Awaitable[list[tuple[str, str]]]]"
+def _completions(
+    ctx: typer.Context, request: "Callable[[JobsClient], Awaitable[list[tuple[str, str]]]]"
 ) -> list[tuple[str, str]]:
-    """What the API answers; nothing where it does not, because a fault cannot be told in the middle of a line."""
+    """The completions from the API; none if it fails, because a shell cannot show an error within a command line."""
     from orchestrator.commandline.jobs.client import JobsClient
     from orchestrator.commandline.run.client import NoAnswer
 
     async def work() -> list[tuple[str, str]]:
-        given = ctx.params
-        api = connection(given.get("api_url"), given.get("api_key"), given.get("data_dir"))
+        options = ctx.params
+        api = connection(options.get("api_url"), options.get("api_key"), options.get("data_dir"))
         client = JobsClient(api.url, api.key)
         try:
             async with asyncio.timeout(_SECONDS):
-                return await ask(client)
+                return await request(client)
         finally:
             await client.aclose()
 

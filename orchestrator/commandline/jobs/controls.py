@@ -1,4 +1,4 @@
-"""The commands of `orchestrator jobs` that change jobs; all take ids or filters, and differ in a note or a step."""
+"""The commands of `orchestrator jobs` that change jobs. All take ids or filters; some take a note or a step."""
 # ruff: noqa: PLC0415 - imported when a command runs
 
 import inspect
@@ -28,22 +28,22 @@ from orchestrator.commandline.terminal.exits import Refused
 JobIds = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Ids of jobs; - reads them from standard input, one a line.",
+        help="Ids of jobs; - reads them from standard input, one per line.",
         autocompletion=completion.job_ids,
         show_default=False,
     ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it to what a filter chose, without a question.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what a filter chose, and do nothing.")]
-Note = Annotated[str, typer.Option(help="A word for those who read the job's events.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Act on the jobs of a filter without a question.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the jobs of a filter, and do nothing.")]
+Note = Annotated[str, typer.Option(help="A note for the readers of the job's events.", show_default=False)]
 Step = Annotated[
-    str | None, typer.Option(help="Which waiting step; needed where several wait.", show_default="the one that waits")
+    str | None, typer.Option(help="The waiting step; needed if several wait.", show_default="the step that waits")
 ]
 
-_CODES: Final = """Jobs that a filter chose are counted first; nothing is done without `--yes` or a yes on a terminal.
+_CODES: Final = """Jobs of a filter are counted first; nothing is done without `--yes` or a yes on a terminal.
 Exit code 0: all done or requested. 1: some failed; they are named. 2: invalid arguments. 130: interrupted."""
 _HELP: Final = {
-    Action.CANCEL: """Cancel open jobs; running model calls are stopped, too.
+    Action.CANCEL: """Cancel open jobs and stop their running model calls.
 
     ```
     orchestrator jobs cancel wf_job_019c --note "not needed any more"
@@ -51,35 +51,35 @@ _HELP: Final = {
     orchestrator jobs cancel --status queued --before 2d --yes
     ```
     """,
-    Action.PAUSE: """Start nothing new in open jobs; calls under way finish.
+    Action.PAUSE: """Start no new calls in open jobs; running calls finish.
 
     ```
     orchestrator jobs pause --workflow market_research --note "provider maintenance" --yes
     ```
     """,
-    Action.RESUME: """Go on after a pause.
+    Action.RESUME: """Continue paused jobs.
 
     ```
     orchestrator jobs resume --workflow market_research --yes
     ```
     """,
-    Action.APPROVE: """Let steps run that wait for a person.
+    Action.APPROVE: """Approve steps that wait for a person; they run.
 
     ```
     orchestrator jobs approve wf_job_019c --step cutover --note "window agreed"
     orchestrator jobs list --reason waiting_for_approval
     ```
     """,
-    Action.REJECT: """Refuse steps that wait for a person; a refused step counts as failed.
+    Action.REJECT: """Reject steps that wait for a person; a rejected step counts as failed.
 
     ```
     orchestrator jobs reject wf_job_019c --step cutover --note "not this week"
     ```
     """,
-    Action.RETRY: """Start jobs again that failed, timed out or were cancelled, at what failed: each becomes a new job.
+    Action.RETRY: """Retry jobs that failed, timed out or were cancelled. Each one continues as a new job.
 
-    Finished calls are taken over, and not paid again. A filter takes failed jobs that were not started again yet; add
-    `--status cancelled` for cancelled ones.
+    The new job reuses finished calls, which are not charged again. A filter selects failed jobs that were not retried
+    yet; add `--status cancelled` for cancelled ones.
 
     ```
     orchestrator jobs retry wf_job_019c
@@ -96,20 +96,20 @@ _LACKS: Final = {
 
 
 def _body(action: Action, note: str, step: str | None) -> dict[str, Any]:
-    """What the API takes: cancellation calls its note a reason."""
+    """The request body. The API names the note of a cancellation `reason`."""
     body: dict[str, Any] = {"reason" if action is Action.CANCEL else "note": note} if note else {}
     return {**body, "step": step} if step else body
 
 
-def _read(ids: list[str] | None) -> tuple[str, ...]:
-    """The ids, those of standard input included. Raises `Refused` for an empty list of them."""
-    named = ids or []
-    if "-" not in named:
-        return tuple(named)
+def _job_ids(ids: list[str] | None) -> tuple[str, ...]:
+    """The ids, including those of standard input. Raises `Refused` if standard input is empty."""
+    arguments = ids or []
+    if "-" not in arguments:
+        return tuple(arguments)
     lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
     if not lines:
-        raise Refused("standard input named no job")
-    return (*(one for one in named if one != "-"), *lines)
+        raise Refused("no job ids on standard input: expected one per line")
+    return (*(job_id for job_id in arguments if job_id != "-"), *lines)
 
 
 def add_controls(jobs: typer.Typer) -> None:
@@ -144,18 +144,18 @@ def _add(jobs: typer.Typer, action: Action) -> None:
 
         options = bulk.BulkOptions(
             action=action,
-            ids=_read(ids),
+            ids=_job_ids(ids),
             selection=selection(status, reason, needs_attention, workflow, agent, owner, since, before),
             body=_body(action, note, step),
-            most=limit,
+            maximum=limit,
             yes=yes,
             dry_run=dry_run,
             as_json=as_json,
         )
         raise typer.Exit(bulk.run(options, connection(api_url, api_key, data_dir), Output()))
 
-    # Typer reads options from the signature: an action does not offer what its route does not take.
-    whole = inspect.signature(control)
-    offered = [one for one in whole.parameters.values() if one.name not in _LACKS.get(action, set())]
-    control.__signature__ = whole.replace(parameters=offered)  # type: ignore[attr-defined]
+    # Typer reads the options from the signature. An action lacks options that its route does not take.
+    signature = inspect.signature(control)
+    parameters = [option for option in signature.parameters.values() if option.name not in _LACKS.get(action, set())]
+    control.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     jobs.command(str(action), help=f"{inspect.cleandoc(_HELP[action])}\n\n{_CODES}")(control)

@@ -1,4 +1,4 @@
-"""One job as a picture: where it is and why, each call with its attempts, time, cost and place on a time line."""
+"""One job as text: its state and reason, and each call with its attempts, time, cost and place on a time line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from orchestrator.commandline.jobs.times import age, span
 from orchestrator.commandline.run import deliverables
 from orchestrator.commandline.run.job_view import FollowedJob, ShownAttempt, ShownCall, ShownFault, Used
 from orchestrator.commandline.terminal.plain_text import one_line, plain
-from orchestrator.commandline.terminal.progress import way_on
+from orchestrator.commandline.terminal.progress import next_command
 from orchestrator.domain.jobs import CallStatus
 
 _SIGNS: Final[dict[str, str]] = {
@@ -26,12 +26,12 @@ _SIGNS: Final[dict[str, str]] = {
     CallStatus.SCHEDULED: "…",
 }
 _LONGEST_NAME: Final = 34
-_SHORTEST_BAR: Final = 10.0  # The API's moments are whole seconds: of a shorter job a time line would mislead.
+_SHORTEST_BAR: Final = 10.0  # Seconds. The API's times are whole seconds: for a shorter job a time line would mislead.
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """How to draw: `bar` columns for the time line, 0 for none; `flag` is added to commands that are advised."""
+    """How to draw: `bar` columns for the time line, 0 for none; `flag` is added to suggested commands."""
 
     now: datetime
     bar: int = 0
@@ -57,9 +57,9 @@ def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
         place = " / ".join(one_line(part) for part in (job.error.step, job.error.agent) if part)
         yield Text.assemble("  ", (one_line(job.error.type), "red"), f" in {place}" if place else "")
         yield from (Text(f"    {line}") for line in plain(job.error.message).splitlines())
-    advice = way_on(job)
-    if advice:
-        yield Text.assemble("  → ", (f"{advice}{frame.flag}", "bold"))
+    command = next_command(job)
+    if command:
+        yield Text.assemble("  → ", (f"{command}{frame.flag}", "bold"))
 
 
 def _age(job: FollowedJob, frame: Frame) -> str:
@@ -67,8 +67,8 @@ def _age(job: FollowedJob, frame: Frame) -> str:
     if job.started_at is None:
         return created
     until = job.completed_at or frame.now
-    took = span((until - job.started_at).total_seconds())
-    return f"{created}, {'took' if job.completed_at else 'at work for'} {took}"
+    duration = span((until - job.started_at).total_seconds())
+    return f"{created}, {'took' if job.completed_at else 'running for'} {duration}"
 
 
 def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
@@ -77,22 +77,22 @@ def _calls(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     yield Text()
     titles = [_cut(call.title or call.step) for call in job.steps]
     agents = [_cut(f"{call.agent} #{call.call}" if call.call > 1 else call.agent) for call in job.steps]
-    wide, wider = max(map(len, titles)), max(map(len, agents))
+    title_width, agent_width = max(map(len, titles)), max(map(len, agents))
     for call, title, agent in zip(job.steps, titles, agents, strict=True):
         style = STYLES.get(call.status, "")
         yield Text.assemble(
             ("  " + _SIGNS.get(call.status, "·"), style),
-            f" {title:<{wide}}  {agent:<{wider}}  ",
+            f" {title:<{title_width}}  {agent:<{agent_width}}  ",
             (f"{call.status.replace('_', ' '):<10.20}", style),
             f" {_effort(call):<46}",
             (_bar(call, job, frame), style),
         )
-        yield from _troubles(call, frame)
+        yield from _errors(call, frame)
 
 
 def _effort(call: ShownCall) -> str:
-    """Attempts where there were several, and what the call took and cost."""
-    parts = ["taken over"] if call.reused else []
+    """Attempts if there were several, and the call's time, tokens and cost."""
+    parts = ["reused"] if call.reused else []
     parts += [f"{len(call.attempts)} attempts"] if len(call.attempts) > 1 else []
     if call.duration is not None:
         parts.append(span(call.duration))
@@ -103,18 +103,16 @@ def _effort(call: ShownCall) -> str:
     return " " + "  ".join(parts)
 
 
-def _troubles(call: ShownCall, frame: Frame) -> Iterator[Text]:
-    """Each attempt that failed, and why; else why the call as a whole did."""
-    told = False
-    for attempt in call.attempts:
-        if attempt.error is not None:
-            told = True
-            yield _trouble(f"attempt {attempt.number} {_when(attempt, frame)}".strip(), attempt.error)
-    if call.error is not None and not told:
-        yield _trouble("", call.error)
+def _errors(call: ShownCall, frame: Frame) -> Iterator[Text]:
+    """The error of each failed attempt, or else the error of the call."""
+    failed_attempts = [(attempt, attempt.error) for attempt in call.attempts if attempt.error is not None]
+    for attempt, error in failed_attempts:
+        yield _error_line(f"attempt {attempt.number} {_when(attempt, frame)}".strip(), error)
+    if call.error is not None and not failed_attempts:
+        yield _error_line("", call.error)
 
 
-def _trouble(place: str, fault: ShownFault) -> Text:
+def _error_line(place: str, fault: ShownFault) -> Text:
     words = one_line(fault.message)
     text = f"{one_line(fault.type)}: {words if len(words) <= 300 else words[:299] + '…'}"
     return Text.assemble("      └ ", (f"{place}  " if place else "", "dim"), text)
@@ -125,7 +123,7 @@ def _when(attempt: ShownAttempt, frame: Frame) -> str:
 
 
 def _bar(call: ShownCall, job: FollowedJob, frame: Frame) -> str:
-    """Where in the job's time the attempts of a call lie."""
+    """The attempts of a call on the time line of the job."""
     begin = job.started_at or job.created_at
     if not frame.bar or begin is None:
         return ""
@@ -134,7 +132,7 @@ def _bar(call: ShownCall, job: FollowedJob, frame: Frame) -> str:
     if whole < _SHORTEST_BAR:
         return ""
     cells = [" "] * frame.bar
-    # Nobody reports when the attempt of a dead worker ended: it is drawn until the next one.
+    # The end of an attempt on a dead worker is unknown: it is drawn until the next attempt.
     limits = [*(attempt.started_at for attempt in call.attempts[1:]), None]
     for attempt, limit in () if call.reused else zip(call.attempts, limits, strict=False):
         if attempt.started_at is None:
@@ -155,15 +153,15 @@ def _foot(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     if job.output is not None:
         yield Text(f"{files} files: orchestrator jobs output {job.job_id}{frame.flag}{' --to FOLDER' if files else ''}")
     if job.retry_of:
-        yield Text(f"started again from {job.retry_of}")
+        yield Text(f"retry of {job.retry_of}")
     if job.retried_by:
-        yield Text(f"started again as {', '.join(job.retried_by)}")
+        yield Text(f"retried as {', '.join(job.retried_by)}")
     if job.run_page:
         yield Text(job.run_page)
 
 
 def cost(used: Used) -> str:
-    """What a job cost, at the agents' prices and to the provider, as far as that is known."""
+    """The known costs of a job: at the agents' prices, and to the provider."""
     price = "price unknown" if used.cost is None else f"${used.cost:.4f} at the agents' prices"
     if used.provider_cost is not None:
         price += f", ${used.provider_cost:.4f} to the provider"

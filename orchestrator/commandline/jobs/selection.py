@@ -1,4 +1,4 @@
-"""Which jobs a command is about: the filters of the list, some asked of the API, some applied to its answer."""
+"""The filters that select a command's jobs. The API applies most of them, the command the others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from orchestrator.domain.jobs import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Filters that all hold; of several statuses or reasons one does. Empty fields do not filter."""
+    """Filters. A job matches all of them, and one of several statuses or reasons. Empty fields do not filter."""
 
     statuses: tuple[JobStatus, ...] = ()
     reasons: tuple[str, ...] = ()
@@ -22,11 +22,11 @@ class Selection:
     before: datetime | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is filtered."""
+        """Whether there is any filter."""
         return self != Selection()
 
     def queries(self) -> Iterator[dict[str, str | int]]:
-        """The query of each list to ask for; the API takes one status at a time."""
+        """The query of each list to read; the API takes one status at a time."""
         query: dict[str, str | int] = {}
         if self.reasons:
             query["reason"] = ",".join(self.reasons)
@@ -43,10 +43,10 @@ class Selection:
         if not self.statuses:
             yield query
 
-    def begun_too_early(self, job: ListedJob) -> bool:
-        """Whether a job, and with it every later one of a list, is older than `since`."""
+    def is_too_old(self, job: ListedJob) -> bool:
+        """Whether a job, and so every later one of a list, is older than `since`."""
         return self.since is not None and job.created_at is not None and job.created_at < self.since
 
     def takes(self, job: ListedJob) -> bool:
-        """Whether the filters hold that the API does not know."""
+        """Whether a job matches the filters that the API lacks."""
         return self.before is None or (job.created_at is not None and job.created_at < self.before)

@@ -39,8 +39,8 @@ _UNREMARKABLE: Final = (ReasonCode.RUNNING, ReasonCode.QUEUED)
 
 
 def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> None:
-    """One row for each job. A terminal cuts off why, and a narrow one has two lines for each; a pipe or a file gets
-    whole rows."""
+    """Print one row for each job. A terminal cuts reasons off, and a narrow one gets two lines for each job; a pipe or
+    a file gets complete rows."""
     if console.is_terminal and console.width < _NARROW:
         for job in jobs:
             console.print(*_two_lines(job, now), sep="\n", no_wrap=True, overflow="ellipsis", highlight=False)
@@ -51,19 +51,19 @@ def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> N
 
 
 def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
-    """The table; `whole` cuts nothing off."""
+    """The table; with `whole` nothing is cut off."""
     jobs = list(jobs)
-    made = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
-    # An id is there to be copied: it is never cut.
-    made.add_column("JOB", no_wrap=True, min_width=_longest(job.job_id for job in jobs))
-    made.add_column("RUNS", no_wrap=True, min_width=min(_longest(job.target for job in jobs), _LONG_NAME))
-    made.add_column("WHERE", no_wrap=True, min_width=_longest(map(where_of, jobs)))
+    rows = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
+    # Users copy ids: they are never cut.
+    rows.add_column("JOB", no_wrap=True, min_width=_longest(job.job_id for job in jobs))
+    rows.add_column("RUNS", no_wrap=True, min_width=min(_longest(job.target for job in jobs), _LONG_NAME))
+    rows.add_column("WHERE", no_wrap=True, min_width=_longest(map(where_of, jobs)))
     for title, width in (("DONE", 5), ("AGE", 3)):
-        made.add_column(title, no_wrap=True, justify="right", min_width=width)
-    made.add_column("WHY", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
+        rows.add_column(title, no_wrap=True, justify="right", min_width=width)
+    rows.add_column("WHY", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
     for job in jobs:
         where = where_of(job)
-        made.add_row(
+        rows.add_row(
             plain_cell(job.job_id),
             plain_cell(job.target),
             Text(where, style=STYLES.get(where, "")),
@@ -71,7 +71,7 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
             age(job.created_at, now),
             plain_cell(why(job)),
         )
-    return made
+    return rows
 
 
 def _longest(texts: Iterable[str]) -> int:
@@ -87,16 +87,16 @@ def _two_lines(job: ListedJob, now: datetime) -> Iterator[Text]:
 
 
 def where_of(job: ListedJob) -> str:
-    """Where a job is, in a word: its reason if that is remarkable, else its state."""
+    """The state of a job in one word: its reason, unless it just runs or is queued, else its state."""
     if job.reason is not None and job.reason.code not in _UNREMARKABLE:
         return job.reason.code
     return (job.state or job.status).lower()
 
 
 def why(job: ListedJob) -> str:
-    """Why it is there; of one that was started again the new job."""
+    """The error or the reason of a job; for a retried job, the new job."""
     if job.retried_by:
-        return f"started again as {job.retried_by[-1]}"
+        return f"retried as {job.retried_by[-1]}"
     if job.error is not None:
         return f"{job.error.type}: {job.error.message}"
     if job.reason is not None and job.reason.code not in _UNREMARKABLE:
@@ -105,5 +105,5 @@ def why(job: ListedJob) -> str:
 
 
 def plain_cell(text: str) -> Text:
-    """Text of others, on one line and without markup."""
+    """Untrusted text, on one line and without markup."""
     return Text(one_line(text))

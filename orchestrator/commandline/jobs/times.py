@@ -1,4 +1,4 @@
-"""Moments and durations, read from options and written for people."""
+"""Times and durations: parsed from options, formatted for people."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def moment(text: str, flag: str, now: datetime) -> datetime:
-    """A moment given as its age (`90s`, `30m`, `2h`, `7d`, `1w`) or as an ISO 8601 time, UTC unless it says otherwise.
+    """A time, parsed from an age (`90s`, `30m`, `2h`, `7d`, `1w`) or from ISO 8601; without an offset it is UTC.
 
     Raises `Refused`.
     """
@@ -18,10 +18,12 @@ def moment(text: str, flag: str, now: datetime) -> datetime:
     try:
         if age:
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        read = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as fault:
-        raise Refused(f"invalid {flag} {text!r}: expected an age such as 30m, 2h or 7d, or a time") from fault
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
+        raise Refused(
+            f"invalid {flag} {text!r}: expected an age such as 30m, 2h or 7d, or a time such as 2026-01-31T12:00"
+        ) from fault
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def span(seconds: float) -> str:
@@ -39,7 +41,7 @@ def span(seconds: float) -> str:
 
 
 def age(moment: datetime | None, now: datetime) -> str:
-    """How long ago, in its largest unit: `12s`, `4m`, `2h`, `3d`; empty for no moment."""
+    """How long ago a time was, in its largest unit: `12s`, `4m`, `2h`, `3d`; empty for None."""
     if moment is None:
         return ""
     seconds = max(0, int((now - moment).total_seconds()))

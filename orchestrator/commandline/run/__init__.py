@@ -1,1 +1,1 @@
-"""`orchestrator run`: one job over HTTP, from its start to its files."""
+"""`orchestrator run`: start a job over HTTP, follow it, and write its files."""

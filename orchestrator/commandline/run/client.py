@@ -1,4 +1,4 @@
-"""The HTTP client of the commands: it starts a job and follows it as any client does."""
+"""The HTTP client of the commands: starts a job and follows it through the public API."""
 
 import asyncio
 import uuid
@@ -17,14 +17,14 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.network.loopback import leads_to_this_machine
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
-_STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three of the stream's keep-alives.
-_LOOK_AGAIN: Final = 2.0
+_STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three keep-alives of the stream.
+_POLL: Final = 2.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
-_START_PATIENCE: Final = 30.0
-_READ_PATIENCE: Final = 300.0
+_START_SECONDS: Final = 30.0
+_READ_SECONDS: Final = 300.0
 _START: Final = {JobKind.WORKFLOW: "/v1/workflows/{}/run", JobKind.AGENT: "/v1/agents/{}/execute"}
-_AGAIN: Final = (429, 500, 502, 503, 504)
+_RETRYABLE: Final = (429, 500, 502, 503, 504)
 _OBJECT: Final = TypeAdapter(dict[str, Any])
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +42,7 @@ class _Envelope(BaseModel):
 
 
 class Rejected(Refused):
-    """The API refuses a request for good. `status` is the HTTP status, `field` what the request got wrong."""
+    """The API refuses a request, and a repetition would not help. `field` is the invalid field of the request."""
 
     def __init__(self, message: str, status: int, field: str | None = None) -> None:
         super().__init__(message)
@@ -55,10 +55,10 @@ class _Accepted(BaseModel):
 
 
 class NoAnswer(Exception):
-    """The API did not answer, or not now; the message says how.
+    """The API did not respond, or refused for now; the message says why.
 
-    `retry_after` is the number of seconds that it asks to wait. `limited`: a limit of the caller's is reached.
-    `unsure`: it may have done what was asked.
+    `retry_after` is the number of seconds to wait. `limited`: a limit of the caller is reached. `unsure`: the API may
+    have carried out the request.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class NoAnswer(Exception):
 
 
 class ApiClient:
-    """One API and one key. Answers that no other attempt would change raise `Refused`, the others are tried again.
+    """Calls one API with one key. Raises `Refused` for responses that a repetition would not change.
 
-    An address or a key that cannot be one raises `Refused` at once.
+    The constructor raises `Refused` for an invalid address or key.
     """
 
     def __init__(self, base_url: str, api_key: str, transport: httpx2.AsyncBaseTransport | None = None) -> None:
@@ -95,107 +95,107 @@ class ApiClient:
         await self._http.aclose()
 
     async def kind_of(self, target: str) -> JobKind:
-        """Whether an id is a workflow's or an agent's. Raises `Refused` when it is neither, or nothing answers."""
+        """Whether an id is a workflow's or an agent's. Raises `Refused`, also if the API does not respond."""
         for kind in (JobKind.WORKFLOW, JobKind.AGENT):
             try:
-                answer = await self._http.get(f"/v1/{kind}s/{quote(target, safe='')}")
+                response = await self._http.get(f"/v1/{kind}s/{quote(target, safe='')}")
             except httpx2.TransportError as fault:
                 raise Refused(str(self._no_answer(fault)), FAILED) from fault
-            if answer.status_code != httpx2.codes.NOT_FOUND:
-                self._check(answer)
+            if response.status_code != httpx2.codes.NOT_FOUND:
+                self._check(response)
                 return kind
-        raise Refused(f"there is no workflow and no agent `{target}`; see {self.base_url}/docs")
+        raise Refused(f"there is no workflow or agent `{target}`; {self.base_url}/v1/workflows lists the workflows")
 
     async def is_job(self, target: str) -> bool:
-        """Whether the API knows a job of that id, which may be that of a workflow started in Temporal."""
+        """Whether the API knows a job with this id, which may be that of a workflow started in Temporal."""
         try:
-            answer = await self._http.get(job_path(target))
+            response = await self._http.get(job_path(target))
         except httpx2.TransportError:
-            return False  # whoever asks for more says so
-        return answer.is_success
+            return False  # the next request reports the error
+        return response.is_success
 
     async def start(self, kind: JobKind, target: str, body: dict[str, Any]) -> str:
-        """Start a job and answer its id. Tried again for 30 s under one key, so that it cannot start twice.
+        """Start a job and return its id. Tries for 30 s with one idempotency key, so that it cannot start twice.
 
         Raises `Refused`.
         """
         key = uuid.uuid4().hex
-        deadline = _now() + _START_PATIENCE
+        deadline = _now() + _START_SECONDS
         pause = _FIRST_PAUSE
         while True:
             try:
-                answer = await self._request("POST", _START[kind].format(quote(target, safe="")), json=body, key=key)
-                return parsed(_Accepted, answer.content).job_id
+                response = await self._request("POST", _START[kind].format(quote(target, safe="")), json=body, key=key)
+                return parsed(_Accepted, response.content).job_id
             except NoAnswer as fault:
                 if _now() > deadline:
-                    raise Refused(f"the job could not be started: {fault}", FAILED) from fault
+                    raise Refused(f"cannot start the job: {fault}", FAILED) from fault
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def job(self, job_id: str) -> FollowedJob:
-        """The job as it is now. Raises `NoAnswer`, `Refused`."""
+        """The current state of a job. Raises `NoAnswer`, `Refused`."""
         return parsed(FollowedJob, await self.job_json(job_id))
 
     async def job_json(self, job_id: str) -> bytes:
-        """The job as the API words it. Raises `NoAnswer`, `Refused`."""
+        """The job as the API's JSON. Raises `NoAnswer`, `Refused`."""
         return (await self._request("GET", job_path(job_id))).content
 
     async def output(self, job_id: str) -> dict[str, Any] | None:
-        """The job's output, or what is left of a job that ended without; None where nothing is to be had."""
+        """The job's output, or the output of its finished calls; None if there is none."""
         try:
-            answer = await self._request("GET", f"{job_path(job_id)}/output")
+            response = await self._request("GET", f"{job_path(job_id)}/output")
         except (NoAnswer, Refused):
             return None
-        return _OBJECT.validate_json(answer.content)
+        return _OBJECT.validate_json(response.content)
 
     async def follow(self, job_id: str) -> AsyncGenerator[FollowedJob | NoAnswer, None]:
-        """The job at each piece of news, and every two seconds; ends with its end.
+        """Yield the job after each of its events, and every two seconds, until it ends.
 
-        A fault is told once and then waited out, for five minutes at most. Raises `Refused`.
+        Yields errors of the connection too, and tries again for five minutes. Raises `Refused`.
         """
-        news = asyncio.Event()
-        listening = asyncio.ensure_future(self._listen(job_id, news))
-        answered = _now()
+        new_event = asyncio.Event()
+        listener = asyncio.ensure_future(self._listen(job_id, new_event))
+        last_response = _now()
         try:
             while True:
-                news.clear()
+                new_event.clear()
                 try:
                     job = await self.job(job_id)
                 except NoAnswer as fault:
-                    if _now() - answered > _READ_PATIENCE:
-                        raise Refused(f"{fault}; the job {job_id} goes on without us", FAILED) from fault
+                    if _now() - last_response > _READ_SECONDS:
+                        raise Refused(f"{fault}; the job {job_id} continues", FAILED) from fault
                     yield fault
                 else:
-                    answered = _now()
+                    last_response = _now()
                     yield job
                     if job.completed_at is not None:
                         return
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN):
-                        await news.wait()
+                    async with asyncio.timeout(_POLL):
+                        await new_event.wait()
         finally:
-            await cancelled(listening)
+            await cancelled(listener)
 
-    async def _listen(self, job_id: str, news: asyncio.Event) -> None:
-        """Set `news` at each event of the job; after a break go on where the stream ended."""
+    async def _listen(self, job_id: str, new_event: asyncio.Event) -> None:
+        """Set `new_event` at each event of the job; after an interruption, continue after the last event."""
         last, pause = "", _FIRST_PAUSE
         while True:
             try:
                 async with aclosing(self._events(job_id, last)) as events:
                     async for event in events:
                         last, pause = event.id or last, _FIRST_PAUSE
-                        news.set()
+                        new_event.set()
             except httpx2.SSEError:
-                last = ""  # refused, perhaps for that cursor
+                last = ""  # the API may have refused this cursor
             except httpx2.TransportError:
-                news.set()  # the next look at the job tells what is wrong
+                new_event.set()  # the next read of the job reports the error
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _events(self, job_id: str, after: str) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
         headers = {"Last-Event-ID": after} if after else {}
         path = f"{job_path(job_id)}/events?deltas=false"
-        # The last event carries the whole output.
+        # The last event contains the whole output.
         async with self._http.sse(path, headers=headers, timeout=_STREAM_TIMEOUT, max_event_size=None) as events:
             async for event in events:
                 yield event
@@ -211,83 +211,85 @@ class ApiClient:
     ) -> httpx2.Response:
         headers = {"Idempotency-Key": key} if key else None
         try:
-            answer = await self._http.request(method, path, json=json, params=params, headers=headers)
+            response = await self._http.request(method, path, json=json, params=params, headers=headers)
         except httpx2.TransportError as fault:
             raise self._no_answer(fault) from fault
-        if answer.status_code in _AGAIN:
-            limited = answer.status_code == httpx2.codes.TOO_MANY_REQUESTS
+        if response.status_code in _RETRYABLE:
+            limited = response.status_code == httpx2.codes.TOO_MANY_REQUESTS
             raise NoAnswer(
-                _message(answer) if limited else f"{self.base_url} answers {answer.status_code}: {_message(answer)}",
-                retry_after=_seconds(answer.headers.get("Retry-After")),
+                _message(response)
+                if limited
+                else f"{self.base_url} answers {response.status_code}: {_message(response)}",
+                retry_after=_seconds(response.headers.get("Retry-After")),
                 limited=limited,
             )
-        self._check(answer)
-        return answer
+        self._check(response)
+        return response
 
     def _no_answer(self, fault: httpx2.TransportError) -> NoAnswer:
         never_sent = isinstance(fault, httpx2.ConnectError | httpx2.ConnectTimeout)
         advice = ""
         if "SSL" in str(fault):
-            advice = "; does the API speak https there, with a certificate that this machine trusts?"
+            advice = "; does the API use https, with a certificate that this machine trusts?"
         elif never_sent:
-            advice = "; start the API with `orchestrator dev`, or name another with --api-url"
+            advice = "; start the API with `orchestrator dev`, or pass its address with --api-url"
         elif isinstance(fault, httpx2.ProtocolError):
-            advice = "; is another program there? Name the API with --api-url"
-        return NoAnswer(f"no answer from {self.base_url} ({_words(fault)}){advice}", unsure=not never_sent)
+            advice = "; is it another program? Pass the address of the API with --api-url"
+        return NoAnswer(f"no response from {self.base_url} ({_words(fault)}){advice}", unsure=not never_sent)
 
-    def _check(self, answer: httpx2.Response) -> None:
+    def _check(self, response: httpx2.Response) -> None:
         """Raises `Rejected` unless the request succeeded."""
-        if answer.is_success:
+        if response.is_success:
             return
-        if answer.is_redirect:
-            place = answer.headers.get("Location", "another address")
-            raise Rejected(f"{self.base_url} redirects to {place}; give that host with --api-url", answer.status_code)
-        fault = _fault(answer)
+        if response.is_redirect:
+            place = response.headers.get("Location", "another address")
+            raise Rejected(f"{self.base_url} redirects to {place}; pass that host with --api-url", response.status_code)
+        fault = _fault(response)
         if fault is None:
-            kind = answer.headers.get("Content-Type", "no content type").split(";")[0]
+            kind = response.headers.get("Content-Type", "no content type").split(";")[0]
             raise Rejected(
-                f"{self.base_url} does not answer as this API does (HTTP {answer.status_code}, {kind}); is another "
-                "program there? Name the API with --api-url",
-                answer.status_code,
+                f"{self.base_url} does not respond like this API (HTTP {response.status_code}, {kind}); is it another "
+                "program? Pass the address of the API with --api-url",
+                response.status_code,
             )
         advice = ""
-        if answer.status_code in (401, 403):
-            advice = "; give another key with --api-key or in ORCHESTRATOR_API_KEY"
+        if response.status_code in (401, 403):
+            advice = "; pass another key with --api-key or ORCHESTRATOR_API_KEY"
         field = fault.details.get("field")
-        raise Rejected(_message(answer) + advice, answer.status_code, field if isinstance(field, str) else None)
+        raise Rejected(_message(response) + advice, response.status_code, field if isinstance(field, str) else None)
 
 
 def parsed(model: type[M], body: bytes) -> M:
-    """An answer, read. Raises `Refused` when it cannot be one of this API's."""
+    """A parsed response. Raises `Refused` if it cannot be from this API."""
     try:
         return model.model_validate_json(body)
     except ValidationError as fault:
         begins = body[:60].decode(errors="replace")
         raise Refused(
-            f"an answer is not one of this API's (it begins with {begins!r}); is another program there? Name the API "
-            "with --api-url",
+            f"a response is not from this API (it begins with {begins!r}); is it another program? Pass the API's "
+            "address with --api-url",
             FAILED,
         ) from fault
 
 
-def _fault(answer: httpx2.Response) -> _Fault | None:
-    """The API's own words for a fault, or None when somebody else answers."""
+def _fault(response: httpx2.Response) -> _Fault | None:
+    """The error in a response, or None if the response is not from this API."""
     try:
-        return _Envelope.model_validate_json(answer.content).error
+        return _Envelope.model_validate_json(response.content).error
     except ValueError:
         return None
 
 
-def _message(answer: httpx2.Response) -> str:
-    fault = _fault(answer)
+def _message(response: httpx2.Response) -> str:
+    fault = _fault(response)
     if fault is None:
-        return answer.reason_phrase or f"HTTP {answer.status_code}"
+        return response.reason_phrase or f"HTTP {response.status_code}"
     expected = fault.details.get("expected")
     return f"{fault.message} (expected: {expected})" if expected and expected not in fault.message else fault.message
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """The number of seconds of a `Retry-After`, which may also be a date: that counts as none."""
+    """The number of seconds of a `Retry-After` header; None if it is missing or a date."""
     try:
         return None if retry_after is None else max(0.0, float(retry_after))
     except ValueError:
@@ -295,7 +297,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def job_path(job_id: str) -> str:
-    """The path of a job, whose id may be that of any workflow."""
+    """The path of a job. Its id may be that of any workflow, so it is quoted."""
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 

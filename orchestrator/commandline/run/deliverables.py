@@ -1,4 +1,4 @@
-"""Writes a job's deliverables as files: a model named and wrote them, so nothing that was there before is touched."""
+"""Writes a job's deliverables as files. A model chose names and contents, so existing files are not touched."""
 
 import contextlib
 import errno
@@ -25,53 +25,53 @@ _MOST_NAMED: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the files: `renamed` holds (name, path) pairs, `kept` are files that existed before."""
+    """The result: `files` were written, `renamed` holds (name, path) pairs, `kept` are files that existed before."""
 
     files: list[Path] = field(default_factory=list)
     renamed: list[tuple[str, str]] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
 
     def report(self) -> int:
-        """Tell on standard error what was renamed and kept, and return the exit code."""
+        """Print to standard error what was renamed and kept. Returns the exit code."""
         for name, path in self.renamed[:_MOST_NAMED]:
-            warn(f"{one_line(name)} is written as {one_line(path)}")
-        for kept in self.kept[:_MOST_NAMED]:
-            warn(f"{one_line(str(kept))} exists and is kept")
+            warn(f"{one_line(name)} was written as {one_line(path)}")
+        for file in self.kept[:_MOST_NAMED]:
+            warn(f"{one_line(str(file))} exists and was kept")
         if more := max(0, len(self.renamed) - _MOST_NAMED) + max(0, len(self.kept) - _MOST_NAMED):
             warn(f"… and {more} more")
         if self.kept:
-            warn(f"{len(self.kept)} files were not written: give --overwrite to replace them, or another folder")
+            warn(f"{len(self.kept)} files were not written: pass --overwrite to replace them, or another folder")
         return KEPT if self.kept else OK
 
 
 def deliverables_of(output: dict[str, Any] | None) -> list[JobDeliverable]:
-    """The files that a job's output consists of."""
+    """The files of a job's output."""
     return _DELIVERABLES.validate_python((output or {}).get("deliverables", []))
 
 
 def write(folder: Path, files: Iterable[JobDeliverable], *, overwrite: bool = False) -> Written:
-    """Write every file below the folder; files that exist are kept unless `overwrite`.
+    """Write every file below the folder; existing files are kept unless `overwrite`.
 
-    Links below the folder are never followed and never written through, also if they appear meanwhile.
-    Raises `Refused` (exit code 1) for a file whose content could not be read, or that cannot be written.
+    Links below the folder are never followed, also if they appear meanwhile. Raises `Refused` (exit code 1) for a file
+    whose content is not available, or that cannot be written.
     """
     written = Written()
     taken: set[str] = set()
     for file in files:
         if file.content is None:
-            raise Refused(f"the content of {one_line(file.path)} is not available now; ask again later", FAILED)
+            raise Refused(f"the content of {one_line(file.path)} is not available now: try again later", FAILED)
         path = unique_path(harmless_path(file.path), taken)
         taken.add(path_key(path))
         target = folder / path
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _opened(folder, path.split("/")[:-1]) as directory:
+            with _open_folder(folder, path.split("/")[:-1]) as directory:
                 _write(directory, target.name, file.content.encode(), overwrite=overwrite)
         except FileExistsError:
             written.kept.append(target)
             continue
         except OSError as fault:
-            raise Refused(f"{one_line(str(target))} cannot be written: {_reason(fault)}", FAILED) from fault
+            raise Refused(f"cannot write {one_line(str(target))}: {_reason(fault)}", FAILED) from fault
         written.files.append(target)
         if path != file.path:
             written.renamed.append((file.path, path))
@@ -79,12 +79,12 @@ def write(folder: Path, files: Iterable[JobDeliverable], *, overwrite: bool = Fa
 
 
 @contextlib.contextmanager
-def _opened(folder: Path, parts: list[str]) -> Iterator[int]:
-    """A descriptor of a folder below another, made where it is missing. What is open cannot be swapped for a link."""
+def _open_folder(folder: Path, parts: list[str]) -> Iterator[int]:
+    """A descriptor of a folder below another; creates missing folders. An open folder cannot be replaced by a link."""
     directory = os.open(folder, _FOLDER)
     try:
         for part in parts:
-            with contextlib.suppress(FileExistsError):  # a folder, or what the next line refuses
+            with contextlib.suppress(FileExistsError):  # it exists as a folder; the next line refuses anything else
                 os.mkdir(part, dir_fd=directory)
             inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=directory)
             os.close(directory)
@@ -95,7 +95,7 @@ def _opened(folder: Path, parts: list[str]) -> Iterator[int]:
 
 
 def _write(directory: int, name: str, content: bytes, *, overwrite: bool) -> None:
-    """Write a new file. It replaces an old one by its name, so that other names of the old one keep their content."""
+    """Write a new file. It replaces an existing name, not its content: other hard links of that file stay unchanged."""
     draft = f".orchestrator-{secrets.token_hex(8)}" if overwrite else name
     descriptor = os.open(draft, _NEW_FILE, _MODE, dir_fd=directory)
     try:

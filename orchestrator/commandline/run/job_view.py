@@ -1,4 +1,4 @@
-"""A job as the commands read it: only what is shown, so that an API of another version can be read too."""
+"""A job as the commands read it: only the fields that they show, so that APIs of other versions work too."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from orchestrator.domain.jobs import CallStatus
 
 
 class JobView(BaseModel):
-    """A part of the API's answer; fields that we do not know are passed over."""
+    """A part of an API response. Unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -51,12 +51,12 @@ class ShownCall(JobView):
 
     @property
     def ended(self) -> bool:
-        """Whether the call will not change any more."""
+        """Whether the call has ended."""
         return self.status in _ENDED
 
 
 class Why(JobView):
-    """Why an open job is where it is."""
+    """The reason of an open job."""
 
     code: str
     message: str
@@ -66,8 +66,8 @@ class Why(JobView):
 
 
 class Used(JobView):
-    """What a job used. `cost` (the agents' published price) and `provider_cost` are USD, null where they are not known;
-    `reused_cost` is what finished calls of the retried job had cost. `execution_time` is seconds."""
+    """What a job used. `cost` (the agents' published price) and `provider_cost` are USD, null if they are unknown;
+    `reused_cost` is the cost of the calls that were reused after a retry. `execution_time` is seconds."""
 
     total_tokens: int = 0
     execution_time: float | None = None
@@ -96,7 +96,7 @@ class ListedJob(JobView):
 
     @property
     def target(self) -> str:
-        """The id of what it runs."""
+        """The id of its workflow or agent."""
         return self.workflow_id or self.agent_id or self.name
 
 

@@ -1,1 +1,1 @@
-"""What the processes that stay have in common: the HTTP server, ports, signals, tasks, and restarts of their parts."""
+"""Shared by the long-lived processes: the HTTP server, ports, signals, tasks, and restarts of their parts."""

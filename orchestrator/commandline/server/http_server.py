@@ -1,4 +1,4 @@
-"""An HTTP server in this event loop: the API's, and that of the Temporal UI."""
+"""The HTTP server of the API and of the Temporal UI, in the process's event loop."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from orchestrator.commandline.terminal.exits import FAILED, Refused
 log = structlog.get_logger(__name__)
 
 _GRACE: Final = 5
-# The application refuses a large WebSocket frame politely (64 KiB); this is where reading on would only cost memory.
+# The application refuses large WebSocket frames itself (64 KiB). This limit bounds memory: larger frames are not read.
 _MAX_FRAME: Final = 1024 * 1024
 _PATIENCE: Final = 15.0
 _POLL: Final = 0.2
@@ -27,8 +27,8 @@ _POLL: Final = 0.2
 class ApiServer(uvicorn.Server):
     """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests.
 
-    `keep_alive` is the time in seconds for which a connection without a request stays open. `proxies` are believed
-    what they say of a request.
+    `keep_alive` is the time in seconds for which a connection without a request stays open. Forwarding headers are
+    accepted from `proxies` only.
     """
 
     def __init__(self, app: ASGIApp, listener: socket.socket, *, keep_alive: int, proxies: str = "") -> None:
@@ -49,9 +49,9 @@ class ApiServer(uvicorn.Server):
         self._listener = listener
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; then take no more connections and give the open ones five seconds.
+        """Serve until `stop` is set; then accept no connections and give open ones five seconds to finish.
 
-        Raises `Refused` when the server does not start or ends by itself.
+        Raises `Refused` if the server does not start or ends by itself.
         """
         serving = asyncio.ensure_future(self._serve_listener())
         stopping = asyncio.ensure_future(stop.wait())
@@ -67,7 +67,7 @@ class ApiServer(uvicorn.Server):
     async def _serve_listener(self) -> None:
         try:
             await self.serve(sockets=[self._listener])
-        except SystemExit as end:  # uvicorn's word for a failed start; its reason is in the log
+        except SystemExit as end:  # uvicorn exits when its start fails, and logs the reason
             raise Refused("the HTTP server could not start", FAILED) from end
 
     @contextlib.contextmanager
@@ -77,19 +77,19 @@ class ApiServer(uvicorn.Server):
 
 
 async def until_answering(url: str, path: str) -> bool:
-    """Return once GET `path` answers 200; what is missing is logged every 15 s. Always True."""
+    """Return True once GET `path` answers 200. Until then, log every 15 s why it does not."""
     clock = asyncio.get_running_loop().time
-    tell_at = clock() + _PATIENCE
+    log_at = clock() + _PATIENCE
     async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
         while True:
             try:
-                answer = await http.get(path)
-                if answer.status_code == httpx2.codes.OK:
+                response = await http.get(path)
+                if response.status_code == httpx2.codes.OK:
                     return True
-                missing = answer.text[:500]
+                missing = response.text[:500]
             except httpx2.TransportError as fault:
                 missing = f"{type(fault).__name__}: {fault}"
-            if clock() > tell_at:
-                tell_at = clock() + _PATIENCE
+            if clock() > log_at:
+                log_at = clock() + _PATIENCE
                 log.warning("not_ready_yet", missing=missing)
             await asyncio.sleep(_POLL)

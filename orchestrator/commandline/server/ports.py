@@ -1,4 +1,4 @@
-"""Ports of this machine: take one, find a free one, tell whether one is taken."""
+"""Ports of this machine: take a port, find a free one, check whether one is taken."""
 
 import errno
 import socket
@@ -6,24 +6,24 @@ from typing import Final
 
 from orchestrator.commandline.terminal.exits import Refused
 
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound  # nosec B104
 
 _NOT_OURS: Final = (errno.EADDRNOTAVAIL, socket.EAI_NONAME, socket.EAI_AGAIN)
 
 
 def listen(host: str, port: int, flag: str) -> socket.socket:
-    """Take a port now; 0 takes a free one. Raises `Refused` naming the port and the flag that chooses another.
+    """Listen on a port; 0 selects a free one.
 
-    A host that this machine does not have is told as such, with `--host`.
+    Raises `Refused`, which names the port and the flag for another one; for a foreign address it names `--host`.
     """
     try:
         listener = socket.create_server((host, port), family=_family(host))
     except OSError as fault:
         if fault.errno in _NOT_OURS:
-            raise Refused(f"{host} is no address of this machine; choose another with --host") from fault
+            raise Refused(f"{host} is not an address of this machine; choose another with --host") from fault
         why = "is taken" if fault.errno == errno.EADDRINUSE else f"cannot be used: {fault.strerror or fault}"
         raise Refused(f"port {port} on {host} {why}; choose another with {flag}") from fault
-    # asyncio does this only for sockets that it makes; without it each answer waits 40 ms for the client's delayed ACK.
+    # asyncio sets this only on its own sockets. Without it, each response waits 40 ms for the client's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -40,7 +40,7 @@ def is_taken(host: str, port: int) -> bool:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody holds now."""
+    """A port that is free at the moment."""
     with socket.socket(_family(host)) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
@@ -48,9 +48,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where clients on this machine reach a listening socket."""
+    """The address at which clients on this machine reach a listening socket."""
     host, port = listener.getsockname()[:2]
-    host = _EVERYWHERE.get(host, host)
+    host = _LOOPBACK.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

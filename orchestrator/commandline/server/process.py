@@ -21,21 +21,21 @@ from orchestrator.settings.misspellings import misspelt, not_read
 
 log = structlog.get_logger(__name__)
 
-# How soon a thread that wants to run Python gets its turn. Between the event loop and the threads of agents calls pass
-# to and fro: with Python's own 5 ms, each pass waits as long while the loop is busy.
+# Seconds until a waiting thread may run Python. Calls go back and forth between the event loop and agents' threads.
+# With Python's default of 5 ms, each of these switches waits that long while the loop is busy.
 _SWITCH_SECONDS: Final = 0.001
 CLOSE_SECONDS: Final = 5.0
 _MOST_FILES: Final = 65_536
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
-    """Run a process whose `main` ends soon after the event is set, which Ctrl-C and SIGTERM do.
+    """Run `main` in an event loop. Ctrl-C and SIGTERM set its event; `main` must then end soon. Returns the exit code.
 
-    A second signal ends the process at once. Answers the exit code. A `BaseException` that leaves the event loop ends
-    the process with code 1: without its loop it would poll and serve nothing, and a supervisor would not know.
+    A second signal ends the process at once. A `BaseException` that leaves the event loop ends the process with code 1:
+    without its loop the process would serve nothing, and its supervisor would not notice.
     """
     _open_files()
-    os.umask(0o077)  # What this process and its children write holds jobs and keys.
+    os.umask(0o077)  # The files of this process and its children contain jobs and keys.
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
     close_to_others(settings.data_dir)
     for name, meant in misspelt(os.environ).items():
@@ -43,14 +43,14 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
     for name in not_read():
         log.warning("setting_not_read", name=name, file=".env", advice="set it in the environment of the process")
     sys.setswitchinterval(_SWITCH_SECONDS)
-    runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop where there is one, for workers too
+    runner = asyncio.Runner(loop_factory=auto_loop_factory())  # uvloop if it is installed, for workers too
     try:
         code = runner.run(_with_signals(main))
-    except Exception:  # the process edge: `main` has ended, and its caller says why
+    except Exception:  # the process edge: `main` has ended; the caller reports the error
         _close(runner, FAILED)
         raise
     except BaseException:
-        # Not closed: tasks that wait for one another would wait for ever.
+        # The loop is not closed: tasks that wait for each other would wait for ever.
         log.critical("event_loop_left", exc_info=True)
         leave(FAILED)
     _close(runner, code)
@@ -58,42 +58,40 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
 
 
 def _open_files() -> None:
-    """Let this process open as many files as it may: each connection is one, and the usual limit is 1,024."""
+    """Raise the limit of open files to its maximum: each connection takes one, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _close(runner: asyncio.Runner, code: int) -> None:
-    """Close the event loop. The process leaves with its code if threads and tasks that authors block do not end."""
-    leaving = threading.Timer(CLOSE_SECONDS, leave, (code,))
-    leaving.daemon = True
-    leaving.start()
+    """Close the event loop. If blocked threads or tasks of author code do not end in time, end the process."""
+    watchdog = threading.Timer(CLOSE_SECONDS, leave, (code,))
+    watchdog.daemon = True
+    watchdog.start()
     runner.close()
-    leaving.cancel()
+    watchdog.cancel()
 
 
-def ready(what: str) -> None:
-    """Say that the process is ready.
-
-    What start-up made lives as long as the process: left to the garbage collector, it costs a pause of a quarter of a
-    second every hundred jobs or so.
-    """
+def ready(text: str) -> None:
+    """Print that the process is ready."""
+    # The objects of start-up live as long as the process. If the garbage collector kept visiting them, each full
+    # collection, about every hundred jobs, would pause the process for a quarter of a second.
     gc.collect()
     gc.freeze()
-    say(f"ready {what}")
+    say(f"ready {text}")
 
 
 async def _with_signals(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     stop = asyncio.Event()
 
-    def asked() -> None:
+    def request_stop() -> None:
         if stop.is_set():
             leave(INTERRUPTED)
         stop.set()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked)
+        loop.add_signal_handler(number, request_stop)
     return await main(stop)

@@ -1,4 +1,4 @@
-"""What proxies before the API say of a request: believed of those that the settings name, and of nobody else."""
+"""Forwarding headers of reverse proxies: accepted from the proxies that the settings name, ignored from all others."""
 
 import re
 from collections.abc import Iterable
@@ -14,28 +14,28 @@ log = structlog.get_logger(__name__)
 PREFIX: Final = re.compile(r"(?=.{1,200}$)(/[A-Za-z0-9._~\-]+)+")
 EVERY_PEER: Final = "*"
 _SCHEMES: Final = frozenset({"http", "https", "ws", "wss"})
-_ADDRESS_FORM: Final = "addresses and networks, comma-separated, such as 10.0.0.5,172.16.0.0/12, or *"
+_EXPECTED: Final = "comma-separated addresses and networks, such as 10.0.0.5,172.16.0.0/12, or *"
 
 
 class TrustedProxies:
-    """The proxies of the settings: addresses and networks, comma-separated; `*` is whoever connects."""
+    """The proxies of the settings: addresses and networks, comma-separated; `*` is every peer."""
 
     def __init__(self, text: str) -> None:
-        """Raises `ValueError` for what is no address."""
+        """Raises `ValueError` for an invalid address."""
         names = [name.strip() for name in text.split(",") if name.strip()]
         self._every_peer = names == [EVERY_PEER]
         self._networks = [] if self._every_peer else [_network(name) for name in names]
 
     def __contains__(self, host: str) -> bool:
-        """Whether a host is one of them."""
+        """Whether a host is a trusted proxy."""
         address = _address(host)
         return self._every_peer or (address is not None and any(address in network for network in self._networks))
 
     def client(self, peer: str, hops: Iterable[str]) -> str:
         """The address of the client behind `peer`. `hops` are those of `X-Forwarded-For`, the nearest one last.
 
-        A hop counts as long as a trusted proxy named it. So nothing counts that a client wrote there itself. Behind
-        `*` only the nearest hop counts: who named the others is not known.
+        A hop counts if a trusted proxy added it, so that entries which the client wrote itself are ignored. Behind `*`
+        only the nearest hop counts: it is unknown who added the others.
         """
         client = peer
         for hop in reversed(list(hops)):
@@ -49,7 +49,7 @@ class TrustedProxies:
 
 
 class FromProxy:
-    """Takes `X-Forwarded-For`, `-Proto` and `-Prefix`, the path that the proxy has taken off, from trusted proxies."""
+    """Applies `X-Forwarded-For`, `-Proto` and `-Prefix` (the path prefix that the proxy removed) of trusted proxies."""
 
     def __init__(self, app: ASGIApp, trusted: TrustedProxies) -> None:
         self._app = app
@@ -61,14 +61,14 @@ class FromProxy:
         if scope["type"] != "lifespan" and scope["client"]:
             headers = Headers(scope=scope)
             if scope["client"][0] in self._trusted:
-                self._believe(scope, headers)
+                self._apply(scope, headers)
             elif not self._warned and "x-forwarded-for" in headers:
                 self._warned = True
                 advice = "if this is your proxy, name it in ORCHESTRATOR_TRUSTED_PROXIES"
                 log.warning("forwarded_headers_ignored", peer=scope["client"][0], advice=advice)
         await self._app(scope, receive, send)
 
-    def _believe(self, scope: Scope, headers: Headers) -> None:
+    def _apply(self, scope: Scope, headers: Headers) -> None:
         hops = _parts(headers, "x-forwarded-for")
         if (client := self._trusted.client(scope["client"][0], hops)) != scope["client"][0]:
             scope["client"] = (client, 0)
@@ -90,11 +90,11 @@ def _network(name: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(name, strict=False)
     except ValueError:
-        raise ValueError(f"{name!r} is no address; it takes {_ADDRESS_FORM}") from None
+        raise ValueError(f"invalid address {name!r}: expected {_EXPECTED}") from None
 
 
 def _address(hop: str) -> IPv4Address | IPv6Address | None:
-    """The address of a hop, which may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`. None for another word."""
+    """The address of a hop, which may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`. None if it is not an address."""
     host = hop[1:].partition("]")[0] if hop.startswith("[") else hop
     if host.count(":") == 1:
         host = host.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Tasks that end with an event: the shape of every long-lived process here."""
+"""Tasks that end with an event; every long-lived process is built from them."""
 
 import asyncio
 import contextlib
@@ -9,20 +9,20 @@ T = TypeVar("T")
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The work's answer, or None when `stop` was set first; the work is cancelled then."""
-    working = asyncio.ensure_future(work)
+    """The result of the work; or None if `stop` was set first, and the work was cancelled."""
+    task = asyncio.ensure_future(work)
     stopping = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return await working if working.done() else None
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
     finally:
-        await cancelled(working)
+        await cancelled(task)
         await cancelled(stopping)
 
 
 @contextlib.asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator["asyncio.Future[None]"]:
-    """Do some work beside the block; when either ends, `stop` is set, and the work is waited for."""
+    """Run work during the block. If either ends, set `stop`, and wait until the work has ended."""
     task = asyncio.ensure_future(work)
     task.add_done_callback(lambda _: stop.set())
     try:
@@ -33,7 +33,7 @@ async def beside(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncI
 
 
 async def cancelled(task: "asyncio.Future[Any]") -> None:
-    """Cancel a task unless it has ended, and wait until it has."""
+    """Cancel a task unless it has ended, and wait for its end."""
     if not task.done():
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

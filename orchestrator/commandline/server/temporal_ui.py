@@ -1,8 +1,8 @@
-"""The Temporal UI of a local server, for this machine's own names alone.
+"""The Temporal UI of a local server, served only under this machine's own names.
 
-The UI asks for no credentials and answers under any host name. A page of a stranger whose name leads to 127.0.0.1 (DNS
-rebinding) could read every job in it, and terminate it. So it listens where no page can guess it, and what users open
-is a proxy that looks at the host name first.
+The UI asks for no credentials and answers under any host name. A foreign page whose name resolves to 127.0.0.1 (DNS
+rebinding) could read and terminate every job. So the UI listens at an address that no page can guess, and users open a
+proxy that checks the host name.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from orchestrator.network.loopback import HOST_NAMES
 
 _KEEP_ALIVE: Final = 75
 _PATIENCE: Final = 60.0
-# Of one connection, not of the message (RFC 9110, 7.6.1).
+# These headers belong to one connection, not to the message (RFC 9110, 7.6.1).
 _HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
 )
 
 
 def hidden_host() -> str:
-    """An address of this machine that a page cannot guess; where there is one loopback address only, that one."""
+    """A loopback address that a page cannot guess. Outside Linux there is only one: that one."""
     if sys.platform != "linux":
         return HOST
     return ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
@@ -44,7 +44,7 @@ async def serve(listener: socket.socket, upstream: str, stop: asyncio.Event) -> 
 
 
 def guarded(http: httpx2.AsyncClient) -> ASGIApp:
-    """The application: what comes under a name of this machine goes to the server that `http` leads to."""
+    """An application that forwards requests under this machine's names to `http`'s server, and refuses all others."""
     return TrustedHostMiddleware(_Proxy(http), HOST_NAMES, www_redirect=False)
 
 
@@ -53,25 +53,27 @@ class _Proxy:
         self._http = http
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass one request on, and its answer back."""
+        """Forward one request, and return its response."""
         if scope["type"] == "lifespan":
-            raise RuntimeError("there is nothing to start")  # the server takes this for an application without one
-        if scope["type"] != "http":  # the UI opens no sockets
+            raise RuntimeError("no lifespan")  # uvicorn takes this as: the application has no start-up
+        if scope["type"] != "http":  # the UI opens no WebSockets
             await send({"type": "websocket.close"})
             return
-        response = await self._answer(Request(scope, receive))
+        response = await self._forward(Request(scope, receive))
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _forward(self, request: Request) -> Response:
         target = httpx2.URL(self._http.base_url, raw_path=_raw_target(request))
         body = request.stream() if {"content-length", "transfer-encoding"} & set(request.headers) else None
-        asked = self._http.build_request(request.method, target, headers=_end_to_end(request.headers.raw), content=body)
+        upstream_request = self._http.build_request(
+            request.method, target, headers=_end_to_end(request.headers.raw), content=body
+        )
         try:
-            answered = await self._http.send(asked, stream=True)
+            upstream_response = await self._http.send(upstream_request, stream=True)
         except httpx2.TransportError as fault:
             return PlainTextResponse(f"The Temporal UI does not answer ({type(fault).__name__}).\n", status_code=502)
-        response = StreamingResponse(_body(answered), status_code=answered.status_code)
-        response.raw_headers = _end_to_end(answered.headers.raw)
+        response = StreamingResponse(_body(upstream_response), status_code=upstream_response.status_code)
+        response.raw_headers = _end_to_end(upstream_response.headers.raw)
         return response
 
 
@@ -85,9 +87,9 @@ def _end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
     return [(name.lower(), value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
 
 
-async def _body(answered: httpx2.Response) -> AsyncIterator[bytes]:
+async def _body(upstream_response: httpx2.Response) -> AsyncIterator[bytes]:
     try:
-        async for part in answered.aiter_raw():
+        async for part in upstream_response.aiter_raw():
             yield part
     finally:
-        await answered.aclose()
+        await upstream_response.aclose()

@@ -1,1 +1,1 @@
-"""What people see of a command: its output, what is safe to print, progress, exit codes."""
+"""The output of commands: the console, safe text, progress, exit codes."""

@@ -1,4 +1,4 @@
-"""Standard output for people, with colours and bars where it is a terminal."""
+"""Standard output for people, with colours and progress bars on a terminal."""
 
 import io
 import sys
@@ -7,7 +7,7 @@ from rich.console import Console
 
 
 class Output(Console):
-    """Standard output. A character that its encoding lacks is shown as an escape; a reader that left is an error."""
+    """Standard output. Characters that its encoding lacks become escapes; a closed pipe raises `BrokenPipeError`."""
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -15,5 +15,5 @@ class Output(Console):
         super().__init__()
 
     def on_broken_pipe(self) -> None:
-        """Let the command end: rich would end the process by itself."""
+        """Raise instead of exiting, as rich would: the command decides how the process ends."""
         raise BrokenPipeError

@@ -1,13 +1,13 @@
-"""Text of others for a terminal: models, tools and callers must not be able to move its cursor or change its title."""
+"""Untrusted text for a terminal: models, tools and callers must not move its cursor or change its title."""
 
 from orchestrator.domain.text import visible
 
 
 def plain(text: str) -> str:
-    """The text with every character that a terminal would obey shown as `�`."""
+    """The text with every control character shown as `�`."""
     return visible(text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:
-    """The same on one line."""
+    """The text without control characters, on one line."""
     return " ".join(plain(text).split())

@@ -1,4 +1,4 @@
-"""Shows a job as it goes: bars that move on a terminal, one line per change anywhere else."""
+"""Shows a running job: progress bars on a terminal, one line for each change elsewhere."""
 
 from collections.abc import Iterable
 from types import TracebackType
@@ -13,9 +13,9 @@ from orchestrator.commandline.run.job_view import FollowedJob, ShownCall
 from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, JobStatus, ReasonCode
 
-# Reasons that say no more than the steps do.
+# Reasons that add nothing to what the steps show.
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
-_WAYS_ON: dict[str, str] = {
+_NEXT_COMMANDS: dict[str, str] = {
     ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
     ReasonCode.PAUSED: "orchestrator jobs resume {}",
 }
@@ -29,13 +29,13 @@ _SIGNS: dict[str, str] = {
 
 
 class Display(Protocol):
-    """Where a followed job is shown; a context manager."""
+    """Shows a job while it runs; a context manager."""
 
     def show(self, job: FollowedJob) -> None:
-        """The job as it is now."""
+        """Show the current state of the job."""
 
-    def trouble(self, words: str) -> None:
-        """The job cannot be read at the moment."""
+    def trouble(self, message: str) -> None:
+        """Report that the job cannot be read for now."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -43,54 +43,54 @@ class Display(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave what is shown as it is."""
+        """Leave the last output on the screen."""
 
 
 def display(console: Console) -> "Display":
-    """Bars on a terminal, else plain lines."""
+    """Progress bars on a terminal, else plain lines."""
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class Lines:
-    """One line for each call or reason that has changed; no escape codes."""
+    """Prints one line for each call or reason that has changed, without escape codes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to leave."""
+        """Nothing to clean up."""
 
     def show(self, job: FollowedJob) -> None:
-        """Tell what is new since the last look."""
+        """Print what has changed."""
         for call in job.steps:
             if call.status != CallStatus.PENDING:
-                self._tell(
+                self._print(
                     f"{call.step}/{call.agent}/{call.call}",
                     f"{one_line(call.step):<28} {one_line(call.agent):<26} {words(call)}",
                     job.progress,
                 )
-        self._tell("reason", reason(job) or "", job.progress)
+        self._print("reason", reason(job) or "", job.progress)
 
-    def trouble(self, words: str) -> None:
-        """Tell of it, once."""
-        self._tell("reason", f"{words}; the job goes on, trying again", None)
+    def trouble(self, message: str) -> None:
+        """Print the message, unless it is the last one printed."""
+        self._print("reason", f"{message}; the job goes on, trying again", None)
 
-    def _tell(self, key: str, text: str, progress: int | None) -> None:
-        if self._told.get(key, "") == text:
+    def _print(self, key: str, text: str, progress: int | None) -> None:
+        if self._printed.get(key, "") == text:
             return
-        self._told[key] = text
+        self._printed[key] = text
         if text:
-            part = " " * 5 if progress is None else f"{progress:>3} %"
-            self._console.print(f"{part}  {text}", markup=False, highlight=False, soft_wrap=True)
+            percent = " " * 5 if progress is None else f"{progress:>3} %"
+            self._console.print(f"{percent}  {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class Bars:
-    """A bar for the whole, and a line for each step."""
+    """A progress bar for the job, and one for each step."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -101,22 +101,22 @@ class Bars:
             console=console,
             expand=True,
         )
-        self._whole = self._progress.add_task("", total=100, words="")
+        self._job = self._progress.add_task("", total=100, words="")
         self._steps: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
+        """Start drawing."""
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Draw a last time."""
+        """Draw the last state."""
         self._progress.stop()
 
     def show(self, job: FollowedJob) -> None:
-        """Draw the job as it is."""
+        """Draw the current state of the job."""
         self._progress.update(
-            self._whole,
+            self._job,
             description=f"[bold]{escape(one_line(job.name))}[/]",
             completed=job.progress,
             words=escape(reason(job) or "") or _SIGNS.get(job.status, job.status),
@@ -128,30 +128,30 @@ class Bars:
             ended = sum(call.ended for call in calls)
             self._progress.update(self._steps[step], completed=ended, words=_step_words(calls))
 
-    def trouble(self, words: str) -> None:
-        """Say it beside the whole."""
-        self._progress.update(self._whole, words=f"[yellow]{escape(words)}; trying again[/]")
+    def trouble(self, message: str) -> None:
+        """Draw the message beside the job's bar."""
+        self._progress.update(self._job, words=f"[yellow]{escape(message)}; trying again[/]")
 
 
 def reason(job: FollowedJob) -> str | None:
-    """Why an open job is where it is, and what moves it on, unless its steps say it already."""
+    """Why an open job does not advance, and the command that helps. None if the steps show the reason already."""
     if job.reason is None or job.reason.code in _ROUTINE:
         return None
-    advice = way_on(job)
+    command = next_command(job)
     message = one_line(job.reason.message)
-    return f"{message} ({advice})" if advice else message
+    return f"{message} ({command})" if command else message
 
 
-def way_on(job: FollowedJob) -> str | None:
-    """The command that moves on a job which waits for somebody, or finishes one that failed; None for any other."""
+def next_command(job: FollowedJob) -> str | None:
+    """The command that continues a job which waits for a person, or retries one that failed; None for other jobs."""
     if job.status == JobStatus.FAILED and not job.retried_by:
         return f"orchestrator jobs retry {job.job_id}"
-    advice = _WAYS_ON.get(job.reason.code) if job.reason else None
-    return advice.format(job.job_id) if advice else None
+    command = _NEXT_COMMANDS.get(job.reason.code) if job.reason else None
+    return command.format(job.job_id) if command else None
 
 
 def words(call: ShownCall) -> str:
-    """What has become of a call, with its attempts where there were several."""
+    """The status of a call; also its attempt if there were several, its error, and what it used."""
     attempt = call.attempts[-1] if call.attempts else None
     parts = [call.status if call.status != CallStatus.SCHEDULED else "asked"]
     if attempt is not None and (attempt.number > 1 or call.status == CallStatus.RETRYING):
@@ -165,17 +165,17 @@ def words(call: ShownCall) -> str:
 
 
 def _step_words(calls: list[ShownCall]) -> str:
-    found = {call.status for call in calls}
-    if len(found) == 1 and (sign := _SIGNS.get(calls[0].status)):
+    statuses = {call.status for call in calls}
+    if len(statuses) == 1 and (sign := _SIGNS.get(calls[0].status)):
         return sign
-    return escape("; ".join(f"{call.agent}: {words(call)}" for call in calls if call.status in _TOLD)[:160])
+    return escape("; ".join(f"{call.agent}: {words(call)}" for call in calls if call.status in _DETAILED)[:160])
 
 
-_TOLD = (CallStatus.RUNNING, CallStatus.RETRYING, CallStatus.FAILED, CallStatus.WAITING_FOR_APPROVAL)
+_DETAILED = (CallStatus.RUNNING, CallStatus.RETRYING, CallStatus.FAILED, CallStatus.WAITING_FOR_APPROVAL)
 
 
 def _by_step(calls: Iterable[ShownCall]) -> dict[str, list[ShownCall]]:
-    grouped: dict[str, list[ShownCall]] = {}
+    groups: dict[str, list[ShownCall]] = {}
     for call in calls:
-        grouped.setdefault(call.step, []).append(call)
-    return grouped
+        groups.setdefault(call.step, []).append(call)
+    return groups

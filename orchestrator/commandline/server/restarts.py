@@ -1,4 +1,4 @@
-"""Keeps the parts of a process going: what ends by itself is started again, with growing pauses."""
+"""Restarts the parts of a process that end by themselves, with growing pauses."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,28 +14,28 @@ log = structlog.get_logger(__name__)
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 15.0
 _STEADY: Final = 60.0
-_CUT_OFF: Final = 3.0  # Seconds that calls have to end which were told to, once their time to drain is over.
+_CUT_OFF: Final = 3.0  # Seconds that calls get to end after their cancellation, which follows the time to drain.
 
 
 class Worker(Protocol):
-    """What takes jobs from Temporal until it is told to stop."""
+    """Takes jobs from Temporal until its shutdown."""
 
     async def run(self) -> None:
-        """Take jobs until it is shut down or fails."""
+        """Take jobs until the shutdown or a fatal error."""
 
     async def shutdown(self) -> None:
-        """Let what was taken end, then end `run`."""
+        """Let the running calls end, then end `run`."""
 
 
-async def keep_going(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
-    """Run a part again whenever it ends, until `stop` is set; pauses double up to 15 s, anew after a steady minute."""
+async def run_repeatedly(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+    """Run a part again whenever it ends, until `stop` is set. Pauses double up to 15 s; a steady minute resets them."""
     clock = asyncio.get_running_loop().time
     pause = _FIRST_PAUSE
     while not stop.is_set():
         began = clock()
         try:
             await run()
-        except Exception as fault:  # the process edge: whatever ended it, the part is needed again
+        except Exception as fault:  # the process edge: the part must run again, whatever the error
             log.exception("part_failed", part=part, error=str(fault))
         if stop.is_set():
             return
@@ -46,17 +46,17 @@ async def keep_going(part: str, run: Callable[[], Coroutine[Any, Any, None]], st
 
 
 async def serve_temporal(server: DevServer) -> None:
-    """Have the Temporal server running until it ends by itself. Raises `Unavailable` when it does not start."""
+    """Run the Temporal server until it ends by itself. Raises `Unavailable` if it does not start."""
     await server.start()
     log.warning("temporal_server_ended", code=await server.wait())
 
 
-async def serve_worker(make: Callable[[], Worker], stop: asyncio.Event, *, drain: float) -> None:
-    """Run a fresh worker until `stop` is set, then let it finish what it does. Raises the worker's fatal error.
+async def serve_worker(new_worker: Callable[[], Worker], stop: asyncio.Event, *, drain: float) -> None:
+    """Run a new worker until `stop` is set, then let it finish its calls. Raises the worker's fatal error.
 
-    `drain` is how many seconds the worker itself gives its calls to end.
+    `drain` is the number of seconds that the worker gives its calls to end.
     """
-    worker = make()
+    worker = new_worker()
     running = asyncio.ensure_future(worker.run())
     stopping = asyncio.ensure_future(stop.wait())
     try:

@@ -1,4 +1,4 @@
-"""Where the API of a data directory's `dev` listens, for the commands that are run beside it."""
+"""The address of a running `orchestrator dev`, published in its data directory for the other commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +11,7 @@ _FILE: Final = "api-url"
 
 
 def read_url(data_dir: Path) -> str | None:
-    """The address of the `dev` that runs on a data directory, or None."""
+    """The address of the `dev` that uses a data directory, or None if none runs."""
     try:
         return (data_dir / _FILE).read_text().strip() or None
     except (OSError, UnicodeDecodeError):
@@ -19,10 +19,10 @@ def read_url(data_dir: Path) -> str | None:
 
 
 @contextmanager
-def kept_url(data_dir: Path, url: str) -> Iterator[None]:
-    """Keep an address in a data directory while its API runs, unless another one takes its place.
+def published_url(data_dir: Path, url: str) -> Iterator[None]:
+    """Publish an address in a data directory during the block. Afterwards, an address of another process stays.
 
-    Raises `Refused` when it cannot be written.
+    Raises `Refused` if the file cannot be written.
     """
     file = data_dir / _FILE
     try:
@@ -30,10 +30,10 @@ def kept_url(data_dir: Path, url: str) -> Iterator[None]:
         file.write_text(f"{url}\n")
         file.chmod(0o600)
     except OSError as fault:
-        raise Refused(f"{file} cannot be written: {fault.strerror}") from fault
+        raise Refused(f"cannot write {file}: {fault.strerror}") from fault
     try:
         yield
     finally:
         if read_url(data_dir) == url:
-            with suppress(OSError):  # a directory that was removed meanwhile
+            with suppress(OSError):  # the directory may have been removed meanwhile
                 file.unlink()
