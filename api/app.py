@@ -1,4 +1,4 @@
-"""Puts the application together: routers, middleware, error handling. Opens nothing by itself."""
+"""Builds the application: routers, middleware, error handling. Opens no connection by itself."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -32,7 +32,7 @@ TITLE = "Multi-Agent Orchestrator API"
 DESCRIPTION = "API for orchestrating AI agents in software development workflows"
 VERSION = "1.0.0"
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
-_ON_THE_WAY = frozenset({405, 408, 413, 415})  # what is refused before an endpoint runs
+_BEFORE_ENDPOINT = frozenset({405, 408, 413, 415})  # refused before an endpoint runs
 LOGO = {"url": "https://example.com/logo.png"}
 
 
@@ -40,7 +40,7 @@ class OrchestratorApi(FastAPI):
     """A FastAPI application whose OpenAPI document carries the logo (M-048)."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, built once; its server is the prefix of the request's proxy, if there is one."""
+        """Return the OpenAPI document, built once. Behind a proxy with a path prefix, its server is that prefix."""
         document = super().openapi()
         document["info"]["x-logo"] = LOGO
         prefix = located("")
@@ -53,10 +53,10 @@ def create_app(
     options: Callable[[], ApiOptions] = ApiOptions,
     registry: CollectorRegistry | None = None,
 ) -> FastAPI:
-    """The application over one source of services, which it opens at start-up or, without one, at the first request.
+    """Return the application over one source of services. It opens the source at start-up or at the first request.
 
-    `options` is asked for the guards of the edge when the application starts.
-    `registry` receives the HTTP metrics; a fresh one by default, so that applications can live side by side.
+    `options` returns the limits of the edge; it is called when the application starts.
+    `registry` receives the HTTP metrics. The default is a new one, so that several applications can run in one process.
     """
     registry = registry or CollectorRegistry()
     state = ApiState(source=source, registry=registry, options=options, sockets=SocketMetrics(registry))
@@ -76,7 +76,7 @@ def create_app(
         for router in surface.routers:
             app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)
-    # The last one added is the outermost.
+    # The last middleware added is the outermost.
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, limit=lambda: options().max_body_bytes)
     app.add_middleware(ServedSurfaces, options=options)
@@ -104,15 +104,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _build_routes(app: FastAPI) -> None:
-    """FastAPI builds a route when it first compares it with a request: here, so that no caller waits for it."""
-    nowhere = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    """Build every route now. FastAPI builds a route at its first comparison with a request, while a caller waits."""
+    request = {"type": "http", "method": "GET", "path": "/", "headers": []}
     for route in app.router.routes:
-        route.matches(nowhere)
+        route.matches(request)
 
 
 async def _refused(request: Request, fault: Exception) -> Response:
-    """A request that no endpoint got, in the surface's words; what a plain endpoint refused, as it says it (M-045)."""
-    if isinstance(fault, HTTPException) and fault.status_code not in _ON_THE_WAY and "endpoint" in request.scope:
+    """Answer an `HTTPException`: of a plain endpoint as FastAPI does (M-045), any other in the shape of its surface."""
+    if isinstance(fault, HTTPException) and fault.status_code not in _BEFORE_ENDPOINT and "endpoint" in request.scope:
         return await http_exception_handler(request, fault)
     error = as_domain(fault)
     if isinstance(error, MethodNotAllowed):  # the router names the methods of one route only
@@ -121,7 +121,7 @@ async def _refused(request: Request, fault: Exception) -> Response:
 
 
 def _methods_here(request: Request) -> list[str]:
-    """The methods that the path of a request takes."""
+    """Return the methods that the path of a request accepts."""
     routes = request.app.router.routes
     methods = [
         method

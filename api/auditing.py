@@ -1,4 +1,4 @@
-"""Writes down calls that change something, are refused or read what is confidential, and what is done over a socket."""
+"""Records calls that change something, are refused or read confidential data, and actions over a socket."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,23 +34,23 @@ _UNAUTHENTICATED: Final = 4401
 
 
 class AuditTrail:
-    """Leaves entries, after the answer, so that nobody waits for them:
+    """Records entries after the answer, so that no caller waits for them:
 
-    - one for each call of a known caller that was to change something, refused ones too, and for each that read what is
-      confidential;
-    - for calls and sockets that were refused for want of a credential or of a right, and failed sign-ins, as many as
-      `AuditLog.record_refused` lets through.
+    - one for each call of a known caller that changes something, refused calls included, and for each read of
+      confidential data;
+    - for calls and sockets that lack a credential or a scope, and for failed sign-ins. `AuditLog.record_refused`
+      limits how many.
 
-    Nothing of query strings, bodies or secrets is kept.
+    Query strings, bodies and secrets are not recorded.
     """
 
     def __init__(self, app: ASGIApp, surface: Callable[[str], str]) -> None:
-        """`surface` names the surface of a path."""
+        """`surface` returns the name of the surface that a path belongs to."""
         self._app = app
         self._surface = surface
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or one socket."""
+        """Answer one request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -90,7 +90,7 @@ class AuditTrail:
     async def _refused(self, scope: Scope, principal: Principal | None, action: str, status: int) -> None:
         try:
             services = await api_state(scope["app"]).source.services()
-        except OrchestratorError:  # then nothing was authenticated either
+        except OrchestratorError:  # without services nothing was authenticated either
             return
         name = scope["state"].get("signs_in")
         who = principal or Principal(NOBODY if name is None else services.audit.alias(name), frozenset())
@@ -99,7 +99,7 @@ class AuditTrail:
 
 
 def confidential(request: Request) -> None:
-    """A dependency of routes whose reading leaves an entry."""
+    """Mark a route whose reads are recorded in the audit trail (a dependency)."""
     request.state.confidential = True
 
 
@@ -107,10 +107,10 @@ Confidential = Annotated[None, Depends(confidential)]
 
 
 @asynccontextmanager
-async def audited(services: Services, websocket: WebSocket, principal: Principal, did: str) -> AsyncIterator[None]:
-    """Leaves one entry for what is done over a socket: `did` is its word, the status is that of a request.
+async def audited(services: Services, websocket: WebSocket, principal: Principal, action: str) -> AsyncIterator[None]:
+    """Record one entry for an action over a socket, with the status that a request would have.
 
-    202 says that the socket ended first: what was begun goes on.
+    Status 202: the socket ended first and the action continues.
     """
     status = 500
     try:
@@ -123,12 +123,12 @@ async def audited(services: Services, websocket: WebSocket, principal: Principal
         status = 202
         raise
     finally:
-        entry = _entry(websocket.scope, principal, f"WS {_route(websocket.scope)} {did}", status)
+        entry = _entry(websocket.scope, principal, f"WS {_route(websocket.scope)} {action}", status)
         await services.audit.record(entry)
 
 
 async def _caller(scope: Scope) -> Principal | None:
-    """Who made a call that was refused before anybody asked: no such route, a body that cannot be read."""
+    """Return the caller of a request that was refused before authentication: unknown route, unreadable body."""
     scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or scope["state"].get("refused"):
         return None

@@ -1,4 +1,4 @@
-"""Bounds on connections that stay open: sockets, event streams and calls that wait for a job."""
+"""Limits on connections that stay open: sockets, event streams and calls that wait for a job."""
 
 import resource
 from collections import Counter
@@ -11,22 +11,22 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 
 _MOST: Final = 10_000
-# File descriptors that are left for everything else: the job index, Temporal, Redis, short requests.
+# File descriptors reserved for everything else: the job index, Temporal, Redis, short requests.
 _RESERVED: Final = 200
 _RETRY_AFTER: Final = 10.0  # seconds
 
 
 def most_connections() -> int:
-    """How many connections may stay open in this process, by its limit of file descriptors."""
+    """Return how many connections may stay open in this process, from its limit on file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST if soft == resource.RLIM_INFINITY else max(10, min(soft - _RESERVED, _MOST))
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How many connections may stay open: of one owner, of one address without a credential, and of the process.
+    """How many connections may stay open: per owner, per address without a credential, and per process.
 
-    Connections without a credential take up half of the process at most.
+    Connections without a credential use at most half of the process limit.
     """
 
     owner: int = 200
@@ -35,9 +35,9 @@ class ConnectionLimits:
 
 
 class OpenConnections:
-    """The connections of one process that stay open, counted by client.
+    """The open connections of one process, counted by client.
 
-    A client is a principal, whose keys and sockets are counted together, or the address of a caller without one.
+    A client is a principal, whose keys and sockets count together, or the address of a caller without a credential.
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -47,7 +47,7 @@ class OpenConnections:
 
     @contextmanager
     def held(self, client: Principal | str) -> Iterator[None]:
-        """Count one connection while the context lasts. Raises as `hold` does."""
+        """Count one connection for the duration of the context. Raises what `hold` raises."""
         connection = self.hold(client)
         try:
             yield
@@ -57,20 +57,20 @@ class OpenConnections:
     def hold(self, client: Principal | str) -> "OpenConnection":
         """Count one connection until it is released.
 
-        Raises `LimitExceeded` when the client has too many, `Unavailable` when the process has.
+        Raises `LimitExceeded` at the client's limit, `Unavailable` at the process limit.
         """
         limits = self._limits
         open_now, anonymous = self._owners.total() + self._addresses.total(), self._addresses.total()
         full = anonymous >= limits.process // 2 if isinstance(client, str) else open_now >= limits.process
         if full:
-            raise Unavailable("This process holds as many open connections as it can", retry_after=_RETRY_AFTER)
+            raise Unavailable("This process has reached its limit of open connections", retry_after=_RETRY_AFTER)
         if isinstance(client, str):
             return self._counted(self._addresses, client, limits.address)
         return self._counted(self._owners, client.id, limits.process if client.admin else limits.owner)
 
     def _counted(self, clients: Counter[str], name: str, most: int) -> "OpenConnection":
         if clients[name] >= most:
-            message = f"{most} sockets, event streams and waiting calls are open, which is the limit. Close one first"
+            message = f"The limit of {most} open sockets, event streams and waiting calls is reached. Close one first"
             raise LimitExceeded(message, limit="open_connections", retry_after=_RETRY_AFTER, allowed=most)
         return OpenConnection(clients, name)
 
@@ -85,7 +85,7 @@ class OpenConnection:
         clients[name] += 1
 
     def release(self) -> None:
-        """Stop counting it. Idempotent."""
+        """Stop counting the connection. Idempotent."""
         if not self._open:
             return
         self._open = False

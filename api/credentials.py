@@ -1,4 +1,4 @@
-"""Looks at the credential of a request or a socket, and counts those that open nothing by the client's address."""
+"""Checks the credential of a request or a socket, and counts invalid credentials by client address."""
 
 from starlette.requests import HTTPConnection
 
@@ -10,7 +10,7 @@ from orchestrator.services.container import Services
 
 
 async def admit(connection: HTTPConnection, services: Services, token: str | None) -> Principal:
-    """The caller, counted against the window of their tier, which holds on every surface (D-065).
+    """Return the caller and count the request against the rate limit of their tier, on every surface (D-065).
 
     Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
     """
@@ -20,8 +20,9 @@ async def admit(connection: HTTPConnection, services: Services, token: str | Non
 
 
 async def authenticate(connection: HTTPConnection, services: Services, token: str | None) -> Principal:
-    """Whose credential it is. One that is not known to be valid counts before it is looked up, so that nobody can have
-    the index asked again and again.
+    """Return the owner of a credential.
+
+    A credential that is not known to be valid counts before it is looked up: guesses must not load the index.
 
     Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
     """
@@ -32,7 +33,7 @@ async def authenticate(connection: HTTPConnection, services: Services, token: st
         return await services.access.authenticate(token)
     except (Unauthenticated, LimitExceeded) as fault:
         connection.state.refused = True
-        if token and known and isinstance(fault, Unauthenticated):  # it has ended since
+        if token and known and isinstance(fault, Unauthenticated):  # it was valid and has expired or was revoked
             await _count(connection, services, token)
         raise
 
@@ -41,7 +42,7 @@ async def _count(connection: HTTPConnection, services: Services, token: str) -> 
     address = address_of(connection)
     allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, address)
     if allowance.retry_after is not None and (prefix := await services.access.issued_prefix(token)) is not None:
-        # The holder of an issued key does not pay for what others try from the same address.
+        # The holder of an issued key must not be blocked by guesses of others from the same address.
         allowance = await services.limits.admit_surface(SurfaceLimit.CREDENTIALS, f"{address} {prefix}")
     if allowance.retry_after is not None:
         raise LimitExceeded(

@@ -1,4 +1,4 @@
-"""What every route is given: the services, and path parts that have been looked at."""
+"""Dependencies of every route: the services and validated path parameters."""
 
 import asyncio
 import time
@@ -23,20 +23,23 @@ from orchestrator.services.container import Services
 
 
 class ServiceSource(Protocol):
-    """Where the services come from; opens them at the first call, once."""
+    """Provides the services; opens them once, at the first call."""
 
     async def services(self) -> Services:
-        """The services. Raises `Unavailable`, `CatalogueError`."""
+        """Return the services. Raises `Unavailable`, `CatalogueError`."""
 
     async def aclose(self) -> None:
-        """Let go of what was opened."""
+        """Close what was opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """What one application holds. `closing` is set when its server stops: open streams end then.
-    `frames` are those that its streams share, `socket_frames` those of its sockets. `connections` counts those that
-    stay open. `recheck` is the seconds between two looks at the credential of a call that waits."""
+    """State of one application.
+
+    `closing` is set when the server stops; open streams end then. Streams share `frames`, sockets share
+    `socket_frames`. `connections` counts open connections. `recheck` is the seconds between two checks of the
+    credential of a waiting call.
+    """
 
     source: ServiceSource
     registry: CollectorRegistry
@@ -51,15 +54,15 @@ class ApiState:
 
 
 def api_state(app: FastAPI) -> ApiState:
-    """The state that `create_app` gave an application."""
+    """Return the state that `create_app` attached to an application."""
     state: ApiState = app.state.api
     return state
 
 
 def waiting(request: Request, principal: Principal, *, waits: bool = True) -> AbstractContextManager[object]:
-    """Count a call that waits for a job among its caller's open connections, while it lasts.
+    """Count a call that waits for a job among its caller's open connections.
 
-    Enter it before anything is started. Raises `LimitExceeded`, `Unavailable` when there are too many.
+    Enter the context before the job is started. Raises `LimitExceeded`, `Unavailable` at the limit.
     """
     return api_state(request.app).connections.held(principal) if waits else nullcontext()
 
@@ -69,7 +72,7 @@ async def _services(request: Request) -> Services:
 
 
 def known_job_id(job_id: str) -> str:
-    """The id, if it can be a job's: our own form, or the id of a workflow that was started in Temporal.
+    """Return the id if a job can have it: our own form, or the id of a workflow that was started in Temporal.
 
     Raises `NotFound`.
     """

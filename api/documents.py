@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "page_files"
 router = APIRouter(include_in_schema=False, route_class=error_route(render, any_query=True))
 
 _EVERYTHING = "/openapi.json"
-# Served from here: what a CDN sends would run in the page into which people paste their keys.
+# Served from here: a script from a CDN would run in the page into which people paste their keys.
 _FILES = {name: FOLDER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")}
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 _KEPT = {"Cache-Control": "public, max-age=86400"}
@@ -36,7 +36,7 @@ async def everything() -> HTMLResponse:
 
 @router.get("/redoc")
 async def redoc() -> HTMLResponse:
-    """Every route, on one page to read."""
+    """Every route, as one page to read."""
     return get_redoc_html(
         openapi_url=located(_EVERYTHING),
         title="Multi-Agent Orchestrator API - ReDoc",
@@ -48,15 +48,15 @@ async def redoc() -> HTMLResponse:
 
 @router.get("/docs/files/{name}")
 async def file(name: str) -> Response:
-    """A script or a style of these pages."""
+    """A script or stylesheet of these pages."""
     if name not in _FILES:
-        raise NotFound(f"There is no file {name[:40]!r}")
+        raise NotFound(f"There is no file {name[:40]!r}; there are: {', '.join(_FILES)}")
     return Response(_content(name), media_type=_TYPES[Path(name).suffix], headers=_KEPT)
 
 
 @cache
 def _content(name: str) -> bytes:
-    """Kept in memory once for all readers: a slow one must not hold a file open."""
+    """Return a file from memory, read once: a slow client must not keep a file open."""
     return _FILES[name].read_bytes()
 
 
@@ -98,7 +98,7 @@ def _document_of(surface: Surface) -> str:
 
 
 def _page(document_url: str, title: str) -> HTMLResponse:
-    """Swagger UI for one document, under a line of links to the others."""
+    """Return Swagger UI for one document, below a line of links to the others."""
     shown = get_swagger_ui_html(
         openapi_url=located(document_url),
         title=title,

@@ -1,4 +1,4 @@
-"""From whatever a route raises to one domain error, and from there to the dialect's own renderer (C-11)."""
+"""Maps exceptions of a route to one domain error, and domain errors to a status and headers (C-11)."""
 
 import math
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Render = Callable[[Request, OrchestratorError], Response]
 
 
 class MethodNotAllowed(OrchestratorError):
-    """The path exists, for other methods."""
+    """The path exists for other methods only (405)."""
 
     code = "method_not_allowed"
 
@@ -58,7 +58,7 @@ class BodyTooLate(InvalidInput):
     code = "body_too_late"
 
 
-# What a caller may meet. Everything else is a fault of ours, whose text stays in the log.
+# Errors that a caller may see. Any other is an internal error, whose text goes to the log only.
 EXPECTED: Final = (
     InvalidInput,
     Unauthenticated,
@@ -91,17 +91,17 @@ STATUS: Final[dict[type, HTTPStatus]] = {
 
 
 def status_of(error: OrchestratorError) -> HTTPStatus:
-    """The status of a domain error: that of its nearest listed ancestor. Surfaces choose only their words for it."""
+    """Return the status of a domain error: that of its nearest listed base class."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
 def wait_of(error: Unavailable | LimitExceeded) -> int:
-    """Whole seconds, at least one, after which another try is worth it."""
+    """Return the seconds to wait before another try: whole, at least one."""
     return max(1, math.ceil(error.retry_after))
 
 
 def headers_of(error: OrchestratorError) -> dict[str, str]:
-    """The headers that an error's status asks for, on every surface."""
+    """Return the headers of an error, the same on every surface."""
     if isinstance(error, Unavailable | LimitExceeded):
         return {"Retry-After": str(wait_of(error))}
     if isinstance(error, Unauthenticated):
@@ -110,12 +110,12 @@ def headers_of(error: OrchestratorError) -> dict[str, str]:
 
 
 def internal() -> OrchestratorError:
-    """The error for a fault of ours: nothing of it leaves the process but the request id."""
+    """Return the error for an internal fault. It contains no detail; the log has it under the request id."""
     return OrchestratorError("Internal error. Quote the request id when you report it.")
 
 
 def as_domain(fault: Exception) -> OrchestratorError:
-    """The domain error that says the same."""
+    """Return the domain error for any exception."""
     if isinstance(fault, OrchestratorError):
         return fault
     if isinstance(fault, RequestValidationError):

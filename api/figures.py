@@ -1,4 +1,4 @@
-"""Who sees the figures of everybody: an admin, and whoever has the key for it, such as Prometheus."""
+"""Decides who may see the metrics of all owners: admins, and holders of the metrics key, such as Prometheus."""
 
 import hmac
 from typing import Annotated
@@ -14,7 +14,7 @@ from orchestrator.domain.errors import Unavailable
 async def sees_figures(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> bool:
-    """Whether a request is shown figures of all owners. Raises `Unauthenticated` for a credential that is none."""
+    """Return whether a request may see metrics of all owners. Raises `Unauthenticated` for an invalid credential."""
     if credentials is None:
         return False
     state = api_state(request.app)
@@ -23,7 +23,7 @@ async def sees_figures(
         return True
     try:
         services = await state.source.services()
-    except Unavailable:  # whose credential it is cannot be known now
+    except Unavailable:  # the credential cannot be checked now
         return False
     return (await identified(request, services, credentials)).admin
 

@@ -1,4 +1,4 @@
-"""What the HTTP edge refuses before any route: foreign hosts and origins, outsized heads, slow bodies, endless work."""
+"""Refusals of the HTTP edge, before any route: unknown hosts and origins, large headers, slow bodies, long requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -38,7 +38,7 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 _DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-# The only pages are those of the API's own document. Their scripts are inline and our own files, none from elsewhere.
+# The only pages are those of the API documentation. Their scripts are inline or served from here.
 _PAGE_POLICY: Final = (
     "default-src 'none'; base-uri 'none'; connect-src 'self'; frame-ancestors 'none'; worker-src blob:; "
     "script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -48,9 +48,9 @@ _HSTS: Final = "max-age=31536000; includeSubDomains"
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """How one application guards its edge; seconds and bytes. The defaults are safe, and open to every host name.
+    """Limits of the HTTP edge, in seconds and bytes. The defaults accept every host name.
 
-    `surfaces` are the names of those that are served; None serves all.
+    `surfaces` are the names of the served surfaces; None serves all.
     """
 
     cors_origins: tuple[str, ...] = ()
@@ -67,10 +67,10 @@ class ApiOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> "ApiOptions":
-        """As the settings say; the deadline lies behind every wait that a route may have of its own."""
+        """Return the options of the settings. The deadline is longer than every route's own timeout."""
         return cls(
-            cors_origins=_listed(settings.cors_origins),
-            trusted_hosts=_listed(settings.trusted_hosts) or ("*",),
+            cors_origins=_comma_separated(settings.cors_origins),
+            trusted_hosts=_comma_separated(settings.trusted_hosts) or ("*",),
             max_body_bytes=2 * settings.max_input_bytes,
             deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
             root_path=settings.root_path,
@@ -79,27 +79,27 @@ class ApiOptions:
         )
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def _comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def security_headers(scheme: str, content_type: str) -> dict[str, str]:
-    """The headers that tell a browser to be careful with an answer (M-054)."""
+    """Return the security headers of an answer (M-054)."""
     policy = _PAGE_POLICY if content_type.startswith("text/html") else _DATA_POLICY
     secured = {"Strict-Transport-Security": _HSTS} if scheme == "https" else {}
     return {**SECURITY_HEADERS, "Content-Security-Policy": policy, **secured}
 
 
 class Hardening:
-    """Every guard in its place. `options` is asked when the application starts, not when it is imported."""
+    """All limits of the edge, in order. `options` is called when the application starts, not at import."""
 
     def __init__(self, app: ASGIApp, options: Callable[[], ApiOptions], render: Render) -> None:
-        given = options()
-        app = Deadline(BodyTimeout(app, given.body_seconds), given.deadline_seconds, render)
-        app = HeadLimits(app, given, render)
-        if "*" not in given.trusted_hosts:
-            app = TrustedHosts(app, given.trusted_hosts, render)
-        self._app = _cors(app, given.cors_origins) if given.cors_origins else app
+        limits = options()
+        app = Deadline(BodyTimeout(app, limits.body_seconds), limits.deadline_seconds, render)
+        app = HeadLimits(app, limits, render)
+        if "*" not in limits.trusted_hosts:
+            app = TrustedHosts(app, limits.trusted_hosts, render)
+        self._app = _cors(app, limits.cors_origins) if limits.cors_origins else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -107,7 +107,7 @@ class Hardening:
 
 
 def _cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
-    """Browsers of these origins may call (M-052); credentials go with named origins only."""
+    """Allow browsers of these origins (M-052). Credentials are allowed for named origins only."""
     return CORSMiddleware(
         app,
         allow_origins=origins,
@@ -119,39 +119,39 @@ def _cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
 
 
 class TrustedHosts:
-    """Answers requests for these host names only (M-053); probes, which come by address, are always answered."""
+    """Answers requests for these host names only (M-053). Probes, which use an address, are always answered."""
 
     def __init__(self, app: ASGIApp, hosts: tuple[str, ...], render: Render) -> None:
         self._app = app
         self._render = render
-        self._check = TrustedHostMiddleware(_nothing, hosts, www_redirect=False)
+        self._check = TrustedHostMiddleware(_no_app, hosts, www_redirect=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or refuse one request."""
+        """Answer one request."""
         if scope["type"] == "lifespan" or scope["path"] in PROBES or await self._trusted(scope, receive):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("host", "")[:200]
+        host = Headers(scope=scope).get("host", "")[:200]
         expected = "a name in ORCHESTRATOR_TRUSTED_HOSTS"
-        fault = InvalidInput("This host name is not served here", field="Host", provided=given, expected=expected)
+        fault = InvalidInput("This host name is not served here", field="Host", provided=host, expected=expected)
         await refuse(fault, self._render, scope, receive, send)
 
     async def _trusted(self, scope: Scope, receive: Receive) -> bool:
-        said: list[Message] = []
+        messages: list[Message] = []
 
-        async def hear(message: Message) -> None:
-            said.append(message)
+        async def collect(message: Message) -> None:
+            messages.append(message)
 
-        await self._check(scope, receive, hear)
-        return not said
+        await self._check(scope, receive, collect)
+        return not messages
 
 
-async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    """Stands behind the check of host names, which says something only when it refuses."""
+async def _no_app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Stand in for the application behind the check of host names, which sends messages only when it refuses."""
 
 
 class HeadLimits:
-    """Refuses a URL, a header block or a query that is larger than any honest caller needs."""
+    """Refuses a URL, header block or query that is larger than a legitimate caller needs."""
 
     def __init__(self, app: ASGIApp, options: ApiOptions, render: Render) -> None:
         self._app = app
@@ -159,7 +159,7 @@ class HeadLimits:
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or refuse one request."""
+        """Answer one request."""
         fault = None if scope["type"] == "lifespan" else self._fault(scope)
         if fault is None:
             await self._app(scope, receive, send)
@@ -167,25 +167,25 @@ class HeadLimits:
             await refuse(fault, self._render, scope, receive, send)
 
     def _fault(self, scope: Scope) -> InvalidInput | None:
-        most, query = self._options, scope["query_string"]
+        limits, query = self._options, scope["query_string"]
         path = scope.get("raw_path") or scope["path"].encode()
-        if len(path) + len(query) + 1 > most.max_url_bytes:
-            expected = f"at most {most.max_url_bytes} bytes"
-            return UrlTooLong(f"The URL is longer than {most.max_url_bytes} bytes", field="url", expected=expected)
-        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > most.max_header_bytes:
-            expected = f"at most {most.max_header_bytes} bytes"
-            message = f"The headers are larger than {most.max_header_bytes} bytes"
+        if len(path) + len(query) + 1 > limits.max_url_bytes:
+            expected = f"at most {limits.max_url_bytes} bytes"
+            return UrlTooLong(f"The URL is longer than {limits.max_url_bytes} bytes", field="url", expected=expected)
+        if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > limits.max_header_bytes:
+            expected = f"at most {limits.max_header_bytes} bytes"
+            message = f"The headers are larger than {limits.max_header_bytes} bytes"
             return HeadersTooLarge(message, field="headers", expected=expected)
-        if query.count(b"&") >= most.max_query_parameters:
-            expected = f"at most {most.max_query_parameters} parameters"
+        if query.count(b"&") >= limits.max_query_parameters:
+            expected = f"at most {limits.max_query_parameters} parameters"
             return InvalidInput("The query has too many parameters", field="query", expected=expected)
         return None
 
 
 class BodyTimeout:
-    """Gives up on a body that does not arrive in time, and on its connection (slow loris).
+    """Refuses a body that does not arrive in time, and closes its connection (slow loris).
 
-    The error arises where the route reads its body, so that the route's own dialect words it.
+    The error is raised where the route reads its body, so that it has the shape of the route's dialect.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -222,7 +222,7 @@ class BodyTimeout:
 
 
 class Deadline:
-    """Ends every request but event streams at the server's own deadline; what it had begun in the engine goes on."""
+    """Ends every request except event streams at the server's deadline. Work that it started in Temporal continues."""
 
     def __init__(self, app: ASGIApp, seconds: float, render: Render) -> None:
         self._app = app
@@ -230,7 +230,7 @@ class Deadline:
         self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request in time, or with 503."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -257,7 +257,7 @@ class Deadline:
 async def refuse(fault: OrchestratorError, render: Render, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request or a handshake with an error before any route sees it."""
     if scope["type"] == "websocket":
-        scope["state"]["refusal"] = fault  # the edge words it, where the server can send an answer
+        scope["state"]["refusal"] = fault  # the edge renders it, if the server can send an answer
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": fault.message})
     else:
         await render(Request(scope), fault)(scope, receive, send)

@@ -1,15 +1,15 @@
-"""`HEAD` wherever `GET` is answered: the same status and headers, no body."""
+"""`HEAD` on every route that answers `GET`: the same status and headers, no body."""
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class _Answered(Exception):
-    """Everything that HEAD asks for is sent; the stream that would follow is not begun."""
+    """The head is sent; the stream that would follow is not started."""
 
 
 class HeadAsGet:
-    """Lets the application answer GET, and sends the head of its response only. The metrics and the log say HEAD."""
+    """Passes HEAD to the application as GET and sends the head of the response only. Metrics and the log show HEAD."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,7 +23,7 @@ class HeadAsGet:
         async def head_only(message: Message) -> None:
             if message["type"] != "http.response.start":
                 return
-            scope["method"] = "HEAD"  # the server looks at it: a body shorter than its Content-Length is right
+            scope["method"] = "HEAD"  # so that the server accepts a body shorter than its Content-Length
             await send(message)
             await send({"type": "http.response.body", "body": b""})
             if Headers(raw=message.get("headers", [])).get("content-type", "").startswith("text/event-stream"):

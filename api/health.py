@@ -1,4 +1,4 @@
-"""Probes and metrics of the process itself, without credentials (C-06); the figures of its jobs need one."""
+"""Probes and metrics of the process, without credentials (C-06). Metrics of jobs need a credential."""
 
 import math
 from typing import Any
@@ -25,13 +25,13 @@ router = APIRouter(tags=["operations"], route_class=error_route(render, any_quer
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: str = "ok"
 
 
 class CheckBody(BaseModel):
-    """One part that requests need."""
+    """State of one component that requests need."""
 
     name: str
     ok: bool
@@ -39,7 +39,7 @@ class CheckBody(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether every part answers."""
+    """Whether every component answers."""
 
     ready: bool
     checks: list[CheckBody]
@@ -47,13 +47,13 @@ class Ready(BaseModel):
 
 @router.get("/healthz")
 async def healthz() -> Alive:
-    """The process is alive; says nothing of Temporal, the database or workers."""
+    """The process is alive. Does not check Temporal, the database or workers."""
     return Alive()
 
 
 @router.get("/readyz", response_model=Ready, responses={503: {"model": Ready, "description": "Not ready"}})
 async def readyz(request: Request) -> JSONResponse:
-    """Temporal, the database and a polling worker: 200 when all answer, else 503 with what each said."""
+    """Temporal, the database and a polling worker: 200 when all answer, else 503 with the state of each."""
     checks = await _checks(api_state(request.app).source)
     ready = all(check.ok for check in checks)
     body = Ready(ready=ready, checks=[CheckBody(name=c.name, ok=c.ok, message=c.told or c.message) for c in checks])
@@ -75,10 +75,10 @@ async def _checks(source: ServiceSource) -> list[Check]:
     openapi_extra=OPTIONAL_KEY,
 )
 async def metrics(request: Request, figures: SeesFigures) -> Response:
-    """Prometheus text: this process's HTTP layer. With `ORCHESTRATOR_METRICS_KEY` or an admin's key as bearer token
-    also the job index, of which every process tells the same.
+    """Prometheus text: metrics of this process's HTTP layer. With `ORCHESTRATOR_METRICS_KEY` or an admin's key as
+    bearer token also metrics of the job index, which are the same in every process.
 
-    The same figures as JSON for a client that accepts `application/json` and no text (C-03).
+    A client that accepts `application/json` and no text gets the same metrics as JSON (C-03).
     """
     state = api_state(request.app)
     text = generate_latest(state.registry)
@@ -92,8 +92,8 @@ async def metrics(request: Request, figures: SeesFigures) -> Response:
 
 def _family(family: Metric) -> dict[str, Any]:
     samples = [
-        {"name": one.name, "labels": one.labels, "value": one.value if math.isfinite(one.value) else None}
-        for one in family.samples
+        {"name": sample.name, "labels": sample.labels, "value": sample.value if math.isfinite(sample.value) else None}
+        for sample in family.samples
     ]
     return {"name": family.name, "type": family.type, "help": family.documentation, "samples": samples}
 

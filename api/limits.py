@@ -1,4 +1,4 @@
-"""Counts a caller's request, and says on every response what is left (D-065 to D-067, C-25)."""
+"""Counts a caller's requests, and adds the rate limit headers to every response (D-065 to D-067, C-25)."""
 
 import hashlib
 import time
@@ -14,9 +14,9 @@ from orchestrator.services.container import Services
 
 
 async def count_request(request: HTTPConnection, services: Services, principal: Principal) -> None:
-    """Count one request of an authenticated caller and keep what is left for the response.
+    """Count one request of an authenticated caller and store the allowance for the response headers.
 
-    Raises `LimitExceeded`; nothing is counted then.
+    Raises `LimitExceeded`, and counts nothing then.
     """
     _keep(request, await services.limits.admit(principal), "requests_per_minute")
 
@@ -24,13 +24,13 @@ async def count_request(request: HTTPConnection, services: Services, principal: 
 async def count_surface_request(request: Request, services: Services, limit: SurfaceLimit, client: str) -> None:
     """Count one request of a client against the limit that its surface documents (C-24).
 
-    Raises `LimitExceeded`; nothing is counted then.
+    Raises `LimitExceeded`, and counts nothing then.
     """
     _keep(request, await services.limits.admit_surface(limit, client), "requests")
 
 
 async def count_sign_in(request: Request, services: Services, username: str) -> None:
-    """Count a sign-in under a user name, whatever address it comes from. Only the name's digest is kept.
+    """Count a sign-in by user name, from any address. Only the digest of the name is stored.
 
     Raises `LimitExceeded`.
     """
@@ -40,19 +40,19 @@ async def count_sign_in(request: Request, services: Services, username: str) -> 
 
 
 def client_of(principal: Principal) -> str:
-    """Whose requests are counted together on a surface: an API key's, else a user's (S-024)."""
+    """Return the client whose requests on a surface count together: the API key, else the user (S-024)."""
     return f"key:{principal.key}" if principal.key is not None else f"user:{principal.id}"
 
 
 def address_of(request: HTTPConnection) -> str:
-    """Whose requests are counted together where there is no credential: one address's."""
+    """Return the client of a request without a credential: its address."""
     return f"address:{network_of(request)}"
 
 
 def network_of(request: HTTPConnection) -> str:
-    """The client's address, as far as it tells clients apart.
+    """Return the part of the client's address that identifies one client.
 
-    One client holds 2**64 addresses of IPv6: they are one, the network's. An address of IPv4 in one of IPv6 is itself.
+    One client owns 2**64 addresses of IPv6; the result is their network. IPv4 mapped to IPv6 is returned as IPv4.
     """
     host = request.client.host if request.client else "unknown"
     try:
@@ -67,7 +67,7 @@ def network_of(request: HTTPConnection) -> str:
 
 
 def _keep(request: HTTPConnection, allowance: Allowance | None, limit: str) -> None:
-    """Have the response tell of the window with the least left. Raises `LimitExceeded` if this one is used up."""
+    """Store the allowance with the fewest remaining requests for the response. Raises `LimitExceeded` if it is 0."""
     before = allowance_of(request.scope)
     if before is None or (allowance is not None and allowance.remaining <= before.remaining):
         request.state.allowance = allowance
@@ -81,13 +81,13 @@ def _keep(request: HTTPConnection, allowance: Allowance | None, limit: str) -> N
 
 
 def allowance_of(scope: Scope) -> Allowance | None:
-    """What is left after the request of an ASGI scope; None when nothing limits its caller."""
-    found: Allowance | None = scope.get("state", {}).get("allowance")
-    return found
+    """Return the allowance that remains after the request of an ASGI scope; None if its caller has no limit."""
+    allowance: Allowance | None = scope.get("state", {}).get("allowance")
+    return allowance
 
 
 def limit_headers(scope: Scope) -> dict[str, str]:
-    """The three headers of every response (D-066)."""
+    """Return the three rate limit headers of every response (D-066)."""
     allowance = allowance_of(scope) or Allowance.unlimited(time.time())
     return {
         "X-RateLimit-Limit": str(allowance.limit),

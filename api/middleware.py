@@ -1,4 +1,4 @@
-"""Around every request, as plain ASGI: its id, its metrics and its log line, security headers, a size limit."""
+"""Middleware of every request, as plain ASGI: request id, metrics, log line, security headers, size limit."""
 
 import re
 import secrets
@@ -30,17 +30,17 @@ _STARTS: Final = re.compile(r"/(execute|run|chat|executions|decisions|execute-wo
 
 
 def request_id(connection: HTTPConnection) -> str:
-    """The id of a request or socket: the caller's own, or a new one (D-096)."""
+    """Return the id of a request or socket: the caller's own, or a new one (D-096)."""
     return str(getattr(connection.state, "request_id", "")) or _chosen_id(connection.headers)
 
 
 def _chosen_id(headers: Headers) -> str:
-    wanted = headers.get("x-request-id", "")
-    return wanted if _REQUEST_ID.fullmatch(wanted) else f"req_{secrets.token_hex(10)}"
+    requested = headers.get("x-request-id", "")
+    return requested if _REQUEST_ID.fullmatch(requested) else f"req_{secrets.token_hex(10)}"
 
 
 class RequestEdge:
-    """The outermost layer: request id, security headers (M-054), and the last word on what nobody caught."""
+    """Sets the request id and security headers (M-054), and answers exceptions that nothing else caught."""
 
     def __init__(self, app: ASGIApp, render: Render) -> None:
         self._app = app
@@ -51,8 +51,8 @@ class RequestEdge:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        given = _chosen_id(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = given
+        chosen_id = _chosen_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = chosen_id
         if scope["type"] == "websocket":
             await self._app(scope, receive, Handshake(scope, receive, send, self._render).answer)
             return
@@ -65,7 +65,7 @@ class RequestEdge:
                 _complete(scope, message)
             await send(message)
 
-        with bound_contextvars(request_id=given):
+        with bound_contextvars(request_id=chosen_id):
             try:
                 await self._app(scope, receive, answer)
             except Exception:
@@ -78,8 +78,8 @@ class RequestEdge:
 
 
 class Handshake:
-    """What a socket's client is sent. A handshake that is refused gets an answer in the surface's words, with the
-    request's id, instead of a bare 403, where the server can send one."""
+    """Messages to a socket's client. If the server supports it, a refused handshake gets an answer in the shape of its
+    surface, with the request id, instead of an empty 403."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, render: Render) -> None:
         self._scope = scope
@@ -89,7 +89,7 @@ class Handshake:
         self._open = "websocket.http.response" not in (scope.get("extensions") or {})
 
     async def answer(self, message: Message) -> None:
-        """Send one message, or the answer that says why there is no socket."""
+        """Send one message, or the error response of a refused handshake."""
         self._open = self._open or message["type"] == "websocket.accept"
         if message["type"] != "websocket.close" or self._open:
             await self._send(message)
@@ -105,11 +105,11 @@ class Handshake:
 
 
 def _complete(scope: Scope, message: Message) -> None:
-    """Give the start of a response the headers that every response has."""
+    """Add the headers that every response has."""
     headers = MutableHeaders(scope=message)
-    careful = security_headers(scope["scheme"], headers.get("content-type", ""))
-    headers.update({**careful, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
-    # Every answer may hold a secret or what a job was given: an answer that a cache may keep says so by itself.
+    security = security_headers(scope["scheme"], headers.get("content-type", ""))
+    headers.update({**security, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
+    # Any answer may contain a secret or the input of a job. A route whose answer may be cached sets its own header.
     headers.setdefault("Cache-Control", "no-store")
 
 
@@ -139,14 +139,14 @@ class HttpMetrics:
 
 
 class Observation:
-    """Counts and times every request, and writes one log line when it is over."""
+    """Counts and times every request, and writes one log line at its end."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request and tell of it."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -164,9 +164,9 @@ class Observation:
                 await self._app(scope, receive, answer)
             finally:
                 duration = time.perf_counter() - begin
-                self._tell(scope, status, until_response or duration, duration)
+                self._record(scope, status, until_response or duration, duration)
 
-    def _tell(self, scope: Scope, status: int, until_response: float, duration: float) -> None:
+    def _record(self, scope: Scope, status: int, until_response: float, duration: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         self._metrics.requests.labels(method, route, status).inc()
@@ -188,20 +188,20 @@ class Observation:
 
 
 class BodyLimit:
-    """Refuses a compressed body, and one over the limit, declared or chunked, while it is read: before it is parsed.
+    """Refuses compressed and too large bodies, declared or chunked, while they are read.
 
-    To parse a body holds up everybody else, so only what starts a job may be as large as an input; all else is small.
-    The error arises where the route reads its body, so that the route's own dialect words it.
+    Parsing a body blocks the event loop. Only requests that start a job may be as large as an input.
+    The error is raised where the route reads its body, so that it has the shape of the route's dialect.
     """
 
     def __init__(self, app: ASGIApp, limit: Callable[[], int]) -> None:
-        """`limit`, in bytes, of a body that starts a job; it is asked for when the application starts."""
+        """`limit` returns the limit in bytes of a body that starts a job. It is called when the application starts."""
         self._app = app
         self._limit = limit()
         self._small = min(self._limit, SMALL_BODY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, counting what comes in."""
+        """Answer one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

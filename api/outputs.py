@@ -1,4 +1,4 @@
-"""A job's output as every surface shows it."""
+"""The output of a job, as every surface shows it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 async def whole_output(services: Services, job: Job) -> dict[str, Any] | None:
-    """The job's output with all stored parts, as far as they can be read; None while there is none."""
+    """Return the job's output with its stored parts, or without those that cannot be read now; None without output."""
     try:
         return await services.outputs.shown(job)
     except Unavailable as fault:

@@ -1,4 +1,4 @@
-"""The path prefix under which a proxy serves the API: taken off requests, put before every path that is told."""
+"""The path prefix of a proxy: removed from request paths, added to every path in an answer."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -12,14 +12,14 @@ _PREFIX: Final[ContextVar[str]] = ContextVar("path_prefix", default="")
 
 
 def located(path: str) -> str:
-    """A path of the API as the client of the present request has to call it."""
+    """Return a path of the API with the prefix that the client of the current request must use."""
     return _PREFIX.get() + path
 
 
 class PathPrefix:
-    """Takes the prefix off the path of a request, so that nothing behind it knows of one.
+    """Removes the prefix from the path of a request, so that no route has to know it.
 
-    The prefix is the `root_path` of the ASGI server, else that of the settings. A proxy may pass it on or take it off.
+    The prefix is the `root_path` of the ASGI server, else that of the settings. The proxy may keep or remove it.
     """
 
     def __init__(self, app: ASGIApp, options: Callable[[], ApiOptions]) -> None:

@@ -1,4 +1,4 @@
-"""Ends a request whose credential is revoked, narrowed or expires while it is answered: a call may wait for minutes."""
+"""Ends a waiting request when its credential is revoked, loses a scope or expires."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,9 +12,9 @@ from orchestrator.domain.errors import Unauthenticated
 
 @asynccontextmanager
 async def while_valid(request: Request) -> AsyncIterator[None]:
-    """Run the block as long as the request's caller may go on. Raises `Unauthenticated` once they may not.
+    """Run the block while the caller's credential is valid. Raises `Unauthenticated` once it is not.
 
-    Costs a timer, and nothing else unless the block lasts longer than the time between two looks.
+    A block that is shorter than the time between two checks costs one timer.
     """
     loop, seconds = asyncio.get_running_loop(), api_state(request.app).recheck
     checks: asyncio.Task[None] | None = None
@@ -29,7 +29,7 @@ async def while_valid(request: Request) -> AsyncIterator[None]:
 
     def begin(limit: asyncio.Timeout) -> None:
         nonlocal checks
-        if hasattr(request.state, "authenticated"):  # anonymous callers have nothing that can be revoked
+        if hasattr(request.state, "authenticated"):  # anonymous callers have no credential
             checks = loop.create_task(check(limit), name="credential check")
 
     try:

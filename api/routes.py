@@ -1,4 +1,4 @@
-"""The routes of every surface: they refuse what they do not know, and fail in their surface's own words (C-11)."""
+"""The route class of every surface: refuses unknown parameters and answers errors in its surface's shape (C-11)."""
 
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -20,15 +20,15 @@ from api.validation import invalid_request, unknown_query
 
 log = structlog.get_logger(__name__)
 
-# Monitors add a parameter of their own so that no cache answers them; browsers keep such an address.
+# Monitors add a parameter to avoid caches, and browsers keep such addresses.
 ANY_QUERY: Final = frozenset({"/health", "/readiness", "/api/health", "/api/openapi.json"})
 
 
 def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
-    """A route class whose endpoints, dependencies and request parsing fail in one dialect's words.
+    """Return a route class that answers errors of endpoints, dependencies and request parsing in one dialect's shape.
 
-    Query parameters that the route does not declare are refused by name, unless `any_query` is true. A caller whom
-    the route's dependencies refuse is told so before anything is said about the body or the query.
+    Unknown query parameters are refused by name, unless `any_query` is true. A caller without access gets 401, 403 or
+    429 before any error about the body or the query.
     """
 
     class ErrorRoute(APIRoute):
@@ -73,7 +73,7 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
             return answer
 
         async def _admit(self, request: Request) -> None:
-            """Run the route's dependencies alone. Raises what they raise: `Unauthenticated`, `LimitExceeded`, …"""
+            """Run the route's dependencies only. Raises what they raise: `Unauthenticated`, `LimitExceeded`, …"""
             await solve_dependencies(
                 request=request,
                 dependant=self.dependant,
@@ -86,7 +86,7 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
 
 
 def _query_names(route: APIRoute) -> frozenset[str]:
-    """Every query parameter that a route declares, in models and dependencies, too."""
+    """Return every query parameter that a route declares, also in models and dependencies."""
     names: set[str] = set()
     dependants = [route.dependant]
     while dependants:
@@ -102,5 +102,5 @@ def _query_names(route: APIRoute) -> frozenset[str]:
 
 
 def _before_dependencies(error: RequestValidationError | HTTPException) -> bool:
-    """Whether FastAPI raised it while it read the body, which it does before it asks who the caller is."""
+    """Return whether FastAPI raised the error while it read the body, which is before it authenticates the caller."""
     return isinstance(error, HTTPException) or error.errors()[0]["type"] == "json_invalid"

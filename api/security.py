@@ -1,4 +1,4 @@
-"""Who asks (bearer token, D-010) and whether they may (one scope per route, D-015)."""
+"""Authentication by bearer token (D-010) and authorisation by one scope per route (D-015)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
@@ -12,7 +12,7 @@ from api.deps import Svc
 from orchestrator.domain.access import Principal, Scope
 
 OPTIONAL_KEY: Final[dict[str, Any]] = {"security": [{}]}
-"""`openapi_extra` of a route that is called with a credential or without one."""
+"""`openapi_extra` of a route whose credential is optional."""
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 
@@ -20,7 +20,7 @@ bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: B
 async def identified(
     request: Request, services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """The caller, whose request is counted against their tier (D-065). Raises `Unauthenticated`, `LimitExceeded`."""
+    """Return the caller and count the request against their tier (D-065). Raises `Unauthenticated`, `LimitExceeded`."""
     principal = await admit(request, services, credentials.credentials if credentials else None)
     request.state.principal = request.state.authenticated = principal
     bind_contextvars(principal=principal.id)
@@ -30,7 +30,8 @@ async def identified(
 def scoped(
     scope: Scope, caller: Callable[..., Awaitable[Principal]] = identified
 ) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that gives the caller, if they hold the scope. It raises `Forbidden`, and as `caller` does."""
+    """Return a dependency that returns the caller if they hold the scope. It raises `Forbidden`, and what `caller`
+    raises."""
 
     async def allowed(principal: Annotated[Principal, Depends(caller)]) -> Principal:
         principal.require(scope)

@@ -1,4 +1,4 @@
-"""What every WebSocket shares: bounded sending, an end that reaches all its tasks, the figures of all sockets."""
+"""Common parts of every WebSocket: bounded sending, one end for all its tasks, metrics."""
 
 import asyncio
 import time
@@ -41,9 +41,9 @@ _KNOWN: Final = frozenset({*range(1000, 1016), *range(4400, 4500)})
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
-    """What one socket may take up. Times are seconds, sizes bytes.
+    """Limits of one socket. Times are seconds, sizes bytes.
 
-    A socket on which nothing can happen is closed after `idle`; one whose only job has ended, after `linger`.
+    A socket without subscriptions is closed after `idle`; one whose only job has ended, after `linger`.
     """
 
     auth_timeout: float = 10.0
@@ -61,12 +61,12 @@ class SocketLimits:
 
 
 def socket_limits() -> SocketLimits:
-    """The limits of every socket; a dependency, so that an application can override them."""
+    """Return the limits of every socket. It is a dependency, so that an application can override it."""
     return SocketLimits()
 
 
 class SocketMetrics:
-    """The instruments of all sockets, in the registry of one application (A-029)."""
+    """The metrics of all sockets, in the registry of one application (A-029)."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.open = Gauge("websocket_connections", "Active WebSocket connections", registry=registry)
@@ -75,12 +75,12 @@ class SocketMetrics:
         )
 
     def closed(self, code: int) -> None:
-        """Count one end. Codes that a client made up are counted as `other`."""
+        """Count one close. Unknown close codes of clients count as `other`."""
         self.closes.labels(str(code) if code in _KNOWN else "other").inc()
 
 
 class Hangup(Exception):
-    """The server ends the connection: a close code, a short reason, and the frame that is sent just before."""
+    """The server ends the connection: close code, short reason, and the last frame to send."""
 
     def __init__(self, code: int, reason: str, last: str | None = None) -> None:
         super().__init__(reason)
@@ -90,7 +90,7 @@ class Hangup(Exception):
 
 
 class TooSlow(Hangup):
-    """The client does not read what it asked for."""
+    """The client does not read its frames."""
 
     def __init__(self) -> None:
         super().__init__(TOO_SLOW, "client reads too slowly")
@@ -103,7 +103,7 @@ class _Frame:
 
 
 class SendQueue:
-    """The frames that wait to be sent to one client, in order, and never more than the limits say."""
+    """The frames to send to one client, in order, within the limits."""
 
     def __init__(self, send: Callable[[str], Awaitable[None]], limits: SocketLimits) -> None:
         self._send = send
@@ -113,9 +113,9 @@ class SendQueue:
         self._changed = asyncio.Condition()
 
     async def put(self, text: str) -> None:
-        """Queue a frame that must arrive; pieces that need not make room for it.
+        """Queue a frame that must arrive; droppable frames are removed if there is no room.
 
-        Raises `TooSlow` when there is no room for it within `patience` seconds.
+        Raises `TooSlow` if there is no room within `patience` seconds.
         """
         try:
             async with asyncio.timeout(self._limits.patience), self._changed:
@@ -125,7 +125,7 @@ class SendQueue:
             raise TooSlow from None
 
     async def offer(self, text: str) -> bool:
-        """Queue a frame that need not arrive; False when there was no room and it is gone."""
+        """Queue a droppable frame. Returns False if there was no room and it was dropped."""
         async with self._changed:
             if self._full():
                 return False
@@ -133,14 +133,14 @@ class SendQueue:
             return True
 
     async def run(self) -> None:
-        """Send, one frame after another, until cancelled; a frame whose sending was cancelled still waits."""
+        """Send one frame after another until cancelled. A frame whose sending is cancelled stays in the queue."""
         while True:
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self._waiting))
             await self._send_first()
 
     async def drain(self, last: str | None) -> None:
-        """Send what waits and then, if given, one frame more."""
+        """Send all queued frames, then `last` if it is not None."""
         while self._waiting:
             await self._send_first()
         if last is not None:
@@ -166,7 +166,7 @@ class SendQueue:
         return len(self._waiting) >= self._limits.waiting_frames or self._characters >= self._limits.waiting_bytes
 
     def _has_room(self) -> bool:
-        """Whether a frame that must arrive may be queued; those that need not give way."""
+        """Return whether a frame that must arrive may be queued; drops droppable frames to make room."""
         if self._full():
             self._waiting = deque(frame for frame in self._waiting if not frame.droppable)
             self._characters = sum(len(frame.text) for frame in self._waiting)
@@ -174,13 +174,13 @@ class SendQueue:
 
 
 class FrameCount:
-    """The frames that one client sent within a minute."""
+    """Counts the frames of one client within a minute."""
 
     def __init__(self, most: int) -> None:
         self._times: deque[float] = deque(maxlen=most)
 
     def add(self) -> None:
-        """Count a frame. Raises `LimitExceeded` for one that is too many; it is not counted then."""
+        """Count a frame. Raises `LimitExceeded` above the limit, and does not count the frame then."""
         now, most = asyncio.get_running_loop().time(), self._times.maxlen
         if len(self._times) == most and now - self._times[0] < _MINUTE:
             wait = _MINUTE - (now - self._times[0])
@@ -191,25 +191,25 @@ class FrameCount:
 
 
 class Counted:
-    """A socket among the open connections: its address's at first, its client's once that is known."""
+    """A socket among the open connections: first of its address, then of its client once that is authenticated."""
 
     def __init__(self, connections: OpenConnections, websocket: WebSocket) -> None:
         self._connections = connections
         self._connection = connections.hold(address_of(websocket))
 
     def belongs_to(self, principal: Principal) -> None:
-        """Count it as a principal's. Raises `LimitExceeded`, `Unavailable`."""
+        """Count the socket for a principal. Raises `LimitExceeded`, `Unavailable`."""
         before, self._connection = self._connection, self._connections.hold(principal)
         before.release()
 
     def release(self) -> None:
-        """Stop counting it."""
+        """Stop counting the socket."""
         self._connection.release()
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One accepted socket. Whatever is started in `tasks` ends with it, and a `Hangup` raised there ends it."""
+    """One accepted socket. Its `tasks` end with it; a `Hangup` raised in one of them ends the socket."""
 
     websocket: WebSocket
     outbox: SendQueue
@@ -218,15 +218,15 @@ class Line:
     limits: SocketLimits
 
     def belongs_to(self, principal: Principal) -> None:
-        """Count the socket as an authenticated client's. Raises `LimitExceeded`, `Unavailable` for one too many."""
+        """Count the socket for an authenticated client. Raises `LimitExceeded`, `Unavailable` at the limit."""
         bind_contextvars(principal=principal.id)
         self.websocket.state.principal = principal
         self.counted.belongs_to(principal)
 
     async def receive(self, *, busy: Callable[[], bool] = lambda: False) -> str | bytes:
-        """The client's next frame, text or binary. Raises `WebSocketDisconnect`.
+        """Return the client's next frame, text or binary. Raises `WebSocketDisconnect`.
 
-        Raises `Hangup` when none comes for a long time, unless the socket is `busy` with what was asked for before.
+        Raises `Hangup` after `idle` seconds without a frame, unless `busy` returns true.
         """
         while True:
             try:
@@ -243,20 +243,20 @@ class Line:
 
 
 def bearer_of(websocket: WebSocket) -> str | None:
-    """The token in the `Authorization` header of the handshake, or None."""
+    """Return the token in the `Authorization` header of the handshake, or None."""
     scheme, token = get_authorization_scheme_param(websocket.headers.get("authorization"))
     return token if scheme.lower() == "bearer" else None
 
 
 async def recheck(
-    access: Authenticator, principal: Principal, seconds: float, worded: Callable[[OrchestratorError], str]
+    access: Authenticator, principal: Principal, seconds: float, error_frame: Callable[[OrchestratorError], str]
 ) -> None:
-    """Look at a client's credential every so many seconds. Raises `Hangup` once it is no longer valid."""
+    """Check a client's credential every `seconds`. Raises `Hangup` once it is no longer valid."""
     while True:
         await asyncio.sleep(seconds)
         if not await access.still_valid(principal):
             fault = Unauthenticated("This credential was revoked or has expired")
-            raise Hangup(UNAUTHENTICATED, "no longer authenticated", worded(fault))
+            raise Hangup(UNAUTHENTICATED, "no longer authenticated", error_frame(fault))
 
 
 async def converse(
@@ -269,10 +269,10 @@ async def converse(
     limits: SocketLimits,
     query: frozenset[str] = frozenset(),
 ) -> None:
-    """Accept a socket and let a dialect `talk` on it until the client, the dialect or the server (`closing`) ends it.
+    """Accept a socket and run `talk` on it until the client, the dialect or the server (`closing`) ends it.
 
-    Every task of the socket has ended when this returns. A handshake is refused with a query parameter that is not in
-    `query`, and when the client's address or the process has too many open connections.
+    Every task of the socket has ended when this returns. A handshake is refused for a query parameter that is not in
+    `query`, and at the limit of open connections of the client's address or the process.
     """
     if (refusal := unknown_query(websocket, query)) is not None:
         await _refuse(websocket, refusal)
@@ -282,11 +282,11 @@ async def converse(
     except (LimitExceeded, Unavailable) as fault:
         await _refuse(websocket, fault)
         return
-    given = websocket.state.request_id = request_id(websocket)
-    with bound_contextvars(request_id=given), metrics.open.track_inprogress():
+    socket_id = websocket.state.request_id = request_id(websocket)
+    with bound_contextvars(request_id=socket_id), metrics.open.track_inprogress():
         began, code = time.perf_counter(), INTERNAL_ERROR
         try:
-            await websocket.accept(headers=[(b"x-request-id", given.encode())])
+            await websocket.accept(headers=[(b"x-request-id", socket_id.encode())])
             outbox = SendQueue(_sending(websocket), limits)
             line = partial(Line, websocket, outbox, counted=counted, limits=limits)
             end = await _until_end(line, talk, closing)
@@ -304,14 +304,14 @@ def _sending(websocket: WebSocket) -> Callable[[str], Awaitable[None]]:
     async def send(text: str) -> None:
         try:
             await websocket.send_text(text)
-        except RuntimeError as late:  # the server has closed the socket by itself: no pong came, or a broken frame
-            raise WebSocketDisconnect(ABNORMAL) from late
+        except RuntimeError as error:  # the server closed the socket by itself: no pong came, or a broken frame
+            raise WebSocketDisconnect(ABNORMAL) from error
 
     return send
 
 
 async def _refuse(websocket: WebSocket, fault: OrchestratorError) -> None:
-    websocket.state.refusal = fault  # the edge puts it into words, where the server can send an answer
+    websocket.state.refusal = fault  # the edge renders it, if the server can send an answer
     await websocket.close(POLICY_VIOLATION, fault.message)
 
 
@@ -329,18 +329,18 @@ async def _until_end(
             tasks.create_task(_until_closing(closing), name="socket watch")
             tasks.create_task(conversation(line), name="socket reader")
     except ExceptionGroup as ended:
-        return _why(ended)
+        return _end_of(ended)
     raise AssertionError("a conversation ends with a reason")
 
 
-def _why(ended: ExceptionGroup[Exception]) -> Hangup | WebSocketDisconnect:
-    unexpected = [one for one in ended.exceptions if not isinstance(one, Hangup | WebSocketDisconnect)]
+def _end_of(ended: ExceptionGroup[Exception]) -> Hangup | WebSocketDisconnect:
+    unexpected = [error for error in ended.exceptions if not isinstance(error, Hangup | WebSocketDisconnect)]
     if unexpected:
         log.error("socket_failed", exc_info=unexpected[0])
         return Hangup(INTERNAL_ERROR, "internal error")
-    gone = next((one for one in ended.exceptions if isinstance(one, WebSocketDisconnect)), None)
+    disconnect = next((error for error in ended.exceptions if isinstance(error, WebSocketDisconnect)), None)
     first = ended.exceptions[0]
-    return gone or (first if isinstance(first, Hangup) else Hangup(INTERNAL_ERROR, "internal error"))
+    return disconnect or (first if isinstance(first, Hangup) else Hangup(INTERNAL_ERROR, "internal error"))
 
 
 async def _until_closing(closing: asyncio.Event) -> None:
@@ -349,7 +349,7 @@ async def _until_closing(closing: asyncio.Event) -> None:
 
 
 async def _hang_up(websocket: WebSocket, outbox: SendQueue, end: Hangup, closing: asyncio.Event, grace: float) -> None:
-    """Say the last words and close; a client that does not read them has `grace` seconds."""
+    """Send the last frames and close. A client that does not read them has `grace` seconds."""
     try:
         async with asyncio.timeout(grace):
             if not closing.is_set():

@@ -1,4 +1,4 @@
-"""What every surface checks of free JSON before it is started with."""
+"""Validation of free JSON, the same on every surface, before it enters a job."""
 
 from typing import Annotated, Any, Final
 
@@ -7,10 +7,9 @@ from pydantic_core import PydanticCustomError, PydanticSerializationError, from_
 
 
 def storable(value: Any) -> Any:
-    """What survives the way to Temporal and back: text that UTF-8 can carry, finite numbers, no deeper than its parser
-    goes.
+    """Return the value if Temporal can store it: valid Unicode, finite numbers, within the parser's depth.
 
-    A validator of pydantic's. It stops at the first fault.
+    A pydantic validator. It stops at the first fault.
     """
     try:
         from_json(to_json([[[[[[[[value]]]]]]]]), allow_inf_nan=False)
@@ -23,7 +22,7 @@ def storable(value: Any) -> Any:
     return value
 
 
-# Free JSON as a body carries it. Its values are not looked at one by one: a million wrong ones were a million faults.
+# Free JSON in a body. Its values are validated together: one by one, a million wrong values would be a million faults.
 JsonObject = Annotated[dict[str, Any], AfterValidator(storable)]
 FIRST_FAULT: Final[Any] = Field(fail_fast=True)
-"""Of a list, to stop at its first wrong item."""
+"""Stops the validation of a list at its first wrong item."""

@@ -1,4 +1,4 @@
-"""Server-sent events: frames with keep-alives between them, which end with the client, the job or the server."""
+"""Server-sent events: frames and keep-alive comments, until the client, the job or the server ends."""
 
 import asyncio
 import signal
@@ -17,25 +17,25 @@ from starlette.types import Receive, Scope, Send
 from api.connections import OpenConnection
 
 KEEP_ALIVE_SECONDS: Final = 15.0
-# Bytes handed to the server at once: it waits for a slow client between two pieces, and holds no more than one.
+# Bytes passed to the server at once. Between two pieces it waits for a slow client, so it buffers one piece only.
 PIECE_BYTES: Final = 16_384
 F = TypeVar("F", bytes, str)
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 def frame(event: str, data: str, cursor: str | None = None) -> bytes:
-    """One event on the wire. `data` is JSON; a frame without `cursor` leaves the client's place as it is."""
+    """Return one event as bytes. `data` is JSON; a frame without `cursor` does not move the client's position."""
     return format_sse_event(data_str=data, event=event, id=cursor)
 
 
 class SharedFrames(Generic[F]):
-    """Large frames that many readers of one process are sent: made once, and kept while one of them is sent."""
+    """Large frames for many readers of one process: each is built once and kept while one reader is sent it."""
 
     def __init__(self) -> None:
         self._made: WeakValueDictionary[str, asyncio.Task[F]] = WeakValueDictionary()
 
     def of(self, key: str, make: Callable[[], Coroutine[None, None, F]]) -> asyncio.Task[F]:
-        """The frame under a key, made now unless it is at hand. Hold the task until the frame is sent."""
+        """Return the task that builds the frame of a key. Keep the task until the frame is sent."""
         made = self._made.get(key)
         if made is None:
             made = self._made[key] = asyncio.create_task(make(), name="shared frame")
@@ -43,13 +43,13 @@ class SharedFrames(Generic[F]):
         return made
 
     def _settle(self, key: str, made: asyncio.Task[F]) -> None:
-        """One that failed is made anew for the next. Whoever waited for it may all have gone."""
+        """Forget a failed task, so that the next reader starts one. Reads its exception: all readers may be gone."""
         if made.cancelled() or made.exception() is not None:
             self._made.pop(key, None)
 
 
 class EventStream(StreamingResponse):
-    """A `text/event-stream` that closes its source as soon as the client has gone, and releases its connection then."""
+    """A `text/event-stream` that closes its source and releases its connection when the client is gone."""
 
     media_type = "text/event-stream"
 
@@ -76,7 +76,7 @@ class EventStream(StreamingResponse):
 async def kept_alive(
     frames: AsyncGenerator[bytes, None], closing: asyncio.Event, *, every: float = KEEP_ALIVE_SECONDS
 ) -> AsyncGenerator[bytes, None]:
-    """The frames, and a comment after each `every` seconds of silence, until they end or `closing` is set."""
+    """Yield the frames, and a comment after `every` seconds of silence, until they end or `closing` is set."""
     stop = asyncio.create_task(closing.wait())
     upcoming: asyncio.Task[bytes | None] | None = None
     try:
@@ -97,7 +97,7 @@ async def kept_alive(
         stop.cancel()
         if upcoming is None or upcoming.done():
             await frames.aclose()
-        else:  # the generator is at work in that task, and ends with it
+        else:  # the generator runs in that task and ends with it
             upcoming.cancel()
 
 
@@ -107,26 +107,26 @@ async def _next(frames: AsyncGenerator[bytes, None]) -> bytes | None:
 
 @contextmanager
 def closed_by_signals(closing: asyncio.Event) -> Iterator[None]:
-    """Set `closing` when the server is told to stop: it waits for its connections, and streams have no end of
-    their own. The server's handlers run as before."""
+    """Set `closing` when a signal stops the server, so that streams end: the server waits for its connections. The
+    server's own signal handlers still run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     loop = asyncio.get_running_loop()
-    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def close_first(number: int, interrupted: FrameType | None) -> None:
         loop.call_soon_threadsafe(closing.set)
-        handler = earlier[signal.Signals(number)]
+        handler = handlers[signal.Signals(number)]
         if callable(handler):
             handler(number, interrupted)
 
-    ours = [number for number, handler in earlier.items() if callable(handler)]
-    for number in ours:
+    replaced = [number for number, handler in handlers.items() if callable(handler)]
+    for number in replaced:
         signal.signal(number, close_first)
     try:
         yield
     finally:
-        for number in ours:
+        for number in replaced:
             if signal.getsignal(number) is close_first:
-                signal.signal(number, earlier[number])
+                signal.signal(number, handlers[number])

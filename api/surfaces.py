@@ -1,4 +1,4 @@
-"""Every surface of the application; a further one is one line here and one folder."""
+"""All surfaces of the application. A new surface is one folder and one line here."""
 
 from collections.abc import Callable
 from typing import Final
@@ -21,17 +21,17 @@ SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, AGENTORCHESTRA, DE
 
 
 def surface_of(path: str) -> Surface:
-    """The surface that words the errors of a path: the one whose prefix is longest (C-07)."""
+    """Return the surface of a path: the one with the longest matching prefix (C-07)."""
     return max(SURFACES, key=lambda surface: surface.claims(path))
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """An error outside every route, in the words of the surface that its path belongs to."""
+    """Return an error that arose outside a route, in the shape of the surface of its path."""
     return surface_of(request.url.path).render(request, error)
 
 
 class ServedSurfaces:
-    """Answers 404 at the paths of surfaces that are switched off. `options` is asked when the application starts."""
+    """Answers 404 at the paths of surfaces that are switched off. `options` is called when the application starts."""
 
     def __init__(self, app: ASGIApp, options: Callable[[], ApiOptions]) -> None:
         served = options().surfaces
@@ -45,7 +45,7 @@ class ServedSurfaces:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer or refuse one request."""
+        """Answer one request."""
         if scope["type"] != "lifespan" and any(route.matches(scope)[0] is not Match.NONE for route in self._off):
             await refuse(NotFound("This surface is switched off here"), render, scope, receive, send)
             return

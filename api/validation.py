@@ -1,4 +1,4 @@
-"""What is wrong with a request: the field, what came, and what was expected, for every surface to word (D-096)."""
+"""Faults of a request: field, provided value and expected value, for the error shape of every surface (D-096)."""
 
 import math
 import re
@@ -34,13 +34,13 @@ _BOUNDS: Final = {
     "min_length": "at least {} {}",
 }
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
-_UNTOLD: Final = frozenset({"password", "secret", "token", "refresh_token"})
+_SECRETS: Final = frozenset({"password", "secret", "token", "refresh_token"})
 
 
 class InvalidRequest(InvalidInput):
-    """The request does not have the shape that the route declares. `missing` if a field is not there.
+    """The request does not have the shape that the route declares. `missing` is true if a field is absent.
 
-    `faults` are FastAPI's own words, for the first 20 faults.
+    `faults` are the first 20 faults in FastAPI's own form.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class InvalidRequest(InvalidInput):
 
 
 def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidInput | None:
-    """The error for the first query parameter that is not in `known`; None if there is none."""
+    """Return the error for the first query parameter that is not in `known`, or None."""
     name = next((name for name in connection.query_params if name not in known), None)
     if name is None:
         return None
@@ -69,18 +69,20 @@ def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidI
 
 
 def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None = None) -> InvalidRequest:
-    """The first fault of a request. `schema` is the JSON Schema of its body; it tells the type of a missing field."""
+    """Return the error for the first fault of a request. `schema`, of its body, names the type of a missing field."""
     errors: Sequence[Any] = fault.errors()
     error = errors[0]
-    faults = [{"type": one["type"], "loc": list(one["loc"]), "msg": one["msg"]} for one in islice(errors, MOST_FAULTS)]
-    place, given, context = error["loc"], error.get("input"), error.get("ctx") or {}
-    known, wanted = field_at(schema or {}, place[1:])
-    names = [part for part in known if isinstance(part, str)]
+    faults = [
+        {"type": each["type"], "loc": list(each["loc"]), "msg": each["msg"]} for each in islice(errors, MOST_FAULTS)
+    ]
+    place, value, context = error["loc"], error.get("input"), error.get("ctx") or {}
+    field_path, field_schema = field_at(schema or {}, place[1:])
+    names = [part for part in field_path if isinstance(part, str)]
     if error["type"] == "extra_forbidden" or not names:
         names = [part for part in place[1:] if isinstance(part, str) and _NAME.fullmatch(part)]
-    # Two levels name a field; what lies deeper is free-form, or pydantic's own words for the types in between.
+    # Two levels name a field. Deeper parts are free-form, or pydantic's names of types.
     name = ".".join(names[:2]) or "body"
-    provided = None if _UNTOLD.intersection(place) else echo(given)
+    provided = None if _SECRETS.intersection(place) else echo(value)
     match error["type"]:
         case "json_invalid":
             message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
@@ -88,22 +90,22 @@ def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None
         case "missing":
             whole = name == "body"
             message = "Missing request body" if whole else f"Missing required field: {name}"
-            expected = "JSON object" if whole else expected_of(schema or {}, wanted)
+            expected = "JSON object" if whole else expected_of(schema or {}, field_schema)
             return InvalidRequest(message, faults=faults, field=name, expected=expected, missing=True)
         case "extra_forbidden":
             return InvalidRequest(
                 f"Unknown field: {name}", faults=faults, field=name, provided=provided, expected="no such field"
             )
-        case _ if isinstance(given, bytes):
+        case _ if isinstance(value, bytes):
             message = "The body must be JSON, sent with Content-Type: application/json"
             return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
-    expected = _expected(error["type"], given, context, error["msg"])
+    expected = _expected(error["type"], value, context, error["msg"])
     message = f"Invalid value for {name}: expected {expected}"
     return InvalidRequest(message, faults=faults, field=name, provided=provided, expected=expected)
 
 
 def echo(value: Any) -> Any:
-    """The offending value, if it is short enough to be shown back."""
+    """Return the offending value, cut to a length that may be shown in an error."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float):
@@ -114,11 +116,11 @@ def echo(value: Any) -> Any:
     return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
 
 
-def _expected(kind: str, given: Any, context: dict[str, Any], message: str) -> str:
+def _expected(kind: str, value: Any, context: dict[str, Any], message: str) -> str:
     if "expected" in context:
         several = kind in ("literal_error", "enum")
         return f"one of {context['expected']}" if several else str(context["expected"])
-    unit = "characters" if isinstance(given, str) else "items"
+    unit = "characters" if isinstance(value, str) else "items"
     for bound, words in _BOUNDS.items():
         if bound in context:
             return words.format(context[bound], unit)

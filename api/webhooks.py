@@ -1,4 +1,4 @@
-"""What every surface takes for a webhook: a secret and names of events, within the same bounds."""
+"""Field types of a webhook, the same on every surface: secret and event names."""
 
 from typing import Annotated, Final
 

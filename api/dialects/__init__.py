@@ -1,1 +1,1 @@
-"""The other surfaces: each a folder of wire models, pure mapping and routes over the same services."""
+"""The other surfaces. Each is a folder of models, pure mapping and routes over the same services."""

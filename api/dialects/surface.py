@@ -1,4 +1,4 @@
-"""What one surface is: its paths, its routes, and how it words an error."""
+"""Definition of one surface: paths, routes and error shape."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from api.errors import Render
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """One surface of the application. `prefixes` are the paths whose errors it words; the longest one wins (C-07).
+    """One surface of the application. It renders the errors of its `prefixes`; the longest prefix wins (C-07).
 
-    `document` is the path of its OpenAPI document where that is not made from its routes.
+    `document` is the path of its OpenAPI document if that is not generated from its routes.
     """
 
     name: str
@@ -24,6 +24,6 @@ class Surface:
     document: str | None = None
 
     def claims(self, path: str) -> int:
-        """How many characters of a path are this surface's; 0 when it is another's."""
-        ours = [prefix for prefix in self.prefixes if path == prefix or path.startswith(prefix.rstrip("/") + "/")]
-        return max(map(len, ours), default=0)
+        """Return the length of the longest prefix that matches a path; 0 without a match."""
+        matching = [prefix for prefix in self.prefixes if path == prefix or path.startswith(prefix.rstrip("/") + "/")]
+        return max(map(len, matching), default=0)

@@ -1,4 +1,4 @@
-"""Routers that are included by being here: one file with a `router` adds an endpoint (M-008)."""
+"""Endpoints that are included automatically: each file in this folder with a `router` adds its routes (M-008)."""
 
 import importlib
 import pkgutil
@@ -7,6 +7,6 @@ from fastapi import APIRouter
 
 
 def routers() -> list[APIRouter]:
-    """The `router` of every module of this folder, by module name. Raises `AttributeError` for one that has none."""
-    modules = (importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    """Return the `router` of every module of this folder. Raises `AttributeError` for a module without one."""
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return [module.router for module in modules]

@@ -1,4 +1,4 @@
-"""`POST /custom/execute`: a workflow with options of its own (M-021 to M-023)."""
+"""`POST /custom/execute`: a workflow with advanced options (M-021 to M-023)."""
 
 from datetime import timedelta
 

@@ -24,13 +24,13 @@ async def list_agents(principal: AgentsRead, services: Svc) -> AgentList:
 
 @router.get("/{agent_id}", responses=NOT_FOUND)
 async def get_agent(agent_id: str, principal: AgentsRead, services: Svc) -> AgentDetail:
-    """One agent, with its input and output schema, settings and price."""
+    """One agent with its input schema, output schema, settings and price."""
     return agent_detail(services.catalogue.agent(agent_id))
 
 
 @router.get("/{agent_id}/health", responses=NOT_FOUND)
 async def get_agent_health(agent_id: str, principal: AgentsRead, services: Svc) -> AgentHealthBody:
-    """How one agent fared in the last 24 hours."""
+    """Health of one agent over the last 24 hours."""
     health, availability = await services.catalogue.health(agent_id)
     return agent_health(agent_id, health, availability)
 
@@ -46,8 +46,8 @@ async def execute_agent(
     response: Response,
     key: IdempotencyKey = None,
 ) -> Finished | AgentAccepted:
-    """Run one agent. Synchronous: 200 once the job has ended, failed ones included; 503 at the server's deadline,
-    the job goes on. Asynchronous: 202 at once."""
+    """Run one agent. Synchronous: 200 when the job has ended, also if it failed; 503 when the synchronous wait runs
+    out, and the job continues. Asynchronous: 202 at once."""
     with waiting(request, principal, waits=not body.asynchronous):
         started = await services.starter.start(principal, start_request(JobKind.AGENT, agent_id, body, key))
         announce(response, started, asynchronous=body.asynchronous)

@@ -1,4 +1,4 @@
-"""Routes of API keys (D-011 to D-014, C-18, C-54): issue, list, change, rotate, revoke; and who the caller is."""
+"""Routes of API keys (D-011 to D-014, C-18, C-54): issue, list, change, rotate, revoke; and of the caller."""
 
 from datetime import UTC, datetime, timedelta
 from types import EllipsisType
@@ -43,19 +43,21 @@ Owner = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.@:\-]+$")]
 
 
 class IssueBody(Body):
-    """A key to issue (D-011)."""
+    """The API key to issue (D-011)."""
 
     name: KeyName
     scopes: Scopes
     tier: TierWord = Tier.FREE
-    owner: Owner | None = Field(default=None, description="Whose jobs it starts and sees; by default its own.")
-    expires_at: Moment | None = Field(default=None, description="Null never expires.")
+    owner: Owner | None = Field(
+        default=None, description="The account that owns the key's jobs. Default: an account of the key alone."
+    )
+    expires_at: Moment | None = Field(default=None, description="Null: the key never expires.")
     expires_in: Annotated[int, Field(ge=1, le=_TEN_YEARS)] | None = Field(
         default=None, description="Seconds from now, instead of `expires_at`."
     )
 
     def request(self) -> KeyRequest:
-        """The same, for the service. Raises `InvalidInput` for two ends."""
+        """Return the request for the service. Raises `InvalidInput` for both `expires_at` and `expires_in`."""
         expires_at = self.expires_at
         if self.expires_in is not None:
             if expires_at is not None:
@@ -65,30 +67,30 @@ class IssueBody(Body):
 
 
 class ChangeBody(Body):
-    """What is to change. What is left out stays."""
+    """The fields to change. A field that is left out does not change."""
 
     name: KeyName | None = None
     scopes: Scopes | None = None
     tier: TierWord | None = None
-    expires_at: Moment | None = Field(default=None, description="An explicit null lets the key never expire.")
+    expires_at: Moment | None = Field(default=None, description="With an explicit null the key never expires.")
 
     def granted(self) -> frozenset[Scope] | None:
-        """The new scopes, or None where they stay."""
+        """Return the new scopes, or None if they do not change."""
         return None if self.scopes is None else frozenset(self.scopes)
 
     def end(self) -> datetime | EllipsisType | None:
-        """The new end, which may be none, or an ellipsis where nothing is said of it."""
+        """Return the new expiry, None for no expiry, or an ellipsis if it does not change."""
         return self.expires_at if "expires_at" in self.model_fields_set else ...
 
 
 class RotateBody(Body):
-    """How long the old secret stays valid beside the new one."""
+    """How long the old secret stays valid after the rotation."""
 
-    overlap_seconds: int = Field(default=3600, ge=0, le=_THIRTY_DAYS, description="0 ends the old one now.")
+    overlap_seconds: int = Field(default=3600, ge=0, le=_THIRTY_DAYS, description="0 revokes the old secret now.")
 
 
 class KeyFields(Wire):
-    """A key, without its secret."""
+    """An API key, without its secret."""
 
     id: str
     name: str
@@ -100,19 +102,19 @@ class KeyFields(Wire):
 
 
 class KeyIssued(KeyFields):
-    """A key with its secret, which is shown this once (D-012). `webhook_secret` signs callbacks of its owner's jobs."""
+    """An API key with its secret, shown only in this answer (D-012). `webhook_secret` signs callbacks of the owner."""
 
     api_key: str
     webhook_secret: str
 
     @classmethod
     def of(cls, issued: IssuedKey) -> "KeyIssued":
-        """The body of a new secret."""
+        """Return the body of a key that was issued or rotated."""
         return cls(**_fields(issued.key), api_key=issued.token, webhook_secret=issued.webhook_secret)
 
 
 class KeyBody(KeyFields):
-    """A key as it is listed; `prefix` is how its secret begins."""
+    """An API key in a list. `prefix` is the beginning of its secret."""
 
     prefix: str
     state: str
@@ -122,7 +124,7 @@ class KeyBody(KeyFields):
 
     @classmethod
     def of(cls, key: ApiKey) -> "KeyBody":
-        """The body of one key."""
+        """Return the body of one key."""
         return cls(
             **_fields(key),
             prefix=f"{key.beginning[: len(key.form.start) + _SHOWN_DIGITS]}…",
@@ -134,7 +136,7 @@ class KeyBody(KeyFields):
 
 
 class KeyList(Wire):
-    """One page of keys, newest first; `total` counts all."""
+    """One page of API keys, newest first. `total` counts all."""
 
     keys: list[KeyBody]
     total: int
@@ -143,7 +145,7 @@ class KeyList(Wire):
 
 
 class Me(Wire):
-    """The caller. Users and the bootstrap key have no `key_id`; a null `tier` says that nothing is limited."""
+    """The caller. `key_id` is null for users and the bootstrap key; a null `tier` has no limits."""
 
     id: str
     key_id: str | None
@@ -155,28 +157,28 @@ class Me(Wire):
 
 def _fields(key: ApiKey) -> dict[str, Any]:
     plain = {name: getattr(key, name) for name in KeyFields.model_fields}
-    return plain | {"scopes": _listed(key.scopes)}
+    return plain | {"scopes": _ordered(key.scopes)}
 
 
-def _listed(scopes: frozenset[Scope]) -> list[Scope]:
+def _ordered(scopes: frozenset[Scope]) -> list[Scope]:
     return [scope for scope in Scope if scope in scopes]
 
 
-async def _attempted(request: Request, principal: Admin, services: Svc) -> None:
-    """Ten keys in fifteen minutes from one address (C-27); nothing limits the bootstrap key. Raises `LimitExceeded`."""
+async def _count_issue(request: Request, principal: Admin, services: Svc) -> None:
+    """Count an issued key by address: ten in 15 minutes, except by the bootstrap key (C-27). Raises `LimitExceeded`."""
     if principal != ADMIN:
         await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} keys")
 
 
-@router.post("/api-keys", status_code=201, dependencies=[Depends(_attempted)])
+@router.post("/api-keys", status_code=201, dependencies=[Depends(_count_issue)])
 async def issue_key(principal: Admin, services: Svc, body: IssueBody) -> KeyIssued:
-    """Issue a key. Its secret is in this answer and nowhere else."""
+    """Issue an API key. Its secret is shown only in this answer."""
     return KeyIssued.of(await services.keys.issue(principal, body.request()))
 
 
 @router.get("/api-keys", dependencies=[Depends(confidential)])
 async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> KeyList:
-    """Every issued key, newest first, without secrets."""
+    """All issued API keys, newest first, without secrets."""
     page = await services.keys.list(limit=query.limit, offset=query.offset)
     return KeyList(
         keys=[KeyBody.of(key) for key in page.keys], total=page.total, limit=query.limit, offset=query.offset
@@ -185,13 +187,13 @@ async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Que
 
 @router.get("/api-keys/{key_id}", responses=NOT_FOUND, dependencies=[Depends(confidential)])
 async def get_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
-    """One issued key, without its secret."""
+    """One issued API key, without its secret."""
     return KeyBody.of(await services.keys.get(key_id))
 
 
 @router.patch("/api-keys/{key_id}", responses=NOT_FOUND)
 async def change_key(principal: Admin, services: Svc, key_id: str, body: ChangeBody) -> KeyBody:
-    """Change a key's name, scopes, tier or end; what is left out stays."""
+    """Change the name, scopes, tier or expiry of an API key. A field that is left out does not change."""
     changed = await services.keys.change(
         principal, key_id, name=body.name, scopes=body.granted(), tier=body.tier, expires_at=body.end()
     )
@@ -200,32 +202,32 @@ async def change_key(principal: Admin, services: Svc, key_id: str, body: ChangeB
 
 @router.post("/api-keys/{key_id}/rotate", responses=NOT_FOUND)
 async def rotate_key(principal: Admin, services: Svc, key_id: str, body: RotateBody | None = None) -> KeyIssued:
-    """Give a key a new secret; the old one stays valid for the overlap."""
+    """Give an API key a new secret. The old secret stays valid for `overlap_seconds`."""
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     return KeyIssued.of(await services.keys.rotate(principal, key_id, overlap=overlap))
 
 
 @router.delete("/api-keys/{key_id}", responses=NOT_FOUND)
 async def revoke_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
-    """Revoke a key for good. Asked twice, it changes nothing."""
+    """Revoke an API key for ever. Revoking it again changes nothing."""
     return KeyBody.of(await services.keys.revoke(key_id))
 
 
 @router.post("/sign-out", status_code=204)
 async def sign_out(principal: Caller, services: Svc) -> None:
-    """End the caller's sign-in: its access and refresh tokens are refused from now on."""
+    """End the caller's sign-in: its access and refresh tokens become invalid."""
     await services.users.sign_out(principal)
 
 
 @router.get("/me")
 async def me(principal: Caller, services: Svc) -> Me:
-    """Who the caller is, and what the key allows."""
+    """The caller, with scopes, tier and expiry."""
     key = await services.keys.get(principal.key) if principal.key else None
     return Me(
         id=principal.id,
         key_id=principal.key,
         name=key.name if key else None,
-        scopes=_listed(principal.scopes),
+        scopes=_ordered(principal.scopes),
         tier=principal.tier,
         expires_at=key.expires_at if key else principal.expires_at,
     )

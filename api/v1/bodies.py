@@ -1,4 +1,4 @@
-"""What callers send (D-023, D-037): checked strictly, unknown keys refused by name."""
+"""Request bodies and queries (D-023, D-037). Types are strict; unknown fields are refused by name."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
@@ -35,7 +35,7 @@ def _http_url(value: str) -> str:
 
 
 def _moment(value: Any) -> Any:
-    """A time that names its offset, in UTC; nothing is guessed."""
+    """Return a time in UTC. It must have an offset: none is assumed."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
         if moment is not None and moment.tzinfo is not None:
@@ -55,34 +55,34 @@ WebUrl = Annotated[
 
 
 class Body(BaseModel):
-    """Anything a caller sends."""
+    """A request body."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _few_fields(cls, data: Any) -> Any:
-        """Each unknown field is a fault of its own: no caller needs a hundred thousand of them."""
+        """Refuse too many fields at once: each unknown field would be a fault of its own."""
         if isinstance(data, dict) and len(data) > _MOST_FIELDS:
             raise PydanticCustomError("fields", "Input should be {expected}", {"expected": "an object of known fields"})
         return data
 
 
 class PageQuery(BaseModel):
-    """Which page of a list."""
+    """Page of a list."""
 
     limit: int = Field(default=20, ge=1, le=100)
     offset: int = Field(default=0, ge=0, le=1_000_000_000)
 
 
 class LongPageQuery(PageQuery):
-    """Which page of a list of short rows."""
+    """Page of a list of short rows."""
 
     limit: int = Field(default=50, ge=1, le=200)
 
 
 class ConfigBody(JobConfig):
-    """What a request may override. Unknown keys are refused."""
+    """Settings that a request may override. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -91,52 +91,52 @@ class ConfigBody(JobConfig):
     )
 
     def job_config(self) -> JobConfig:
-        """The same, for the job."""
+        """Return the configuration of the job."""
         return JobConfig.model_validate(self.model_dump())
 
 
 class StartBody(Body):
-    """Starts an agent or a workflow. Keys of `input` that its schema does not know are let through (D-025)."""
+    """Starts an agent or a workflow. `input` may have fields that its schema does not define (D-025)."""
 
     input: JsonObject = Field(
-        description="As the `input_schema` of the agent or workflow says; at most 4 MiB, unless configured."
+        description="Matches the `input_schema` of the agent or workflow. At most 4 MiB by default."
     )
     config: ConfigBody = ConfigBody()
-    asynchronous: bool = Field(default=False, alias="async", description="True answers 202 at once.")
+    asynchronous: bool = Field(default=False, alias="async", description="With true the answer is 202 at once.")
     webhook_url: WebUrl | None = Field(
         default=None,
-        description="Told how an asynchronous job ended (D-103). Accepted and left alone in synchronous mode (D-024).",
+        description="Receives the end of an asynchronous job. Accepted and ignored in synchronous mode.",
     )
 
 
 class CancelBody(Body):
-    """Why a job is cancelled."""
+    """The reason of a cancellation."""
 
     reason: Text = ""
 
 
 class ControlBody(Body):
-    """Why a job is paused or goes on."""
+    """A note for a pause or a resume."""
 
     note: Text = ""
 
 
 class DecisionBody(Body):
-    """Which waiting step is decided on. `step` may be left out where only one waits."""
+    """A decision on a step that waits for approval. `step` may be left out if only one step waits."""
 
     step: Text | None = None
     note: Text = ""
 
 
 class RetryBody(Body):
-    """A retry is told nothing: input, configuration and webhook URL are those of the job that failed."""
+    """A retry has no fields: it takes input, configuration and webhook URL from the failed job."""
 
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        description="1 to 255 printable characters. The same key with the same request starts nothing new and answers "
-        "the same, with `Idempotency-Replayed: true`; with another request it is refused (422).",
+        description="1 to 255 printable characters. The same key with the same request returns the first answer with "
+        "`Idempotency-Replayed: true`. The same key with another request is refused (422).",
     ),
 ]

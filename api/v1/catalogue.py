@@ -14,7 +14,7 @@ _UNHEALTHY_RATE: Final = 50.0
 
 
 class Health(Wire):
-    """Whether an agent can run now, and when that was looked at."""
+    """Whether an agent can run now, and when this was checked."""
 
     healthy: bool
     last_check: Timestamp
@@ -28,7 +28,7 @@ class AgentSummary(Wire):
     squad: str
     description: str
     capabilities: list[str]
-    status: str = Field(description="`available` while a worker is there to run it, else `unavailable`.")
+    status: str = Field(description="`available` while a worker polls for its calls, else `unavailable`.")
     health: Health
 
 
@@ -42,7 +42,7 @@ class AgentList(Wire):
 
 
 class AgentDetail(Wire):
-    """One agent, with what it takes and gives as JSON Schema (D-021)."""
+    """One agent, with its input and output as JSON Schema (D-021)."""
 
     id: str
     name: str
@@ -56,15 +56,15 @@ class AgentDetail(Wire):
 
 
 class AgentHealthBody(Wire):
-    """How an agent fared in the last 24 hours (D-031). Times are seconds, rates percent of its attempts."""
+    """Health of an agent over the last 24 hours (D-031). Times are seconds, rates are percent of its attempts."""
 
     agent_id: str
-    healthy: bool = Field(description="A worker is there, and fewer than half of the attempts failed.")
+    healthy: bool = Field(description="A worker polls, and fewer than half of the attempts failed.")
     last_execution: Timestamp | None
     avg_response_time: float | None
     error_rate: float
     uptime: float = Field(
-        description="Percent of attempts that did not fail; without any, 100 while a worker is there."
+        description="Percent of attempts that did not fail. Without attempts: 100 while a worker polls, else 0."
     )
 
 
@@ -89,7 +89,7 @@ class WorkflowList(Wire):
 
 
 class StepBody(Wire):
-    """One step of a workflow, `order` from 1; `id` is what jobs name it by, `needs` what must be done before."""
+    """One step of a workflow. `order` counts from 1; jobs refer to `id`; `needs` are the steps that must end first."""
 
     order: int
     id: str
@@ -117,7 +117,7 @@ class WorkflowDetail(Wire):
 
 
 def agent_list(agents: list[Agent], availability: Availability) -> AgentList:
-    """The list, with live availability (C-56)."""
+    """Return the list, with live availability (C-56)."""
     health = Health(healthy=availability.available, last_check=availability.checked_at)
     status = "available" if availability.available else "unavailable"
     items = [
@@ -132,8 +132,8 @@ def agent_list(agents: list[Agent], availability: Availability) -> AgentList:
         )
         for agent in agents
     ]
-    up = len(items) if availability.available else 0
-    return AgentList(agents=items, total=len(items), available=up, unavailable=len(items) - up)
+    count = len(items) if availability.available else 0
+    return AgentList(agents=items, total=len(items), available=count, unavailable=len(items) - count)
 
 
 def agent_detail(agent: Agent) -> AgentDetail:
@@ -152,7 +152,7 @@ def agent_detail(agent: Agent) -> AgentDetail:
 
 
 def agent_health(agent_id: str, health: AgentHealth, availability: Availability) -> AgentHealthBody:
-    """How one agent fared."""
+    """Return the health of one agent."""
     rate = round(100 * health.failures / health.executions, 1) if health.executions else 0.0
     reachable = 100.0 if availability.available else 0.0
     mean = health.avg_response_time
@@ -167,7 +167,7 @@ def agent_health(agent_id: str, health: AgentHealth, availability: Availability)
 
 
 def workflow_list(workflows: list[WorkflowDefinition]) -> WorkflowList:
-    """The list."""
+    """Return the list."""
     items = [
         WorkflowSummary(
             id=workflow.id,

@@ -1,4 +1,4 @@
-"""Control of jobs: cancel (D-052), pause, resume, approve, reject, retry. 200 when done, 202 when requested."""
+"""Controls of jobs: cancel (D-052), pause, resume, approve, reject, retry. 200: in force; 202: requested."""
 
 from fastapi import APIRouter, Response
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Rout
 async def cancel_job(
     principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: CancelBody | None = None
 ) -> Cancelled:
-    """Cancel an open job; a running model call is stopped too."""
+    """Cancel an open job. A running model call is stopped."""
     outcome = await services.controller.cancel(principal, job_id, body.reason if body else "")
     if outcome.job.state.terminal and not outcome.done:
         state = outcome.job.state
@@ -33,34 +33,34 @@ async def cancel_job(
 async def pause_job(
     principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
 ) -> Controlled:
-    """Start nothing new; calls under way finish."""
-    return _told(response, await services.controller.pause(principal, job_id, body.note if body else ""))
+    """Pause a job: no new call starts, and running calls finish."""
+    return _controlled(response, await services.controller.pause(principal, job_id, body.note if body else ""))
 
 
 @router.post("/resume", responses={202: {"model": Controlled}})
 async def resume_job(
     principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
 ) -> Controlled:
-    """Go on after a pause."""
-    return _told(response, await services.controller.resume(principal, job_id, body.note if body else ""))
+    """Resume a paused job."""
+    return _controlled(response, await services.controller.resume(principal, job_id, body.note if body else ""))
 
 
 @router.post("/approve", responses={202: {"model": Controlled}})
 async def approve_step(
     principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
 ) -> Controlled:
-    """Let a step run that waits for approval."""
+    """Approve a step that waits for approval; it runs."""
     decision = body or DecisionBody()
-    return _told(response, await services.controller.approve(principal, job_id, decision.step, decision.note))
+    return _controlled(response, await services.controller.approve(principal, job_id, decision.step, decision.note))
 
 
 @router.post("/reject", responses={202: {"model": Controlled}})
 async def reject_step(
     principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
 ) -> Controlled:
-    """Refuse a step that waits for approval; it counts as failed."""
+    """Reject a step that waits for approval; it fails."""
     decision = body or DecisionBody()
-    return _told(response, await services.controller.reject(principal, job_id, decision.step, decision.note))
+    return _controlled(response, await services.controller.reject(principal, job_id, decision.step, decision.note))
 
 
 @router.post("/retry", status_code=202, responses=START_ERRORS)
@@ -73,8 +73,8 @@ async def retry_job(
     body: RetryBody | None = None,
     key: IdempotencyKey = None,
 ) -> AgentRetried | WorkflowRetried:
-    """Finish a job that failed, was cancelled or timed out: a new job on today's plan, which reuses every finished call
-    and starts again at what failed. Needs the scope of the job's start, `agents:execute` or `workflows:run`."""
+    """Retry a job that failed, was cancelled or timed out. A new job with the current plan reuses every finished call
+    and runs the others. Needs the scope of the job's start, `agents:execute` or `workflows:run`."""
     started, retry = await services.retrier.retry(principal, job_id, idempotency_key=key)
     announce(response, started, asynchronous=True)
     eta = await services.catalogue.eta_seconds(started.kind, started.definition)
@@ -85,6 +85,6 @@ async def retry_job(
     return retried(workflow_accepted(started, look, definition, eta), retry)
 
 
-def _told(response: Response, outcome: controls.Controlled) -> Controlled:
+def _controlled(response: Response, outcome: controls.Controlled) -> Controlled:
     response.status_code = 200 if outcome.done else 202
     return controlled(outcome.job, done=outcome.done)

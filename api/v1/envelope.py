@@ -1,4 +1,4 @@
-"""Errors as the native API words them (D-095, D-096)."""
+"""Error bodies of the native API (D-095, D-096)."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -30,25 +30,30 @@ _CODES: Final = {
 
 
 class ErrorBody(BaseModel):
-    """One error. For bad input `details` names the `field`, what was `provided` and what was `expected`."""
+    """One error. For invalid input `details` has `field`, `provided` and `expected`."""
 
     code: str
     message: str
-    retry_after: int | None = Field(default=None, exclude_if=absent, description="Seconds; of a 429 only (D-067).")
+    retry_after: int | None = Field(
+        default=None, exclude_if=absent, description="Seconds to wait. Only in a 429 (D-067)."
+    )
     details: dict[str, Any] = Field(default_factory=dict)
     request_id: str
     timestamp: Timestamp
 
 
 class ErrorEnvelope(BaseModel):
-    """Every error's body."""
+    """The body of every error."""
 
     error: ErrorBody
 
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"model": ErrorEnvelope, "description": "`invalid_request`: the request, or the job's state, forbids it"},
-    401: {"model": ErrorEnvelope, "description": "`authentication_failed`: no API key, or not a valid one"},
+    400: {
+        "model": ErrorEnvelope,
+        "description": "`invalid_request`: the request is invalid, or the job's state forbids it",
+    },
+    401: {"model": ErrorEnvelope, "description": "`authentication_failed`: no valid API key"},
     403: {"model": ErrorEnvelope, "description": "`forbidden`: the key lacks the scope"},
     429: {"model": ErrorEnvelope, "description": "`rate_limit_exceeded`: try again after `Retry-After` seconds"},
     500: {"model": ErrorEnvelope, "description": "`internal_error`"},
@@ -56,18 +61,18 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {"model": ErrorEnvelope, "description": "Any other error"},
 }
 NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
-    404: {"model": ErrorEnvelope, "description": "`not_found`: no such resource for this caller"}
+    404: {"model": ErrorEnvelope, "description": "`not_found`: the resource does not exist for this caller"}
 }
 
 
 def status_of(error: OrchestratorError) -> tuple[int, str]:
-    """HTTP status and machine code of a domain error (D-095); every other fault of the caller is `invalid_request`."""
+    """Return HTTP status and error code of a domain error (D-095). Other faults of the caller are `invalid_request`."""
     status = errors.status_of(error)
     return int(status), _CODES.get(status, "invalid_request")
 
 
 def envelope(request: HTTPConnection, error: OrchestratorError) -> ErrorEnvelope:
-    """The error's body, of a request or in a socket's frame."""
+    """Return the body of an error, for a response or a socket frame."""
     return ErrorEnvelope(
         error=ErrorBody(
             code=status_of(error)[1],
@@ -81,7 +86,7 @@ def envelope(request: HTTPConnection, error: OrchestratorError) -> ErrorEnvelope
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """The error as a response, with the headers that its status asks for."""
+    """Return the error as a response."""
     body = envelope(request, error).model_dump_json()
     return Response(body, status_of(error)[0], errors.headers_of(error), media_type="application/json")
 

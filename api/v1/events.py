@@ -1,4 +1,4 @@
-"""A job's events: a page of them, or a stream that starts with the job as it is (A6)."""
+"""Events of a job: one page, or a stream that starts with a snapshot of the job (A6)."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -27,10 +27,10 @@ from orchestrator.services.jobs.follower import skipped
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
 
-After = Annotated[str | None, Query(description="Cursor of the last event seen, or `now` to skip the past.")]
-LastEventId = Annotated[str | None, Header(description="Like `after`, as clients of event streams send it.")]
-Limit = Annotated[int, Query(ge=1, le=1000, description="Events of one page; streams have no such limit.")]
-Deltas = Annotated[bool, Query(description="Streams: the text of running agents as well. Pages never hold it.")]
+After = Annotated[str | None, Query(description="`id` of the last event received, or `now` to skip past events.")]
+LastEventId = Annotated[str | None, Header(description="The same as `after`; clients of event streams send it.")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Events in one page. Streams ignore it.")]
+Deltas = Annotated[bool, Query(description="Whether a stream has the text of running agents. Pages never have it.")]
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A page, or a stream"}
 }
@@ -48,27 +48,27 @@ async def get_events(
     limit: Limit = 100,
     deltas: Deltas = True,
 ) -> EventPage | Response:
-    """The events after a cursor. With `Accept: text/event-stream` a stream: first `snapshot`, the job as it is, then
-    every event after the cursor, as it happens, to the last, and between them the text of running agents."""
+    """Events after a cursor, as one page. With `Accept: text/event-stream` as a stream: first `snapshot`, the job as it
+    is, then every event after the cursor until the job ends, and between them the text of running agents."""
     past = await services.follower.past(principal, job_id, None)
-    seen = skipped(past, last_event_id or after)
+    start = skipped(past, last_event_id or after)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        return await _page(services, principal, past, seen, limit)
+        return await _page(services, principal, past, start, limit)
     job = await services.reader.get(principal, job_id)
-    items = services.watcher.watch(principal, job_id, past[seen - 1].id if seen else None, deltas=deltas)
+    items = services.watcher.watch(principal, job_id, past[start - 1].id if start else None, deltas=deltas)
     state = api_state(request.app)
     connection = state.connections.hold(principal)
     return EventStream(_frames(request, services, principal, job, items), state.closing, connection=connection)
 
 
-async def _page(services: Services, principal: Principal, past: list[JobEvent], seen: int, limit: int) -> EventPage:
-    told = past[seen : seen + limit]
-    reached = seen + len(told)
-    more = reached < len(past)
+async def _page(services: Services, principal: Principal, past: list[JobEvent], start: int, limit: int) -> EventPage:
+    events = past[start : start + limit]
+    end = start + len(events)
+    more = end < len(past)
     ended = bool(past) and past[-1].type.terminal and not more
     return EventPage(
-        events=[await whole_body(services, principal, event) for event in told],
-        next=past[reached - 1].id if reached and not ended else None,
+        events=[await whole_body(services, principal, event) for event in events],
+        next=past[end - 1].id if end and not ended else None,
         has_more=more,
     )
 
@@ -82,23 +82,23 @@ async def _frames(
 ) -> AsyncGenerator[bytes, None]:
     shared = api_state(request.app).frames
     try:
-        whole = await whole_detail(services, job)
-        yield frame("snapshot", whole.model_dump_json())
+        detail = await whole_detail(services, job)
+        yield frame("snapshot", detail.model_dump_json())
         async with aclosing(items):
             async for item in items:
                 if not isinstance(item, JobEvent) or item.type is not EventType.JOB_COMPLETED:
                     yield await _frame(services, principal, item)
                     continue
-                # It carries the whole output, to every reader at the same moment.
+                # It has the whole output, and all readers get it at the same moment.
                 last = shared.of(item.id, partial(_frame, services, principal, item))
                 yield await asyncio.shield(last)
     except OrchestratorError as fault:
-        # The status has been sent; the reader learns of the fault here and comes back with its cursor.
+        # The status is already sent. The reader gets the error as a frame and reconnects with its cursor.
         yield frame("stream_error", envelope(request, fault).model_dump_json())
 
 
 async def _frame(services: Services, principal: Principal, item: JobEvent | Delta) -> bytes:
-    """Text carries no cursor, so that a reader's place stays at the last event."""
+    """Return a frame. Text has no cursor, so that a reader's position stays at the last event."""
     if isinstance(item, Delta):
         text = delta_body(item)
         return frame(text.type, text.model_dump_json())
@@ -107,7 +107,7 @@ async def _frame(services: Services, principal: Principal, item: JobEvent | Delt
 
 
 async def whole_body(services: Services, principal: Principal, event: JobEvent) -> EventBody:
-    """The event; that of completion carries the whole output (D-061)."""
+    """Return the body of an event. The event of completion has the whole output (D-061)."""
     body = event_body(event)
     if event.type is not EventType.JOB_COMPLETED:
         return body

@@ -20,38 +20,39 @@ from orchestrator.services.jobs.reader import JobFilter
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, responses=ERRORS)
 
-Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait before answering, at most. See `until`.")]
+Wait = Annotated[float, Query(ge=0, le=60, description="Maximum seconds to wait for what `until` names.")]
 WaitUntil = Annotated[
     Until,
     Query(
-        description="What `wait` waits for: the next change of state; a job that needs attention (stuck, no worker, "
-        "paused, waiting for a person) or has ended; or its end. Answers at once where that holds already."
+        description="What `wait` waits for. `change`: the next change of state. `attention`: the job is stuck, has no "
+        "worker, is paused, waits for a person or has ended. `end`: the job has ended. If it already holds, the answer "
+        "comes at once."
     ),
 ]
 CatalogueId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.\-]*$")]
 
 
 class JobQuery(PageQuery):
-    """Which jobs a list shows (D-045, C-34)."""
+    """Filters and page of a list of jobs (D-045, C-34)."""
 
     status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
-    owner: str | None = Field(default=None, max_length=200, description="Only jobs of this owner, for an admin.")
+    owner: str | None = Field(default=None, max_length=200, description="Jobs of this owner, for an admin.")
     agent_id: CatalogueId | None = None
     workflow_id: CatalogueId | None = None
     reason: list[str] = Field(
         default=[],
         max_length=20,
-        description="Open jobs with one of these reasons: repeat it, or separate codes by commas. "
+        description="Open jobs with one of these reasons. Repeat the parameter, or separate codes by commas. "
         f"Codes: {', '.join(ReasonCode)}.",
     )
     needs_attention: bool = Field(
         default=False,
-        description="Only jobs that a person has to look at: stuck, waiting for an approval, without a worker, or "
-        "failed (timed out included) and neither done nor being done by a retry since.",
+        description="Jobs that need a person: stuck, waiting for an approval, without a worker, or failed or timed out "
+        "without a running or completed retry.",
     )
 
     def _reasons(self) -> list[ReasonCode] | None:
-        words = [word.strip() for given in self.reason for word in given.split(",")]
+        words = [word.strip() for value in self.reason for word in value.split(",")]
         unknown = [word for word in words if word not in set(ReasonCode)]
         if unknown:
             raise InvalidInput(
@@ -63,8 +64,8 @@ class JobQuery(PageQuery):
         return [ReasonCode(word) for word in words] or None
 
     def filter(self) -> JobFilter:
-        """The native filter. Raises `InvalidInput` for an agent's and a workflow's id at once (no job is both), and for
-        an unknown reason."""
+        """Return the filter for the service. Raises `InvalidInput` for both `agent_id` and `workflow_id`, and for an
+        unknown reason."""
         if self.agent_id is not None and self.workflow_id is not None:
             raise InvalidInput("Filter by agent_id or by workflow_id, not by both", field="agent_id", expected="one")
         kind = None
@@ -84,7 +85,7 @@ class JobQuery(PageQuery):
 
 @router.get("")
 async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuery, Query()]) -> JobList:
-    """The caller's jobs, newest first; everybody's for an admin."""
+    """The caller's jobs, newest first; for an admin the jobs of all owners."""
     page = await services.reader.list(principal, query.filter())
     return job_list(page, limit=query.limit, offset=query.offset)
 
@@ -99,7 +100,7 @@ async def get_job(
     wait: Wait = 0,
     until: WaitUntil = Until.CHANGE,
 ) -> JobDetail:
-    """Where a job is, why, and what came of it. With `wait`, answers once what `until` names has happened."""
+    """One job: state, reason, progress, steps and output. With `wait`, answers when `until` holds."""
     with waiting(request, principal, waits=wait > 0):
         job = await services.follower.until(principal, job_id, wait, until)
     return await whole_detail(services, job)
@@ -107,5 +108,5 @@ async def get_job(
 
 @router.get("/{job_id}/output", responses=NOT_FOUND)
 async def get_output(principal: JobsRead, services: Svc, job_id: JobId) -> dict[str, Any]:
-    """The job's complete output; 400 while there is none."""
+    """The complete output of a job; 400 while there is none."""
     return await services.outputs.get(principal, job_id)

@@ -1,4 +1,4 @@
-"""The route that tells a caller their limits, and what they use of them (D-065)."""
+"""The route for a caller's limits and usage (D-065)."""
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/limits", tags=["limits"], route_class=V1Route, re
 
 
 class Requests(Wire):
-    """Requests in any minute, per API key; `reset` is a Unix time in seconds."""
+    """Requests in any 60 seconds, per API key. `reset` is a Unix time in seconds."""
 
     limit: int | None
     remaining: int | None
@@ -22,16 +22,16 @@ class Requests(Wire):
 
 
 class Jobs(Wire):
-    """Jobs that are open at once, per owner."""
+    """Open jobs, per owner."""
 
     limit: int | None
     used: int
 
 
 class Tokens(Wire):
-    """Prompt and completion tokens since the begin of the calendar month in UTC, per owner.
+    """Prompt and completion tokens since the start of the calendar month in UTC, per owner.
 
-    `reserved` are those that open jobs may still use.
+    `reserved` are the tokens that open jobs may still use.
     """
 
     limit: int | None
@@ -41,7 +41,7 @@ class Tokens(Wire):
 
 
 class LimitsBody(Wire):
-    """A limit that is null does not limit; so does a tier that is null."""
+    """A caller's limits and usage. A null `limit` or a null `tier` means no limit."""
 
     tier: Tier | None = Field(description="Null for the bootstrap key.")
     requests_per_minute: Requests
@@ -51,13 +51,15 @@ class LimitsBody(Wire):
 
 @router.get("")
 async def get_limits(principal: Caller, services: Svc, request: Request) -> LimitsBody:
-    """The caller's limits and what is used of them; this request is counted already."""
+    """The caller's limits and usage. This request is already counted."""
     usage = await services.quotas.usage(principal)
-    left = allowance_of(request.scope)
+    allowance = allowance_of(request.scope)
     return LimitsBody(
         tier=principal.tier,
         requests_per_minute=Requests(
-            limit=left and left.limit, remaining=left and left.remaining, reset=left and left.reset
+            limit=allowance and allowance.limit,
+            remaining=allowance and allowance.remaining,
+            reset=allowance and allowance.reset,
         ),
         concurrent_jobs=Jobs(limit=usage.limits.concurrent_jobs, used=usage.jobs),
         monthly_tokens=Tokens(

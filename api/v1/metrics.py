@@ -14,15 +14,15 @@ from orchestrator.domain.metrics import AgentMetrics, Day, ExecutionCounts, Over
 
 router = APIRouter(prefix="/v1/metrics", tags=["metrics"], route_class=V1Route, responses=ERRORS)
 
-_COST = Field(description="USD; null when tokens were used and no price is known.")
+_COST = Field(description="USD. Null if tokens were used and no price is known.")
 
 
 class Summary(Wire):
-    """Jobs that ended; tokens and cost of the attempts that ended. Rates are percent, times seconds."""
+    """Ended jobs; tokens and cost of ended attempts. Rates are percent, times are seconds."""
 
-    total_jobs: int = Field(description="Completed and failed ones.")
+    total_jobs: int = Field(description="Completed and failed jobs.")
     completed_jobs: int
-    failed_jobs: int = Field(description="Timed-out ones included, cancelled ones not.")
+    failed_jobs: int = Field(description="Includes timed-out jobs, not cancelled ones.")
     success_rate: float
     total_tokens: int
     total_cost: float | None = _COST
@@ -30,7 +30,7 @@ class Summary(Wire):
 
 
 class Averages(Wire):
-    """How the executions of one agent or workflow went."""
+    """Averages of the executions of one agent or workflow."""
 
     executions: int
     avg_tokens: int
@@ -39,7 +39,7 @@ class Averages(Wire):
 
 
 class MetricsBody(Wire):
-    """Everything of the last 24 hours (D-054). Only what ended in them is listed."""
+    """Metrics of the last 24 hours (D-054). They count what ended in this period."""
 
     period: str = "last_24h"
     summary: Summary
@@ -48,7 +48,7 @@ class MetricsBody(Wire):
 
 
 class AgentFigures(Wire):
-    """One agent's attempts. Times are seconds of successful ones, percentiles nearest-rank."""
+    """Attempts of one agent. Times are seconds of successful attempts; percentiles are nearest-rank."""
 
     total_executions: int
     successful: int
@@ -79,12 +79,12 @@ class AgentMetricsBody(Wire):
     agent_id: str
     period: Period
     metrics: AgentFigures
-    timeline: list[TimelineDay] = Field(description="Every UTC day of the period, empty ones too.")
+    timeline: list[TimelineDay] = Field(description="Every UTC day of the period, including empty days.")
 
 
 @router.get("")
 async def get_metrics(principal: MetricsRead, services: Svc) -> MetricsBody:
-    """The caller's jobs of the last 24 hours; everybody's for an admin."""
+    """Metrics of the caller's jobs in the last 24 hours; for an admin of all owners."""
     return metrics_body(await services.metrics.overview(principal))
 
 
@@ -92,12 +92,12 @@ async def get_metrics(principal: MetricsRead, services: Svc) -> MetricsBody:
 async def get_agent_metrics(
     agent_id: str, principal: MetricsRead, services: Svc, period: Period = Period.DAY
 ) -> AgentMetricsBody:
-    """How one agent's attempts went over a period: in the caller's jobs, or in everybody's for an admin."""
+    """Metrics of one agent over a period, in the caller's jobs; for an admin in the jobs of all owners."""
     return agent_metrics_body(await services.metrics.agent(principal, agent_id, period), period)
 
 
 def metrics_body(overview: Overview) -> MetricsBody:
-    """The overview as it is sent."""
+    """Return the body of the overview."""
     jobs = overview.jobs
     return MetricsBody(
         summary=Summary(
@@ -115,7 +115,7 @@ def metrics_body(overview: Overview) -> MetricsBody:
 
 
 def agent_metrics_body(agent: AgentMetrics, period: Period) -> AgentMetricsBody:
-    """One agent's metrics as they are sent."""
+    """Return the body of one agent's metrics."""
     executions, ranks = agent.executions, agent.percentiles
     return AgentMetricsBody(
         agent_id=agent.agent_id,
@@ -138,7 +138,7 @@ def agent_metrics_body(agent: AgentMetrics, period: Period) -> AgentMetricsBody:
     )
 
 
-def _averages(found: Mapping[str, ExecutionCounts]) -> dict[str, Averages]:
+def _averages(counts: Mapping[str, ExecutionCounts]) -> dict[str, Averages]:
     return {
         name: Averages(
             executions=each.total,
@@ -146,13 +146,13 @@ def _averages(found: Mapping[str, ExecutionCounts]) -> dict[str, Averages]:
             avg_time=_seconds(each.mean_seconds),
             success_rate=each.success_rate,
         )
-        for name, each in found.items()
+        for name, each in counts.items()
     }
 
 
 def _day(day: Day) -> TimelineDay:
-    ended = day.executions
-    return TimelineDay(date=day.date, executions=ended.total, tokens=ended.tokens, cost=_usd(ended.cost))
+    counts = day.executions
+    return TimelineDay(date=day.date, executions=counts.total, tokens=counts.tokens, cost=_usd(counts.cost))
 
 
 def _seconds(value: float) -> float:

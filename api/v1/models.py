@@ -1,4 +1,4 @@
-"""Jobs as the native API shows them (D-026 to D-028, D-040 to D-052, architecture section 4)."""
+"""Bodies of jobs in the native API (D-026 to D-028, D-040 to D-052)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from orchestrator.domain.jobs import JobError
 
 
 class Metrics(Wire):
-    """What a job used so far. Costs are USD, null where no price is known; `execution_time` is seconds, once ended."""
+    """Usage of a job so far. Costs are USD, null without a known price. `execution_time` is seconds, after the end."""
 
     total_tokens: int
     prompt_tokens: int
@@ -18,16 +18,16 @@ class Metrics(Wire):
     cost: float | None
     provider_cost: float | None
     reused_tokens: int = Field(
-        description="Tokens of calls whose answers were taken over from the job that this one "
-        "retries. They are not part of `total_tokens`: they are not charged again."
+        description="Tokens of calls whose answers this job reuses from the job that it retries. They are not charged "
+        "again and not part of `total_tokens`."
     )
     reused_cost: float | None = Field(
-        description="What those calls cost then, in USD; null without any or without a known price. Not part of `cost`."
+        description="Cost of the reused calls in USD. Null without reused calls or a known price. Not part of `cost`."
     )
 
 
 class AttemptBody(Wire):
-    """One attempt of one agent call; `unknown` when it may or may not have had its effect."""
+    """One attempt of one agent call. Status `unknown`: it may or may not have had its effect."""
 
     number: int
     status: str
@@ -37,7 +37,7 @@ class AttemptBody(Wire):
 
 
 class CallBody(Wire):
-    """One agent call; `duration` is seconds, `cost` USD. `call` counts the calls of one step and agent from 1."""
+    """One agent call. `duration` is seconds, `cost` is USD. `call` counts the calls of one step and agent from 1."""
 
     step: str
     agent: str
@@ -50,14 +50,14 @@ class CallBody(Wire):
     duration: float | None
     model: str | None
     error: JobError | None
-    reused: bool = Field(description="Whether the call was not made again: its answer is an earlier job's.")
+    reused: bool = Field(description="True if the answer comes from an earlier job and the call was not made again.")
     reused_from: str | None = Field(
-        description="The job that made the call, if another one did: times, tokens, cost and model are those of then."
+        description="The earlier job that made the call. Times, tokens, cost and model are of that call."
     )
 
 
 class ReasonBody(Wire):
-    """Why an open job is where it is: a word for machines, a sentence for people."""
+    """The reason of an open job's state: a code for programs, a message for people."""
 
     code: str
     message: str
@@ -69,16 +69,18 @@ class ReasonBody(Wire):
 
 
 class SeenReason(Wire):
-    """Why an open job was where it is when it was looked at last. What a job's detail tells is always of now."""
+    """The last recorded reason of an open job's state. The detail of a job has the current reason."""
 
     code: str
     message: str
-    since: Timestamp | None = Field(description="Since when it is known to be so.")
-    seen_at: Timestamp | None = Field(description="When that was seen last; null for what is seen in the list itself.")
+    since: Timestamp | None = Field(description="When this reason was recorded first.")
+    seen_at: Timestamp | None = Field(
+        description="When this reason was recorded last; null if the list itself determined it."
+    )
 
 
 class JobDetail(Target):
-    """A job in full (D-051). `status` is one of five words (D-049), `state` the exact one."""
+    """A job in full (D-051). `status` is one of five words (D-049), `state` the exact state."""
 
     job_id: str
     type: str
@@ -93,9 +95,9 @@ class JobDetail(Target):
     error: JobError | None
     metrics: Metrics
     steps: list[CallBody]
-    retry_of: str | None = Field(description="The job that this one is to finish.")
+    retry_of: str | None = Field(description="The job that this job retries.")
     retried_by: list[str] | None = Field(
-        description="Jobs that were started to finish this one, oldest first; null while the index does not answer."
+        description="Retries of this job, oldest first; null while the job index does not answer."
     )
     webhook_url: str | None
     created_at: Timestamp
@@ -124,11 +126,11 @@ class JobSummary(Target):
     state: str
     progress: int
     reason: SeenReason | None = Field(
-        description="Why an open job is where it is; null once it has ended, and while nobody has looked at it yet."
+        description="The reason of an open job's state; null after the end, and before a reason is recorded."
     )
-    error: ListedError | None = Field(description="Why a job failed, in short.")
-    retry_of: str | None = Field(description="The job that this one is to finish.")
-    retried_by: list[str] = Field(description="Jobs that were started to finish this one, oldest first.")
+    error: ListedError | None = Field(description="Why the job failed, in short.")
+    retry_of: str | None = Field(description="The job that this job retries.")
+    retried_by: list[str] = Field(description="Retries of this job, oldest first.")
     created_at: Timestamp
     started_at: Timestamp | None
     completed_at: Timestamp | None
@@ -136,7 +138,7 @@ class JobSummary(Target):
 
 
 class JobList(Wire):
-    """One page of jobs, newest first; `total` counts all that match."""
+    """One page of jobs, newest first. `total` counts all matching jobs."""
 
     jobs: list[JobSummary]
     total: int
@@ -145,7 +147,7 @@ class JobList(Wire):
 
 
 class AgentAccepted(Wire):
-    """An agent's job that runs on its own (D-028). Its state is at `links.self`."""
+    """An agent's job that was accepted (D-028). Its state is at `links.self`."""
 
     job_id: str
     status: str
@@ -157,7 +159,7 @@ class AgentAccepted(Wire):
 
 
 class StepProgress(Wire):
-    """How many steps are done (D-041)."""
+    """Completed steps of a workflow (D-041)."""
 
     current_step: int
     total_steps: int
@@ -165,7 +167,7 @@ class StepProgress(Wire):
 
 
 class StepStatus(Wire):
-    """One step that has begun (D-042)."""
+    """One step that has started (D-042)."""
 
     step: str
     status: str
@@ -174,7 +176,7 @@ class StepStatus(Wire):
 
 
 class WorkflowAccepted(Wire):
-    """A workflow's job that runs on its own (D-040)."""
+    """A workflow's job that was accepted (D-040)."""
 
     job_id: str
     workflow_id: str
@@ -188,22 +190,22 @@ class WorkflowAccepted(Wire):
 
 
 class AgentRetried(AgentAccepted):
-    """An agent's job that was started again. `retry_of` is the job that failed."""
+    """A retry of an agent's job. `retry_of` is the job that failed."""
 
     retry_of: str
 
 
 class WorkflowRetried(WorkflowAccepted):
-    """A workflow's job that finishes the one named by `retry_of`."""
+    """A retry of a workflow's job. `retry_of` is the job that failed."""
 
     retry_of: str
-    reused_calls: int = Field(description="How many finished calls are not made again.")
+    reused_calls: int = Field(description="Number of finished calls that are not made again.")
     reused_tokens: int
-    reused_cost: float | None = Field(description="What those calls cost then, in USD; null where no price is known.")
+    reused_cost: float | None = Field(description="Cost of the reused calls in USD; null without a known price.")
 
 
 class Finished(Target):
-    """A job that was waited for (D-026). One that failed or was cancelled says so in `status` and `error`."""
+    """A job that has ended (D-026). If it failed or was cancelled, `status` and `error` say so."""
 
     job_id: str
     status: str
@@ -216,7 +218,7 @@ class Finished(Target):
 
 
 class WorkflowFinished(Finished):
-    """A workflow's job that was waited for, with the fields of its asynchronous answer."""
+    """A workflow's job that has ended, with the fields of the asynchronous answer."""
 
     progress: StepProgress
     steps_status: list[StepStatus]
@@ -224,7 +226,7 @@ class WorkflowFinished(Finished):
 
 
 class Cancelled(Wire):
-    """What became of a cancellation (D-052): `done`, or requested and not yet in force."""
+    """Result of a cancellation (D-052). `done` is false while it is requested and not yet in force."""
 
     job_id: str
     status: str
@@ -236,7 +238,7 @@ class Cancelled(Wire):
 
 
 class Controlled(Wire):
-    """What became of a control: `done`, or requested and not yet in force."""
+    """Result of a control. `done` is false while it is requested and not yet in force."""
 
     job_id: str
     status: str
@@ -247,7 +249,7 @@ class Controlled(Wire):
 
 
 class EventBody(Wire):
-    """One event (D-062, D-063). `id` is the cursor from which a reader can go on; `name` says exactly what happened."""
+    """One event (D-062, D-063). `id` is the cursor for `after`; `name` is the exact event."""
 
     id: str
     type: str
@@ -263,7 +265,7 @@ class EventBody(Wire):
 
 
 class DeltaData(Wire):
-    """Which attempt of which call the text belongs to. `index` counts from 0 within the attempt."""
+    """The attempt and call that the text belongs to. `index` counts from 0 within the attempt."""
 
     step: str
     agent: str
@@ -274,7 +276,7 @@ class DeltaData(Wire):
 
 
 class DeltaBody(Wire):
-    """Text of a running agent, in streams only. Not an event of the log: it has no `id` and is never sent again."""
+    """Text of a running agent, in streams only. It is not an event: it has no `id` and is never sent again."""
 
     type: str
     name: str
@@ -286,7 +288,7 @@ class DeltaBody(Wire):
 
 
 class EventPage(Wire):
-    """Events after a cursor, oldest first. `next` is the cursor to go on from, null once nothing can follow."""
+    """Events after a cursor, oldest first. `next` is the cursor of the next page, null if no event can follow."""
 
     events: list[EventBody]
     next: str | None

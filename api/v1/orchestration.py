@@ -1,6 +1,6 @@
-"""The orchestration routes, under the path at which their document looks for them (S-032).
+"""The orchestration router, at the module path that its document names (S-032).
 
-They are defined in `api.dialects.devskyy`, one folder for one surface, and served from there; this is the same router.
+It is defined in `api.dialects.devskyy`.
 """
 
 from api.dialects.devskyy.routes import router

@@ -1,4 +1,4 @@
-"""Pure mapping from the native job to the bodies of the native API."""
+"""Pure mapping from jobs to the bodies of the native API."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -47,7 +47,7 @@ from orchestrator.services.jobs.start import Started
 def job_detail(
     job: Job, output: dict[str, Any] | None, run_page: str, retried_by: Sequence[str] | None = ()
 ) -> JobDetail:
-    """The job in full; `output` is its whole output, once there is one, `run_page` its page in the Temporal UI."""
+    """Return the job in full. `output` is its whole output or None, `run_page` its page in the Temporal UI."""
     return JobDetail(
         **_target(job.kind, job.definition),
         job_id=job.id,
@@ -76,7 +76,7 @@ def job_detail(
 
 
 def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
-    """One page."""
+    """Return one page."""
     jobs = [
         JobSummary(
             **_target(row.kind, row.definition),
@@ -102,7 +102,7 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
 
 
 def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:
-    """The answer to an agent's asynchronous start; the same on each replay."""
+    """Return the answer to an asynchronous start of an agent; it is the same on each replay."""
     return AgentAccepted(
         job_id=started.job_id,
         status=JobStatus.QUEUED,
@@ -117,7 +117,7 @@ def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:
 def workflow_accepted(
     started: Started, job: Job | None, definition: WorkflowDefinition, eta_seconds: int
 ) -> WorkflowAccepted:
-    """The answer to a workflow's asynchronous start; `job` is None when it could not be read yet."""
+    """Return the answer to an asynchronous start of a workflow. `job` is None if it could not be read yet."""
     return WorkflowAccepted(
         job_id=started.job_id,
         workflow_id=started.definition,
@@ -132,7 +132,7 @@ def workflow_accepted(
 
 
 def retried(accepted: AgentAccepted | WorkflowAccepted, retry: Retry) -> AgentRetried | WorkflowRetried:
-    """The answer to a retry: that to an asynchronous start, and what is taken over."""
+    """Return the answer to a retry: the answer to an asynchronous start, and what the retry reuses."""
     fields = dict(accepted)
     if isinstance(accepted, AgentAccepted):
         return AgentRetried(**fields, retry_of=retry.of)
@@ -147,28 +147,28 @@ def retried(accepted: AgentAccepted | WorkflowAccepted, retry: Retry) -> AgentRe
 
 
 def agent_finished(job: Job, output: dict[str, Any] | None) -> Finished:
-    """The answer to an agent's synchronous call."""
+    """Return the answer to a synchronous run of an agent."""
     return Finished(**_finished(job, output))
 
 
 def workflow_finished(job: Job, output: dict[str, Any] | None, definition: WorkflowDefinition) -> WorkflowFinished:
-    """The answer to a workflow's synchronous run."""
+    """Return the answer to a synchronous run of a workflow."""
     progress = step_progress(job, len(definition.plan.steps))
     return WorkflowFinished(**_finished(job, output), progress=progress, steps_status=step_statuses(job))
 
 
 def cancelled(job: Job, *, done: bool) -> Cancelled:
-    """The answer to a cancellation."""
+    """Return the answer to a cancellation."""
     return Cancelled(**_controlled(job, done=done), cancelled_at=_cancelled_at(job))
 
 
 def controlled(job: Job, *, done: bool) -> Controlled:
-    """The answer to any other control."""
+    """Return the answer to any other control."""
     return Controlled(**_controlled(job, done=done))
 
 
 def event_body(event: JobEvent) -> EventBody:
-    """One event."""
+    """Return the body of one event."""
     return EventBody(
         id=event.id,
         type=event.type,
@@ -185,7 +185,7 @@ def event_body(event: JobEvent) -> EventBody:
 
 
 def delta_body(delta: Delta) -> DeltaBody:
-    """One piece of a running agent's text, stamped now."""
+    """Return a piece of a running agent's text, with the current time."""
     data = DeltaData(
         step=delta.step,
         agent=delta.agent,
@@ -206,12 +206,12 @@ def delta_body(delta: Delta) -> DeltaBody:
 
 
 def metrics(job: Job) -> Metrics:
-    """What the job used."""
+    """Return the usage of a job."""
     return Metrics(**used(job), **reused(job))
 
 
 def step_progress(job: Job | None, planned: int) -> StepProgress:
-    """Completed steps over all (D-041); `planned` counts those of a job that tells none yet."""
+    """Return the completed steps (D-041). `planned` is the total for a job without steps yet."""
     steps = job.steps() if job else {}
     total = len(steps) or planned
     done = sum(_step_status(calls) is JobStatus.COMPLETED for calls in steps.values())
@@ -219,14 +219,14 @@ def step_progress(job: Job | None, planned: int) -> StepProgress:
 
 
 def step_statuses(job: Job) -> list[StepStatus]:
-    """Every step that has begun, in the plan's order (D-042)."""
-    begun = []
+    """Return every step that has started, in the plan's order (D-042)."""
+    statuses = []
     for step, calls in job.steps().items():
         moments = [moment for call in calls if (moment := call.started_at or call.scheduled_at)]
         if not moments:
             continue
         status = _step_status(calls)
-        begun.append(
+        statuses.append(
             StepStatus(
                 step=step,
                 status=status,
@@ -234,7 +234,7 @@ def step_statuses(job: Job) -> list[StepStatus]:
                 completed_at=None if status.open else _last_end(calls),
             )
         )
-    return begun
+    return statuses
 
 
 def _step_status(calls: Sequence[AgentCall]) -> JobStatus:
@@ -251,7 +251,7 @@ def _last_end(calls: Sequence[AgentCall]) -> datetime | None:
 
 
 def call_body(call: AgentCall) -> CallBody:
-    """One agent call; of one that was made by an earlier job, what it used then."""
+    """Return one agent call. A reused call has the usage of the earlier job that made it."""
     usage = call.reused if call.reused_from else call.usage
     attempts = [
         AttemptBody(
@@ -281,12 +281,12 @@ def call_body(call: AgentCall) -> CallBody:
 
 
 def reason_body(reason: Reason | None) -> ReasonBody | None:
-    """Why an open job is where it is."""
+    """Return the reason of an open job's state."""
     return None if reason is None else ReasonBody(**dict(reason))
 
 
-def _seen_reason(seen: NotedReason | None) -> SeenReason | None:
-    return None if seen is None else SeenReason(**asdict(seen))
+def _seen_reason(reason: NotedReason | None) -> SeenReason | None:
+    return None if reason is None else SeenReason(**asdict(reason))
 
 
 def _finished(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:

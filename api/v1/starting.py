@@ -1,4 +1,4 @@
-"""What starting an agent and starting a workflow have in common."""
+"""Common parts of the routes that start an agent or a workflow."""
 
 from typing import Any, Final
 
@@ -24,14 +24,14 @@ START_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     **NOT_FOUND,
     413: {
         "model": ErrorEnvelope,
-        "description": "`invalid_request`: body over 8 MiB, or input over 4 MiB, unless configured otherwise",
+        "description": "`invalid_request`: the body is over 8 MiB, or the input over 4 MiB (defaults)",
     },
-    422: {"model": ErrorEnvelope, "description": "`invalid_request`: Idempotency-Key reused with another request"},
+    422: {"model": ErrorEnvelope, "description": "`invalid_request`: `Idempotency-Key` was used with another request"},
 }
 
 
 def start_request(kind: JobKind, target: str, body: StartBody, key: str | None) -> StartRequest:
-    """The command in a caller's body. A callback is for asynchronous jobs only (D-024)."""
+    """Return the start that a body requests. Synchronous starts have no callback (D-024)."""
     return StartRequest(
         kind=kind,
         target=target,
@@ -43,7 +43,7 @@ def start_request(kind: JobKind, target: str, body: StartBody, key: str | None) 
 
 
 def announce(response: Response, started: Started, *, asynchronous: bool) -> None:
-    """Status and headers of an accepted job."""
+    """Set status and headers of an accepted job."""
     bind_contextvars(job_id=started.job_id)
     response.headers["Location"] = Links.of(started.job_id).self
     if started.replayed:
@@ -53,17 +53,17 @@ def announce(response: Response, started: Started, *, asynchronous: bool) -> Non
 
 
 async def finished(services: Services, principal: Principal, started: Started) -> Job:
-    """The ended job. Raises `DeadlineExceeded` after the server's own deadline (D-044), `Unavailable`; either names
-    the job, which goes on."""
+    """Wait for the end of a job and return it. Raises `DeadlineExceeded` when the synchronous wait runs out (D-044),
+    and `Unavailable`. Both contain the id of the job, which continues."""
     job_id, seconds = started.job_id, services.sync_timeout
     links = Links.of(job_id)
     try:
         job = await services.follower.until_end(principal, job_id, seconds, just_started=started.just_now)
     except Unavailable as fault:
-        message = f"Job {job_id} was started and goes on, but: {fault.message}"
+        message = f"Job {job_id} was started and continues, but: {fault.message}"
         raise Unavailable(message, job_id=job_id, links=links.model_dump()) from fault
     if not job.state.terminal:
-        message = f"Job {job_id} is not done after {seconds:g} seconds; it goes on. Look at {links.self}"
+        message = f"Job {job_id} has not ended after {seconds:g} seconds and continues. Follow it at {links.self}"
         raise DeadlineExceeded(
             message, retry_after=_RETRY_AFTER, job_id=job_id, state=str(job.state), links=links.model_dump()
         )
@@ -71,7 +71,7 @@ async def finished(services: Services, principal: Principal, started: Started) -
 
 
 async def first_look(services: Services, principal: Principal, started: Started) -> Job | None:
-    """The job just after its start; None when it cannot be read, which does not undo the start."""
+    """Return the job just after its start, or None if it cannot be read; the start is valid in either case."""
     try:
         return await services.reader.get(principal, started.job_id)
     except Unavailable as fault:

@@ -1,4 +1,4 @@
-"""The native surface in one value."""
+"""Definition of the native surface."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ DEVORA: Final = Surface(
     name="devora",
     title="Orchestration API",
     version="v1",
-    description="Agents, workflows, jobs and what belongs to them: the native surface.",
+    description="The native API: agents, workflows, jobs, webhooks, API keys and metrics.",
     prefixes=("/v1",),
     routers=tuple(
         part.router

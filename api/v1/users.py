@@ -1,4 +1,4 @@
-"""Routes of users, who sign in for tokens (S-005, C-22): add, list, remove."""
+"""Routes of users, who sign in with a password (S-005, C-22): add, list, remove."""
 
 from typing import Annotated, Final
 
@@ -32,7 +32,7 @@ Username = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.@\-]+$")]
 
 
 class UserBody(Body):
-    """A user to add."""
+    """The user to add."""
 
     username: Username
     password: Annotated[Text, Field(min_length=SHORTEST_PASSWORD)]
@@ -40,7 +40,7 @@ class UserBody(Body):
 
 
 class UserShown(Wire):
-    """A user, without the password. `user:ID` owns the jobs that the user starts."""
+    """A user, without the password. The user's jobs belong to the owner `user:ID`."""
 
     id: str
     username: str
@@ -49,12 +49,12 @@ class UserShown(Wire):
 
     @classmethod
     def of(cls, user: User) -> "UserShown":
-        """The body of one user."""
+        """Return the body of one user."""
         return cls(id=user.id, username=user.username, roles=list(user.roles), created_at=user.created_at)
 
 
 class UserList(Wire):
-    """One page of users by name; `total` counts all. The user of the settings is not among them."""
+    """One page of users by name. `total` counts all. The user that is defined in the settings is not listed."""
 
     users: list[UserShown]
     total: int
@@ -64,18 +64,18 @@ class UserList(Wire):
 
 @router.post("", status_code=201)
 async def add_user(principal: Admin, services: Svc, body: UserBody) -> UserShown:
-    """Add a user. Their password is kept as an Argon2 hash."""
+    """Add a user. The password is stored as an Argon2 hash."""
     return UserShown.of(await services.users.add(principal, body.username, body.password, body.roles))
 
 
 @router.get("", dependencies=[Depends(confidential)])
 async def list_users(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> UserList:
-    """Every user that was added, by name."""
+    """All users that were added, by name."""
     users, total = await services.users.list(limit=query.limit, offset=query.offset)
     return UserList(users=[UserShown.of(user) for user in users], total=total, limit=query.limit, offset=query.offset)
 
 
 @router.delete("/{username}", status_code=204, responses=NOT_FOUND)
 async def remove_user(_: Admin, services: Svc, username: Username) -> None:
-    """Remove a user: no sign-in and no refresh any more, and access tokens end within 5 seconds."""
+    """Remove a user. Sign-in and refresh fail at once, access tokens within 5 seconds."""
     await services.users.remove(username)

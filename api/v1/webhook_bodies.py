@@ -20,15 +20,15 @@ Events = Annotated[list[KnownEvent], FIRST_FAULT, Field(min_length=1, max_length
 
 
 class RegisterBody(Body):
-    """A webhook to register."""
+    """The webhook to register."""
 
     url: WebUrl
     events: Events
-    secret: Secret | None = Field(default=None, description="Signs the deliveries; made when left out.")
+    secret: Secret | None = Field(default=None, description="Signs the deliveries. Generated if left out.")
 
 
 class ChangeWebhookBody(Body):
-    """What is to change. What is left out stays."""
+    """The fields to change. A field that is left out does not change."""
 
     url: WebUrl | None = None
     events: Events | None = None
@@ -36,24 +36,24 @@ class ChangeWebhookBody(Body):
 
 
 class RotateSecretBody(Body):
-    """The new secret, made when left out, and how long the old one signs, too."""
+    """The new secret, generated if left out, and how long the old secret also signs."""
 
     secret: Secret | None = None
-    overlap_seconds: int = Field(default=_DAY, ge=0, le=_THIRTY_DAYS, description="0 ends the old one now.")
+    overlap_seconds: int = Field(default=_DAY, ge=0, le=_THIRTY_DAYS, description="0 removes the old secret now.")
 
     def overlap(self) -> timedelta:
-        """The same as a duration."""
+        """Return the overlap as a duration."""
         return timedelta(seconds=self.overlap_seconds)
 
 
 class DeliveryQuery(PageQuery):
-    """Which deliveries."""
+    """Filter and page of a list of deliveries."""
 
     state: DeliveryState | None = None
 
 
 class WebhookBody(Wire):
-    """A webhook, without its secret. `disabled_reason` says why it is not active."""
+    """A webhook, without its secret. `disabled_reason` says why it is inactive."""
 
     id: str
     url: str
@@ -66,34 +66,35 @@ class WebhookBody(Wire):
 
     @classmethod
     def of(cls, webhook: Webhook) -> "WebhookBody":
-        """The body of one webhook."""
+        """Return the body of one webhook."""
         return cls(**_fields(webhook))
 
 
 class WebhookRegistered(WebhookBody):
-    """A webhook. `secret` is there only when it was made here, this once."""
+    """A webhook. `secret` is shown only in this answer, and only if it was generated."""
 
     secret: str | None = Field(default=None, exclude_if=absent)
 
     @classmethod
-    def of_registered(cls, done: Registered) -> "WebhookRegistered":
-        """The body of a new webhook."""
-        return cls(**_fields(done.webhook), secret=done.secret)
+    def of_registered(cls, registered: Registered) -> "WebhookRegistered":
+        """Return the body of a new webhook."""
+        return cls(**_fields(registered.webhook), secret=registered.secret)
 
 
 class WebhookRotated(WebhookRegistered):
-    """A webhook with its new secret. Until `previous_until` the old one signs, too."""
+    """A webhook with its new secret. Until `previous_until` the old secret also signs."""
 
     previous_until: Timestamp | None
 
     @classmethod
-    def of_registered(cls, done: Registered) -> "WebhookRotated":
-        """The body of a webhook after a rotation."""
-        return cls(**_fields(done.webhook), secret=done.secret, previous_until=done.webhook.previous_until)
+    def of_registered(cls, registered: Registered) -> "WebhookRotated":
+        """Return the body of a webhook after a rotation."""
+        webhook = registered.webhook
+        return cls(**_fields(webhook), secret=registered.secret, previous_until=webhook.previous_until)
 
 
 class DeliveryAttemptBody(Wire):
-    """One attempt. `status` is the receiver's HTTP status, `duration` is seconds."""
+    """One delivery attempt. `status` is the receiver's HTTP status, `duration` is seconds."""
 
     number: int
     at: Timestamp
@@ -104,7 +105,7 @@ class DeliveryAttemptBody(Wire):
 
 
 class DeliveryBody(Wire):
-    """One delivery with its attempts so far. `message_id` is what the receiver sees as `webhook-id`."""
+    """One delivery with its attempts. `message_id` is sent to the receiver as `webhook-id`."""
 
     id: str
     webhook_id: str | None
@@ -120,24 +121,24 @@ class DeliveryBody(Wire):
 
     @classmethod
     def of(cls, delivery: Delivery, made: list[MadeAttempt]) -> "DeliveryBody":
-        """The body of one delivery."""
+        """Return the body of one delivery."""
         attempts = [
             DeliveryAttemptBody(
-                number=one.number,
-                at=one.at,
-                verdict=one.verdict,
-                status=one.status,
-                error=one.error,
-                duration=round(one.duration, 3),
+                number=attempt.number,
+                at=attempt.at,
+                verdict=attempt.verdict,
+                status=attempt.status,
+                error=attempt.error,
+                duration=round(attempt.duration, 3),
             )
-            for one in made
+            for attempt in made
         ]
         plain = {name: getattr(delivery, name) for name in cls.model_fields if name != "attempts"}
         return cls(**plain, attempts=attempts)
 
 
 class WebhookList(Wire):
-    """One page of webhooks, oldest first; `total` counts all."""
+    """One page of webhooks, oldest first. `total` counts all."""
 
     webhooks: list[WebhookBody]
     total: int
@@ -146,7 +147,7 @@ class WebhookList(Wire):
 
 
 class DeliveryList(Wire):
-    """One page of deliveries, newest first; `total` counts all that match."""
+    """One page of deliveries, newest first. `total` counts all matching deliveries."""
 
     deliveries: list[DeliveryBody]
     total: int
@@ -155,7 +156,7 @@ class DeliveryList(Wire):
 
     @classmethod
     def of(cls, page: DeliveryPage, query: PageQuery) -> "DeliveryList":
-        """The body of a page."""
+        """Return the body of a page."""
         rows = [DeliveryBody.of(delivery, made) for delivery, made in page.rows]
         return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset)
 

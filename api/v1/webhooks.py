@@ -1,4 +1,4 @@
-"""Routes of webhooks (D-098 to D-103): register, list, change, rotate, test, delete; and what was delivered."""
+"""Routes of webhooks (D-098 to D-103): register, list, change, rotate, test, delete; and of their deliveries."""
 
 from typing import Annotated
 
@@ -29,15 +29,15 @@ router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=V1Route, respons
 async def register_webhook(
     body: RegisterBody, principal: JobsRead, services: Svc, response: Response
 ) -> WebhookRegistered:
-    """Register a webhook. Without a `secret` one is made and shown this once."""
-    done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
-    response.headers["Location"] = located(f"/v1/webhooks/{done.webhook.id}")
-    return WebhookRegistered.of_registered(done)
+    """Register a webhook. Without a `secret` one is generated and shown only in this answer."""
+    registered = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
+    response.headers["Location"] = located(f"/v1/webhooks/{registered.webhook.id}")
+    return WebhookRegistered.of_registered(registered)
 
 
 @router.get("/webhooks")
 async def list_webhooks(principal: Caller, services: Svc, query: Annotated[PageQuery, Query()]) -> WebhookList:
-    """The caller's webhooks, oldest first; everybody's for an admin."""
+    """The caller's webhooks, oldest first; for an admin the webhooks of all owners."""
     page = await services.webhooks.list(principal, limit=query.limit, offset=query.offset)
     rows = [WebhookBody.of(row) for row in page.rows]
     return WebhookList(webhooks=rows, total=page.total, limit=query.limit, offset=query.offset)
@@ -51,14 +51,14 @@ async def get_webhook(webhook_id: str, principal: Caller, services: Svc) -> Webh
 
 @router.patch("/webhooks/{webhook_id}", responses=NOT_FOUND)
 async def change_webhook(webhook_id: str, body: ChangeWebhookBody, principal: JobsRead, services: Svc) -> WebhookBody:
-    """Change a webhook; what is left out stays. `active: true` takes one up again that was disabled."""
+    """Change a webhook. A field that is left out does not change. `active: true` enables a disabled webhook."""
     row = await services.webhooks.change(principal, webhook_id, url=body.url, events=body.events, active=body.active)
     return WebhookBody.of(row)
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204, responses=NOT_FOUND)
 async def delete_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> None:
-    """Forget a webhook. Deliveries that are not through are dropped."""
+    """Delete a webhook. Its pending deliveries are dropped."""
     await services.webhooks.delete(principal, webhook_id)
 
 
@@ -66,15 +66,15 @@ async def delete_webhook(webhook_id: str, principal: JobsRead, services: Svc) ->
 async def rotate_webhook_secret(
     webhook_id: str, principal: JobsRead, services: Svc, body: RotateSecretBody | None = None
 ) -> WebhookRotated:
-    """Another secret. During the overlap deliveries carry a signature of each."""
-    wanted = body or RotateSecretBody()
-    done = await services.webhooks.rotate(principal, webhook_id, overlap=wanted.overlap(), secret=wanted.secret)
-    return WebhookRotated.of_registered(done)
+    """Give a webhook a new secret. During the overlap deliveries are signed with both secrets."""
+    rotation = body or RotateSecretBody()
+    rotated = await services.webhooks.rotate(principal, webhook_id, overlap=rotation.overlap(), secret=rotation.secret)
+    return WebhookRotated.of_registered(rotated)
 
 
 @router.post("/webhooks/{webhook_id}/test", status_code=202, responses=NOT_FOUND)
 async def test_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
-    """Send `webhook.test` once, now; its delivery tells what came of it."""
+    """Send `webhook.test` once, now. Its delivery shows the result."""
     return DeliveryBody.of(await services.webhooks.test(principal, webhook_id), [])
 
 
@@ -82,7 +82,7 @@ async def test_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> D
 async def list_webhook_deliveries(
     webhook_id: str, principal: Caller, services: Svc, query: Annotated[DeliveryQuery, Query()]
 ) -> DeliveryList:
-    """What was sent to a webhook, or is going to be, newest first, attempt by attempt."""
+    """Deliveries of a webhook, pending ones included, newest first, with their attempts."""
     page = await services.webhooks.deliveries(
         principal, webhook_id, state=query.state, limit=query.limit, offset=query.offset
     )
@@ -91,7 +91,7 @@ async def list_webhook_deliveries(
 
 @router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=NOT_FOUND)
 async def redeliver(webhook_id: str, delivery_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
-    """Send a message once more, as a new delivery with the same `message_id`."""
+    """Send a message again, as a new delivery with the same `message_id`."""
     return DeliveryBody.of(await services.webhooks.redeliver(principal, webhook_id, delivery_id), [])
 
 
@@ -99,7 +99,7 @@ async def redeliver(webhook_id: str, delivery_id: str, principal: JobsRead, serv
 async def list_job_deliveries(
     job_id: JobId, principal: JobsRead, services: Svc, query: Annotated[PageQuery, Query()]
 ) -> DeliveryList:
-    """What was told of a job's end: its own callback (`webhook_id` null), and its owner's webhooks."""
+    """Deliveries for a job: of its own `webhook_url` (`webhook_id` is null) and of its owner's webhooks."""
     await services.reader.get(principal, job_id)
     page = await services.webhooks.deliveries_of_job(job_id, limit=query.limit, offset=query.offset)
     return DeliveryList.of(page, query)

@@ -1,4 +1,4 @@
-"""How single values look on the wire."""
+"""Common field types of response bodies."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,18 +17,18 @@ Timestamp = Annotated[
 
 
 def absent(value: Any) -> bool:
-    """For `exclude_if`: a field that only some answers have."""
+    """Return whether a field is left out (for `exclude_if`)."""
     return value is None
 
 
 class Wire(BaseModel):
-    """A body that is sent. Fields that do not apply are null; the few marked `absent` are left out instead."""
+    """A response body. A field that does not apply is null, or left out if it is marked `absent`."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Links(Wire):
-    """Where a job's parts are found, relative to the server; behind a proxy with its path prefix."""
+    """Paths of a job, relative to the server; behind a proxy they include its path prefix."""
 
     self: str
     events: str
@@ -37,13 +37,13 @@ class Links(Wire):
 
     @classmethod
     def of(cls, job_id: str) -> "Links":
-        """The links of one job."""
+        """Return the links of one job."""
         here = located(f"/v1/jobs/{quote(job_id, safe='')}")
         return cls(self=here, events=f"{here}/events", output=f"{here}/output", cancel=f"{here}/cancel")
 
 
 class Target(Wire):
-    """What a job runs: an agent or a workflow, never both (D-047)."""
+    """The agent or workflow that a job runs, never both (D-047)."""
 
-    agent_id: str | None = Field(default=None, exclude_if=absent, description="Of agent jobs only.")
-    workflow_id: str | None = Field(default=None, exclude_if=absent, description="Of workflow jobs only.")
+    agent_id: str | None = Field(default=None, exclude_if=absent, description="Only in jobs of agents.")
+    workflow_id: str | None = Field(default=None, exclude_if=absent, description="Only in jobs of workflows.")

@@ -39,8 +39,8 @@ async def run_workflow(
     response: Response,
     key: IdempotencyKey = None,
 ) -> WorkflowFinished | WorkflowAccepted:
-    """Run one workflow. Synchronous: 200 once the job has ended, failed ones included; 503 at the server's deadline,
-    the job goes on. Asynchronous: 202 at once."""
+    """Run one workflow. Synchronous: 200 when the job has ended, also if it failed; 503 when the synchronous wait runs
+    out, and the job continues. Asynchronous: 202 at once."""
     definition = services.catalogue.workflow(workflow_id)
     with waiting(request, principal, waits=not body.asynchronous):
         started = await services.starter.start(principal, start_request(JobKind.WORKFLOW, workflow_id, body, key))

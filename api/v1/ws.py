@@ -1,4 +1,4 @@
-"""`WS /v1/ws`: jobs as they go on, over one socket per client (D-002, D-058 to D-064, C-46 to C-49)."""
+"""`WS /v1/ws`: live events of jobs over one socket per client (D-002, D-058 to D-064, C-46 to C-49)."""
 
 import asyncio
 from contextlib import aclosing
@@ -69,7 +69,7 @@ router = APIRouter()
 
 @router.websocket("/v1/ws")
 async def socket(websocket: WebSocket, limits: Annotated[SocketLimits, Depends(socket_limits)]) -> None:
-    """A client's socket: first who it is, then subscriptions to jobs."""
+    """Serve one client: authentication first, then subscriptions to jobs."""
     state = api_state(websocket.app)
     talk = partial(_talk, state, limits)
     await converse(
@@ -95,15 +95,15 @@ async def _talk(state: ApiState, limits: SocketLimits, line: Line) -> None:
 
 
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
-    """Who the header of the handshake or else the first frame names. Raises `Unauthenticated`, `Unavailable`."""
+    """Return the client of the handshake's header, or of the first frame. Raises `Unauthenticated`, `Unavailable`."""
     if (token := bearer_of(line.websocket)) is not None:
         return await admit(line.websocket, services, token)
     try:
         async with asyncio.timeout(limits.auth_timeout):
             raw = await line.receive()
     except TimeoutError:
-        late = Unauthenticated(f"No auth frame came within {limits.auth_timeout:g} seconds")
-        raise Hangup(AUTH_TIMEOUT, "no auth frame in time", _error(line, late)) from None
+        fault = Unauthenticated(f"No auth frame arrived within {limits.auth_timeout:g} seconds")
+        raise Hangup(AUTH_TIMEOUT, "no auth frame in time", _error(line, fault)) from None
     try:
         frame = parsed(raw, limits.frame_bytes)
     except InvalidInput as fault:
@@ -114,7 +114,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
 
 
 class Conversation:
-    """What one known client asks for and is told."""
+    """The frames of one authenticated client, and the answers to them."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Conversation:
     async def run(self) -> None:
         """Answer frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
         scopes = sorted(self._principal.scopes)
-        await self._tell(AuthOk(principal=self._principal.id, scopes=[str(scope) for scope in scopes]))
+        await self._send(AuthOk(principal=self._principal.id, scopes=[str(scope) for scope in scopes]))
         checks = recheck(self._services.access, self._principal, self._limits.recheck, partial(_error, self._line))
         self._line.tasks.create_task(checks, name="socket recheck")
         while True:
@@ -162,15 +162,15 @@ class Conversation:
     async def _answer(self, frame: ClientFrame) -> None:
         match frame:
             case Auth():
-                raise WrongState("This socket has been authenticated already")
+                raise WrongState("This socket is already authenticated")
             case Ping():
-                await self._tell(Pong())
+                await self._send(Pong())
             case Subscribe():
                 self._subscribe(frame)
             case Unsubscribe(job_id=job_id):
                 if (task := self._subscriptions.pop(job_id, None)) is not None:
                     task.cancel()
-                await self._tell(Unsubscribed(job_id=job_id, reason="requested"))
+                await self._send(Unsubscribed(job_id=job_id, reason="requested"))
 
     def _subscribe(self, frame: Subscribe) -> None:
         self._principal.require(Scope.JOBS_READ)
@@ -190,44 +190,44 @@ class Conversation:
             if self._subscriptions.get(job_id) is asyncio.current_task():
                 del self._subscriptions[job_id]
         if end is not None:
-            await self._tell(end)
+            await self._send(end)
 
     async def _follow(self, frame: Subscribe) -> Unsubscribed | None:
-        """Tell a job's news; answers the last frame, None when the subscription was refused."""
-        job_id, began = frame.job_id, False
+        """Send the events of a job. Returns the last frame, or None if the subscription was refused."""
+        job_id, subscribed = frame.job_id, False
         try:
-            after = await self._place(job_id, frame.after)
-            await self._tell(Subscribed(job_id=job_id))
-            began = True
+            after = await self._start(job_id, frame.after)
+            await self._send(Subscribed(job_id=job_id))
+            subscribed = True
             await self._stream(job_id, after, deltas=frame.deltas)
         except Unauthenticated as fault:
             raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(self._line, fault)) from fault
         except EXPECTED as fault:
             await self._refuse(fault, job_id)
-            return Unsubscribed(job_id=job_id, reason="error") if began else None
+            return Unsubscribed(job_id=job_id, reason="error") if subscribed else None
         return Unsubscribed(job_id=job_id, reason="ended")
 
-    async def _place(self, job_id: str, after: str | None) -> str | None:
-        """The cursor that a subscription begins at: `now` is the moment at which the client is told so."""
+    async def _start(self, job_id: str, after: str | None) -> str | None:
+        """Return the cursor at which a subscription starts. `now` is the moment before `subscribed` is sent."""
         past = await self._services.follower.past(self._principal, job_id, None)
-        seen = skipped(past, after)
-        return past[seen - 1].id if seen else None
+        start = skipped(past, after)
+        return past[start - 1].id if start else None
 
     async def _stream(self, job_id: str, after: str | None, *, deltas: bool) -> None:
         before: EventBody | None = None
-        async with aclosing(self._services.watcher.watch(self._principal, job_id, after, deltas=deltas)) as news:
-            async for item in news:
+        async with aclosing(self._services.watcher.watch(self._principal, job_id, after, deltas=deltas)) as items:
+            async for item in items:
                 if isinstance(item, Delta):
                     await self._line.outbox.offer(delta_body(item).model_dump_json())
                     continue
                 body = event_body(item)
                 if changed(body, before):
-                    await self._tell(JobUpdate.of(body))
+                    await self._send(JobUpdate.of(body))
                 if item.type is EventType.JOB_COMPLETED:
-                    # It carries the whole output, to every socket at the same moment.
-                    await self._say(await asyncio.shield(self._shared.of(item.id, partial(self._whole, item))))
+                    # It has the whole output, and all sockets get it at the same moment.
+                    await self._queue(await asyncio.shield(self._shared.of(item.id, partial(self._whole, item))))
                 else:
-                    await self._tell(EventFrame.of(body))
+                    await self._send(EventFrame.of(body))
                 before = body
 
     async def _whole(self, event: JobEvent) -> str:
@@ -235,21 +235,21 @@ class Conversation:
         return EventFrame.of(body).model_dump_json()
 
     async def _refuse(self, fault: OrchestratorError, job_id: str | None = None) -> None:
-        await self._say(_error(self._line, fault, job_id))
+        await self._queue(_error(self._line, fault, job_id))
 
-    async def _tell(self, frame: Wire) -> None:
-        await self._say(frame.model_dump_json())
+    async def _send(self, frame: Wire) -> None:
+        await self._queue(frame.model_dump_json())
 
-    async def _say(self, text: str) -> None:
+    async def _queue(self, text: str) -> None:
         try:
             await self._line.outbox.put(text)
         except TooSlow as slow:
-            message = "This client reads too slowly. Connect again and subscribe after the last id that you have"
+            message = "This client reads too slowly. Reconnect and subscribe with `after` set to the last id received"
             fault = LimitExceeded(message, limit="waiting_frames", retry_after=1)
             slow.last = _error(self._line, fault)
             raise
 
 
 def _error(line: Line, fault: OrchestratorError, job_id: str | None = None) -> str:
-    given = job_id or fault.details.get("job_id")
-    return ErrorFrame(job_id=given, error=envelope(line.websocket, fault).error).model_dump_json()
+    subject = job_id or fault.details.get("job_id")
+    return ErrorFrame(job_id=subject, error=envelope(line.websocket, fault).error).model_dump_json()

@@ -1,4 +1,4 @@
-"""The frames of `/v1/ws`: what a client may send, what it is told (D-058 to D-064)."""
+"""The frames of `/v1/ws`, of the client and of the server (D-058 to D-064)."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -28,7 +28,7 @@ class Auth(_Sent):
 
 
 class Subscribe(_Sent):
-    """Follow a job (D-059), from its first event, after a cursor, or from `now`; `deltas`: its agents' text, too."""
+    """Subscribe to a job (D-059): from its first event, after a cursor, or from `now`; `deltas`: with agents' text."""
 
     type: Literal["subscribe"]
     channel: Literal["job"]
@@ -38,7 +38,7 @@ class Subscribe(_Sent):
 
 
 class Unsubscribe(_Sent):
-    """Follow a job no longer."""
+    """End a subscription."""
 
     type: Literal["unsubscribe"]
     channel: Literal["job"]
@@ -46,7 +46,7 @@ class Unsubscribe(_Sent):
 
 
 class Ping(_Sent):
-    """Ask whether the server is there."""
+    """Ask for a `pong`."""
 
     type: Literal["ping"]
 
@@ -56,7 +56,7 @@ _CLIENT_FRAME: Final[TypeAdapter[ClientFrame]] = TypeAdapter(Annotated[ClientFra
 
 
 class AuthOk(Wire):
-    """The client is known."""
+    """The client is authenticated."""
 
     type: Literal["auth_ok"] = "auth_ok"
     principal: str
@@ -72,7 +72,7 @@ class Subscribed(Wire):
 
 
 class Unsubscribed(Wire):
-    """Nothing more follows of that job: it has `ended`, the client `requested` it, or an `error` was told before."""
+    """The subscription ended: the job has `ended`, the client `requested` it, or an `error` frame came before."""
 
     type: Literal["unsubscribed"] = "unsubscribed"
     channel: Literal["job"] = "job"
@@ -88,7 +88,7 @@ class Pong(Wire):
 
 
 class JobUpdate(Wire):
-    """Where a job is, whenever that has changed (D-060, C-48). The event itself follows."""
+    """The state of a job, after each change (D-060, C-48). The event itself follows."""
 
     type: Literal["job_update"] = "job_update"
     job_id: str
@@ -101,18 +101,18 @@ class JobUpdate(Wire):
 
     @classmethod
     def of(cls, event: EventBody) -> "JobUpdate":
-        """What an event says of its job."""
+        """Return the state of the job after an event."""
         return cls(**event.model_dump(include=set(cls.model_fields) - {"type"}))
 
 
 class EventFrame(EventBody):
-    """One event, as everywhere; that of completion carries the whole output here, not in `data` (D-061)."""
+    """One event. The event of completion has the whole output in `output`, not in `data` (D-061)."""
 
     output: dict[str, Any] | None = Field(default=None, exclude_if=absent)
 
     @classmethod
     def of(cls, event: EventBody) -> "EventFrame":
-        """The event as a frame."""
+        """Return the event as a frame."""
         if event.type != EventType.JOB_COMPLETED:
             return cls(**dict(event))
         data = {name: value for name, value in event.data.items() if name != "output"}  # Once in a frame.
@@ -120,7 +120,7 @@ class EventFrame(EventBody):
 
 
 class ErrorFrame(Wire):
-    """An error, worded as over HTTP (D-096); `job_id` names the subscription where it is one's."""
+    """An error with the body of HTTP (D-096). `job_id` names the subscription that it concerns."""
 
     type: Literal["error"] = "error"
     job_id: str | None = Field(default=None, exclude_if=absent)
@@ -128,8 +128,10 @@ class ErrorFrame(Wire):
 
 
 def changed(event: EventBody, before: EventBody | None) -> bool:
-    """Whether a job is elsewhere than at the event `before` (None: this is the first). An update says so just before
-    the event: in this order a client that goes on after the event has missed nothing."""
+    """Return whether an event changes the state of its job since the event `before` (None: it is the first).
+
+    The update is sent before the event, so that a client that reconnects after the event has missed nothing.
+    """
     return (
         before is None
         or event.type == EventType.JOB_PROGRESS
@@ -138,9 +140,9 @@ def changed(event: EventBody, before: EventBody | None) -> bool:
 
 
 def parsed(raw: str | bytes, largest: int) -> ClientFrame:
-    """A client's frame of at most `largest` bytes. Raises `InvalidInput`."""
+    """Parse a client's frame of at most `largest` bytes. Raises `InvalidInput`."""
     if isinstance(raw, bytes):
-        raise InvalidInput("Binary frames are not read", field="frame", expected="JSON object in a text frame")
+        raise InvalidInput("Binary frames are not supported", field="frame", expected="JSON object in a text frame")
     if len(raw.encode()) > largest:
         expected = f"at most {largest} bytes"
         raise InvalidInput("The frame is too large", field="frame", provided=echo(raw), expected=expected)
@@ -156,8 +158,8 @@ def _invalid(fault: ValidationError) -> InvalidInput:
         case "union_tag_not_found":
             return InvalidInput("Missing required field: type", field="type", expected=_TYPES)
         case "union_tag_invalid":
-            given = echo(error["ctx"]["tag"])
-            return InvalidInput(f"Unknown type of frame: {given}", field="type", provided=given, expected=_TYPES)
+            tag = echo(error["ctx"]["tag"])
+            return InvalidInput(f"Unknown type of frame: {tag}", field="type", provided=tag, expected=_TYPES)
         case _ if not error["loc"]:
             return InvalidInput("The frame is not a JSON object", field="frame", expected="JSON object")
     return invalid_request(RequestValidationError([error]))

@@ -1,1 +1,1 @@
-"""The surface of AgentOrchestra (O): users' own agents, their executions, configurations, webhooks and figures."""
+"""The surface of AgentOrchestra (O): users' agents, their executions, configurations, webhooks and metrics."""

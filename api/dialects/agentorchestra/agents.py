@@ -36,16 +36,16 @@ async def list_agents(
     page: Annotated[int, Query(ge=1)] = 1,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> AgentPage:
-    """The caller's own agents, newest first."""
+    """The caller's agents, newest first."""
     offset = (min(page, LAST_PAGE) - 1) * limit
-    found = await services.own.agents.list(principal, AgentFilter(framework, status, limit, offset))
-    rows = [mapping.agent(live) for live in found.rows]
-    return AgentPage(agents=rows, pagination=mapping.pagination(page, limit, found.total))
+    result = await services.own.agents.list(principal, AgentFilter(framework, status, limit, offset))
+    rows = [mapping.agent(live) for live in result.rows]
+    return AgentPage(agents=rows, pagination=mapping.pagination(page, limit, result.total))
 
 
 @router.post("", status_code=201, response_model_exclude_none=True)
 async def create_agent(body: CreateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
-    """A new agent."""
+    """Create an agent."""
     return mapping.agent(await services.own.agents.create(principal, mapping.agent_request(body)))
 
 
@@ -59,12 +59,12 @@ async def get_agent(id: str, principal: AgentsRead, services: Svc) -> AgentDetai
 
 @router.put("/{id}", response_model_exclude_none=True)
 async def update_agent(id: str, body: UpdateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
-    """Change what is given."""
+    """Change the fields that are in the body."""
     return mapping.agent(await services.own.agents.change(principal, id, mapping.agent_changes(body)))
 
 
 @router.delete("/{id}")
 async def delete_agent(id: str, principal: AgentsWrite, services: Svc) -> Message:
-    """Delete an agent and its executions; open ones are cancelled."""
+    """Delete an agent and its executions. Open executions are cancelled."""
     cancelled = await services.own.agents.delete(principal, id)
     return Message(message=f"Agent deleted; {cancelled} open executions cancelled")

@@ -1,4 +1,4 @@
-"""Pure mapping of an owner's figures to the dashboard (O-042, C-05)."""
+"""Pure mapping of an owner's metrics to the dashboard (O-042, C-05)."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -19,44 +19,44 @@ LENGTHS: Final[dict[Timeframe, timedelta]] = {
 RECENT: Final = 10
 
 
-def metrics(told: Dashboard, recent: Sequence[Job]) -> DashboardMetrics:
-    """The dashboard of a period, against the one before it."""
-    estate, executions = told.estate, _count(told.tallies)
+def metrics(figures: Dashboard, recent: Sequence[Job]) -> DashboardMetrics:
+    """Return the dashboard of a period, compared with the period before it."""
+    estate, executions = figures.estate, _count(figures.tallies)
     frameworks = len(estate.agents_by_framework)
     overview = Overview(
         active_agents=trend(estate.active_agents, estate.active_agents_before),
         frameworks=Change(value=frameworks, change=frameworks - estate.frameworks_before),
-        executions=trend(executions, told.executions_before),
+        executions=trend(executions, figures.executions_before),
         saved_configs=Change(value=estate.configurations, change=estate.configurations - estate.configurations_before),
     )
     charts = Charts(
-        execution_trends=_days(told),
-        framework_distribution=_frameworks(told, executions),
-        performance=_performance(told.tallies),
+        execution_trends=_days(figures),
+        framework_distribution=_frameworks(figures, executions),
+        performance=_performance(figures.tallies),
     )
     return DashboardMetrics(overview=overview, charts=charts, recent_activity=[execution(job) for job in recent])
 
 
 def trend(now: int, before: int) -> Trend:
-    """A number and its change in percent; from nothing to something it is 100."""
+    """Return a number and its change in percent. A change from 0 to more is 100."""
     change = round(100 * (now - before) / before, 1) if before else 100.0 * bool(now)
     return Trend(value=now, change=change, trend="down" if change < 0 else "up")
 
 
-def _days(told: Dashboard) -> list[dict[str, Any]]:
-    first, last = told.since.date(), told.until.date()
-    return [_day(first + timedelta(days=n), told.tallies) for n in range((last - first).days + 1)]
+def _days(figures: Dashboard) -> list[dict[str, Any]]:
+    first, last = figures.since.date(), figures.until.date()
+    return [_day(first + timedelta(days=n), figures.tallies) for n in range((last - first).days + 1)]
 
 
 def _day(day: date, tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
-    here = [tally for tally in tallies if tally.day == day]
-    return {"date": day.isoformat(), "executions": _count(here), **_sums(here)}
+    of_day = [tally for tally in tallies if tally.day == day]
+    return {"date": day.isoformat(), "executions": _count(of_day), **_sums(of_day)}
 
 
-def _frameworks(told: Dashboard, executions: int) -> list[dict[str, Any]]:
-    agents = told.estate.agents_by_framework
-    names = sorted({*agents, *(tally.framework for tally in told.tallies)})
-    counts = {name: _count([tally for tally in told.tallies if tally.framework == name]) for name in names}
+def _frameworks(figures: Dashboard, executions: int) -> list[dict[str, Any]]:
+    agents = figures.estate.agents_by_framework
+    names = sorted({*agents, *(tally.framework for tally in figures.tallies)})
+    counts = {name: _count([tally for tally in figures.tallies if tally.framework == name]) for name in names}
     return [
         {
             "framework": str(name),
@@ -81,7 +81,7 @@ def _performance(tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
 
 
 def _sums(tallies: Sequence[ExecutionTally]) -> dict[str, Any]:
-    """Counts, tokens and USD; without the cost when tokens were used whose price nobody knows."""
+    """Return counts, tokens and USD; without `cost` if tokens were used and no price is known."""
     tokens, costs = sum(tally.tokens for tally in tallies), [tally.cost for tally in tallies if tally.cost is not None]
     return {
         "successful": _count([tally for tally in tallies if tally.state.succeeded]),

@@ -11,7 +11,7 @@ CheckStatus = Literal["pass", "warn", "fail"]
 
 
 class Trend(Wire):
-    """A number, its change in percent against the period before, and the way it went."""
+    """A number, its change in percent since the period before, and the direction of the change."""
 
     value: int
     change: float
@@ -19,14 +19,14 @@ class Trend(Wire):
 
 
 class Change(Wire):
-    """A number, and by how much it changed against the period before."""
+    """A number, and its change since the period before."""
 
     value: int
     change: int
 
 
 class Overview(Wire):
-    """What there is, against the period before."""
+    """Numbers of the period, compared with the period before."""
 
     active_agents: Trend
     frameworks: Change
@@ -35,7 +35,7 @@ class Overview(Wire):
 
 
 class Charts(Wire):
-    """What there was, day by day, by framework, and how it fared."""
+    """Executions by day, by framework, and their performance."""
 
     execution_trends: list[dict[str, Any]]
     framework_distribution: list[dict[str, Any]]
@@ -51,7 +51,7 @@ class DashboardMetrics(Wire):
 
 
 class HealthCheck(Wire):
-    """One part. `response_time` is milliseconds; a part that was not asked has none."""
+    """State of one component. `response_time` is milliseconds; a component that was not checked has none."""
 
     status: CheckStatus
     response_time: float | Absent = None
@@ -60,7 +60,7 @@ class HealthCheck(Wire):
 
 
 class HealthChecks(Wire):
-    """Every part (O-045)."""
+    """State of every component (O-045)."""
 
     database: HealthCheck
     redis: HealthCheck
@@ -71,7 +71,7 @@ class HealthChecks(Wire):
 
 
 class HealthStatus(Wire):
-    """How the installation fares. `uptime` is milliseconds of this process."""
+    """Health of the installation. `uptime` is milliseconds of this process."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     timestamp: datetime

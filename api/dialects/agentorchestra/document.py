@@ -1,4 +1,4 @@
-"""The OpenAPI document of this surface: the seed's own, with the errors that it leaves out (C-08, C-15, O-051)."""
+"""The OpenAPI document of this surface: the original document, with the errors that it omits (C-08, C-15, O-051)."""
 
 from functools import cache
 from importlib.resources import files
@@ -32,7 +32,7 @@ _PUBLIC: Final = ("500", "default")
 
 
 def served() -> dict[str, Any]:
-    """The document. What the seed declares stays as it is; this server comes first."""
+    """Return the document. It declares what the original document declares; this server comes first."""
     document = _read()
     server = {"url": located("/api"), "description": "This server"}
     return {**document, "servers": [server, *document["servers"]]}

@@ -1,4 +1,4 @@
-"""Errors as this surface words them: `error`, `message`, `details` (O-048, C-11, C-15)."""
+"""Error bodies of this surface: `error`, `message`, `details` (O-048, C-11, C-15)."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -36,13 +36,13 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def body_of(error: OrchestratorError) -> ErrorAnswer:
-    """What is said of an error; nothing of it is null (O-049)."""
+    """Return the body of an error; no field is null (O-049)."""
     details = {name: value for name, value in error.details.items() if value is not None}
     return ErrorAnswer(error=_WORDS[status_of(error)], message=error.message, details=details or None)
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """The error as a response."""
+    """Return the error as a response."""
     body = body_of(error).model_dump_json(by_alias=True, exclude_none=True)
     return Response(body, status_of(error), headers_of(error), media_type="application/json")
 

@@ -54,15 +54,15 @@ async def list_executions(
     agent_id: Annotated[str | None, Query(alias="agentId")] = None,
     status: Annotated[ExecutionStatus | None, Query()] = None,
     page: Annotated[int, Query()] = 1,
-    limit: Annotated[int, Query(description="At most 100; more is taken as 100.")] = 20,
+    limit: Annotated[int, Query(description="At most 100; a higher value counts as 100.")] = 20,
 ) -> ExecutionList:
-    """Executions of the caller's own agents, newest first."""
+    """Executions of the caller's agents, newest first."""
     page, limit = within(page, 1, LAST_PAGE), within(limit, 1, MOST_EXECUTIONS)
     states = None if status is None else mapping.states_of(status)
-    wanted = ExecutionFilter(agent_id=agent_id, states=states, limit=limit, offset=(page - 1) * limit)
-    found = await services.own.executions.list(principal, wanted)
-    rows = [mapping.execution(job) for job in found.rows]
-    return ExecutionList(executions=rows, pagination=mapping.pagination(page, limit, found.total))
+    criteria = ExecutionFilter(agent_id=agent_id, states=states, limit=limit, offset=(page - 1) * limit)
+    result = await services.own.executions.list(principal, criteria)
+    rows = [mapping.execution(job) for job in result.rows]
+    return ExecutionList(executions=rows, pagination=mapping.pagination(page, limit, result.total))
 
 
 @router.post("", status_code=201, dependencies=[Depends(counted_execution)])
@@ -77,8 +77,8 @@ async def get_execution(principal: JobsRead, services: Svc, id: ExecutionId) -> 
     """One execution, with its log."""
     job = await services.own.executions.get(principal, id)
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
-    told = mapping.execution(job, await whole_output(services, job))
-    return ExecutionDetailed(**dict(told), logs=lines)
+    execution = mapping.execution(job, await whole_output(services, job))
+    return ExecutionDetailed(**dict(execution), logs=lines)
 
 
 @router.delete("/{id}")
@@ -94,8 +94,8 @@ async def get_logs(
     principal: JobsRead,
     services: Svc,
     id: ExecutionId,
-    level: Annotated[LogLevel | None, Query(description="This level exactly.")] = None,
-    limit: Annotated[int, Query(description="At most 1000; more is taken as 1000.")] = 100,
+    level: Annotated[LogLevel | None, Query(description="Lines of exactly this level.")] = None,
+    limit: Annotated[int, Query(description="At most 1000; a higher value counts as 1000.")] = 100,
     offset: Annotated[int, Query()] = 0,
 ) -> LogList:
     """The log of an execution, oldest line first."""
@@ -104,8 +104,8 @@ async def get_logs(
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
     matching = [line for line in lines if level in (None, line.level)]
     rest = len(matching) - offset - limit
-    place = LogPagination(offset=offset, limit=limit, total=len(matching), has_more=rest > 0)
-    return LogList(logs=matching[offset : offset + limit], pagination=place)
+    pagination = LogPagination(offset=offset, limit=limit, total=len(matching), has_more=rest > 0)
+    return LogList(logs=matching[offset : offset + limit], pagination=pagination)
 
 
 @router.get("/{id}/stream", response_class=Response, responses=STREAM)
@@ -115,12 +115,12 @@ async def stream_execution(
     principal: JobsRead,
     services: Svc,
     id: ExecutionId,
-    last_event_id: Annotated[str | None, Header(description="The last event that was seen.")] = None,
+    last_event_id: Annotated[str | None, Header(description="`id` of the last event received.")] = None,
 ) -> EventStream:
-    """What happens to an execution, from its first event or after the last one seen, until it ends."""
+    """Events of an execution until its end, from the first one or after the last one received."""
     job = await services.own.executions.get(principal, id)
     past = await services.follower.past(principal, id, None)
-    seen = skipped(past, last_event_id)
-    frames = sse.execution_frames(services, principal, job, past, seen)
+    start = skipped(past, last_event_id)
+    frames = sse.execution_frames(services, principal, job, past, start)
     state = api_state(request.app)
     return EventStream(frames, state.closing, connection=state.connections.hold(principal))

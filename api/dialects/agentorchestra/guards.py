@@ -1,5 +1,5 @@
-"""Who may call and how often: a bearer token of any kind or the session cookie, a thousand requests an hour (O-004,
-O-006, C-17, C-19)."""
+"""Authentication and limits: any bearer token or the session cookie, 1000 requests an hour (O-004, O-006, C-17,
+C-19)."""
 
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -27,12 +27,12 @@ async def counted(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     cookie: Annotated[str | None, Depends(session)],
 ) -> Principal:
-    """The caller, whose request is counted; nothing limits the bootstrap key. Who is not known counts by address.
+    """Return the caller and count the request. The bootstrap key has no limit; an unknown caller counts by address.
 
-    Raises `Unauthenticated`, `Forbidden` for a cookie that another site sent, `LimitExceeded`, `Unavailable`.
+    Raises `Unauthenticated`, `Forbidden` for a cookie from another site, `LimitExceeded`, `Unavailable`.
     """
     try:
-        principal = await identified(request, services, credentials or _carried(cookie))
+        principal = await identified(request, services, credentials or _from_cookie(cookie))
     except Unauthenticated:
         await count_surface_request(request, services, SurfaceLimit.AGENTORCHESTRA, address_of(request))
         raise
@@ -44,13 +44,13 @@ async def counted(
 
 
 async def counted_execution(request: Request, services: Svc, principal: Annotated[Principal, Depends(counted)]) -> None:
-    """A start, of which there are a hundred an hour. Raises `LimitExceeded`."""
+    """Count a start: 100 an hour. Raises `LimitExceeded`."""
     if principal != ADMIN:
         await count_surface_request(request, services, SurfaceLimit.EXECUTIONS, client_of(principal))
 
 
-def _carried(cookie: str | None) -> HTTPAuthorizationCredentials | None:
-    """The token in the cookie: a user's, never an API key, which a browser should not keep (C-19)."""
+def _from_cookie(cookie: str | None) -> HTTPAuthorizationCredentials | None:
+    """Return the user's token in the cookie. An API key is refused: a browser should not store one (C-19)."""
     if cookie is None:
         return None
     if cookie.count(".") != 2:
@@ -59,14 +59,14 @@ def _carried(cookie: str | None) -> HTTPAuthorizationCredentials | None:
 
 
 def _refuse_other_sites(request: Request) -> None:
-    """A browser sends the cookie with whatever page asks for it: only our own may change something with it."""
-    fetched, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if fetched is not None:
-        allowed = fetched == "same-origin"
+    """Refuse changes from other sites: a browser sends the cookie with requests of any page."""
+    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if fetch_site is not None:
+        allowed = fetch_site == "same-origin"
     else:
         allowed = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
     if not allowed:
-        raise Forbidden("A session may change something from pages of this origin only; programs send a bearer token")
+        raise Forbidden("A session cookie may make changes from pages of this origin only. Programs use a bearer token")
 
 
 Caller = Annotated[Principal, Depends(counted)]

@@ -1,4 +1,4 @@
-"""The parts of the installation as this surface tells them (O-044 to O-046, C-04, C-45)."""
+"""Health of the installation on this surface (O-044 to O-046, C-04, C-45)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,38 +17,38 @@ _STORED: Final = "Large results are stored in the job index, in no store of thei
 
 
 async def status(source: ServiceSource, *, figures: bool) -> HealthStatus:
-    """How everything fares now, with everybody's `figures` or without; never raises for what is down.
+    """Return the current health, with metrics of all owners if `figures`. Does not raise for a component that is down.
 
-    Without database or Temporal it is `unhealthy`; `degraded` when no worker polls, or a configured Redis is silent.
+    `unhealthy` without database or Temporal; `degraded` if no worker polls or a configured Redis does not answer.
     """
     try:
         services = await source.services()
     except Unavailable as fault:
         return _status(_unopened(fault.message), "unhealthy", uptime=0, metrics={})
     needed, further = await services.readiness.checks(), await services.readiness.further()
-    found = {check.name: check for check in (*needed, *further)}
+    by_name = {check.name: check for check in (*needed, *further)}
     checks = HealthChecks(
-        database=_check(found["database"], "fail"),
-        redis=_redis(services, found["cache"]),
-        queues=_queues(found),
+        database=_check(by_name["database"], "fail"),
+        redis=_redis(services, by_name["cache"]),
+        queues=_queues(by_name),
         email=HealthCheck(status="warn", message=_NO_MAIL),
         storage=HealthCheck(status="warn", message=_STORED),
-        external_apis=_check(found["models"], "warn"),
+        external_apis=_check(by_name["models"], "warn"),
     )
     down = "fail" in (checks.database.status, checks.queues.status)
-    lame = checks.queues.status == "warn" or checks.redis.status == "fail"
-    word = "unhealthy" if down else "degraded" if lame else "healthy"
+    degraded = checks.queues.status == "warn" or checks.redis.status == "fail"
+    state = "unhealthy" if down else "degraded" if degraded else "healthy"
     return _status(
         checks,
-        word,
+        state,
         uptime=services.resources.read().uptime_seconds,
         metrics=await _metrics(services) if figures else {},
     )
 
 
-def _status(checks: HealthChecks, word: Any, *, uptime: float, metrics: dict[str, Any]) -> HealthStatus:
+def _status(checks: HealthChecks, state: Any, *, uptime: float, metrics: dict[str, Any]) -> HealthStatus:
     return HealthStatus(
-        status=word,
+        status=state,
         timestamp=datetime.now(UTC),
         version=VERSION,
         uptime=round(uptime * 1000),
@@ -70,16 +70,16 @@ def _redis(services: Services, check: Check) -> HealthCheck:
     return _check(check, "fail") if configured else HealthCheck(status="warn", message=_NO_REDIS)
 
 
-def _queues(found: Mapping[str, Check]) -> HealthCheck:
-    """Temporal is the queue; without a worker what is in it waits."""
-    temporal, worker = found["temporal"], found["worker"]
+def _queues(checks: Mapping[str, Check]) -> HealthCheck:
+    """Return the state of the queue, which is Temporal. Without a worker its tasks wait."""
+    temporal, worker = checks["temporal"], checks["worker"]
     if not temporal.ok:
         return _check(temporal, "fail")
     return _check(worker, "warn")
 
 
 def _unopened(message: str) -> HealthChecks:
-    """What can be said before the services could be opened."""
+    """Return the checks while the services cannot be opened."""
     unknown = HealthCheck(status="fail", message=message)
     return HealthChecks(
         database=unknown,
@@ -92,9 +92,9 @@ def _unopened(message: str) -> HealthChecks:
 
 
 async def _metrics(services: Services) -> dict[str, Any]:
-    """What this process uses, and the open jobs of the index as far as it answers."""
-    used, figures = services.resources.read(), await services.figures.read()
-    told: dict[str, Any] = {"cpuSeconds": used.cpu_seconds, "peakMemoryBytes": used.peak_rss_bytes}
+    """Return the resources of this process, and the open jobs if the index answers."""
+    usage, figures = services.resources.read(), await services.figures.read()
+    values: dict[str, Any] = {"cpuSeconds": usage.cpu_seconds, "peakMemoryBytes": usage.peak_rss_bytes}
     if figures is not None:
-        told |= {"openJobs": sum(figures.now.open.values()), "stalledJobs": figures.now.stalled}
-    return told
+        values |= {"openJobs": sum(figures.now.open.values()), "stalledJobs": figures.now.stalled}
+    return values

@@ -57,17 +57,17 @@ _STATUSES: Final[dict[JobState, ExecutionStatus]] = {
 
 
 def status_of(state: JobState) -> ExecutionStatus:
-    """A job's state in the words of this surface."""
+    """Return the status for a job's state."""
     return _STATUSES[state]
 
 
 def states_of(status: ExecutionStatus) -> list[JobState]:
-    """The states that a status stands for."""
+    """Return the states of a status."""
     return [state for state in JobState if status_of(state) == status]
 
 
 def agent_request(body: CreateAgentRequest) -> AgentRequest:
-    """The agent that a request describes."""
+    """Return the agent that a request describes."""
     return AgentRequest(
         name=body.name,
         framework=body.framework,
@@ -79,17 +79,17 @@ def agent_request(body: CreateAgentRequest) -> AgentRequest:
 
 
 def agent_changes(body: UpdateAgentRequest) -> dict[str, Any]:
-    """What a request changes."""
+    """Return the fields that a request changes."""
     return {_CHANGES.get(name, name): value for name, value in body.model_dump(exclude_unset=True).items()}
 
 
 def agent(live: domain.LiveAgent) -> Agent:
-    """An agent with its figures."""
+    """Return an agent with its metrics."""
     return Agent(**_agent(live))
 
 
 def agent_detailed(live: domain.LiveAgent, newest: Sequence[Job]) -> AgentDetailed:
-    """An agent with its newest executions."""
+    """Return an agent with its newest executions."""
     return AgentDetailed(
         **_agent(live), executions=[execution(job) for job in newest], count=Count(executions=live.figures.total)
     )
@@ -116,18 +116,18 @@ def _agent(live: domain.LiveAgent) -> dict[str, Any]:
 
 
 def start_request(body: StartExecutionRequest) -> ExecutionRequest:
-    """The execution that a request asks for."""
+    """Return the execution that a request starts."""
     labels = {"surface": SURFACE, "environment": body.environment, "trigger": body.trigger}
     return ExecutionRequest(body.agent_id, body.input, body.configuration, labels)
 
 
 def execution(job: Job, output: dict[str, Any] | None = None) -> Execution:
-    """An execution; `output` is the job's whole output where that was read."""
+    """Return an execution. `output` is the job's whole output, if it was read."""
     return Execution(**_execution(job, output))
 
 
 def progress(job: Job, event: JobEvent) -> ExecutionProgress:
-    """An execution as it was when something happened to it."""
+    """Return an execution as it was at the time of an event."""
     then = {**_execution(job, None), "status": status_of(event.state)}
     if not event.state.terminal:
         then |= dict.fromkeys(("output", "error", "duration", "tokens_used", "cost", "completed_at"))
@@ -137,12 +137,12 @@ def progress(job: Job, event: JobEvent) -> ExecutionProgress:
 
 
 def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
-    labels, told = job.labels, output if output is not None else job.result
+    labels, result = job.labels, output if output is not None else job.result
     return {
         "id": job.id,
         "status": status_of(job.state),
         "input": job.input.get("input", {}),
-        "output": None if told is None else _executed(told, labels["executed_by"]),
+        "output": None if result is None else _executed(result, labels["executed_by"]),
         "error": f"{job.error.type}: {job.error.message}" if job.error is not None else None,
         "duration": None if job.duration is None else round(job.duration * 1000),
         "tokens_used": _tokens_used(job),
@@ -156,7 +156,7 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _tokens_used(job: Job) -> int | None:
-    """Of an execution that has ended; None where one without an answer is not known to have used any."""
+    """Return the tokens of an ended execution; None if it has no answer and no known usage."""
     if job.state.succeeded:
         return job.usage.total_tokens
     return job.usage.total_tokens or None if job.state.terminal else None
@@ -168,21 +168,21 @@ def _executed(result: dict[str, Any], executed_by: str) -> dict[str, Any]:
 
 
 def logs(job: Job, events: Sequence[JobEvent]) -> list[ExecutionLog]:
-    """The log of an execution, oldest first: who performs it where that is not its framework, then every event."""
+    """Return the log of an execution, oldest line first: the fallback of its framework, then every event."""
     return [*fallback_logs(job), *(log_line(event) for event in events)]
 
 
 def fallback_logs(job: Job) -> list[ExecutionLog]:
-    """The line that says that an execution does not run on its agent's framework, if it does not."""
+    """Return a line if an execution does not run on its agent's framework, else nothing."""
     framework, executed_by = _framework(job), job.labels["executed_by"]
     if executed_by == framework:
         return []
-    then = "the native runtime performs the agent" if executed_by == NATIVE else "no fallback is allowed"
+    consequence = "the native runtime performs the agent" if executed_by == NATIVE else "no fallback is allowed"
     return [
         ExecutionLog(
             id=f"{job.id}:framework",
             level="WARN",
-            message=f"No worker offers the framework {framework}: {then}.",
+            message=f"No worker offers the framework {framework}: {consequence}.",
             timestamp=job.created_at,
             metadata={"framework": framework, "executed_by": executed_by},
         )
@@ -190,20 +190,20 @@ def fallback_logs(job: Job) -> list[ExecutionLog]:
 
 
 def log_line(event: JobEvent) -> ExecutionLog:
-    """One event as a line."""
-    about = {"event": event.name, "progress": event.progress}
+    """Return the line of one event."""
+    metadata = {"event": event.name, "progress": event.progress}
     data = {} if event.type is EventType.JOB_COMPLETED else without_nulls(event.data)
     return ExecutionLog(
         id=event.id,
         level=_LEVELS.get(event.name, "INFO"),
         message=event.message,
         timestamp=event.timestamp,
-        metadata={**about, **data},
+        metadata={**metadata, **data},
     )
 
 
 def configuration(saved: domain.Configuration) -> Configuration:
-    """A saved configuration."""
+    """Return the body of a saved configuration."""
     return Configuration(
         id=saved.id,
         name=saved.name,
@@ -220,19 +220,19 @@ def configuration(saved: domain.Configuration) -> Configuration:
 
 
 def webhook(row: StoredWebhook) -> Webhook:
-    """A webhook, without its secret."""
+    """Return the body of a webhook, without its secret."""
     return Webhook(
         id=row.id, url=row.url, events=row.events, is_active=row.disabled_at is None, created_at=row.created_at
     )
 
 
 def pagination(page: int, limit: int, total: int) -> Pagination:
-    """Which page of how many; an empty list has none."""
+    """Return the page and the number of pages, which is 0 for an empty list."""
     return Pagination(page=page, limit=limit, total=total, pages=-(-total // limit))
 
 
 def without_nulls(value: Any) -> Any:
-    """Plain data of our own without what is null (O-049)."""
+    """Return plain data without null values (O-049)."""
     if isinstance(value, dict):
         return {name: without_nulls(each) for name, each in value.items() if each is not None}
     if isinstance(value, list):

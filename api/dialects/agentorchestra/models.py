@@ -1,4 +1,4 @@
-"""Bodies exactly as documented: camelCase, and nothing is ever null (O-049, O-050, C-36, C-37)."""
+"""Bodies exactly as documented: camelCase, and no field is null (O-049, O-050, C-36, C-37)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
@@ -23,23 +23,23 @@ Absent = SkipJsonSchema[None]
 _LONGEST_URL: Final = 2000
 
 
-def _given(value: Any) -> Any:
+def _refuse_null(value: Any) -> Any:
     if value is None:
         raise PydanticCustomError(
-            "null", "Input should be {expected}", {"expected": "a value: leave out the field rather than send null"}
+            "null", "Input should be {expected}", {"expected": "a value; leave out the field instead of sending null"}
         )
     return value
 
 
 def _without_null_defaults(schema: JsonDict) -> None:
     properties = schema.get("properties")
-    for one in properties.values() if isinstance(properties, dict) else ():
-        if isinstance(one, dict) and one.get("default", 0) is None:
-            del one["default"]
+    for field in properties.values() if isinstance(properties, dict) else ():
+        if isinstance(field, dict) and field.get("default", 0) is None:
+            del field["default"]
 
 
 class Wire(BaseModel):
-    """A body in camelCase; a field that has no value is left out."""
+    """A body in camelCase. A field without a value is left out."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False, json_schema_extra=_without_null_defaults
@@ -49,11 +49,11 @@ class Wire(BaseModel):
 Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
 Tags = Annotated[list[Annotated[Text, Field(max_length=100)]], FIRST_FAULT, Field(max_length=50)]
-_NotNull = BeforeValidator(_given)
+_NotNull = BeforeValidator(_refuse_null)
 
 
 class CreateAgentRequest(Wire):
-    """A new agent (O-011)."""
+    """The agent to create (O-011)."""
 
     name: Name
     framework: Framework
@@ -64,7 +64,7 @@ class CreateAgentRequest(Wire):
 
 
 class UpdateAgentRequest(Wire):
-    """What is to change of an agent; what is left out stays (O-014)."""
+    """The fields of an agent to change. A field that is left out does not change (O-014)."""
 
     name: Annotated[Name | Absent, _NotNull] = None
     description: Annotated[Text | Absent, _NotNull] = None
@@ -74,7 +74,7 @@ class UpdateAgentRequest(Wire):
 
 
 class StartExecutionRequest(Wire):
-    """An execution to start (O-022)."""
+    """The execution to start (O-022)."""
 
     agent_id: Text
     input: JsonObject = Field(default_factory=dict)
@@ -84,7 +84,7 @@ class StartExecutionRequest(Wire):
 
 
 class SaveConfigurationRequest(Wire):
-    """A configuration to save (O-034)."""
+    """The configuration to save (O-034)."""
 
     name: Name
     framework: Framework
@@ -95,7 +95,7 @@ class SaveConfigurationRequest(Wire):
 
 
 class CreateWebhookRequest(Wire):
-    """A webhook to register (O-038)."""
+    """The webhook to register (O-038)."""
 
     url: Annotated[Text, Field(max_length=_LONGEST_URL, json_schema_extra={"format": "uri"})]
     events: Events
@@ -103,7 +103,7 @@ class CreateWebhookRequest(Wire):
 
 
 class ErrorAnswer(Wire):
-    """Every error's body (O-048)."""
+    """The body of every error (O-048)."""
 
     error: str
     message: str
@@ -111,13 +111,13 @@ class ErrorAnswer(Wire):
 
 
 class Message(Wire):
-    """What was done (C-40)."""
+    """The result of a request, as a sentence (C-40)."""
 
     message: str
 
 
 class Pagination(Wire):
-    """Which page, and how many there are (O-047)."""
+    """The page, and the number of pages (O-047)."""
 
     page: int
     limit: int
@@ -126,7 +126,7 @@ class Pagination(Wire):
 
 
 class Agent(Wire):
-    """An agent with its live figures (O-016). `avg_execution_time` is milliseconds."""
+    """An agent with its current metrics (O-016). `avg_execution_time` is milliseconds."""
 
     id: str
     name: str
@@ -171,7 +171,7 @@ class Execution(Wire):
 
 
 class ExecutionLog(Wire):
-    """One line of an execution's log (O-029). `id` is the cursor of its event."""
+    """One line of an execution's log (O-029). `id` is the id of its event."""
 
     id: str
     level: LogLevel
@@ -187,19 +187,19 @@ class ExecutionDetailed(Execution):
 
 
 class ExecutionProgress(Execution):
-    """An execution in a stream, with the percent that is done."""
+    """An execution in a stream, with its progress in percent."""
 
     progress: int
 
 
 class Count(Wire):
-    """How many there are."""
+    """Number of executions."""
 
     executions: int
 
 
 class AgentDetailed(Agent):
-    """An agent with its newest executions and the number of all (O-017)."""
+    """An agent with its newest executions and their total number (O-017)."""
 
     executions: list[Execution]
     count: Count = Field(alias="_count")
@@ -228,7 +228,7 @@ class ExecutionStarted(Wire):
 
 
 class LogPagination(Wire):
-    """Which lines, and how many there are (O-025)."""
+    """The range of lines, and their total number (O-025)."""
 
     offset: int
     limit: int
@@ -237,14 +237,14 @@ class LogPagination(Wire):
 
 
 class LogList(Wire):
-    """Some lines of a log (O-025)."""
+    """Lines of a log (O-025)."""
 
     logs: list[ExecutionLog]
     pagination: LogPagination
 
 
 class User(Wire):
-    """Who saved a configuration."""
+    """The user who saved a configuration."""
 
     name: str
     image: str | Absent = None
@@ -257,7 +257,7 @@ class Configuration(Wire):
     name: str
     description: str | Absent = None
     framework: Framework
-    configuration: dict[str, Any] | Absent = Field(default=None, description="Left out where a list grows too large.")
+    configuration: dict[str, Any] | Absent = Field(default=None, description="Left out if a list becomes too large.")
     is_template: bool
     is_public: bool
     usage_count: int

@@ -1,4 +1,4 @@
-"""Bounds of pages that the document does not declare (C-38)."""
+"""Limits of pages that the document does not declare (C-38)."""
 
 from typing import Final
 
@@ -8,5 +8,5 @@ MOST_LINES: Final = 1000
 
 
 def within(value: int, least: int, most: int) -> int:
-    """The value, or the bound that it is beyond: what no document forbids is no error."""
+    """Return the value, cut to the limits. Values that the document does not forbid are no error."""
     return max(least, min(value, most))

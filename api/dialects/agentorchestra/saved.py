@@ -32,13 +32,13 @@ async def list_configurations(
     services: Svc,
     framework: Annotated[Framework | None, Query()] = None,
     template: Annotated[bool, Query(description="Templates only.")] = False,
-    public: Annotated[bool, Query(description="Everybody's public ones, too.")] = False,
-    search: Annotated[str | None, Query(description="In name or description.")] = None,
+    public: Annotated[bool, Query(description="Also public configurations of other users.")] = False,
+    search: Annotated[str | None, Query(description="Text in name or description.")] = None,
 ) -> ConfigurationList:
     """Saved configurations, newest first."""
-    wanted = ConfigurationFilter(framework=framework, templates=template, public=public, search=search)
-    found = await services.own.configurations.list(principal, wanted)
-    return ConfigurationList(configurations=[mapping.configuration(saved) for saved in found])
+    criteria = ConfigurationFilter(framework=framework, templates=template, public=public, search=search)
+    rows = await services.own.configurations.list(principal, criteria)
+    return ConfigurationList(configurations=[mapping.configuration(saved) for saved in rows])
 
 
 @router.post("/configurations", tags=[*CONFIGURATIONS], status_code=201, response_model_exclude_none=True)
@@ -65,7 +65,7 @@ async def list_webhooks(principal: Caller, services: Svc) -> WebhookRows:
 @router.post("/webhooks", tags=[*WEBHOOKS], status_code=201)
 async def create_webhook(body: CreateWebhookRequest, principal: Caller, services: Svc) -> WebhookCreated:
     """Register a webhook."""
-    done = await services.webhooks.register(
+    registered = await services.webhooks.register(
         principal, url=body.url, events=body.events, secret=body.secret, any_event=True
     )
-    return WebhookCreated(id=done.webhook.id)
+    return WebhookCreated(id=registered.webhook.id)

@@ -1,4 +1,4 @@
-"""The streams of this surface: one execution as it goes on, and the caller's dashboard (C-50, O-026, O-043)."""
+"""The streams of this surface: one execution, and the caller's dashboard (C-50, O-026, O-043)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -17,23 +17,23 @@ from orchestrator.domain.jobs import Job, JobState
 from orchestrator.services.container import Services
 from orchestrator.services.user_agents.executions import ExecutionFilter
 
-LOOK_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 2.0
 _WATCHED: Final = 50
 
 
 async def execution_frames(
-    services: Services, principal: Principal, job: Job, past: Sequence[JobEvent], seen: int
+    services: Services, principal: Principal, job: Job, past: Sequence[JobEvent], start: int
 ) -> AsyncGenerator[bytes, None]:
-    """`status` first, as it was at the reader's place: `seen` events of the past. Then `log` for each event after that,
-    and with it `status`, `progress`, `completed` or `error`. The last frame of an event carries its cursor: who comes
-    back with it misses none."""
-    place = past[max(seen - 1, 0)] if past else None
+    """Yield `status` first, as it was after `start` events. Then for each later event `log`, and with it `status`,
+    `progress`, `completed` or `error`. The last frame of an event has its cursor, so that a client that reconnects
+    with it misses no frame."""
+    last = past[max(start - 1, 0)] if past else None
     try:
-        yield _frame("status", mapping.execution(job) if place is None else mapping.progress(job, place))
-        for line in mapping.fallback_logs(job) if not seen else ():
+        yield _frame("status", mapping.execution(job) if last is None else mapping.progress(job, last))
+        for line in mapping.fallback_logs(job) if not start else ():
             yield _frame("log", line)
-        state = place.state if place is not None else job.state
-        after = past[seen - 1].id if seen else None
+        state = last.state if last is not None else job.state
+        after = past[start - 1].id if start else None
         del past  # A stream may stay open for hours.
         async with aclosing(services.watcher.watch(principal, job.id, after, deltas=False)) as items:
             async for event in items:
@@ -43,15 +43,15 @@ async def execution_frames(
                     yield _frame("log", mapping.log_line(event))
                     yield await _end(services, principal, event)
                     return
-                for told in _told(job, event, changed=event.state is not state):
-                    yield told
+                for event_frame in _event_frames(job, event, changed=event.state is not state):
+                    yield event_frame
                 state = event.state
     except OrchestratorError as fault:
-        # The status has been sent; the reader learns of the fault here and comes back with its cursor.
+        # The status is already sent. The reader gets the error as a frame and reconnects with its cursor.
         yield _frame("error", body_of(fault))
 
 
-def _told(job: Job, event: JobEvent, *, changed: bool) -> Iterator[bytes]:
+def _event_frames(job: Job, event: JobEvent, *, changed: bool) -> Iterator[bytes]:
     line = mapping.log_line(event)
     kind = "status" if changed else "progress" if event.type is EventType.JOB_PROGRESS else None
     if kind is None:
@@ -68,21 +68,21 @@ async def _end(services: Services, principal: Principal, event: JobEvent) -> byt
 
 
 async def dashboard_frames(services: Services, principal: Principal) -> AsyncGenerator[bytes, None]:
-    """`metrics`, the dashboard of the last 24 hours, then `execution` for each that is new or has changed, and
-    `metrics` again after them. Ends when the caller's credential does."""
-    known: dict[str, tuple[JobState, int]] | None = None
+    """Yield `metrics`, the dashboard of the last 24 hours, then `execution` for each new or changed execution, and
+    `metrics` again after them. Ends when the caller's credential becomes invalid."""
+    before: dict[str, tuple[JobState, int]] | None = None
     try:
         while True:
             page = await services.own.executions.list(principal, ExecutionFilter(limit=_WATCHED))
             now = {job.id: (job.state, job.progress) for job in page.rows}
-            changed = [job for job in reversed(page.rows) if known is not None and known.get(job.id) != now[job.id]]
+            changed = [job for job in reversed(page.rows) if before is not None and before.get(job.id) != now[job.id]]
             for job in changed:
                 yield _frame("execution", mapping.execution(job))
-            if changed or known is None:
+            if changed or before is None:
                 figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS["24h"])
                 yield _frame("metrics", dashboard.metrics(figures, page.rows[: dashboard.RECENT]))
-            known = now
-            await asyncio.sleep(LOOK_SECONDS)
+            before = now
+            await asyncio.sleep(POLL_SECONDS)
             if not await services.access.still_valid(principal):
                 raise Unauthenticated("The credential is no longer valid")
     except OrchestratorError as fault:

@@ -1,4 +1,4 @@
-"""This surface in one value."""
+"""Definition of this surface."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ AGENTORCHESTRA: Final = Surface(
     name="agentorchestra",
     title="AgentOrchestra API",
     version="1.0.0",
-    description="Users' own agents on eleven frameworks: executions, configurations, webhooks, dashboard.",
+    description="Users' agents on eleven frameworks: executions, configurations, webhooks, dashboard.",
     prefixes=("/api",),
     routers=(agents.router, executions.router, saved.router, system.router),
     render=render,

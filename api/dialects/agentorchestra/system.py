@@ -28,15 +28,15 @@ _STATES: Final[dict[int | str, dict[str, Any]]] = {503: {"model": HealthStatus, 
 async def dashboard_metrics(
     principal: MetricsRead, services: Svc, timeframe: Annotated[Timeframe, Query()] = "30d"
 ) -> DashboardMetrics:
-    """The caller's figures of a period, against the one before it."""
-    told = await services.own.executions.dashboard(principal, dashboard.LENGTHS[timeframe])
+    """The caller's metrics of a period, compared with the period before it."""
+    figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS[timeframe])
     recent = await services.own.executions.list(principal, ExecutionFilter(limit=dashboard.RECENT))
-    return dashboard.metrics(told, recent.rows)
+    return dashboard.metrics(figures, recent.rows)
 
 
 @router.get("/dashboard/real-time", tags=["Analytics"], response_class=Response, responses={**ERRORS, **STREAM})
 async def dashboard_stream(request: Request, principal: MetricsRead, services: Svc) -> EventStream:
-    """The dashboard, and every change of the caller's executions."""
+    """The dashboard, and every change of the caller's executions, as a stream."""
     state = api_state(request.app)
     connection = state.connections.hold(principal)
     return EventStream(sse.dashboard_frames(services, principal), state.closing, connection=connection)
@@ -46,17 +46,17 @@ async def dashboard_stream(request: Request, principal: MetricsRead, services: S
 async def system_health(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Response:
-    """How the installation fares; needs no credential. Its metrics are shown to those who see everybody's figures."""
+    """Health of the installation, without a credential. Admins and the metrics key also get `metrics`."""
     try:
         figures = await sees_figures(request, credentials)
-    except Unauthenticated:  # a load balancer's word for "nobody" must not make a healthy installation look ill
+    except Unauthenticated:  # an invalid credential of a load balancer must not make the installation look unhealthy
         figures = False
-    told = await health.status(api_state(request.app).source, figures=figures)
-    body = told.model_dump_json(by_alias=True, exclude_none=True)
-    return Response(body, 503 if told.status == "unhealthy" else 200, media_type="application/json")
+    status = await health.status(api_state(request.app).source, figures=figures)
+    body = status.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(body, 503 if status.status == "unhealthy" else 200, media_type="application/json")
 
 
 @router.get("/openapi.json", include_in_schema=False)
 async def openapi() -> JSONResponse:
-    """The document of this surface."""
+    """The OpenAPI document of this surface."""
     return JSONResponse(document.served())

@@ -1,4 +1,4 @@
-"""Answers and errors in the one envelope of this surface (A-010, A-011, A-034, C-11, C-14)."""
+"""The envelope of answers and errors of this surface (A-010, A-011, A-034, C-11, C-14)."""
 
 import uuid
 from datetime import UTC, datetime
@@ -40,14 +40,14 @@ _CODES: Final = {
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """The error as a response."""
+    """Return the error as a response."""
     version: Version = "v1" if request.url.path.startswith("/chat/v1/") else "v2"
     body = Failed(metadata=metadata(request, version), error=fault(error))
     return Response(body.model_dump_json(), _status(error), headers_of(error), media_type="application/json")
 
 
 def fault(error: OrchestratorError) -> Fault:
-    """The error in the words of the document: one message for all bad input, whose reason is in the details."""
+    """Return the error as documented: invalid input always has the same message, with the reason in `details`."""
     status = _status(error)
     invalid = isinstance(error, InvalidInput) and status is HTTPStatus.BAD_REQUEST
     message = _INVALID if invalid else error.message
@@ -55,19 +55,19 @@ def fault(error: OrchestratorError) -> Fault:
 
 
 def metadata(connection: HTTPConnection, version: Version = "v2") -> Metadata:
-    """Which request is answered, and when."""
+    """Return the metadata of an answer."""
     return Metadata(request_id=_answered_id(connection), timestamp=datetime.now(UTC), version=version)
 
 
 def _answered_id(connection: HTTPConnection) -> str:
-    """The caller's own id, or a UUID, which is the request's from now on: in the log and in `X-Request-ID`, too."""
-    known = request_id(connection)
-    if known == connection.headers.get("x-request-id") or _is_uuid(known):
-        return known
-    made = str(uuid.uuid4())
-    connection.state.request_id = made
-    bind_contextvars(request_id=made)
-    return made
+    """Return the caller's own request id or a UUID, which then replaces the id in the log and in `X-Request-ID`."""
+    current = request_id(connection)
+    if current == connection.headers.get("x-request-id") or _is_uuid(current):
+        return current
+    new_id = str(uuid.uuid4())
+    connection.state.request_id = new_id
+    bind_contextvars(request_id=new_id)
+    return new_id
 
 
 def _is_uuid(text: str) -> bool:
@@ -79,7 +79,7 @@ def _is_uuid(text: str) -> bool:
 
 
 def _status(error: OrchestratorError) -> HTTPStatus:
-    """Only this surface has a word for a wait that ended."""
+    """Return the status. Only this surface has one for a synchronous wait that ran out (504)."""
     return HTTPStatus.GATEWAY_TIMEOUT if isinstance(error, DeadlineExceeded) else status_of(error)
 
 

@@ -13,10 +13,10 @@ from orchestrator.domain.conversations import Mode, Swarm
 from orchestrator.domain.errors import InvalidInput
 
 COMMANDS: Final = {
-    "help": "what there is",
-    "history": "the turns that the session remembers",
-    "reset": "let the session forget them, after the messages under way",
-    "cancel": "give up the message that is being answered",
+    "help": "list the commands",
+    "history": "list the turns that the session remembers",
+    "reset": "delete the remembered turns, after the pending messages",
+    "cancel": "cancel the message that is being answered",
 }
 
 
@@ -25,7 +25,7 @@ class _Frame(BaseModel):
 
 
 class Said(BaseModel):
-    """A message. `request_id` is the client's own: the same one with the same message is answered once."""
+    """A message. `request_id` is chosen by the client: the same id with the same message is answered once."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -65,7 +65,7 @@ class Command(_Frame):
 
 
 class Controlled(BaseModel):
-    """What is to be done with the connection; `auth` carries a `token`."""
+    """An action on the connection. `auth` has a `token`."""
 
     action: Literal["auth", "ping", "pong", "status"]
     token: Annotated[str, Field(max_length=8192)] | None = None
@@ -83,7 +83,7 @@ _CLIENT_FRAME: Final[TypeAdapter[ClientFrame]] = TypeAdapter(Annotated[ClientFra
 
 
 class ServerFrame(BaseModel):
-    """What the server says. `error` is its only type beside the documented four."""
+    """A frame of the server. `error` is the only type beyond the documented four."""
 
     type: Literal["chat", "command", "control", "stream", "error"]
     data: dict[str, Any]
@@ -91,7 +91,7 @@ class ServerFrame(BaseModel):
 
 
 def parsed(raw: str | bytes, largest: int) -> ClientFrame:
-    """A client's frame of at most `largest` bytes. Raises `InvalidInput`."""
+    """Parse a client's frame of at most `largest` bytes. Raises `InvalidInput`."""
     if isinstance(raw, bytes) or len(raw.encode(errors="replace")) > largest:
         raise InvalidInput("The frame cannot be read", field="frame", expected=f"text of at most {largest} bytes")
     try:
@@ -107,8 +107,8 @@ def _invalid(wrong: ValidationError) -> InvalidInput:
         return InvalidInput("The frame has no known type", field="type", expected=expected)
     if not error["loc"]:
         return InvalidInput("The frame is not a JSON object", field="frame", expected="JSON object")
-    # As for a request: the place begins with what carried it, here the frame of that type.
-    return invalid_request(RequestValidationError([{**one, "loc": _place(one["loc"])} for one in wrong.errors()]))
+    # As in a request, the location of a fault begins with its source: here the frame.
+    return invalid_request(RequestValidationError([{**each, "loc": _place(each["loc"])} for each in wrong.errors()]))
 
 
 def _place(place: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -9,7 +9,7 @@ from orchestrator.services.chat.conversations import ChatMessage, Turn
 from orchestrator.services.reports.readiness import Check
 
 SYSTEM_VERSION: Final = "2.0.0"
-# What each component of the document is, here.
+# The check behind each component of the document.
 _COMPONENTS: Final = {
     "orchestra_manager": "temporal",
     "command_dispatcher": "worker",
@@ -20,7 +20,7 @@ _VITAL: Final = frozenset({"temporal", "worker"})
 
 
 def to_message(request: ChatRequest, session_id: str, request_id: str | None) -> ChatMessage:
-    """What a request says."""
+    """Return the message of a request."""
     return ChatMessage(
         text=request.message,
         session_id=session_id,
@@ -33,7 +33,7 @@ def to_message(request: ChatRequest, session_id: str, request_id: str | None) ->
 
 
 def from_turn(turn: Turn) -> ChatData:
-    """An answer."""
+    """Return the answer of a turn."""
     job = turn.job
     return ChatData(
         response=turn.answer,
@@ -53,7 +53,7 @@ def from_turn(turn: Turn) -> ChatData:
 
 
 def steps(job: Job) -> list[Step]:
-    """Every agent call of a job, in the plan's order."""
+    """Return every agent call of a job, in the plan's order."""
     return [
         Step(
             step=call.step,
@@ -66,7 +66,7 @@ def steps(job: Job) -> list[Step]:
 
 
 def health(checks: Sequence[Check], uptime: float) -> Health:
-    """The components, and whether the system as a whole can work."""
+    """Return the state of the components and of the whole system."""
     ok = {check.name: check.ok for check in checks}
     components: dict[str, Any] = {
         name: "healthy" if ok.get(check, False) else "degraded" for name, check in _COMPONENTS.items()
@@ -80,11 +80,11 @@ def health(checks: Sequence[Check], uptime: float) -> Health:
 
 
 def readiness(checks: Sequence[Check]) -> Readiness:
-    """Without its cache the system serves: limits and token streams are each process's own then."""
+    """Return the readiness. The cache is optional: without it each process has its own limits and token streams."""
     ok = {check.name: check.ok for check in checks}
-    told = {
+    components = {
         "database": ok.get("database", False),
         "cache": ok.get("cache", True),
         "external_services": ok.get("temporal", False) and ok.get("worker", False),
     }
-    return Readiness(ready=told["database"] and told["external_services"], checks=told)
+    return Readiness(ready=components["database"] and components["external_services"], checks=components)

@@ -27,16 +27,16 @@ SessionId = Annotated[str, Field(min_length=1, max_length=LONGEST_SESSION_ID), A
 
 
 class ChatRequest(BaseModel):
-    """One message (A-013). The body of version 1, `{"text", "sessionId"}`, is recognised, too (A-018)."""
+    """One message (A-013). The body of version 1, `{"text", "sessionId"}`, is also accepted (A-018)."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     message: Message
-    session_id: SessionId | None = Field(default=None, description="Of your choice; made when left out.")
+    session_id: SessionId | None = Field(default=None, description="Chosen by you, or generated if left out.")
     optimization_mode: Mode = Mode.BALANCED
     swarm_type: Swarm = Swarm.RESEARCH_TEAM
     use_memory: bool = Field(
-        default=False, strict=True, description="Whether the agents are shown the session's earlier turns."
+        default=False, strict=True, description="Whether the agents get the earlier turns of the session."
     )
     user_context: JsonObject = Field(default_factory=dict)
 
@@ -50,12 +50,12 @@ class ChatRequest(BaseModel):
 
     @property
     def version(self) -> Version:
-        """Whose shape the body had."""
+        """Return the version of the body's shape."""
         return self._version
 
 
 class _ChatRequestV1(ChatRequest):
-    """A message of version 1: faults are told under the names that the client used."""
+    """A message of version 1. Errors use the field names that the client used."""
 
     model_config = ConfigDict(validate_by_name=True)
 
@@ -75,7 +75,7 @@ class Step(BaseModel):
 
 
 class ChatMetadata(BaseModel):
-    """How an answer came about. `notes` say what the other fields leave open."""
+    """Details of an answer. `notes` explain, for example, why there is no `quality_score`."""
 
     tokens_used: int
     model: str | None
@@ -86,7 +86,7 @@ class ChatMetadata(BaseModel):
 
 
 class ChatData(BaseModel):
-    """An answer (A-014). `execution_time` is seconds; `quality_score`, from 0 to 1, is null when nothing judged it."""
+    """An answer (A-014). `execution_time` is seconds; `quality_score` is 0 to 1, or null if nothing judged it."""
 
     response: str
     session_id: str
@@ -97,15 +97,15 @@ class ChatData(BaseModel):
 
 
 class WebhookRequest(BaseModel):
-    """A webhook to register (A-036)."""
+    """The webhook to register (A-036)."""
 
     url: Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(storable)]
     events: Events
-    secret: Secret | None = Field(default=None, description="Signs the deliveries; made when left out.")
+    secret: Secret | None = Field(default=None, description="Signs the deliveries. Generated if left out.")
 
 
 class WebhookData(BaseModel):
-    """The registered webhook; `secret` only when it was made here."""
+    """The registered webhook. `secret` is present only if it was generated."""
 
     id: str
     url: str
@@ -115,7 +115,7 @@ class WebhookData(BaseModel):
 
 
 class Metadata(BaseModel):
-    """Which request this answers."""
+    """Request id, time and version of an answer."""
 
     request_id: str = Field(description="The caller's own `X-Request-ID`, else a UUID.")
     timestamp: datetime
@@ -123,7 +123,7 @@ class Metadata(BaseModel):
 
 
 class Fault(BaseModel):
-    """What went wrong. For bad input `details` are `{"field", "reason"}`."""
+    """One error. For invalid input `details` are `{"field", "reason"}`."""
 
     code: str
     message: str
@@ -131,7 +131,7 @@ class Fault(BaseModel):
 
 
 class Failed(BaseModel):
-    """Every error's body (A-011)."""
+    """The body of every error (A-011)."""
 
     success: Literal[False] = False
     data: None = None
@@ -143,7 +143,7 @@ Data = TypeVar("Data", bound=BaseModel)
 
 
 class Answered(BaseModel, Generic[Data]):
-    """Every other body (A-010)."""
+    """The body of every other answer (A-010)."""
 
     success: Literal[True] = True
     data: Data
@@ -152,7 +152,7 @@ class Answered(BaseModel, Generic[Data]):
 
 
 class Health(BaseModel):
-    """How the system is (A-026); `uptime` is seconds. A degraded component does not make the whole unhealthy."""
+    """Health of the system (A-026). `uptime` is seconds. A degraded component does not make the system unhealthy."""
 
     status: Literal["healthy", "unhealthy"]
     version: str
@@ -161,7 +161,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether requests can be served (A-028)."""
+    """Whether the system can serve requests (A-028)."""
 
     ready: bool
     checks: dict[str, bool]

@@ -39,9 +39,10 @@ router = APIRouter(tags=["chat"], route_class=ChatRoute, responses=_ERRORS)
 
 
 async def _chatting(request: Request, services: Svc, principal: Annotated[Principal, Depends(identified)]) -> Principal:
-    """Who may chat, 1050 times a minute with one key (A-006, A-008). Raises `Forbidden`, `LimitExceeded`."""
+    """Return the caller and count the request: 1050 a minute per key (A-006, A-008). Raises `Forbidden`,
+    `LimitExceeded`."""
     principal.require(Scope.WORKFLOWS_RUN)
-    if principal.tier is not None:  # nothing limits the bootstrap key
+    if principal.tier is not None:  # the bootstrap key has no limits
         await count_surface_request(request, services, SurfaceLimit.CHAT, principal.key or principal.id)
     return principal
 
@@ -53,7 +54,7 @@ Chatter = Annotated[Principal, Depends(_chatting)]
 async def chat(
     body: ChatRequest, request: Request, response: Response, principal: Chatter, services: Svc
 ) -> Answered[ChatData]:
-    """Answer one message. A request that is repeated with its `X-Request-ID` gets the same answer, worked out once."""
+    """Answer one message. A repeated request with the same `X-Request-ID` gets the same answer and runs once."""
     if body.version == "v1":
         response.headers.update(_DEPRECATED)
     return await _answered(body, request, principal, services, body.version)
@@ -63,7 +64,7 @@ async def chat(
 async def chat_v1(
     body: ChatRequest, request: Request, response: Response, principal: Chatter, services: Svc
 ) -> Answered[ChatData]:
-    """The same, version 1: `{"text", "sessionId"}`."""
+    """Answer one message, version 1: `{"text", "sessionId"}`."""
     response.headers.update(_DEPRECATED)
     return await _answered(body, request, principal, services, "v1")
 
@@ -72,41 +73,47 @@ async def chat_v1(
 async def register_webhook(
     body: WebhookRequest, request: Request, principal: Chatter, services: Svc
 ) -> Answered[WebhookData]:
-    """Be told of `chat.completed` and `session.ended`."""
-    done = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
-    hook = done.webhook
-    data = WebhookData(id=hook.id, url=hook.url, events=hook.events, created_at=hook.created_at, secret=done.secret)
+    """Register a webhook for `chat.completed` and `session.ended`."""
+    registered = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
+    webhook = registered.webhook
+    data = WebhookData(
+        id=webhook.id,
+        url=webhook.url,
+        events=webhook.events,
+        created_at=webhook.created_at,
+        secret=registered.secret,
+    )
     return Answered[WebhookData](data=data, metadata=metadata(request))
 
 
 @router.get("/health")
 async def health(request: Request) -> Health:
-    """How the system's parts are. Always 200: `GET /readiness` is for load balancers."""
+    """State of the components. Always 200; load balancers use `GET /readiness`."""
     state = api_state(request.app)
     return mapping.health(await _checks(state.source), time.monotonic() - state.started)
 
 
 @router.get("/readiness", response_model=Readiness, responses={503: {"model": Readiness, "description": "Not ready"}})
 async def readiness(request: Request) -> JSONResponse:
-    """Whether requests can be served: 503 when not."""
-    told = mapping.readiness(await _checks(api_state(request.app).source))
-    return JSONResponse(told.model_dump(), status_code=200 if told.ready else 503)
+    """Whether the system can serve requests; 503 if not."""
+    result = mapping.readiness(await _checks(api_state(request.app).source))
+    return JSONResponse(result.model_dump(), status_code=200 if result.ready else 503)
 
 
 async def _answered(
     body: ChatRequest, request: Request, principal: Principal, services: Services, version: Version
 ) -> Answered[ChatData]:
-    given = request_id(request) if "x-request-id" in request.headers else None
-    session_id = body.session_id or _session_id(given)
+    caller_id = request_id(request) if "x-request-id" in request.headers else None
+    session_id = body.session_id or _session_id(caller_id)
     with waiting(request, principal):
-        begun = await services.conversations.begin(principal, mapping.to_message(body, session_id, given))
-        turn = await services.conversations.answer(principal, begun)
+        started = await services.conversations.begin(principal, mapping.to_message(body, session_id, caller_id))
+        turn = await services.conversations.answer(principal, started)
     return Answered[ChatData](data=mapping.from_turn(turn), metadata=metadata(request, version))
 
 
-def _session_id(given: str | None) -> str:
-    """A new session's id; a repeated request finds the session that its first try made."""
-    return f"session-{uuid.uuid5(uuid.NAMESPACE_URL, given) if given else uuid.uuid4()}"
+def _session_id(caller_id: str | None) -> str:
+    """Return a new session id. It follows from the request id, so that a repeated request finds its session."""
+    return f"session-{uuid.uuid5(uuid.NAMESPACE_URL, caller_id) if caller_id else uuid.uuid4()}"
 
 
 async def _checks(source: ServiceSource) -> list[Check]:

@@ -14,7 +14,7 @@ from api.auditing import audited
 from api.credentials import admit
 from api.deps import ServiceSource, api_state
 from api.dialects.ai_orchestra import mapping
-from api.dialects.ai_orchestra.errors import fault as worded
+from api.dialects.ai_orchestra.errors import fault as error_body
 from api.dialects.ai_orchestra.frames import (
     COMMANDS,
     Chat,
@@ -59,14 +59,14 @@ router = APIRouter()
 
 _MOST_WAITING: Final = 8
 _BUSY_RETRY: Final = 5.0
-_Spoken = Chat | Stream | Command
+_Message = Chat | Stream | Command
 
 
 @router.websocket("/chat/ws/{client_id}/{session_id}")
 async def socket(
     websocket: WebSocket, client_id: str, session_id: str, limits: Annotated[SocketLimits, Depends(socket_limits)]
 ) -> None:
-    """A client's socket: first who it is, then messages, answered one after another."""
+    """Serve one client: authentication first, then messages, answered one after another."""
     state = api_state(websocket.app)
     bind_contextvars(client_id=client_id[:LONGEST_SESSION_ID])
     talk = partial(_talk, state.source, session_id, limits)
@@ -99,7 +99,7 @@ async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, li
 
 
 async def _principal(services: Services, limits: SocketLimits, line: Line) -> Principal:
-    """Who the handshake's header, its `token`, or else the first frame names. Raises `Unauthenticated`."""
+    """Return the client of the handshake's header, its `token` or the first frame. Raises `Unauthenticated`."""
     token = bearer_of(line.websocket)
     if token is None:
         token = line.websocket.query_params.get("token")
@@ -109,7 +109,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
         async with asyncio.timeout(limits.auth_timeout):
             frame = parsed(await line.receive(), limits.frame_bytes)
     except TimeoutError:
-        raise Unauthenticated(f"No control frame with a token came within {limits.auth_timeout:g} seconds") from None
+        raise Unauthenticated(f"No control frame with a token arrived in {limits.auth_timeout:g} seconds") from None
     except InvalidInput as fault:
         raise Unauthenticated(f"The first frame must be a control frame with a token. {fault.message}") from fault
     if not isinstance(frame, Control) or frame.data.action != "auth":
@@ -120,7 +120,7 @@ async def _principal(services: Services, limits: SocketLimits, line: Line) -> Pr
 
 
 class Talk:
-    """What one known client says and is told. Its messages wait for each other; pings and `cancel` do not."""
+    """The messages of one authenticated client, answered in order. Pings and `cancel` are answered at once."""
 
     def __init__(
         self, line: Line, services: Services, principal: Principal, session_id: str, limits: SocketLimits
@@ -131,13 +131,13 @@ class Talk:
         self._session_id = session_id
         self._limits = limits
         self._connection = uuid.uuid4().hex
-        self._spoken: asyncio.Queue[_Spoken] = asyncio.Queue(_MOST_WAITING)
+        self._messages: asyncio.Queue[_Message] = asyncio.Queue(_MOST_WAITING)
         self._job_id: str | None = None
         self._bad = 0
         self._answering = False
 
     async def run(self) -> None:
-        """Take frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
+        """Handle frame after frame. Raises `Hangup`, `WebSocketDisconnect`."""
         self._line.tasks.create_task(self._answer_all(), name="chat answers")
         checks = recheck(self._services.access, self._principal, self._limits.recheck, _error)
         self._line.tasks.create_task(checks, name="chat recheck")
@@ -145,7 +145,7 @@ class Talk:
             raw = await self._line.receive(busy=lambda: self._answering)
             try:
                 await self._count()
-                await self._take(parsed(raw, self._limits.frame_bytes))
+                await self._handle(parsed(raw, self._limits.frame_bytes))
             except InvalidInput as fault:
                 self._bad += 1
                 if self._bad >= self._limits.bad_frames:
@@ -155,7 +155,7 @@ class Talk:
                 await self._line.outbox.put(_error(fault))
 
     async def _count(self) -> None:
-        """At most 100 messages a minute (A-007); one that is too many is dropped (A-025). Raises `LimitExceeded`."""
+        """Count a message: 100 a minute (A-007); further ones are dropped (A-025). Raises `LimitExceeded`."""
         allowance = await self._services.limits.admit_surface(SurfaceLimit.CHAT_SOCKET, self._connection)
         if allowance.retry_after is not None:
             raise LimitExceeded(
@@ -164,33 +164,33 @@ class Talk:
                 retry_after=allowance.retry_after,
             )
 
-    async def _take(self, frame: ClientFrame) -> None:
+    async def _handle(self, frame: ClientFrame) -> None:
         match frame:
             case Control():
                 await self._control(frame)
             case Command() if frame.data.command == "help":
-                await self._say("command", command="help", commands=COMMANDS)
+                await self._send("command", command="help", commands=COMMANDS)
             case Command() if frame.data.command == "cancel":
                 async with self._audited("cancel"):
                     await self._cancel()
             case _:
                 try:
-                    self._spoken.put_nowait(frame)
+                    self._messages.put_nowait(frame)
                 except asyncio.QueueFull:
                     raise LimitExceeded(
-                        f"{_MOST_WAITING} messages wait already", limit="session", retry_after=_BUSY_RETRY
+                        f"{_MOST_WAITING} messages are already waiting", limit="session", retry_after=_BUSY_RETRY
                     ) from None
 
     async def _control(self, frame: Control) -> None:
         match frame.data.action:
             case "ping":
-                await self._say("control", action="pong")
+                await self._send("control", action="pong")
             case "status":
-                waiting = self._spoken.qsize()
-                about = {"session_id": self._session_id, "principal": self._principal.id, "job_id": self._job_id}
-                await self._say("control", action="status", status="connected", waiting=waiting, **about)
+                waiting = self._messages.qsize()
+                ids = {"session_id": self._session_id, "principal": self._principal.id, "job_id": self._job_id}
+                await self._send("control", action="status", status="connected", waiting=waiting, **ids)
             case "auth":
-                raise WrongState("This socket has been authenticated already")
+                raise WrongState("This socket is already authenticated")
             case _:
                 return
 
@@ -198,11 +198,11 @@ class Talk:
         if self._job_id is None:
             raise WrongState("No message is being answered")
         await self._services.controller.cancel(self._principal, self._job_id, "cancelled over the chat socket")
-        await self._say("command", command="cancel", job_id=self._job_id)
+        await self._send("command", command="cancel", job_id=self._job_id)
 
     async def _answer_all(self) -> None:
         while True:
-            frame = await self._spoken.get()
+            frame = await self._messages.get()
             self._answering = True
             try:
                 await self._answer(frame)
@@ -211,20 +211,20 @@ class Talk:
             finally:
                 self._job_id, self._answering = None, False
 
-    async def _answer(self, frame: _Spoken) -> None:
+    async def _answer(self, frame: _Message) -> None:
         conversations = self._services.conversations
         if isinstance(frame, Command):
             if frame.data.command == "reset":
                 async with self._audited("reset"):
                     await conversations.reset(self._principal, self._session_id)
-                await self._say("command", command="reset")
+                await self._send("command", command="reset")
                 return
             memory = await conversations.history(self._principal, self._session_id)
             turns = [turn.model_dump(mode="json") for turn in memory.turns]
-            await self._say("command", command="history", session_id=self._session_id, turns=turns)
+            await self._send("command", command="history", session_id=self._session_id, turns=turns)
             return
         async with self._audited(frame.type):
-            # A key that was revoked since the last look must not pay for another turn.
+            # A key that was revoked since the last check must not be charged for another turn.
             if not await self._services.access.still_valid(self._principal):
                 fault = Unauthenticated("This credential was revoked or has expired")
                 raise Hangup(UNAUTHENTICATED, "no longer authenticated", _error(fault))
@@ -233,49 +233,49 @@ class Talk:
 
     async def _answer_message(self, frame: Chat | Stream) -> None:
         conversations = self._services.conversations
-        begun = await conversations.begin(self._principal, self._message(frame.data))
-        self._job_id = begun.job_id
+        started = await conversations.begin(self._principal, self._message(frame.data))
+        self._job_id = started.job_id
         if isinstance(frame, Chat):
-            await self._reply(await conversations.answer(self._principal, begun))
+            await self._reply(await conversations.answer(self._principal, started))
             return
-        async with aclosing(conversations.stream(self._principal, begun)) as pieces:
+        async with aclosing(conversations.stream(self._principal, started)) as pieces:
             await self._stream(pieces)
 
-    def _audited(self, did: str) -> AbstractAsyncContextManager[None]:
-        return audited(self._services, self._line.websocket, self._principal, did)
+    def _audited(self, action: str) -> AbstractAsyncContextManager[None]:
+        return audited(self._services, self._line.websocket, self._principal, action)
 
     async def _stream(self, pieces: AsyncGenerator[Delta | Turn]) -> None:
-        """Tokens as they come, what was lost of them at the end, and then the whole answer."""
-        told, index = "", 0
+        """Send tokens as they arrive, then those that were lost, then the whole answer."""
+        text, index = "", 0
         async for piece in pieces:
             if isinstance(piece, Turn):
-                rest = piece.answer.removeprefix(told) if piece.answer.startswith(told) else ""
-                await self._say("stream", token=rest, index=index, done=True)
+                rest = piece.answer.removeprefix(text) if piece.answer.startswith(text) else ""
+                await self._send("stream", token=rest, index=index, done=True)
                 await self._reply(piece)
             elif piece.kind is DeltaKind.RESET:
-                told, index = "", 0
-                await self._say("stream", token="", index=0, done=False, reset=True)  # no password  # nosec B106
+                text, index = "", 0
+                await self._send("stream", token="", index=0, done=False, reset=True)  # no password  # nosec B106
             else:
-                told += piece.text
-                await self._say("stream", token=piece.text, index=index, done=False)
+                text += piece.text
+                await self._send("stream", token=piece.text, index=index, done=False)
                 index += 1
 
-    def _message(self, said: Said) -> ChatMessage:
+    def _message(self, data: Said) -> ChatMessage:
         return ChatMessage(
-            text=said.message,
+            text=data.message,
             session_id=self._session_id,
-            mode=said.optimization_mode,
-            swarm=said.swarm_type,
-            use_memory=said.use_memory,
-            user_context=said.context,
-            request_id=said.request_id,
+            mode=data.optimization_mode,
+            swarm=data.swarm_type,
+            use_memory=data.use_memory,
+            user_context=data.context,
+            request_id=data.request_id,
         )
 
     async def _reply(self, turn: Turn) -> None:
         data = mapping.from_turn(turn).model_dump(mode="json")
-        await self._say("chat", **data)
+        await self._send("chat", **data)
 
-    async def _say(self, type: Literal["chat", "command", "control", "stream"], **data: object) -> None:
+    async def _send(self, type: Literal["chat", "command", "control", "stream"], **data: object) -> None:
         await self._line.outbox.put(_frame(type, **data))
 
 
@@ -284,4 +284,4 @@ def _frame(type: Literal["chat", "command", "control", "stream"], **data: object
 
 
 def _error(fault: OrchestratorError) -> str:
-    return ServerFrame(type="error", data=worded(fault).model_dump(mode="json")).model_dump_json()
+    return ServerFrame(type="error", data=error_body(fault).model_dump(mode="json")).model_dump_json()

@@ -1,1 +1,1 @@
-"""The surface of DevSkyy (S): sign-in, and orchestration seen as partnerships, decisions and deployment."""
+"""The surface of DevSkyy (S): sign-in, partnerships, decisions and deployment."""

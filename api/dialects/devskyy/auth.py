@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api/v1/auth", tags=["sign-in"], route_class=DevSkyyR
 @router.post("/login", dependencies=[Depends(attempted)])
 async def login(body: LoginRequest, services: Svc, request: Request) -> TokenResponse:
     """Sign in: an access token for 15 minutes and a refresh token for 7 days."""
-    request.state.signs_in = body.username  # until they have, for the audit trail
+    request.state.signs_in = body.username  # for the audit trail, if the sign-in fails
     await count_sign_in(request, services, body.username)
     tokens = await services.users.login(body.username, body.password)
     return await _answer(services, request, tokens)
@@ -24,7 +24,7 @@ async def login(body: LoginRequest, services: Svc, request: Request) -> TokenRes
 
 @router.post("/refresh", dependencies=[Depends(counted_by_address)])
 async def refresh(body: RefreshRequest, services: Svc, request: Request) -> TokenResponse:
-    """New tokens for a refresh token, which is used up: used twice, it ends every token of its sign-in."""
+    """New tokens for a refresh token, which is valid once. A second use revokes every token of its sign-in."""
     tokens = await services.users.refresh(body.refresh_token)
     return await _answer(services, request, tokens)
 

@@ -1,4 +1,4 @@
-"""Errors as this surface words them: `detail`, `error`, `message` (S-021, C-11, C-13, C-16)."""
+"""Error bodies of this surface: `detail`, `error`, `message` (S-021, C-11, C-13, C-16)."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from orchestrator.domain.errors import (
     Unavailable,
 )
 
-_SAID: Final[dict[int, str]] = {
+_DESCRIPTIONS: Final[dict[int, str]] = {
     400: "Invalid input parameters",
     401: "Invalid or missing authentication",
     403: "Insufficient permissions",
@@ -24,13 +24,13 @@ _SAID: Final[dict[int, str]] = {
 }
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    **{status: {"model": ErrorResponse, "description": said} for status, said in _SAID.items()},
+    **{status: {"model": ErrorResponse, "description": text} for status, text in _DESCRIPTIONS.items()},
     "default": {"model": ErrorResponse, "description": "Any other error"},
 }
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """The error as a response. One that names a job carries its id as the answer would have."""
+    """Return the error as a response. If it names a job, it has the same `X-Job-Id` header as the answer."""
     status, headers = status_of(error), headers_of(error)
     if isinstance(error, Unavailable) and "job_id" in error.details:
         headers["X-Job-Id"] = error.details["job_id"]

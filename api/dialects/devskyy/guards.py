@@ -1,4 +1,4 @@
-"""Who may call and how often: three roles, and a hundred requests a minute of one client (S-005, S-022, S-024)."""
+"""Authorisation and limits: three roles, and 100 requests a minute per client (S-005, S-022, S-024)."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
@@ -19,7 +19,7 @@ _MANAGING: Final = frozenset({Scope.AGENTS_EXECUTE, Scope.METRICS_READ})
 
 
 def roles_of(principal: Principal) -> frozenset[Role]:
-    """The roles of a caller: a user's own; of an API key, those that its scopes stand for (C-69)."""
+    """Return the roles of a caller: those of the user, or those that match the scopes of the API key (C-69)."""
     if principal.expires_at is not None:
         return principal.roles
     if principal.admin:
@@ -30,7 +30,7 @@ def roles_of(principal: Principal) -> frozenset[Role]:
 async def counted(
     request: Request, services: Svc, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
-    """The caller, whose request is counted; nothing limits the bootstrap key. Who is not known counts by address.
+    """Return the caller and count the request. The bootstrap key has no limit; an unknown caller counts by address.
 
     Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
     """
@@ -45,18 +45,20 @@ async def counted(
 
 
 async def counted_by_address(request: Request, services: Svc) -> None:
-    """A request that needs no credential. Raises `LimitExceeded`."""
+    """Count a request that needs no credential. Raises `LimitExceeded`."""
     await count_surface_request(request, services, SurfaceLimit.ORCHESTRATION, address_of(request))
 
 
 async def attempted(request: Request, services: Svc) -> None:
-    """A sign-in: ten in fifteen minutes from one address, right ones too (C-27). Raises `LimitExceeded`."""
+    """Count a sign-in, also a successful one: ten in 15 minutes from one address (C-27). Raises `LimitExceeded`."""
     await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} login")
 
 
 def guarded(*roles: Role, target_ms: int | None = None) -> dict[str, Any]:
-    """How a route asks for any of these roles, and says so in the OpenAPI document, from which the list of endpoints
-    is made. It raises `Unauthenticated`, `Forbidden`, `LimitExceeded`."""
+    """Return the route options that require one of these roles and declare it in the OpenAPI document.
+
+    The list of endpoints is made from that declaration. Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
+    """
 
     return {
         "dependencies": [Depends(_allowed(roles))],
@@ -67,7 +69,7 @@ def guarded(*roles: Role, target_ms: int | None = None) -> dict[str, Any]:
 def _allowed(roles: tuple[Role, ...]) -> Callable[..., Awaitable[None]]:
     async def allowed(principal: Annotated[Principal, Depends(counted)]) -> None:
         if roles_of(principal).isdisjoint(roles):
-            raise Forbidden(f"This needs one of the roles {', '.join(roles)}")
+            raise Forbidden(f"This route needs one of the roles {', '.join(roles)}")
 
     return allowed
 

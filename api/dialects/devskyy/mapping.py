@@ -1,4 +1,4 @@
-"""Pure mapping from what the services measure to this surface's bodies (C-04, C-05)."""
+"""Pure mapping from the measurements of the services to the bodies of this surface (C-04, C-05)."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -36,52 +36,62 @@ _WORKER: Final = "worker"
 
 
 def health(report: PartnershipReport) -> HealthResponse:
-    """The whole system. Raises `Unavailable` while a part is gone without which nothing can be answered."""
-    gone = [f"{check.name}: {check.message}" for check in report.checks if not check.ok and check.name != _WORKER]
-    if gone:
-        raise Unavailable("; ".join(gone))
+    """Return the health of the whole system. Raises `Unavailable` while Temporal or the database does not answer."""
+    down = [f"{check.name}: {check.message}" for check in report.checks if not check.ok and check.name != _WORKER]
+    if down:
+        raise Unavailable("; ".join(down))
     return HealthResponse(
         status="healthy" if report.ready else "degraded",
-        partnerships={one.id: PartnershipHealth(health=one.health, score=one.score) for one in report.partnerships},
+        partnerships={
+            partnership.id: PartnershipHealth(health=partnership.health, score=partnership.score)
+            for partnership in report.partnerships
+        },
         last_updated=report.at,
     )
 
 
 def metrics(report: PartnershipReport) -> list[MetricsResponse]:
-    """The figures of every partnership."""
+    """Return the metrics of every partnership."""
     return [
         MetricsResponse(
-            partnership_type=one.id,
-            metrics=PartnershipMetrics(uptime=one.uptime, response_time=one.response_time, success_rate=one.score),
+            partnership_type=partnership.id,
+            metrics=PartnershipMetrics(
+                uptime=partnership.uptime,
+                response_time=partnership.response_time,
+                success_rate=partnership.score,
+            ),
             timestamp=report.at,
         )
-        for one in report.partnerships
+        for partnership in report.partnerships
     ]
 
 
 def partnerships(report: PartnershipReport) -> list[PartnershipStatus]:
-    """How far every partnership is."""
+    """Return the progress of every partnership."""
     return [
         PartnershipStatus(
-            id=one.id,
-            name=one.name,
-            health=one.health,
-            progress=one.progress,
-            deliverables=[DeliverableProgress(name=each.name, progress=each.progress) for each in one.deliverables],
+            id=partnership.id,
+            name=partnership.name,
+            health=partnership.health,
+            progress=partnership.progress,
+            deliverables=[
+                DeliverableProgress(name=deliverable.name, progress=deliverable.progress)
+                for deliverable in partnership.deliverables
+            ],
         )
-        for one in report.partnerships
+        for partnership in report.partnerships
     ]
 
 
 def decision(decided: Decided) -> DecisionResponse:
-    """A decision without the agent's own words on it, which its job has."""
+    """Return a decision without the agent's free text, which is in its job."""
     return DecisionResponse.model_validate(decided.decision.model_dump())
 
 
 def status(
     needed: Iterable[Check], further: Iterable[Check], usage: ResourceUsage, latest: JobPage | None
 ) -> SystemStatus:
-    """The installation now; without the latest jobs while the index does not answer."""
+    """Return the state of the installation. `latest` is None while the job index does not answer."""
     return SystemStatus(
         system_health={
             **{check.name: _component(check, "unhealthy") for check in needed},
@@ -112,16 +122,19 @@ def _activity(page: JobPage) -> list[Activity]:
 
 
 def readiness(report: DeploymentReport) -> DeploymentReadiness:
-    """Whether this can go into production."""
+    """Return whether the deployment is ready for production."""
     return DeploymentReadiness(
         readiness_score=report.score,
-        checks=[DeploymentCheck(name=one.name, passed=one.ok, message=one.message) for one in report.findings],
+        checks=[
+            DeploymentCheck(name=finding.name, passed=finding.ok, message=finding.message)
+            for finding in report.findings
+        ],
         recommendations=report.recommendations,
     )
 
 
 def endpoints(routes: Iterable[BaseRoute]) -> list[Endpoint]:
-    """The operations of these routes, as their own declarations tell them."""
+    """Return the operations of these routes, from their declarations."""
     return [
         Endpoint(
             method=method,

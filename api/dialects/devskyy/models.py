@@ -1,4 +1,4 @@
-"""Bodies as documented (S-006, S-012 to S-020); where the document names no fields, ours (C-68)."""
+"""Bodies as documented (S-006, S-012 to S-020). Where the document names no fields, they are our own (C-68)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -11,20 +11,20 @@ _Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class LoginRequest(BaseModel):
-    """Who signs in."""
+    """User name and password."""
 
     username: Annotated[str, Field(max_length=200), AfterValidator(storable)]
     password: Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 
 
 class RefreshRequest(BaseModel):
-    """The refresh token of the last answer; each is used once."""
+    """The refresh token of the last answer. Each is valid once."""
 
     refresh_token: Annotated[str, Field(max_length=4000), AfterValidator(storable)]
 
 
 class TokenResponse(BaseModel):
-    """Tokens of a user; `expires_in` is the seconds that the access token is valid."""
+    """Tokens of a user. `expires_in` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str
@@ -33,14 +33,14 @@ class TokenResponse(BaseModel):
 
 
 class PartnershipHealth(BaseModel):
-    """How one partnership fares."""
+    """Health of one partnership by score."""
 
-    health: str = Field(description="`excellent`, `good`, `fair`, `poor`, or `unknown` while nothing ended.")
-    score: _Percent = Field(description="Percent of attempts that succeeded; 0 while nothing ended.")
+    health: str = Field(description="`excellent`, `good`, `fair`, `poor`, or `unknown` without ended attempts.")
+    score: _Percent = Field(description="Percent of attempts that succeeded; 0 without ended attempts.")
 
 
 class HealthResponse(BaseModel):
-    """The whole system, and every partnership by its id."""
+    """Health of the system, and of every partnership by id."""
 
     status: Literal["healthy", "degraded"] = Field(description="`degraded` while no worker polls.")
     partnerships: dict[str, PartnershipHealth]
@@ -50,13 +50,15 @@ class HealthResponse(BaseModel):
 class PartnershipMetrics(BaseModel):
     """Percent and milliseconds, over 24 hours."""
 
-    uptime: _Percent = Field(description="Attempts that were not lost; while none began, whether a worker polls.")
+    uptime: _Percent = Field(
+        description="Percent of attempts that were not lost. Without attempts: 100 while a worker polls, else 0."
+    )
     response_time: float = Field(description="Mean milliseconds of a successful attempt.")
     success_rate: _Percent
 
 
 class MetricsResponse(BaseModel):
-    """The figures of one partnership."""
+    """Metrics of one partnership."""
 
     partnership_type: str
     metrics: PartnershipMetrics
@@ -64,12 +66,12 @@ class MetricsResponse(BaseModel):
 
 
 class DecisionRequest(BaseModel):
-    """What is to be decided on."""
+    """The context of a decision."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     context: JsonObject = Field(
-        description="Free-form: goal, time, money, options, constraints; at most 4 MiB as JSON, unless configured."
+        description="Free-form: goal, time, money, options, constraints. At most 4 MiB as JSON by default."
     )
 
 
@@ -82,7 +84,7 @@ class DecisionPhase(BaseModel):
 
 
 class DecisionResponse(BaseModel):
-    """A decision; `decision` is a code in UPPER_SNAKE_CASE."""
+    """A decision. `decision` is a code in UPPER_SNAKE_CASE."""
 
     decision: str
     rationale: str
@@ -92,14 +94,14 @@ class DecisionResponse(BaseModel):
 
 
 class DeliverableProgress(BaseModel):
-    """One kind of work and the percent of its calls that are completed."""
+    """One kind of work, and the percent of its calls that are completed."""
 
     name: str
     progress: _Percent
 
 
 class PartnershipStatus(BaseModel):
-    """How far one partnership is with what it began in the last 24 hours."""
+    """Progress of one partnership with the work that it started in the last 24 hours."""
 
     id: str
     name: str
@@ -109,16 +111,16 @@ class PartnershipStatus(BaseModel):
 
 
 class ComponentHealth(BaseModel):
-    """One part of the installation."""
+    """State of one component of the installation."""
 
     status: Literal["healthy", "degraded", "unhealthy"] = Field(
-        description="`degraded` is a part without which jobs run, but less well."
+        description="`degraded`: jobs run without this component, but less well."
     )
     message: str
 
 
 class ResourceFigures(BaseModel):
-    """What the process that answers uses. Null where its machine does not tell."""
+    """Resources of the process that answers. A value that its machine does not provide is null."""
 
     rss_bytes: int | None
     peak_rss_bytes: int
@@ -132,7 +134,7 @@ class ResourceFigures(BaseModel):
 
 
 class Activity(BaseModel):
-    """One job of the caller, or of anybody for an admin."""
+    """One job of the caller; for an admin of any owner."""
 
     job_id: str
     kind: str
@@ -144,7 +146,7 @@ class Activity(BaseModel):
 
 
 class SystemStatus(BaseModel):
-    """The parts of the installation, what this process uses, and the latest jobs."""
+    """Components of the installation, resources of this process, and the latest jobs."""
 
     system_health: dict[str, ComponentHealth]
     resource_usage: ResourceFigures
@@ -152,14 +154,14 @@ class SystemStatus(BaseModel):
 
 
 class ConfigResponse(BaseModel):
-    """Every setting; of a secret only whether it is set."""
+    """All settings. Of a secret only whether it is set."""
 
     settings: dict[str, Any]
     secrets_configured: dict[str, bool]
 
 
 class DeploymentCheck(BaseModel):
-    """One thing that a production deployment has."""
+    """One check of a production deployment."""
 
     name: str
     passed: bool
@@ -167,7 +169,7 @@ class DeploymentCheck(BaseModel):
 
 
 class DeploymentReadiness(BaseModel):
-    """The percent of checks that passed, all of them, and what to do for those that did not."""
+    """Percent of passed checks, all checks, and what to do for those that failed."""
 
     readiness_score: _Percent
     checks: list[DeploymentCheck]
@@ -175,24 +177,24 @@ class DeploymentReadiness(BaseModel):
 
 
 class Endpoint(BaseModel):
-    """One operation of this surface. Any of `roles` is enough; none asks for no token."""
+    """One operation of this surface. One of `roles` is enough; without roles no token is needed."""
 
     method: str
     path: str
     summary: str
     roles: list[str]
-    target_ms: int | None = Field(description="Milliseconds that an answer may take.")
+    target_ms: int | None = Field(description="Target for the response time in milliseconds.")
 
 
 class EndpointList(BaseModel):
-    """Every operation of this surface."""
+    """All operations of this surface."""
 
     version: str
     endpoints: list[Endpoint]
 
 
 class ErrorResponse(BaseModel):
-    """Every error's body (C-11)."""
+    """The body of every error (C-11)."""
 
     detail: str
     error: str

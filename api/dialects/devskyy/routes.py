@@ -33,7 +33,7 @@ _LATEST: Final = JobFilter(limit=10)
 
 @router.get("/health", **guarded(*ANY_ROLE, target_ms=50))
 async def health(principal: Caller, services: Svc) -> HealthResponse:
-    """Overall system health and every partnership's; 503 while Temporal or the database does not answer."""
+    """Health of the system and of every partnership; 503 while Temporal or the database does not answer."""
     return mapping.health(await services.partnerships.report(principal))
 
 
@@ -47,7 +47,7 @@ async def metrics(principal: Caller, services: Svc) -> list[MetricsResponse]:
 async def decisions(
     body: DecisionRequest, principal: Caller, services: Svc, request: Request, response: Response
 ) -> DecisionResponse:
-    """A strategic decision on a context; `X-Job-Id` names its job. 503 when that takes long: the job goes on."""
+    """A strategic decision on a context. `X-Job-Id` is the id of its job. 503 if it is slow; the job continues."""
     with waiting(request, principal):
         decided = await services.decisions.decide(principal, body.context, {"surface": mapping.SURFACE})
     response.headers["X-Job-Id"] = decided.job_id
@@ -62,7 +62,7 @@ async def partnerships(principal: Caller, services: Svc) -> list[PartnershipStat
 
 @router.get("/status", **guarded(*ANY_ROLE))
 async def status(principal: Caller, services: Svc) -> SystemStatus:
-    """The parts of the installation, what this process uses, and the latest jobs that the caller may see."""
+    """Components of the installation, resources of this process, and the latest jobs that the caller may see."""
     needed, further = await services.readiness.checks(), await services.readiness.further()
     return mapping.status(needed, further, services.resources.read(), await _latest(services, principal))
 
@@ -75,18 +75,18 @@ async def config(_: Confidential, services: Svc) -> ConfigResponse:
 
 @router.get("/deployment/readiness", **guarded(*ANY_ROLE))
 async def deployment_readiness(_: Confidential, request: Request, services: Svc) -> DeploymentReadiness:
-    """Whether this deployment is ready for production, and what to do where it is not."""
+    """Whether this deployment is ready for production, and what to do if not."""
     return mapping.readiness(await services.deployment.report(encrypted=request.url.scheme == "https"))
 
 
 @router.get("/docs/endpoints", dependencies=[Depends(counted_by_address)])
 async def endpoints() -> EndpointList:
-    """Every operation of this surface."""
+    """All operations of this surface."""
     return EndpointList(version=VERSION, endpoints=mapping.endpoints([*auth.router.routes, *router.routes]))
 
 
 async def _latest(services: Services, principal: Principal) -> JobPage | None:
     try:
         return await services.reader.list(principal, _LATEST)
-    except Unavailable:  # the checks tell it
+    except Unavailable:  # the checks of the answer report it
         return None

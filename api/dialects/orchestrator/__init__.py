@@ -1,1 +1,1 @@
-"""The surface of the Multi-Agent Orchestrator (M): workflows by type, sessions, one socket per session."""
+"""The surface of the Multi-Agent Orchestrator (M): workflows by type, sessions, and a socket per session."""

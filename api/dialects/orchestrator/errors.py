@@ -1,4 +1,4 @@
-"""Errors as this surface words them: `ErrorResponse` and FastAPI's `detail` in one body (C-12, C-13)."""
+"""Error bodies of this surface: `ErrorResponse` with FastAPI's `detail` (C-12, C-13)."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -42,8 +42,8 @@ _ABSENT: Final = "Not authenticated"
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
-    """The error as a response."""
-    # FastAPI's own status for a body that does not fit (M-024).
+    """Return the error as a response."""
+    # FastAPI's own status for an invalid body (M-024).
     status = HTTPStatus.UNPROCESSABLE_ENTITY if isinstance(error, InvalidRequest) else status_of(error)
     body = ErrorResponse(
         error=_WORDS[status],
@@ -57,7 +57,7 @@ def render(request: Request, error: OrchestratorError) -> Response:
 
 
 def _detail(request: Request, error: OrchestratorError) -> str | list[dict[str, Any]]:
-    """What FastAPI would have put there."""
+    """Return `detail` as FastAPI would."""
     if isinstance(error, InvalidRequest):
         return error.faults
     if isinstance(error, LimitExceeded) and error.details["limit"] == "requests":
@@ -68,7 +68,7 @@ def _detail(request: Request, error: OrchestratorError) -> str | list[dict[str, 
 
 
 def _details(error: OrchestratorError) -> dict[str, Any] | None:
-    """`{field, issue}` for bad input (M-044), else what the error says more."""
+    """Return `{field, issue}` for invalid input (M-044), else the details of the error."""
     if isinstance(error, InvalidRequest):
         issue = "required field missing" if error.missing else f"expected {error.details['expected']}"
         return {"field": error.details["field"], "issue": issue}

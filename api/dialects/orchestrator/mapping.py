@@ -14,7 +14,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.jobs.start import StartRequest
 
 SURFACE: Final = "orchestrator"
-HIDDEN: Final = "session_id_hidden"  # the label of a job whose id does not tell its session's
+HIDDEN: Final = "session_id_hidden"  # label of a job whose id does not reveal the id of its session
 FULL: Final = "full"
 ALIASES: Final = {FULL: "full_stack_development"}
 
@@ -26,12 +26,12 @@ _CODE: Final = re.compile(
 
 
 def workflow_types(definitions: Iterable[WorkflowDefinition]) -> list[str]:
-    """Every type that can be started: the alias first, then the workflows by id (M-017)."""
+    """Return every workflow type: the alias first, then the workflows by id (M-017)."""
     return [*ALIASES, *(definition.id for definition in definitions)]
 
 
 def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session_id: str) -> StartRequest:
-    """The start that a request asks for. Raises `InvalidInput` for overrides that are none."""
+    """Return the start that a request describes. Raises `InvalidInput` for invalid overrides."""
     configuration = request.configuration or {}
     return StartRequest(
         kind=JobKind.WORKFLOW,
@@ -50,35 +50,36 @@ def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session
 
 
 def workflow_input(schema: dict[str, Any], requirements: str, configuration: dict[str, Any]) -> dict[str, Any]:
-    """A workflow's own input: what the configuration gives by name, and the requirements wherever text is needed.
+    """Return a workflow's input: the values of the configuration by name, and the requirements in each required text.
 
-    They are in it once more under their own name only where nothing needs them: the input's size is the caller's.
+    If no required field has them, the requirements are added under their own name. They are not added twice, because
+    the size of the input is limited.
     """
-    known: dict[str, Any] = schema.get("properties", {})
-    given = {name: value for name, value in configuration.items() if name not in _OVERRIDES}
+    properties: dict[str, Any] = schema.get("properties", {})
+    values = {name: value for name, value in configuration.items() if name not in _OVERRIDES}
     filled = {
-        name: _filled(name, known.get(name, {}), requirements)
+        name: _filled(name, properties.get(name, {}), requirements)
         for name in schema.get("required", [])
-        if name not in given
+        if name not in values
     }
-    told = requirements in filled.values() or [requirements] in filled.values()
-    return {**({} if told else {"requirements": [requirements]}), **filled, **given}
+    included = requirements in filled.values() or [requirements] in filled.values()
+    return {**({} if included else {"requirements": [requirements]}), **filled, **values}
 
 
 def job_of(session_id: str) -> str:
-    """The job of a session. Its id does not tell the session's. Raises `NotFound` for what cannot be one (M-016)."""
+    """Return the job id of a session; it does not reveal the session id. Raises `NotFound` if it is no UUID (M-016)."""
     return job_id(JobKind.WORKFLOW, session_digest(_hex(session_id))[:32])
 
 
 def former_job_of(session_id: str) -> str:
-    """The job of a session that an earlier release started: its id is the session's. Raises `NotFound`."""
+    """Return the job id of a session of an earlier release, which contains the session id. Raises `NotFound`."""
     return job_id(JobKind.WORKFLOW, _hex(session_id))
 
 
 def is_session(job: Job, session_id: str) -> bool:
-    """Whether a job is that of a session of this surface."""
-    known = job.id == job_of(session_id) or HIDDEN not in job.labels
-    return known and job.labels.get("surface") == SURFACE
+    """Return whether a job belongs to a session of this surface."""
+    matches = job.id == job_of(session_id) or HIDDEN not in job.labels
+    return matches and job.labels.get("surface") == SURFACE
 
 
 def _hex(session_id: str) -> str:
@@ -89,7 +90,7 @@ def _hex(session_id: str) -> str:
 
 
 def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> WorkflowProgressResponse:
-    """Where a session is. `output` is the job's whole output, once there is one."""
+    """Return the state of a session. `output` is the job's whole output or None."""
     failed = status_of(job.state) == "failed"
     done = [step for step, calls in job.steps().items() if all(call.status is CallStatus.COMPLETED for call in calls)]
     return WorkflowProgressResponse.model_validate(
@@ -120,7 +121,7 @@ def status_of(state: JobState) -> SessionStatus:
 
 
 def current_phase(job: Job) -> str | None:
-    """The first step that is neither done nor not begun, or None."""
+    """Return the first step that has started and not ended, or None."""
     if job.state.terminal:
         return None
     pending = CallStatus.PENDING
@@ -133,7 +134,7 @@ def current_phase(job: Job) -> str | None:
 
 
 def error_text(job: Job) -> str:
-    """Why a session failed; a cancelled or late one has no status of its own here (section 7)."""
+    """Return why a session failed. Cancelled and timed-out sessions have no status of their own on this surface."""
     if job.state is JobState.CANCELLED:
         return f"cancelled: {job.cancel_reason}" if job.cancel_reason else "cancelled"
     if job.state is JobState.TIMEOUT:
@@ -142,21 +143,21 @@ def error_text(job: Job) -> str:
 
 
 def generated_code(output: dict[str, Any]) -> dict[str, str]:
-    """The code among a job's deliverables, by path (M-014, C-63)."""
+    """Return the code among a job's deliverables, by path (M-014, C-63)."""
     files = output.get("deliverables", [])
     return {file["path"]: file["content"] for file in files if file.get("content") and _CODE.fullmatch(file["path"])}
 
 
 def _errors(job: Job) -> list[dict[str, str]]:
-    """What went wrong so far, attempts that were made good included."""
-    found = [
+    """Return the errors so far, including those of attempts that later succeeded."""
+    errors = [
         {"phase": call.step, "agent": call.agent, "type": error.type, "message": error.message}
         for call in job.calls
         if (error := call.error) is not None
     ]
-    if job.error is not None and not found:
-        found.append({"phase": job.error.step or "", "type": job.error.type, "message": job.error.message})
-    return found
+    if job.error is not None and not errors:
+        errors.append({"phase": job.error.step or "", "type": job.error.type, "message": job.error.message})
+    return errors
 
 
 def _partial(job: Job, output: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -192,7 +193,7 @@ def _config(configuration: dict[str, Any]) -> JobConfig:
         return JobConfig.model_validate(overrides)
     except ValueError:
         raise InvalidInput(
-            "The configuration's settings of the job are not valid",
+            "The job settings in `configuration` are not valid",
             field="configuration",
             provided=overrides,
             expected="model: string, temperature: 0 to 2, max_tokens: 1 to 1000000, "

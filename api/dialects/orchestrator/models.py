@@ -25,7 +25,7 @@ class WorkflowRequest(BaseModel):
 
 
 class WorkflowRequestV2(WorkflowRequest):
-    """As before, and who is told of the end (M-039)."""
+    """Starts a workflow by its type, with a URL that receives its end (M-039)."""
 
     webhook_url: Annotated[str, AfterValidator(storable)] | None = Field(default=None, max_length=2000)
 
@@ -55,7 +55,7 @@ class CustomWorkflowResponse(BaseModel):
 
 
 class WorkflowProgressResponse(BaseModel):
-    """Where a session is (M-013), with what M-014 and M-026 add. `generated_code` is there once it has completed."""
+    """State of a session (M-013, M-014, M-026). `generated_code` is present after completion."""
 
     session_id: str
     status: SessionStatus
@@ -65,7 +65,7 @@ class WorkflowProgressResponse(BaseModel):
     errors: list[dict[str, str]] = Field(default_factory=list)
     partial_results: dict[str, Any] | None = None
     workflow_type: str
-    reason: str | None = Field(default=None, description="Why it is where it is, in a sentence.")
+    reason: str | None = Field(default=None, description="The reason of the current state, as a sentence.")
     created_at: datetime
     started_at: datetime | None = None
     completed_at: datetime | None = None
@@ -78,13 +78,13 @@ class WorkflowProgressResponse(BaseModel):
 
 
 class WorkflowTypes(BaseModel):
-    """What can be started (M-017)."""
+    """The workflow types that can be started (M-017)."""
 
     workflow_types: list[str]
 
 
 class ErrorResponse(BaseModel):
-    """Every error's body (M-041), with FastAPI's own `detail` beside it (M-045, C-12)."""
+    """The body of every error (M-041), with FastAPI's own `detail` (M-045, C-12)."""
 
     error: str
     message: str

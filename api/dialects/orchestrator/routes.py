@@ -1,4 +1,4 @@
-"""Routes of sessions: start by type, look, list the types (M-009 to M-018, M-035, M-038, M-039)."""
+"""Routes of sessions: start by type, read, list the types (M-009 to M-018, M-035, M-038, M-039)."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ _cache = APICache()
 
 @router.post("/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow(request: WorkflowRequest, services: Svc, principal: sessions.Starting) -> WorkflowAccepted:
-    """Start a workflow by its type; needs no credential where sessions are public."""
+    """Start a workflow by its type. Public sessions need no credential."""
     return await _accepted(request, services, principal)
 
 
@@ -37,7 +37,7 @@ async def execute_workflow(request: WorkflowRequest, services: Svc, principal: s
 async def execute_workflow_v1(
     request: WorkflowRequest, services: Svc, principal: sessions.Starting
 ) -> WorkflowAccepted:
-    """The same, version 1."""
+    """Start a workflow by its type, version 1."""
     return await _accepted(request, services, principal)
 
 
@@ -45,7 +45,7 @@ async def execute_workflow_v1(
 async def execute_workflow_v2(
     request: WorkflowRequestV2, services: Svc, principal: sessions.Starting
 ) -> WorkflowAccepted:
-    """The same, version 2: tells `webhook_url` of the end."""
+    """Start a workflow by its type, version 2: `webhook_url` receives its end."""
     return await _accepted(request, services, principal)
 
 
@@ -53,23 +53,23 @@ async def execute_workflow_v2(
 async def protected_execute(
     request: WorkflowRequest, services: Svc, principal: Annotated[Principal, Depends(identified)]
 ) -> WorkflowAccepted:
-    """The same for a signed-in user, who owns the session."""
+    """Start a workflow by its type. The signed-in user owns the session."""
     principal.require(Scope.WORKFLOWS_RUN)
     return await _accepted(request, services, principal)
 
 
 @router.get("/workflow-status/{session_id}", openapi_extra=OPTIONAL_KEY)
-async def workflow_status(session_id: str, services: Svc, principal: sessions.Looking) -> WorkflowProgressResponse:
-    """Where a session is, and what came of it."""
+async def workflow_status(session_id: str, services: Svc, principal: sessions.Reading) -> WorkflowProgressResponse:
+    """State, progress and results of a session."""
     return await sessions.progress(services, principal, session_id)
 
 
 @router.get("/workflow-types")
 async def workflow_types(services: Svc) -> WorkflowTypes:
-    """Every type that can be started; kept for five minutes."""
+    """All workflow types. The answer is cached for five minutes."""
     key = _cache.get_key("workflow-types", {})
-    if (kept := await _cache.get(key)) is not None:
-        return WorkflowTypes.model_validate(kept)
+    if (cached := await _cache.get(key)) is not None:
+        return WorkflowTypes.model_validate(cached)
     types = WorkflowTypes(workflow_types=mapping.workflow_types(services.catalogue.workflows()))
     await _cache.set(key, types.model_dump())
     return types

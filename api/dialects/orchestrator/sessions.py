@@ -1,4 +1,4 @@
-"""What every route of this surface does with a session: start it, look at it."""
+"""Common parts of the routes of this surface: start and read a session."""
 
 import uuid
 from contextlib import suppress
@@ -21,7 +21,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.start import Started
 
-# Where sessions are public, the unguessable session id is the key to its session, whoever started it (M-012).
+# If sessions are public, anyone with the unguessable session id may read the session (M-012).
 READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
 
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -36,9 +36,9 @@ async def _keyed(
 
 
 async def starting(request: Request, services: Svc, credentials: _Credentials) -> Principal:
-    """Who starts a session: the owner of the credential or, where sessions are public, the client's address.
+    """Return who starts a session: the owner of the credential or, if sessions are public, the client's address.
 
-    An address owns what it starts: all its jobs, on every route, count together. It has ten calls a minute on all
+    An address owns the jobs that it starts, and they count together on every route. It has ten calls a minute on all
     routes together (M-037). Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
     """
     if credentials is not None or not services.public_sessions:
@@ -51,8 +51,8 @@ async def starting(request: Request, services: Svc, credentials: _Credentials) -
     return public
 
 
-async def looking(request: Request, services: Svc, credentials: _Credentials) -> Principal:
-    """Who looks at a session: anybody who knows its id where sessions are public, else its owner.
+async def reading(request: Request, services: Svc, credentials: _Credentials) -> Principal:
+    """Return who reads a session: anyone who has its id if sessions are public, else its owner.
 
     Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
     """
@@ -62,13 +62,13 @@ async def looking(request: Request, services: Svc, credentials: _Credentials) ->
 
 
 Starting = Annotated[Principal, Depends(starting)]
-Looking = Annotated[Principal, Depends(looking)]
+Reading = Annotated[Principal, Depends(reading)]
 
 
 async def start(services: Services, principal: Principal, request: WorkflowRequest) -> tuple[str, Started]:
-    """Start a session; answers its id. Raises `InvalidInput`, `LimitExceeded`, `PayloadTooLarge`, `Unavailable`."""
+    """Start a session and return its id. Raises `InvalidInput`, `LimitExceeded`, `PayloadTooLarge`, `Unavailable`."""
     definition = definition_of(services, request.workflow_type)
-    if not request.requirements.strip():  # in the document's words, after the type (M-010, M-044)
+    if not request.requirements.strip():  # checked after the type, with the documented message (M-010, M-044)
         raise InvalidInput("The provided input is invalid", field="requirements", expected="too short")
     session_id = str(uuid.uuid4())
     command = mapping.to_command(request, definition, session_id)
@@ -76,7 +76,7 @@ async def start(services: Services, principal: Principal, request: WorkflowReque
 
 
 def definition_of(services: Services, workflow_type: str) -> WorkflowDefinition:
-    """The workflow of a type. Raises `InvalidInput` in the documented words (M-010, M-023)."""
+    """Return the workflow of a type. Raises `InvalidInput` with the documented message (M-010, M-023)."""
     try:
         return services.catalogue.workflow(mapping.ALIASES.get(workflow_type, workflow_type))
     except NotFound:
@@ -88,9 +88,9 @@ def definition_of(services: Services, workflow_type: str) -> WorkflowDefinition:
 
 
 async def job_of(services: Services, principal: Principal, session_id: str) -> Job:
-    """The job behind a session of this surface, if the principal sees it.
+    """Return the job of a session of this surface, if the principal may see it.
 
-    Raises `NotFound` (also for other surfaces' jobs), `Unavailable`.
+    Raises `NotFound` (also for jobs of other surfaces), `Unavailable`.
     """
     for job_id in (mapping.job_of(session_id), mapping.former_job_of(session_id)):
         with suppress(NotFound):
@@ -101,6 +101,6 @@ async def job_of(services: Services, principal: Principal, session_id: str) -> J
 
 
 async def progress(services: Services, principal: Principal, session_id: str) -> WorkflowProgressResponse:
-    """Where a session is. Raises as `job_of` does."""
+    """Return the state of a session. Raises what `job_of` raises."""
     job = await job_of(services, principal, session_id)
     return mapping.from_job(session_id, job, await whole_output(services, job))

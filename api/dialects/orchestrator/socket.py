@@ -1,4 +1,4 @@
-"""`WS /ws/{session_id}`: a session as it goes on, from its first event (M-027, M-029 to M-031)."""
+"""`WS /ws/{session_id}`: live events of a session, from its first one (M-027, M-029 to M-031)."""
 
 import asyncio
 import json
@@ -43,9 +43,9 @@ UNKNOWN_SESSION: Final = 4404
 async def socket(
     websocket: WebSocket, session_id: str, limits: Annotated[SocketLimits, Depends(socket_limits)]
 ) -> None:
-    """Tells what happens in one session; `ping` is answered with `pong`, other text is ignored.
+    """Send the events of one session. `ping` is answered with `pong`; other text is ignored.
 
-    Where sessions are not public, the header `Authorization` names who owns the session.
+    If sessions are not public, the header `Authorization` must belong to the owner of the session.
     """
     state = api_state(websocket.app)
     talk = partial(_talk, state.source, session_id)
@@ -73,10 +73,10 @@ async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
     if principal != sessions.READER:
         checks = recheck(services.access, principal, line.limits.recheck, partial(_error, session_id))
         line.tasks.create_task(checks, name="session recheck")
-    telling = line.tasks.create_task(_tell(services, principal, session_id, job, line), name=f"session {job.id}")
+    sender = line.tasks.create_task(_send(services, principal, session_id, job, line), name=f"session {job.id}")
     frames = FrameCount(line.limits.frames_per_minute)
     while True:
-        frame = await line.receive(busy=lambda: not telling.done())
+        frame = await line.receive(busy=lambda: not sender.done())
         try:
             frames.add()
         except LimitExceeded as fault:
@@ -86,7 +86,7 @@ async def _talk(source: ServiceSource, session_id: str, line: Line) -> None:
 
 
 async def _principal(services: Services, line: Line) -> Principal:
-    """Who looks: anybody where sessions are public, else the owner of the handshake's credential.
+    """Return who reads the session: anyone if sessions are public, else the owner of the handshake's credential.
 
     Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`, `Unavailable`.
     """
@@ -98,15 +98,15 @@ async def _principal(services: Services, line: Line) -> Principal:
     return principal
 
 
-async def _tell(services: Services, principal: Principal, session_id: str, job: Job, line: Line) -> None:
-    """Every event of the session, the past first; the socket stays open for a while after the last."""
-    left = Counter(call.step for call in job.calls)
+async def _send(services: Services, principal: Principal, session_id: str, job: Job, line: Line) -> None:
+    """Send every event of the session, past events first. The socket stays open for `linger` after the last."""
+    open_calls = Counter(call.step for call in job.calls)
     try:
         async with aclosing(services.follower.events(principal, job.id, None)) as events:
             async for event in events:
-                for update in updates(event, left):
-                    about = {"session_id": session_id, "status": mapping.status_of(event.state)}
-                    await line.outbox.put(json.dumps({**update, **about}))
+                for update in updates(event, open_calls):
+                    session = {"session_id": session_id, "status": mapping.status_of(event.state)}
+                    await line.outbox.put(json.dumps({**update, **session}))
                 if event.type.terminal:
                     await line.outbox.put(json.dumps(await _final(services, principal, session_id, job.id)))
         await asyncio.sleep(line.limits.linger)
@@ -115,15 +115,15 @@ async def _tell(services: Services, principal: Principal, session_id: str, job: 
         raise Hangup(TRY_AGAIN_LATER, "try again later", _error(session_id, fault)) from fault
 
 
-def updates(event: JobEvent, left: "Counter[str]") -> list[dict[str, Any]]:
-    """What one event is told as (M-027). `left`, the calls of each step that are not done, is counted down."""
-    told: list[dict[str, Any]] = [{"type": "progress", "value": event.progress, "phase": event.current_step}]
+def updates(event: JobEvent, open_calls: "Counter[str]") -> list[dict[str, Any]]:
+    """Return the frames of one event (M-027). `open_calls`, the unfinished calls of each step, is counted down."""
+    frames: list[dict[str, Any]] = [{"type": "progress", "value": event.progress, "phase": event.current_step}]
     step = str(event.data.get("step"))
-    if event.type is EventType.JOB_PROGRESS and event.name == "agent.completed" and left[step]:
-        left[step] -= 1
-        if not left[step]:
-            told.append({"type": "phase_complete", "phase": step})
-    return told
+    if event.type is EventType.JOB_PROGRESS and event.name == "agent.completed" and open_calls[step]:
+        open_calls[step] -= 1
+        if not open_calls[step]:
+            frames.append({"type": "phase_complete", "phase": step})
+    return frames
 
 
 async def _final(services: Services, principal: Principal, session_id: str, job_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""This surface in one value."""
+"""Definition of this surface."""
 
 from typing import Final
 
