@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from api.dialects.ai_orchestra.models import ChatData, ChatMetadata, ChatRequest, Health, Readiness, Step
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.jobs import Job
 from orchestrator.services.chat.conversations import ChatMessage, Turn
-from orchestrator.services.reports.readiness import Check
 
 SYSTEM_VERSION: Final = "2.0.0"
 # What each component of the document is, here.
@@ -65,9 +65,9 @@ def steps(job: Job) -> list[Step]:
     ]
 
 
-def health(checks: Sequence[Check], uptime: float) -> Health:
+def health(checks: Sequence[Finding], uptime: float) -> Health:
     """The components, and whether the system as a whole can work."""
-    ok = {check.name: check.ok for check in checks}
+    ok = {finding.check: finding.ok for finding in checks}
     components: dict[str, Any] = {
         name: "healthy" if ok.get(check, False) else "degraded" for name, check in _COMPONENTS.items()
     }
@@ -79,9 +79,9 @@ def health(checks: Sequence[Check], uptime: float) -> Health:
     )
 
 
-def readiness(checks: Sequence[Check]) -> Readiness:
+def readiness(checks: Sequence[Finding]) -> Readiness:
     """Without its cache the system serves: limits and token streams are each process's own then."""
-    ok = {check.name: check.ok for check in checks}
+    ok = {finding.check: finding.ok for finding in checks}
     told = {
         "database": ok.get("database", False),
         "cache": ok.get("cache", True),

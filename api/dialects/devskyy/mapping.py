@@ -24,11 +24,11 @@ from api.dialects.devskyy.models import (
     SystemStatus,
 )
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.services.jobs.decisions import Decided
 from orchestrator.services.jobs.reader import JobPage
 from orchestrator.services.reports.deployment import DeploymentReport
 from orchestrator.services.reports.partnerships import PartnershipReport
-from orchestrator.services.reports.readiness import Check
 from orchestrator.services.reports.resources import ResourceUsage
 
 SURFACE: Final = "devskyy"
@@ -37,7 +37,11 @@ _WORKER: Final = "worker"
 
 def health(report: PartnershipReport) -> HealthResponse:
     """The whole system. Raises `Unavailable` while a part is gone without which nothing can be answered."""
-    gone = [f"{check.name}: {check.message}" for check in report.checks if not check.ok and check.name != _WORKER]
+    gone = [
+        f"{finding.check}: {finding.message}"
+        for finding in report.checks
+        if not finding.ok and finding.check != _WORKER
+    ]
     if gone:
         raise Unavailable("; ".join(gone))
     return HealthResponse(
@@ -79,20 +83,20 @@ def decision(decided: Decided) -> DecisionResponse:
 
 
 def status(
-    needed: Iterable[Check], further: Iterable[Check], usage: ResourceUsage, latest: JobPage | None
+    needed: Iterable[Finding], further: Iterable[Finding], usage: ResourceUsage, latest: JobPage | None
 ) -> SystemStatus:
     """The installation now; without the latest jobs while the index does not answer."""
     return SystemStatus(
         system_health={
-            **{check.name: _component(check, "unhealthy") for check in needed},
-            **{check.name: _component(check, "degraded") for check in further},
+            **{finding.check: _component(finding, "unhealthy") for finding in needed},
+            **{finding.check: _component(finding, "degraded") for finding in further},
         },
         resource_usage=ResourceFigures(**asdict(usage)),
         recent_activity=None if latest is None else _activity(latest),
     )
 
 
-def _component(check: Check, when_not: Literal["degraded", "unhealthy"]) -> ComponentHealth:
+def _component(check: Finding, when_not: Literal["degraded", "unhealthy"]) -> ComponentHealth:
     return ComponentHealth(status="healthy" if check.ok else when_not, message=check.message)
 
 
@@ -115,7 +119,7 @@ def readiness(report: DeploymentReport) -> DeploymentReadiness:
     """Whether this can go into production."""
     return DeploymentReadiness(
         readiness_score=report.score,
-        checks=[DeploymentCheck(name=one.name, passed=one.ok, message=one.message) for one in report.findings],
+        checks=[DeploymentCheck(name=one.check, passed=one.ok, message=one.message) for one in report.findings],
         recommendations=report.recommendations,
     )
 
