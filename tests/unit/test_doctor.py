@@ -9,9 +9,10 @@ import pytest
 from orchestrator.commandline.doctor import checks
 from orchestrator.commandline.doctor.checks import Index, Models, Port, PortUse
 from orchestrator.commandline.doctor.collisions import PACKAGES, _folder, collisions, installed_collisions
+from orchestrator.commandline.doctor.command import _document
 from orchestrator.commandline.doctor.connections import Connections, check_connections
 from orchestrator.domain.errors import Unavailable
-from orchestrator.domain.findings import Verdict
+from orchestrator.domain.findings import Finding, Verdict
 
 HERE = Path("/site-packages")
 PLACES: dict[str, Path | None] = dict.fromkeys(PACKAGES, HERE)
@@ -173,3 +174,8 @@ def test_a_module_lies_in_the_folder_of_its_file_and_a_package_in_the_one_above(
 def test_a_model_that_is_named_and_has_no_provider_is_a_fault() -> None:
     finding = checks.check_models(models(default="openai:gpt-5-mini"))
     assert (finding.verdict, "no provider for openai:gpt-5-mini" in finding.message) == (Verdict.FAILED, True)
+
+
+def test_the_json_of_a_finding_keeps_its_documented_keys() -> None:
+    document = _document(Finding("redis", Verdict.FAILED, "no answer", "Start it.", seconds=1.0))
+    assert document == {"check": "redis", "verdict": "failed", "message": "no answer", "mend": "Start it."}
