@@ -17,9 +17,9 @@ from api.routes import error_route
 from api.security import OPTIONAL_KEY
 from api.surfaces import render
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.metrics import IndexFigures
 from orchestrator.services.reports.prometheus import index_metrics
-from orchestrator.services.reports.readiness import Check
 
 router = APIRouter(tags=["operations"], route_class=error_route(render, any_query=True))
 
@@ -56,15 +56,17 @@ async def readyz(request: Request) -> JSONResponse:
     """Temporal, the database and a polling worker: 200 when all answer, else 503 with the state of each."""
     checks = await _checks(api_state(request.app).source)
     ready = all(check.ok for check in checks)
-    body = Ready(ready=ready, checks=[CheckBody(name=c.name, ok=c.ok, message=c.told or c.message) for c in checks])
+    body = Ready(
+        ready=ready, checks=[CheckBody(name=c.check, ok=c.ok, message=c.operator_message or c.message) for c in checks]
+    )
     return JSONResponse(body.model_dump(), status_code=200 if ready else 503)
 
 
-async def _checks(source: ServiceSource) -> list[Check]:
+async def _checks(source: ServiceSource) -> list[Finding]:
     try:
         services = await source.services()
     except Unavailable as fault:
-        return [Check("start", ok=False, message=fault.message, told=fault.for_operators)]
+        return [Finding.of("start", ok=False, message=fault.message, operator_message=fault.for_operators)]
     return await services.readiness.checks()
 
 

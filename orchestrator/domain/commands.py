@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import Approved, JobError, JobState
+from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
@@ -179,6 +179,27 @@ class JobInput(Message):
         description="The priority that the starter's tier includes; without one the label `priority` says it.",
     )
     tokens: TokenBudget | None = Field(default=None, description="None does not limit the tokens of the job.")
+
+    def job(self, *, state: JobState, progress: int, created_at: datetime, run_id: str = "", **course: Any) -> Job:
+        """The job that runs with this input. `course` holds other fields of `Job`: what has happened to it."""
+        fields = {
+            "id": self.job_id,
+            "kind": self.kind,
+            "definition": self.definition,
+            "name": self.name,
+            "owner": self.owner,
+            "code": self.code,
+            "input": self.input,
+            "config": self.config.model_dump(mode="json"),
+            "webhook_url": self.webhook_url,
+            "subject": self.subject,
+            "labels": self.labels,
+            "retry_of": self.retry.of if self.retry else None,
+        }
+        # A model ignores fields that it does not know; a misspelt one must not get lost here.
+        if unknown := course.keys() - Job.model_fields.keys():
+            raise TypeError(f"a job has no field {', '.join(sorted(unknown))}")
+        return Job(state=state, progress=progress, created_at=created_at, run_id=run_id, **(fields | course))
 
 
 class PlainInput(JobInput):

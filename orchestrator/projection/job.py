@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
-from orchestrator.domain.commands import Control, Decision, JobInput, Retry
+from orchestrator.domain.commands import Control, Decision, JobInput, PlainInput, Retry
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.ids import JobKind, kind_of
@@ -118,39 +118,38 @@ class JobFold:
             fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
             for key, fold in self._ordered()
         ]
-        told = self.input
-        return Job(
-            id=self.job_id,
-            run_id=self.run_id,
-            kind=told.kind if told else (kind_of(self.job_id) or JobKind.WORKFLOW),
-            definition=told.definition if told else self.workflow_type,
-            name=told.name if told else self.workflow_type,
-            owner=told.owner if told else "",
-            code=told.code if told else True,
-            state=self.state,
-            reason=None if ended else why(self, calls, pending),
-            paused=self.paused,
-            progress=self.progress,
-            input=told.input if told else {},
-            config=told.config.model_dump(mode="json") if told else {},
-            webhook_url=told.webhook_url if told else None,
-            subject=told.subject if told else None,
-            labels=told.labels if told else {},
-            calls=calls,
-            usage=Usage.total(call.usage for call in calls),
-            result=self.result,
-            error=self.error,
-            created_at=self.created_at,
-            started_at=self.started_at,
-            closed_at=self.closed_at,
-            stored=list(self.stored),
-            cancel_requested_at=self.cancel.time if self.cancel else None,
-            cancel_reason=self.cancel.reason if self.cancel else None,
-            decisions={step: decision.id for step, decision in self.decisions.items()},
-            began_at=self.began_at,
-            last_event=self.last_event,
-            retry_of=told.retry.of if told and told.retry else None,
-            approvals=list(self.approved.values()),
+        course: dict[str, Any] = {
+            "reason": None if ended else why(self, calls, pending),
+            "paused": self.paused,
+            "calls": calls,
+            "usage": Usage.total(call.usage for call in calls),
+            "result": self.result,
+            "error": self.error,
+            "started_at": self.started_at,
+            "closed_at": self.closed_at,
+            "stored": list(self.stored),
+            "cancel_requested_at": self.cancel.time if self.cancel else None,
+            "cancel_reason": self.cancel.reason if self.cancel else None,
+            "decisions": {step: decision.id for step, decision in self.decisions.items()},
+            "began_at": self.began_at,
+            "last_event": self.last_event,
+            "approvals": list(self.approved.values()),
+        }
+        job_input = self.input
+        if job_input is None:
+            job_input, course["config"] = self._unknown_input(), {}
+        return job_input.job(
+            state=self.state, progress=self.progress, created_at=self.created_at, run_id=self.run_id, **course
+        )
+
+    def _unknown_input(self) -> PlainInput:
+        """Stands for the input of a workflow that was not started as a job and is not adopted yet."""
+        return PlainInput(
+            job_id=self.job_id,
+            kind=kind_of(self.job_id) or JobKind.WORKFLOW,
+            definition=self.workflow_type,
+            name=self.workflow_type,
+            code=True,
         )
 
     def _ordered(self) -> list[tuple[CallKey, CallFold]]:

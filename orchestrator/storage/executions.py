@@ -156,23 +156,12 @@ def _estate(connection: Connection, owner: str, since: datetime) -> Estate:
 def _job(found: RowMapping) -> Job:
     if found["snapshot"] is not None:
         return Job.model_validate({"result": found["result"], **found["snapshot"]})
-    job = JobInput.model_validate(found["job_input"])
-    return Job(
-        id=found["id"],
-        run_id="",
-        kind=job.kind,
-        definition=job.definition,
-        name=job.name,
-        owner=job.owner,
+    return JobInput.model_validate(found["job_input"]).job(
         state=found["state"],
         progress=found["progress"],
-        input=job.input,
-        stored=list(stored_in(found["job_input"])),
-        config=job.config.model_dump(mode="json"),
-        subject=job.subject,
-        labels=job.labels,
-        error=None if found["error"] is None else JobError.model_validate(found["error"]),
         created_at=found["created_at"],
+        stored=list(stored_in(found["job_input"])),
+        error=None if found["error"] is None else JobError.model_validate(found["error"]),
         started_at=found["started_at"],
         closed_at=found["closed_at"],
     )

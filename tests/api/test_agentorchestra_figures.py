@@ -14,9 +14,9 @@ from standardwebhooks import Webhook as StandardWebhook
 from api.app import create_app
 from orchestrator.domain.access import ORDINARY
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.services.access.keys import KeyRequest
-from orchestrator.services.reports.readiness import Check
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.documented import component, strict
@@ -254,13 +254,13 @@ class Looked:
     def __init__(self, *down: str) -> None:
         self._down = down
 
-    def _checks(self, *names: str) -> list[Check]:
-        return [Check(name, ok=name not in self._down, message="fine", seconds=0.5) for name in names]
+    def _checks(self, *names: str) -> list[Finding]:
+        return [Finding.of(name, ok=name not in self._down, message="fine", seconds=0.5) for name in names]
 
-    async def checks(self) -> list[Check]:
+    async def checks(self) -> list[Finding]:
         return self._checks("temporal", "database", "worker")
 
-    async def further(self) -> list[Check]:
+    async def further(self) -> list[Finding]:
         return self._checks("cache", "models")
 
 

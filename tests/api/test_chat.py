@@ -23,10 +23,10 @@ from api.app import create_app
 from api.sockets import SocketLimits, socket_limits
 from orchestrator.domain.access import Scope
 from orchestrator.domain.errors import OrchestratorError, Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Window
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
-from orchestrator.services.reports.readiness import Check
 from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from tests.api.conftest import ADMIN, Fixed, over, served
 from tests.api.test_errors import Broken
@@ -336,11 +336,11 @@ async def test_health_and_readiness_while_nothing_could_be_opened():
 @ledger("A-028", "A-012", "C-06")
 async def test_readiness(app: FastAPI, app_with: Make):
     class Partly:
-        async def checks(self) -> list[Check]:
-            return [Check("temporal", ok=True, message="ok"), Check("database", ok=False, message="gone")]
+        async def checks(self) -> list[Finding]:
+            return [Finding.of("temporal", ok=True, message="ok"), Finding.of("database", ok=False, message="gone")]
 
-        async def further(self) -> list[Check]:
-            return [Check("cache", ok=False, message="gone")]
+        async def further(self) -> list[Finding]:
+            return [Finding.of("cache", ok=False, message="gone")]
 
     async with over(app) as client, over(app_with(readiness=Partly())) as partly:
         ready, unready = await client.get("/readiness"), await partly.get("/readiness")

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from api.app import create_app
 from orchestrator.domain.errors import CatalogueError, Unavailable
-from orchestrator.services.reports.readiness import Check
+from orchestrator.domain.findings import Finding
 from orchestrator.testing import ADMIN_KEY, Engine, eventually
 from tests.api.conftest import ADMIN, Fixed, over
 from tests.api.test_errors import Broken
@@ -44,8 +44,11 @@ async def test_ready_when_every_part_answers(client: httpx2.AsyncClient, app: Fa
 
 async def test_not_ready_says_which_part(app_with: Callable[..., FastAPI]):
     class Partly:
-        async def checks(self) -> list[Check]:
-            return [Check("temporal", ok=True, message="ok"), Check("worker", ok=False, message="nobody there")]
+        async def checks(self) -> list[Finding]:
+            return [
+                Finding.of("temporal", ok=True, message="ok"),
+                Finding.of("worker", ok=False, message="nobody there"),
+            ]
 
     async with over(app_with(readiness=Partly())) as client:
         answer = await client.get("/readyz")

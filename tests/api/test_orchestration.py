@@ -25,6 +25,7 @@ from api.v1 import orchestration
 from orchestrator.composition.backend import now
 from orchestrator.domain.access import Role, Scope
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.jobs import Job, JobState
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit
 from orchestrator.domain.names import OFFLINE_MODEL
@@ -35,7 +36,6 @@ from orchestrator.services.access.users import Accounts, BootstrapUser, SignedTo
 from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.reports.deployment import Deployment
 from orchestrator.services.reports.partnerships import PartnershipReader
-from orchestrator.services.reports.readiness import Check
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.work import WorkRepository
 from orchestrator.testing import ADMIN_KEY, Engine, GivenSettings, running_engine
@@ -341,8 +341,8 @@ class Seen:
     def __init__(self, **parts: str) -> None:
         self.parts = {"temporal": "ok", "database": "ok", "worker": "ok", **parts}
 
-    async def checks(self) -> list[Check]:
-        return [Check(name, ok=message == "ok", message=message) for name, message in self.parts.items()]
+    async def checks(self) -> list[Finding]:
+        return [Finding.of(name, ok=message == "ok", message=message) for name, message in self.parts.items()]
 
 
 def reader(running: Engine, seen: Seen) -> PartnershipReader:
@@ -567,7 +567,7 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
 def test_a_weak_bootstrap_password_is_named_and_not_shown(password: str, why: str | None):
     settings = GivenSettings(admin_username="root", admin_password=SecretStr(password))
     deployment = Deployment(settings, Seen(), fresh_limits())
-    (finding,) = [each for each in deployment._exposure(encrypted=True) if each.name == "admin_password"]
+    (finding,) = [each for each in deployment._exposure(encrypted=True) if each.check == "admin_password"]
     assert finding.ok == (why is None)
     assert (why or "no weak") in finding.message
     assert password not in finding.message

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -135,6 +136,18 @@ def test_no_state_is_compared_with_a_bare_string() -> None:
     assert places(bare_comparisons) == []
 
 
+def built_jobs(tree: ast.AST) -> Iterator[int]:
+    """Lines that build a `Job` field by field."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Job":
+            yield node.lineno
+
+
+def test_a_job_is_built_by_its_input_alone() -> None:
+    (place,) = places(built_jobs)
+    assert place.startswith("orchestrator/domain/commands.py:")
+
+
 @pytest.mark.parametrize(
     "code",
     [
@@ -152,3 +165,8 @@ def test_the_rule_finds_groups(code: str) -> None:
 @pytest.mark.parametrize("code", ["row.start_state == 'started'", "'A' != job.state", "row.state in ('A', 'B')"])
 def test_the_rule_finds_bare_strings(code: str) -> None:
     assert list(bare_comparisons(ast.parse(code)))
+
+
+def test_a_misspelt_field_of_a_job_is_refused() -> None:
+    with pytest.raises(TypeError, match="closd_at"):
+        job_input(step("a", "writer")).job(state=JobState.PENDING, progress=0, created_at=datetime.now(UTC), closd_at=1)

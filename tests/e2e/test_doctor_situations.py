@@ -17,8 +17,8 @@ from sqlalchemy import text
 from temporalio.client import Client
 
 from orchestrator.commandline.doctor import probes
-from orchestrator.commandline.doctor.checks import Finding, Verdict
 from orchestrator.commandline.doctor.command import _Doctor
+from orchestrator.domain.findings import Finding, Verdict
 from orchestrator.engine.namespace import create_namespace, ensure_namespace
 from orchestrator.security.sealing import Sealer
 from orchestrator.services.secrets.installation import Installation, SecretKey
@@ -450,11 +450,11 @@ async def test_each_situation_is_named_with_its_remedy(
     async with make(machine) as expected:
         before = set(machine.folder.rglob("*"))
         results = await findings(machine, expected)
-    entries = [f"{one.verdict} {one.check}: {one.message} {one.mend}" for one in results]
+    entries = [f"{one.verdict} {one.check}: {one.message} {one.remedy}" for one in results]
     (finding,) = [one for one in results if one.check == expected.check]
     assert finding.verdict is expected.verdict, entries
     assert expected.sentence in finding.message
-    assert expected.remedy in (finding.mend or "")
+    assert expected.remedy in (finding.remedy or "")
     assert not [line for line in entries if SECRET in line]
     assert not [line for line in entries if "the check itself failed" in line]
     made = {path.name for path in set(machine.folder.rglob("*")) - before}

@@ -22,6 +22,7 @@ from orchestrator.domain.conversations import (
     turn_job_id,
 )
 from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState
 from orchestrator.domain.results import assemble
@@ -29,7 +30,6 @@ from orchestrator.domain.webhooks import WebhookEvent, events_of
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.runtime.offline.fields import FieldFiller
 from orchestrator.runtime.offline.subject import Subject
-from orchestrator.services.reports.readiness import Check
 from tests.ledger import ledger
 
 AT = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -211,7 +211,7 @@ def test_what_is_no_frame_says_where(raw: str | bytes, field: str) -> None:
 )
 def test_a_degraded_component_does_not_make_the_whole_unhealthy(down: str | None, status: str) -> None:
     checks = [
-        Check(name, ok=name != down, message="") for name in ("temporal", "database", "worker", "cache", "models")
+        Finding.of(name, ok=name != down, message="") for name in ("temporal", "database", "worker", "cache", "models")
     ]
     answer = mapping.health(checks, 1.0)
     assert answer.status == status
@@ -223,6 +223,6 @@ def test_a_degraded_component_does_not_make_the_whole_unhealthy(down: str | None
 )
 def test_without_its_cache_the_system_is_ready(down: str, ready: bool) -> None:
     checks = [
-        Check(name, ok=name != down, message="") for name in ("temporal", "database", "worker", "cache", "models")
+        Finding.of(name, ok=name != down, message="") for name in ("temporal", "database", "worker", "cache", "models")
     ]
     assert mapping.readiness(checks).ready is ready

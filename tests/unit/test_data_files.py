@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from orchestrator.commandline.doctor import checks, probes
+from orchestrator.domain.findings import Verdict
 from orchestrator.security.data_files import close_to_others, make_private, open_to_others
 
 
@@ -27,10 +28,10 @@ def test_files_of_an_earlier_release_are_closed_and_no_others(tmp_path: Path) ->
     shown = probes.folder(data)
     assert set(shown.shown) == {str(data), *(str(data / name) for name in ours)}
     finding = checks.check_folder(shown)
-    assert (finding.verdict, finding.mend is None) == (checks.Verdict.WARNING, False)
+    assert (finding.verdict, finding.remedy is None) == (Verdict.WARNING, False)
     close_to_others(data)
     assert (mode(data), open_to_others(data)) == (0o700, [])
-    assert checks.check_folder(probes.folder(data)).verdict is checks.Verdict.OK
+    assert checks.check_folder(probes.folder(data)).verdict is Verdict.OK
     assert {mode(data / name) for name in ours} == {0o600}
     assert mode(data / "a-script-of-mine") == 0o755
     assert mode(elsewhere) == 0o644

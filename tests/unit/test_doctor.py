@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commandline.doctor import checks
-from orchestrator.commandline.doctor.checks import Index, Models, Port, PortUse, Verdict
+from orchestrator.commandline.doctor.checks import Index, Models, Port, PortUse
 from orchestrator.commandline.doctor.collisions import PACKAGES, _folder, collisions, installed_collisions
+from orchestrator.commandline.doctor.command import _document
 from orchestrator.commandline.doctor.connections import Connections, check_connections
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding, Verdict
 
 HERE = Path("/site-packages")
 PLACES: dict[str, Path | None] = dict.fromkeys(PACKAGES, HERE)
@@ -77,7 +79,7 @@ def test_an_installed_distribution_with_packages_of_our_names_is_a_collision(
 def test_ports(use: PortUse, verdict: Verdict) -> None:
     finding = checks.check_port(Port(8000, "API", "--port", use))
     assert finding.verdict is verdict
-    assert (finding.mend is not None) == (verdict is Verdict.WARNING)
+    assert (finding.remedy is not None) == (verdict is Verdict.WARNING)
 
 
 def test_temporal_must_answer_only_where_it_is_configured() -> None:
@@ -162,7 +164,7 @@ def test_connections_are_those_of_every_process_and_of_the_others(
     finding = check_connections(Connections(room=97, others=others, ours=9, processes=processes, each=8))
     assert finding.verdict is verdict
     assert f"{others + processes * 8}" in finding.message
-    assert (finding.mend is not None and "max_connections" in finding.mend) is (verdict is Verdict.WARNING)
+    assert (finding.remedy is not None and "max_connections" in finding.remedy) is (verdict is Verdict.WARNING)
 
 
 def test_a_module_lies_in_the_folder_of_its_file_and_a_package_in_the_one_above() -> None:
@@ -172,3 +174,8 @@ def test_a_module_lies_in_the_folder_of_its_file_and_a_package_in_the_one_above(
 def test_a_model_that_is_named_and_has_no_provider_is_a_fault() -> None:
     finding = checks.check_models(models(default="openai:gpt-5-mini"))
     assert (finding.verdict, "no provider for openai:gpt-5-mini" in finding.message) == (Verdict.FAILED, True)
+
+
+def test_the_json_of_a_finding_keeps_its_documented_keys() -> None:
+    document = _document(Finding("redis", Verdict.FAILED, "no answer", "Start it.", seconds=1.0))
+    assert document == {"check": "redis", "verdict": "failed", "message": "no answer", "remedy": "Start it."}

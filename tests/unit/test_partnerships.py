@@ -12,6 +12,7 @@ from orchestrator.agents.deciding import AGENT, DecisionOutput
 from orchestrator.domain.access import ORDINARY, Principal, Role
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.metrics import ExecutionCounts, Overview, TimeSpan
 from orchestrator.domain.plans import Step
@@ -29,7 +30,6 @@ from orchestrator.services.reports.partnerships import (
     health,
     percent,
 )
-from orchestrator.services.reports.readiness import Check
 from orchestrator.storage.work import Work
 from tests.ledger import ledger
 
@@ -49,8 +49,8 @@ class Measured:
     def clock(self) -> datetime:
         return self.now
 
-    async def checks(self) -> list[Check]:
-        return [Check("worker", ok=self.worker, message="")]
+    async def checks(self) -> list[Finding]:
+        return [Finding.of("worker", ok=self.worker, message="")]
 
     async def overview(self, principal: Principal, length: timedelta) -> Overview:
         self.asked += 1

@@ -5,14 +5,15 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.services.reports.readiness import Check, Readiness
+from orchestrator.domain.findings import Finding
+from orchestrator.services.reports.readiness import Readiness
 from orchestrator.storage.work import Asked
 from tests.ledger import ledger
 
 NOTHING = cast("Any", None)
 
 
-async def models(found: Asked | Unavailable | None) -> Check:
+async def models(found: Asked | Unavailable | None) -> Finding:
     """The readiness of models' providers with these recent calls; None if none is configured."""
 
     async def cache() -> None: ...
@@ -23,7 +24,7 @@ async def models(found: Asked | Unavailable | None) -> Check:
         raise found or AssertionError
 
     readiness = Readiness(NOTHING, NOTHING, task_queue="", cache=cache, models=None if found is None else asked)
-    return next(check for check in await readiness.further() if check.name == "models")
+    return next(finding for finding in await readiness.further() if finding.check == "models")
 
 
 @ledger("O-045", "A-026", "S-018")

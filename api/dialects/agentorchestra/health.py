@@ -7,8 +7,8 @@ from typing import Any, Final
 from api.deps import ServiceSource
 from api.dialects.agentorchestra.dashboard_models import HealthCheck, HealthChecks, HealthStatus
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.services.container import Services
-from orchestrator.services.reports.readiness import Check
 
 VERSION: Final = "1.0.0"
 _NO_MAIL: Final = "This product sends no email"
@@ -26,7 +26,7 @@ async def status(source: ServiceSource, *, figures: bool) -> HealthStatus:
     except Unavailable as fault:
         return _status(_unopened(fault.message), "unhealthy", uptime=0, metrics={})
     needed, further = await services.readiness.checks(), await services.readiness.further()
-    by_name = {check.name: check for check in (*needed, *further)}
+    by_name = {finding.check: finding for finding in (*needed, *further)}
     checks = HealthChecks(
         database=_check(by_name["database"], "fail"),
         redis=_redis(services, by_name["cache"]),
@@ -57,7 +57,7 @@ def _status(checks: HealthChecks, state: Any, *, uptime: float, metrics: dict[st
     )
 
 
-def _check(check: Check, when_not: Any) -> HealthCheck:
+def _check(check: Finding, when_not: Any) -> HealthCheck:
     return HealthCheck(
         status="pass" if check.ok else when_not,
         response_time=None if check.seconds is None else round(check.seconds * 1000, 2),
@@ -65,12 +65,12 @@ def _check(check: Check, when_not: Any) -> HealthCheck:
     )
 
 
-def _redis(services: Services, check: Check) -> HealthCheck:
+def _redis(services: Services, check: Finding) -> HealthCheck:
     configured = services.deployment.configuration()["secrets_configured"]["redis_url"]
     return _check(check, "fail") if configured else HealthCheck(status="warn", message=_NO_REDIS)
 
 
-def _queues(checks: Mapping[str, Check]) -> HealthCheck:
+def _queues(checks: Mapping[str, Finding]) -> HealthCheck:
     """Return the state of the queue, which is Temporal. Without a worker its tasks wait."""
     temporal, worker = checks["temporal"], checks["worker"]
     if not temporal.ok:

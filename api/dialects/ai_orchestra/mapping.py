@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from api.dialects.ai_orchestra.models import ChatData, ChatMetadata, ChatRequest, Health, Readiness, Step
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.jobs import Job
 from orchestrator.services.chat.conversations import ChatMessage, Turn
-from orchestrator.services.reports.readiness import Check
 
 SYSTEM_VERSION: Final = "2.0.0"
 # The check behind each component of the document.
@@ -65,9 +65,9 @@ def steps(job: Job) -> list[Step]:
     ]
 
 
-def health(checks: Sequence[Check], uptime: float) -> Health:
+def health(checks: Sequence[Finding], uptime: float) -> Health:
     """Return the state of the components and of the whole system."""
-    ok = {check.name: check.ok for check in checks}
+    ok = {finding.check: finding.ok for finding in checks}
     components: dict[str, Any] = {
         name: "healthy" if ok.get(check, False) else "degraded" for name, check in _COMPONENTS.items()
     }
@@ -79,9 +79,9 @@ def health(checks: Sequence[Check], uptime: float) -> Health:
     )
 
 
-def readiness(checks: Sequence[Check]) -> Readiness:
+def readiness(checks: Sequence[Finding]) -> Readiness:
     """Return the readiness. The cache is optional: without it each process has its own limits and token streams."""
-    ok = {check.name: check.ok for check in checks}
+    ok = {finding.check: finding.ok for finding in checks}
     components = {
         "database": ok.get("database", False),
         "cache": ok.get("cache", True),

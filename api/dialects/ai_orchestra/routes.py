@@ -26,9 +26,9 @@ from api.middleware import request_id
 from api.security import identified
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.services.container import Services
-from orchestrator.services.reports.readiness import Check
 
 _DEPRECATED: Final = {"Deprecation": "true"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -116,9 +116,9 @@ def _session_id(caller_id: str | None) -> str:
     return f"session-{uuid.uuid5(uuid.NAMESPACE_URL, caller_id) if caller_id else uuid.uuid4()}"
 
 
-async def _checks(source: ServiceSource) -> list[Check]:
+async def _checks(source: ServiceSource) -> list[Finding]:
     try:
         services = await source.services()
     except Unavailable as fault:
-        return [Check("start", ok=False, message=fault.message)]
+        return [Finding.of("start", ok=False, message=fault.message)]
     return [*await services.readiness.checks(), *await services.readiness.further()]

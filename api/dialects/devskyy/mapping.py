@@ -24,11 +24,11 @@ from api.dialects.devskyy.models import (
     SystemStatus,
 )
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.services.jobs.decisions import Decided
 from orchestrator.services.jobs.reader import JobPage
 from orchestrator.services.reports.deployment import DeploymentReport
 from orchestrator.services.reports.partnerships import PartnershipReport
-from orchestrator.services.reports.readiness import Check
 from orchestrator.services.reports.resources import ResourceUsage
 
 SURFACE: Final = "devskyy"
@@ -37,7 +37,11 @@ _WORKER: Final = "worker"
 
 def health(report: PartnershipReport) -> HealthResponse:
     """Return the health of the whole system. Raises `Unavailable` while Temporal or the database does not answer."""
-    down = [f"{check.name}: {check.message}" for check in report.checks if not check.ok and check.name != _WORKER]
+    down = [
+        f"{finding.check}: {finding.message}"
+        for finding in report.checks
+        if not finding.ok and finding.check != _WORKER
+    ]
     if down:
         raise Unavailable("; ".join(down))
     return HealthResponse(
@@ -89,20 +93,20 @@ def decision(decided: Decided) -> DecisionResponse:
 
 
 def status(
-    needed: Iterable[Check], further: Iterable[Check], usage: ResourceUsage, latest: JobPage | None
+    needed: Iterable[Finding], further: Iterable[Finding], usage: ResourceUsage, latest: JobPage | None
 ) -> SystemStatus:
     """Return the state of the installation. `latest` is None while the job index does not answer."""
     return SystemStatus(
         system_health={
-            **{check.name: _component(check, "unhealthy") for check in needed},
-            **{check.name: _component(check, "degraded") for check in further},
+            **{finding.check: _component(finding, "unhealthy") for finding in needed},
+            **{finding.check: _component(finding, "degraded") for finding in further},
         },
         resource_usage=ResourceFigures(**asdict(usage)),
         recent_activity=None if latest is None else _activity(latest),
     )
 
 
-def _component(check: Check, when_not: Literal["degraded", "unhealthy"]) -> ComponentHealth:
+def _component(check: Finding, when_not: Literal["degraded", "unhealthy"]) -> ComponentHealth:
     return ComponentHealth(status="healthy" if check.ok else when_not, message=check.message)
 
 
@@ -126,7 +130,7 @@ def readiness(report: DeploymentReport) -> DeploymentReadiness:
     return DeploymentReadiness(
         readiness_score=report.score,
         checks=[
-            DeploymentCheck(name=finding.name, passed=finding.ok, message=finding.message)
+            DeploymentCheck(name=finding.check, passed=finding.ok, message=finding.message)
             for finding in report.findings
         ],
         recommendations=report.recommendations,

@@ -8,6 +8,7 @@ from typing import Final
 
 from orchestrator.commandline.doctor.collisions import SEPARATE_ENVIRONMENT
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding, Verdict
 from orchestrator.engine.server_binary import MINIMUM_SERVER
 from orchestrator.runtime.models import split_model_name
 from orchestrator.services.secrets.installation import NAMESPACE, SECRET, another_key, another_namespace, is_one_of
@@ -16,24 +17,6 @@ MINIMUM_PYTHON: Final = (3, 11)
 CLOCK_SKEW: Final = 5.0  # Seconds.
 _LOW_SPACE: Final = 2**30  # Bytes.
 _NO_SPACE: Final = 50 * 2**20
-
-
-class Verdict(StrEnum):
-    """The result of a check."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of a check; `mend` says what to do."""
-
-    check: str
-    verdict: Verdict
-    message: str
-    mend: str | None = None
 
 
 class PortUse(StrEnum):

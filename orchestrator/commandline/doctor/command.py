@@ -1,24 +1,26 @@
 """`orchestrator doctor`: checks this installation and reports what to fix. It changes nothing."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr
 from rich.console import Console
 
 from orchestrator import logs
 from orchestrator.commandline.admin_key import key_file
 from orchestrator.commandline.doctor import checks, probes
-from orchestrator.commandline.doctor.checks import Finding, Index, Models, Port, Verdict
+from orchestrator.commandline.doctor.checks import Index, Models, Port
 from orchestrator.commandline.doctor.collisions import installed_collisions
 from orchestrator.commandline.doctor.connections import check_connections, connections
 from orchestrator.commandline.terminal import exits
 from orchestrator.composition.backend import redis_url
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import CatalogueError, NotFound, OrchestratorError, Unavailable
+from orchestrator.domain.findings import Finding, Verdict
 from orchestrator.engine.connect import connect_options, connect_within
 from orchestrator.engine.devserver import HOST
 from orchestrator.engine.inspection import inspect_namespace, server_version
@@ -33,7 +35,6 @@ DevPorts = tuple[int | None, int | None, int | None]
 _TIMEOUT: Final = 20.0  # Seconds for one check.
 _CONNECT_TIMEOUT: Final = 5.0
 _STYLES: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
-_FINDINGS: Final = TypeAdapter(list[Finding])
 
 
 def run(settings: Settings, console: Console | None, ports: DevPorts = (None, None, None)) -> int:
@@ -44,19 +45,28 @@ def run(settings: Settings, console: Console | None, ports: DevPorts = (None, No
     logs.configure("ERROR", settings.log_format)
     findings = asyncio.run(_Doctor(settings, ports).findings())
     if console is None:
-        exits.say(_FINDINGS.dump_json(findings, indent=2).decode())
+        exits.say(json.dumps([_document(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
         for finding in findings:
             _print(console, finding)
     return exits.FAILED if any(finding.verdict is Verdict.FAILED for finding in findings) else exits.OK
 
 
+def _document(finding: Finding) -> dict[str, str | None]:
+    return {
+        "check": finding.check,
+        "verdict": finding.verdict,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
 def _print(console: Console, finding: Finding) -> None:
     console.print(f"{finding.verdict:<8}", style=_STYLES[finding.verdict], end="")
     line = f"{finding.check:<18} {finding.message}"
     console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if finding.mend and finding.verdict is not Verdict.OK:
-        console.print(f"{'':<27}{finding.mend}", markup=False, highlight=False, soft_wrap=True)
+    if finding.remedy and finding.verdict is not Verdict.OK:
+        console.print(f"{'':<27}{finding.remedy}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Doctor:

@@ -5,8 +5,8 @@ from typing import Final
 
 from sqlalchemy import Connection, make_url, text
 
-from orchestrator.commandline.doctor.checks import Finding, Verdict
 from orchestrator.domain.errors import OrchestratorError
+from orchestrator.domain.findings import Finding, Verdict
 from orchestrator.settings import Settings
 from orchestrator.storage.database import APPLICATION, Database
 

@@ -245,28 +245,14 @@ class JobReader:
 
 def accepted(row: JobRecord) -> Job:
     """A job that the index holds and this Temporal does not know: about to be started, or another Temporal's."""
-    job = row.job
     reason = Reason(code=ReasonCode.QUEUED, message="Accepted; about to be handed to Temporal.")
     if row.start_state is StartState.STARTED:
         reason = UNKNOWN_HERE
-    return Job(
-        id=row.id,
-        run_id="",
-        kind=job.kind,
-        definition=job.definition,
-        name=job.name,
-        owner=job.owner,
-        code=job.code,
+    return row.job.job(
         state=row.state,
-        reason=reason,
         progress=row.progress,
-        input=job.input,
-        stored=[part for part in row.stored if part.at[:1] == ("input",)],
-        config=job.config.model_dump(mode="json"),
-        webhook_url=job.webhook_url,
-        subject=job.subject,
-        labels=job.labels,
         created_at=row.created_at,
+        reason=reason,
+        stored=[part for part in row.stored if part.at[:1] == ("input",)],
         started_at=row.started_at,
-        retry_of=job.retry.of if job.retry else None,
     )

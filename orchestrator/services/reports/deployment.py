@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, get_args
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.services.access.rate_limits import RequestLimits
-from orchestrator.services.reports.readiness import Check, Readiness
+from orchestrator.services.reports.readiness import Readiness
 from orchestrator.settings import Settings
 
 SHORTEST_PASSWORD: Final = 12
@@ -26,20 +27,10 @@ _REMEDY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentFinding:
-    """One check: whether it passed, what was seen, and what to do when it did not."""
-
-    name: str
-    ok: bool
-    message: str
-    recommendation: str
-
-
-@dataclass(frozen=True, slots=True)
 class DeploymentReport:
     """All checks. `score` is the percent of them that passed, with one decimal."""
 
-    findings: Sequence[DeploymentFinding]
+    findings: Sequence[Finding]
 
     @property
     def score(self) -> float:
@@ -49,7 +40,7 @@ class DeploymentReport:
     @property
     def recommendations(self) -> list[str]:
         """What to do for each check that did not pass."""
-        return [finding.recommendation for finding in self.findings if not finding.ok]
+        return [finding.remedy for finding in self.findings if finding.remedy and not finding.ok]
 
 
 class Deployment:
@@ -76,10 +67,10 @@ class Deployment:
 
     async def report(self, *, encrypted: bool) -> DeploymentReport:
         """Whether this can go into production. `encrypted` is whether the request for it came over TLS."""
-        checks = await self._readiness.checks()
+        findings = await self._readiness.checks()
         return DeploymentReport(
             [
-                *(_answers(check) for check in checks),
+                *(_with_remedy(finding) for finding in findings),
                 *self._durability(),
                 await self._sharing(),
                 *self._exposure(encrypted=encrypted),
@@ -87,48 +78,46 @@ class Deployment:
             ]
         )
 
-    def _durability(self) -> Iterator[DeploymentFinding]:
+    def _durability(self) -> Iterator[Finding]:
         postgres = self._settings.index_url().startswith("postgresql")
-        yield DeploymentFinding(
+        yield _finding(
             "postgresql",
             postgres,
             "the index is in PostgreSQL" if postgres else "the index is in SQLite, in one file of one machine",
             "Set ORCHESTRATOR_DATABASE_URL to a PostgreSQL database",
         )
         kept = self._settings.secret_key is not None
-        yield DeploymentFinding(
+        yield _finding(
             "secret_key",
             kept,
             "a secret key is set" if kept else "the secret key was made here and lies in the data directory",
             "Set ORCHESTRATOR_SECRET_KEY, the same for every process, and keep a copy in a safe place",
         )
 
-    async def _sharing(self) -> DeploymentFinding:
+    async def _sharing(self) -> Finding:
         message = "no Redis: every process counts requests for itself"
         ok = False
         if self._settings.redis_url is not None:
             ok = (await self._limits.admit_surface(SurfaceLimit.ORCHESTRATION, "deployment readiness")).counted
             message = "Redis counts requests for all processes" if ok else "Redis does not answer"
-        return DeploymentFinding(
-            "redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach"
-        )
+        return _finding("redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach")
 
-    def _exposure(self, *, encrypted: bool) -> Iterator[DeploymentFinding]:
-        yield DeploymentFinding(
+    def _exposure(self, *, encrypted: bool) -> Iterator[Finding]:
+        yield _finding(
             "tls",
             encrypted,
             "this request came over TLS" if encrypted else "this request came without TLS",
             "Put a load balancer with TLS in front, and let it set X-Forwarded-Proto",
         )
         hosts = self._settings.trusted_hosts.strip() != "*"
-        yield DeploymentFinding(
+        yield _finding(
             "trusted_hosts",
             hosts,
             "only known host names are answered" if hosts else "any host name is answered",
             "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
         )
         public = self._settings.public_sessions is True
-        yield DeploymentFinding(
+        yield _finding(
             "public_sessions",
             not public,
             "sessions start without a credential" if public else "every session needs a credential",
@@ -136,7 +125,7 @@ class Deployment:
         )
         named = self._settings.cors_origins.strip()
         allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
-        yield DeploymentFinding(
+        yield _finding(
             "cors_origins",
             named != "*",
             allowed.get(named, "pages of named origins only may call"),
@@ -144,7 +133,7 @@ class Deployment:
         )
         given = self._settings.admin_password
         weakness = None if given is None else _weakness(given.get_secret_value(), self._settings.admin_username or "")
-        yield DeploymentFinding(
+        yield _finding(
             "admin_password",
             weakness is None,
             f"the bootstrap user's password {weakness}" if weakness else "no weak bootstrap password is set",
@@ -152,24 +141,24 @@ class Deployment:
             "or unset it and add users",
         )
         private = self._settings.webhook_allow_private
-        yield DeploymentFinding(
+        yield _finding(
             "webhook_targets",
             not private,
             "webhooks may reach private addresses" if private else "webhooks reach public addresses only",
             "Unset ORCHESTRATOR_WEBHOOK_ALLOW_PRIVATE",
         )
 
-    def _work(self) -> Iterator[DeploymentFinding]:
+    def _work(self) -> Iterator[Finding]:
         given = self._settings
         model = given.has_model_provider()
-        yield DeploymentFinding(
+        yield _finding(
             "model_provider",
             model,
             "a model provider is configured" if model else "no model provider: answers are offline drafts",
             "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL",
         )
         bounded = given.job_timeout is not None
-        yield DeploymentFinding(
+        yield _finding(
             "job_timeout",
             bounded,
             f"a job ends after {given.job_timeout:g} seconds" if bounded else "a job may run for ever",
@@ -199,6 +188,10 @@ def shown_value(value: Any) -> Any:
     return _QUERY.sub("", _USER_INFO.sub("", value)) if isinstance(value, str) and "://" in value else value
 
 
-def _answers(check: Check) -> DeploymentFinding:
-    remedy = _REMEDY.get(check.name, f"See why this does not answer: {check.name}")
-    return DeploymentFinding(check.name, check.ok, check.message, remedy)
+def _finding(check: str, ok: bool, message: str, remedy: str) -> Finding:
+    return Finding.of(check, ok=ok, message=message, remedy=remedy)
+
+
+def _with_remedy(finding: Finding) -> Finding:
+    remedy = _REMEDY.get(finding.check, f"See why this does not answer: {finding.check}")
+    return replace(finding, remedy=remedy)

@@ -12,11 +12,12 @@ from orchestrator.domain.access import Principal
 from orchestrator.domain.agents import Squad
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.domain.metrics import ExecutionCounts
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.jobs.start import AGENT_STEP
 from orchestrator.services.reports.metrics import DAY, MetricsReader
-from orchestrator.services.reports.readiness import Check, Readiness
+from orchestrator.services.reports.readiness import Readiness
 from orchestrator.storage.work import Work, WorkRepository
 
 KEPT: Final = timedelta(seconds=5)
@@ -84,7 +85,7 @@ class PartnershipReport:
     """Every partnership, and the parts of the installation that their agents need, at one moment."""
 
     at: datetime
-    checks: Sequence[Check]
+    checks: Sequence[Finding]
     partnerships: Sequence[Partnership]
 
     @property
@@ -143,7 +144,7 @@ class PartnershipReader:
             self._metrics.overview(principal, DAY),
             self._work.begun(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
         )
-        polled = all(check.ok for check in checks if check.name == "worker")
+        polled = all(finding.ok for finding in checks if finding.check == "worker")
         partnerships = [self._partnership(group, overview.agents, work, polled=polled) for group in self._groups]
         return PartnershipReport(now, checks, partnerships)
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from orchestrator.domain.errors import OrchestratorError, Unavailable
+from orchestrator.domain.findings import Finding
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.storage.database import Database
 from orchestrator.storage.work import Asked
@@ -15,20 +15,6 @@ from orchestrator.storage.work import Asked
 LATELY: Final = timedelta(minutes=5)
 _OFFLINE: Final = "no provider is configured here: answers are drafted offline"
 _LATELY: Final = f"the last {LATELY // timedelta(minutes=1)} minutes"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One part: whether it answers, what it says when it does not, and how many seconds the answer took.
-
-    `seconds` is None for a part that was not asked. `told` is the message for operators, where it says more.
-    """
-
-    name: str
-    ok: bool
-    message: str
-    seconds: float | None = None
-    told: str | None = None
 
 
 class Readiness:
@@ -52,7 +38,7 @@ class Readiness:
         self._cache = cache
         self._models = models
 
-    async def checks(self) -> list[Check]:
+    async def checks(self) -> list[Finding]:
         """All parts at once; never raises."""
         return list(
             await asyncio.gather(
@@ -62,36 +48,41 @@ class Readiness:
             )
         )
 
-    async def further(self) -> list[Check]:
+    async def further(self) -> list[Finding]:
         """What makes the product better and is not needed: Redis where one is configured, a model's provider."""
         return [await self._check("cache", self._cache()), await self._providers()]
 
-    async def _providers(self) -> Check:
+    async def _providers(self) -> Finding:
         if self._models is None:
-            return Check("models", ok=False, message=_OFFLINE)
+            return Finding.of("models", ok=False, message=_OFFLINE)
         try:
             lately = await self._models()
         except Unavailable as fault:
-            return Check("models", ok=False, message=f"how the provider fares is not known: {fault.message}")
+            return Finding.of("models", ok=False, message=f"how the provider fares is not known: {fault.message}")
         calls = lately.answered + lately.failed
         if not calls:
-            return Check("models", ok=True, message=f"a provider is configured; no call asked it in {_LATELY}")
+            return Finding.of("models", ok=True, message=f"a provider is configured; no call asked it in {_LATELY}")
         told = f"the provider answered {lately.answered} of the {calls} calls of {_LATELY}"
-        return Check("models", ok=lately.answered > 0, message=told)
+        return Finding.of("models", ok=lately.answered > 0, message=told)
 
     async def _worker(self) -> None:
         if not await self._gateway.pollers(self._task_queue):
             raise Unavailable(f"no worker polls the task queue {self._task_queue!r}")
 
     @staticmethod
-    async def _check(name: str, looking: Awaitable[None]) -> Check:
+    async def _check(name: str, looking: Awaitable[None]) -> Finding:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(5):
                 await looking
         except OrchestratorError as fault:
-            told = fault.for_operators
-            return Check(name, ok=False, message=fault.message, seconds=time.perf_counter() - began, told=told)
+            return Finding.of(
+                name,
+                ok=False,
+                message=fault.message,
+                seconds=time.perf_counter() - began,
+                operator_message=fault.for_operators,
+            )
         except TimeoutError:
-            return Check(name, ok=False, message="no answer within 5 seconds", seconds=time.perf_counter() - began)
-        return Check(name, ok=True, message="ok", seconds=time.perf_counter() - began)
+            return Finding.of(name, ok=False, message="no answer within 5 seconds", seconds=time.perf_counter() - began)
+        return Finding.of(name, ok=True, message="ok", seconds=time.perf_counter() - began)
