@@ -1,0 +1,135 @@
+package devora
+
+import (
+	"context"
+	"time"
+)
+
+// AgentService runs agents. See Client.Agents.
+type AgentService struct{ client *Client }
+
+// AgentExecuteRequest is what an agent is started with.
+type AgentExecuteRequest struct {
+	AgentID string                 `json:"-"`
+	Input   map[string]interface{} `json:"input"`
+	Config  *JobConfig             `json:"config,omitempty"`
+	// WebhookURL is called when the job has ended. It is for Start.
+	WebhookURL string `json:"webhook_url,omitempty"`
+}
+
+// JobConfig is what a job changes of its agents' settings. What is left out stays.
+type JobConfig struct {
+	Model             string   `json:"model,omitempty"` // "provider:model", for every agent of the job
+	Temperature       *float64 `json:"temperature,omitempty"`
+	MaxTokens         *int     `json:"max_tokens,omitempty"`
+	ParallelExecution *bool    `json:"parallel_execution,omitempty"`
+	StopOnError       *bool    `json:"stop_on_error,omitempty"`
+}
+
+// Execute runs an agent and waits for the result, 10 minutes unless [WithTimeout] says otherwise.
+//
+// If the wait of the server ends before the job, or the connection breaks, Execute goes on waiting for the same job. A
+// job that fails or is cancelled is an error: [ErrJobFailed], [ErrJobCancelled].
+func (s *AgentService) Execute(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*Result, error) {
+	body := startBody{Input: request.Input, Config: request.Config}
+	return s.client.runToEnd(ctx, body, options, "agents", request.AgentID, "execute")
+}
+
+// Start starts an agent and returns at once. The job goes on without the caller.
+func (s *AgentService) Start(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*StartedJob, error) {
+	body := startBody{Input: request.Input, Config: request.Config, WebhookURL: request.WebhookURL, Async: true}
+	return s.client.start(ctx, body, options, "agents", request.AgentID, "execute")
+}
+
+// List gives every agent.
+func (s *AgentService) List(ctx context.Context, options ...Option) (*AgentList, error) {
+	return get[AgentList](ctx, s.client, nil, options, "agents")
+}
+
+// Get gives one agent with its schemas, settings and price.
+func (s *AgentService) Get(ctx context.Context, agentID string, options ...Option) (*Agent, error) {
+	return get[Agent](ctx, s.client, nil, options, "agents", agentID)
+}
+
+// Health says how an agent did in the last 24 hours.
+func (s *AgentService) Health(ctx context.Context, agentID string, options ...Option) (*AgentHealth, error) {
+	return get[AgentHealth](ctx, s.client, nil, options, "agents", agentID, "health")
+}
+
+// AgentList is every agent.
+type AgentList struct {
+	Agents      []AgentSummary `json:"agents"`
+	Total       int            `json:"total"`
+	Available   int            `json:"available"`
+	Unavailable int            `json:"unavailable"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+// AgentSummary is one agent of the list.
+type AgentSummary struct {
+	ID           string       `json:"id"`
+	Name         string       `json:"name"`
+	Squad        string       `json:"squad"`
+	Description  string       `json:"description"`
+	Capabilities []string     `json:"capabilities"`
+	Status       string       `json:"status"` // "available" or "unavailable"
+	Health       Availability `json:"health"`
+
+	Extra Extra `json:"-"`
+}
+
+// Availability says whether an agent can run now.
+type Availability struct {
+	Healthy   bool      `json:"healthy"`
+	LastCheck time.Time `json:"last_check"`
+
+	Extra Extra `json:"-"`
+}
+
+// Agent is one agent.
+type Agent struct {
+	ID           string         `json:"id"`
+	Name         string         `json:"name"`
+	Squad        string         `json:"squad"`
+	Description  string         `json:"description"`
+	Capabilities []string       `json:"capabilities"`
+	InputSchema  map[string]any `json:"input_schema"`
+	OutputSchema map[string]any `json:"output_schema"`
+	Config       AgentConfig    `json:"config"`
+	Pricing      Pricing        `json:"pricing"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+// AgentConfig is the settings that an agent has unless a job changes them.
+type AgentConfig struct {
+	DefaultModel       string  `json:"default_model"`
+	DefaultTemperature float64 `json:"default_temperature"`
+	MaxTokens          int     `json:"max_tokens"`
+
+	Extra Extra `json:"-"`
+}
+
+// Pricing is an agent's price in USD.
+type Pricing struct {
+	PerRequest  float64 `json:"per_request"`
+	Per1kTokens float64 `json:"per_1k_tokens"`
+
+	Extra Extra `json:"-"`
+}
+
+// AgentHealth is how an agent did. Times are seconds, rates percent.
+type AgentHealth struct {
+	AgentID         string     `json:"agent_id"`
+	Healthy         bool       `json:"healthy"`
+	LastExecution   *time.Time `json:"last_execution"`
+	AvgResponseTime *float64   `json:"avg_response_time"`
+	ErrorRate       float64    `json:"error_rate"`
+	Uptime          float64    `json:"uptime"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}

@@ -1,0 +1,92 @@
+package devora
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"time"
+)
+
+// AuditService reads the audit trail, for admins. See Client.Audit.
+type AuditService struct{ client *Client }
+
+// AuditListParams says which entries are listed. Zero fields do not filter.
+type AuditListParams struct {
+	Principal string
+	Username  string // the name of failed sign-ins, instead of Principal
+	Action    string // how it begins, such as "POST /v1/jobs"
+	Since     time.Time
+	Until     time.Time
+	Before    int // Next of the page before
+	Limit     int // at most 200, by default 50
+}
+
+// List gives one page of the trail, newest first. [AuditService.All] goes through all pages.
+func (s *AuditService) List(ctx context.Context, params *AuditListParams, options ...Option) (*AuditList, error) {
+	query := url.Values{}
+	if params != nil {
+		set(query, "principal", params.Principal)
+		set(query, "username", params.Username)
+		set(query, "action", params.Action)
+		setTime(query, "since", params.Since)
+		setTime(query, "until", params.Until)
+		setNumber(query, "before", params.Before)
+		setNumber(query, "limit", params.Limit)
+	}
+	return get[AuditList](ctx, s.client, query, options, "audit")
+}
+
+// All goes through all entries that match, and fetches pages as it goes.
+func (s *AuditService) All(ctx context.Context, params *AuditListParams, options ...Option) iter.Seq2[*AuditEntry, error] {
+	begin := value(params)
+	return func(yield func(*AuditEntry, error) bool) {
+		for wanted := begin; ; {
+			page, err := s.List(ctx, &wanted, options...)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range page.Entries {
+				if !yield(&page.Entries[i], nil) {
+					return
+				}
+			}
+			if page.Next == nil {
+				return
+			}
+			wanted.Before = *page.Next
+		}
+	}
+}
+
+// AuditEntry is one call: who asked for what, from where, and what became of it.
+type AuditEntry struct {
+	ID        int       `json:"id"`
+	At        time.Time `json:"at"`
+	Principal string    `json:"principal"`
+	KeyID     *string   `json:"key_id"`
+	Action    string    `json:"action"`
+	Path      string    `json:"path"`
+	Status    int       `json:"status"`
+	Address   *string   `json:"address"`
+	RequestID string    `json:"request_id"`
+	Surface   *string   `json:"surface"`
+	Calls     int       `json:"calls"`
+
+	Extra Extra `json:"-"`
+}
+
+// AuditList is one page of the trail. Next is nil at its end.
+type AuditList struct {
+	Entries []AuditEntry `json:"entries"`
+	Next    *int         `json:"next"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+func setTime(query url.Values, name string, moment time.Time) {
+	if !moment.IsZero() {
+		query.Set(name, moment.UTC().Format(time.RFC3339Nano))
+	}
+}

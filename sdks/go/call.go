@@ -1,0 +1,315 @@
+package devora
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	callTimeout  = 60 * time.Second  // of a call
+	blockTimeout = 600 * time.Second // of a call that waits for the end of a job
+	unlimited    = math.MaxInt
+	noTimeout    = time.Duration(-1)
+)
+
+// call is one call of the API, whatever number of attempts it takes.
+type call struct {
+	method string
+	path   string // escaped, with "/v1"
+	query  url.Values
+	body   any // sent as JSON, unless nil
+
+	timeout      time.Duration // unless an option sets one; negative is none
+	attemptLimit time.Duration // of one attempt; 0 is none
+	accepts      []int         // statuses beside 2xx that answer with the documented body
+	patient      bool          // while the server is away, only the deadline ends the retries
+	persistent   bool          // the same, once a request was sent
+}
+
+// do performs a call and decodes its answer, unless into is nil.
+func (c *Client) do(ctx context.Context, call call, into any, options []Option) error {
+	config := c.config.with(options)
+	if fault := config.check(); fault != nil {
+		return fault
+	}
+	return config.perform(ctx, call, into)
+}
+
+// deadline gives a call its time: that of the option, else its own. A context that ends sooner counts.
+func (c config) deadline(ctx context.Context, own time.Duration) (context.Context, context.CancelFunc) {
+	if c.timeout != nil {
+		own = *c.timeout
+	}
+	if own < 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, own)
+}
+
+func (c config) perform(ctx context.Context, call call, into any) error {
+	ctx, cancel := c.deadline(ctx, call.timeout)
+	defer cancel()
+	var body []byte
+	if call.body != nil {
+		encoded, err := json.Marshal(call.body)
+		if err != nil {
+			return &Error{kind: ErrInvalidRequest, Code: "not_json", Message: "the request cannot be written as JSON: " + err.Error(), cause: err}
+		}
+		body = encoded
+	}
+	key := c.idempotencyKey
+	if key == "" && call.method == http.MethodPost {
+		key = randomKey()
+	}
+	sent := false // whether the server may have acted on an attempt without an answer
+	for attempt, counted := 0, 0; ; attempt++ {
+		answer, fault := c.attempt(ctx, call, body, key, attempt)
+		if fault == nil {
+			return c.decode(answer, into)
+		}
+		if fault.Status == http.StatusNotFound && call.method == http.MethodDelete && sent {
+			return nil // an earlier attempt deleted it, and its answer was lost
+		}
+		if fault.Status == 0 {
+			fault.IdempotencyKey = key
+			sent = sent || answer.sent
+		}
+		patient := fault.away() && (call.patient || call.persistent && sent && c.maxRetries > 0)
+		if !fault.retry || !patient && counted >= c.maxRetries {
+			return fault
+		}
+		if !patient {
+			counted++
+		}
+		pause := fault.RetryAfter
+		if pause == 0 {
+			pause = c.backoff.pause(attempt + 1)
+		}
+		if until, ok := ctx.Deadline(); ok && time.Until(until) <= pause {
+			if fault.RetryAfter > 0 || !patient {
+				return fault
+			}
+			pause = time.Until(until) // what ends the call is its deadline
+		}
+		c.announce(ctx, Retry{Method: call.method, Path: call.path, Attempt: attempt + 1, Delay: pause, Err: fault})
+		if sleep(ctx, pause) != nil {
+			interrupted := contextError(ctx)
+			interrupted.cause = errors.Join(interrupted.cause, fault)
+			interrupted.IdempotencyKey = key
+			if interrupted.kind == ErrTimeout {
+				interrupted.Message += "; the last attempt failed: " + fault.Message
+			}
+			return interrupted
+		}
+	}
+}
+
+// answer is what an attempt got; of one that failed, whether its request was sent.
+type answer struct {
+	Response
+	sent bool
+}
+
+// attempt sends the request once and reads the whole answer.
+func (c config) attempt(ctx context.Context, call call, body []byte, key string, number int) (answer, *Error) {
+	within, cancel := ctx, context.CancelFunc(func() {})
+	if call.attemptLimit > 0 {
+		within, cancel = context.WithTimeout(ctx, call.attemptLimit)
+	}
+	defer cancel()
+	got := answer{Response: Response{Attempt: number}}
+	traced := httptrace.WithClientTrace(within, &httptrace.ClientTrace{
+		WroteHeaders: func() { got.sent = true },
+	})
+	request, fault := c.request(traced, call, body, key, number)
+	if fault != nil {
+		return got, fault
+	}
+	began := time.Now()
+	response, err := c.http.Do(request)
+	if err != nil {
+		fault = networkError(ctx, withoutURL(err))
+		c.logAttempt(ctx, call, got.Response, began, fault)
+		return got, fault
+	}
+	defer response.Body.Close()
+	got.Status, got.Header = response.StatusCode, response.Header
+	got.Body, err = io.ReadAll(response.Body)
+	if err != nil {
+		fault = networkError(ctx, err)
+		fault.RequestID = response.Header.Get("X-Request-ID")
+	} else if !accepted(call, got.Status) {
+		fault = answerError(got.Status, got.Header, got.Body)
+		fault.retry = fault.retry && !(fault.Status == http.StatusServiceUnavailable && fault.JobID != "")
+	}
+	if c.response != nil {
+		*c.response = got.Response
+	}
+	c.logAttempt(ctx, call, got.Response, began, fault)
+	return got, fault
+}
+
+func accepted(call call, status int) bool {
+	if status >= 200 && status < 300 {
+		return true
+	}
+	for _, other := range call.accepts {
+		if status == other {
+			return true
+		}
+	}
+	return false
+}
+
+func (c config) request(ctx context.Context, call call, body []byte, key string, number int) (*http.Request, *Error) {
+	address := c.root() + call.path
+	if len(call.query) > 0 {
+		address += "?" + call.query.Encode()
+	}
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	request, err := http.NewRequestWithContext(ctx, call.method, address, reader)
+	if err != nil {
+		return nil, &Error{kind: ErrConfiguration, Code: "bad_base_url", Message: "the request cannot be made: " + err.Error(), cause: err}
+	}
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", userAgent())
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	if number > 0 {
+		request.Header.Set("X-Devora-Retry-Count", strconv.Itoa(number))
+	}
+	for name, values := range c.header {
+		request.Header[name] = values
+	}
+	request.Header.Set("Authorization", "Bearer "+c.apiKey())
+	return request, nil
+}
+
+func (c config) decode(got answer, into any) error {
+	if into == nil || got.Status == http.StatusNoContent {
+		return nil
+	}
+	if err := json.Unmarshal(got.Body, into); err != nil {
+		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Status: got.Status, Header: got.Header, Body: got.Body,
+			RequestID: got.Header.Get("X-Request-ID"), cause: err,
+			Message: "the answer is not as documented (is the base URL that of the API?): " + err.Error() + ": " + beginning(got.Body)}
+	}
+	setRequestID(into, got.Header.Get("X-Request-ID"))
+	return nil
+}
+
+// announce tells the hook and the log of a retry.
+func (c config) announce(ctx context.Context, retry Retry) {
+	if c.logger != nil {
+		reason := "the server ended the stream"
+		if retry.Err != nil {
+			reason = retry.Err.Error()
+		}
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "devora retry", slog.String("method", retry.Method), slog.String("path", retry.Path),
+			slog.Int("attempt", retry.Attempt), slog.Float64("delay", retry.Delay.Seconds()), slog.String("reason", reason))
+	}
+	if c.onRetry != nil {
+		c.onRetry(retry)
+	}
+}
+
+func (c config) logAttempt(ctx context.Context, call call, got Response, began time.Time, fault *Error) {
+	if c.logger == nil || !c.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attributes := []slog.Attr{slog.String("method", call.method), slog.String("path", call.path), slog.Int("status", got.Status),
+		slog.Int("attempt", got.Attempt), slog.Float64("seconds", time.Since(began).Seconds()), slog.String("request_id", got.Header.Get("X-Request-ID"))}
+	if fault != nil && fault.Status == 0 {
+		attributes = append(attributes, slog.String("error", fault.Message))
+	}
+	c.logger.LogAttrs(ctx, slog.LevelDebug, "devora request", attributes...)
+}
+
+// withoutURL is the error below that of the HTTP client, which repeats method and URL.
+func withoutURL(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+func randomKey() string {
+	var number [16]byte
+	if _, err := rand.Read(number[:]); err != nil {
+		panic("devora: no random numbers: " + err.Error()) // the standard library does the same from Go 1.24 on
+	}
+	return "auto-" + hex.EncodeToString(number[:])
+}
+
+// path joins parts that are escaped. One that is empty or a dot would name another resource.
+func path(parts ...string) (string, *Error) {
+	var joined strings.Builder
+	joined.WriteString("/v1")
+	for _, part := range parts {
+		if part == "" || part == "." || part == ".." {
+			return "", &Error{kind: ErrInvalidRequest, Code: "invalid_request", Message: "an id is " + quoted(part) + ": pass that of a resource"}
+		}
+		joined.WriteString("/" + url.PathEscape(part))
+	}
+	return joined.String(), nil
+}
+
+// fetch performs a call whose answer is a T.
+func fetch[T any](ctx context.Context, c *Client, call call, options []Option, parts ...string) (*T, error) {
+	var fault *Error
+	if call.path, fault = path(parts...); fault != nil {
+		return nil, fault
+	}
+	if call.timeout == 0 {
+		call.timeout = callTimeout
+	}
+	return answered[T](ctx, c, call, options)
+}
+
+// answered performs a call whose path is whole.
+func answered[T any](ctx context.Context, c *Client, call call, options []Option) (*T, error) {
+	into := new(T)
+	if err := c.do(ctx, call, into, options); err != nil {
+		return nil, err
+	}
+	return into, nil
+}
+
+// send performs a call whose answer is empty.
+func send(ctx context.Context, c *Client, call call, options []Option, parts ...string) error {
+	var fault *Error
+	if call.path, fault = path(parts...); fault != nil {
+		return fault
+	}
+	call.timeout = callTimeout
+	return c.do(ctx, call, nil, options)
+}
+
+func get[T any](ctx context.Context, c *Client, query url.Values, options []Option, parts ...string) (*T, error) {
+	return fetch[T](ctx, c, call{method: http.MethodGet, query: query}, options, parts...)
+}
+
+func post[T any](ctx context.Context, c *Client, body any, options []Option, parts ...string) (*T, error) {
+	return fetch[T](ctx, c, call{method: http.MethodPost, body: body}, options, parts...)
+}

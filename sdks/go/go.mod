@@ -1,0 +1,3 @@
+module github.com/devora/sdk-go
+
+go 1.23

@@ -1,0 +1,382 @@
+// Command conformance performs with this module what sdks/conformance/README.md asks of a runner: one JSON object per
+// line in, JSON lines out.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"os"
+	"reflect"
+	"time"
+
+	"github.com/devora/sdk-go"
+)
+
+type command struct {
+	ID        string          `json:"id"`
+	Call      string          `json:"call"`
+	Arguments json.RawMessage `json:"arguments"`
+	Options   callOptions     `json:"options"`
+}
+
+type callOptions struct {
+	BaseURL        string   `json:"base_url"`
+	APIKey         string   `json:"api_key"`
+	Timeout        *float64 `json:"timeout"`
+	MaxRetries     *int     `json:"max_retries"`
+	Backoff        *float64 `json:"backoff"`
+	StallTimeout   *float64 `json:"stall_timeout"`
+	IdempotencyKey string   `json:"idempotency_key"`
+	CancelAfter    *struct {
+		Seconds *float64 `json:"seconds"`
+		Events  *int     `json:"events"`
+	} `json:"cancel_after"`
+	Log string `json:"log"`
+}
+
+// arguments are those of all calls: each reads its own.
+type arguments struct {
+	AgentID        string                 `json:"agent_id"`
+	WorkflowID     string                 `json:"workflow_id"`
+	JobID          string                 `json:"job_id"`
+	KeyID          string                 `json:"key_id"`
+	WebhookID      string                 `json:"webhook_id"`
+	DeliveryID     string                 `json:"delivery_id"`
+	Input          map[string]interface{} `json:"input"`
+	Config         *devora.JobConfig      `json:"config"`
+	Async          bool                   `json:"async"`
+	WebhookURL     string                 `json:"webhook_url"`
+	Status         string                 `json:"status"`
+	State          string                 `json:"state"`
+	Limit          int                    `json:"limit"`
+	Offset         int                    `json:"offset"`
+	After          string                 `json:"after"`
+	Deltas         bool                   `json:"deltas"`
+	NeedsAttention bool                   `json:"needs_attention"`
+	Reason         string                 `json:"reason"`
+	Note           string                 `json:"note"`
+	Step           string                 `json:"step"`
+	Period         string                 `json:"period"`
+	Name           string                 `json:"name"`
+	Scopes         []string               `json:"scopes"`
+	Tier           string                 `json:"tier"`
+	ExpiresAt      *time.Time             `json:"expires_at"`
+	URL            string                 `json:"url"`
+	Events         []string               `json:"events"`
+	Secret         string                 `json:"secret"`
+	Active         *bool                  `json:"active"`
+	OverlapSeconds *int                   `json:"overlap_seconds"`
+	Body           string                 `json:"body"`
+	Headers        map[string]string      `json:"headers"`
+	Tolerance      *float64               `json:"tolerance"`
+	Now            *float64               `json:"now"`
+}
+
+type line struct {
+	ID        string    `json:"id"`
+	OK        *bool     `json:"ok,omitempty"`
+	Value     any       `json:"value"`
+	Event     any       `json:"event,omitempty"`
+	RequestID string    `json:"request_id,omitempty"`
+	Error     *errorRow `json:"error,omitempty"`
+}
+
+type errorRow struct {
+	Kind       string   `json:"kind"`
+	Code       *string  `json:"code"`
+	Status     *int     `json:"status"`
+	Message    string   `json:"message"`
+	RequestID  *string  `json:"request_id"`
+	RetryAfter *float64 `json:"retry_after"`
+	JobID      *string  `json:"job_id"`
+	Field      *string  `json:"field"`
+}
+
+var kinds = map[error]string{
+	devora.ErrConfiguration:       "Configuration",
+	devora.ErrConnection:          "Connection",
+	devora.ErrTimeout:             "Timeout",
+	devora.ErrInvalidResponse:     "Server",
+	devora.ErrInvalidRequest:      "InvalidRequest",
+	devora.ErrAuthentication:      "Authentication",
+	devora.ErrPermissionDenied:    "PermissionDenied",
+	devora.ErrNotFound:            "NotFound",
+	devora.ErrConflict:            "Conflict",
+	devora.ErrRateLimit:           "RateLimit",
+	devora.ErrServer:              "Server",
+	devora.ErrServiceUnavailable:  "ServiceUnavailable",
+	devora.ErrJobFailed:           "JobFailed",
+	devora.ErrJobCancelled:        "JobCancelled",
+	devora.ErrWebhookVerification: "WebhookVerification",
+}
+
+func main() {
+	if err := run(os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(input io.Reader, output io.Writer) error {
+	lines := bufio.NewReader(input)
+	encoder := json.NewEncoder(output)
+	for {
+		text, err := lines.ReadBytes('\n')
+		if len(text) > 1 {
+			var asked command
+			if err := json.Unmarshal(text, &asked); err != nil {
+				return fmt.Errorf("a command is not JSON: %w", err)
+			}
+			if err := encoder.Encode(answer(asked, encoder)); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// answer performs a command and gives its last line.
+func answer(asked command, encoder *json.Encoder) line {
+	var given arguments
+	if len(asked.Arguments) > 0 {
+		if err := json.Unmarshal(asked.Arguments, &given); err != nil {
+			return line{ID: asked.ID, OK: devora.Ptr(false), Error: &errorRow{Kind: "Runner", Message: err.Error()}}
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	client := devora.NewClient(asked.Options.APIKey, asked.Options.client()...)
+	defer client.Close()
+	after := asked.Options.CancelAfter
+	if after != nil && after.Seconds != nil {
+		timer := time.AfterFunc(duration(*after.Seconds), cancel)
+		defer timer.Stop()
+	}
+	yielded := 0
+	show := func(value any) error {
+		if err := encoder.Encode(line{ID: asked.ID, Event: value}); err != nil {
+			return err
+		}
+		if yielded++; after != nil && after.Events != nil && yielded == *after.Events {
+			cancel()
+		}
+		return nil
+	}
+	value, err := perform(ctx, client, asked.Call, given, show)
+	if err != nil {
+		return line{ID: asked.ID, OK: devora.Ptr(false), Error: row(err)}
+	}
+	return line{ID: asked.ID, OK: devora.Ptr(true), Value: value, RequestID: requestID(value)}
+}
+
+func (o callOptions) client() []devora.Option {
+	var options []devora.Option
+	if o.BaseURL != "" {
+		options = append(options, devora.WithBaseURL(o.BaseURL))
+	}
+	if o.Timeout != nil {
+		options = append(options, devora.WithTimeout(duration(*o.Timeout)))
+	}
+	if o.MaxRetries != nil {
+		options = append(options, devora.WithMaxRetries(*o.MaxRetries))
+	}
+	if o.Backoff != nil {
+		options = append(options, devora.WithBackoff(duration(*o.Backoff), 8*time.Second),
+			devora.WithReconnectBackoff(duration(*o.Backoff), 5*time.Second))
+	}
+	if o.StallTimeout != nil {
+		options = append(options, devora.WithStallTimeout(duration(*o.StallTimeout)))
+	}
+	if o.IdempotencyKey != "" {
+		options = append(options, devora.WithIdempotencyKey(o.IdempotencyKey))
+	}
+	if o.Log != "" {
+		handler := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
+		options = append(options, devora.WithLogger(slog.New(handler)))
+	}
+	return options
+}
+
+func perform(ctx context.Context, client *devora.Client, call string, a arguments, show func(any) error) (any, error) {
+	page := &devora.Page{Limit: a.Limit, Offset: a.Offset, After: a.After}
+	listed := &devora.JobListParams{Status: devora.JobStatus(a.Status), AgentID: a.AgentID, WorkflowID: a.WorkflowID,
+		NeedsAttention: a.NeedsAttention, Page: *page}
+	if a.Reason != "" {
+		listed.Reasons = []string{a.Reason}
+	}
+	agent := &devora.AgentExecuteRequest{AgentID: a.AgentID, Input: a.Input, Config: a.Config, WebhookURL: a.WebhookURL}
+	workflow := &devora.WorkflowRunRequest{WorkflowID: a.WorkflowID, Input: a.Input, Config: a.Config, WebhookURL: a.WebhookURL}
+	decision := devora.Decision{Step: a.Step, Note: a.Note}
+	switch call {
+	case "agents.list":
+		return client.Agents.List(ctx)
+	case "agents.get":
+		return client.Agents.Get(ctx, a.AgentID)
+	case "agents.health":
+		return client.Agents.Health(ctx, a.AgentID)
+	case "agents.execute":
+		if a.Async {
+			return client.Agents.Start(ctx, agent)
+		}
+		return client.Agents.Execute(ctx, agent)
+	case "workflows.list":
+		return client.Workflows.List(ctx)
+	case "workflows.get":
+		return client.Workflows.Get(ctx, a.WorkflowID)
+	case "workflows.run":
+		if a.Async {
+			return client.Workflows.Start(ctx, workflow)
+		}
+		return client.Workflows.Run(ctx, workflow)
+	case "jobs.list":
+		return client.Jobs.List(ctx, listed)
+	case "jobs.iterate":
+		return nil, each(client.Jobs.All(ctx, listed), show)
+	case "jobs.get":
+		return client.Jobs.Get(ctx, a.JobID)
+	case "jobs.result":
+		return client.Jobs.Result(ctx, a.JobID)
+	case "jobs.output":
+		return client.Jobs.Output(ctx, a.JobID)
+	case "jobs.wait":
+		return client.Jobs.Wait(ctx, a.JobID)
+	case "jobs.stream":
+		return nil, each(client.Jobs.Stream(ctx, a.JobID, &devora.StreamParams{After: a.After, Deltas: a.Deltas}), show)
+	case "jobs.events":
+		return client.Jobs.Events(ctx, a.JobID, &devora.EventListParams{After: a.After, Limit: a.Limit})
+	case "jobs.cancel":
+		return client.Jobs.Cancel(ctx, a.JobID, a.Reason)
+	case "jobs.pause":
+		return client.Jobs.Pause(ctx, a.JobID, a.Note)
+	case "jobs.resume":
+		return client.Jobs.Resume(ctx, a.JobID, a.Note)
+	case "jobs.approve":
+		return client.Jobs.Approve(ctx, a.JobID, decision)
+	case "jobs.reject":
+		return client.Jobs.Reject(ctx, a.JobID, decision)
+	case "jobs.retry":
+		return client.Jobs.Retry(ctx, a.JobID)
+	case "metrics.get":
+		return client.Metrics.Get(ctx)
+	case "metrics.agent":
+		return client.Metrics.Agent(ctx, a.AgentID, a.Period)
+	case "limits.get":
+		return client.Account.Limits(ctx)
+	case "me.get":
+		return client.Account.Me(ctx)
+	case "health.get":
+		return client.Health.Live(ctx)
+	case "keys.create":
+		return client.Keys.Create(ctx, &devora.KeyCreateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt})
+	case "keys.list":
+		return client.Keys.List(ctx, page)
+	case "keys.get":
+		return client.Keys.Get(ctx, a.KeyID)
+	case "keys.update":
+		return client.Keys.Update(ctx, a.KeyID, &devora.KeyUpdateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt})
+	case "keys.rotate":
+		return client.Keys.Rotate(ctx, a.KeyID, &devora.KeyRotateRequest{OverlapSeconds: a.OverlapSeconds})
+	case "keys.revoke":
+		return client.Keys.Revoke(ctx, a.KeyID)
+	case "webhooks.create":
+		return client.Webhooks.Create(ctx, &devora.WebhookCreateRequest{URL: a.URL, Events: a.Events, Secret: a.Secret})
+	case "webhooks.list":
+		return client.Webhooks.List(ctx, page)
+	case "webhooks.get":
+		return client.Webhooks.Get(ctx, a.WebhookID)
+	case "webhooks.update":
+		return client.Webhooks.Update(ctx, a.WebhookID, &devora.WebhookUpdateRequest{URL: a.URL, Events: a.Events, Active: a.Active})
+	case "webhooks.delete":
+		return nil, client.Webhooks.Delete(ctx, a.WebhookID)
+	case "webhooks.rotate_secret":
+		return client.Webhooks.RotateSecret(ctx, a.WebhookID, &devora.SecretRotateRequest{Secret: a.Secret, OverlapSeconds: a.OverlapSeconds})
+	case "webhooks.test":
+		return client.Webhooks.Test(ctx, a.WebhookID)
+	case "webhooks.deliveries":
+		return client.Webhooks.Deliveries(ctx, a.WebhookID, &devora.DeliveryListParams{State: a.State, Page: *page})
+	case "webhooks.redeliver":
+		return client.Webhooks.Redeliver(ctx, a.WebhookID, a.DeliveryID)
+	case "webhooks.unwrap":
+		return unwrap(client, a)
+	}
+	return nil, fmt.Errorf("no such call: %s", call)
+}
+
+func unwrap(client *devora.Client, a arguments) (any, error) {
+	header := http.Header{}
+	for name, value := range a.Headers {
+		header.Set(name, value)
+	}
+	var options []devora.WebhookOption
+	if a.Tolerance != nil {
+		options = append(options, devora.WithTolerance(duration(*a.Tolerance)))
+	}
+	if a.Now != nil {
+		options = append(options, devora.WithNow(time.Unix(int64(*a.Now), 0)))
+	}
+	return client.Webhooks.Unwrap([]byte(a.Body), header, a.Secret, options...)
+}
+
+// each shows all that an iterator yields.
+func each[T any](values iter.Seq2[T, error], show func(any) error) error {
+	for value, err := range values {
+		if err != nil {
+			return err
+		}
+		if err := show(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func row(err error) *errorRow {
+	var fault *devora.Error
+	if !errors.As(err, &fault) {
+		return &errorRow{Kind: "Runner", Message: err.Error()}
+	}
+	kind := kinds[fault.Kind()]
+	if errors.Is(err, context.Canceled) {
+		kind = "Cancelled"
+	}
+	shown := &errorRow{Kind: kind, Code: some(fault.Code), Status: some(fault.Status), Message: fault.Message,
+		RequestID: some(fault.RequestID), JobID: some(fault.JobID), Field: some(fault.Field)}
+	if fault.RetryAfter > 0 {
+		shown.RetryAfter = devora.Ptr(fault.RetryAfter.Seconds())
+	}
+	return shown
+}
+
+func requestID(value any) string {
+	structure := reflect.Indirect(reflect.ValueOf(value))
+	if structure.Kind() != reflect.Struct {
+		return ""
+	}
+	if field := structure.FieldByName("RequestID"); field.IsValid() {
+		return field.String()
+	}
+	return ""
+}
+
+// some is a pointer to a value that is there, null in JSON otherwise.
+func some[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
+func duration(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }

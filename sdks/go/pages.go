@@ -1,0 +1,76 @@
+package devora
+
+import (
+	"iter"
+	"net/url"
+	"strconv"
+)
+
+// Page says which page of a list is wanted. All fetches pages by itself; Limit is then the size of each.
+type Page struct {
+	Limit  int    // entries of a page; 0 is the server's default
+	After  string // Next of the page before
+	Offset int    // how many entries to skip, instead of After
+}
+
+func (p Page) set(query url.Values) {
+	setNumber(query, "limit", p.Limit)
+	setNumber(query, "offset", p.Offset)
+	set(query, "after", p.After)
+}
+
+func set(query url.Values, name, value string) {
+	if value != "" {
+		query.Set(name, value)
+	}
+}
+
+func setNumber(query url.Values, name string, value int) {
+	if value != 0 {
+		query.Set(name, strconv.Itoa(value))
+	}
+}
+
+// position is what a page says of the next one.
+type position struct {
+	next    *string
+	hasMore bool
+	total   int
+}
+
+// all goes through the pages that fetch gives for where. A server without cursors is asked by offset.
+func all[T any](where *Page, fetch func() ([]T, position, error)) iter.Seq2[*T, error] {
+	begin := *where
+	return func(yield func(*T, error) bool) {
+		*where = begin // the iterator can be used again
+		for {
+			entries, at, err := fetch()
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range entries {
+				if !yield(&entries[i], nil) {
+					return
+				}
+			}
+			switch {
+			case at.hasMore && at.next != nil:
+				where.After, where.Offset = *at.next, 0
+			case at.next == nil && !at.hasMore && where.After == "" && len(entries) > 0 && where.Offset+len(entries) < at.total:
+				where.Offset += len(entries)
+			default:
+				return
+			}
+		}
+	}
+}
+
+// value is what a pointer points to, or a zero value.
+func value[T any](pointer *T) T {
+	if pointer == nil {
+		var zero T
+		return zero
+	}
+	return *pointer
+}

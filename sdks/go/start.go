@@ -1,0 +1,135 @@
+package devora
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+)
+
+type startBody struct {
+	Input      map[string]interface{} `json:"input"`
+	Config     *JobConfig             `json:"config,omitempty"`
+	Async      bool                   `json:"async"`
+	WebhookURL string                 `json:"webhook_url,omitempty"`
+}
+
+// MarshalJSON sends no input as an empty object.
+func (b startBody) MarshalJSON() ([]byte, error) {
+	type plain startBody
+	if b.Input == nil {
+		b.Input = map[string]interface{}{}
+	}
+	return json.Marshal(plain(b))
+}
+
+// start starts a job that runs on its own.
+func (c *Client) start(ctx context.Context, body startBody, options []Option, parts ...string) (*StartedJob, error) {
+	job, err := post[StartedJob](ctx, c, body, options, parts...)
+	if err != nil {
+		return nil, err
+	}
+	job.client = c
+	return job, nil
+}
+
+// runToEnd starts a job and waits for its end, whatever becomes of the connection. It starts one job only.
+func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option, parts ...string) (*Result, error) {
+	ctx, cancel := c.config.with(options).deadline(ctx, blockTimeout)
+	defer cancel()
+	options = append(options[:len(options):len(options)], WithTimeout(noTimeout)) // ctx holds the deadline
+	blocking := call{method: http.MethodPost, body: body, persistent: true}
+	result, err := fetch[Result](ctx, c, blocking, options, parts...)
+	var fault *Error
+	if errors.As(err, &fault) && fault.Status == http.StatusServiceUnavailable && fault.JobID != "" {
+		job, err := c.Jobs.Wait(ctx, fault.JobID, options...) // the server's own wait ran out; the job goes on
+		if err != nil {
+			return nil, err
+		}
+		return job.result(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := result.failure(); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// StartedJob is a job that was started and runs on its own. Its methods ask the API.
+type StartedJob struct {
+	ID          string        `json:"job_id"`
+	AgentID     string        `json:"agent_id"`    // of an agent's job
+	WorkflowID  string        `json:"workflow_id"` // of a workflow's job
+	Status      JobStatus     `json:"status"`      // as it was at the start
+	Progress    *StepProgress `json:"progress"`    // of a workflow's job
+	StepsStatus []StepStatus  `json:"steps_status"`
+	CreatedAt   time.Time     `json:"created_at"`
+	ETASeconds  int           `json:"eta_seconds"`
+	WebhookURL  *string       `json:"webhook_url"`
+	Links       Links         `json:"links"`
+
+	// Of a retry: the job that it finishes, and what it takes over from it.
+	RetryOf      string   `json:"retry_of"`
+	ReusedCalls  int      `json:"reused_calls"`
+	ReusedTokens int      `json:"reused_tokens"`
+	ReusedCost   *float64 `json:"reused_cost"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+
+	client *Client
+}
+
+// StepProgress is how many steps are done.
+type StepProgress struct {
+	CurrentStep int `json:"current_step"`
+	TotalSteps  int `json:"total_steps"`
+	Percentage  int `json:"percentage"`
+
+	Extra Extra `json:"-"`
+}
+
+// StepStatus is one step that has begun.
+type StepStatus struct {
+	Step        string     `json:"step"`
+	Status      string     `json:"status"`
+	StartedAt   *time.Time `json:"started_at"`
+	CompletedAt *time.Time `json:"completed_at"`
+
+	Extra Extra `json:"-"`
+}
+
+// Get gives the job as it is now: its progress, steps and the reason why it is where it is.
+func (j *StartedJob) Get(ctx context.Context, options ...Option) (*Job, error) {
+	return j.client.Jobs.Get(ctx, j.ID, options...)
+}
+
+// IsComplete says whether the job has ended, well or not.
+func (j *StartedJob) IsComplete(ctx context.Context, options ...Option) (bool, error) {
+	job, err := j.Get(ctx, options...)
+	return err == nil && job.Status.Ended(), err
+}
+
+// Wait waits for the end of the job. See [JobService.Wait].
+func (j *StartedJob) Wait(ctx context.Context, options ...Option) (*Job, error) {
+	return j.client.Jobs.Wait(ctx, j.ID, options...)
+}
+
+// Result gives the job, which has ended. See [JobService.Result].
+func (j *StartedJob) Result(ctx context.Context, options ...Option) (*Job, error) {
+	return j.client.Jobs.Result(ctx, j.ID, options...)
+}
+
+// Stream follows the job's events. See [JobService.Stream].
+func (j *StartedJob) Stream(ctx context.Context, params *StreamParams, options ...Option) iter.Seq2[*Event, error] {
+	return j.client.Jobs.Stream(ctx, j.ID, params, options...)
+}
+
+// Cancel cancels the job. See [JobService.Cancel].
+func (j *StartedJob) Cancel(ctx context.Context, reason string, options ...Option) (*Control, error) {
+	return j.client.Jobs.Cancel(ctx, j.ID, reason, options...)
+}

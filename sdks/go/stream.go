@@ -1,0 +1,295 @@
+package devora
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// rememberedEvents is how many ids a stream keeps to drop what comes twice.
+const rememberedEvents = 5000
+
+// StreamParams says where a stream begins and what it carries.
+type StreamParams struct {
+	After  string // the id of the last event seen, or "now" to skip the past; empty is from the first event on
+	Deltas bool   // the text of running agents as well
+}
+
+// Stream follows a job: each event once and in order, from the first to the last, which ends the stream.
+//
+// A stream that breaks, falls silent or meets a server that restarts is opened again where it was, for as long as the
+// context lasts. It ends with an error where no retry can help: no valid key, no such job. Leaving the loop closes the
+// connection.
+func (s *JobService) Stream(ctx context.Context, jobID string, params *StreamParams, options ...Option) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		config := s.client.config.with(options)
+		ctx, cancel := config.deadline(ctx, noTimeout)
+		defer cancel()
+		wanted := value(params)
+		stream := &stream{jobs: s, config: config, jobID: jobID, deltas: wanted.Deltas, cursor: wanted.After, seen: map[string]bool{}}
+		if err := stream.follow(ctx, yield); err != nil {
+			yield(nil, unfinished(err, jobID))
+		}
+	}
+}
+
+// stream is one reader's place in the events of a job.
+type stream struct {
+	jobs   *JobService
+	config config
+	jobID  string
+	deltas bool
+	path   string
+
+	cursor   string
+	seen     map[string]bool
+	order    []string // of seen, oldest first
+	failures int      // connections in a row that brought nothing
+	brought  bool     // whether the connection brought a frame after the snapshot
+}
+
+// follow opens connections until the last event. It returns nil at the end and where the reader left.
+func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) error {
+	if fault := s.config.check(); fault != nil {
+		return fault
+	}
+	address, fault := path("jobs", s.jobID, "events")
+	if fault != nil {
+		return fault
+	}
+	s.path = address
+	if s.cursor == "now" {
+		if over, err := s.fixCursor(ctx); over || err != nil {
+			return err
+		}
+	}
+	for connection := 0; ; connection++ {
+		s.brought = false
+		fault, done := s.connect(ctx, connection, yield)
+		if done {
+			return nil
+		}
+		if fault != nil && !fault.retry {
+			return fault
+		}
+		if s.brought {
+			s.failures = 0
+		}
+		if fault == nil && !s.brought {
+			over, err := s.nothingFollows(ctx)
+			if over || err != nil {
+				return err
+			}
+		}
+		s.failures++
+		pause := s.config.reconnect.pause(s.failures)
+		retry := Retry{Method: http.MethodGet, Path: s.path, Attempt: connection + 1}
+		if fault != nil {
+			pause = max(pause, fault.RetryAfter)
+			retry.Err = fault
+		}
+		retry.Delay = pause
+		s.config.announce(ctx, retry)
+		if sleep(ctx, pause) != nil {
+			return contextError(ctx)
+		}
+	}
+}
+
+// connect opens one connection and hands on its events. done: nothing follows, or the reader left. A nil fault: the
+// server ended the stream.
+func (s *stream) connect(ctx context.Context, number int, yield func(*Event, error) bool) (fault *Error, done bool) {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(s.config.stallTimeout, cancel)
+	defer silence.Stop()
+	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}}
+	call := call{method: http.MethodGet, path: s.path, query: query}
+	request, fault := s.config.request(within, call, nil, "", number)
+	if fault != nil {
+		return fault, false
+	}
+	request.Header.Set("Accept", "text/event-stream")
+	if s.cursor != "" {
+		request.Header.Set("Last-Event-ID", s.cursor)
+	}
+	began := time.Now()
+	response, err := s.config.http.Do(request)
+	if err != nil {
+		fault = s.broken(ctx, within, withoutURL(err))
+		s.config.logAttempt(ctx, call, Response{Attempt: number}, began, fault)
+		return fault, false
+	}
+	defer response.Body.Close()
+	got := Response{Status: response.StatusCode, Header: response.Header, Attempt: number}
+	s.config.logAttempt(ctx, call, got, began, nil)
+	if s.config.response != nil {
+		*s.config.response = got
+	}
+	if response.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return s.broken(ctx, within, err), false
+		}
+		return streamFault(answerError(response.StatusCode, response.Header, body)), false
+	}
+	frames := newFrameReader(&watched{response.Body, silence, s.config.stallTimeout})
+	for {
+		frame, err := frames.next()
+		if err == io.EOF {
+			return nil, false
+		}
+		if err != nil {
+			return s.broken(ctx, within, err), false
+		}
+		if ctx.Err() != nil {
+			return contextError(ctx), false
+		}
+		silence.Stop() // a slow reader is not a silent server
+		fault, done := s.take(frame, response.Header, yield)
+		if fault != nil || done {
+			return fault, done
+		}
+		silence.Reset(s.config.stallTimeout)
+	}
+}
+
+// take hands one frame on.
+func (s *stream) take(frame frame, header http.Header, yield func(*Event, error) bool) (fault *Error, done bool) {
+	switch frame.event {
+	case "snapshot":
+		return nil, false
+	case "stream_error":
+		return streamFault(answerError(statusOf(frame.data), header, frame.data)), false
+	}
+	s.brought = true
+	event := new(Event)
+	if err := json.Unmarshal(frame.data, event); err != nil {
+		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Body: frame.data, cause: err,
+			Message: "an event is not as documented: " + err.Error() + ": " + beginning(frame.data)}, false
+	}
+	if event.Type == "" {
+		event.Type = frame.event
+	}
+	if event.ID == "" {
+		event.ID = frame.id
+	}
+	if event.ID != "" {
+		if s.seen[event.ID] {
+			return nil, false
+		}
+		s.remember(event.ID)
+		s.cursor = event.ID
+	}
+	if !yield(event, nil) {
+		return nil, true
+	}
+	return nil, event.Ends()
+}
+
+func (s *stream) remember(id string) {
+	s.seen[id] = true
+	if s.order = append(s.order, id); len(s.order) > rememberedEvents {
+		delete(s.seen, s.order[0])
+		s.order = s.order[1:]
+	}
+}
+
+// fixCursor gives "now" a place that survives a reconnect. over: the job has ended, nothing follows.
+func (s *stream) fixCursor(ctx context.Context) (over bool, err error) {
+	job, page, err := s.look(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.cursor = ""
+	if page.Next != nil {
+		s.cursor = *page.Next
+	}
+	return page.Next == nil && job.Status.Ended(), nil
+}
+
+// nothingFollows says whether the job has ended and the cursor stands behind its last event.
+func (s *stream) nothingFollows(ctx context.Context) (bool, error) {
+	job, page, err := s.look(ctx)
+	return err == nil && job.Status.Ended() && len(page.Events) == 0, err
+}
+
+// look reads the job first and then the page behind the cursor: of a job that has ended, the page holds its last event.
+func (s *stream) look(ctx context.Context) (*Job, *EventList, error) {
+	patient := func(c *config) {
+		*c = s.config
+		c.maxRetries, c.response = unlimited, nil
+		WithTimeout(noTimeout)(c)
+	}
+	job, err := s.jobs.Get(ctx, s.jobID, patient)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, err := s.jobs.Events(ctx, s.jobID, &EventListParams{After: s.cursor, Limit: 1}, patient)
+	return job, page, err
+}
+
+// broken is the fault of a connection that gave way or was silent for too long. It is opened again.
+func (s *stream) broken(ctx, within context.Context, err error) *Error {
+	if ctx.Err() == nil && within.Err() != nil {
+		return &Error{kind: ErrTimeout, Code: "stalled", cause: err, retry: true,
+			Message: "the stream was silent for " + s.config.stallTimeout.String()}
+	}
+	return networkError(ctx, err)
+}
+
+// streamFault says of an answer whether the stream is opened again: unless the same request cannot work.
+func streamFault(fault *Error) *Error {
+	switch fault.Status {
+	case 400, 401, 403, 404, 410, 422:
+		fault.retry = false
+	default:
+		fault.retry = fault.Header.Get("X-Should-Retry") != "false" && fault.Status >= 400
+	}
+	return fault
+}
+
+// statusOf is the HTTP status that the error of a frame would have had.
+func statusOf(body []byte) int {
+	var envelope struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(body, &envelope) // a body of another form has no code: 500
+	switch envelope.Error.Code {
+	case "invalid_request":
+		return http.StatusBadRequest
+	case "authentication_failed":
+		return http.StatusUnauthorized
+	case "forbidden":
+		return http.StatusForbidden
+	case "not_found":
+		return http.StatusNotFound
+	case "rate_limit_exceeded":
+		return http.StatusTooManyRequests
+	case "service_unavailable":
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// watched starts the watch over silence again with each piece that is read.
+type watched struct {
+	io.Reader
+	silence *time.Timer
+	limit   time.Duration
+}
+
+func (w *watched) Read(into []byte) (int, error) {
+	n, err := w.Reader.Read(into)
+	if n > 0 {
+		w.silence.Reset(w.limit)
+	}
+	return n, err
+}

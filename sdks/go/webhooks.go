@@ -1,0 +1,190 @@
+package devora
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// WebhookService registers webhooks and shows what they were sent. See Client.Webhooks. To verify what was received,
+// use [UnwrapWebhook].
+type WebhookService struct{ client *Client }
+
+// WebhookCreateRequest is a webhook to register. Without a secret, a strong one is made and shown this once.
+type WebhookCreateRequest struct {
+	URL    string   `json:"url"`
+	Events []string `json:"events"` // "job.completed", "job.failed", …
+	Secret string   `json:"secret,omitempty"`
+}
+
+// Create registers a webhook.
+func (s *WebhookService) Create(ctx context.Context, request *WebhookCreateRequest, options ...Option) (*Webhook, error) {
+	return post[Webhook](ctx, s.client, request, options, "webhooks")
+}
+
+// List gives one page of webhooks, oldest first. [WebhookService.All] goes through all pages.
+func (s *WebhookService) List(ctx context.Context, page *Page, options ...Option) (*WebhookList, error) {
+	query := url.Values{}
+	value(page).set(query)
+	return get[WebhookList](ctx, s.client, query, options, "webhooks")
+}
+
+// All goes through all webhooks, and fetches pages as it goes.
+func (s *WebhookService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*Webhook, error] {
+	where := value(page)
+	return all(&where, func() ([]Webhook, position, error) {
+		page, err := s.List(ctx, &where, options...)
+		if err != nil {
+			return nil, position{}, err
+		}
+		return page.Webhooks, position{total: page.Total}, nil
+	})
+}
+
+// Get gives one webhook, without its secret.
+func (s *WebhookService) Get(ctx context.Context, webhookID string, options ...Option) (*Webhook, error) {
+	return get[Webhook](ctx, s.client, nil, options, "webhooks", webhookID)
+}
+
+// WebhookUpdateRequest is what to change of a webhook. What is left out stays.
+type WebhookUpdateRequest struct {
+	URL    string   `json:"url,omitempty"`
+	Events []string `json:"events,omitempty"`
+	Active *bool    `json:"active,omitempty"`
+}
+
+// Update changes a webhook.
+func (s *WebhookService) Update(ctx context.Context, webhookID string, request *WebhookUpdateRequest, options ...Option) (*Webhook, error) {
+	return fetch[Webhook](ctx, s.client, call{method: http.MethodPatch, body: request}, options, "webhooks", webhookID)
+}
+
+// Delete removes a webhook. What it was not sent yet is dropped.
+func (s *WebhookService) Delete(ctx context.Context, webhookID string, options ...Option) error {
+	return send(ctx, s.client, call{method: http.MethodDelete}, options, "webhooks", webhookID)
+}
+
+// SecretRotateRequest is the new secret, made when left out, and how long the old one signs, too: a day by default, 0
+// ends it now.
+type SecretRotateRequest struct {
+	Secret         string `json:"secret,omitempty"`
+	OverlapSeconds *int   `json:"overlap_seconds,omitempty"`
+}
+
+// RotateSecret gives a webhook another secret.
+func (s *WebhookService) RotateSecret(ctx context.Context, webhookID string, request *SecretRotateRequest, options ...Option) (*Webhook, error) {
+	return post[Webhook](ctx, s.client, value(request), options, "webhooks", webhookID, "rotate-secret")
+}
+
+// Test sends the event "webhook.test" once.
+func (s *WebhookService) Test(ctx context.Context, webhookID string, options ...Option) (*Delivery, error) {
+	return post[Delivery](ctx, s.client, nil, options, "webhooks", webhookID, "test")
+}
+
+// DeliveryListParams says which deliveries are listed.
+type DeliveryListParams struct {
+	State string // "pending", "delivered", "failed" or "dropped"; empty is all
+	Page
+}
+
+// Deliveries gives one page of what a webhook was sent, newest first. [WebhookService.AllDeliveries] goes through all
+// pages.
+func (s *WebhookService) Deliveries(ctx context.Context, webhookID string, params *DeliveryListParams, options ...Option) (*DeliveryList, error) {
+	query := url.Values{}
+	if params != nil {
+		params.Page.set(query)
+		set(query, "state", params.State)
+	}
+	return get[DeliveryList](ctx, s.client, query, options, "webhooks", webhookID, "deliveries")
+}
+
+// AllDeliveries goes through all deliveries that match, and fetches pages as it goes.
+func (s *WebhookService) AllDeliveries(ctx context.Context, webhookID string, params *DeliveryListParams, options ...Option) iter.Seq2[*Delivery, error] {
+	wanted := value(params)
+	return all(&wanted.Page, func() ([]Delivery, position, error) {
+		page, err := s.Deliveries(ctx, webhookID, &wanted, options...)
+		if err != nil {
+			return nil, position{}, err
+		}
+		return page.Deliveries, position{page.Next, page.HasMore, page.Total}, nil
+	})
+}
+
+// Redeliver sends the message of a delivery that has ended once more.
+func (s *WebhookService) Redeliver(ctx context.Context, webhookID, deliveryID string, options ...Option) (*Delivery, error) {
+	return post[Delivery](ctx, s.client, nil, options, "webhooks", webhookID, "deliveries", deliveryID, "redeliver")
+}
+
+// Webhook is a webhook.
+type Webhook struct {
+	ID             string     `json:"id"`
+	URL            string     `json:"url"`
+	Events         []string   `json:"events"`
+	Active         bool       `json:"active"`
+	DisabledReason *string    `json:"disabled_reason"`
+	DisabledAt     *time.Time `json:"disabled_at"`
+	CreatedAt      time.Time  `json:"created_at"`
+	UpdatedAt      time.Time  `json:"updated_at"`
+	// Secret is there when it was made for this answer, this once.
+	Secret string `json:"secret"`
+	// PreviousUntil is how long the secret before a rotation signs, too.
+	PreviousUntil *time.Time `json:"previous_until"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+// WebhookList is one page of webhooks.
+type WebhookList struct {
+	Webhooks []Webhook `json:"webhooks"`
+	Total    int       `json:"total"`
+	Limit    int       `json:"limit"`
+	Offset   int       `json:"offset"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+// Delivery is one message to a receiver with its attempts so far.
+type Delivery struct {
+	ID            string            `json:"id"`
+	WebhookID     *string           `json:"webhook_id"` // nil for the webhook_url of a job
+	JobID         *string           `json:"job_id"`
+	Event         string            `json:"event"`
+	URL           string            `json:"url"`
+	MessageID     string            `json:"message_id"` // what the receiver sees as webhook-id
+	State         string            `json:"state"`
+	Attempts      []DeliveryAttempt `json:"attempts"`
+	CreatedAt     time.Time         `json:"created_at"`
+	NextAttemptAt *time.Time        `json:"next_attempt_at"`
+	CompletedAt   *time.Time        `json:"completed_at"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
+
+// DeliveryAttempt is one attempt. Status is the receiver's HTTP status.
+type DeliveryAttempt struct {
+	Number   int       `json:"number"`
+	At       time.Time `json:"at"`
+	Verdict  string    `json:"verdict"` // "delivered", "retry" or "gone"
+	Status   *int      `json:"status"`
+	Error    *string   `json:"error"`
+	Duration float64   `json:"duration"` // seconds
+
+	Extra Extra `json:"-"`
+}
+
+// DeliveryList is one page of deliveries.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+	Total      int        `json:"total"`
+	Limit      int        `json:"limit"`
+	Offset     int        `json:"offset"`
+	Next       *string    `json:"next"`
+	HasMore    bool       `json:"has_more"`
+
+	RequestID string `json:"-"`
+	Extra     Extra  `json:"-"`
+}
