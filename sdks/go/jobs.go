@@ -103,33 +103,33 @@ func (s *JobService) AllEvents(ctx context.Context, jobID string, params *EventL
 
 // Cancel cancels a job. The reason may be empty. Done says whether it is in force already.
 func (s *JobService) Cancel(ctx context.Context, jobID, reason string, options ...Option) (*Control, error) {
-	return s.control(ctx, jobID, "cancel", controlBody{Reason: reason}, options)
+	return s.control(ctx, jobID, "cancel", cancelBody{reason}, options)
 }
 
 // Pause starts nothing new of a job; calls under way finish. The note may be empty.
 func (s *JobService) Pause(ctx context.Context, jobID, note string, options ...Option) (*Control, error) {
-	return s.control(ctx, jobID, "pause", controlBody{Note: note}, options)
+	return s.control(ctx, jobID, "pause", noteBody{note}, options)
 }
 
 // Resume goes on after a pause. The note may be empty.
 func (s *JobService) Resume(ctx context.Context, jobID, note string, options ...Option) (*Control, error) {
-	return s.control(ctx, jobID, "resume", controlBody{Note: note}, options)
+	return s.control(ctx, jobID, "resume", noteBody{note}, options)
 }
 
 // Decision says which waiting step is decided on, and why. The step may be left out where only one waits.
 type Decision struct {
-	Step string
-	Note string
+	Step string `json:"step,omitempty"`
+	Note string `json:"note,omitempty"`
 }
 
 // Approve lets a step run that waits for a person.
 func (s *JobService) Approve(ctx context.Context, jobID string, decision Decision, options ...Option) (*Control, error) {
-	return s.control(ctx, jobID, "approve", controlBody{Step: decision.Step, Note: decision.Note}, options)
+	return s.control(ctx, jobID, "approve", decision, options)
 }
 
 // Reject refuses a step that waits for a person; it counts as failed.
 func (s *JobService) Reject(ctx context.Context, jobID string, decision Decision, options ...Option) (*Control, error) {
-	return s.control(ctx, jobID, "reject", controlBody{Step: decision.Step, Note: decision.Note}, options)
+	return s.control(ctx, jobID, "reject", decision, options)
 }
 
 // Retry finishes a job that failed, was cancelled or timed out, in a new job that takes over each finished call.
@@ -151,13 +151,15 @@ func (s *JobService) Deliveries(ctx context.Context, jobID string, params *Page,
 	return get[DeliveryList](ctx, s.client, query, options, "jobs", jobID, "deliveries")
 }
 
-type controlBody struct {
+type cancelBody struct {
 	Reason string `json:"reason,omitempty"`
-	Note   string `json:"note,omitempty"`
-	Step   string `json:"step,omitempty"`
 }
 
-func (s *JobService) control(ctx context.Context, jobID, verb string, body controlBody, options []Option) (*Control, error) {
+type noteBody struct {
+	Note string `json:"note,omitempty"`
+}
+
+func (s *JobService) control(ctx context.Context, jobID, verb string, body any, options []Option) (*Control, error) {
 	return post[Control](ctx, s.client, body, options, "jobs", jobID, verb)
 }
 

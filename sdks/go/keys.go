@@ -54,11 +54,11 @@ func (s *KeyService) Get(ctx context.Context, keyID string, options ...Option) (
 
 // KeyUpdateRequest is what to change of a key. What is left out stays.
 type KeyUpdateRequest struct {
-	Name         string
-	Scopes       []string
-	Tier         string
-	ExpiresAt    *time.Time
-	NeverExpires bool // lets the key live on, instead of ExpiresAt
+	Name         string     `json:"name"`
+	Scopes       []string   `json:"scopes"`
+	Tier         string     `json:"tier"`
+	ExpiresAt    *time.Time `json:"expires_at"`
+	NeverExpires bool       `json:"-"` // lets the key live on, instead of ExpiresAt
 }
 
 // MarshalJSON sends what is to change.
