@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.sdks.go_toolchain import RUNNER as GO_RUNNER
+from tests.sdks.go_toolchain import build_runner as build_go_runner
+
 ROOT = Path(__file__).parents[2]
 SDKS = ROOT / "sdks"
 LARGEST_LINE = 2**26
@@ -32,6 +35,7 @@ PYTHON = (sys.executable, str(SDKS / "python" / "conformance_runner.py"))
 LANGUAGES: dict[str, Language] = {
     "python": Language(PYTHON, {"PYTHONPATH": PYTHON_PATH}),
     "python-async": Language((*PYTHON, "--async"), {"PYTHONPATH": PYTHON_PATH}),
+    "go": Language((str(GO_RUNNER),), {}, build_go_runner),
 }
 
 
