@@ -11,6 +11,7 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from orchestrator.domain.backoff import jittered
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
@@ -37,6 +38,7 @@ LastError = Callable[[], Awaitable[JobError | None]]
 _OWN_TYPES: Final = WAITED | {WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED}
 _QUICK: Final = timedelta(seconds=3)
 _TURN: Final = timedelta(seconds=3)
+_TOKEN_JITTER: Final = 0.2
 
 
 async def last_error() -> JobError | None:
@@ -115,8 +117,7 @@ def suspected(agent: str, tally: Tally) -> ApplicationError:
 def tokens_held(why: str, tally: Tally, at: datetime) -> ApplicationError:
     """The call waits for tokens that others hold, and leaves its place in the worker to calls that have some."""
     waits = tally.waits_for_tokens(at)
-    # What waits together does not look together.
-    delay = waits.token_wait(at) * random.uniform(0.8, 1.2)  # noqa: S311  # nosec B311
+    delay = jittered(waits.token_wait(at), _TOKEN_JITTER, random.uniform)
     return ApplicationError(
         why,
         {"tally": waits.after("waited").model_dump()},

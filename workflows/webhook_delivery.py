@@ -9,6 +9,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
+    from orchestrator.domain.backoff import jittered
     from orchestrator.domain.webhooks import (
         DeliveryAttempt,
         DeliveryInput,
@@ -31,7 +32,7 @@ class WebhookDeliveryWorkflow:
     @workflow.run
     async def run(self, delivery: DeliveryInput) -> DeliveryResult:
         """One attempt for each entry of the schedule, at most. Needs nothing from whoever started it."""
-        delays = [_jittered(seconds) for seconds in delivery.schedule]
+        delays = [jittered(seconds, _JITTER, workflow.random().uniform) for seconds in delivery.schedule]
         report = DeliveryReport(state=DeliveryState.PENDING)
         made = 0
         for made, delay in enumerate(delays, start=1):
@@ -67,11 +68,6 @@ async def _attempt(delivery: DeliveryInput, number: int, following: float | None
         workflow.logger.warning("delivery_attempt_not_made", extra={"number": number})
         return DeliveryReport(state=DeliveryState.PENDING)
     return report
-
-
-def _jittered(seconds: float) -> float:
-    """So that what failed together does not come back together."""
-    return seconds * workflow.random().uniform(1 - _JITTER, 1 + _JITTER)
 
 
 def _show(delivery: DeliveryInput, where: str) -> None:

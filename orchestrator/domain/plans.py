@@ -5,6 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from orchestrator.domain.backoff import Backoff
+
 StepId = str
 _DAY = 86_400.0
 
@@ -30,10 +32,7 @@ class RetryPolicy(Part):
 
     def pause(self, failures: int) -> float:
         """Seconds between the failure of that number and the next attempt."""
-        seconds = min(self.initial_interval, self.maximum_interval)
-        for _ in range(failures - 1):
-            seconds = min(seconds * self.backoff_coefficient, self.maximum_interval)
-        return seconds
+        return Backoff(self.initial_interval, self.maximum_interval, self.backoff_coefficient).pause(failures)
 
 
 class Timeouts(Part):

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.names import AGENT_HELD_UP
 
 # What a worker that lacks the agent says of a call: nothing has begun, another worker may take it.
@@ -34,12 +35,12 @@ HELD_LIMIT: Final = 50
 # How many answers of one call may find no store that keeps them.
 UNKEPT_LIMIT: Final = 5
 
-_LONGEST_WAIT: Final = 30.0
+_OFFERS: Final = Backoff(1.0, 30.0, factor=1.5)
 # Of two idle workers, the one without the agent gets a call as often by chance once in a thousand times.
 _QUICK_OFFERS: Final = 10
-_LONGEST_UNKEPT: Final = 60.0
+_UNKEPT_PAUSES: Final = Backoff(5.0, 60.0)
 _ORDINARY_STOPS: Final = 3  # A call that was cut off as often is made again at once.
-_LONGEST_STOP: Final = 60.0
+_STOP_PAUSES: Final = Backoff(5.0, 60.0)
 _UNKEPT = "unavailable"
 _SHORTEST_TOKEN_WAIT: Final = 1.0
 _LONGEST_TOKEN_WAIT: Final = 5.0
@@ -125,7 +126,7 @@ class Tally(BaseModel):
         """Seconds until a call that no worker knew is offered again: a second at first, since another worker may know
         its agent; then every half a minute.
         """
-        return min(1.5 ** min(max(0, self.tries - self.attempts - _QUICK_OFFERS), 20), _LONGEST_WAIT)
+        return _OFFERS.pause(self.tries - self.attempts - _QUICK_OFFERS + 1)
 
     def token_wait(self, at: datetime) -> float:
         """Seconds until a call looks again for tokens: a second at first, and longer the longer it has waited."""
@@ -137,12 +138,12 @@ class Tally(BaseModel):
         """Seconds until a call is made again that stopping workers cut off: at once at first, then ever later."""
         if self.stopped <= _ORDINARY_STOPS:
             return 1.0
-        return min(5.0 * 2.0 ** (self.stopped - _ORDINARY_STOPS - 1), _LONGEST_STOP)
+        return _STOP_PAUSES.pause(self.stopped - _ORDINARY_STOPS)
 
     @property
     def unkept_wait(self) -> float:
         """Seconds until a call whose answer was not kept is made again."""
-        return min(5.0 * 2.0 ** min(self.unkept, 10), _LONGEST_UNKEPT)
+        return _UNKEPT_PAUSES.pause(self.unkept + 1)
 
 
 def end_of(kind: str) -> End:

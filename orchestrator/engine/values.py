@@ -4,7 +4,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any, Final, Self, TypeVar
 
 import structlog
@@ -20,6 +20,7 @@ from temporalio.converter import (
     WorkflowSerializationContext,
 )
 
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import (
@@ -42,7 +43,7 @@ log = structlog.get_logger(__name__)
 _MESSAGE_BYTES: Final = 1024 * 1024
 # Seconds between tries of a call's own values, and for all of them: no beat is sent meanwhile, so they must end before
 # a call's heartbeat timeout, and a workflow task's, are over.
-_PAUSES: Final = (0.5, 1.0, 2.0)
+_PAUSES: Final = tuple(islice(Backoff(0.5, 2.0).pauses(), 3))
 _PATIENCE: Final = 5.0
 _KEEP_PAUSE: Final = 15.0
 # While the store is away, a call's message up to this size is carried whole. Temporal takes twice as much.

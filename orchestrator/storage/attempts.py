@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -21,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.budgets import Claim, TokenBudget
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
@@ -45,7 +47,7 @@ from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
 
 log = structlog.get_logger(__name__)
 
-RETRY_DELAYS: Final = (0.1, 0.4)
+RETRY_DELAYS: Final = tuple(islice(Backoff(0.1, 0.4, factor=4.0).pauses(), 2))
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
 _LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: what a call claims is of one month.
 

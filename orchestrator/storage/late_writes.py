@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.text import error_message
 
@@ -15,8 +16,7 @@ log = structlog.get_logger(__name__)
 Write = Callable[[], Awaitable[None]]
 
 _MOST: Final = 1000
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
+_BACKOFF: Final = Backoff(0.5, 30.0)
 
 
 class LateWrites:
@@ -49,11 +49,11 @@ class LateWrites:
             log.warning("late_writes_given_up", count=len(self._waiting), reason="the process ends")
 
     async def _write_with_pauses(self) -> None:
-        pause = _FIRST_PAUSE
-        while self._waiting:
+        for pause in _BACKOFF.pauses():
             await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
             await self._write_all()
+            if not self._waiting:
+                return
 
     async def _write_all(self) -> None:
         """Write until the index does not answer."""
