@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from orchestrator.commandline.run.client import NoAnswer
+from orchestrator.domain.backoff import Backoff
 
 T = TypeVar("T")
 
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 10.0
+_BACKOFF: Final = Backoff(0.5, 10.0)
 _LONGEST_RETRY_AFTER: Final = 120.0  # A longer wait, such as for a monthly limit, is an error instead.
 
 
@@ -25,7 +25,7 @@ class ApiRetries:
         self._outages = outages
         self._notify = notify
         self._resume_at = 0.0
-        self._pause = _FIRST_PAUSE
+        self._failures = 0  # in a row
         self._silent_since: float | None = None
         self.reached = False
         self._last_message = ""
@@ -47,7 +47,7 @@ class ApiRetries:
 
     def answered(self) -> None:
         """Record a response: the next pause is the shortest one."""
-        self._pause, self._silent_since, self.reached, self._last_message = _FIRST_PAUSE, None, True, ""
+        self._failures, self._silent_since, self.reached, self._last_message = 0, None, True, ""
 
     @property
     def silent(self) -> bool:
@@ -56,7 +56,7 @@ class ApiRetries:
 
     async def pause(self) -> None:
         """Wait a little before the next request."""
-        await asyncio.sleep(self._pause)
+        await asyncio.sleep(_BACKOFF.pause(self._failures + 1))
 
     async def _wait(self, fault: NoAnswer) -> None:
         """Wait before the next try. Raises the error if the wait would be too long."""
@@ -67,8 +67,8 @@ class ApiRetries:
         retryable = fault.limited or (self._outages and self.reached)
         if not retryable or (retry_after or 0) > _LONGEST_RETRY_AFTER or silent + (retry_after or 0) > self._seconds:
             raise fault
-        pause = self._pause if retry_after is None else retry_after
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._failures += 1
+        pause = _BACKOFF.pause(self._failures) if retry_after is None else retry_after
         self._resume_at = max(self._resume_at, _now() + pause)
         if str(fault) != self._last_message:
             self._last_message = str(fault)

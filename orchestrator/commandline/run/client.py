@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from orchestrator.commandline.run.job_view import FollowedJob
 from orchestrator.commandline.server.tasks import cancelled
 from orchestrator.commandline.terminal.exits import FAILED, Refused
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.ids import JobKind
 from orchestrator.network.loopback import leads_to_this_machine
 
 _TIMEOUT: Final = httpx2.Timeout(30, connect=5)
 _STREAM_TIMEOUT: Final = httpx2.Timeout(30, connect=5, read=45)  # Three keep-alives of the stream.
 _POLL: Final = 2.0
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 5.0
+_BACKOFF: Final = Backoff(0.5, 5.0)
 _START_SECONDS: Final = 30.0
 _READ_SECONDS: Final = 300.0
 _START: Final = {JobKind.WORKFLOW: "/v1/workflows/{}/run", JobKind.AGENT: "/v1/agents/{}/execute"}
@@ -121,7 +121,7 @@ class ApiClient:
         """
         key = uuid.uuid4().hex
         deadline = _now() + _START_SECONDS
-        pause = _FIRST_PAUSE
+        pauses = _BACKOFF.pauses()
         while True:
             try:
                 response = await self._request("POST", _START[kind].format(quote(target, safe="")), json=body, key=key)
@@ -129,8 +129,7 @@ class ApiClient:
             except NoAnswer as fault:
                 if _now() > deadline:
                     raise Refused(f"cannot start the job: {fault}", FAILED) from fault
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(next(pauses))
 
     async def job(self, job_id: str) -> FollowedJob:
         """The current state of a job. Raises `NoAnswer`, `Refused`."""
@@ -178,19 +177,18 @@ class ApiClient:
 
     async def _listen(self, job_id: str, new_event: asyncio.Event) -> None:
         """Set `new_event` at each event of the job; after an interruption, continue after the last event."""
-        last, pause = "", _FIRST_PAUSE
+        last, pauses = "", _BACKOFF.pauses()
         while True:
             try:
                 async with aclosing(self._events(job_id, last)) as events:
                     async for event in events:
-                        last, pause = event.id or last, _FIRST_PAUSE
+                        last, pauses = event.id or last, _BACKOFF.pauses()
                         new_event.set()
             except httpx2.SSEError:
                 last = ""  # the API may have refused this cursor
             except httpx2.TransportError:
                 new_event.set()  # the next read of the job reports the error
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(next(pauses))
 
     async def _events(self, job_id: str, after: str) -> AsyncGenerator[httpx2.ServerSentEvent, None]:
         headers = {"Last-Event-ID": after} if after else {}

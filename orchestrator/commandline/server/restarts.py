@@ -7,12 +7,12 @@ from typing import Any, Final, Protocol
 import structlog
 
 from orchestrator.commandline.server.tasks import unless_stopped
+from orchestrator.domain.backoff import Backoff
 from orchestrator.engine.devserver import DevServer
 
 log = structlog.get_logger(__name__)
 
-_FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 15.0
+_BACKOFF: Final = Backoff(0.2, 15.0)
 _STEADY: Final = 60.0
 _CUT_OFF: Final = 3.0  # Seconds that calls get to end after their cancellation, which follows the time to drain.
 
@@ -30,7 +30,7 @@ class Worker(Protocol):
 async def run_repeatedly(part: str, run: Callable[[], Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
     """Run a part again whenever it ends, until `stop` is set. Pauses double up to 15 s; a steady minute resets them."""
     clock = asyncio.get_running_loop().time
-    pause = _FIRST_PAUSE
+    ends = 0  # in a row, without a steady minute
     while not stop.is_set():
         began = clock()
         try:
@@ -39,10 +39,10 @@ async def run_repeatedly(part: str, run: Callable[[], Coroutine[Any, Any, None]]
             log.exception("part_failed", part=part, error=str(fault))
         if stop.is_set():
             return
-        pause = _FIRST_PAUSE if clock() - began > _STEADY else pause
+        ends = 1 if clock() - began > _STEADY else ends + 1
+        pause = _BACKOFF.pause(ends)
         log.warning("part_restarts", part=part, seconds=pause)
         await unless_stopped(stop, asyncio.sleep(pause))
-        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 async def serve_temporal(server: DevServer) -> None:
