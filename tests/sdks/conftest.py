@@ -1,8 +1,16 @@
 """A real server for the libraries, accounts on it, and the runner of each language."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -13,10 +21,11 @@ from orchestrator.domain.limits import SurfaceLimit, Tier, Window
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.keys import KeyRequest
-from orchestrator.testing import Engine, eventually, running_engine
+from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from tests.api.conftest import Fixed, served
 from tests.catalogue import TEST_PLUGIN
-from tests.sdks.runners import LANGUAGES, Runner, need
+from tests.e2e.processes import free_port
+from tests.sdks.runners import LANGUAGES, ROOT, Runner, need
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +53,95 @@ async def server(behind: Engine) -> AsyncIterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def key(behind: Engine) -> str:
-    """The API key of an account that is new: every scope but `admin:*`, and no limits."""
-    request = KeyRequest("library", frozenset(Scope) - {Scope.ADMIN}, Tier.ENTERPRISE)
-    return (await behind.services.keys.issue(ADMIN, request)).token
+class RestartableServer:
+    """The API as a process of its own, over the same engine: killed and started again at the same place."""
+
+    def __init__(self, engine: Engine, temporal_address: str) -> None:
+        settings = engine.parts.settings
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._arguments = ["api", "--port", str(port), "--data-dir", str(settings.data_dir)]
+        self._log = settings.data_dir / "api.log"
+        self._environment = {
+            "TEMPORAL_ADDRESS": temporal_address,
+            "ORCHESTRATOR_TASK_QUEUE": settings.task_queue,
+            "ORCHESTRATOR_ADMIN_API_KEY": ADMIN_KEY,
+            "ORCHESTRATOR_PLUGINS": "tests.catalogue",
+            "PYTHONPATH": str(ROOT),
+        }
+        self._starter: asyncio.subprocess.Process | None = None
+        self._process = 0
+
+    async def __aenter__(self) -> "RestartableServer":
+        with self._log.open("ab") as log:
+            self._starter = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "tests.sdks.api_process"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._environment},
+            )
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._starter is not None
+        assert self._starter.stdin is not None
+        os.kill(self._process, signal.SIGKILL)
+        self._starter.stdin.close()
+        await self._starter.wait()
+
+    async def start(self) -> None:
+        starter = self._starter
+        assert starter is not None
+        assert starter.stdin is not None
+        assert starter.stdout is not None
+        starter.stdin.write(json.dumps(self._arguments).encode() + b"\n")
+        self._process = int(await starter.stdout.readline())
+        async with httpx2.AsyncClient(base_url=self.url) as http:
+            await eventually(partial(_is_ready, http), bool, 60)
+
+    async def restart(self) -> None:
+        os.kill(self._process, signal.SIGKILL)
+        await self.start()
+
+
+async def _is_ready(http: httpx2.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).status_code == 200
+    except httpx2.TransportError:
+        return False
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def runners(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callable[[str], Runner]]:
+async def restartable(
+    behind: Engine, temporal_address: str
+) -> AsyncIterator[Callable[[], Awaitable[RestartableServer]]]:
+    """A server that can be killed, started when it is first needed."""
+    async with AsyncExitStack() as stack:
+        started: list[RestartableServer] = []
+
+        async def server() -> RestartableServer:
+            if not started:
+                started.append(await stack.enter_async_context(RestartableServer(behind, temporal_address)))
+            return started[0]
+
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_key(behind: Engine) -> Callable[..., Awaitable[str]]:
+    """Issues the API key of a new account: every scope but `admin:*` unless asked for, and no limits."""
+
+    async def issue(*, admin: bool = False) -> str:
+        scopes = frozenset({Scope.ADMIN}) if admin else frozenset(Scope) - {Scope.ADMIN}
+        return (await behind.services.keys.issue(ADMIN, KeyRequest("library", scopes, Tier.ENTERPRISE))).token
+
+    return issue
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def runners(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callable[[str], Awaitable[Runner]]]:
     """The runner of a language, started when it is first needed."""
     folder: Path = tmp_path_factory.mktemp("runners")
     started: dict[str, Runner] = {}

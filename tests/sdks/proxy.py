@@ -47,17 +47,6 @@ class Fault:
 
 
 @dataclass
-class Answer:
-    """The head of an answer, and whether it is a stream of events."""
-
-    head: bytes
-
-    @property
-    def streams(self) -> bool:
-        return b"text/event-stream" in self.head.lower()
-
-
-@dataclass
 class Proxy:
     """Listens for one scenario. `restart` restarts the server behind it."""
 
@@ -72,6 +61,7 @@ class Proxy:
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Proxy":
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=LARGEST_HEAD)
@@ -81,6 +71,8 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
+        if self._restarting is not None:
+            await self._restarting
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -101,21 +93,28 @@ class Proxy:
             if seen is None:
                 return
             self.seen.append(seen)
-            serving = asyncio.create_task(self._serve(seen, writer))
+            serving = asyncio.create_task(self._serve_or_break(seen, writer))
             leaving = asyncio.create_task(reader.read(1))
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
             for one in (serving, leaving):
                 if not one.done():
                     one.cancel()
             await asyncio.gather(serving, leaving, return_exceptions=True)
-            if not serving.cancelled() and (error := serving.exception()) and not isinstance(error, OSError):
-                raise error
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+            if not serving.cancelled():
+                serving.result()
+        except OSError:
+            pass  # the library went away in the middle of its request
         finally:
             self._open.discard(writer)
             self._tasks.discard(task)
             writer.close()
+
+    async def _serve_or_break(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        """A server that is away, or dies, breaks the library's connection."""
+        try:
+            await self._serve(seen, writer)
+        except (OSError, asyncio.IncompleteReadError):
+            _reset(writer)
 
     async def _serve(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         fault = next((fault for fault in self._faults if fault.meets(seen)), None)
@@ -140,6 +139,8 @@ class Proxy:
                 head, body = _split(await self._fetch(seen))
                 merged = json.dumps(_merge(json.loads(body), script["body"])).encode()
                 writer.write(_with_length(head, merged))
+            case "drip":
+                await _drip(writer, script["seconds"])
             case "log":
                 await _serve_log(seen, writer, script["count"], script["every"])
             case "cut" | "stall" | "insert" | "restart":
@@ -150,58 +151,62 @@ class Proxy:
 
     async def _pass(self, seen: Seen, writer: asyncio.StreamWriter, script: dict[str, Any]) -> None:
         """Pass a request on and its answer back, with what the script does to the answer."""
-        do = script.get("do")
-        if do == "restart" and "events" not in script:
-            assert self.restart is not None
-            restarting = asyncio.create_task(_after(script.get("after", 0), self.restart))
-            try:
-                await self._pass(seen, writer, {})
-            finally:
-                _reset(writer)
-                await asyncio.shield(restarting)
-            return
+        if script.get("do") == "restart" and "events" not in script:
+            self._restart_soon(script["after"])
+            script = {}
         reader, upstream = await self._connect()
         try:
             upstream.write(_forwarded(seen))
             head = await reader.readuntil(b"\r\n\r\n")
-            if not Answer(head).streams:
-                rest = await reader.read() if do == "cut" else b""
-                if do == "cut":
-                    writer.write((head + rest)[: script["bytes"] + len(head)])
-                    await writer.drain()
-                    _reset(writer)
-                    return
+            if b"text/event-stream" in head.lower():
+                await self._pass_stream(head, reader, writer, script)
+            elif script.get("do") == "cut":
+                await _cut((head + await reader.read())[: len(head) + script["bytes"]], writer)
+            else:
                 writer.write(head)
                 while piece := await reader.read(65_536):
                     writer.write(piece)
                     await writer.drain()
-                return
-            # The proxy counts frames, so that it sends a stream as it is and not in the server's chunks.
-            writer.write(_without_chunks(head))
-            events = 0
-            async for frame in _frames(_unchunked(head, reader)):
-                if do in ("cut", "stall", "insert", "restart") and events == script["events"] and _is_event(frame):
-                    if do == "insert":
-                        writer.write("".join(f"{text}\n\n" for text in script["frames"]).encode())
-                        do = None
-                    else:
-                        await writer.drain()
-                        if do == "stall":
-                            await asyncio.Event().wait()
-                        if do == "restart":
-                            assert self.restart is not None
-                            restarting = asyncio.create_task(self.restart())
-                            await asyncio.sleep(0.05)
-                            _reset(writer)
-                            await asyncio.shield(restarting)
-                            return
-                        _reset(writer)
-                        return
-                events += _is_event(frame)
-                writer.write(frame)
-                await writer.drain()
         finally:
             upstream.close()
+
+    async def _pass_stream(
+        self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script: dict[str, Any]
+    ) -> None:
+        """Pass a stream on frame by frame, until the script's event."""
+        # A stream is sent as it is and not in the server's chunks, which would not fit what is inserted.
+        writer.write(re.sub(rb"(?i)transfer-encoding: chunked\r\n", b"", head))
+        sent: list[str] = []
+        async for frame in _frames(_unchunked(head, reader)):
+            if script and len(sent) == script["events"] and _is_event(frame):
+                if script["do"] != "insert":
+                    await self._break(reader, writer, script["do"])
+                    return
+                frames = [_repeated(text, sent) for text in script["frames"]]
+                writer.write("".join(f"{text}\n\n" for text in frames).encode())
+                if script.get("end"):
+                    return
+                script = {}
+            if _is_event(frame):
+                sent.append(frame.decode().removesuffix("\n\n"))
+            writer.write(frame)
+            await writer.drain()
+
+    async def _break(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, how: str) -> None:
+        """Break a stream off."""
+        await writer.drain()
+        if how == "stall":
+            await asyncio.Event().wait()
+        if how == "restart":
+            self._restart_soon(0)
+            while await reader.read(65_536):  # until the server is dead
+                pass
+        _reset(writer)
+
+    def _restart_soon(self, seconds: float) -> None:
+        """Kill the server in so many seconds, which breaks what it answers, and start it again."""
+        assert self.restart is not None, "this scenario needs a server of its own process"
+        self._restarting = asyncio.create_task(_after(seconds, self.restart))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, _, port = self.upstream.removeprefix("http://").partition(":")
@@ -262,6 +267,12 @@ def _is_event(frame: bytes) -> bool:
     return re.search(rb"^id:", frame, re.MULTILINE) is not None
 
 
+def _repeated(text: str, sent: list[str]) -> str:
+    """A frame to insert; `{{frame.2}}` is the second one of those that were sent."""
+    match = re.fullmatch(r"\{\{frame\.(\d+)\}\}", text)
+    return sent[int(match[1]) - 1] if match else text
+
+
 def _forwarded(seen: Seen) -> bytes:
     """The request for the server; the connection serves no other."""
     dropped = ("host", "connection", "content-length", "transfer-encoding", "accept-encoding")
@@ -279,10 +290,6 @@ def _split(answer: bytes) -> tuple[bytes, bytes]:
 
 def _with_length(head: bytes, body: bytes) -> bytes:
     return re.sub(rb"(?i)content-length: \d+", b"content-length: %d" % len(body), head) + body
-
-
-def _without_chunks(head: bytes) -> bytes:
-    return re.sub(rb"(?i)transfer-encoding: chunked\r\n", b"", head)
 
 
 def _scripted(script: dict[str, Any], passed: bytes) -> bytes:
@@ -304,31 +311,49 @@ def _dated(value: str) -> str:
     return value
 
 
+async def _cut(answer: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(answer)
+    await writer.drain()
+    _reset(writer)
+
+
+async def _drip(writer: asyncio.StreamWriter, seconds: float) -> None:
+    """An answer that never ends and never is silent for long."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(seconds)
+
+
 async def _serve_log(seen: Seen, writer: asyncio.StreamWriter, count: int, every: int) -> None:
-    """A log of `count` events, `run:1` onwards; the connection is cut after `every` of them."""
+    """A log of `count` events, `run:1` onwards; each connection ends after `every` of them."""
     after = seen.headers.get("last-event-id", "run:0")
     first = int(after.partition(":")[2]) + 1
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
     for number in range(first, min(first + every, count + 1)):
-        ends = number == count
-        event = {
-            "id": f"run:{number}",
-            "type": "job_completed" if ends else "job_progress",
-            "name": "job.completed" if ends else "agent.completed",
-            "job_id": "wf_job_1",
-            "status": "completed" if ends else "running",
-            "state": "COMPLETED" if ends else "RUNNING",
-            "progress": 100 * number // count,
-            "current_step": "a",
-            "message": "é" * 20,
-            "timestamp": "2024-12-09T10:30:00Z",
-            "data": {},
-        }
+        event = _event(number, count)
         data = json.dumps(event, ensure_ascii=False)
         writer.write(f"event: {event['type']}\ndata: {data}\nid: {event['id']}\n\n".encode())
         if number % 100 == 0:
             await writer.drain()
-    await writer.drain()
+
+
+def _event(number: int, count: int) -> dict[str, Any]:
+    ends = number == count
+    return {
+        "id": f"run:{number}",
+        "type": "job_completed" if ends else "job_progress",
+        "name": "job.completed" if ends else "agent.completed",
+        "job_id": "wf_job_1",
+        "status": "completed" if ends else "running",
+        "state": "COMPLETED" if ends else "RUNNING",
+        "progress": 100 * number // count,
+        "current_step": "a",
+        "message": "é" * 20,
+        "timestamp": "2024-12-09T10:30:00Z",
+        "data": {},
+    }
 
 
 def _merge(into: Any, body: Any) -> Any:

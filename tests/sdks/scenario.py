@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -41,9 +42,17 @@ class Scenario:
             if (until := job.get("until", "end")) != "started":
                 look = await self.http.get(f"/v1/jobs/{job_id}", params={"wait": 30, "until": until})
                 assert look.status_code == 200, look.text
+                events = await self._log(job_id)
+                self.names |= {f"{job['as']}.first": events[0]["id"], f"{job['as']}.last": events[-1]["id"]}
+            else:
+                await eventually(partial(self._state, job_id), lambda state: state == "RUNNING")
+        self.names["proxy"] = self.proxy.url
         # The proxy's script may name a job as well.
         for fault in self.proxy.script:
             fault.update(self.filled(fault))
+
+    async def _state(self, job_id: str) -> str:
+        return str((await self.http.get(f"/v1/jobs/{job_id}")).json()["state"])
 
     async def perform(self) -> None:
         log = self.runner.log.stat().st_size
@@ -69,7 +78,7 @@ class Scenario:
         name, place = match.groups()
         if name.isdigit():
             return str(self.performed[int(name) - 1].answer["value"][place])
-        return self.names.get(name, match[0])
+        return self.names.get(f"{name}.{place}" if place else name, match[0])
 
     async def check(self) -> None:
         assert len(self.script["expect"]) == len(self.performed)
@@ -94,8 +103,7 @@ class Scenario:
 
     async def _check_events(self, expected: dict[str, Any], events: list[dict[str, Any]]) -> None:
         names = [event.get("name") for event in events]
-        ids = [event["id"] for event in events if event.get("id")]
-        assert names, "no events"
+        ids = [event.get("id") or event.get("job_id") for event in events]
         for key, value in expected.items():
             match key:
                 case "names":
@@ -141,6 +149,13 @@ class Scenario:
         for place, expected in counts.items():
             assert [seen.headers.get("x-devora-retry-count") for seen in self._requests(place)] == expected
 
+    async def _then_headers(self, patterns: dict[str, dict[str, str]]) -> None:
+        for place, headers in patterns.items():
+            requests = self._requests(place)
+            assert requests
+            for name, pattern in headers.items():
+                assert all(re.search(pattern, seen.headers.get(name, "")) for seen in requests), requests
+
     async def _then_pause_at_least(self, pauses: dict[str, float]) -> None:
         for place, seconds in pauses.items():
             first, second, *_ = self._requests(place)
@@ -153,10 +168,9 @@ class Scenario:
         await eventually(connections, lambda count: count == 0)
 
     async def _then_silent(self, text: str | bool) -> None:
-        said = self.log + json.dumps([done.answer for done in self.performed])
-        assert self.key not in said
+        assert self.key not in self.log + json.dumps([done.answer for done in self.performed])
         if isinstance(text, str):
-            assert text not in said
+            assert text not in self.log
 
     async def _then_log(self, words: list[str]) -> None:
         for word in words:

@@ -1,11 +1,13 @@
 """Every library does what `sdks/conformance/scenarios.json` says, through a proxy that breaks what can break."""
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.sdks.conftest import RestartableServer
 from tests.sdks.proxy import Proxy
 from tests.sdks.runners import LANGUAGES, Runner
 from tests.sdks.scenario import SCENARIOS, Scenario
@@ -20,13 +22,21 @@ CASES = [
 
 @pytest.mark.parametrize(("language", "scenario"), CASES)
 async def test_scenario(
-    language: str, scenario: dict[str, Any], server: str, key: str, runners: Callable[[str], Awaitable[Runner]]
+    *,
+    language: str,
+    scenario: dict[str, Any],
+    server: str,
+    restartable: Callable[[], Awaitable[RestartableServer]],
+    new_key: Callable[..., Awaitable[str]],
+    runners: Callable[[str], Awaitable[Runner]],
 ) -> None:
     runner = await runners(language)
-    headers = {"Authorization": f"Bearer {key}"}
+    process = await restartable() if scenario.get("server") == "process" else None
+    url = process.url if process else server
+    key = await new_key(admin=scenario.get("admin", False))
     async with (
-        httpx2.AsyncClient(base_url=server, headers=headers, timeout=60) as http,
-        Proxy(server, scenario.get("fault", [])) as proxy,
+        httpx2.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
+        Proxy(url, deepcopy(scenario.get("fault", [])), process.restart if process else None) as proxy,
     ):
         run = Scenario(scenario, http, proxy, runner, key)
         await run.set_up()

@@ -78,10 +78,12 @@ class AsyncEventStream:
             try:
                 if self._cursor.after == NOW and await self._is_over_now():
                     return
+                silent = True
                 async with aclosing(self._connection()) as events:
                     async for event in events:
+                        silent = False
                         yield event
-                if self._cursor.ended or await self._nothing_follows():
+                if self._cursor.ended or (silent and await self._nothing_follows()):
                     return
             except DevoraError as fault:
                 if is_permanent(fault) or isinstance(fault, JobTimeoutError):

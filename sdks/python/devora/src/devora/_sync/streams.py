@@ -78,10 +78,12 @@ class EventStream:
             try:
                 if self._cursor.after == NOW and self._is_over_now():
                     return
+                silent = True
                 with closing(self._connection()) as events:
                     for event in events:
+                        silent = False
                         yield event
-                if self._cursor.ended or self._nothing_follows():
+                if self._cursor.ended or (silent and self._nothing_follows()):
                     return
             except DevoraError as fault:
                 if is_permanent(fault) or isinstance(fault, JobTimeoutError):
