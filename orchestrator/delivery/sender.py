@@ -65,7 +65,7 @@ class HttpWebhookSender:
             async with asyncio.timeout(self._timeout):
                 response = await self._send(posting)
         except TimeoutError:
-            response = f"no response within {self._timeout:g} s"
+            response = f"no answer within {self._timeout:g} s"
         duration = clock() - started
         if isinstance(response, str):
             return Posted(verdict=DeliveryVerdict.RETRY, error=response, duration=duration)
@@ -162,7 +162,7 @@ def _message(fault: Exception) -> str:
         case httpx2.ConnectError():
             return "connection refused or host unreachable"
         case httpx2.ProtocolError():
-            return "no valid HTTP response"
+            return "no valid HTTP answer"
         case _:
             return "the connection broke off"
 
