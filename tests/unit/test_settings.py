@@ -167,7 +167,11 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
         ("SECRET_KEY", "short", "ORCHESTRATOR_SECRET_KEY"),
         ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set: set ORCHESTRATOR_ADMIN_PASSWORD too"),
-        ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: the package name `workflows` is reserved by orchestrator"),
+        (
+            "PLUGINS",
+            "acme.plugin, workflows.acme",
+            "workflows.acme: the package name `workflows` is reserved by orchestrator",
+        ),
         ("LOG_LEVEL", "loud", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("DATA_DIR", "\udcff", "the name of the directory must be UTF-8"),
         ("DATA_DIR", "~nobody-of-this-machine/x", "names an unknown home directory"),
