@@ -33,7 +33,7 @@ class Node(BaseModel):
 
 
 class Edge(BaseModel):
-    """A transition. With `when`, it needs that text in the answer of `from`; without, it is taken if no `when` matches."""
+    """A transition. `when` is a text that the answer of `from` must contain; without it, the default if none matches."""
 
     model_config = ConfigDict(frozen=True)
 

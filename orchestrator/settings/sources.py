@@ -28,7 +28,7 @@ class SourcedSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, the environment, `.env`, the files of `ORCHESTRATOR_SECRETS_DIR`: the first one with a value wins."""
+        """Arguments, the environment, `.env`, files of `ORCHESTRATOR_SECRETS_DIR`: the first one with a value wins."""
         folder = os.environ.get("ORCHESTRATOR_SECRETS_DIR", "").strip()
         if folder:
             if not Path(folder).is_dir():
