@@ -33,7 +33,7 @@ class Node(BaseModel):
 
 
 class Edge(BaseModel):
-    """A transition. `when` is a text that the answer of `from` must contain; without it, the default if none matches."""
+    """A transition. `when` is a text that the answer of `from` must contain; without it: the default."""
 
     model_config = ConfigDict(frozen=True)
 
