@@ -1,4 +1,4 @@
-"""The files that each built-in agent promises to deliver; their paths are distinct across the whole catalogue."""
+"""The files that each built-in agent promises to deliver. No two agents promise the same path."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A promised file: relative path, media type, and what it is for in one phrase."""
+    """A promised file: relative path, media type, and its purpose in one phrase."""
 
     path: str
     media_type: str

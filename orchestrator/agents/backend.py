@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class ApiArchitectInput(AgentInput):
-    """Which API is to be designed."""
+    """The API to design."""
 
     api_name: str = Field(description="Name of the API")
     description: str = Field(description="What the API is for and who calls it")
@@ -26,7 +26,7 @@ class ApiArchitectOutput(AgentOutput):
 
 
 class BackendDeveloperInput(AgentInput):
-    """Which service is to be built."""
+    """The service to build."""
 
     description: str = Field(description="Behaviour to implement")
     language: str = Field(default="python", description="Programming language")
@@ -42,7 +42,7 @@ class BackendDeveloperOutput(AgentOutput):
 
 
 class DatabaseEngineerInput(AgentInput):
-    """Which data is to be stored, and how it is read."""
+    """The data to store, and how it is read."""
 
     description: str = Field(description="Domain and access patterns")
     engine: str = Field(default="postgresql", description="Database engine")
@@ -58,7 +58,7 @@ class DatabaseEngineerOutput(AgentOutput):
 
 
 class IntegrationEngineerInput(AgentInput):
-    """Which systems are to be joined."""
+    """The systems to integrate."""
 
     source_system: str = Field(description="System that gives")
     target_system: str = Field(description="System that takes")
@@ -74,7 +74,7 @@ class IntegrationEngineerOutput(AgentOutput):
 
 
 class SecurityEngineerInput(AgentInput):
-    """What is to be protected."""
+    """The system to protect."""
 
     description: str = Field(description="System, data and users to protect")
     compliance: list[str] = Field(default_factory=list, description="Regulations and standards that apply")

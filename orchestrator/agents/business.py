@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class ProductManagerInput(AgentInput):
-    """What the product manager is to write."""
+    """The document to write."""
 
     task_type: Literal["prd", "user_story", "roadmap", "prioritization"]
     context: str = Field(description="Description of the need")
@@ -24,7 +24,7 @@ class ProductManagerOutput(AgentOutput):
 
 
 class BusinessAnalystInput(AgentInput):
-    """What is to be analysed."""
+    """The system or process to analyse."""
 
     description: str = Field(description="The need, process or feature to analyse")
     stakeholders: list[str] = Field(default_factory=list, description="Who has a say or is affected")
@@ -40,7 +40,7 @@ class BusinessAnalystOutput(AgentOutput):
 
 
 class MarketResearcherInput(AgentInput):
-    """Which market is to be looked at."""
+    """The market to research."""
 
     topic: str = Field(description="Product, service or market to research")
     region: str = Field(default="global", description="Geographic scope")
@@ -56,7 +56,7 @@ class MarketResearcherOutput(AgentOutput):
 
 
 class ProjectPlannerInput(AgentInput):
-    """What is to be planned."""
+    """The project to plan."""
 
     goal: str = Field(description="What must be delivered")
     team: list[str] = Field(default_factory=list, description="Roles or people available")

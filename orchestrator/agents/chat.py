@@ -1,4 +1,4 @@
-"""Who answers chat messages: groups of the catalogue's agents, and the hidden ones that review, merge and judge."""
+"""The agents of chat: groups of agents of the catalogue, and unlisted agents that review, merge and judge."""
 
 from typing import Annotated, Final, Literal
 
@@ -15,7 +15,7 @@ MERGER: Final = "chat_merger"
 JUDGE: Final = "chat_judge"
 
 
-# The first of each is its lead. In a debate the second opposes the first.
+# The first agent of a group is its lead. In a debate the second one opposes the first.
 MEMBERS: Final = {
     Swarm.CODING_TEAM: ("backend_developer", "frontend_developer", "test_automation_engineer"),
     Swarm.RESEARCH_TEAM: ("knowledge_curator", "data_analyst", "market_researcher"),
@@ -23,7 +23,7 @@ MEMBERS: Final = {
     Swarm.CODING_DEBATE: ("backend_developer", "api_architect"),
 }
 
-# `null` comes first: a drafter that cannot judge fills in nothing.
+# `null` comes first: the offline drafter uses the first type, and it cannot judge an answer.
 _SCORE_SCHEMA: Final = {
     "type": ["null", "number"],
     "minimum": 0,
@@ -40,7 +40,7 @@ class MessageInput(AgentInput):
 
 
 class Judgement(AgentOutput):
-    """An answer with what is thought of it."""
+    """An answer with its assessment."""
 
     score: Score = None
     verdict: Literal["not_judged", "accept", "revise", "reject"] = Field(
@@ -50,7 +50,7 @@ class Judgement(AgentOutput):
 
 
 _TO_USER: Final = (
-    "The input is a chat message. `message` is what the user says, `user_context` what their client tells of them, "
+    "The input is a chat message. `message` is what the user says, `user_context` what their client says about them, "
     "`history` the earlier turns of the conversation, oldest first. Write to the user in `output`, in the depth that "
     "the message asks for and no more. Leave `deliverables` empty unless the user asks for files."
 )
@@ -63,7 +63,7 @@ _REVIEW: Final = (
     "send unchanged."
 )
 _MERGE: Final = (
-    "Take the best of every draft, mend what the critique found, and write one answer in one voice. Do not mention the "
+    "Take the best of every draft, fix what the critique found, and write one answer in one voice. Do not mention the "
     "drafts."
 )
 _JUDGE: Final = (
@@ -102,14 +102,14 @@ def definition_id(swarm: Swarm, mode: Mode) -> str:
 
 
 CHAT_DEFINITIONS: Final = frozenset(definition_id(swarm, mode) for swarm in Swarm for mode in Mode)
-"""Every workflow type that a turn's job can have; no catalogue lists them."""
+"""All workflow types of chat jobs; the catalogue does not list them."""
 
 
 def chat_plan(swarm: Swarm, mode: Mode) -> tuple[Plan, str, str | None]:
-    """The plan of one answer, the step that gives it, and the step that judges it, if one does.
+    """The plan of one answer, the id of the step that gives it, and the id of the step that judges it, or None.
 
-    lite: the lead's draft. balanced: a draft, reviewed. quality: drafts of all members, a critique, a merge.
-    A debate is two opposed drafts and a judge; in quality each side answers the other first.
+    lite: a draft of the lead. balanced: a draft and its review. quality: drafts of all members, a critique, a merge.
+    A debate is two opposed drafts and a judge; in quality, each side also replies to the other.
     """
     members = MEMBERS[swarm]
     if mode is Mode.LITE:

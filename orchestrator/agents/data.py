@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class DataArchitectInput(AgentInput):
-    """Which data is to be given an order."""
+    """The data to model."""
 
     description: str = Field(description="Questions the data must answer, and who asks them")
     sources: list[str] = Field(default_factory=list, description="Systems and files the data comes from")
@@ -25,7 +25,7 @@ class DataArchitectOutput(AgentOutput):
 
 
 class DataEngineerInput(AgentInput):
-    """Which pipeline is to be built."""
+    """The pipeline to build."""
 
     description: str = Field(description="What has to be loaded, transformed and served")
     sources: list[str] = Field(default_factory=list, description="Systems and files to read")
@@ -41,7 +41,7 @@ class DataEngineerOutput(AgentOutput):
 
 
 class DataAnalystInput(AgentInput):
-    """What is to be found out."""
+    """The question to answer."""
 
     question: str = Field(description="Decision or question the analysis serves")
     data: str = Field(default="", description="The data itself, or a description of its tables")
@@ -53,11 +53,11 @@ class DataAnalystOutput(AgentOutput):
 
     findings: list[str] = Field(default_factory=list, description="Findings with the evidence for each.")
     metrics: list[str] = Field(default_factory=list, description="`metric: definition and unit`.")
-    caveats: list[str] = Field(default_factory=list, description="What the data cannot tell.")
+    caveats: list[str] = Field(default_factory=list, description="Questions that the data cannot answer.")
 
 
 class MlEngineerInput(AgentInput):
-    """What is to be predicted, and to what end."""
+    """The value to predict, and its use."""
 
     description: str = Field(description="Prediction wanted and the decision it feeds")
     data: str = Field(default="", description="Data at hand: rows, columns, labels")

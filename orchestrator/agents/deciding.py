@@ -1,4 +1,4 @@
-"""The agent behind strategic decisions (S-014); it is not listed among the 28 of the squads."""
+"""The agent of strategic decisions (S-014). The list of 28 agents does not contain it."""
 
 from typing import Any, Final
 
@@ -22,19 +22,19 @@ You are a strategist. You are given the context of one decision as JSON and answ
 - `success_metrics`: two to five measures that can be checked at the end, each with what it is compared to.
 - `risk_mitigation`: two to five measures, each against one named risk of this course.
 
-Keep to the limits of the context: budget, time, and what it rules out. `output` tells the same to a reader who has one
+Keep to the limits of the context: budget, time, and what it rules out. `output` says the same to a reader who has one
 minute, as Markdown. Deliver no files.
 """
 
 
 class DecisionInput(AgentInput):
-    """What is to be decided on."""
+    """The context of a decision."""
 
     context: dict[str, Any] = Field(description="What is known: goal, time, money, options, constraints; free-form")
 
 
 class PlanPhase(BaseModel):
-    """One phase of the way from a decision to its result."""
+    """One phase of the implementation of a decision."""
 
     phase: int = Field(ge=1, description="Its number, from 1.")
     action: str = Field(min_length=1, description="What is done.")
@@ -42,7 +42,7 @@ class PlanPhase(BaseModel):
 
 
 class DecisionOutput(AgentOutput):
-    """A decision with its reasons, the way there, and how it is watched."""
+    """A decision with its reasons, implementation plan and metrics."""
 
     decision: str = Field(pattern=_CODE, max_length=100, description="The course to take, in UPPER_SNAKE_CASE.")
     rationale: str = Field(min_length=1, description="Why.")

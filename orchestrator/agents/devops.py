@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class CloudArchitectInput(AgentInput):
-    """What is to run in the cloud."""
+    """The system to run in the cloud."""
 
     description: str = Field(description="System to host, with load and data")
     provider: str = Field(default="any", description="Cloud provider, or `any`")
@@ -25,7 +25,7 @@ class CloudArchitectOutput(AgentOutput):
 
 
 class InfrastructureEngineerInput(AgentInput):
-    """Which infrastructure is to be described as code."""
+    """The infrastructure to describe as code."""
 
     description: str = Field(description="Workloads and their needs")
     platform: Literal["docker", "kubernetes"] = Field(default="kubernetes", description="Where it runs")
@@ -41,7 +41,7 @@ class InfrastructureEngineerOutput(AgentOutput):
 
 
 class CicdEngineerInput(AgentInput):
-    """What is to be delivered automatically."""
+    """The software to deliver automatically."""
 
     description: str = Field(description="Repository, build and deployment target")
     platform: str = Field(default="github_actions", description="Pipeline platform")
@@ -57,7 +57,7 @@ class CicdEngineerOutput(AgentOutput):
 
 
 class SiteReliabilityEngineerInput(AgentInput):
-    """What is to be kept running, or what has failed."""
+    """The service to keep running, or its failure."""
 
     description: str = Field(description="Service, or incident with symptoms and times")
     severity: Literal["sev1", "sev2", "sev3", "sev4"] | None = Field(
@@ -67,7 +67,7 @@ class SiteReliabilityEngineerInput(AgentInput):
 
 
 class SiteReliabilityEngineerOutput(AgentOutput):
-    """Objectives, alerts and the actions behind them."""
+    """Objectives, alerts and the action for each alert."""
 
     objectives: list[str] = Field(default_factory=list, description="`indicator: objective over window`.")
     alerts: list[str] = Field(default_factory=list, description="Alerts with condition and first action.")

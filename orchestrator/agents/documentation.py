@@ -1,4 +1,4 @@
-"""The documentation squad: guides, API references and the order of knowledge."""
+"""The documentation squad: guides, API references and the structure of a documentation."""
 
 from typing import Final, Literal
 
@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class TechnicalWriterInput(AgentInput):
-    """Which document is to be written."""
+    """The document to write."""
 
     subject: str = Field(description="What the document is about, with the facts it must hold")
     document_type: Literal["guide", "tutorial", "report", "post_mortem", "release_notes"] = Field(
@@ -19,7 +19,7 @@ class TechnicalWriterInput(AgentInput):
 
 
 class TechnicalWriterOutput(AgentOutput):
-    """A document and what it still lacks."""
+    """A document and its gaps."""
 
     outline: list[str] = Field(default_factory=list, description="Headings in order.")
     assumptions: list[str] = Field(default_factory=list, description="What was taken as true without a source.")
@@ -27,7 +27,7 @@ class TechnicalWriterOutput(AgentOutput):
 
 
 class ApiDocumenterInput(AgentInput):
-    """Which API is to be documented."""
+    """The API to document."""
 
     api_name: str = Field(description="Name of the API")
     specification: str = Field(description="OpenAPI, GraphQL schema or a description of the operations")
@@ -43,7 +43,7 @@ class ApiDocumenterOutput(AgentOutput):
 
 
 class KnowledgeCuratorInput(AgentInput):
-    """Which knowledge is to be put in order."""
+    """The knowledge to structure."""
 
     description: str = Field(description="Product, existing pages and what readers look for")
     audiences: list[str] = Field(default_factory=list, description="Groups of readers")

@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class UiUxDesignerInput(AgentInput):
-    """What is to be designed."""
+    """The product to design."""
 
     description: str = Field(description="Product or feature to design")
     users: list[str] = Field(default_factory=list, description="Who uses it, and to what end")
@@ -25,7 +25,7 @@ class UiUxDesignerOutput(AgentOutput):
 
 
 class FrontendDeveloperInput(AgentInput):
-    """What is to be built in the browser."""
+    """The web application to build."""
 
     description: str = Field(description="Screens and behaviour to implement")
     framework: str = Field(default="react", description="UI framework")
@@ -41,7 +41,7 @@ class FrontendDeveloperOutput(AgentOutput):
 
 
 class DesignSystemEngineerInput(AgentInput):
-    """What the design system is for."""
+    """The purpose of the design system."""
 
     description: str = Field(description="Brand, products and constraints the system serves")
     components: list[str] = Field(default_factory=list, description="Components wanted first")
@@ -57,7 +57,7 @@ class DesignSystemEngineerOutput(AgentOutput):
 
 
 class AccessibilitySpecialistInput(AgentInput):
-    """What is to be audited."""
+    """The interface to audit."""
 
     target: str = Field(description="Markup, design or product description to audit")
     standard: Literal["wcag_2_1_aa", "wcag_2_2_aa", "wcag_2_2_aaa"] = Field(
@@ -70,7 +70,7 @@ class AccessibilitySpecialistOutput(AgentOutput):
     """Findings against the standard."""
 
     verdict: Literal["conforms", "partially_conforms", "does_not_conform", "undetermined"] = Field(
-        default="undetermined", description="Conformance as far as the material lets one tell."
+        default="undetermined", description="Conformance, if the material is sufficient to decide."
     )
     issues: list[str] = Field(default_factory=list, description="`criterion, severity: barrier and who meets it`.")
     repairs: list[str] = Field(default_factory=list, description="Repairs in order of benefit.")

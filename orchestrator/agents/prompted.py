@@ -1,4 +1,4 @@
-"""What the built-in agents share: open inputs, instructions kept as Markdown, model settings by kind of work."""
+"""Shared by the built-in agents: open inputs, instructions from Markdown files, model settings by kind of work."""
 
 from importlib.resources import files
 from typing import Final
@@ -8,22 +8,22 @@ from pydantic import BaseModel, ConfigDict
 from orchestrator.agents.artifacts import ARTIFACTS
 from orchestrator.domain.agents import ModelSettings
 
-# Code is written to be right, prose to be read: less and more freedom for the model.
+# A low temperature for code, which must be correct; a higher one for prose.
 CODE: Final = ModelSettings(default_temperature=0.2, max_tokens=8192)
 ANALYSIS: Final = ModelSettings(default_temperature=0.3, max_tokens=8192)
 DESIGN: Final = ModelSettings(default_temperature=0.6, max_tokens=8192)
 
 
 class AgentInput(BaseModel):
-    """Input of an agent that is executed alone. Keys beyond the fields are passed on to the agent (D-025)."""
+    """Input of an agent that is executed alone. Other keys are passed to the agent too (D-025)."""
 
     model_config = ConfigDict(extra="allow")
 
 
 def instructions(agent_id: str) -> str:
-    """The instructions of a built-in agent: `prompts/<agent_id>.md`, then the files it promises.
+    """The instructions of a built-in agent: `prompts/<agent_id>.md`, then its promised files.
 
-    Raises `FileNotFoundError` or `KeyError` when either is missing.
+    Raises `FileNotFoundError` or `KeyError` if one is missing.
     """
     text = files("orchestrator.agents").joinpath("prompts", f"{agent_id}.md").read_text(encoding="utf-8")
     promised = "\n".join(f"- `{a.path}` ({a.media_type}): {a.purpose}" for a in ARTIFACTS[agent_id])

@@ -9,7 +9,7 @@ from orchestrator.domain.agents import Agent, AgentOutput, Squad
 
 
 class TestStrategistInput(AgentInput):
-    """What quality is to be shown for."""
+    """The system to test."""
 
     description: str = Field(description="System or change to test")
     requirements: list[str] = Field(default_factory=list, description="Requirements or acceptance criteria")
@@ -25,7 +25,7 @@ class TestStrategistOutput(AgentOutput):
 
 
 class TestAutomationEngineerInput(AgentInput):
-    """What is to be tested by machine."""
+    """The behaviour to test automatically."""
 
     description: str = Field(description="Behaviour to test")
     framework: str = Field(default="pytest", description="Test framework")
@@ -41,7 +41,7 @@ class TestAutomationEngineerOutput(AgentOutput):
 
 
 class PerformanceTesterInput(AgentInput):
-    """Which load is to be carried."""
+    """The load to test."""
 
     target: str = Field(description="System or endpoints under test")
     expected_load: str = Field(default="", description="Users, requests per second, data volume")
@@ -57,7 +57,7 @@ class PerformanceTesterOutput(AgentOutput):
 
 
 class SecurityTesterInput(AgentInput):
-    """What may be attacked."""
+    """The system whose security may be tested."""
 
     target: str = Field(description="System, endpoints or code in scope")
     scope: list[str] = Field(default_factory=list, description="What may be tested")
@@ -65,7 +65,7 @@ class SecurityTesterInput(AgentInput):
 
 
 class SecurityTesterOutput(AgentOutput):
-    """Weaknesses with proof and repair."""
+    """Weaknesses with evidence and fixes."""
 
     findings: list[str] = Field(default_factory=list, description="`F-1 (severity, CWE): weakness and evidence`.")
     attack_paths: list[str] = Field(default_factory=list, description="Chains of weaknesses that reach an asset.")

@@ -14,4 +14,4 @@ AGENTS: Final[tuple[Agent, ...]] = tuple(
 )
 
 UNLISTED: Final[tuple[Agent, ...]] = (deciding.AGENT, *chat.AGENTS, *user_made.AGENTS)
-"""What surfaces run for themselves, beside the squads."""
+"""Agents that only the surfaces use; no squad lists them."""

@@ -1,4 +1,4 @@
-"""Who performs the agents that users make for themselves (O-021); neither is listed among the 28 of the squads."""
+"""The agents that perform agents of users (O-021). The list of 28 agents does not contain them."""
 
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ asked for.
 
 
 class UserAgentInput(AgentInput):
-    """A user's agent and what is asked of it."""
+    """An agent of a user, and its task."""
 
     agent: str = Field(description="The agent's name")
     description: str = Field(default="", description="What it is for")

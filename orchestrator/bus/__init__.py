@@ -1,1 +1,1 @@
-"""The way of token deltas from a worker to readers: in process, or over Redis (A7)."""
+"""Carries token deltas from workers to readers: in process, or over Redis (A7)."""

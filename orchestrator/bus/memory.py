@@ -1,4 +1,4 @@
-"""Carries token deltas inside one process (A7): from the worker to the streams of the same `dev`."""
+"""Carries token deltas inside one process (A7): from the worker of `dev` to its streams."""
 
 import asyncio
 from collections import deque
@@ -7,30 +7,30 @@ from typing import Final
 
 from orchestrator.domain.deltas import Delta
 
-MOST_WAITING: Final = 256
+CAPACITY: Final = 256
 
 
 class MemoryBus:
-    """The `DeltaBus` port for one process. A reader that lets more than `most` deltas wait loses the oldest."""
+    """The `DeltaBus` port for one process. A reader with more than `capacity` waiting deltas loses the oldest."""
 
-    def __init__(self, *, most: int = MOST_WAITING) -> None:
-        self._most = most
+    def __init__(self, *, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
         self._readers: dict[str, set[_Reader]] = {}
 
     def publish(self, delta: Delta) -> None:
-        """Hand a delta to whoever listens to its job now."""
+        """Pass a delta to the current readers of its job."""
         for reader in self._readers.get(delta.job_id, ()):
             reader.waiting.append(delta)
-            reader.news.set()
+            reader.new_delta.set()
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
-        """The job's deltas from the first step of this generator on; close it when done."""
-        reader = _Reader(self._most)
+        """The job's deltas from the first `anext` on; close the generator after use."""
+        reader = _Reader(self._capacity)
         self._readers.setdefault(job_id, set()).add(reader)
         try:
             while True:
-                await reader.news.wait()
-                reader.news.clear()
+                await reader.new_delta.wait()
+                reader.new_delta.clear()
                 while reader.waiting:
                     yield reader.waiting.popleft()
         finally:
@@ -40,21 +40,21 @@ class MemoryBus:
                 del self._readers[job_id]
 
     def listeners(self, job_id: str) -> int:
-        """How many listen to a job."""
+        """The number of readers of a job."""
         return len(self._readers.get(job_id, ()))
 
     async def ping(self) -> None:
-        """Nothing that could be away."""
+        """Always reachable."""
 
     async def aclose(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 class _Reader:
-    """One listener: the deltas, shared with all others, that it has not taken yet."""
+    """One reader: the deltas that it has not taken yet. All readers share the same objects."""
 
-    __slots__ = ("news", "waiting")
+    __slots__ = ("new_delta", "waiting")
 
-    def __init__(self, most: int) -> None:
-        self.waiting: deque[Delta] = deque(maxlen=most)
-        self.news = asyncio.Event()
+    def __init__(self, capacity: int) -> None:
+        self.waiting: deque[Delta] = deque(maxlen=capacity)
+        self.new_delta = asyncio.Event()

@@ -21,88 +21,89 @@ from orchestrator.domain.deltas import Delta
 from orchestrator.domain.errors import Unavailable
 
 CHANNEL: Final = "orchestrator:deltas"
-MOST_UNSENT: Final = 10_000
+CAPACITY: Final = 10_000
 _BATCH: Final = 100
-_TIMEOUT: Final = 2.0  # Seconds that Redis has for one answer.
+_TIMEOUT: Final = 2.0  # Seconds for one response of Redis.
 _WARN_EVERY: Final = 60.0
-_LONGEST: Final = 300
+_LONGEST_CAUSE: Final = 300
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
 
 def open_redis(url: str) -> Redis:
-    """A client for the bus, which connects at first use. What fails is given up at once, not tried again."""
+    """A client that connects at first use. It does not repeat failed commands: the bus retries."""
     return Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=Retry(NoBackoff(), 0))
 
 
 def redis_fault(error: Exception) -> Unavailable:
-    """What Redis says, for operators."""
+    """An error of Redis, for operators."""
     wrong_key = isinstance(error, AuthenticationError | NoPermissionError)
     remedy = "Correct the password in" if wrong_key else "Start that Redis, or correct the host and the port in"
     return Unavailable(
         "Redis does not answer",
-        cause=str(error)[:_LONGEST] or type(error).__name__,
+        cause=str(error)[:_LONGEST_CAUSE] or type(error).__name__,
         remedy=f"{remedy} ORCHESTRATOR_REDIS_URL.",
     )
 
 
 class RedisBus:
-    """The `DeltaBus` port for many processes, over one connection to send and one to receive.
+    """The `DeltaBus` port for many processes, with one connection to send and one to receive.
 
-    Without Redis deltas are lost, which is logged once a minute, and everything else goes on; `pause` seconds later it
-    is tried again. A receiving connection that says nothing is asked after `silence` seconds and replaced after two.
+    If Redis fails, deltas are lost and a warning is logged once a minute; everything else continues, and the bus tries
+    again after `pause` seconds. A receiving connection is pinged after `silence` seconds without a message, and
+    replaced if it is silent for as long again.
     """
 
     def __init__(
         self,
         redis: Redis,
         *,
-        most: int = MOST_UNSENT,
+        capacity: int = CAPACITY,
         pause: float = 1.0,
         silence: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = redis
-        self._most = most
+        self._capacity = capacity
         self._pause = pause
         self._silence = silence
         self._clock = clock
-        self._here = MemoryBus()
+        self._memory = MemoryBus()
         self._unsent: deque[Delta] = deque()
-        self._news = asyncio.Event()
-        self._wanted: Counter[str] = Counter()
-        self._tuned: set[str] = set()
-        self._tuning = asyncio.Lock()
+        self._new_delta = asyncio.Event()
+        self._readers: Counter[str] = Counter()
+        self._subscribed: set[str] = set()
+        self._subscribing = asyncio.Lock()
         self._pubsub: PubSub | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lost = 0
         self._warned = float("-inf")
 
     def publish(self, delta: Delta) -> None:
-        """Queue a delta for every process that listens to its job; a full queue drops it."""
-        if len(self._unsent) >= self._most:
+        """Queue a delta for every process with a reader of its job. A full queue drops the delta."""
+        if len(self._unsent) >= self._capacity:
             self._lost += 1
             return
         self._unsent.append(delta)
-        self._news.set()
+        self._new_delta.set()
         self._run("send deltas", self._send)
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
-        """The job's deltas from about now on; close it when done."""
+        """The job's deltas from about now on; close the generator after use."""
         channel = _channel(job_id)
-        self._wanted[channel] += 1
+        self._readers[channel] += 1
         try:
             self._run("receive deltas", self._receive)
-            self._run("tune to deltas", self._tune)
-            async with aclosing(self._here.subscribe(job_id)) as deltas:
+            self._run("subscribe to deltas", self._update_channels)
+            async with aclosing(self._memory.subscribe(job_id)) as deltas:
                 async for delta in deltas:
                     yield delta
         finally:
-            self._wanted[channel] -= 1
-            if not self._wanted[channel]:
-                del self._wanted[channel]
-            self._run("tune to deltas", self._tune)
+            self._readers[channel] -= 1
+            if not self._readers[channel]:
+                del self._readers[channel]
+            self._run("subscribe to deltas", self._update_channels)
 
     async def ping(self) -> None:
         """Raises `Unavailable` unless Redis answers."""
@@ -112,7 +113,7 @@ class RedisBus:
             raise redis_fault(fault) from fault
 
     async def aclose(self) -> None:
-        """Stop, and let go of the connections; what is unsent is lost."""
+        """Stop and close the connections. Unsent deltas are lost."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -120,43 +121,41 @@ class RedisBus:
         await self._redis.aclose()
 
     def _run(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Have that work done by one background task, unless it is being done.
-
-        It is no job's or request's own, though one of them begins it: its log lines name none.
-        """
+        """Start a background task, unless a task of this name is running."""
+        # An empty context: the task outlives the job or request that starts it, so its log lines must not name that.
         task = self._tasks.get(name)
         if task is None or task.done():
             self._tasks[name] = asyncio.create_task(work(), name=name, context=Context())
 
     async def _send(self) -> None:
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._new_delta.wait()
+            self._new_delta.clear()
             try:
                 while self._unsent:
-                    await self._send_some()
+                    await self._send_batch()
             except _FAULTS as fault:
                 self._unsent.clear()
                 self._warn(fault)
                 await asyncio.sleep(self._pause)
 
-    async def _send_some(self) -> None:
-        some = [self._unsent.popleft() for _ in range(min(_BATCH, len(self._unsent)))]
+    async def _send_batch(self) -> None:
+        batch = [self._unsent.popleft() for _ in range(min(_BATCH, len(self._unsent)))]
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for delta in some:
+                for delta in batch:
                     pipe.publish(_channel(delta.job_id), delta.model_dump_json())
                 await pipe.execute()
         except _FAULTS:
-            self._lost += len(some)
+            self._lost += len(batch)
             raise
 
     async def _receive(self) -> None:
         while True:
             try:
                 async with self._redis.pubsub() as pubsub:
-                    self._pubsub, self._tuned = pubsub, set()
-                    await self._tune()
+                    self._pubsub, self._subscribed = pubsub, set()
+                    await self._update_channels()
                     await self._listen(pubsub)
             except _FAULTS as fault:
                 self._warn(fault)
@@ -164,15 +163,15 @@ class RedisBus:
                 self._pubsub = None
             await asyncio.sleep(self._pause)
 
-    async def _tune(self) -> None:
-        """Make the receiving connection hear what is wanted here, and nothing else but the common channel."""
-        async with self._tuning:
+    async def _update_channels(self) -> None:
+        """Subscribe the receiving connection to the channels of the current readers and the common channel only."""
+        async with self._subscribing:
             while (pubsub := self._pubsub) is not None:
-                wanted = {CHANNEL, *self._wanted}
-                new, old = wanted - self._tuned, self._tuned - wanted
+                channels = {CHANNEL, *self._readers}
+                new, old = channels - self._subscribed, self._subscribed - channels
                 if not new and not old:
                     return
-                self._tuned = wanted
+                self._subscribed = channels
                 try:
                     if new:
                         await pubsub.subscribe(*new)
@@ -183,27 +182,27 @@ class RedisBus:
                     self._warn(fault)
 
     async def _listen(self, pubsub: PubSub) -> None:
-        asked = False
+        pinged = False
         while self._pubsub is pubsub:
             message = await pubsub.get_message(timeout=self._silence)
             if message is not None:
-                asked = False
+                pinged = False
                 if message["type"] == "message":
-                    self._take(message["data"])
-            elif asked:
+                    self._receive_delta(message["data"])
+            elif pinged:
                 raise TimeoutError("Redis does not answer")
             else:
                 await pubsub.ping()
-                asked = True
+                pinged = True
 
-    def _take(self, body: bytes) -> None:
+    def _receive_delta(self, body: bytes) -> None:
         try:
             delta = Delta.model_validate_json(body)
         except ValidationError as fault:
             self._lost += 1
             self._warn(fault)
             return
-        self._here.publish(delta)
+        self._memory.publish(delta)
 
     def _warn(self, fault: Exception) -> None:
         now = self._clock()

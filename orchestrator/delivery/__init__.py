@@ -1,1 +1,1 @@
-"""Webhook delivery: sign, post to a checked address, classify the answer."""
+"""Webhook delivery: sign a body, post it to a checked address, classify the response."""

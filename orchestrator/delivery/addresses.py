@@ -1,4 +1,4 @@
-"""Where webhooks may go: refuses every address that is not public, in whatever form it comes."""
+"""The addresses that webhooks may go to: refuses every address that is not public, in any notation."""
 
 import ipaddress
 import re
@@ -20,7 +20,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-][a-z0-9._-]*|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-# Those that `is_global` lets through though nobody's server is there.
+# Networks without public servers that `is_global` accepts.
 _NOT_PUBLIC: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -34,14 +34,14 @@ _NOT_PUBLIC: Final = tuple(
 
 
 class AddressRefused(OrchestratorError):
-    """A webhook may not go there. The message names the host as given and no address behind it."""
+    """A webhook may not go to a URL. The message names the host of the URL, but no address behind it."""
 
     code = "address_refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL whose shape is fine. `host` is ASCII, without brackets or a trailing dot."""
+    """The parts of a URL with a valid form. `host` is ASCII, without brackets or a trailing dot."""
 
     url: httpx2.URL
     host: str
@@ -49,7 +49,7 @@ class Target:
 
 
 def target(url: str) -> Target:
-    """The parts of a URL. Raises `AddressRefused` when its shape rules it out, wherever it leads."""
+    """The parts of a URL. Raises `AddressRefused` for an invalid form; the address is not checked."""
     if len(url) > _LONGEST:
         raise AddressRefused(f"the URL is longer than {_LONGEST} characters")
     try:
@@ -69,10 +69,10 @@ def target(url: str) -> Target:
     return Target(parsed, host, port)
 
 
-async def checked(to: Target, *, allow_private: bool, resolve: Resolve) -> list[str]:
-    """The addresses of a target, asked for once; none when its name is unknown.
+async def allowed_addresses(to: Target, *, allow_private: bool, resolve: Resolve) -> list[str]:
+    """The addresses of a target, resolved once; none if its name is unknown.
 
-    Raises `AddressRefused` when a single one of them is not public, unless `allow_private`.
+    Raises `AddressRefused` if one of them is not public, unless `allow_private`.
     """
     literal = _literal(to.host)
     if not allow_private and literal is None and _is_local(to.host):
@@ -83,23 +83,23 @@ async def checked(to: Target, *, allow_private: bool, resolve: Resolve) -> list[
     return addresses
 
 
-async def refused(url: str, *, allow_private: bool, resolve: Resolve) -> str | None:
-    """Why a webhook may not go to a URL, or None. `allow_private` skips the check of addresses, not of the shape."""
+async def refusal(url: str, *, allow_private: bool, resolve: Resolve) -> str | None:
+    """The reason why a webhook may not go to a URL, or None. `allow_private` skips only the check of addresses."""
     try:
-        await checked(target(url), allow_private=allow_private, resolve=resolve)
+        await allowed_addresses(target(url), allow_private=allow_private, resolve=resolve)
     except AddressRefused as fault:
         return fault.message
     return None
 
 
 async def checked_at_registration(url: str, allow_private: bool, *, resolve: Resolve) -> None:
-    """Refuse a URL as soon as it is given. A name that does not resolve now is accepted: delivery tells.
+    """Raises `InvalidInput` with field `url` if a webhook may not go to a URL.
 
-    Raises `InvalidInput` with field `url`.
+    A name that does not resolve is accepted: it may exist later, and each delivery checks again.
     """
     try:
-        fault = await refused(url, allow_private=allow_private, resolve=resolve)
-    except Unavailable:  # look-ups of the same owner are under way
+        fault = await refusal(url, allow_private=allow_private, resolve=resolve)
+    except Unavailable:  # other look-ups of the owner are running; each delivery checks again
         return
     if fault is not None:
         raise InvalidInput(
@@ -108,7 +108,7 @@ async def checked_at_registration(url: str, allow_private: bool, *, resolve: Res
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, and so is any IPv4 address inside it."""
+    """Whether an IP address, and an IPv4 address embedded in it, belong to the public internet."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -128,14 +128,14 @@ def is_public(address: str) -> bool:
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a gateway would reach for it: IPv4-mapped, NAT64 or 6to4."""
+    """The embedded IPv4 address that a gateway would reach: IPv4-mapped, NAT64 or 6to4."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host spells out, also in the old forms that resolvers take: 127.1, 0x7f000001."""
+    """The address if the host is a literal one, also in the old notations of resolvers: 127.1, 0x7f000001."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Makes one signed POST to the very address that was checked, and says what its answer means (A10, D-100)."""
+"""Makes one signed POST to an address that was checked, and classifies the response (A10, D-100)."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ import httpx2
 import structlog
 
 from orchestrator.delivery import signing
-from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, checked, target
+from orchestrator.delivery.addresses import AddressRefused, Resolve, Target, allowed_addresses, target
 from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.webhooks import DeliveryVerdict, Posted, Posting
 
@@ -26,10 +26,10 @@ _BUSY: Final = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE
 
 
 class HttpWebhookSender:
-    """The port `WebhookSender` over HTTP/1.1: no redirect, no proxy, no cookie, each request on its own connection.
+    """The port `WebhookSender` over HTTP/1.1: no redirects, no proxy, no cookies, one connection per request.
 
-    `timeout` is for the whole attempt, from the name's resolution to the status, in seconds. `tls` decides which
-    certificates count; by default those that the machine trusts. `resolve` takes the place of the look-ups.
+    `timeout` in seconds covers the whole attempt, from the name's resolution to the status. `tls` sets the trusted
+    certificates; by default those of the machine. `resolve` replaces the look-ups.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class HttpWebhookSender:
         self._timeout = timeout
         self._look_ups = look_ups or LookUps()
         self._resolve = resolve
-        # A connection kept open would be found again by its address alone, whatever name its certificate was for.
+        # The pool finds open connections by address only: a kept one could serve a name that its certificate lacks.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
         self._transport = httpx2.AsyncHTTPTransport(verify=tls, limits=limits)
 
@@ -54,30 +54,30 @@ class HttpWebhookSender:
         await self._transport.aclose()
 
     async def post(self, posting: Posting) -> Posted:
-        """What came of it; never raises for what the receiver, its name or its network does.
+        """The result of one attempt. Failures of the receiver, its name or its network are results, not exceptions.
 
-        Raises `Unavailable` while other look-ups of the owner are under way: no attempt was made then.
-        `error` names neither a secret nor an address that the URL does not hold.
+        Raises `Unavailable`, without an attempt, while too many look-ups of the owner are running. `error` contains no
+        secret, and no address that is not in the URL.
         """
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._answer(posting)
+                response = await self._send(posting)
         except TimeoutError:
-            answer = f"no answer within {self._timeout:g} s"
+            response = f"no answer within {self._timeout:g} s"
         duration = clock() - started
-        if isinstance(answer, str):
-            return Posted(verdict=DeliveryVerdict.RETRY, error=answer, duration=duration)
-        await _drain(answer)
-        return _posted(answer.status_code, answer.headers.get("Retry-After"), duration)
+        if isinstance(response, str):
+            return Posted(verdict=DeliveryVerdict.RETRY, error=response, duration=duration)
+        await _drain(response)
+        return _posted(response.status_code, response.headers.get("Retry-After"), duration)
 
-    async def _answer(self, posting: Posting) -> httpx2.Response | str:
-        """The answer as far as its headers, or why there is none."""
+    async def _send(self, posting: Posting) -> httpx2.Response | str:
+        """The response with its headers read, or the reason why there is none."""
         try:
             to = target(posting.url)
             resolve = self._resolve or partial(self._look_ups.resolve, posting.owner)
-            addresses = await checked(to, allow_private=self._allow_private, resolve=resolve)
+            addresses = await allowed_addresses(to, allow_private=self._allow_private, resolve=resolve)
         except AddressRefused as fault:
             return f"address refused: {fault.message}"
         raw = signing.signed_body(posting.body, posting.secrets)
@@ -88,14 +88,14 @@ class HttpWebhookSender:
             try:
                 return await self._transport.handle_async_request(_request(to, address, headers, raw))
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as fault:
-                error = _wording(fault)  # Nothing was sent yet: the next address may do.
+                error = _message(fault)  # Nothing was sent yet: try the next address.
             except (httpx2.TransportError, OSError) as fault:
-                return _wording(fault)
+                return _message(fault)
         return error
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a `Retry-After` header, from 0 to a day; None when it says nothing in either of its forms."""
+    """The seconds of a `Retry-After` header, from 0 to a day; None for a missing or invalid one."""
     if value is None:
         return None
     text = value.strip()
@@ -103,26 +103,26 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return min(float(text), _LONGEST_WAIT)
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):  # what that parser makes of nonsense
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser's errors for invalid dates
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return min(max((at - now).total_seconds(), 0.0), _LONGEST_WAIT)
 
 
 def _request(to: Target, address: str, headers: dict[str, str], raw: bytes) -> httpx2.Request:
-    """The request to a checked address; host header, SNI and the certificate's check keep the name."""
-    patience = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT)
+    """A request to a checked address. The host header, SNI and the check of the certificate use the name."""
+    timeout = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT)
     return httpx2.Request(
         "POST",
         to.url.copy_with(host=address),
         headers={**headers, "Host": to.url.netloc.decode("ascii"), "Connection": "close"},
         content=raw,
-        extensions={"sni_hostname": to.host, "timeout": patience.as_dict()},
+        extensions={"sni_hostname": to.host, "timeout": timeout.as_dict()},
     )
 
 
 async def _drain(response: httpx2.Response) -> None:
-    """Read a little of the body, so that an ordinary receiver sees its answer taken; the status is all that counts."""
+    """Read a little of the body, so that the receiver sees no aborted connection. Only the status counts."""
     read = 0
     try:
         async with asyncio.timeout(_READ_TIMEOUT):
@@ -149,8 +149,8 @@ def _posted(status: int, wait: str | None, duration: float) -> Posted:
     )
 
 
-def _wording(fault: Exception) -> str:
-    """A fault of the network in words of our own: the libraries' hold addresses."""
+def _message(fault: Exception) -> str:
+    """A message for a network error. The messages of the libraries contain addresses."""
     for cause in _causes(fault):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS failed: {cause.verify_message}"
@@ -168,7 +168,7 @@ def _wording(fault: Exception) -> str:
 
 
 def _causes(fault: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = fault
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = fault
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,4 +1,4 @@
-"""Signs deliveries: Standard Webhooks headers, and the documented `sha256=` as header and in the body (D-101, C-53)."""
+"""Signs deliveries: Standard Webhooks headers, and the documented `sha256=` header and body field (D-101, C-53)."""
 
 import base64
 import binascii
@@ -17,9 +17,9 @@ _PREFIX: Final = "whsec_"
 
 
 def signed_body(body: dict[str, Any], secrets: Sequence[str]) -> bytes:
-    """The body as sent: compact JSON in UTF-8, whose last key `signature` signs the same JSON without it (C-53).
+    """The body to send: compact JSON in UTF-8. Its last key `signature` signs the JSON without that key (C-53).
 
-    The newest secret signs. What JSON cannot say (NaN, infinities) becomes null.
+    The newest secret signs. NaN and infinities, which JSON lacks, become null.
     """
     unsigned = to_json(body, inf_nan_mode="null")
     return to_json({**body, "signature": _sha256(unsigned, secrets[0])}, inf_nan_mode="null")
@@ -28,14 +28,14 @@ def signed_body(body: dict[str, Any], secrets: Sequence[str]) -> bytes:
 def headers(
     message_id: str, at: datetime, raw: bytes, secrets: Sequence[str], *, event: str | None = None
 ) -> dict[str, str]:
-    """The headers of one attempt made `at` that time; `raw` is the body as sent, `secrets` the newest first.
+    """The headers of an attempt at the time `at`. `raw` is the body to send, `secrets` are ordered newest first.
 
-    During a rotation both secrets sign: `webhook-signature` lists both, and `X-Devora-Signature-Previous` lets a
-    receiver that still holds the old secret verify as D-101 documents.
+    During a rotation both secrets sign: `webhook-signature` lists both signatures, and a receiver with the old secret
+    can verify `X-Devora-Signature-Previous` (D-101).
     """
     at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     text = raw.decode()
-    signed = {
+    fields = {
         "Content-Type": "application/json",
         "User-Agent": f"orchestrator/{__version__}",
         "webhook-id": message_id,
@@ -44,16 +44,16 @@ def headers(
         "X-Devora-Signature": _sha256(raw, secrets[0]),
     }
     if len(secrets) > 1:
-        signed["X-Devora-Signature-Previous"] = _sha256(raw, secrets[1])
+        fields["X-Devora-Signature-Previous"] = _sha256(raw, secrets[1])
     if event is not None:
-        signed["X-Devora-Event"] = event
-    return signed
+        fields["X-Devora-Event"] = event
+    return fields
 
 
 def key_bytes(secret: str) -> bytes:
-    """The Standard Webhooks key of a secret: `whsec_` and base64 stands for those bytes, any other for itself.
+    """The Standard Webhooks key of a secret: the decoded bytes of `whsec_` and base64, else the secret itself.
 
-    A secret that begins like one but holds no base64 stands for itself, too.
+    A secret that begins with `whsec_` without valid base64 is used as it is.
     """
     if secret.startswith(_PREFIX):
         encoded = secret.removeprefix(_PREFIX).rstrip("=")
@@ -65,7 +65,7 @@ def key_bytes(secret: str) -> bytes:
 
 
 def verify_webhook(payload: str, signature: str, secret: str) -> bool:
-    """Whether `signature` (`sha256=…`) is that of the payload as received; in constant time (D-101)."""
+    """Whether `signature` (`sha256=…`) is valid for the payload as received; compares in constant time (D-101)."""
     return hmac.compare_digest(_sha256(payload.encode(), secret).encode(), signature.encode())
 
 

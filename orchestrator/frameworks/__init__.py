@@ -1,4 +1,4 @@
-"""What an adapter of an agent framework implements and may use; `docs/frameworks.md` shows how."""
+"""The interfaces that an adapter of an agent framework implements and uses; see `docs/frameworks.md`."""
 
 import json
 from collections.abc import Callable, Collection
@@ -25,38 +25,38 @@ __all__ = [
 
 
 class FrameworkCall(Protocol):
-    """What an adapter may use while it runs a task."""
+    """The services for an adapter while it runs a task."""
 
     @property
     def progress(self) -> Callable[[int], None]:
-        """Takes the characters received so far, for the call's heartbeat. Never waits."""
+        """Report the number of characters received so far, for the call's heartbeat. Does not wait."""
 
     async def ask(self, question: Question) -> Answer:
-        """Ask the model that the product would ask: its providers, limits and prices, or the offline drafter.
+        """Call the model that the product would call: its providers, limits and prices, or the offline drafter.
 
-        What it costs is counted with the call. Raises `AgentError`, which an adapter lets pass.
+        The call is billed for it. Raises `AgentError`; an adapter must not catch that.
         """
 
 
 class FrameworkAdapter(Protocol):
-    """Runs agents on one framework: one object for all calls of a worker, which run side by side."""
+    """Runs agents on one framework. All calls of a worker use one object concurrently."""
 
     @property
     def name(self) -> str:
-        """The framework's name, as agents give it: `langgraph`."""
+        """The framework's name as in agents: `langgraph`."""
 
     async def run(self, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
-        """Make one attempt. A cancelled call is cancelled like any coroutine and lets go of what it holds.
+        """Make one attempt. The coroutine may be cancelled and must then release its resources.
 
-        Raises `AgentError` to say what went wrong and whether another attempt can help; whatever else it raises
-        counts as `framework_failed`, which is tried again.
+        Raises `AgentError` with the cause and whether a retry can help. Any other exception counts as
+        `framework_failed`, which is retried.
         """
 
 
 def persona(task: FrameworkTask, *, without: Collection[str] = ()) -> str:
-    """The system prompt that makes a model the task's agent: name, description, and how its user set it up.
+    """The system prompt of the task's agent: name, description, and its user's configuration.
 
-    `without` names keys of the configuration that are the framework's own business.
+    `without` names keys of the configuration that only the framework needs.
     """
     setup = {key: value for key, value in task.configuration.items() if key not in without}
     parts = [f"You are {task.agent}.", task.description]

@@ -1,6 +1,6 @@
-"""Runs agents on LangGraph: a graph from the agent's configuration, each node one call of a model.
+"""Runs agents on LangGraph: a graph from the agent's configuration, in which each node is one model call.
 
-Needs the extra `langgraph`; nothing else of the product imports this module.
+Needs the extra `langgraph`; no other module imports this one.
 """
 
 import operator
@@ -18,13 +18,13 @@ from orchestrator.domain.frameworks import FrameworkResult, FrameworkTask, Quest
 from orchestrator.frameworks import FrameworkAdapter, FrameworkCall, persona
 
 _NODE_LIMIT: Final = 50
-# Calls of models in one attempt: nodes that fan out in a circle multiply with its rounds.
+# Model calls in one attempt. The recursion limit counts rounds, and each round of a fan-out has many calls.
 _CALL_LIMIT: Final = 200
 _GRAPH_KEYS: Final = ("nodes", "edges", "recursionLimit", "recursion_limit")
 
 
 class Node(BaseModel):
-    """One call of a model."""
+    """One model call."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class Node(BaseModel):
 
 
 class Edge(BaseModel):
-    """What follows what. With `when`, only if the answer of `from` has that text; an edge without it is the rest."""
+    """A transition. `when` is a text that the answer of `from` must contain; without it: the default."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,7 +43,7 @@ class Edge(BaseModel):
 
 
 class Graph(BaseModel):
-    """The part of an agent's configuration that is its graph; by default plan, act, review."""
+    """The graph in an agent's configuration; by default plan, act, review."""
 
     nodes: tuple[Node, ...] = Field(
         default=(
@@ -51,7 +51,7 @@ class Graph(BaseModel):
             Node(id="act", instructions="Do the task after the plan. Give the complete result."),
             Node(
                 id="review",
-                instructions="Check the result against the task and the plan, mend its faults, "
+                instructions="Check the result against the task and the plan, fix its faults, "
                 "and give the complete final result.",
             ),
         ),
@@ -69,15 +69,15 @@ class Graph(BaseModel):
         if len(set(ids)) != len(ids):
             raise ValueError("node ids are not unique")
         for edge in self.edges:
-            for end, known in ((edge.source, {*ids, START}), (edge.target, {*ids, END})):
-                if end not in known:
-                    raise ValueError(f"an edge names {end!r}, which is no node")
+            for end, nodes in ((edge.source, {*ids, START}), (edge.target, {*ids, END})):
+                if end not in nodes:
+                    raise ValueError(f"an edge names {end!r}, which is not a node")
             if edge.source == START and (edge.target == END or edge.when is not None):
-                raise ValueError("the beginning must lead to a node, on no condition")
+                raise ValueError(f"an edge from {START} must lead to a node, without a condition")
         return self
 
-    def joined(self) -> tuple[Edge, ...]:
-        """Every edge, with those that the configuration leaves out: the order of the nodes, and where it begins."""
+    def all_edges(self) -> tuple[Edge, ...]:
+        """Every edge, including the defaults: the order of the nodes, and the start at the first node."""
         if not self.edges:
             ids = [START, *(node.id for node in self.nodes)]
             return tuple(Edge(**{"from": a, "to": b}) for a, b in pairwise(ids))
@@ -87,7 +87,7 @@ class Graph(BaseModel):
 
 
 class State(TypedDict):
-    """What the nodes share: every answer so far, in order."""
+    """The state that nodes share: all answers so far, in order."""
 
     answers: Annotated[list[StepOutput], operator.add]
 
@@ -102,7 +102,7 @@ class LangGraphAdapter:
         graph = _graph(task.configuration)
         try:
             state = (
-                await _built(graph, task, call)
+                await _builder(graph, task, call)
                 .compile()
                 .ainvoke({"answers": []}, {"recursion_limit": graph.recursion_limit})
             )
@@ -120,24 +120,24 @@ def _graph(configuration: dict[str, Any]) -> Graph:
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)[:3]
         raise _invalid(
-            "; ".join(f"{'.'.join(map(str, one['loc'])) or 'graph'}: {one['msg']}" for one in faults)
+            "; ".join(f"{'.'.join(map(str, item['loc'])) or 'graph'}: {item['msg']}" for item in faults)
         ) from None
 
 
 def _invalid(fault: str) -> AgentError:
-    message = f"The agent's configuration is no graph that LangGraph can run: {fault}"
+    message = f"The agent's configuration is not a graph that LangGraph can run: {fault}"
     return AgentError(message, kind="invalid_configuration", retryable=False)
 
 
 def _endless(limit: str) -> AgentError:
-    return AgentError(f"The graph was not at its end after {limit}.", kind="recursion_limit", retryable=False)
+    return AgentError(f"The graph did not end within {limit}.", kind="recursion_limit", retryable=False)
 
 
-def _built(graph: Graph, task: FrameworkTask, call: FrameworkCall) -> "StateGraph[State]":
+def _builder(graph: Graph, task: FrameworkTask, call: FrameworkCall) -> "StateGraph[State]":
     builder = StateGraph(State)
     for node in graph.nodes:
         builder.add_node(node.id, _runner(node, task, call))
-    edges = graph.joined()
+    edges = graph.all_edges()
     for source in dict.fromkeys(edge.source for edge in edges):
         leaving = [edge for edge in edges if edge.source == source]
         if any(edge.when is not None for edge in leaving):
@@ -155,7 +155,7 @@ class _Step(Protocol):
 def _runner(node: Node, task: FrameworkTask, call: FrameworkCall) -> _Step:
     async def run(state: State) -> State:
         if len(state["answers"]) >= _CALL_LIMIT:
-            raise _endless(f"{_CALL_LIMIT} calls of models")
+            raise _endless(f"{_CALL_LIMIT} model calls")
         latest = {answer.step: answer for answer in state["answers"]}
         answer = await call.ask(
             Question(
@@ -171,19 +171,19 @@ def _runner(node: Node, task: FrameworkTask, call: FrameworkCall) -> _Step:
 
 
 def _chooser(source: str, edges: list[Edge]) -> Callable[[State], list[str]]:
-    """Where to go from a node: where its last answer has the text of an edge, else along the edges without one."""
+    """Chooses the next nodes: the edges whose text is in the node's last answer, else the edges without a text."""
 
     def choose(state: State) -> list[str]:
-        said = next((one.output or "" for one in reversed(state["answers"]) if one.step == source), "")
-        met = [edge.target for edge in edges if edge.when is not None and edge.when in said]
-        return met or [edge.target for edge in edges if edge.when is None] or [END]
+        text = next((answer.output or "" for answer in reversed(state["answers"]) if answer.step == source), "")
+        matches = [edge.target for edge in edges if edge.when is not None and edge.when in text]
+        return matches or [edge.target for edge in edges if edge.when is None] or [END]
 
     return choose
 
 
 def _result(graph: Graph, answers: list[StepOutput]) -> FrameworkResult:
-    """The last answer of each node at which the graph may end; of a graph that ended elsewhere, the very last."""
-    edges = graph.joined()
+    """The last answer of each node at which the graph may end; if it ended elsewhere, the last answer of all."""
+    edges = graph.all_edges()
     inner = {edge.source for edge in edges if edge.target != END} - {
         edge.source for edge in edges if edge.target == END
     }

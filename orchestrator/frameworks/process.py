@@ -1,7 +1,7 @@
-"""Runs a framework in an environment of its own: one child process for each call, JSON lines on its pipes (O-018).
+"""Runs a framework in a separate environment: one child process for each call, JSON lines on its pipes (O-018).
 
-To the child, on standard input: first `{"task": …}`, later `{"answer": …}` for each of its questions.
-From the child, on standard output: any number of `{"progress": 120}` and `{"ask": …}`, one at a time, and at the end
+The child reads from standard input: first `{"task": …}`, then `{"answer": …}` for each of its questions.
+The child writes to standard output: any number of `{"progress": 120}` and `{"ask": …}`, one at a time, and at the end
 `{"result": …}` or `{"error": {"message": …, "kind": …, "retryable": …}}`. Standard error is the worker's.
 """
 
@@ -22,10 +22,10 @@ from orchestrator.frameworks import FrameworkCall
 from orchestrator.runtime.answer_json import sound_escapes
 from orchestrator.runtime.errors import scrub
 
-# One line carries a whole answer with its files.
+# One line contains a whole answer with its files.
 _LINE_LIMIT: Final = 32 * 1024 * 1024
 _GRACE: Final = 3.0
-# What any program needs to run and to reach others. No secret is among them: an adapter names those that it needs.
+# The variables that any program needs to run and to use the network. None is a secret: an adapter names its secrets.
 _INHERITED: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -35,7 +35,7 @@ _INHERITED_PREFIX: Final = "LC_"
 
 
 class ChildFault(BaseModel):
-    """Why the child could not do it."""
+    """The error of a child."""
 
     message: str
     kind: str = Field(default="framework_failed", pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -43,7 +43,7 @@ class ChildFault(BaseModel):
 
 
 class ChildLine(BaseModel):
-    """One line of the child: exactly one of these."""
+    """One line of a child: exactly one of these fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,10 +54,10 @@ class ChildLine(BaseModel):
 
 
 class ProcessAdapter:
-    """The adapter of a framework that another program runs: one child for each call, ended with it.
+    """The adapter of a framework that runs in another program: one child process for each call.
 
-    `command` is the program and its arguments, no shell. Of this process's environment the child has what any program
-    needs and the `variables` named here, such as `OPENAI_API_KEY`; `environment` comes on top.
+    `command` is the program and its arguments, without a shell. The child inherits the variables that any program needs
+    and those in `variables`, such as `OPENAI_API_KEY`; `environment` is added.
     """
 
     def __init__(
@@ -79,10 +79,8 @@ class ProcessAdapter:
         return self._name
 
     async def run(self, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
-        """Let a child make one attempt. Raises `AgentError` as the child says, or `framework_failed`.
-
-        `framework_misconfigured` when the program cannot be started.
-        """
+        """Make one attempt in a child process. Raises `AgentError`: the child's own error, `framework_failed`, or
+        `framework_misconfigured` if the program cannot be started."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -102,9 +100,9 @@ class ProcessAdapter:
             await asyncio.shield(child.end())
 
     def _variables(self) -> dict[str, str]:
-        known = self._inherited
+        names = self._inherited
         inherited = {
-            name: value for name, value in os.environ.items() if name in known or name.startswith(_INHERITED_PREFIX)
+            name: value for name, value in os.environ.items() if name in names or name.startswith(_INHERITED_PREFIX)
         }
         return {**inherited, **self._environment}
 
@@ -120,14 +118,14 @@ class _Child:
         self._input = process.stdin
         self._output = process.stdout
 
-    async def say(self, message: dict[str, Any]) -> None:
-        """Write one line. A child that reads no more is told of by what it wrote, or by its end."""
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write one line. If the child stopped reading, its output or its exit code says why."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self._input.write(json.dumps(message, ensure_ascii=False).encode() + b"\n")
             await self._input.drain()
 
-    async def line(self) -> ChildLine:
-        """The next line. Raises `AgentError` at the end, and for what is no line of ours."""
+    async def receive(self) -> ChildLine:
+        """The next line. Raises `AgentError` at the end of the output, and for a line outside the protocol."""
         try:
             text = await self._output.readline()
             if not text:
@@ -136,12 +134,12 @@ class _Child:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, fault["loc"])) or "line"
-            raise self._failed(f"wrote what is not of the protocol ({where}: {fault['msg']})") from None
+            raise self._failed(f"wrote a line outside the protocol ({where}: {fault['msg']})") from None
         except ValueError:
             raise self._failed(f"wrote a line of more than {_LINE_LIMIT} bytes") from None
 
     async def end(self) -> None:
-        """End the child and what it started itself: asked first, killed after three seconds."""
+        """End the child and its own children: SIGTERM first, SIGKILL after three seconds."""
         self._input.close()
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
@@ -150,24 +148,24 @@ class _Child:
         await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the child's whole session, which is its own; what is left of it, when the child itself has ended."""
+        """Send a signal to the child's session, also to processes that outlive the child."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
 
-    def _failed(self, what: str) -> AgentError:
-        return AgentError(f"The program of {self._name} {what}.", kind="framework_failed", retryable=True)
+    def _failed(self, fault: str) -> AgentError:
+        return AgentError(f"The program of {self._name} {fault}.", kind="framework_failed", retryable=True)
 
 
 async def _converse(child: _Child, task: FrameworkTask, call: FrameworkCall) -> FrameworkResult:
-    await child.say({"task": task.model_dump(mode="json")})
+    await child.send({"task": task.model_dump(mode="json")})
     while True:
-        line = await child.line()
+        line = await child.receive()
         if line.error is not None:
             raise AgentError(scrub(line.error.message), kind=line.error.kind, retryable=line.error.retryable)
         if line.result is not None:
             return line.result
         if line.ask is not None:
             answer = await call.ask(line.ask)
-            await child.say({"answer": answer.model_dump(mode="json")})
+            await child.send({"answer": answer.model_dump(mode="json")})
         elif line.progress is not None:
             call.progress(line.progress)

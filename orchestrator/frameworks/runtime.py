@@ -1,4 +1,4 @@
-"""Runs agent calls on a framework: one adapter in the place of the product's own runtime."""
+"""Runs agent calls on a framework: an adapter in place of the product's own runtime."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,15 +25,15 @@ from orchestrator.runtime.results import agent_result, believable
 
 Progress = Callable[[int], None]
 
-# The call ends itself a little before Temporal would, so that the error is ours.
+# The call ends a little before Temporal's timeout, so that the error names the framework.
 _TIME_SHARE: Final = 0.95
 _SUMMARY_LIMIT: Final = 300
-# What the product's runtime says of a model's answer that holds for a result made of such answers.
-_HANDED_ON: Final = ("offline", "tokens_estimated", "truncated")
+# Metadata of a model's answer that also holds for a result made of such answers.
+_INHERITED_NOTES: Final = ("offline", "tokens_estimated", "truncated")
 
 
 class FrameworkRuntime:
-    """The `AgentRuntime` port over an adapter. `native` answers what the adapter asks of a model."""
+    """The `AgentRuntime` port over an adapter. `native` calls models for the adapter."""
 
     def __init__(
         self,
@@ -50,44 +50,46 @@ class FrameworkRuntime:
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
     ) -> AgentResult:
-        """One call, tried once. The adapter's text does not go to `sink`: it may come from several models at once.
+        """Make one attempt of a call. Text is not streamed to `sink`, as several models may write at once.
 
-        Raises `AgentError` with what the models that the adapter asked have billed.
+        Raises `AgentError` with the usage of all model calls.
         """
-        told = framework_task(self._adapter.name, agent, task, attempt)
-        call = _Call(self._native, agent, task, told, progress)
+        outer = framework_task(self._adapter.name, agent, task, attempt)
+        call = _Call(self._native, agent, task, outer, progress)
         try:
-            result = await self._run(told, call)
+            result = await self._run(outer, call)
         except AgentError as error:
             error.usage = call.spent if error.usage is None else call.spent.plus(error.usage)
             raise
         return self._result(agent, task, result, call)
 
-    async def _run(self, told: FrameworkTask, call: "_Call") -> FrameworkResult:
+    async def _run(self, outer: FrameworkTask, call: "_Call") -> FrameworkResult:
         try:
-            async with asyncio.timeout(told.seconds) as limit:
-                return await self._bulkhead.call(told.framework, self._adapter.run, told, call, finish=self._checked)
+            async with asyncio.timeout(outer.seconds) as limit:
+                return await self._bulkhead.call(outer.framework, self._adapter.run, outer, call, finish=self._checked)
         except AgentError:
             raise
-        except Exception as error:  # the edge of an adapter's code: whatever its framework raises
+        except Exception as error:  # the edge to the adapter's code, whose framework can raise anything
             if isinstance(error, TimeoutError) and limit.expired():
                 raise AgentError(
-                    f"{told.framework} did not finish within the step's time.", kind="framework_timeout", retryable=True
+                    f"{outer.framework} did not finish within the step's time.",
+                    kind="framework_timeout",
+                    retryable=True,
                 ) from None
-            message = scrub(f"{told.framework} failed: {error_name(error)}: {error_message(error)}")
+            message = scrub(f"{outer.framework} failed: {error_name(error)}: {error_message(error)}")
             raise AgentError(message, kind="framework_failed", retryable=True) from error
 
     def _checked(self, result: object) -> FrameworkResult:
         if not isinstance(result, FrameworkResult):
             raise AgentError(
-                f"The adapter of {self._adapter.name} gave {type(result).__name__} instead of a FrameworkResult.",
+                f"The adapter of {self._adapter.name} returned {type(result).__name__} instead of a FrameworkResult.",
                 kind="malformed_output",
                 retryable=False,
             )
         return result
 
     def _result(self, agent: Agent, task: AgentTask, result: FrameworkResult, call: "_Call") -> AgentResult:
-        """The result in the form that crosses Temporal, with the metadata of D-026 and who made it."""
+        """The result as the activity returns it, with the metadata of D-026 and the framework's name."""
         own = Usage() if result.usage is None else _priced(agent, believable(result.usage, agent.id))
         return agent_result(
             agent,
@@ -101,32 +103,32 @@ class FrameworkRuntime:
 
 
 class _Call:
-    """The `FrameworkCall` of one attempt: what was received and spent over all of its questions.
+    """The `FrameworkCall` of one attempt: sums up received characters and usage of all its questions.
 
-    The adapter runs in an event loop of its own; models are asked in the loop that their connections belong to.
+    The adapter runs in a separate event loop; models are called in the loop that owns their connections.
     """
 
     def __init__(
-        self, native: AgentRuntime, agent: Agent, task: AgentTask, told: FrameworkTask, progress: Progress
+        self, native: AgentRuntime, agent: Agent, task: AgentTask, outer: FrameworkTask, progress: Progress
     ) -> None:
         self._native = native
         self._agent = agent
         self._task = task
-        self._told = told
+        self._outer = outer
         self.progress = progress
         self.spent = Usage()
         self.model: str | None = None
         self.notes: dict[str, Any] = {}
         self._received: dict[int, int] = {}
-        self._held = 0
+        self._reserved = 0
         self._loop = asyncio.get_running_loop()
 
     async def ask(self, question: Question) -> Answer:
-        """One call of a model by the product's own runtime."""
-        asking = self._ask(question)
+        """One model call through the product's own runtime."""
+        answer = self._ask(question)
         if asyncio.get_running_loop() is self._loop:
-            return await asking
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self._loop))
+            return await answer
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answer, self._loop))
 
     async def _ask(self, question: Question) -> Answer:
         number = len(self._received)
@@ -136,67 +138,67 @@ class _Call:
             self._received[number] = chars
             self.progress(sum(self._received.values()))
 
-        agent = _asked(self._agent, self._told, question)
+        agent = _agent_of(self._agent, self._outer, question)
         task = self._within_allowance(agent, self._question(question))
-        self._held += task.allowance or 0
+        self._reserved += task.allowance or 0
         try:
-            result = await self._native.run(agent, task, attempt=self._told.attempt, progress=progress, sink=_Unheard())
+            result = await self._native.run(agent, task, attempt=self._outer.attempt, progress=progress, sink=_NoSink())
         except AgentError as error:
             if error.usage is not None:
                 self.spent, error.usage = self.spent.plus(error.usage), None
             raise
         finally:
-            self._held -= task.allowance or 0
+            self._reserved -= task.allowance or 0
         self.spent = self.spent.plus(result.usage)
         self.model = result.model
-        self.notes |= {key: result.metadata[key] for key in _HANDED_ON if key in result.metadata}
+        self.notes |= {key: result.metadata[key] for key in _INHERITED_NOTES if key in result.metadata}
         return Answer(summary=result.summary, output=result.output, model=result.model)
 
     def _question(self, question: Question) -> AgentTask:
         step = self._task.step.model_copy(update={"name": question.title, "instruction": question.instruction})
-        return self._task.model_copy(update={"step": step, "input": self._told.input, "context": question.context})
+        return self._task.model_copy(update={"step": step, "input": self._outer.input, "context": question.context})
 
     def _within_allowance(self, agent: Agent, task: AgentTask) -> AgentTask:
-        """The task with what it may use of the call's tokens, which questions asked at the same time share."""
+        """The task with its share of the call's tokens. Concurrent questions share the allowance of the call."""
         if task.allowance is None:
             return task
-        left = task.allowance - self.spent.total_tokens - self._held
-        wish = tokens_of(agent, task, longest_answer(agent, task.config.max_tokens, framework=False))
-        return task.model_copy(update={"allowance": max(0, min(left, wish))})
+        available = task.allowance - self.spent.total_tokens - self._reserved
+        estimate = tokens_of(agent, task, longest_answer(agent, task.config.max_tokens, framework=False))
+        return task.model_copy(update={"allowance": max(0, min(available, estimate))})
 
 
 class _AnyInput(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class _Unheard:
-    """A `TextSink` that nobody reads."""
+class _NoSink:
+    """A `TextSink` that drops all text."""
 
     def text(self, piece: str) -> None:
-        """Dropped."""
+        """Drop the text."""
 
     def reset(self) -> None:
-        """Nothing was kept."""
+        """Nothing to reset."""
 
 
 def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) -> FrameworkTask:
-    """What the adapter is told.
+    """The task for the adapter.
 
-    A user's own agent comes in the input, as `{agent, description, configuration, input}`. Of any other agent the input
-    is its own.
+    An agent of a user is in the input, as `{agent, description, configuration, input}`. For other agents the input is
+    only the input.
     """
-    given = task.input
-    own = isinstance(given.get("agent"), str) and isinstance(given.get("configuration"), dict)
+    fields = task.input
+    user_agent = isinstance(fields.get("agent"), str) and isinstance(fields.get("configuration"), dict)
     return FrameworkTask(
         framework=framework,
         job_id=task.job_id,
         step=task.step.id,
         attempt=attempt,
         effect_id=effect_id(task.job_id, task.step.id, task.agent, task.call),
-        agent=given["agent"] if own else agent.name,
-        description=str(given.get("description") or "") if own else agent.description,
-        configuration=given["configuration"] if own else {},
-        input=(given.get("input") or {}) if own else given,
+        agent=fields["agent"] if user_agent else agent.name,
+        description=str(fields.get("description") or "") if user_agent else agent.description,
+        configuration=fields["configuration"] if user_agent else {},
+        input=(fields.get("input") or {}) if user_agent else fields,
         context=task.context,
         model=task.config.model,
         temperature=task.config.temperature,
@@ -205,19 +207,19 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
     )
 
 
-def _asked(agent: Agent, told: FrameworkTask, question: Question) -> Agent:
-    """The agent as the question wants it; its price and its model's settings stay."""
-    who = {"name": told.agent, "description": told.description or agent.description, "function": None}
-    # The input of a question is a part of the agent's own, which was checked when the job began.
-    asked = {"instructions": question.instructions or persona(told), "input_model": _AnyInput}
-    return agent.model_copy(update={**who, **asked})
+def _agent_of(agent: Agent, outer: FrameworkTask, question: Question) -> Agent:
+    """The agent with the instructions of a question; its price and its model settings stay."""
+    identity = {"name": outer.agent, "description": outer.description or agent.description, "function": None}
+    # The input of a question is a part of the agent's input, which was checked when the job started.
+    prompt = {"instructions": question.instructions or persona(outer), "input_model": _AnyInput}
+    return agent.model_copy(update={**identity, **prompt})
 
 
-def _priced(agent: Agent, own: Usage) -> Usage:
+def _priced(agent: Agent, usage: Usage) -> Usage:
     """The framework's own usage with the agent's published price (D-030)."""
-    if own.cost is not None or not own.total_tokens:
-        return own
-    return own.model_copy(update={"cost": published_cost(own.total_tokens, agent.pricing.per_1k_tokens)})
+    if usage.cost is not None or not usage.total_tokens:
+        return usage
+    return usage.model_copy(update={"cost": published_cost(usage.total_tokens, agent.pricing.per_1k_tokens)})
 
 
 def _beginning(text: str) -> str:

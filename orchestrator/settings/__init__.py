@@ -18,17 +18,17 @@ from orchestrator.settings.secrets import refuse_short
 from orchestrator.settings.sources import SourcedSettings
 from orchestrator.settings.urls import LAST_PORT, refuse_spaces, refuse_wrong_url
 
-_MOST_DAYS: Final = 36_500  # a hundred years: what is counted back from today must be a date
+_MOST_DAYS: Final = 36_500  # A hundred years: today minus this must be a valid date.
 _Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
-_MONTH_DAYS: Final = 32  # A calendar month, and the day on which its last tokens are counted.
+_MONTH_DAYS: Final = 32  # A calendar month, plus the day on which its last tokens are counted.
 
 
 class Settings(SourcedSettings):
-    """`ORCHESTRATOR_*` variables, a `.env` file, or the seeds' own names where they have one.
+    """`ORCHESTRATOR_*` variables, a `.env` file, or alternative names such as `DATABASE_URL`.
 
-    A variable that is empty counts as unset, and whitespace around a value does not count: keys come out of files.
+    An empty variable counts as unset. Whitespace around a value is removed, because keys often come from files.
     """
 
     model_config = SettingsConfigDict(
@@ -40,98 +40,99 @@ class Settings(SourcedSettings):
         hide_input_in_errors=True,
     )
 
-    data_dir: Path = Field(default=Path(".orchestrator"), description="Where embedded mode keeps its files.")
+    data_dir: Path = Field(default=Path(".orchestrator"), description="Directory for the files of embedded mode.")
     secrets_dir: Path | None = Field(
-        default=None, description="A folder with a file for each secret, named after its variable in small letters."
+        default=None, description="A folder with one file per secret, named like its variable in lower case."
     )
     database_url: str | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_DATABASE_URL", "DATABASE_URL"),
-        description="Index database; default SQLite in the data directory.",
+        description="Index database; SQLite in the data directory by default.",
     )
     database_pool_size: int = Field(
         default=3, ge=1, le=200, description="Connections to PostgreSQL that a process keeps open."
     )
     database_max_overflow: int = Field(
-        default=2, ge=0, le=200, description="Connections that it opens beside them while it is busy."
+        default=2, ge=0, le=200, description="More connections that it opens while it is busy."
     )
     task_queue: str = Field(default=DEFAULT_TASK_QUEUE, description="Temporal task queue of workflows and agents.")
     admin_api_key: SecretStr | None = Field(
         default=None,
-        description="Bootstrap key with scope admin:*, 16 bytes at least; `orchestrator dev` makes one when unset.",
+        description="Bootstrap key with scope admin:*, at least 16 bytes; `orchestrator dev` creates one if unset.",
     )
     secret_key: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Digests API keys and seals webhook secrets; every process of an installation needs the same one. "
-        "Made and kept in the data directory when unset.",
+        description="Digests API keys and seals webhook secrets; all processes of an installation need the same value. "
+        "If unset, it is created in the data directory.",
     )
     secret_key_fallback: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="The next or the previous secret key while it is exchanged: opens what it sealed, seals nothing.",
+        description="The next or the previous secret key during an exchange: opens existing secrets, seals none.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_REDIS_URL", "REDIS_URL"),
-        description="Shares request windows and token streams between processes.",
+        description="Shares request limits and token streams between processes.",
     )
     tiers: dict[Tier, TierLimits] = Field(
-        default_factory=dict, description="JSON: limits of a tier that differ from the documented ones."
+        default_factory=dict, description="JSON: limits of tiers that differ from the documented limits."
     )
     most_rows: int = Field(
-        default=200, ge=1, description="How many agents, and how many configurations, an account may have made."
+        default=200, ge=1, description="Maximum of agents, and of configurations, that an account may create."
     )
     public_sessions: bool | None = Field(
         default=None,
-        description="Whether sessions start without a credential; when unset only in `dev` on a loopback address.",
+        description="Whether sessions start without a credential; if unset, only in `dev` on a loopback address.",
     )
     surfaces: str = Field(
         default="",
-        description="Names of the surfaces that are served, comma-separated; all when unset.",
+        description="Names of the surfaces to serve, comma-separated; all if unset.",
     )
     surface_limits: dict[SurfaceLimit, Window] = Field(
-        default_factory=dict, description="JSON: request limits of the other surfaces that differ from the documented."
+        default_factory=dict,
+        description="JSON: request limits of the other surfaces that differ from the documented limits.",
     )
     jwt_secret_key: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("ORCHESTRATOR_JWT_SECRET_KEY", "JWT_SECRET_KEY"),
-        description="Signs the tokens of users (HS256), 32 bytes at least; follows from the secret key when unset.",
+        description="Signs the tokens of users (HS256), at least 32 bytes; derived from the secret key if unset.",
     )
     jwt_issuer: str | None = Field(
-        default=None, max_length=200, description="The claim iss of every token of a user; unset: tokens have none."
+        default=None, max_length=200, description="The claim iss of every token of a user; if unset, tokens have none."
     )
     jwt_audience: str | None = Field(
-        default=None, max_length=200, description="The claim aud of every token of a user; unset: tokens have none."
+        default=None, max_length=200, description="The claim aud of every token of a user; if unset, tokens have none."
     )
     jwt_longest_life: int = Field(
         default=86_400,
         ge=60,
         le=315_360_000,
-        description="Seconds that a token which others minted may live; one that lives longer is refused.",
+        description="Maximum lifetime in seconds of tokens of other issuers; longer-lived tokens are refused.",
     )
     admin_username: str | None = Field(default=None, description="Bootstrap user with role admin.")
-    admin_password: SecretStr | None = Field(default=None, description="That user's password, 8 characters at least.")
-    webhook_allow_private: bool = Field(default=False, description="Let webhooks go to private addresses.")
+    admin_password: SecretStr | None = Field(default=None, description="Password of that user, at least 8 characters.")
+    webhook_allow_private: bool = Field(default=False, description="Allow webhooks to private addresses.")
     webhook_retry_schedule: str = Field(
         default="0,5,300,1800,7200,18000,36000,50400,72000,86400",
         pattern=r"^\d+(\.\d+)?(,\d+(\.\d+)?)*$",
-        description="Seconds before each attempt of a delivery, comma-separated; jitter comes on top.",
+        description="Seconds before each attempt of a delivery, comma-separated; jitter is added.",
     )
     cors_origins: str = Field(
         default="",
         pattern=r"^\s*(\*|(https?://[^\s,/*]+\s*(,\s*|$))*)\s*$",
-        description="Origins of browsers that may call, comma-separated, or `*`.",
+        description="Browser origins that may call the API, comma-separated, or `*`.",
     )
     trusted_hosts: str = Field(
         default="*",
         pattern=r"^\s*(\*|(((\*\.)?[^\s,/*:]+|\[[0-9a-fA-F:.]+\])\s*(,\s*|$))*)\s*$",
-        description="Host names that are answered, comma-separated; `dev` answers this machine's own unless it is set.",
+        description="Accepted host names, comma-separated; by default `dev` accepts this machine's own names.",
     )
     trusted_proxies: str = Field(
         default="",
         validation_alias=AliasChoices("ORCHESTRATOR_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
-        description="Addresses and networks of the proxies whose `X-Forwarded-*` headers count, comma-separated.",
+        description="Addresses and networks of proxies whose `X-Forwarded-*` headers are accepted, comma-separated.",
     )
     root_path: str = Field(
         default="",
@@ -143,14 +144,14 @@ class Settings(SourcedSettings):
         default=75,
         ge=1,
         le=3600,
-        description="Seconds that an idle HTTP connection stays open; longer than a proxy before it keeps its own.",
+        description="Seconds that an idle HTTP connection stays open; set it higher than the idle timeout of a proxy.",
     )
     plugins: str = Field(default="", description="Modules to load, comma-separated.")
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
-    default_model: str | None = Field(default=None, description="`provider:model` for every agent that names none.")
+    default_model: str | None = Field(default=None, description="`provider:model` for every agent without a model.")
     decision_model: str | None = Field(
-        default=None, description="`provider:model` of strategic decisions, which are waited for: a fast one."
+        default=None, description="`provider:model` of strategic decisions; callers wait for it, so use a fast one."
     )
     openai_api_key: SecretStr | None = Field(default=None, validation_alias="OPENAI_API_KEY")
     anthropic_api_key: SecretStr | None = Field(default=None, validation_alias="ANTHROPIC_API_KEY")
@@ -158,12 +159,12 @@ class Settings(SourcedSettings):
         default=4 * 1024 * 1024,
         ge=1024,
         le=64 * 1024 * 1024,
-        description="The largest input of a job, as JSON; a request may be twice as large.",
+        description="Maximum size of a job's input as JSON; a request may be twice as large.",
     )
     value_store_url: str | None = Field(
         default=None,
         pattern=r"^s3://[^/]+",
-        description="Where large values are kept: s3://BUCKET/PREFIX; the job index when unset.",
+        description="Store for large values: s3://BUCKET/PREFIX; the job index if unset.",
     )
     sync_timeout: float = Field(default=120.0, gt=0, description="Seconds that a synchronous call waits (D-044).")
     conversation_idle: float = Field(
@@ -174,11 +175,11 @@ class Settings(SourcedSettings):
         default=5.0,
         ge=0.1,
         le=3600,
-        description="Seconds that the code of an agent may keep its event loop from running before its call fails.",
+        description="Seconds that an agent's code may block its event loop before its call fails.",
     )
-    retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="How long Temporal keeps closed jobs.")
+    retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="Days that Temporal keeps closed jobs.")
     keep_jobs_days: _Days = Field(
-        default=0, description="Days that the index keeps ended jobs and all that belongs to them; 0: for good."
+        default=0, description="Days that the index keeps ended jobs and their data; 0: for ever."
     )
     keep_events_days: _Days = Field(
         default=0, description="Days that the index keeps the events of ended jobs; 0: as long as the jobs."
@@ -189,24 +190,24 @@ class Settings(SourcedSettings):
     keep_deliveries_days: _Days = Field(
         default=90, description="Days that the index keeps webhook deliveries; 0: as long as the jobs."
     )
-    keep_audit_days: _Days = Field(default=400, description="Days that the audit trail is kept; 0: for good.")
+    keep_audit_days: _Days = Field(default=400, description="Days that the index keeps the audit trail; 0: for ever.")
     reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")
     worker_drain_seconds: float = Field(
         default=25.0,
         ge=0,
         le=3600,
-        description="Seconds that a stopping worker gives its running calls to end; `dev` gives 5 unless this is set.",
+        description="Seconds that a stopping worker gives its running calls to end; 5 for `dev` by default.",
     )
-    worker_metrics_host: str = Field(default="127.0.0.1", description="Interface of the worker's SDK metrics.")
+    worker_metrics_host: str = Field(default="127.0.0.1", description="Network interface of the worker's SDK metrics.")
     worker_metrics_port: int | None = Field(default=None, description="Port of the worker's SDK metrics.")
-    temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Where operators find the Temporal UI.")
+    temporal_ui_url: str = Field(default="http://127.0.0.1:8233", description="Address of the Temporal UI.")
     metrics_key: SecretStr | None = Field(
         default=None,
         min_length=16,
-        description="Bearer token with which Prometheus reads everybody's figures at /metrics.",
+        description="Bearer token for Prometheus: reads the metrics of all owners at /metrics.",
     )
-    api_url: str = Field(default="http://127.0.0.1:8000", description="Where commands find the API.")
-    api_key: SecretStr | None = Field(default=None, description="Key with which commands call the API.")
+    api_url: str = Field(default="http://127.0.0.1:8000", description="Address of the API for commands.")
+    api_key: SecretStr | None = Field(default=None, description="API key for commands.")
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     log_format: str = Field(default="auto", pattern="^(auto|json|pretty)$", description="pretty only on a terminal.")
 
@@ -218,15 +219,15 @@ class Settings(SourcedSettings):
 
     @field_validator("data_dir")
     @classmethod
-    def _stays_where_it_is(cls, folder: Path) -> Path:
-        """Absolute, so that code which changes the working directory moves no file."""
+    def _absolute(cls, folder: Path) -> Path:
+        """The absolute path, so that the files stay in place if code changes the working directory."""
         try:
-            str(folder).encode()  # it becomes a part of the index's URL
+            str(folder).encode()  # it becomes a part of the index's URL, which must be UTF-8
             return folder.expanduser().absolute()
         except RuntimeError:
-            raise ValueError(f"{folder} names a home directory that is not known here") from None
+            raise ValueError(f"{folder} names an unknown home directory: use an absolute path") from None
         except UnicodeEncodeError:
-            raise ValueError("the folder's name must be UTF-8") from None
+            raise ValueError("the name of the directory must be UTF-8") from None
 
     @field_validator("database_url")
     @classmethod
@@ -234,13 +235,13 @@ class Settings(SourcedSettings):
         if url is None:
             return None
         if not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
-            raise ValueError("it takes sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+            raise ValueError("expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
         if not url.startswith("sqlite"):
             refuse_spaces(url)
-            found = re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:(\d+))?(/[^/?@]*)?(\?.*)?", url)
-            if found is None or int(found[4] or 1) > LAST_PORT:
+            match = re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:(\d+))?(/[^/?@]*)?(\?.*)?", url)
+            if match is None or int(match[4] or 1) > LAST_PORT:
                 raise ValueError(
-                    "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
+                    "expected postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
                 )
         return url
 
@@ -263,7 +264,7 @@ class Settings(SourcedSettings):
     def _is_one_word(cls, key: SecretStr | None) -> SecretStr | None:
         text = key.get_secret_value() if key else ""
         if not (text.isascii() and text.isprintable()) or " " in text:
-            raise ValueError("the key has a space, a line break or another character that no key has; was it cut?")
+            raise ValueError("the key contains a space, a line break or another invalid character; was it truncated?")
         return key
 
     @field_validator("jwt_secret_key", "admin_api_key", "admin_password")
@@ -277,7 +278,7 @@ class Settings(SourcedSettings):
     @classmethod
     def _belongs_to_a_user(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if password is None and info.data.get("admin_username"):
-            raise ValueError("ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not")
+            raise ValueError("ORCHESTRATOR_ADMIN_USERNAME is set: set ORCHESTRATOR_ADMIN_PASSWORD too")
         return password
 
     @field_validator("plugins")
@@ -286,69 +287,75 @@ class Settings(SourcedSettings):
         for name in plugins.split(","):
             package = name.strip().partition(".")[0]
             if package in _OWN_PACKAGES:
-                raise ValueError(f"{name.strip()}: `{package}` is orchestrator's own package; rename yours")
+                raise ValueError(
+                    f"{name.strip()}: the package name `{package}` is reserved by orchestrator: rename your package"
+                )
         return plugins
 
     @field_validator("trusted_proxies")
     @classmethod
     def _names_proxies(cls, names: str) -> str:
-        for name in _listed(names) if names != "*" else []:
+        for name in _names(names) if names != "*" else []:
             try:
                 ip_network(name, strict=False)
             except ValueError:
-                raise ValueError(f"{name} is no address: it takes such as 10.0.0.5,172.16.0.0/12, or *") from None
+                raise ValueError(
+                    f"invalid address {name!r}: expected for example 10.0.0.5,172.16.0.0/12, or *"
+                ) from None
         return names
 
     @field_validator("surfaces")
     @classmethod
     def _names_surfaces(cls, names: str) -> str:
-        for name in _listed(names):
+        for name in _names(names):
             if name not in SURFACE_NAMES:
-                raise ValueError(f"there is no surface {name!r}; it takes some of {', '.join(SURFACE_NAMES)}")
+                raise ValueError(f"unknown surface {name!r}: expected some of {', '.join(SURFACE_NAMES)}")
         return names
 
     @field_validator("log_level")
     @classmethod
     def _is_a_level(cls, level: str) -> str:
         if level.upper() not in logging.getLevelNamesMapping():
-            raise ValueError("it takes DEBUG, INFO, WARNING, ERROR or CRITICAL")
+            raise ValueError("expected DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return level
 
     @field_validator("root_path")
     @classmethod
     def _is_no_path_of_the_api(cls, path: str) -> str:
         if path.split("/")[1:2] in (["api"], ["v1"], ["chat"]):
-            raise ValueError("paths of the API begin like this: let the proxy serve it under another prefix")
+            raise ValueError("paths of the API begin with this prefix: choose another one for the proxy")
         return path.rstrip("/")
 
     @field_validator("keep_jobs_days", "keep_attempts_days")
     @classmethod
     def _covers_a_month(cls, days: int) -> int:
         if 0 < days < _MONTH_DAYS:
-            raise ValueError(f"monthly token limits need {_MONTH_DAYS} days at least; 0 keeps them for good")
+            raise ValueError(f"monthly token limits need at least {_MONTH_DAYS} days, or 0 to keep the rows for ever")
         return days
 
     @field_validator("keep_jobs_days")
     @classmethod
     def _outlives_temporal(cls, days: int, info: ValidationInfo) -> int:
-        # A job that Temporal remembers longer than the index does would come back with its Idempotency-Key.
+        # If Temporal kept a job longer than the index, a repeated Idempotency-Key would return the deleted job.
         retention = info.data.get("retention_days", 0)
         if 0 < days <= retention:
-            raise ValueError(f"it must be more than ORCHESTRATOR_RETENTION_DAYS, which is {retention}; 0 is for good")
+            raise ValueError(
+                f"expected more than ORCHESTRATOR_RETENTION_DAYS ({retention}), or 0 to keep jobs for ever"
+            )
         return days
 
     def retention(self) -> Retention:
-        """How long the index keeps what is over."""
+        """The retention of the index's rows."""
         return Retention(
-            jobs=_kept(self.keep_jobs_days),
-            events=_kept(self.keep_events_days),
-            attempts=_kept(self.keep_attempts_days),
-            deliveries=_kept(self.keep_deliveries_days),
-            audit=_kept(self.keep_audit_days),
+            jobs=_days(self.keep_jobs_days),
+            events=_days(self.keep_events_days),
+            attempts=_days(self.keep_attempts_days),
+            deliveries=_days(self.keep_deliveries_days),
+            audit=_days(self.keep_audit_days),
         )
 
     def index_url(self) -> str:
-        """The SQLAlchemy URL of the job index, with the drivers that we bring, whichever it names."""
+        """The SQLAlchemy URL of the job index, always with our database drivers."""
         if self.database_url is None:
             return f"sqlite:///{quote(str(self.data_dir / 'index.sqlite3'))}"
         scheme, _, rest = self.database_url.partition("://")
@@ -359,29 +366,29 @@ class Settings(SourcedSettings):
         return tier_limits(self.tiers)
 
     def surface_windows(self) -> dict[SurfaceLimit, Window]:
-        """The request limits of every surface but the native one."""
+        """The request limits of every surface except the native one."""
         return {**SURFACE_LIMITS, **self.surface_limits}
 
     def served_surfaces(self) -> frozenset[str] | None:
-        """The names of the surfaces that are served; None for all."""
-        return frozenset(_listed(self.surfaces)) or None
+        """The names of the surfaces to serve; None for all."""
+        return frozenset(_names(self.surfaces)) or None
 
     def retry_schedule(self) -> list[float]:
-        """Seconds before each attempt of a webhook delivery."""
+        """The seconds before each attempt of a webhook delivery."""
         return [float(seconds) for seconds in self.webhook_retry_schedule.split(",")]
 
     def has_model_provider(self) -> bool:
-        """Whether models can be asked; without a provider answers are drafted offline."""
+        """Whether a model provider is configured. Without one, agents answer with offline drafts."""
         return any((self.llm_base_url, self.openai_api_key, self.anthropic_api_key))
 
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""
-        return _listed(self.plugins)
+        return _names(self.plugins)
 
 
-def _listed(text: str) -> list[str]:
+def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _kept(days: int) -> timedelta | None:
+def _days(days: int) -> timedelta | None:
     return timedelta(days=days) if days else None

@@ -1,4 +1,4 @@
-"""Environment variables that nobody reads because their names are misspelt."""
+"""Finds environment variables that are not read because their names are misspelt."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,11 +18,11 @@ _COMPOSE: Final = ("ORCHESTRATOR_API_PORTS",)
 _PREFIXES: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "OPEN_AI_", "ANTHROPIC_")
 _LINE: Final = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)\s*=", re.MULTILINE)
 _CLOSE: Final = 0.85
-_NEARLY_THE_SAME: Final = 0.92  # where the beginning is misspelt, too
+_VERY_CLOSE: Final = 0.92  # if the prefix is misspelt too
 
 
 def setting_variables() -> tuple[str, ...]:
-    """Every variable that the settings read."""
+    """All variables that the settings read."""
     return tuple(variable for name in Settings.model_fields for variable in _variables(name))
 
 
@@ -32,7 +32,7 @@ def _variables(name: str) -> Iterable[str]:
 
 
 def not_read(env_file: Path = Path(".env")) -> list[str]:
-    """Variables in the file that count in the environment alone."""
+    """Variables in the file that are read only from the environment."""
     return [name for name in _names_in(env_file) if name in NOT_IN_FILES]
 
 
@@ -41,11 +41,11 @@ def _names_in(env_file: Path) -> list[str]:
 
 
 def misspelt(environment: Mapping[str, str], env_file: Path = Path(".env")) -> dict[str, str]:
-    """Names that are nearly those of settings, with the names that are probably meant."""
-    known = (*setting_variables(), *_TEMPORAL, *_COMPOSE)
-    strange = {name for name in (*environment, *_names_in(env_file)) if "_" in name} - {*known}
+    """Variables whose names are close to a setting's, each with the name of that setting."""
+    valid = (*setting_variables(), *_TEMPORAL, *_COMPOSE)
+    unknown = {name for name in (*environment, *_names_in(env_file)) if "_" in name} - {*valid}
     nearest = {
-        name: get_close_matches(name, known, n=1, cutoff=_CLOSE if name.startswith(_PREFIXES) else _NEARLY_THE_SAME)
-        for name in sorted(strange)
+        name: get_close_matches(name, valid, n=1, cutoff=_CLOSE if name.startswith(_PREFIXES) else _VERY_CLOSE)
+        for name in sorted(unknown)
     }
-    return {name: close[0] for name, close in nearest.items() if close}
+    return {name: matches[0] for name, matches in nearest.items() if matches}

@@ -238,7 +238,7 @@ ONE_PATH = {
 def test_the_settings_know_every_surface() -> None:
     assert set(SURFACE_NAMES) == {surface.name for surface in SURFACES} == set(ONE_PATH)
     assert GivenSettings(surfaces="devora, devskyy").served_surfaces() == {"devora", "devskyy"}
-    with pytest.raises(ValueError, match="there is no surface 'chat'"):
+    with pytest.raises(ValueError, match="unknown surface 'chat'"):
         GivenSettings(surfaces="devora, chat")
 
 

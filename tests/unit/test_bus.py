@@ -68,7 +68,7 @@ async def test_what_nobody_listens_to_is_not_kept():
 
 
 async def test_a_slow_reader_loses_the_oldest_and_holds_nobody_up():
-    bus = MemoryBus(most=3)
+    bus = MemoryBus(capacity=3)
     slow: AsyncGenerator[Delta] = bus.subscribe("job_1")
     quick = Reader(bus)
     first = asyncio.create_task(anext(slow))
@@ -213,7 +213,7 @@ async def test_a_redis_that_hangs_is_noticed_and_left(redis_server: RedisServer)
 
 async def test_a_full_queue_drops_and_neither_waits_nor_raises(redis_server: RedisServer):
     url = redis_server.ready()
-    async with over(url, most=3) as worker, over(url) as api, heard(api, url, "job_1") as (reader,):
+    async with over(url, capacity=3) as worker, over(url) as api, heard(api, url, "job_1") as (reader,):
         for index in range(10):  # no await between them: nothing can be sent yet
             worker.publish(piece(index))
         await expect_numbers(reader, [0, 1, 2])

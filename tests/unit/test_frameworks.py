@@ -349,9 +349,9 @@ async def test_langgraph_runs_branches_side_by_side_and_gives_the_answers_of_all
         ({"nodes": []}, "nodes"),
         ({"nodes": "plan"}, "nodes"),
         ({"nodes": [{"id": "a"}, {"id": "a"}]}, "not unique"),
-        ({"nodes": [{"id": "a"}], "edges": [{"from": "a", "to": "b"}]}, "'b', which is no node"),
+        ({"nodes": [{"id": "a"}], "edges": [{"from": "a", "to": "b"}]}, "'b', which is not a node"),
         ({"nodes": [{"id": "a"}], "edges": [{"from": "__start__", "to": "__end__"}]}, "must lead to a node"),
-        ({"nodes": [{"id": "a"}], "edges": [{"from": "__start__", "to": "a", "when": "x"}]}, "on no condition"),
+        ({"nodes": [{"id": "a"}], "edges": [{"from": "__start__", "to": "a", "when": "x"}]}, "without a condition"),
         ({"nodes": [{"id": "a"}], "recursionLimit": 0}, "recursionLimit"),
     ],
 )
@@ -377,7 +377,7 @@ async def test_langgraph_ends_a_circle_that_fans_out_before_it_costs_too_much() 
     edges = [edge for leaf in leaves for edge in ({"from": "a", "to": leaf}, {"from": leaf, "to": "a"})]
     graph = {"nodes": [{"id": name} for name in ("a", *leaves)], "edges": edges, "recursionLimit": 200}
     native = Native()
-    with pytest.raises(AgentError, match="200 calls") as caught:
+    with pytest.raises(AgentError, match="200 model calls") as caught:
         await run(ADAPTER, native, agent_task(graph))
     assert (caught.value.kind, caught.value.retryable) == ("recursion_limit", False)
     assert 200 <= len(native.asked) < 250
@@ -452,7 +452,7 @@ async def test_a_program_of_another_environment_asks_reports_and_answers(
         ("print(json.dumps({'error': {'message': 'perhaps'}}))", "framework_failed", True, "perhaps"),
         ("print(json.dumps({'error': {'message': 'bad sk-abc123'}}))", "framework_failed", True, r"bad \*\*\*$"),
         ("sys.exit(3)", "framework_failed", True, "ended with code 3"),
-        ("print('Thinking ...')", "framework_failed", True, "not of the protocol"),
+        ("print('Thinking ...')", "framework_failed", True, "outside the protocol"),
         ("print(json.dumps({'result': {}}))", "framework_failed", True, "result.output"),
     ],
 )
@@ -518,12 +518,12 @@ def test_an_adapter_is_loaded_by_module_and_attribute(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("framework", "where", "fault"),
     [
-        ("crewai", None, r"\(there are: langgraph\); name one with --adapter MODULE:ATTRIBUTE"),
-        ("No Name", None, "is no framework's name"),
+        ("crewai", None, r"\(installed: langgraph\); name one with --adapter MODULE:ATTRIBUTE"),
+        ("No Name", None, "is not a valid name of a framework"),
         ("crewai", "orchestrator.frameworks.langgraph:ADAPTER", "is the adapter of 'langgraph', not of 'crewai'"),
         ("langgraph", "orchestrator.frameworks.langgraph", "module:attribute"),
-        ("langgraph", "orchestrator.frameworks.langgraph:LangGraphAdapter", "is no framework adapter"),
-        ("langgraph", "orchestrator.frameworks.langgraph:nothing", "is no framework adapter"),
+        ("langgraph", "orchestrator.frameworks.langgraph:LangGraphAdapter", "is not a framework adapter"),
+        ("langgraph", "orchestrator.frameworks.langgraph:nothing", "is not a framework adapter"),
         ("langgraph", "no_such_module:x", "cannot be imported"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.delivery import look_ups
 from orchestrator.delivery.addresses import checked_at_registration
-from orchestrator.delivery.look_ups import MOST_AT_ONCE, LookUps
+from orchestrator.delivery.look_ups import MAXIMUM, LookUps
 from orchestrator.domain.errors import Unavailable
 
 
@@ -17,7 +17,7 @@ async def names() -> AsyncIterator[LookUps]:
     """Look-ups at a name server that takes every question and never answers."""
     silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     silent.bind(("127.0.0.1", 0))
-    opened = LookUps([f"127.0.0.1:{silent.getsockname()[1]}"], patience=0.05)
+    opened = LookUps([f"127.0.0.1:{silent.getsockname()[1]}"], slot_timeout=0.05)
     yield opened
     await opened.aclose()
     silent.close()
@@ -32,7 +32,7 @@ async def test_the_machine_s_own_names_are_known_and_no_invented_one() -> None:
 
 
 async def test_an_owner_has_two_look_ups_at_once_and_others_are_not_held_up(names: LookUps) -> None:
-    hanging = [asyncio.create_task(names.resolve("mallory", f"{n}.example", 443)) for n in range(MOST_AT_ONCE)]
+    hanging = [asyncio.create_task(names.resolve("mallory", f"{n}.example", 443)) for n in range(MAXIMUM)]
     await asyncio.sleep(0)
     more = await asyncio.gather(
         *(names.resolve("mallory", f"more{n}.example", 443) for n in range(50)), return_exceptions=True

@@ -52,7 +52,7 @@ def test_an_empty_database_url_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_database_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", url)
     fault = refusal("doctor")
-    assert "ORCHESTRATOR_DATABASE_URL: it takes sqlite:///FILE or postgresql://" in str(fault)
+    assert "ORCHESTRATOR_DATABASE_URL: expected sqlite:///FILE or postgresql://" in str(fault)
     assert "secret" not in str(fault)
     assert fault.code == 2
 
@@ -75,11 +75,11 @@ def test_a_wrong_value_is_reported_with_its_variable(
 @pytest.mark.parametrize(
     ("given", "report"),
     [
-        ({"KEEP_ATTEMPTS_DAYS": "31"}, "ORCHESTRATOR_KEEP_ATTEMPTS_DAYS: monthly token limits need 32 days at least"),
+        ({"KEEP_ATTEMPTS_DAYS": "31"}, "ORCHESTRATOR_KEEP_ATTEMPTS_DAYS: monthly token limits need at least 32 days"),
         ({"KEEP_JOBS_DAYS": "10", "RETENTION_DAYS": "1"}, "ORCHESTRATOR_KEEP_JOBS_DAYS: monthly token limits need"),
         (
             {"KEEP_JOBS_DAYS": "60", "RETENTION_DAYS": "60"},
-            "ORCHESTRATOR_KEEP_JOBS_DAYS: it must be more than ORCHESTRATOR_RETENTION_DAYS, which is 60",
+            "ORCHESTRATOR_KEEP_JOBS_DAYS: expected more than ORCHESTRATOR_RETENTION_DAYS (60)",
         ),
         ({"KEEP_AUDIT_DAYS": "-1"}, "ORCHESTRATOR_KEEP_AUDIT_DAYS: "),
     ],
@@ -144,33 +144,37 @@ def test_whitespace_around_a_value_does_not_count(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("name", "value", "report"),
     [
-        ("ADMIN_API_KEY", "dvr_sk_live_abc\ndef", "the key has a space, a line break"),
-        ("ADMIN_API_KEY", "dvr_sk_live_schlüssel", "the key has a space, a line break"),
-        ("ADMIN_API_KEY", "hidden-15-bytes", "it has 15 bytes, which is too short: 16 are the least; make one with"),
-        ("JWT_SECRET_KEY", "a", "it has 1 bytes, which is too short: 32 are the least; make one with `openssl rand"),
+        ("ADMIN_API_KEY", "dvr_sk_live_abc\ndef", "the key contains a space, a line break"),
+        ("ADMIN_API_KEY", "dvr_sk_live_schlüssel", "the key contains a space, a line break"),
+        ("ADMIN_API_KEY", "hidden-15-bytes", "it has 15 bytes, expected at least 16: create one with"),
+        ("JWT_SECRET_KEY", "a", "it has 1 bytes, expected at least 32: create one with `openssl rand"),
         ("JWT_SECRET_KEY", "hidden-secret-of-31-characters!", "it has 31 bytes"),
-        ("ADMIN_PASSWORD", "hidden!", "it has 7 bytes, which is too short: 8 are the least; choose a longer one"),
+        ("ADMIN_PASSWORD", "hidden!", "it has 7 bytes, expected at least 8: choose a longer one"),
         ("JWT_LONGEST_LIFE", "59", "greater than or equal to 60"),
-        ("LLM_API_KEY", "sk-1 sk-2", "the key has a space, a line break"),
-        ("LLM_BASE_URL", "localhost:11434", "it takes http://HOST:PORT or https://HOST"),
-        ("LLM_BASE_URL", "http://my server/v1", "a URL has no spaces"),
-        ("TEMPORAL_UI_URL", "http://h:port", "it takes http://HOST:PORT or https://HOST"),
-        ("REDIS_URL", "localhost:6379", "it takes redis://:PASSWORD@HOST:PORT/0"),
-        ("REDIS_URL", "redis://:hidden@h:six/0", "it takes redis://:PASSWORD@HOST:PORT/0"),
-        ("DATABASE_URL", "postgresql://u:hidden@h:port/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
-        ("DATABASE_URL", "postgresql://u:hidden@h:70000/n", "it takes postgresql://USER:PASSWORD@HOST:PORT/NAME"),
-        ("SECRETS_DIR", "/nonexistent", "ORCHESTRATOR_SECRETS_DIR: there is no folder /nonexistent"),
+        ("LLM_API_KEY", "sk-1 sk-2", "the key contains a space, a line break"),
+        ("LLM_BASE_URL", "localhost:11434", "expected http://HOST:PORT or https://HOST"),
+        ("LLM_BASE_URL", "http://my server/v1", "a URL must not contain spaces"),
+        ("TEMPORAL_UI_URL", "http://h:port", "expected http://HOST:PORT or https://HOST"),
+        ("REDIS_URL", "localhost:6379", "expected redis://:PASSWORD@HOST:PORT/0"),
+        ("REDIS_URL", "redis://:hidden@h:six/0", "expected redis://:PASSWORD@HOST:PORT/0"),
+        ("DATABASE_URL", "postgresql://u:hidden@h:port/n", "expected postgresql://USER:PASSWORD@HOST:PORT/NAME"),
+        ("DATABASE_URL", "postgresql://u:hidden@h:70000/n", "expected postgresql://USER:PASSWORD@HOST:PORT/NAME"),
+        ("SECRETS_DIR", "/nonexistent", "ORCHESTRATOR_SECRETS_DIR: the folder /nonexistent does not exist"),
         ("METRICS_KEY", "short", "expected at least 16 characters"),
         ("TIERS", "{", "not valid JSON"),
         ("DATABASE_URL", "postgresql://u:hid@den@h/n", "in a password write @ : / as %40"),
-        ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL has no spaces"),
+        ("DATABASE_URL", "postgresql://u:hidden@h/my name", "a URL must not contain spaces"),
         ("VALUE_STORE_URL", "gs://bucket", "ORCHESTRATOR_VALUE_STORE_URL"),
         ("SECRET_KEY", "short", "ORCHESTRATOR_SECRET_KEY"),
-        ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set, and its password is not"),
-        ("PLUGINS", "acme.plugin, workflows.acme", "workflows.acme: `workflows` is orchestrator's own package"),
-        ("LOG_LEVEL", "loud", "it takes DEBUG, INFO, WARNING, ERROR or CRITICAL"),
-        ("DATA_DIR", "\udcff", "the folder's name must be UTF-8"),
-        ("DATA_DIR", "~nobody-of-this-machine/x", "names a home directory that is not known here"),
+        ("ADMIN_PASSWORD", "", "ORCHESTRATOR_ADMIN_USERNAME is set: set ORCHESTRATOR_ADMIN_PASSWORD too"),
+        (
+            "PLUGINS",
+            "acme.plugin, workflows.acme",
+            "workflows.acme: the package name `workflows` is reserved by orchestrator",
+        ),
+        ("LOG_LEVEL", "loud", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        ("DATA_DIR", "\udcff", "the name of the directory must be UTF-8"),
+        ("DATA_DIR", "~nobody-of-this-machine/x", "names an unknown home directory"),
     ],
 )
 def test_a_key_or_a_url_that_cannot_be_one_is_refused_by_name_and_not_shown(

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.delivery import addresses
-from orchestrator.delivery.addresses import AddressRefused, checked, checked_at_registration, is_public, refused, target
+from orchestrator.delivery.addresses import (
+    AddressRefused,
+    allowed_addresses,
+    checked_at_registration,
+    is_public,
+    refusal,
+    target,
+)
 from orchestrator.domain.errors import InvalidInput
 from tests.ledger import ledger
 
@@ -111,7 +118,7 @@ def at(*found: str) -> addresses.Resolve:
 )
 @pytest.mark.parametrize("allow_private", [True, False])
 async def test_a_url_of_another_shape_is_refused_in_any_case(url: str, allow_private: bool):
-    assert await refused(url, allow_private=allow_private, resolve=at(PUBLIC))
+    assert await refusal(url, allow_private=allow_private, resolve=at(PUBLIC))
 
 
 @pytest.mark.parametrize(
@@ -161,12 +168,12 @@ async def test_a_url_of_another_shape_is_refused_in_any_case(url: str, allow_pri
     ],
 )
 async def test_what_spells_no_public_address_is_refused_without_a_look_up(host: str):
-    assert await refused(f"http://{host}:8080/hook", allow_private=False, resolve=never)
+    assert await refusal(f"http://{host}:8080/hook", allow_private=False, resolve=never)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "localhost", "10.0.0.1", "[::1]", "[fe80::1]"])
 async def test_private_addresses_are_taken_where_they_are_allowed(host: str):
-    assert await refused(f"http://{host}:8080/hook", allow_private=True, resolve=nowhere) is None
+    assert await refusal(f"http://{host}:8080/hook", allow_private=True, resolve=nowhere) is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +181,7 @@ async def test_private_addresses_are_taken_where_they_are_allowed(host: str):
     [PUBLIC, "8.8.8.8", "[2606:4700::1111]", "[::ffff:8.8.8.8]", "[64:ff9b::808:808]", "[2002:808:808::1]", "1.1"],
 )
 async def test_a_public_address_is_taken(host: str):
-    assert await refused(f"https://{host}/", allow_private=False, resolve=never) is None
+    assert await refusal(f"https://{host}/", allow_private=False, resolve=never) is None
 
 
 @pytest.mark.parametrize("found", [(PUBLIC,), (PUBLIC, "2606:4700::1111"), ()])
@@ -191,15 +198,15 @@ async def test_a_public_address_is_taken(host: str):
     ],
 )
 async def test_a_public_name_is_taken_and_one_that_does_not_resolve_too(url: str, found: tuple[str, ...]):
-    assert await refused(url, allow_private=False, resolve=at(*found)) is None
+    assert await refusal(url, allow_private=False, resolve=at(*found)) is None
 
 
 @pytest.mark.parametrize("private", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "fe80::1%eth0", *NOT_PUBLIC_IPV6, "?"])
 async def test_one_address_that_is_not_public_among_several_is_one_too_many(private: str):
     for found in ((private,), (PUBLIC, private), (private, PUBLIC), (PUBLIC, "2606:4700::1111", private)):
-        fault = await refused("https://hooks.example.com/", allow_private=False, resolve=at(*found))
+        fault = await refusal("https://hooks.example.com/", allow_private=False, resolve=at(*found))
         assert fault == "hooks.example.com is not at a public address"
-    assert await refused("https://hooks.example.com/", allow_private=True, resolve=at(PUBLIC, private)) is None
+    assert await refusal("https://hooks.example.com/", allow_private=True, resolve=at(PUBLIC, private)) is None
 
 
 @ledger("D-098")
@@ -232,7 +239,7 @@ async def test_no_spelling_gets_a_private_address_through(address: ipaddress.IPv
         f"[::{address}]",
     ]
     for host in spellings:
-        assert await refused(f"http://{host}/", allow_private=False, resolve=never), host
+        assert await refusal(f"http://{host}/", allow_private=False, resolve=never), host
 
 
 @given(st.text("0123456789abcdefxX.", min_size=1, max_size=16))
@@ -248,10 +255,10 @@ async def test_whatever_the_resolver_takes_for_an_address_is_checked_as_that(hos
     except AddressRefused:
         return  # its shape alone rules it out
     if is_public(meant):
-        assert await checked(to, allow_private=False, resolve=never) == [meant]
+        assert await allowed_addresses(to, allow_private=False, resolve=never) == [meant]
     else:
         with pytest.raises(AddressRefused):
-            await checked(to, allow_private=False, resolve=never)
+            await allowed_addresses(to, allow_private=False, resolve=never)
 
 
 @given(st.ip_addresses(v=4).filter(lambda address: address.is_global))
@@ -274,5 +281,5 @@ def test_only_global_unicast_or_what_a_gateway_translates_is_public(address: ipa
 )
 @settings(max_examples=400)
 async def test_no_text_is_a_fault(url: str):
-    fault = await refused(url, allow_private=False, resolve=nowhere)
+    fault = await refusal(url, allow_private=False, resolve=nowhere)
     assert fault is None or isinstance(fault, str)
