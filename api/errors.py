@@ -19,6 +19,7 @@ from orchestrator.domain.errors import (
     NotFound,
     OrchestratorError,
     PayloadTooLarge,
+    RequestInProgress,
     StepFailed,
     Unauthenticated,
     Unavailable,
@@ -66,6 +67,7 @@ EXPECTED: Final = (
     NotFound,
     StepFailed,
     WrongState,
+    RequestInProgress,
     LimitExceeded,
     Unavailable,
     MethodNotAllowed,
@@ -84,6 +86,7 @@ STATUS: Final[dict[type, HTTPStatus]] = {
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    RequestInProgress: HTTPStatus.CONFLICT,
     LimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     OrchestratorError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -95,14 +98,14 @@ def status_of(error: OrchestratorError) -> HTTPStatus:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def wait_of(error: Unavailable | LimitExceeded) -> int:
+def wait_of(error: Unavailable | LimitExceeded | RequestInProgress) -> int:
     """Return the seconds to wait before another try: whole, at least one."""
     return max(1, math.ceil(error.retry_after))
 
 
 def headers_of(error: OrchestratorError) -> dict[str, str]:
     """Return the headers of an error, the same on every surface."""
-    if isinstance(error, Unavailable | LimitExceeded):
+    if isinstance(error, Unavailable | LimitExceeded | RequestInProgress):
         return {"Retry-After": str(wait_of(error))}
     if isinstance(error, Unauthenticated):
         return {"WWW-Authenticate": "Bearer"}

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.errors import EXPECTED, Render, as_domain, internal
+from api.idempotency import once
 from api.revocation import while_valid
 from api.validation import invalid_request, unknown_query
 
@@ -61,7 +62,7 @@ def error_route(render: Render, *, any_query: bool = False) -> type[APIRoute]:
             async def answer(request: Request) -> Response:
                 try:
                     async with while_valid(request):
-                        return await checked(request)
+                        return await once(request, checked)
                 except RequestValidationError as fault:
                     return render(request, invalid_request(fault, self._body_schema))
                 except (*EXPECTED, HTTPException) as fault:

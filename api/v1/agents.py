@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from api.deps import Svc, waiting
+from api.idempotency import IdempotencyKey
 from api.outputs import whole_output
 from api.security import AgentsExecute, AgentsRead
-from api.v1.bodies import IdempotencyKey, StartBody
+from api.v1.bodies import StartBody
 from api.v1.catalogue import AgentDetail, AgentHealthBody, AgentList, agent_detail, agent_health, agent_list
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import AgentAccepted, Finished

@@ -10,11 +10,12 @@ from pydantic_core import PydanticCustomError
 
 from api.auditing import confidential
 from api.deps import Svc
+from api.idempotency import Idempotent
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
 from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, LongPageQuery, Moment, Text
-from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.errors import InvalidInput
@@ -170,8 +171,8 @@ async def _count_issue(request: Request, principal: Admin, services: Svc) -> Non
         await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} keys")
 
 
-@router.post("/api-keys", status_code=201, dependencies=[Depends(_count_issue)])
-async def issue_key(principal: Admin, services: Svc, body: IssueBody) -> KeyIssued:
+@router.post("/api-keys", status_code=201, responses=ONCE, dependencies=[Depends(_count_issue)])
+async def issue_key(principal: Admin, services: Svc, body: IssueBody, once: Idempotent) -> KeyIssued:
     """Issue an API key. Its secret is shown only in this answer."""
     return KeyIssued.of(await services.keys.issue(principal, body.request()))
 
@@ -200,8 +201,10 @@ async def change_key(principal: Admin, services: Svc, key_id: str, body: ChangeB
     return KeyBody.of(changed)
 
 
-@router.post("/api-keys/{key_id}/rotate", responses=NOT_FOUND)
-async def rotate_key(principal: Admin, services: Svc, key_id: str, body: RotateBody | None = None) -> KeyIssued:
+@router.post("/api-keys/{key_id}/rotate", responses={**NOT_FOUND, **ONCE})
+async def rotate_key(
+    *, principal: Admin, services: Svc, key_id: str, body: RotateBody | None = None, once: Idempotent
+) -> KeyIssued:
     """Give an API key a new secret. The old secret stays valid for `overlap_seconds`."""
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     return KeyIssued.of(await services.keys.rotate(principal, key_id, overlap=overlap))
@@ -213,8 +216,8 @@ async def revoke_key(_: Admin, services: Svc, key_id: str) -> KeyBody:
     return KeyBody.of(await services.keys.revoke(key_id))
 
 
-@router.post("/sign-out", status_code=204)
-async def sign_out(principal: Caller, services: Svc) -> None:
+@router.post("/sign-out", status_code=204, responses=ONCE)
+async def sign_out(principal: Caller, services: Svc, once: Idempotent) -> None:
     """End the caller's sign-in: its access and refresh tokens become invalid."""
     await services.users.sign_out(principal)
 

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import Header
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -130,13 +129,3 @@ class DecisionBody(Body):
 
 class RetryBody(Body):
     """A retry has no fields: it takes input, configuration and webhook URL from the failed job."""
-
-
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="1 to 255 printable characters. The same key with the same request returns the first answer with "
-        "`Idempotency-Replayed: true`. The same key with another request is refused (422).",
-    ),
-]

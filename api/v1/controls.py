@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Response
 
 from api.deps import JobId, Svc
+from api.idempotency import IdempotencyKey, Idempotent
 from api.security import Caller, JobsCancel
-from api.v1.bodies import CancelBody, ControlBody, DecisionBody, IdempotencyKey, RetryBody
-from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.bodies import CancelBody, ControlBody, DecisionBody, RetryBody
+from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.models import AgentRetried, Cancelled, Controlled, WorkflowRetried
 from api.v1.rendering import agent_accepted, cancelled, controlled, retried, workflow_accepted
 from api.v1.starting import START_ERRORS, announce, first_look
@@ -13,12 +14,20 @@ from orchestrator.domain.errors import WrongState
 from orchestrator.domain.ids import JobKind
 from orchestrator.services.jobs import controls
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND})
+router = APIRouter(
+    prefix="/v1/jobs/{job_id}", tags=["jobs"], route_class=V1Route, responses={**ERRORS, **NOT_FOUND, **ONCE}
+)
 
 
 @router.post("/cancel", responses={202: {"model": Cancelled}})
 async def cancel_job(
-    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: CancelBody | None = None
+    *,
+    principal: JobsCancel,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: CancelBody | None = None,
+    once: Idempotent,
 ) -> Cancelled:
     """Cancel an open job. A running model call is stopped."""
     outcome = await services.controller.cancel(principal, job_id, body.reason if body else "")
@@ -31,7 +40,13 @@ async def cancel_job(
 
 @router.post("/pause", responses={202: {"model": Controlled}})
 async def pause_job(
-    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
+    *,
+    principal: JobsCancel,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: ControlBody | None = None,
+    once: Idempotent,
 ) -> Controlled:
     """Pause a job: no new call starts, and running calls finish."""
     return _controlled(response, await services.controller.pause(principal, job_id, body.note if body else ""))
@@ -39,7 +54,13 @@ async def pause_job(
 
 @router.post("/resume", responses={202: {"model": Controlled}})
 async def resume_job(
-    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: ControlBody | None = None
+    *,
+    principal: JobsCancel,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: ControlBody | None = None,
+    once: Idempotent,
 ) -> Controlled:
     """Resume a paused job."""
     return _controlled(response, await services.controller.resume(principal, job_id, body.note if body else ""))
@@ -47,7 +68,13 @@ async def resume_job(
 
 @router.post("/approve", responses={202: {"model": Controlled}})
 async def approve_step(
-    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
+    *,
+    principal: JobsCancel,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: DecisionBody | None = None,
+    once: Idempotent,
 ) -> Controlled:
     """Approve a step that waits for approval; it runs."""
     decision = body or DecisionBody()
@@ -56,7 +83,13 @@ async def approve_step(
 
 @router.post("/reject", responses={202: {"model": Controlled}})
 async def reject_step(
-    principal: JobsCancel, services: Svc, job_id: JobId, response: Response, body: DecisionBody | None = None
+    *,
+    principal: JobsCancel,
+    services: Svc,
+    job_id: JobId,
+    response: Response,
+    body: DecisionBody | None = None,
+    once: Idempotent,
 ) -> Controlled:
     """Reject a step that waits for approval; it fails."""
     decision = body or DecisionBody()

@@ -23,6 +23,7 @@ _CODES: Final = {
     HTTPStatus.UNAUTHORIZED: "authentication_failed",
     HTTPStatus.FORBIDDEN: "forbidden",
     HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.CONFLICT: "conflict",
     HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_exceeded",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error",
     HTTPStatus.SERVICE_UNAVAILABLE: "service_unavailable",
@@ -62,6 +63,13 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 }
 NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": ErrorEnvelope, "description": "`not_found`: the resource does not exist for this caller"}
+}
+ONCE: Final[dict[int | str, dict[str, Any]]] = {
+    409: {
+        "model": ErrorEnvelope,
+        "description": "`conflict`: the first request with this `Idempotency-Key` is still running",
+    },
+    422: {"model": ErrorEnvelope, "description": "`invalid_request`: `Idempotency-Key` was used with another request"},
 }
 
 

@@ -6,8 +6,9 @@ import structlog
 from fastapi import Response
 from structlog.contextvars import bind_contextvars
 
+from api.idempotency import REPLAYED
 from api.v1.bodies import StartBody
-from api.v1.envelope import NOT_FOUND, ErrorEnvelope
+from api.v1.envelope import NOT_FOUND, ONCE, ErrorEnvelope
 from api.v1.wire import Links
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import DeadlineExceeded, Unavailable
@@ -26,7 +27,7 @@ START_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
         "model": ErrorEnvelope,
         "description": "`invalid_request`: the body is over 8 MiB, or the input over 4 MiB (defaults)",
     },
-    422: {"model": ErrorEnvelope, "description": "`invalid_request`: `Idempotency-Key` was used with another request"},
+    422: ONCE[422],
 }
 
 
@@ -47,7 +48,7 @@ def announce(response: Response, started: Started, *, asynchronous: bool) -> Non
     bind_contextvars(job_id=started.job_id)
     response.headers["Location"] = Links.of(started.job_id).self
     if started.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+        response.headers[REPLAYED] = "true"
     if asynchronous:
         response.status_code = 202
 

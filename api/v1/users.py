@@ -8,10 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from api.auditing import confidential
 from api.deps import Svc
+from api.idempotency import Idempotent
 from api.security import Admin
 from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, LongPageQuery, Text
-from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import Role
 from orchestrator.services.access.users import User
@@ -62,8 +63,8 @@ class UserList(Wire):
     offset: int
 
 
-@router.post("", status_code=201)
-async def add_user(principal: Admin, services: Svc, body: UserBody) -> UserShown:
+@router.post("", status_code=201, responses=ONCE)
+async def add_user(principal: Admin, services: Svc, body: UserBody, once: Idempotent) -> UserShown:
     """Add a user. The password is stored as an Argon2 hash."""
     return UserShown.of(await services.users.add(principal, body.username, body.password, body.roles))
 

@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.deps import JobId, Svc
+from api.idempotency import Idempotent
 from api.prefix import located
 from api.security import Caller, JobsRead
 from api.v1.bodies import PageQuery
-from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
+from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.webhook_bodies import (
     ChangeWebhookBody,
     DeliveryBody,
@@ -25,9 +26,9 @@ from api.v1.webhook_bodies import (
 router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=V1Route, responses=ERRORS)
 
 
-@router.post("/webhooks", status_code=201)
+@router.post("/webhooks", status_code=201, responses=ONCE)
 async def register_webhook(
-    body: RegisterBody, principal: JobsRead, services: Svc, response: Response
+    body: RegisterBody, principal: JobsRead, services: Svc, response: Response, once: Idempotent
 ) -> WebhookRegistered:
     """Register a webhook. Without a `secret` one is generated and shown only in this answer."""
     registered = await services.webhooks.register(principal, url=body.url, events=body.events, secret=body.secret)
@@ -62,9 +63,9 @@ async def delete_webhook(webhook_id: str, principal: JobsRead, services: Svc) ->
     await services.webhooks.delete(principal, webhook_id)
 
 
-@router.post("/webhooks/{webhook_id}/rotate-secret", responses=NOT_FOUND)
+@router.post("/webhooks/{webhook_id}/rotate-secret", responses={**NOT_FOUND, **ONCE})
 async def rotate_webhook_secret(
-    webhook_id: str, principal: JobsRead, services: Svc, body: RotateSecretBody | None = None
+    *, webhook_id: str, principal: JobsRead, services: Svc, body: RotateSecretBody | None = None, once: Idempotent
 ) -> WebhookRotated:
     """Give a webhook a new secret. During the overlap deliveries are signed with both secrets."""
     rotation = body or RotateSecretBody()
@@ -72,8 +73,8 @@ async def rotate_webhook_secret(
     return WebhookRotated.of_registered(rotated)
 
 
-@router.post("/webhooks/{webhook_id}/test", status_code=202, responses=NOT_FOUND)
-async def test_webhook(webhook_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
+@router.post("/webhooks/{webhook_id}/test", status_code=202, responses={**NOT_FOUND, **ONCE})
+async def test_webhook(webhook_id: str, principal: JobsRead, services: Svc, once: Idempotent) -> DeliveryBody:
     """Send `webhook.test` once, now. Its delivery shows the result."""
     return DeliveryBody.of(await services.webhooks.test(principal, webhook_id), [])
 
@@ -89,8 +90,12 @@ async def list_webhook_deliveries(
     return DeliveryList.of(page, query)
 
 
-@router.post("/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses=NOT_FOUND)
-async def redeliver(webhook_id: str, delivery_id: str, principal: JobsRead, services: Svc) -> DeliveryBody:
+@router.post(
+    "/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", status_code=202, responses={**NOT_FOUND, **ONCE}
+)
+async def redeliver(
+    webhook_id: str, delivery_id: str, principal: JobsRead, services: Svc, once: Idempotent
+) -> DeliveryBody:
     """Send a message again, as a new delivery with the same `message_id`."""
     return DeliveryBody.of(await services.webhooks.redeliver(principal, webhook_id, delivery_id), [])
 

@@ -3,9 +3,10 @@
 from fastapi import APIRouter, Request, Response
 
 from api.deps import Svc, waiting
+from api.idempotency import IdempotencyKey
 from api.outputs import whole_output
 from api.security import WorkflowsRead, WorkflowsRun
-from api.v1.bodies import IdempotencyKey, StartBody
+from api.v1.bodies import StartBody
 from api.v1.catalogue import WorkflowDetail, WorkflowList, workflow_detail, workflow_list
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import WorkflowAccepted, WorkflowFinished

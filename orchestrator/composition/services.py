@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from orchestrator.composition.backend import Backend, new_id, now, redis_url
 from orchestrator.delivery.addresses import checked_at_registration
@@ -10,6 +11,7 @@ from orchestrator.domain.catalogue import Catalogue
 from orchestrator.engine.conversing import ConversationGateway
 from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator, BootstrapKey
+from orchestrator.services.access.idempotency import IdempotentRequests
 from orchestrator.services.access.keys import KeyIssuer
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
@@ -31,15 +33,19 @@ from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import LATELY, Readiness
 from orchestrator.services.reports.resources import ResourceMeter
-from orchestrator.services.user_agents.own_work import own_work
+from orchestrator.services.user_agents.own_work import OwnWork, own_work
 from orchestrator.services.webhooks.registry import WebhookRegistry
 from orchestrator.settings import Settings
 from orchestrator.storage.figures import FiguresRepository
+from orchestrator.storage.idempotency import IdempotencyRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.token_use import TokenRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.storage.work import WorkRepository
+
+# Longer than a request without a synchronous wait may take.
+_LONGEST_REQUEST: Final = timedelta(minutes=2)
 
 
 def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -> Services:
@@ -67,6 +73,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         keys=KeyIssuer(backend.keys, backend.sealer, backend.issued_keys, clock=now, new_id=new_id),
         users=users,
         audit=AuditLog(backend.trail, backend.sealer, clock=now),
+        idempotency=_idempotency(settings, backend),
         catalogue=CatalogueReader(
             catalogue, backend.gateway, backend.attempts, task_queue=settings.task_queue, clock=now
         ),
@@ -88,19 +95,33 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
         conversations=_conversations(settings, backend, quotas, outputs),
-        own=own_work(
-            backend.database,
-            backend.gateway,
-            starter,
-            backend.reader,
-            controller,
-            clock=now,
-            new_id=new_id,
-            most_rows=settings.most_rows,
-        ),
+        own=_own_work(settings, backend, starter, controller),
         public_sessions=settings.public_sessions is True,
         sync_timeout=settings.sync_timeout,
         temporal_ui=f"{settings.temporal_ui_url}/namespaces/{backend.client.namespace}",
+    )
+
+
+def _own_work(settings: Settings, backend: Backend, starter: JobStarter, controller: JobController) -> OwnWork:
+    return own_work(
+        backend.database,
+        backend.gateway,
+        starter,
+        backend.reader,
+        controller,
+        clock=now,
+        new_id=new_id,
+        most_rows=settings.most_rows,
+    )
+
+
+def _idempotency(settings: Settings, backend: Backend) -> IdempotentRequests:
+    return IdempotentRequests(
+        IdempotencyRepository(backend.database),
+        backend.sealer,
+        clock=now,
+        new_id=new_id,
+        lease=timedelta(seconds=settings.sync_timeout) + _LONGEST_REQUEST,
     )
 
 

@@ -9,6 +9,7 @@ OrchestratorError
 ├── NotFound
 │   └── UnknownWorkflow   a worker lacks the type of a workflow that was started in Temporal; another one may have it
 ├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
+├── RequestInProgress     the first request with this idempotency key still runs; `retry_after` seconds
 ├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
 ├── Unavailable           a part we need does not answer; `retry_after` seconds
 │   └── Misconfigured     a setting is wrong: no other try can help, the process refuses to start
@@ -96,6 +97,16 @@ class WrongState(OrchestratorError):
     """The job exists but cannot do what was asked in its present state."""
 
     code = "wrong_state"
+
+
+class RequestInProgress(OrchestratorError):
+    """The first request with this idempotency key still runs; try again after `retry_after` seconds."""
+
+    code = "request_in_progress"
+
+    def __init__(self, message: str, *, retry_after: float, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
 
 
 class LimitExceeded(OrchestratorError):

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 from orchestrator.domain import names
 from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator
+from orchestrator.services.access.idempotency import IdempotentRequests
 from orchestrator.services.access.keys import KeyIssuer
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.access.rate_limits import RequestLimits
@@ -38,6 +39,7 @@ class Services:
     keys: KeyIssuer
     users: UserAccounts
     audit: AuditLog
+    idempotency: IdempotentRequests
     catalogue: CatalogueReader
     starter: JobStarter
     retrier: JobRetrier

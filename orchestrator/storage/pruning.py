@@ -18,6 +18,7 @@ from orchestrator.storage.tables import (
     attempts,
     deliveries,
     delivery_attempts,
+    idempotency_keys,
     jobs,
     refresh_tokens,
 )
@@ -113,6 +114,19 @@ class PruningRepository:
         return await self._db.transaction(
             lambda connection: _delete(connection, refresh_tokens, _claimed(connection, old, refresh_tokens))
         )
+
+    async def idempotency_keys(self, before: datetime, limit: int) -> int:
+        """Requests with an idempotency key from before a time, with their answers."""
+        key = (idempotency_keys.c.owner, idempotency_keys.c.key)
+        old = select(*key).where(idempotency_keys.c.created_at < before).limit(limit)
+
+        def prune(connection: Connection) -> int:
+            keys = [tuple(row) for row in connection.execute(_claim(old, idempotency_keys))]
+            if keys:
+                connection.execute(delete(idempotency_keys).where(tuple_of(*key).in_(keys)))
+            return len(keys)
+
+        return await self._db.transaction(prune)
 
     def _forget_attempts(self, connection: Connection, chosen: ColumnElement[bool]) -> None:
         self._add(connection, pruned_attempts, attempt_sums(chosen, attempts.c.completed_at.is_not(None)))

@@ -317,6 +317,20 @@ configurations: Final = Table(
     Index("ix_configurations_owner", "owner", "created_at", "id"),
 )
 
+# Requests with an idempotency key: claimed while they run, then with their sealed answer. A refused one leaves no row.
+# The key is stored as a digest, the request as a keyed one: its body may have a password.
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("request_digest", String, nullable=False),
+    Column("claim", String, nullable=False),
+    Column("claimed_until", UtcDateTime, nullable=False),
+    Column("answer", String),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+
 installation: Final = Table(
     "installation",
     metadata,

@@ -8,6 +8,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.retention import Retention
+from orchestrator.services.access.idempotency import KEPT
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.pruning import PruningRepository
 
@@ -30,6 +31,7 @@ class IndexPruner:
             (retention.deliveries, rows.deliveries),
             (retention.audit, trail.prune),
             (_EXPIRED, rows.refresh_tokens),
+            (KEPT, rows.idempotency_keys),
         ]
         self._kinds = [(kept, prune) for kept, prune in kinds if kept is not None]
 

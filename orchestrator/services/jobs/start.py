@@ -20,11 +20,12 @@ from orchestrator.domain.errors import (
     PayloadTooLarge,
     Unavailable,
 )
-from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT, JobKind, idempotent_job_id
+from orchestrator.domain.ids import JobKind, idempotent_job_id
 from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.jobs import StartState
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.jobs.validation import check_whole
@@ -216,13 +217,7 @@ class JobStarter:
         """The id that an idempotency key leads to; without one a new id. Raises `InvalidInput` for the key."""
         if key is None:
             return new_job_id(kind, tail or self._new_id())
-        if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
-            raise InvalidInput(
-                f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
-                field="Idempotency-Key",
-                provided=key[:40],
-                expected=f"1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
-            )
+        check_idempotency_key(key)
         return idempotent_job_id(kind, principal.id, key)
 
 

@@ -1,0 +1,112 @@
+"""Requests with an `Idempotency-Key`: each is carried out once, and its answer is repeated for a day.
+
+Starts of jobs have their own mechanism: the key becomes part of the job's id.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from pydantic import BaseModel
+
+from orchestrator.domain.access import Principal
+from orchestrator.domain.errors import IdempotencyReuse, InvalidInput, RequestInProgress, Unavailable
+from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT
+from orchestrator.security.sealing import Sealer
+from orchestrator.storage.idempotency import FirstRequest, IdempotencyRepository, KeyClaim
+
+log = structlog.get_logger(__name__)
+
+KEPT: Final = timedelta(days=1)
+_RETRY_AFTER: Final = 1.0
+
+
+class FirstAnswer(BaseModel):
+    """The answer to a request, as it is repeated."""
+
+    status: int
+    body: str
+    headers: dict[str, str]
+
+
+class IdempotentRequests:
+    """The requests with an idempotency key, per owner."""
+
+    def __init__(
+        self,
+        requests: IdempotencyRepository,
+        sealer: Sealer,
+        *,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        lease: timedelta,
+    ) -> None:
+        """`lease` is longer than any request runs: a claim that is older belongs to a dead process."""
+        self._requests = requests
+        self._sealer = sealer
+        self._clock = clock
+        self._new_id = new_id
+        self._lease = lease
+
+    async def claim(self, principal: Principal, key: str, request: str) -> KeyClaim | FirstAnswer:
+        """KeyClaim a key for a request, or return the answer of the first request with it.
+
+        `request` has all that must be the same in a repeated request. The caller must complete or release the claim.
+        Raises `InvalidInput` for the key, `IdempotencyReuse`, `RequestInProgress`, `Unavailable`.
+        """
+        check_idempotency_key(key)
+        # The key itself may be a text of the caller's; nothing needs it again.
+        claim = KeyClaim(principal.id, hashlib.sha256(key.encode()).hexdigest(), self._new_id())
+        at = self._clock()
+        first = await self._requests.claim(
+            claim,
+            request_digest=self._sealer.digest(request),
+            at=at,
+            until=at + self._lease,
+            forgotten=at - KEPT,
+        )
+        return claim if first is None else self._repeated(claim, first, request)
+
+    async def complete(self, claim: KeyClaim, answer: FirstAnswer) -> None:
+        """Store the answer of a request. It is carried out, so a failure is only logged."""
+        try:
+            await self._requests.complete(claim, self._sealer.seal(answer.model_dump_json(), _place(claim)))
+        except Unavailable as fault:
+            log.warning("idempotent_answer_not_stored", owner=claim.owner, error=fault.message)
+
+    async def release(self, claim: KeyClaim) -> None:
+        """Forget a request that was refused. If that fails, the key is free after the lease."""
+        try:
+            await self._requests.release(claim)
+        except Unavailable as fault:
+            log.warning("idempotency_key_not_released", owner=claim.owner, error=fault.message)
+
+    def _repeated(self, claim: KeyClaim, first: FirstRequest, request: str) -> FirstAnswer:
+        if not self._sealer.matches(request, first.request_digest):
+            raise IdempotencyReuse(
+                "This Idempotency-Key was used with another request",
+                field="Idempotency-Key",
+                expected="the same request, or a new key",
+            )
+        if first.answer is None:
+            raise RequestInProgress(
+                "The first request with this Idempotency-Key is still running", retry_after=_RETRY_AFTER
+            )
+        return FirstAnswer.model_validate_json(self._sealer.unseal(first.answer, _place(claim)))
+
+
+def check_idempotency_key(key: str) -> None:
+    """Raise `InvalidInput` for a key that is empty, too long or not printable."""
+    if not key.strip() or len(key) > IDEMPOTENCY_KEY_LIMIT or not key.isprintable():
+        raise InvalidInput(
+            f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
+            field="Idempotency-Key",
+            provided=key[:40],
+            expected=f"1 to {IDEMPOTENCY_KEY_LIMIT} printable characters",
+        )
+
+
+def _place(claim: KeyClaim) -> str:
+    return f"idempotency_keys/{claim.owner}/{claim.key}"
