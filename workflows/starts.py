@@ -1,19 +1,16 @@
 """What the workflow of a job is started with, by the API and by other workflows alike."""
 
-from typing import Final
-
 from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from orchestrator.domain import names
 from orchestrator.domain.commands import JobInput
-
-_PRIORITIES: Final = {"critical": 1, "high": 2, "normal": 3, "low": 4}
+from orchestrator.domain.labels import JobLabel, JobPriority
 
 
 def priority_of(job: JobInput) -> Priority:
     """Jobs of the same priority take turns by owner."""
-    word = job.priority or job.labels.get("priority", "")
-    return Priority(priority_key=_PRIORITIES.get(word), fairness_key=names.fairness_key(job.owner))
+    priority = JobPriority.of(job.priority or job.labels.get(JobLabel.PRIORITY, ""))
+    return Priority(priority_key=priority.rank if priority else None, fairness_key=names.fairness_key(job.owner))
 
 
 def search_attributes_of(job: JobInput) -> TypedSearchAttributes:

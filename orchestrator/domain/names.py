@@ -72,13 +72,6 @@ ATTRIBUTE_PROBLEMS: Final = "TemporalReportedProblems"
 # Set by Temporal on what a schedule starts.
 ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 
-# Labels of a job that was not started through the API: who started it, and out of what.
-LABEL_STARTED_BY: Final = "started_by"
-LABEL_SCHEDULE: Final = "schedule"
-LABEL_PARENT: Final = "parent"
-LABEL_COPY_OF: Final = "copy_of"
-STARTED_PAST_THE_API: Final[tuple[str, ...]] = (LABEL_STARTED_BY, LABEL_SCHEDULE, LABEL_PARENT, LABEL_COPY_OF)
-
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"
 

@@ -10,6 +10,7 @@ from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
+from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
@@ -89,7 +90,7 @@ class EventFold:
                 return self._queued()
             case f.JobAdopted():
                 labels = fact.job.labels
-                origin = {name: labels[name] for name in names.STARTED_PAST_THE_API if name in labels}
+                origin = {str(label): labels[label] for label in ORIGIN_LABELS if label in labels}
                 return EventType.JOB_PROGRESS, "job.adopted", "The workflow was not started through the API.", origin
             case f.WorkflowTaskDone() if before is JobState.PENDING:
                 return EventType.JOB_STARTED, "job.started", "A worker took the job.", {}

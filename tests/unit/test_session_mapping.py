@@ -16,6 +16,7 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobError, JobState
+from orchestrator.domain.labels import JobLabel
 from orchestrator.services.jobs.validation import check_input
 from tests.ledger import ledger
 from workflows.registry import DEFINITIONS
@@ -92,8 +93,8 @@ def test_the_id_of_a_job_opens_no_session_but_one_of_an_earlier_release():
     read_in_a_log = str(uuid.UUID(hex=mapping.job_of(SESSION).rpartition("_")[2]))
     assert mapping.former_job_of(read_in_a_log) == mapping.job_of(SESSION)
     labels = {"surface": mapping.SURFACE, "workflow_type": "full"}
-    assert not mapping.is_session(job(labels={**labels, mapping.HIDDEN: "true"}), read_in_a_log)
-    assert mapping.is_session(job(labels={**labels, mapping.HIDDEN: "true"}), SESSION)
+    assert not mapping.is_session(job(labels={**labels, JobLabel.SESSION_ID_HIDDEN: "true"}), read_in_a_log)
+    assert mapping.is_session(job(labels={**labels, JobLabel.SESSION_ID_HIDDEN: "true"}), SESSION)
     assert mapping.is_session(job(id=mapping.former_job_of(SESSION), labels=labels), SESSION)
     assert not mapping.is_session(job(labels={}), SESSION)
 

@@ -28,6 +28,7 @@ from orchestrator.domain.access import name_of
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.frameworks import NATIVE
 from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.webhooks import Webhook as StoredWebhook
 from orchestrator.services.user_agents.agents import AgentRequest
 from orchestrator.services.user_agents.executions import ExecutionRequest
@@ -117,7 +118,11 @@ def _agent(live: domain.LiveAgent) -> dict[str, Any]:
 
 def start_request(body: StartExecutionRequest) -> ExecutionRequest:
     """Return the execution that a request starts."""
-    labels = {"surface": SURFACE, "environment": body.environment, "trigger": body.trigger}
+    labels: dict[str, str] = {
+        JobLabel.SURFACE: SURFACE,
+        JobLabel.ENVIRONMENT: body.environment,
+        JobLabel.TRIGGER: body.trigger,
+    }
     return ExecutionRequest(body.agent_id, body.input, body.configuration, labels)
 
 
@@ -142,16 +147,16 @@ def _execution(job: Job, output: dict[str, Any] | None) -> dict[str, Any]:
         "id": job.id,
         "status": status_of(job.state),
         "input": job.input.get("input", {}),
-        "output": None if result is None else _executed(result, labels["executed_by"]),
+        "output": None if result is None else _executed(result, labels[JobLabel.EXECUTED_BY]),
         "error": f"{job.error.type}: {job.error.message}" if job.error is not None else None,
         "duration": None if job.duration is None else round(job.duration * 1000),
         "tokens_used": _tokens_used(job),
         "cost": job.usage.cost,
-        "trigger": cast("Trigger", labels["trigger"]),
-        "environment": cast("Environment", labels["environment"]),
+        "trigger": cast("Trigger", labels[JobLabel.TRIGGER]),
+        "environment": cast("Environment", labels[JobLabel.ENVIRONMENT]),
         "started_at": job.started_at,
         "completed_at": job.closed_at,
-        "agent": AgentRef(id=job.subject or "", name=labels["agent_name"], framework=_framework(job)),
+        "agent": AgentRef(id=job.subject or "", name=labels[JobLabel.AGENT_NAME], framework=_framework(job)),
     }
 
 
@@ -174,7 +179,7 @@ def logs(job: Job, events: Sequence[JobEvent]) -> list[ExecutionLog]:
 
 def fallback_logs(job: Job) -> list[ExecutionLog]:
     """Return a line if an execution does not run on its agent's framework, else nothing."""
-    framework, executed_by = _framework(job), job.labels["executed_by"]
+    framework, executed_by = _framework(job), job.labels[JobLabel.EXECUTED_BY]
     if executed_by == framework:
         return []
     consequence = "the native runtime performs the agent" if executed_by == NATIVE else "no fallback is allowed"
@@ -241,4 +246,4 @@ def without_nulls(value: Any) -> Any:
 
 
 def _framework(job: Job) -> domain.Framework:
-    return domain.Framework(job.labels["framework"])
+    return domain.Framework(job.labels[JobLabel.FRAMEWORK])

@@ -6,6 +6,7 @@ from typing import Any, Final
 from api.dialects.ai_orchestra.models import ChatData, ChatMetadata, ChatRequest, Health, Readiness, Step
 from orchestrator.domain.findings import Finding
 from orchestrator.domain.jobs import Job
+from orchestrator.domain.labels import JobLabel
 from orchestrator.services.chat.conversations import ChatMessage, Turn
 
 SYSTEM_VERSION: Final = "2.0.0"
@@ -38,7 +39,7 @@ def from_turn(turn: Turn) -> ChatData:
     return ChatData(
         response=turn.answer,
         session_id=turn.session_id,
-        execution_mode=job.labels["mode"],
+        execution_mode=job.labels[JobLabel.MODE],
         quality_score=turn.score,
         execution_time=round(turn.seconds, 3),
         metadata=ChatMetadata(

@@ -22,6 +22,7 @@ from api.dialects.devskyy.models import (
 )
 from orchestrator.domain.access import Principal, Role
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.labels import JobLabel
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.reader import JobFilter, JobPage
 
@@ -49,7 +50,7 @@ async def decisions(
 ) -> DecisionResponse:
     """A strategic decision on a context. `X-Job-Id` is the id of its job. 503 if it is slow; the job continues."""
     with waiting(request, principal):
-        decided = await services.decisions.decide(principal, body.context, {"surface": mapping.SURFACE})
+        decided = await services.decisions.decide(principal, body.context, {JobLabel.SURFACE: mapping.SURFACE})
     response.headers["X-Job-Id"] = decided.job_id
     return mapping.decision(decided)
 

@@ -10,11 +10,11 @@ from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.ids import JobKind, job_id, session_digest
 from orchestrator.domain.jobs import CallStatus, Job, JobState
+from orchestrator.domain.labels import JobLabel, JobPriority
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.services.jobs.start import StartRequest
 
 SURFACE: Final = "orchestrator"
-HIDDEN: Final = "session_id_hidden"  # label of a job whose id does not reveal the id of its session
 FULL: Final = "full"
 ALIASES: Final = {FULL: "full_stack_development"}
 
@@ -40,10 +40,11 @@ def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session
         config=_config(configuration),
         webhook_url=getattr(request, "webhook_url", None),
         labels={
-            "surface": SURFACE,
-            "workflow_type": request.workflow_type,
-            "priority": request.priority or "normal",
-            HIDDEN: "true",
+            JobLabel.SURFACE: SURFACE,
+            JobLabel.WORKFLOW_TYPE: request.workflow_type,
+            JobLabel.PRIORITY: request.priority or JobPriority.NORMAL,
+            # The id of this job does not reveal the id of its session.
+            JobLabel.SESSION_ID_HIDDEN: "true",
         },
         id_tail=session_digest(session_id)[:32],
     )
@@ -78,8 +79,8 @@ def former_job_of(session_id: str) -> str:
 
 def is_session(job: Job, session_id: str) -> bool:
     """Return whether a job belongs to a session of this surface."""
-    matches = job.id == job_of(session_id) or HIDDEN not in job.labels
-    return matches and job.labels.get("surface") == SURFACE
+    matches = job.id == job_of(session_id) or JobLabel.SESSION_ID_HIDDEN not in job.labels
+    return matches and job.labels.get(JobLabel.SURFACE) == SURFACE
 
 
 def _hex(session_id: str) -> str:
@@ -102,7 +103,7 @@ def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> Workfl
             "phases_completed": done,
             "errors": _errors(job),
             "partial_results": _partial(job, output),
-            "workflow_type": job.labels.get("workflow_type", job.definition),
+            "workflow_type": job.labels.get(JobLabel.WORKFLOW_TYPE, job.definition),
             "reason": job.reason.message if job.reason else None,
             "created_at": job.created_at,
             "started_at": job.started_at,

@@ -1,14 +1,10 @@
 """What the tier of a caller lets a job have: a priority, a model of its own, a callback."""
 
-from typing import Final
-
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import Forbidden
+from orchestrator.domain.labels import JobLabel, JobPriority
 from orchestrator.domain.limits import TierLimits
-
-_URGENT: Final = frozenset({"high", "critical"})
-_NORMAL: Final = "normal"
 
 
 def permitted(job: JobInput, principal: Principal, limits: TierLimits) -> JobInput:
@@ -20,9 +16,9 @@ def permitted(job: JobInput, principal: Principal, limits: TierLimits) -> JobInp
         raise _forbidden(principal, "choose model or max_tokens", "configuration")
     if not limits.callbacks and job.webhook_url is not None:
         raise _forbidden(principal, "have a callback", "webhook_url")
-    asked = job.labels.get("priority")
-    if asked in _URGENT and not (limits.high_priority or principal.admin):
-        return job.model_copy(update={"priority": _NORMAL})
+    priority = JobPriority.of(job.labels.get(JobLabel.PRIORITY, ""))
+    if priority is not None and priority.urgent and not (limits.high_priority or principal.admin):
+        return job.model_copy(update={"priority": JobPriority.NORMAL.value})
     return job
 
 

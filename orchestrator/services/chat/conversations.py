@@ -33,6 +33,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.ids import JobKind, job_id
 from orchestrator.domain.jobs import AgentCall, Job, JobState
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import ConversationLog, DeltaBus
 from orchestrator.engine.conversing import ConversationGateway
@@ -239,7 +240,11 @@ class Conversations:
             plan=plan,
             answer=answer,
             subject=conversation_id(principal.id, message.session_id),
-            labels={"surface": SURFACE, "session_id": message.session_id, "mode": f"{message.swarm}/{message.mode}"},
+            labels={
+                JobLabel.SURFACE: SURFACE,
+                JobLabel.SESSION_ID: message.session_id,
+                JobLabel.MODE: f"{message.swarm}/{message.mode}",
+            },
         )
 
     def _job_id(self, principal: Principal, message: ChatMessage) -> str:
@@ -248,7 +253,7 @@ class Conversations:
         return turn_job_id(principal.id, message.session_id, message.request_id, _digest(message))
 
     async def _turn(self, begun: Begun, job: Job) -> Turn:
-        swarm, _, mode = job.labels["mode"].partition("/")
+        swarm, _, mode = job.labels[JobLabel.MODE].partition("/")
         _, answering, judging = chat_plan(Swarm(swarm), Mode(mode))
         calls = {call.step: call for call in job.calls}
         call = calls[answering]

@@ -7,12 +7,12 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 
-from orchestrator.domain import names
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import Adopted, Adoption, JobIndexing, JobInput
 from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable, UnknownWorkflow
 from orchestrator.domain.ids import JOB_ID_LIMIT, JobKind, addressable
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.text import NAME_LIMIT, headline, name
 from orchestrator.domain.values import Place
 from orchestrator.engine.gateway import TemporalGateway
@@ -236,14 +236,14 @@ def _bounded(labels: dict[str, str]) -> dict[str, str]:
 
 def _origin(adoption: Adoption) -> dict[str, str]:
     """Labels that say where an adopted job comes from."""
-    labels = {names.LABEL_STARTED_BY: "operator"}
+    labels: dict[str, str] = {JobLabel.STARTED_BY: "operator"}
     if adoption.schedule:
-        labels = {names.LABEL_STARTED_BY: "schedule", names.LABEL_SCHEDULE: adoption.schedule}
+        labels = {JobLabel.STARTED_BY: "schedule", JobLabel.SCHEDULE: adoption.schedule}
     if adoption.parent:
-        labels = {names.LABEL_STARTED_BY: "parent", names.LABEL_PARENT: adoption.parent}
+        labels = {JobLabel.STARTED_BY: "parent", JobLabel.PARENT: adoption.parent}
     copied = adoption.given.job_id if adoption.given else ""
     if copied and copied not in (adoption.job_id, adoption.parent):
-        labels[names.LABEL_COPY_OF] = copied
+        labels[JobLabel.COPY_OF] = copied
     return labels
 
 

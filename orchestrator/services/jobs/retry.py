@@ -12,6 +12,7 @@ from orchestrator.domain.commands import AgentResult, Carried, JobInput, Retry, 
 from orchestrator.domain.errors import NotFound, Unavailable, WrongState
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import CallStatus, Job
+from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.plans import Plan
 from orchestrator.domain.reuse import Reuse, reuse
 from orchestrator.projection.answers import Answers
@@ -111,7 +112,7 @@ def _check_ended_undone(job: Job) -> None:
 
 def _request(given: JobInput) -> StartRequest:
     """The request that the old job was started with, as far as its plan does not come from the catalogue."""
-    labels = {name: value for name, value in given.labels.items() if name not in names.STARTED_PAST_THE_API}
+    labels = {name: value for name, value in given.labels.items() if name not in ORIGIN_LABELS}
     agent = given.kind is JobKind.AGENT
     only = given.plan.steps[0]
     return StartRequest(

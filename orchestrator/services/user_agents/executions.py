@@ -16,6 +16,7 @@ from orchestrator.domain.errors import InvalidInput, NotFound, Unavailable, Wron
 from orchestrator.domain.frameworks import NATIVE
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job, JobState
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.user_agents import (
     EXECUTING,
     UNAVAILABLE_AGENT,
@@ -146,9 +147,9 @@ class Executions:
             task_queue=self._gateway.framework_queue(agent.framework) if on_framework else None,
             labels={
                 **request.labels,
-                "agent_name": agent.name,
-                "framework": str(agent.framework),
-                "executed_by": performer.executed_by,
+                JobLabel.AGENT_NAME: agent.name,
+                JobLabel.FRAMEWORK: str(agent.framework),
+                JobLabel.EXECUTED_BY: performer.executed_by,
             },
         )
         started = await self._starter.start(principal, command)

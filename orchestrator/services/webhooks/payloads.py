@@ -6,6 +6,7 @@ from typing import Any, Final
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import Job
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.webhooks import Delivery, corrected
 from orchestrator.services.jobs.follower import JobFollower
@@ -36,7 +37,7 @@ class DeliveryBodies:
             "error": None if job.error is None else job.error.model_dump(mode="json"),
             **(delivery.data or {}),
         }
-        if (session_id := job.labels.get("session_id")) is not None:
+        if (session_id := job.labels.get(JobLabel.SESSION_ID)) is not None:
             data["session_id"] = session_id
         # The closed history may correct what the workflow said of its own end.
         event = corrected(delivery.event, job.state, job.subject)
