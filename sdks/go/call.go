@@ -19,7 +19,6 @@ import (
 )
 
 const (
-	callTimeout  = 60 * time.Second  // of a call
 	blockTimeout = 600 * time.Second // of a call that waits for the end of a job
 	unlimited    = math.MaxInt
 	noTimeout    = time.Duration(-1)
@@ -32,7 +31,7 @@ type call struct {
 	query  url.Values
 	body   any // sent as JSON, unless nil
 
-	timeout      time.Duration // unless an option sets one; negative is none
+	timeout      time.Duration // unless an option sets one; 0 is the client's, negative is none
 	attemptLimit time.Duration // of one attempt; 0 is none
 	accepts      []int         // statuses beside 2xx that answer with the documented body
 	patient      bool          // while the server is away, only the deadline ends the retries
@@ -52,6 +51,8 @@ func (c *Client) do(ctx context.Context, call call, into any, options []Option) 
 func (c config) deadline(ctx context.Context, own time.Duration) (context.Context, context.CancelFunc) {
 	if c.timeout != nil {
 		own = *c.timeout
+	} else if own == 0 {
+		own = c.plainTimeout
 	}
 	if own < 0 {
 		return context.WithCancel(ctx)
@@ -281,9 +282,6 @@ func fetch[T any](ctx context.Context, c *Client, call call, options []Option, p
 	if call.path, fault = path(parts...); fault != nil {
 		return nil, fault
 	}
-	if call.timeout == 0 {
-		call.timeout = callTimeout
-	}
 	return answered[T](ctx, c, call, options)
 }
 
@@ -302,7 +300,6 @@ func send(ctx context.Context, c *Client, call call, options []Option, parts ...
 	if call.path, fault = path(parts...); fault != nil {
 		return fault
 	}
-	call.timeout = callTimeout
 	return c.do(ctx, call, nil, options)
 }
 

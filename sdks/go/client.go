@@ -45,6 +45,9 @@ func NewClient(apiKey string, options ...Option) *Client {
 	for _, option := range options {
 		option(&client.config)
 	}
+	if timeout := client.config.timeout; timeout != nil {
+		client.config.plainTimeout, client.config.timeout = *timeout, nil
+	}
 	client.fault = client.config.check()
 	client.Agents = &AgentService{client}
 	client.Workflows = &WorkflowService{client}
@@ -90,7 +93,8 @@ type config struct {
 	apiKey         func() string // a function, because a printed structure must not show the key
 	baseURL        string        // with or without "/v1"; see root
 	http           *http.Client
-	timeout        *time.Duration
+	timeout        *time.Duration // of one call
+	plainTimeout   time.Duration  // of calls that wait for no job
 	maxRetries     int
 	backoff        backoff
 	reconnect      backoff
@@ -107,6 +111,7 @@ func defaults() config {
 		apiKey:       func() string { return "" },
 		baseURL:      DefaultBaseURL,
 		http:         sharedHTTPClient(),
+		plainTimeout: 60 * time.Second,
 		maxRetries:   2,
 		backoff:      backoff{first: 500 * time.Millisecond, longest: 8 * time.Second},
 		reconnect:    backoff{first: 100 * time.Millisecond, longest: 5 * time.Second},

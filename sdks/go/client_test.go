@@ -551,3 +551,23 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+func TestTheTimeoutOfAClientIsNotThatOfAWait(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		time.Sleep(100 * time.Millisecond)
+		io.WriteString(w, completed)
+	}, devora.WithTimeout(20*time.Millisecond))
+	ctx := context.Background()
+	if _, err := client.Jobs.Get(ctx, "job_1"); !errors.Is(err, devora.ErrTimeout) {
+		t.Error(err)
+	}
+	if _, err := client.Jobs.Get(ctx, "job_1", devora.WithTimeout(time.Minute)); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Jobs.Wait(ctx, "job_1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.Agents.Execute(ctx, &devora.AgentExecuteRequest{AgentID: "a"}); err != nil {
+		t.Error(err)
+	}
+}

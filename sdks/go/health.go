@@ -10,12 +10,12 @@ type HealthService struct{ client *Client }
 
 // Live says that the server answers, and nothing of the parts behind it.
 func (s *HealthService) Live(ctx context.Context, options ...Option) (*Liveness, error) {
-	return answered[Liveness](ctx, s.client, call{method: http.MethodGet, path: "/healthz", timeout: callTimeout}, options)
+	return answered[Liveness](ctx, s.client, call{method: http.MethodGet, path: "/healthz"}, options)
 }
 
 // Ready says whether each part behind the server answers. A server that is not ready is no error: see Readiness.Ready.
 func (s *HealthService) Ready(ctx context.Context, options ...Option) (*Readiness, error) {
-	probe := call{method: http.MethodGet, path: "/readyz", timeout: callTimeout, accepts: []int{http.StatusServiceUnavailable}}
+	probe := call{method: http.MethodGet, path: "/readyz", accepts: []int{http.StatusServiceUnavailable}}
 	return answered[Readiness](ctx, s.client, probe, options)
 }
 

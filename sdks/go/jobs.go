@@ -41,8 +41,9 @@ func (s *JobService) List(ctx context.Context, params *JobListParams, options ..
 
 // All goes through all jobs that match, and fetches pages as it goes.
 func (s *JobService) All(ctx context.Context, params *JobListParams, options ...Option) iter.Seq2[*JobSummary, error] {
-	wanted := value(params)
-	return all(&wanted.Page, func() ([]JobSummary, position, error) {
+	return all(value(params).Page, func(at Page) ([]JobSummary, position, error) {
+		wanted := value(params)
+		wanted.Page = at
 		page, err := s.List(ctx, &wanted, options...)
 		if err != nil {
 			return nil, position{}, err
@@ -80,9 +81,8 @@ func (s *JobService) Events(ctx context.Context, jobID string, params *EventList
 
 // AllEvents goes through all events that a job has until now, and fetches pages as it goes.
 func (s *JobService) AllEvents(ctx context.Context, jobID string, params *EventListParams, options ...Option) iter.Seq2[*Event, error] {
-	wanted := value(params)
 	return func(yield func(*Event, error) bool) {
-		for {
+		for wanted := value(params); ; {
 			page, err := s.Events(ctx, jobID, &wanted, options...)
 			if err != nil {
 				yield(nil, err)

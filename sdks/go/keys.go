@@ -37,9 +37,8 @@ func (s *KeyService) List(ctx context.Context, page *Page, options ...Option) (*
 
 // All goes through all keys, and fetches pages as it goes.
 func (s *KeyService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*Key, error] {
-	where := value(page)
-	return all(&where, func() ([]Key, position, error) {
-		page, err := s.List(ctx, &where, options...)
+	return all(value(page), func(at Page) ([]Key, position, error) {
+		page, err := s.List(ctx, &at, options...)
 		if err != nil {
 			return nil, position{}, err
 		}

@@ -24,8 +24,9 @@ func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.http = client }
 }
 
-// WithTimeout bounds a call with all its attempts. Without it, a call has 60 seconds, a blocking Execute or Run 10
-// minutes, Wait and streams as long as their context. A negative timeout is none.
+// WithTimeout bounds a call with all its attempts; of a client, each call that waits for no job. Without it, such a call
+// has 60 seconds, a blocking Execute or Run 10 minutes, Wait and streams as long as their context. A negative timeout is
+// none.
 func WithTimeout(timeout time.Duration) Option {
 	return func(c *config) { c.timeout = &timeout }
 }

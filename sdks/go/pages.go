@@ -38,13 +38,11 @@ type position struct {
 	total   int
 }
 
-// all goes through the pages that fetch gives for where. A server without cursors is asked by offset.
-func all[T any](where *Page, fetch func() ([]T, position, error)) iter.Seq2[*T, error] {
-	begin := *where
+// all goes through pages from the first one on. A server without cursors is asked by offset.
+func all[T any](first Page, fetch func(Page) ([]T, position, error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		*where = begin // the iterator can be used again
-		for {
-			entries, at, err := fetch()
+		for where := first; ; {
+			entries, at, err := fetch(where)
 			if err != nil {
 				yield(nil, err)
 				return

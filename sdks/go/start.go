@@ -44,11 +44,7 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	result, err := fetch[Result](ctx, c, blocking, options, parts...)
 	var fault *Error
 	if errors.As(err, &fault) && fault.Status == http.StatusServiceUnavailable && fault.JobID != "" {
-		job, err := c.Jobs.Wait(ctx, fault.JobID, options...) // the server's own wait ran out; the job goes on
-		if err != nil {
-			return nil, err
-		}
-		return job.result(), nil
+		return c.resultOf(ctx, fault.JobID, options) // the server's own wait ran out; the job goes on
 	}
 	if err != nil {
 		return nil, err
@@ -56,7 +52,19 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	if err := result.failure(); err != nil {
 		return nil, err
 	}
+	if !result.Status.Ended() { // something between answered before the end
+		return c.resultOf(ctx, result.JobID, options)
+	}
 	return result, nil
+}
+
+// resultOf waits for a job that was started.
+func (c *Client) resultOf(ctx context.Context, jobID string, options []Option) (*Result, error) {
+	job, err := c.Jobs.Wait(ctx, jobID, options...)
+	if err != nil {
+		return nil, err
+	}
+	return job.result(), nil
 }
 
 // StartedJob is a job that was started and runs on its own. Its methods ask the API.

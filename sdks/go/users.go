@@ -32,9 +32,8 @@ func (s *UserService) List(ctx context.Context, page *Page, options ...Option) (
 
 // All goes through all users, and fetches pages as it goes.
 func (s *UserService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*User, error] {
-	where := value(page)
-	return all(&where, func() ([]User, position, error) {
-		page, err := s.List(ctx, &where, options...)
+	return all(value(page), func(at Page) ([]User, position, error) {
+		page, err := s.List(ctx, &at, options...)
 		if err != nil {
 			return nil, position{}, err
 		}

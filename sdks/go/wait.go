@@ -66,7 +66,7 @@ func (s *JobService) Result(ctx context.Context, jobID string, options ...Option
 		return nil, err
 	}
 	if !job.Status.Ended() {
-		return nil, &Error{kind: ErrConflict, Code: "job_not_ended", JobID: jobID, RequestID: job.RequestID,
+		return nil, &Error{kind: ErrConflict, Code: "not_ended", JobID: jobID, RequestID: job.RequestID,
 			Message: "job " + jobID + " has not ended, it is " + string(job.Status) + ": use Wait"}
 	}
 	return job.outcome()

@@ -167,3 +167,18 @@ func TestTheHandleOfAJob(t *testing.T) {
 		}
 	}
 }
+
+func TestABlockingCallThatIsAnsweredBeforeTheEndWaits(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		if number == 1 {
+			w.WriteHeader(http.StatusAccepted)
+			io.WriteString(w, `{"job_id": "job_1", "status": "queued"}`)
+			return
+		}
+		io.WriteString(w, completed)
+	})
+	result, err := client.Agents.Execute(context.Background(), &devora.AgentExecuteRequest{AgentID: "a"})
+	if err != nil || result.Status != devora.StatusCompleted || seen.count() != 2 {
+		t.Error(result, err, seen.count())
+	}
+}

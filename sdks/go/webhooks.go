@@ -33,9 +33,8 @@ func (s *WebhookService) List(ctx context.Context, page *Page, options ...Option
 
 // All goes through all webhooks, and fetches pages as it goes.
 func (s *WebhookService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*Webhook, error] {
-	where := value(page)
-	return all(&where, func() ([]Webhook, position, error) {
-		page, err := s.List(ctx, &where, options...)
+	return all(value(page), func(at Page) ([]Webhook, position, error) {
+		page, err := s.List(ctx, &at, options...)
 		if err != nil {
 			return nil, position{}, err
 		}
@@ -101,8 +100,8 @@ func (s *WebhookService) Deliveries(ctx context.Context, webhookID string, param
 
 // AllDeliveries goes through all deliveries that match, and fetches pages as it goes.
 func (s *WebhookService) AllDeliveries(ctx context.Context, webhookID string, params *DeliveryListParams, options ...Option) iter.Seq2[*Delivery, error] {
-	wanted := value(params)
-	return all(&wanted.Page, func() ([]Delivery, position, error) {
+	return all(value(params).Page, func(at Page) ([]Delivery, position, error) {
+		wanted := DeliveryListParams{value(params).State, at}
 		page, err := s.Deliveries(ctx, webhookID, &wanted, options...)
 		if err != nil {
 			return nil, position{}, err

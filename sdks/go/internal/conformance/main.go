@@ -174,7 +174,7 @@ func answer(asked command, encoder *json.Encoder) line {
 		}
 		return nil
 	}
-	value, err := perform(ctx, client, asked.Call, given, show)
+	value, err := perform(ctx, client, asked.Call, given, show, asked.Options.call())
 	if err != nil {
 		return line{ID: asked.ID, OK: devora.Ptr(false), Error: row(err)}
 	}
@@ -186,9 +186,6 @@ func (o callOptions) client() []devora.Option {
 	if o.BaseURL != "" {
 		options = append(options, devora.WithBaseURL(o.BaseURL))
 	}
-	if o.Timeout != nil {
-		options = append(options, devora.WithTimeout(duration(*o.Timeout)))
-	}
 	if o.MaxRetries != nil {
 		options = append(options, devora.WithMaxRetries(*o.MaxRetries))
 	}
@@ -199,9 +196,6 @@ func (o callOptions) client() []devora.Option {
 	if o.StallTimeout != nil {
 		options = append(options, devora.WithStallTimeout(duration(*o.StallTimeout)))
 	}
-	if o.IdempotencyKey != "" {
-		options = append(options, devora.WithIdempotencyKey(o.IdempotencyKey))
-	}
 	if o.Log != "" {
 		handler := slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})
 		options = append(options, devora.WithLogger(slog.New(handler)))
@@ -209,7 +203,18 @@ func (o callOptions) client() []devora.Option {
 	return options
 }
 
-func perform(ctx context.Context, client *devora.Client, call string, a arguments, show func(any) error) (any, error) {
+func (o callOptions) call() []devora.Option {
+	var options []devora.Option
+	if o.Timeout != nil {
+		options = append(options, devora.WithTimeout(duration(*o.Timeout)))
+	}
+	if o.IdempotencyKey != "" {
+		options = append(options, devora.WithIdempotencyKey(o.IdempotencyKey))
+	}
+	return options
+}
+
+func perform(ctx context.Context, client *devora.Client, call string, a arguments, show func(any) error, options []devora.Option) (any, error) {
 	page := &devora.Page{Limit: a.Limit, Offset: a.Offset, After: a.After}
 	listed := &devora.JobListParams{Status: devora.JobStatus(a.Status), AgentID: a.AgentID, WorkflowID: a.WorkflowID,
 		NeedsAttention: a.NeedsAttention, Page: *page}
@@ -221,93 +226,93 @@ func perform(ctx context.Context, client *devora.Client, call string, a argument
 	decision := devora.Decision{Step: a.Step, Note: a.Note}
 	switch call {
 	case "agents.list":
-		return client.Agents.List(ctx)
+		return client.Agents.List(ctx, options...)
 	case "agents.get":
-		return client.Agents.Get(ctx, a.AgentID)
+		return client.Agents.Get(ctx, a.AgentID, options...)
 	case "agents.health":
-		return client.Agents.Health(ctx, a.AgentID)
+		return client.Agents.Health(ctx, a.AgentID, options...)
 	case "agents.execute":
 		if a.Async {
-			return client.Agents.Start(ctx, agent)
+			return client.Agents.Start(ctx, agent, options...)
 		}
-		return client.Agents.Execute(ctx, agent)
+		return client.Agents.Execute(ctx, agent, options...)
 	case "workflows.list":
-		return client.Workflows.List(ctx)
+		return client.Workflows.List(ctx, options...)
 	case "workflows.get":
-		return client.Workflows.Get(ctx, a.WorkflowID)
+		return client.Workflows.Get(ctx, a.WorkflowID, options...)
 	case "workflows.run":
 		if a.Async {
-			return client.Workflows.Start(ctx, workflow)
+			return client.Workflows.Start(ctx, workflow, options...)
 		}
-		return client.Workflows.Run(ctx, workflow)
+		return client.Workflows.Run(ctx, workflow, options...)
 	case "jobs.list":
-		return client.Jobs.List(ctx, listed)
+		return client.Jobs.List(ctx, listed, options...)
 	case "jobs.iterate":
-		return nil, each(client.Jobs.All(ctx, listed), show)
+		return nil, each(client.Jobs.All(ctx, listed, options...), show)
 	case "jobs.get":
-		return client.Jobs.Get(ctx, a.JobID)
+		return client.Jobs.Get(ctx, a.JobID, options...)
 	case "jobs.result":
-		return client.Jobs.Result(ctx, a.JobID)
+		return client.Jobs.Result(ctx, a.JobID, options...)
 	case "jobs.output":
-		return client.Jobs.Output(ctx, a.JobID)
+		return client.Jobs.Output(ctx, a.JobID, options...)
 	case "jobs.wait":
-		return client.Jobs.Wait(ctx, a.JobID)
+		return client.Jobs.Wait(ctx, a.JobID, options...)
 	case "jobs.stream":
-		return nil, each(client.Jobs.Stream(ctx, a.JobID, &devora.StreamParams{After: a.After, Deltas: a.Deltas}), show)
+		return nil, each(client.Jobs.Stream(ctx, a.JobID, &devora.StreamParams{After: a.After, Deltas: a.Deltas}, options...), show)
 	case "jobs.events":
-		return client.Jobs.Events(ctx, a.JobID, &devora.EventListParams{After: a.After, Limit: a.Limit})
+		return client.Jobs.Events(ctx, a.JobID, &devora.EventListParams{After: a.After, Limit: a.Limit}, options...)
 	case "jobs.cancel":
-		return client.Jobs.Cancel(ctx, a.JobID, a.Reason)
+		return client.Jobs.Cancel(ctx, a.JobID, a.Reason, options...)
 	case "jobs.pause":
-		return client.Jobs.Pause(ctx, a.JobID, a.Note)
+		return client.Jobs.Pause(ctx, a.JobID, a.Note, options...)
 	case "jobs.resume":
-		return client.Jobs.Resume(ctx, a.JobID, a.Note)
+		return client.Jobs.Resume(ctx, a.JobID, a.Note, options...)
 	case "jobs.approve":
-		return client.Jobs.Approve(ctx, a.JobID, decision)
+		return client.Jobs.Approve(ctx, a.JobID, decision, options...)
 	case "jobs.reject":
-		return client.Jobs.Reject(ctx, a.JobID, decision)
+		return client.Jobs.Reject(ctx, a.JobID, decision, options...)
 	case "jobs.retry":
-		return client.Jobs.Retry(ctx, a.JobID)
+		return client.Jobs.Retry(ctx, a.JobID, options...)
 	case "metrics.get":
-		return client.Metrics.Get(ctx)
+		return client.Metrics.Get(ctx, options...)
 	case "metrics.agent":
-		return client.Metrics.Agent(ctx, a.AgentID, a.Period)
+		return client.Metrics.Agent(ctx, a.AgentID, a.Period, options...)
 	case "limits.get":
-		return client.Account.Limits(ctx)
+		return client.Account.Limits(ctx, options...)
 	case "me.get":
-		return client.Account.Me(ctx)
+		return client.Account.Me(ctx, options...)
 	case "health.get":
-		return client.Health.Live(ctx)
+		return client.Health.Live(ctx, options...)
 	case "keys.create":
-		return client.Keys.Create(ctx, &devora.KeyCreateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt})
+		return client.Keys.Create(ctx, &devora.KeyCreateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt}, options...)
 	case "keys.list":
-		return client.Keys.List(ctx, page)
+		return client.Keys.List(ctx, page, options...)
 	case "keys.get":
-		return client.Keys.Get(ctx, a.KeyID)
+		return client.Keys.Get(ctx, a.KeyID, options...)
 	case "keys.update":
-		return client.Keys.Update(ctx, a.KeyID, &devora.KeyUpdateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt})
+		return client.Keys.Update(ctx, a.KeyID, &devora.KeyUpdateRequest{Name: a.Name, Scopes: a.Scopes, Tier: a.Tier, ExpiresAt: a.ExpiresAt}, options...)
 	case "keys.rotate":
-		return client.Keys.Rotate(ctx, a.KeyID, &devora.KeyRotateRequest{OverlapSeconds: a.OverlapSeconds})
+		return client.Keys.Rotate(ctx, a.KeyID, &devora.KeyRotateRequest{OverlapSeconds: a.OverlapSeconds}, options...)
 	case "keys.revoke":
-		return client.Keys.Revoke(ctx, a.KeyID)
+		return client.Keys.Revoke(ctx, a.KeyID, options...)
 	case "webhooks.create":
-		return client.Webhooks.Create(ctx, &devora.WebhookCreateRequest{URL: a.URL, Events: a.Events, Secret: a.Secret})
+		return client.Webhooks.Create(ctx, &devora.WebhookCreateRequest{URL: a.URL, Events: a.Events, Secret: a.Secret}, options...)
 	case "webhooks.list":
-		return client.Webhooks.List(ctx, page)
+		return client.Webhooks.List(ctx, page, options...)
 	case "webhooks.get":
-		return client.Webhooks.Get(ctx, a.WebhookID)
+		return client.Webhooks.Get(ctx, a.WebhookID, options...)
 	case "webhooks.update":
-		return client.Webhooks.Update(ctx, a.WebhookID, &devora.WebhookUpdateRequest{URL: a.URL, Events: a.Events, Active: a.Active})
+		return client.Webhooks.Update(ctx, a.WebhookID, &devora.WebhookUpdateRequest{URL: a.URL, Events: a.Events, Active: a.Active}, options...)
 	case "webhooks.delete":
-		return nil, client.Webhooks.Delete(ctx, a.WebhookID)
+		return nil, client.Webhooks.Delete(ctx, a.WebhookID, options...)
 	case "webhooks.rotate_secret":
-		return client.Webhooks.RotateSecret(ctx, a.WebhookID, &devora.SecretRotateRequest{Secret: a.Secret, OverlapSeconds: a.OverlapSeconds})
+		return client.Webhooks.RotateSecret(ctx, a.WebhookID, &devora.SecretRotateRequest{Secret: a.Secret, OverlapSeconds: a.OverlapSeconds}, options...)
 	case "webhooks.test":
-		return client.Webhooks.Test(ctx, a.WebhookID)
+		return client.Webhooks.Test(ctx, a.WebhookID, options...)
 	case "webhooks.deliveries":
-		return client.Webhooks.Deliveries(ctx, a.WebhookID, &devora.DeliveryListParams{State: a.State, Page: *page})
+		return client.Webhooks.Deliveries(ctx, a.WebhookID, &devora.DeliveryListParams{State: a.State, Page: *page}, options...)
 	case "webhooks.redeliver":
-		return client.Webhooks.Redeliver(ctx, a.WebhookID, a.DeliveryID)
+		return client.Webhooks.Redeliver(ctx, a.WebhookID, a.DeliveryID, options...)
 	case "webhooks.unwrap":
 		return unwrap(client, a)
 	}
