@@ -263,6 +263,12 @@ func randomKey() string {
 	return "auto-" + hex.EncodeToString(number[:])
 }
 
+// Do performs any other call of the API, with the key, the retries and the errors of all calls. The path begins with
+// "/v1/" and is escaped. The body is sent as JSON unless it is nil; so is the answer read into what into points to.
+func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body, into any, options ...Option) error {
+	return c.do(ctx, call{method: method, path: path, query: query, body: body}, into, options)
+}
+
 // path joins parts that are escaped. One that is empty or a dot would name another resource.
 func path(parts ...string) (string, *Error) {
 	var joined strings.Builder

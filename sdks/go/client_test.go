@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -435,6 +436,41 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 	if _, err := json.Marshal(devora.Job{Extra: devora.Extra{}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestValuesOfOtherTypesAreKept(t *testing.T) {
+	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		io.WriteString(w, `{"job_id":"job_1","status":"completed","progress":33.5,"metrics":null,"steps":{},"created_at":"soon","name":"Ω","output":{"output":7,"status":"success"}}`)
+	})
+	job, err := client.Jobs.Wait(context.Background(), "job_1")
+	if err != nil || job.Name != "Ω" || job.Status != devora.StatusCompleted || job.Output.Status != "success" {
+		t.Fatal(job, err)
+	}
+	if string(job.Extra["progress"]) != "33.5" || string(job.Extra["created_at"]) != `"soon"` || string(job.Output.Extra["output"]) != "7" || job.Progress != 0 {
+		t.Errorf("%+v", job)
+	}
+	written, err := json.Marshal(job)
+	if err != nil || strings.Count(string(written), `"progress"`) != 1 || !strings.Contains(string(written), `"progress":33.5`) {
+		t.Error(string(written), err)
+	}
+}
+
+func TestAnyOtherCall(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+		if number == 1 {
+			fail(w, 503, "service_unavailable", "away")
+			return
+		}
+		io.WriteString(w, `{"made": true}`)
+	})
+	var answer struct{ Made bool }
+	err := client.Do(context.Background(), http.MethodPost, "/v1/dreams", url.Values{"of": {"sheep"}}, map[string]int{"count": 3}, &answer)
+	if err != nil || !answer.Made || seen.count() != 2 || seen.all[1].URL.String() != "/v1/dreams?of=sheep" || seen.body[1] != `{"count":3}` {
+		t.Error(answer, err, seen.all[1].URL, seen.body)
+	}
+	if keys := seen.headers("Idempotency-Key"); keys[0] == "" || keys[0] != keys[1] {
+		t.Error(keys)
 	}
 }
 

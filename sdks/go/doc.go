@@ -21,5 +21,6 @@
 //
 // # Unknown fields
 //
-// A newer server may send fields that this package does not know. They are kept in Extra.
+// A newer server may send fields that this package does not know, or values of other types. They are kept in Extra.
+// [Client.Do] makes calls that this package does not know.
 package devora

@@ -384,7 +384,7 @@ func fieldOf(structure reflect.Type, name string) (reflect.StructField, bool) {
 
 func fieldNames(structure reflect.Type) []string {
 	names := []string{}
-	for name := range known(structure) {
+	for name := range fieldsOf(structure) {
 		names = append(names, name)
 	}
 	return names

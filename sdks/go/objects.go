@@ -7,22 +7,28 @@ import (
 	"sync"
 )
 
-// Extra holds the fields of an answer that this package does not know, as they came.
+// Extra holds the fields of an answer that this package does not know, and those whose values are not of the type that
+// it knows, as they came.
 type Extra = map[string]json.RawMessage
 
-// decodeObject reads a JSON object into a structure and keeps what the structure does not know in its field Extra.
-// Types call it with a copy of themselves that has no methods, which would recurse.
-func decodeObject(data []byte, into any) error {
-	if err := json.Unmarshal(data, into); err != nil {
-		return err
-	}
-	var members map[string]json.RawMessage
+// decodeObject reads a JSON object into a structure and keeps in its field Extra what the structure cannot hold. An
+// answer of a newer server is still read that way.
+func decodeObject(data []byte, structure any) error {
+	var members Extra
 	if err := json.Unmarshal(data, &members); err != nil {
 		return err
 	}
-	value := reflect.ValueOf(into).Elem()
-	for name := range known(value.Type()) {
-		delete(members, name)
+	value := reflect.ValueOf(structure).Elem()
+	for name, index := range fieldsOf(value.Type()) {
+		member, ok := members[name]
+		if !ok {
+			continue
+		}
+		field := reflect.New(value.Field(index).Type())
+		if json.Unmarshal(member, field.Interface()) == nil {
+			value.Field(index).Set(field.Elem())
+			delete(members, name)
+		}
 	}
 	if len(members) > 0 {
 		value.FieldByName("Extra").Set(reflect.ValueOf(members))
@@ -30,37 +36,38 @@ func decodeObject(data []byte, into any) error {
 	return nil
 }
 
-// encodeObject writes a structure and, behind its fields, those that it does not know.
+// encodeObject writes a structure with what is in its Extra.
 func encodeObject(structure any, extra Extra) ([]byte, error) {
 	encoded, err := json.Marshal(structure)
 	if err != nil || len(extra) == 0 {
 		return encoded, err
 	}
-	unknown, err := json.Marshal(extra)
-	if err != nil {
+	var members Extra
+	if err := json.Unmarshal(encoded, &members); err != nil {
 		return nil, err
 	}
-	if len(encoded) == len("{}") {
-		return unknown, nil
+	for name, member := range extra {
+		members[name] = member
 	}
-	return append(append(encoded[:len(encoded)-1], ','), unknown[1:]...), nil
+	return json.Marshal(members)
 }
 
-var knownNames sync.Map // of reflect.Type to map[string]struct{}
+var knownFields sync.Map // of reflect.Type to map[string]int
 
-func known(structure reflect.Type) map[string]struct{} {
-	if names, ok := knownNames.Load(structure); ok {
-		return names.(map[string]struct{})
+// fieldsOf gives the index of each field by its name in JSON.
+func fieldsOf(structure reflect.Type) map[string]int {
+	if fields, ok := knownFields.Load(structure); ok {
+		return fields.(map[string]int)
 	}
-	names := map[string]struct{}{}
+	fields := map[string]int{}
 	for i := range structure.NumField() {
 		name, _, _ := strings.Cut(structure.Field(i).Tag.Get("json"), ",")
 		if name != "" && name != "-" {
-			names[name] = struct{}{}
+			fields[name] = i
 		}
 	}
-	knownNames.Store(structure, names)
-	return names
+	knownFields.Store(structure, fields)
+	return fields
 }
 
 // setRequestID notes the request id in an answer's field of that name.

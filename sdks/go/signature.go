@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -105,6 +106,15 @@ func VerifyWebhook(body []byte, header http.Header, secret string, options ...We
 	return nil
 }
 
+// SignatureMatches says whether a signature, that of the header X-Devora-Signature, is that of the body. It does not say
+// how old the delivery is: prefer [UnwrapWebhook].
+func SignatureMatches(body []byte, signature, secret string) bool {
+	digest, err := hex.DecodeString(strings.TrimPrefix(signature, "sha256="))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	return err == nil && secret != "" && hmac.Equal(digest, mac.Sum(nil))
+}
+
 // Unwrap is [UnwrapWebhook].
 func (s *WebhookService) Unwrap(body []byte, header http.Header, secret string, options ...WebhookOption) (*WebhookEvent, error) {
 	return UnwrapWebhook(body, header, secret, options...)
@@ -124,7 +134,7 @@ func signingKey(secret string) ([]byte, error) {
 	if !prefixed {
 		return []byte(secret), nil
 	}
-	key, err := base64.StdEncoding.DecodeString(encoded)
+	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
 	if err != nil || len(key) == 0 {
 		return nil, unverified("the secret begins with whsec_, but base64 does not follow")
 	}

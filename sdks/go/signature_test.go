@@ -37,6 +37,7 @@ func TestAGenuineDelivery(t *testing.T) {
 	made := "whsec_" + base64.StdEncoding.EncodeToString(raw)
 	for _, each := range []struct{ secret, signatures string }{
 		{made, signature(raw, "msg_1", sentAt, delivered)},
+		{strings.TrimRight(made, "="), signature(raw, "msg_1", sentAt, delivered)},
 		{"a secret of ours, Ω", signature([]byte("a secret of ours, Ω"), "msg_1", sentAt, delivered)},
 		{made, "v1a,eHg= v1,notbase64! " + signature([]byte("old"), "msg_1", sentAt, delivered) + " " + signature(raw, "msg_1", sentAt, delivered)},
 	} {
@@ -94,6 +95,27 @@ func TestADeliveryThatIsNotGenuine(t *testing.T) {
 	}
 	if err := devora.NewClient(key).Webhooks.Verify([]byte(delivered), good, "s", devora.WithNow(sentAt)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheSignatureWithoutATime(t *testing.T) {
+	mac := hmac.New(sha256.New, []byte("s"))
+	mac.Write([]byte(delivered))
+	signature := fmt.Sprintf("sha256=%x", mac.Sum(nil))
+	for _, each := range []struct {
+		body, signature, secret string
+		matches                 bool
+	}{
+		{delivered, signature, "s", true},
+		{delivered + " ", signature, "s", false},
+		{delivered, signature, "t", false},
+		{delivered, "sha256=", "s", false},
+		{delivered, "sha256=zz", "s", false},
+		{delivered, "", "s", false},
+	} {
+		if devora.SignatureMatches([]byte(each.body), each.signature, each.secret) != each.matches {
+			t.Errorf("%+v", each)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func unfinished(err error, jobID string) error {
 	if errors.As(err, &fault) {
 		fault.JobID = jobID
 		if fault.kind == ErrTimeout {
-			fault.Message = "job " + jobID + " has not ended before the deadline; it goes on: " + fault.Message
+			fault.Message = "job " + jobID + " has not ended before the deadline; it goes on"
 		}
 	}
 	return err
