@@ -1,7 +1,7 @@
 """The Go library: its own tests, and the code of its pages in an empty module against a real server."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -13,6 +13,7 @@ from tests.sdks.runners import need
 
 README = MODULE / "README.md"
 GUIDE = ROOT / "docs" / "go.md"
+NewKey = Callable[..., Awaitable[str]]
 _BLOCK = re.compile(r"^```go\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IMPORTS = {
     "errors.": "errors",
@@ -91,8 +92,8 @@ async def test_its_own_tests_and_its_types_against_the_document(server: str, tmp
 
 
 @ledger("D-087", "D-088")
-async def test_the_printed_program(module: Path, server: str, key: str) -> None:
-    (module / "main.go").write_text(PRINTED.replace("YOUR_API_KEY", key))
+async def test_the_printed_program(module: Path, server: str, new_key: NewKey) -> None:
+    (module / "main.go").write_text(PRINTED.replace("YOUR_API_KEY", await new_key()))
     output = await run("go", "run", ".", cwd=module, DEVORA_BASE_URL=f"{server}/v1")
     text, tokens = output.rsplit("Tokens: ", 1)
     assert text.startswith("#")
@@ -100,8 +101,8 @@ async def test_the_printed_program(module: Path, server: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("page", [README, GUIDE], ids=lambda page: page.name)
-async def test_the_code_of_a_page(page: Path, module: Path, server: str, key: str) -> None:
-    programs = 0
+async def test_the_code_of_a_page(page: Path, module: Path, server: str, new_key: NewKey) -> None:
+    programs, key = 0, await new_key()
     for number, block in enumerate(whole_programs(page)):
         folder = module / f"program{number}"
         folder.mkdir()
