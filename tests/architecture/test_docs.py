@@ -19,6 +19,7 @@ from orchestrator.domain import errors
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
+from orchestrator.domain.plans import RetryPolicy
 from orchestrator.settings import Settings
 from tests import page_commands
 from tests.api.conftest import Fixed
@@ -234,3 +235,8 @@ def test_a_decision_is_short_and_has_its_three_parts(path: Path) -> None:
     text = path.read_text()
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
     assert len(text.splitlines()) <= 35
+
+
+@pytest.mark.parametrize("page", ["authoring.md", "api.md"])
+def test_the_pages_state_the_default_number_of_attempts(page: str) -> None:
+    assert f"{RetryPolicy().maximum_attempts} attempts" in (DOCS / page).read_text()

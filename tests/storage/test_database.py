@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 from structlog.testing import capture_logs
 
+from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.errors import InvalidInput, Unavailable
 from orchestrator.domain.jobs import AttemptStatus, JobState
 from orchestrator.domain.usage import Usage
@@ -310,7 +311,7 @@ async def test_an_end_that_a_locked_database_does_not_take_is_written_later(
 async def test_ends_that_are_late_are_written_before_the_process_ends(
     url: str, jobs: JobRepository, attempts: AttemptRepository, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(late_writes, "_FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr(late_writes, "_BACKOFF", Backoff(3600.0, 3600.0))
     monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 0.3)
     monkeypatch.setattr(late_writes, "_MOST", 2)
     job = await accepted(jobs, job_input())

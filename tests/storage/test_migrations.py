@@ -2,11 +2,13 @@
 
 import base64
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from alembic import command
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, create_engine, inspect, text
 
 from orchestrator.domain.jobs import JobState
 from orchestrator.security.sealing import Sealer
@@ -15,6 +17,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.migrate import migration_config
+from orchestrator.storage.tables import metadata
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from tests.storage.rows import at, closed, job_input
@@ -150,3 +153,23 @@ async def test_the_users_of_an_older_release_keep_their_jobs_and_their_sign_ins(
     await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0011"))
     await database.migrate()
     await database.close()
+
+
+def test_partial_indices_hold_the_rows_that_the_tables_say(tmp_path: Path) -> None:
+    """Alembic does not compare their conditions. A query that repeats another condition would not use the index."""
+
+    def conditions(indexes: Iterable[Any]) -> dict[str, str]:
+        options = {index.name: index.dialect_options["sqlite"]["where"] for index in indexes}
+        return {name: str(where) for name, where in options.items() if where is not None}
+
+    engine, migrated = create_engine(f"sqlite:///{tmp_path / 'index.db'}"), MetaData()
+    with engine.begin() as connection:
+        command.upgrade(migration_config(connection), "head")
+        migrated.reflect(connection)
+    engine.dispose()
+    declared, made = (
+        conditions(index for table in tables.tables.values() for index in table.indexes)
+        for tables in (metadata, migrated)
+    )
+    assert len(declared) > 10
+    assert made == declared
