@@ -1,4 +1,4 @@
-# A fresh machine needs Python 3.11 or newer and make. Everything else is fetched into this folder and the cache.
+# A new machine needs Python 3.11 or newer and make. Everything else is downloaded into this folder and the cache.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
@@ -11,19 +11,19 @@ unexport VIRTUAL_ENV
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
-setup: $(UV) ## Install what the product needs, a Temporal server included unless TEMPORAL_ADDRESS names one
+setup: $(UV) ## Install the product, and a Temporal server unless TEMPORAL_ADDRESS names one
 	@$(UV) sync --locked --quiet --compile-bytecode
 	@$(RUN) -m compileall -q orchestrator activities workflows api
 	@[ -n "$$TEMPORAL_ADDRESS" ] || $(RUN) -m orchestrator.engine.server_binary >/dev/null
 
-secrets: ## Make the passwords and keys of docker-compose.yml, where there are none, in secrets/
+secrets: ## Create the missing passwords and keys of docker-compose.yml in secrets/
 	@sh temporal/setup-secrets.sh secrets
 
-temporal: $(UV) ## Have the Temporal server ready and print where it lies
+temporal: $(UV) ## Download or build the Temporal server and print its path
 	@$(UV) sync --locked --quiet
 	@$(RUN) -m orchestrator.engine.server_binary
 
-# Used without Docker, next to a PostgreSQL of your own: docs/scaled-mode.md.
+# For use without Docker, with your own PostgreSQL: docs/scaled-mode.md.
 temporal-postgres: ## Build the PostgreSQL-backed Temporal server and its schema tool into .tools/bin
 	@mkdir -p .tools/bin
 	@echo "Building temporal-server and temporal-sql-tool with Go; takes a few minutes the first time"
@@ -33,7 +33,7 @@ temporal-postgres: ## Build the PostgreSQL-backed Temporal server and its schema
 scaled-test: setup temporal-postgres ## Run docs/scaled-mode.md line by line: PostgreSQL, Redis, two APIs, four workers
 	@SCALED_TEST=1 $(RUN) -m pytest -q -s tests/e2e/test_scaled_mode.py
 
-demo: setup ## Run one job from start to end and show what happens
+demo: setup ## Run one job and show what happens
 	@$(RUN) examples/demo.py
 
 up: setup ## Start everything on this machine: Temporal, API and worker
@@ -54,12 +54,12 @@ check: setup ## Format, lint, types, import contracts, dependencies, security of
 	$(call quietly,.venv/bin/deptry .)
 	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api)
 
-# Asks the advisory databases, so it needs the network and is no part of `check`.
-audit: setup ## Look for known vulnerabilities in the locked dependencies
+# It needs the network for the advisory databases, so it is not part of `check`.
+audit: setup ## Search known vulnerabilities in the locked dependencies
 	@$(UV) export --quiet --locked --all-groups --all-extras --no-emit-project --format requirements-txt --output-file .tools/locked.txt
 	@$(RUN) -m tests.audit .tools/locked.txt
 
-attack: setup ## Attack a running product and print what held: hostile bodies, tokens, frames, floods
+attack: setup ## Attack a running product and print the results: hostile bodies, tokens, frames, floods
 	@$(RUN) -m tests.attack $(ATTACK)
 
 docs: $(UV) ## Build the documentation site into build/site; broken links fail
@@ -69,11 +69,11 @@ docs: $(UV) ## Build the documentation site into build/site; broken links fail
 bench: setup ## Measure latency and throughput on this machine
 	@$(RUN) bench/run.py
 
-clean: ## Remove what setup and the tools made; jobs in .orchestrator and the cached server stay
+clean: ## Remove the files of setup and the tools; keep jobs in .orchestrator and the cached server
 	@rm -rf .venv .tools .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 $(UV):
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0])'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required; this is " + sys.version.split()[0])'
 	@$(PYTHON) -m venv .tools || { echo "make: \`$(PYTHON) -m venv\` failed; on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
 	@.tools/bin/pip install --quiet --disable-pip-version-check 'uv>=0.13,<0.14'
