@@ -12,10 +12,12 @@ from starlette.responses import Response
 
 from api.validation import invalid_request
 from orchestrator.domain.errors import (
+    DeadlineExceeded,
     Forbidden,
     IdempotencyReuse,
     InvalidInput,
     LimitExceeded,
+    Misconfigured,
     NotFound,
     OrchestratorError,
     PayloadTooLarge,
@@ -27,6 +29,11 @@ from orchestrator.domain.errors import (
 )
 
 Render = Callable[[Request, OrchestratorError], Response]
+
+SHOULD_RETRY: Final = "x-should-retry"
+WAITING_STATUSES: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+RETRY_AFTER: Final = "2"  # seconds, of answers that are no errors, such as a readiness of 503
+_LONGEST_WAIT: Final = 3600.0  # seconds; no client waits longer, for example for the next month
 
 
 class MethodNotAllowed(OrchestratorError):
@@ -103,13 +110,32 @@ def wait_of(error: Unavailable | LimitExceeded | RequestInProgress) -> int:
     return max(1, math.ceil(error.retry_after))
 
 
+def should_retry(error: OrchestratorError) -> bool | None:
+    """Return whether a client may send the same request again, or None if that is not known."""
+    if not isinstance(error, EXPECTED):
+        return None
+    match error:
+        case DeadlineExceeded() | Misconfigured():  # the job continues; only an operator can help
+            return False
+        case LimitExceeded():
+            return error.retry_after <= _LONGEST_WAIT
+        case _:
+            return isinstance(error, Unavailable | RequestInProgress | BodyTooLate)
+
+
 def headers_of(error: OrchestratorError) -> dict[str, str]:
     """Return the headers of an error, the same on every surface."""
-    if isinstance(error, Unavailable | LimitExceeded | RequestInProgress):
-        return {"Retry-After": str(wait_of(error))}
-    if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": "Bearer"}
-    return {"Allow": error.details["allow"]} if isinstance(error, MethodNotAllowed) else {}
+    headers: dict[str, str] = {}
+    if (retry := should_retry(error)) is not None:
+        headers[SHOULD_RETRY] = str(retry).lower()
+    match error:
+        case Unavailable() | LimitExceeded() | RequestInProgress():
+            headers["Retry-After"] = str(wait_of(error))
+        case Unauthenticated():
+            headers["WWW-Authenticate"] = "Bearer"
+        case MethodNotAllowed():
+            headers["Allow"] = error.details["allow"]
+    return headers
 
 
 def internal() -> OrchestratorError:

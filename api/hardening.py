@@ -24,12 +24,15 @@ PROBES: Final = frozenset({"/healthz", "/readyz"})
 EXPOSED: Final = (
     "Idempotency-Replayed",
     "Location",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Job-Id",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
     "X-Request-ID",
+    "X-Should-Retry",
 )
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",

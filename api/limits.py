@@ -1,6 +1,7 @@
 """Counts a caller's requests, and adds the rate limit headers to every response (D-065 to D-067, C-25)."""
 
 import hashlib
+import math
 import time
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
@@ -18,7 +19,7 @@ async def count_request(request: HTTPConnection, services: Services, principal: 
 
     Raises `LimitExceeded`, and counts nothing then.
     """
-    _keep(request, await services.limits.admit(principal), "requests_per_minute")
+    _keep(request, await services.limits.admit(principal), "requests_per_minute", "requests_per_minute")
 
 
 async def count_surface_request(request: Request, services: Services, limit: SurfaceLimit, client: str) -> None:
@@ -26,7 +27,7 @@ async def count_surface_request(request: Request, services: Services, limit: Sur
 
     Raises `LimitExceeded`, and counts nothing then.
     """
-    _keep(request, await services.limits.admit_surface(limit, client), "requests")
+    _keep(request, await services.limits.admit_surface(limit, client), "requests", limit)
 
 
 async def count_sign_in(request: Request, services: Services, username: str) -> None:
@@ -36,7 +37,7 @@ async def count_sign_in(request: Request, services: Services, username: str) -> 
     """
     client = f"name:{hashlib.sha256(username.encode()).hexdigest()}"
     allowance = await services.limits.admit_surface(SurfaceLimit.SIGN_IN, client)
-    _keep(request, allowance, "requests")
+    _keep(request, allowance, "requests", SurfaceLimit.SIGN_IN)
 
 
 def client_of(principal: Principal) -> str:
@@ -66,11 +67,11 @@ def network_of(request: HTTPConnection) -> str:
     return str(address)
 
 
-def _keep(request: HTTPConnection, allowance: Allowance | None, limit: str) -> None:
+def _keep(request: HTTPConnection, allowance: Allowance | None, limit: str, policy: str) -> None:
     """Store the allowance with the fewest remaining requests for the response. Raises `LimitExceeded` if it is 0."""
     before = allowance_of(request.scope)
     if before is None or (allowance is not None and allowance.remaining <= before.remaining):
-        request.state.allowance = allowance
+        request.state.allowance, request.state.limit_policy = allowance, policy
     if allowance is not None and allowance.retry_after is not None:
         raise LimitExceeded(
             f"Rate limit exceeded. Retry after {allowance.retry_after} seconds.",
@@ -87,10 +88,20 @@ def allowance_of(scope: Scope) -> Allowance | None:
 
 
 def limit_headers(scope: Scope) -> dict[str, str]:
-    """Return the three rate limit headers of every response (D-066)."""
-    allowance = allowance_of(scope) or Allowance.unlimited(time.time())
-    return {
+    """Return the rate limit headers of a response: the three documented ones (D-066) and, if there is a limit, those of
+    the IETF draft `ratelimit-headers`."""
+    limited, now = allowance_of(scope), time.time()
+    allowance = limited or Allowance.unlimited(now)
+    headers = {
         "X-RateLimit-Limit": str(allowance.limit),
         "X-RateLimit-Remaining": str(allowance.remaining),
         "X-RateLimit-Reset": str(allowance.reset),
+    }
+    if limited is None:
+        return headers
+    policy, wait = scope["state"]["limit_policy"], max(0, limited.reset - math.floor(now))
+    return {
+        **headers,
+        "RateLimit-Policy": f'"{policy}";q={limited.limit};w={limited.seconds}',
+        "RateLimit": f'"{policy}";r={limited.remaining};t={wait}',
     }

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, unbind_contextvars
 
-from api.errors import Render, internal
+from api.errors import RETRY_AFTER, WAITING_STATUSES, Render, internal
 from api.hardening import security_headers
 from api.limits import allowance_of, limit_headers
 from orchestrator.domain.errors import NotFound
@@ -111,6 +111,8 @@ def _complete(scope: Scope, message: Message) -> None:
     headers.update({**security, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
     # Any answer may contain a secret or the input of a job. A route whose answer may be cached sets its own header.
     headers.setdefault("Cache-Control", "no-store")
+    if message["status"] in WAITING_STATUSES:
+        headers.setdefault("Retry-After", RETRY_AFTER)
 
 
 class HttpMetrics:

@@ -54,15 +54,18 @@ def announce(response: Response, started: Started, *, asynchronous: bool) -> Non
 
 
 async def finished(services: Services, principal: Principal, started: Started) -> Job:
-    """Wait for the end of a job and return it. Raises `DeadlineExceeded` when the synchronous wait runs out (D-044),
-    and `Unavailable`. Both contain the id of the job, which continues."""
+    """Wait for the end of a job and return it.
+
+    Raises `DeadlineExceeded` with the id of the job, which continues, when the synchronous wait runs out (D-044) or the
+    job cannot be followed.
+    """
     job_id, seconds = started.job_id, services.sync_timeout
     links = Links.of(job_id)
     try:
         job = await services.follower.until_end(principal, job_id, seconds, just_started=started.just_now)
     except Unavailable as fault:
         message = f"Job {job_id} was started and continues, but: {fault.message}"
-        raise Unavailable(message, job_id=job_id, links=links.model_dump()) from fault
+        raise DeadlineExceeded(message, job_id=job_id, links=links.model_dump()) from fault
     if not job.state.terminal:
         message = f"Job {job_id} has not ended after {seconds:g} seconds and continues. Follow it at {links.self}"
         raise DeadlineExceeded(

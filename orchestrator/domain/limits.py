@@ -73,6 +73,7 @@ class Allowance(BaseModel):
     """What is left of a window of requests. `reset` is the Unix time, in seconds, at which requests come back.
 
     A request that was refused has `retry_after`, in seconds. One that could not be counted is let through and says so.
+    `seconds` is the length of the window.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -82,6 +83,7 @@ class Allowance(BaseModel):
     reset: int
     retry_after: int | None = None
     counted: bool = True
+    seconds: int = 60
 
     @classmethod
     def unlimited(cls, now: float) -> "Allowance":

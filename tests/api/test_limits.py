@@ -346,3 +346,17 @@ async def test_without_redis_every_request_is_answered_and_counted_as_such(
         metrics = (await client.get("/metrics")).text
     assert "orchestrator_limiter_unavailable_total 12.0" in metrics
     await limiter.aclose()
+
+
+async def test_the_headers_of_the_ietf_draft_say_the_same(limited: FastAPI) -> None:
+    async with over(limited, **key(Tier.FREE)) as free:
+        first = await free.get("/v1/limits")
+        own = await free.get("/api/agents")
+        refused = [await free.get("/v1/limits") for _ in range(9)][-1]
+    assert first.headers["RateLimit-Policy"] == '"requests_per_minute";q=10;w=60'
+    assert first.headers["RateLimit"] in [f'"requests_per_minute";r=9;t={seconds}' for seconds in range(58, 62)]
+    assert own.headers["RateLimit"].startswith('"requests_per_minute";r=8;')  # of two windows the one with less left
+    assert (refused.status_code, refused.headers["x-should-retry"]) == (429, "true")
+    assert refused.headers["RateLimit"].startswith('"requests_per_minute";r=0;')
+    async with over(limited) as nobody:
+        assert "RateLimit" not in (await nobody.get("/v1/limits")).headers

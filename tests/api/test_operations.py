@@ -53,6 +53,7 @@ async def test_not_ready_says_which_part(app_with: Callable[..., FastAPI]):
     async with over(app_with(readiness=Partly())) as client:
         answer = await client.get("/readyz")
     assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) >= 1
     assert answer.json() == {
         "ready": False,
         "checks": [

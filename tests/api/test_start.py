@@ -146,6 +146,7 @@ async def test_a_synchronous_call_ends_at_the_servers_deadline_and_the_job_goes_
     assert answer.status_code == 503
     assert error["code"] == "service_unavailable"
     assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.headers["x-should-retry"] == "false"  # the client should wait for the job, not start another
     job_id = error["details"]["job_id"]
     assert error["details"]["links"]["self"] == f"/v1/jobs/{job_id}"
 

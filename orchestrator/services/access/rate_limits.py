@@ -105,6 +105,7 @@ class RateLimiter:
             remaining=max(0, window.remaining) if admitted else 0,
             reset=math.ceil(window.reset_time),
             retry_after=None if admitted else wait,
+            seconds=policy.seconds,
         )
 
     async def aclose(self) -> None:
@@ -138,7 +139,7 @@ class RateLimiter:
 
     def _uncounted(self, policy: Policy) -> Allowance:
         reset = math.ceil(self._clock()) + policy.seconds
-        return Allowance(limit=policy.limit, remaining=policy.limit, reset=reset, counted=False)
+        return Allowance(limit=policy.limit, remaining=policy.limit, reset=reset, counted=False, seconds=policy.seconds)
 
 
 class RequestLimits:

@@ -71,7 +71,7 @@ class DecisionMaker:
             if "job_id" in fault.details:
                 raise
             message = f"Job {started.job_id} was started and goes on, but: {fault.message}"
-            raise Unavailable(message, job_id=started.job_id) from fault
+            raise DeadlineExceeded(message, job_id=started.job_id) from fault
 
     async def _decision(self, job: Job) -> DecisionOutput:
         if not job.state.terminal:
