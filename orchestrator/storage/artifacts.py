@@ -1,4 +1,4 @@
-"""Bodies too large for a Temporal payload, stored beside their job (architecture, section 4: limits)."""
+"""Bodies too large for a Temporal payload, stored in the index beside their job."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,30 +11,27 @@ from orchestrator.storage.tables import artifacts
 
 
 class ArtifactRepository:
-    """The port `ArtifactStore` over the job index."""
+    """Implements the port `ArtifactStore` in the job index."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
-        """Store a body, or overwrite it: an attempt that comes again stores it again. The answer is its id.
-
-        Raises `Unavailable`.
-        """
+        """Store a body and return its id. A repeated attempt overwrites the body. Raises `Unavailable`."""
         artifact_id = f"{job_id}/{name}"
         row = self._db.insert(artifacts).values(
             id=artifact_id, job_id=job_id, name=name, body=body, created_at=datetime.now(UTC)
         )
-        new = {"body": row.excluded.body, "created_at": row.excluded.created_at}
-        store = row.on_conflict_do_update(index_elements=[artifacts.c.id], set_=new)
+        replacement = {"body": row.excluded.body, "created_at": row.excluded.created_at}
+        store = row.on_conflict_do_update(index_elements=[artifacts.c.id], set_=replacement)
         await self._db.autocommit(lambda connection: connection.execute(store).close())
         return artifact_id
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
-        """A stored body. Raises `NotFound`, `Unavailable`."""
-        wanted = select(artifacts.c.body).where(artifacts.c.id == artifact_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).first())
-        if found is None:
+        """Return a stored body. Raises `NotFound`, `Unavailable`."""
+        query = select(artifacts.c.body).where(artifacts.c.id == artifact_id)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).first())
+        if row is None:
             raise NotFound(f"Unknown artifact: {artifact_id}", artifact_id=artifact_id)
-        body: dict[str, Any] = found.body
+        body: dict[str, Any] = row.body
         return body

@@ -1,4 +1,4 @@
-"""Rows of agent calls: what happened in each attempt, and what it used (A4)."""
+"""Rows of agent calls: the outcome and the usage of each attempt."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -48,16 +48,17 @@ from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
 log = structlog.get_logger(__name__)
 
 RETRY_DELAYS: Final = tuple(islice(Backoff(0.1, 0.4, factor=4.0).pauses(), 2))
-WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may hold the job.
-_LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: what a call claims is of one month.
+WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may delay the job.
+_LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: a claim counts against one month.
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _MAX_OPEN_PROGRESS: Final = 99
-_NOTHING: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))  # of an attempt that runs
+# A running attempt has none of these.
+_NO_END: Final = dict.fromkeys(("completed_at", "model", "error", *Usage.model_fields))
 
-# Statements that every call needs are made once: to make one costs more than to run it.
+# Statements that every call needs are built once: building one costs more than running it.
 _THIS_JOB: Final[BindParameter[str]] = bindparam("this_job")
-_LEAVE_EARLIER: Final = (
+_END_EARLIER: Final = (
     update(attempts)
     .where(*(attempts.c[name] == bindparam(f"this_{name}") for name in _KEY[:-1]))
     .where(attempts.c.attempt < bindparam("this_attempt"), attempts.c.status == AttemptStatus.RUNNING)
@@ -76,17 +77,17 @@ _JOB_RUNS: Final = (
 _LOCK_JOB: Final = select(jobs.c.id).where(jobs.c.id == _THIS_JOB).with_for_update()
 
 
-def _calls(condition: ColumnElement[bool]) -> ScalarSelect[int]:
-    """How many calls of the job have such an attempt."""
+def _count_calls(condition: ColumnElement[bool]) -> ScalarSelect[int]:
+    """The number of the job's calls with an attempt that matches the condition."""
     distinct = select(attempts.c.step, attempts.c.agent, attempts.c.call).distinct()
     return (
         select(func.count()).select_from(distinct.where(attempts.c.job_id == _THIS_JOB, condition).subquery())
     ).scalar_subquery()
 
 
-# A step and agent called again adds to what was planned.
-_ALL_CALLS: Final = jobs.c.total_calls + _calls(attempts.c.call > 1)
-_DONE_CALLS: Final = jobs.c.reused_calls + _calls(attempts.c.status == AttemptStatus.COMPLETED)
+# A repeated call of a step and agent adds to the planned calls.
+_ALL_CALLS: Final = jobs.c.total_calls + _count_calls(attempts.c.call > 1)
+_DONE_CALLS: Final = jobs.c.reused_calls + _count_calls(attempts.c.status == AttemptStatus.COMPLETED)
 _SHARE: Final = _DONE_CALLS * 100 // _ALL_CALLS
 _ADVANCE: Final = (
     update(jobs)
@@ -102,7 +103,7 @@ _OF_JOB: Final = (
 
 
 class AttemptRow(NamedTuple):
-    """One attempt of one agent call. `run_id` is the workflow run that made it, empty if an old release wrote it."""
+    """One attempt of an agent call. `run_id` is its workflow run; rows of old releases have an empty one."""
 
     step: str
     agent: str
@@ -113,7 +114,7 @@ class AttemptRow(NamedTuple):
 
 @dataclass(slots=True)
 class _Start:
-    """The start of an attempt until it is written; `due` once its write is under way."""
+    """The start of an attempt that is not written yet. `due` is set when its write begins."""
 
     at: datetime
     writing: "asyncio.Task[None] | None" = None
@@ -121,9 +122,9 @@ class _Start:
 
 
 class AttemptRepository:
-    """The port `AttemptLog` over the job index, and its reading side.
+    """Implements the port `AttemptLog` in the job index, and reads attempts.
 
-    `patience` is how many seconds a start may wait for its end, so that a call done by then costs one transaction.
+    The start of an attempt waits `patience` seconds for its end: a call that ends by then costs one transaction.
     """
 
     def __init__(self, db: Database, *, patience: float = 0) -> None:
@@ -148,14 +149,15 @@ class AttemptRepository:
         tokens: int,
         least: int,
     ) -> Claim:
-        """Begin an attempt that may use up to `tokens` of its owner's month.
+        """Begin an attempt and claim up to `tokens` of its owner's monthly budget.
 
-        It gets what is left, and does not begin where that is less than `least`. Raises `Unavailable`.
+        The claim is limited to the remaining budget. If less than `least` remains, the attempt does not begin and the
+        claim is 0. Raises `Unavailable`.
         """
         key = _key(task, run_id, attempt)
         call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
         until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _LONGEST_CLAIM))
-        running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
+        running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NO_END}
 
         def write(connection: Connection) -> Claim:
             use = token_use(connection, task.owner, at, call)
@@ -168,12 +170,12 @@ class AttemptRepository:
         return await self._db.transaction(write, owner=task.owner)
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
-        """An attempt began: earlier ones of the call can no longer be running, and the job is. Never raises."""
+        """Record that an attempt began: the job runs, and earlier attempts of the call do not. Never raises."""
         key = _key(task, run_id, attempt)
         start = self._starts[tuple(key.values())] = _Start(at)
 
         async def write() -> None:
-            running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NOTHING}
+            running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NO_END}
             await self._db.transaction(lambda connection: self._write_start(connection, key, at, running))
 
         async def write_in_time() -> None:
@@ -198,27 +200,28 @@ class AttemptRepository:
         error: JobError | None = None,
         run_id: str = "",
     ) -> None:
-        """An attempt ended; a completed one moves the job's progress on. Never raises.
+        """Record the end of an attempt; a completed one raises the job's progress. Never raises.
 
-        What the index does not take in time is written later, for what the attempt used is billed and its claim ends.
+        If the index does not answer in time, the end is written later, because the attempt's usage must be billed and
+        its claim must end.
         """
-        ended = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
-        outcome = {"owner": task.owner or None, **ended}
+        end = {"status": status, "completed_at": at, "model": model, "error": error, **_usage_values(usage)}
+        outcome = {"owner": task.owner or None, **end}
         key = _key(task, run_id, attempt)
-        began = await self._unwritten_start(key)
+        started_at = await self._unwritten_start(key)
 
         async def write() -> None:
-            await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, began))
+            await self._db.transaction(lambda connection: self._write_end(connection, key, outcome, started_at))
 
         if isinstance(await self._try(write, "ended", task, attempt), Unavailable):
             self._late_ends.add(write)
 
     async def settle(self) -> None:
-        """Try to write the ends once more that the index did not take. Before the connections are closed."""
+        """Try once more to write the missing ends. Call this before the connections are closed."""
         await self._late_ends.settle(WRITE_LIMIT)
 
     async def repair(self, job: Job, missing: Sequence[tuple[AgentCall, Attempt]]) -> None:
-        """Write attempts of a job as its history tells them, where no row tells their end. Raises `Unavailable`."""
+        """Write attempts of a job from its history, unless their row has an end already. Raises `Unavailable`."""
         rows = [
             {
                 "job_id": job.id,
@@ -226,52 +229,54 @@ class AttemptRepository:
                 "agent": call.agent,
                 "call": call.number,
                 "run_id": call.run_id,
-                "attempt": one.number,
+                "attempt": attempt.number,
                 "owner": job.owner or None,
-                "status": one.status,
-                "started_at": one.started_at or call.scheduled_at,
-                "completed_at": one.completed_at or call.completed_at,
+                "status": attempt.status,
+                "started_at": attempt.started_at or call.scheduled_at,
+                "completed_at": attempt.completed_at or call.completed_at,
                 "model": call.model,
-                "error": one.error,
-                **_usage_values(one.usage),
+                "error": attempt.error,
+                **_usage_values(attempt.usage),
             }
-            for call, one in missing
+            for call, attempt in missing
         ]
         await self._db.transaction(lambda connection: connection.execute(self._repair, rows).close())
 
     async def for_job(self, job_id: str) -> list[AttemptRow]:
-        """Every known attempt of a job, by step, agent, call and number. Raises `Unavailable`."""
-        this = {"this_job": job_id}
-        return await self._db.autocommit(lambda c: [_row(found) for found in c.execute(_OF_JOB, this).mappings()])
+        """Return every attempt of a job, ordered by step, agent, call and number. Raises `Unavailable`."""
+        parameters = {"this_job": job_id}
+        return await self._db.autocommit(lambda c: [_row(row) for row in c.execute(_OF_JOB, parameters).mappings()])
 
     async def agent_health(self, agent_id: str, *, since: datetime) -> AgentHealth:
-        """How an agent fared in the attempts begun since a time; the last execution is of any time (D-031).
+        """An agent's health in the attempts that began since a time (D-031). Raises `Unavailable`.
 
-        Raises `Unavailable`.
+        The time of the last execution ignores `since`.
         """
         status = attempts.c.status
         completed = status == AttemptStatus.COMPLETED
         failed = status.in_(sorted(FAILED_ATTEMPTS))
         last = select(func.max(attempts.c.started_at)).where(attempts.c.agent == agent_id).scalar_subquery()
-        wanted = select(
+        query = select(
             last.label("last"),
             func.avg(case((completed, Seconds(attempts.c.started_at, attempts.c.completed_at)))).label("mean"),
             func.count(case((completed | failed, 1))).label("executions"),
             func.count(case((failed, 1))).label("failures"),
         ).where(attempts.c.agent == agent_id, attempts.c.started_at >= since)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).one())
-        return AgentHealth(found.last, found.mean, found.executions, found.failures)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).one())
+        return AgentHealth(row.last, row.mean, row.executions, row.failures)
 
     async def tokens_since(self, owner: str, since: datetime) -> int:
-        """Prompt and completion tokens that an owner was billed for in attempts that ended since a time (D-065).
+        """The prompt and completion tokens billed to an owner for attempts that ended since a time (D-065).
 
-        Every attempt counts, failed and repeated ones too. Raises `Unavailable`.
+        Failed and repeated attempts count too. Raises `Unavailable`.
         """
-        wanted = {"this_owner": owner, "since": since}
-        return await self._db.autocommit(lambda connection: int(connection.execute(BILLED_SINCE, wanted).scalar_one()))
+        parameters = {"this_owner": owner, "since": since}
+        return await self._db.autocommit(
+            lambda connection: int(connection.execute(BILLED_SINCE, parameters).scalar_one())
+        )
 
     async def _unwritten_start(self, key: dict[str, Any]) -> datetime | None:
-        """When an attempt began, if that is still to be written; a write that is under way is waited for."""
+        """The start time of an attempt if it is not written yet, else None. Waits for a write that has begun."""
         start = self._starts.pop(tuple(key.values()), None)
         if start is None or start.writing is None:
             return None
@@ -283,35 +288,35 @@ class AttemptRepository:
 
     def _write_start(self, connection: Connection, key: dict[str, Any], at: datetime, values: dict[str, Any]) -> None:
         if key["attempt"] > 1:
-            connection.execute(_LEAVE_EARLIER, {f"this_{name}": value for name, value in key.items()})
+            connection.execute(_END_EARLIER, {f"this_{name}": value for name, value in key.items()})
         connection.execute(self._begin, {**key, "started_at": at, **values})
         connection.execute(_JOB_RUNS, {"this_job": key["job_id"], "began": at})
 
     def _write_end(
-        self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any], began: datetime | None
+        self, connection: Connection, key: dict[str, Any], outcome: dict[str, Any], started_at: datetime | None
     ) -> None:
-        this = {"this_job": key["job_id"]}
+        parameters = {"this_job": key["job_id"]}
         completed = outcome["status"] is AttemptStatus.COMPLETED
         if completed and connection.dialect.name == "postgresql":
-            # Of two calls that end at once, the second must count the first. SQLite's transactions do not overlap.
-            connection.execute(_LOCK_JOB, this).close()
-        if began is None:
+            # If two calls end at once, the second must count the first. Transactions of SQLite do not overlap.
+            connection.execute(_LOCK_JOB, parameters).close()
+        if started_at is None:
             connection.execute(self._end, {**key, **outcome})
         else:
-            self._write_start(connection, key, began, outcome)
+            self._write_start(connection, key, started_at, outcome)
         if completed:
-            connection.execute(_ADVANCE, this)
+            connection.execute(_ADVANCE, parameters)
 
     async def _try(
         self, write: Callable[[], Awaitable[None]], operation: str, task: AgentTask, attempt: int
     ) -> Exception | None:
-        """Write, try again after a fault, and give up within `WRITE_LIMIT`: an index that is down holds no job.
+        """Write with retries for at most `WRITE_LIMIT`, so that an index that is down delays no job.
 
-        Returns why nothing is written.
+        Returns the error if nothing was written.
         """
         writing = asyncio.create_task(_write_with_retries(write))
         try:
-            # Not wait_for: a driver may take many seconds to give up a query of a server that hangs.
+            # Not wait_for: it waits for the driver, which may take many seconds to cancel a query of a hanging server.
             await asyncio.wait({writing}, timeout=WRITE_LIMIT)
         finally:
             if not writing.done():
@@ -320,11 +325,11 @@ class AttemptRepository:
                 writing.add_done_callback(self._late.discard)
         fault: Exception | None = None
         if not writing.done():
-            fault = Unavailable("The job index is too slow.", fault="slow")
+            fault = Unavailable(f"The job index did not answer within {WRITE_LIMIT:g} seconds.", fault="slow")
         else:
             try:
                 writing.result()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the call has been made and is paid for
+            except Exception as error:  # noqa: BLE001 - the call is done and paid for: no error of its record may fail it
                 fault = error
         if fault is not None:
             log.warning(
@@ -352,7 +357,7 @@ async def _write_with_retries(write: Callable[[], Awaitable[None]]) -> None:
 def _upsert(
     db: Database, names: Sequence[str], where: ColumnElement[bool] | None = None
 ) -> postgresql.Insert | sqlite.Insert:
-    """Write an attempt, or those columns of it where its row exists, if that is as `where` says."""
+    """The statement that inserts an attempt, or updates the named columns of an existing row that matches `where`."""
     row = db.insert(attempts)
     values = {name: row.excluded[name] for name in names}
     return row.on_conflict_do_update(index_elements=_KEY, set_=values, where=where)
@@ -366,15 +371,15 @@ def _usage_values(usage: Usage | None) -> dict[str, Any]:
     return usage.model_dump() if usage is not None else dict.fromkeys(Usage.model_fields)
 
 
-def _row(found: RowMapping) -> AttemptRow:
-    counted = found["prompt_tokens"] is not None
-    error = found["error"]
+def _row(row: RowMapping) -> AttemptRow:
+    has_usage = row["prompt_tokens"] is not None
+    error = row["error"]
     attempt = Attempt(
-        number=found["attempt"],
-        status=found["status"],
-        started_at=found["started_at"],
-        completed_at=found["completed_at"],
+        number=row["attempt"],
+        status=row["status"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
         error=None if error is None else JobError.model_validate(error),
-        usage=Usage(**{name: found[name] for name in Usage.model_fields}) if counted else None,
+        usage=Usage(**{name: row[name] for name in Usage.model_fields}) if has_usage else None,
     )
-    return AttemptRow(found["step"], found["agent"], found["call"], attempt, found["run_id"])
+    return AttemptRow(row["step"], row["agent"], row["call"], attempt, row["run_id"])

@@ -7,8 +7,8 @@ from sqlalchemy import Column, Index, Integer, String, Table
 from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.tables import metadata
 
-# Append-only: triggers refuse a change, an entry that `audit_chain` does not number, and a deletion of what it does not
-# call pruned.
+# Append-only. Triggers refuse an update, an entry with a number above the one in `audit_chain`, and the deletion of an
+# entry that `audit_chain` does not mark as pruned.
 audit: Final = Table(
     "audit",
     metadata,
@@ -27,8 +27,8 @@ audit: Final = Table(
     Index("ix_audit_principal", "principal", "id"),
 )
 
-# One row, which every writer holds while it adds entries: the chain has no branches. Triggers refuse a second one, an
-# empty seal, and that it goes back.
+# One row, which every writer locks while it adds entries, so that the chain has no branches. Triggers refuse a second
+# row, an empty seal and a lower number.
 audit_chain: Final = Table(
     "audit_chain",
     metadata,

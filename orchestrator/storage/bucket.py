@@ -14,14 +14,17 @@ from orchestrator.storage.values import value_not_found
 
 
 class ValueBucket:
-    """The port `ValueStore` over an object store: `<prefix>/<job>/<key>.json`."""
+    """Implements the port `ValueStore` in an object store, at `<prefix>/<job>/<key>.json`."""
 
     def __init__(self, url: str) -> None:
-        """Region, endpoint and credentials come from the usual `AWS_*` variables. Raises `ValueError` for the URL."""
+        """Region, endpoint and credentials come from the usual `AWS_*` variables.
+
+        Raises `ValueError` for an invalid URL.
+        """
         try:
             self._store: ObjectStore = from_url(
                 url,
-                # HTTPS unless AWS_ENDPOINT_URL names a plain endpoint.
+                # HTTPS, unless AWS_ENDPOINT_URL begins with http://.
                 client_options={
                     "allow_http": True,
                     "timeout": timedelta(seconds=10),
@@ -33,25 +36,25 @@ class ValueBucket:
             raise ValueError(f"invalid ORCHESTRATOR_VALUE_STORE_URL {url!r}: {error}") from error
 
     async def put(self, job_id: str, bodies: Mapping[str, str]) -> None:
-        """Store texts by key; the same key always has the same text. Raises `Unavailable`."""
+        """Store texts by key; a key always has the same text. Raises `Unavailable`."""
         for key, text in bodies.items():
             with _faults():
                 await obstore.put_async(self._store, _path(job_id, key), text.encode())
 
     async def get(self, job_id: str, keys: Collection[str]) -> dict[str, str]:
-        """Stored texts by key. Raises `NotFound`, `Unavailable`."""
+        """Return stored texts by key. Raises `NotFound`, `Unavailable`."""
         texts: dict[str, str] = {}
         for key in keys:
             with _faults():
                 try:
-                    answer = await obstore.get_async(self._store, _path(job_id, key))
+                    response = await obstore.get_async(self._store, _path(job_id, key))
                 except FileNotFoundError as error:
                     raise value_not_found(job_id, key) from error
-                texts[key] = bytes(await answer.bytes_async()).decode()
+                texts[key] = bytes(await response.bytes_async()).decode()
         return texts
 
     async def ping(self) -> None:
-        """Ask the bucket for a sign of life. Raises `Unavailable`."""
+        """Check that the bucket answers. Raises `Unavailable`."""
         with _faults():
             try:
                 await obstore.list(self._store, prefix="doctor", chunk_size=1).collect_async()
@@ -59,10 +62,10 @@ class ValueBucket:
                 raise _unavailable(error) from error
 
     async def forget(self, job_id: str) -> None:
-        """Delete everything of one job. Raises `Unavailable`."""
+        """Delete every text of a job. Raises `Unavailable`."""
         with _faults():
             objects = await obstore.list(self._store, prefix=_folder(job_id)).collect_async()
-            await obstore.delete_async(self._store, [each["path"] for each in objects])
+            await obstore.delete_async(self._store, [item["path"] for item in objects])
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def _unavailable(error: Exception) -> Unavailable:
     (sentence, *_) = str(error).splitlines() or [type(error).__name__]
     return Unavailable(
         f"The value store does not answer: {sentence[:300]}",
-        remedy="Start that store, or correct ORCHESTRATOR_VALUE_STORE_URL and the variables AWS_*.",
+        remedy="Start the store, or correct ORCHESTRATOR_VALUE_STORE_URL and the AWS_* variables.",
     )
 
 

@@ -14,17 +14,17 @@ from orchestrator.storage.tables import configurations
 
 _FIELDS: Final = tuple(configurations.c[name] for name in Configuration.__dataclass_fields__)
 _SHORT: Final = tuple(column for column in _FIELDS if column.name != "configuration")
-_REMEDY: Final = "use those, or ask the operator to raise ORCHESTRATOR_MOST_ROWS"
+_REMEDY: Final = "use an existing one, or ask the operator to raise ORCHESTRATOR_MOST_ROWS"
 
 
 class ConfigurationRepository:
-    """The configurations of the index. Every method raises `Unavailable` when the database does not answer."""
+    """Saved configurations. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def add(self, configuration: Configuration, *, most: int) -> None:
-        """Write a new configuration. Raises `InvalidInput` when its owner has `most` of them."""
+        """Insert a configuration. Raises `InvalidInput` if its owner already has `most`."""
         row = asdict(configuration)
 
         def write(connection: Connection) -> None:
@@ -33,10 +33,10 @@ class ConfigurationRepository:
         await self._db.transaction(write, owner=configuration.owner)
 
     async def get(self, configuration_id: str) -> Configuration | None:
-        """A configuration, or None. Who may see it is for the caller to say."""
-        wanted = select(*_FIELDS).where(configurations.c.id == configuration_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
-        return None if found is None else _configuration(found)
+        """A configuration, or None. The caller decides who may see it."""
+        query = select(*_FIELDS).where(configurations.c.id == configuration_id)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _configuration(row)
 
     async def list(
         self,
@@ -49,10 +49,10 @@ class ConfigurationRepository:
         limit: int,
         most_bytes: int,
     ) -> builtins.list[Configuration]:
-        """An owner's configurations, and with `public` everybody's public ones, newest first; `limit` at most.
+        """At most `limit` configurations of an owner, newest first; with `public`, also the public ones of others.
 
-        What they hold is read of the first ones, `most_bytes` in all; it is None of the others.
-        `search` is found in name or description, in any case; `templates` leaves out what is none.
+        Contents are read until they reach `most_bytes` in total; the remaining rows have None.
+        `search` matches name or description and ignores case. `templates` selects templates only.
         """
         own = configurations.c.owner == owner
         matching = [or_(own, configurations.c.public) if public else own]
@@ -64,10 +64,10 @@ class ConfigurationRepository:
             texts = (configurations.c.name, configurations.c.description)
             matching.append(or_(*(text.icontains(search, autoescape=True) for text in texts)))
         newest = (configurations.c.created_at.desc(), configurations.c.id.desc())
-        wanted = select(*_SHORT).where(*matching).order_by(*newest).limit(limit)
+        query = select(*_SHORT).where(*matching).order_by(*newest).limit(limit)
 
         def read(connection: Connection) -> builtins.list[Configuration]:
-            rows = connection.execute(wanted).mappings().all()
+            rows = connection.execute(query).mappings().all()
             bodies = bodies_of(
                 connection, configurations, "configuration", [row["id"] for row in rows], most_bytes=most_bytes
             )
@@ -76,12 +76,12 @@ class ConfigurationRepository:
         return await self._db.autocommit(read)
 
     async def used(self, configuration_id: str) -> None:
-        """Count one more execution that used it."""
-        more = configurations.c.usage_count + 1
-        count = update(configurations).where(configurations.c.id == configuration_id).values(usage_count=more)
+        """Add 1 to the usage count."""
+        incremented = configurations.c.usage_count + 1
+        count = update(configurations).where(configurations.c.id == configuration_id).values(usage_count=incremented)
         await self._db.autocommit(lambda connection: connection.execute(count).close())
 
 
-def _configuration(found: Mapping[str, Any] | RowMapping) -> Configuration:
-    columns = {name: found[name] for name in Configuration.__dataclass_fields__}
+def _configuration(row: Mapping[str, Any] | RowMapping) -> Configuration:
+    columns = {name: row[name] for name in Configuration.__dataclass_fields__}
     return Configuration(**columns | {"framework": Framework(columns["framework"])})

@@ -1,4 +1,4 @@
-"""One engine for SQLite or PostgreSQL, and the one place where database faults become domain errors."""
+"""The engine for SQLite or PostgreSQL, and the one place that turns database faults into domain errors."""
 
 import asyncio
 import os
@@ -28,14 +28,14 @@ from orchestrator.storage.migrate import migrate
 from orchestrator.storage.packed import to_text
 
 BUSY_TIMEOUT_MS: Final = 5000
-DEADLINE: Final = 6.0  # Seconds: longer than SQLite waits for a lock, so that the lock's own error is seen first.
+DEADLINE: Final = 6.0  # Seconds. SQLite stops waiting for a lock earlier, so that its own error is reported.
 APPLICATION: Final = "orchestrator"
 _BUSY: Final = ("SQLITE_BUSY", "SQLITE_LOCKED")
-_CONNECT_TIMEOUT: Final = 2  # Seconds; libpq takes no less.
+_CONNECT_TIMEOUT: Final = 2  # Seconds; the least that libpq accepts.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
-_NOT_STORABLE: Final = "The data holds a character that cannot be stored."
-_TOO_LARGE: Final = "The data holds a number that cannot be stored."
-# A mark of our own: SQLite's driver begins no transaction by itself, so there is no isolation level to switch.
+_NOT_STORABLE: Final = "The data contains a character that cannot be stored."
+_TOO_LARGE: Final = "The data contains a number that is too large to be stored."
+# Our own option: the driver of SQLite begins no transaction by itself, so it has no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
 _REPORT_EVERY: Final = 60.0  # Seconds between two log lines of the same fault.
 
@@ -49,21 +49,21 @@ class _Store(Protocol):
     """One kind of database."""
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
-        """What `unit` makes of a connection; in one transaction, or each of its statements alone."""
+        """Run `unit` on a connection and return its result: in one transaction, or each statement in its own."""
 
     async def close(self) -> None:
         """Close every connection."""
 
     @property
     def away(self) -> bool:
-        """Whether the database is known not to answer anybody."""
+        """Whether the database is known to be unreachable."""
 
 
 class Database:
-    """The job index's database. `url` is a SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://…`.
+    """The database of the job index. `url` is a SQLAlchemy URL: `sqlite:///file` or `postgresql+psycopg://…`.
 
-    A unit of work is a plain function of a `Connection`. Nothing is opened before the first use. On PostgreSQL
-    `pool_size` connections are kept open, and up to `max_overflow` more while they are needed (M-051).
+    A unit of work is a plain function of a `Connection`. The first use opens the database. On PostgreSQL `pool_size`
+    connections stay open, and up to `max_overflow` more are opened while they are needed (M-051).
     """
 
     def __init__(self, url: str, *, pool_size: int = 3, max_overflow: int = 2) -> None:
@@ -75,16 +75,16 @@ class Database:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Turn the faults of a database into `Unavailable`, and data that it cannot hold into `InvalidInput`.
+        """Turn database faults into `Unavailable`, and data that the database cannot store into `InvalidInput`.
 
-        What the database says is for operators: in the log, at most once a minute, and as `cause` of the error.
-        A broken constraint stays as it is: it is a defect of this product.
+        The database's own message is for operators: it goes to the log, at most once a minute, and to the `cause` of
+        the error. An `IntegrityError` passes through: it is a defect of this product.
         """
         try:
             yield
         except exc.DataError as error:
             raise InvalidInput(_NOT_STORABLE) from error
-        except OverflowError as error:  # of SQLite's driver; PostgreSQL's raises a DataError
+        except OverflowError as error:  # From the driver of SQLite; that of PostgreSQL raises a DataError.
             raise InvalidInput(_TOO_LARGE) from error
         except exc.IntegrityError:
             raise
@@ -102,7 +102,7 @@ class Database:
             raise InvalidInput(_NOT_STORABLE) from error
 
     def _is_slow(self, error: Exception) -> bool:
-        """Whether the database works, but for others: the connections or a lock were not free in time."""
+        """Whether the database answers, but all connections or a lock were in use for too long."""
         if isinstance(error, exc.DBAPIError):
             return getattr(error.orig, "sqlite_errorname", "").startswith(_BUSY)
         return isinstance(error, (exc.TimeoutError, TimeoutError)) and not self._store.away
@@ -115,7 +115,7 @@ class Database:
 
     @property
     def place(self) -> str:
-        """Where the database is, without its password."""
+        """The URL of the database, without its password."""
         return self._url.render_as_string(hide_password=True)
 
     @property
@@ -123,12 +123,12 @@ class Database:
         return self._url.get_backend_name() == "sqlite"
 
     async def migrate(self, begin: Unit[None] | None = None) -> None:
-        """Bring the schema to the newest version; safe to run again, and in many processes at once.
+        """Upgrade the schema to the newest version. Safe to repeat, also in many processes at once.
 
-        `begin` begins the chain of the audit trail, in the transaction that makes its table.
+        `begin` begins the chain of the audit trail, in the transaction that creates its table.
 
-        Raises `Unavailable`; `Misconfigured` for a file that is no database, and for a schema that is newer than ours
-        or another program's.
+        Raises `Unavailable`, and `Misconfigured` for a file that is not a database, a schema of a newer release or the
+        database of another program.
         """
         if self._is_sqlite and self._url.database:
             with self._faults():
@@ -142,7 +142,7 @@ class Database:
             raise Misconfigured(f"{self.place}: {fault.cause}.", remedy=NO_DATABASE) from fault
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life. Raises `Unavailable`."""
+        """Check that the database answers. Raises `Unavailable`."""
         await self.autocommit(lambda connection: connection.execute(text("SELECT 1")).scalar_one())
 
     async def close(self) -> None:
@@ -150,17 +150,18 @@ class Database:
         await self._store.close()
 
     async def transaction(self, unit: Unit[T], *, owner: str | None = None) -> T:
-        """Run one write transaction: committed at the end of the unit, rolled back on an error or a cancellation.
+        """Run one write transaction. It commits when the unit returns, and rolls back on an error or a cancellation.
 
-        With an `owner`, no other process or task runs one of that owner meanwhile. An owner's transactions wait for
-        each other before they take a connection, so that they occupy one of this process at most.
+        Transactions with the same `owner` exclude each other, across processes. They wait before they take a
+        connection, so that one owner uses at most one connection of this process.
 
-        Raises `Unavailable`, also after `DEADLINE` seconds, and as many for the owner's turn; `InvalidInput`.
+        Raises `InvalidInput`, and `Unavailable`, also if the unit takes longer than `DEADLINE` seconds or waits longer
+        than that for the owner's turn.
         """
         if owner is None:
             return await self._transact(unit)
 
-        def held(connection: Connection) -> T:
+        def locked(connection: Connection) -> T:
             lock_owner(connection, owner)
             return unit(connection)
 
@@ -169,9 +170,9 @@ class Database:
             async with asyncio.timeout(DEADLINE):
                 await turn.acquire()
         except TimeoutError:
-            raise Unavailable("Too much at once waits for the job index.", fault=SLOW) from None
+            raise Unavailable("Too many requests of one account wait for the job index.", fault=SLOW) from None
         try:
-            return await self._transact(held)
+            return await self._transact(locked)
         finally:
             turn.release()
 
@@ -181,16 +182,16 @@ class Database:
                 return await self._store.run(unit, transaction=True)
 
     async def autocommit(self, unit: Unit[T]) -> T:
-        """Run a unit each statement of which stands alone: one round trip for a read or a single write.
+        """Run a unit in which each statement commits by itself: one round trip for a read or a single write.
 
-        Raises as `transaction` does.
+        Raises the same errors as `transaction`.
         """
         with self._faults():
             async with asyncio.timeout(DEADLINE):
                 return await self._store.run(unit, transaction=False)
 
     def insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """An INSERT that knows ON CONFLICT, in the words of this database."""
+        """An INSERT with ON CONFLICT in the dialect of this database."""
         return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
 
 
@@ -200,7 +201,7 @@ class _Postgresql:
         self._engine = create_async_engine(
             url,
             hide_parameters=True,
-            json_serializer=_json,
+            json_serializer=_to_json_text,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_timeout=DEADLINE,
@@ -208,58 +209,65 @@ class _Postgresql:
             connect_args=connect_args,
         )
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        # Its own connection: those of the pool may all be waiting.
-        self._probing = create_async_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args)
-        self._circuit = CircuitBreaker("index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _lost)
+        # The probe has its own connection, because all those of the pool may be waiting.
+        self._probe_engine = create_async_engine(
+            url, hide_parameters=True, poolclass=NullPool, connect_args=connect_args
+        )
+        self._circuit = CircuitBreaker(
+            "index", self._probe, (exc.DBAPIError, exc.TimeoutError, OSError), _is_unreachable
+        )
 
     @property
     def away(self) -> bool:
         return self._circuit.away
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
-        return await self._circuit.call(lambda: self._given_up_at_once(unit, transaction=transaction))
+        return await self._circuit.call(lambda: self._run_cancellable(unit, transaction=transaction))
 
-    async def _given_up_at_once(self, unit: Unit[T], *, transaction: bool) -> T:
-        """Run a unit of work. The driver takes seconds to cancel what gets no answer: nobody waits for that."""
-        working = asyncio.create_task(self._work(unit, transaction=transaction))
+    async def _run_cancellable(self, unit: Unit[T], *, transaction: bool) -> T:
+        """Run a unit of work. A cancellation returns at once: the driver needs seconds to cancel a hanging query."""
+        task = asyncio.create_task(self._work(unit, transaction=transaction))
         try:
-            await asyncio.wait({working})
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            working.add_done_callback(lambda done: done.cancelled() or done.exception())
-            working.cancel()
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            task.cancel()
             raise
-        return working.result()
+        return task.result()
 
     async def _work(self, unit: Unit[T], *, transaction: bool) -> T:
         async with self._engine.begin() if transaction else self._autocommit.connect() as connection:
             return await connection.run_sync(unit)
 
     async def _probe(self) -> None:
-        async with self._probing.connect() as connection:
+        async with self._probe_engine.connect() as connection:
             await connection.exec_driver_sql("SELECT 1")
 
     async def close(self) -> None:
         await self._engine.dispose()
-        await self._probing.dispose()
+        await self._probe_engine.dispose()
 
 
-def _lost(error: Exception) -> bool:
-    """Whether an error says that PostgreSQL did not answer: one that it reports has a code."""
+def _is_unreachable(error: Exception) -> bool:
+    """Whether PostgreSQL did not answer: errors that it reports have a code."""
     return not isinstance(error, exc.DBAPIError) or getattr(error.orig, "sqlstate", None) is None
 
 
 def application_name() -> str:
-    """What `pg_stat_activity` calls the connections of this process."""
-    return f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"[:63]  # PostgreSQL cuts a longer one
+    """The name of this process's connections in `pg_stat_activity`."""
+    return f"{APPLICATION} {os.getpid()}@{socket.gethostname()}"[:63]  # The limit of PostgreSQL.
 
 
-class _GivenUp(Exception):
-    """Nobody waits for this unit of work any more."""
+class _Cancelled(Exception):
+    """The caller of this unit of work was cancelled: roll back."""
 
 
 class _Sqlite:
-    """One connection in a thread of its own: SQLite writes one at a time anyway, and the thread's queue is fair where
-    the wait for a lock is not. A unit of work costs one trip to it, however many statements it has."""
+    """One connection in its own thread.
+
+    SQLite has one writer at a time anyway. The queue of a thread is fair, while waiting for a lock is not. A unit of
+    work costs one hop to the thread, however many statements it has.
+    """
 
     def __init__(self, url: URL) -> None:
         self._engine = _sqlite_engine(url)
@@ -271,23 +279,23 @@ class _Sqlite:
         return False
 
     async def run(self, unit: Unit[T], *, transaction: bool) -> T:
-        given_up = threading.Event()
+        cancelled = threading.Event()
 
         def work() -> T:
             if not transaction:
                 with self._single.connect() as connection:
                     return unit(connection)
             with self._engine.begin() as connection:
-                done = unit(connection)
-                # Whoever gave up while the thread waited for a lock was told that nothing is written.
-                if given_up.is_set():
-                    raise _GivenUp
-                return done
+                result = unit(connection)
+                # The caller may have been cancelled while the thread waited for a lock: then nothing may be written.
+                if cancelled.is_set():
+                    raise _Cancelled
+                return result
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
-            given_up.set()
+            cancelled.set()
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
@@ -295,18 +303,18 @@ class _Sqlite:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
 
 
-def _json(value: Any) -> str:
+def _to_json_text(value: Any) -> str:
     return to_text(value).decode()
 
 
 def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(
-        url.set(drivername="sqlite"), hide_parameters=True, json_serializer=_json, pool_size=1, max_overflow=0
+        url.set(drivername="sqlite"), hide_parameters=True, json_serializer=_to_json_text, pool_size=1, max_overflow=0
     )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # The driver begins nothing by itself.
+        connection.isolation_level = None  # The driver begins no transaction by itself.
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         _write_ahead(cursor)
@@ -316,7 +324,7 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def take_write_lock(connection: Connection) -> None:
-        # A transaction that reads first and writes later is refused, not made to wait, when another one wrote between.
+        # SQLite refuses, without waiting, a transaction that reads first and writes after another transaction wrote.
         if not connection.get_execution_options().get(_SINGLE_STATEMENTS):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -324,9 +332,9 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _write_ahead(cursor: Cursor) -> None:
-    """Switch to the write-ahead log. Of two processes that do so at once, SQLite refuses one instead of making it wait.
+    """Switch to the write-ahead log. If two processes do so at once, SQLite refuses one without waiting: try again.
 
-    Raises `sqlite3.OperationalError` after the time that a lock is waited for.
+    Raises `sqlite3.OperationalError` after `BUSY_TIMEOUT_MS`.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:

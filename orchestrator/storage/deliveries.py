@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: written together with what they tell, then attempt by attempt (A10)."""
+"""Webhook deliveries: written in the transaction of their cause, then updated after each attempt."""
 
 import builtins
 from datetime import datetime, timedelta
@@ -36,12 +36,12 @@ _ROW: Final = tuple(deliveries.c[name] for name in Delivery.__dataclass_fields__
 _DUE: Final = tuple(deliveries.c[name] for name in DueDelivery.__dataclass_fields__)
 _ATTEMPT: Final = tuple(delivery_attempts.c[name] for name in MadeAttempt.__dataclass_fields__)
 
-# Written into the statement: a plan that is made for any parameter cannot use the partial index.
+# A literal: a query plan for any parameter cannot use the partial index.
 _PENDING: Final = deliveries.c.state == literal(DeliveryState.PENDING, deliveries.c.state.type, literal_execute=True)
 
-# Every job that ends asks this, most of them for nothing: two indexed look-ups in one statement that is made once.
-# What a delivery adds to the end of a job whose webhooks were told of an end before.
-_AGAIN: Final = {"replaces_earlier_end": True}
+# The data of a delivery for a job whose end was delivered before.
+_REPLACES: Final = {"replaces_earlier_end": True}
+# Every end of a job runs this query, and few jobs have webhooks: two indexed look-ups, and built once.
 _AUDIENCE: Final = (
     select(
         *(jobs.c.owner, jobs.c.webhook_url, jobs.c.subject, jobs.c.reopened_at),
@@ -62,38 +62,38 @@ _AUDIENCE: Final = (
 
 
 class Outbox:
-    """Writes what has to be told in the transaction of whoever causes it: it survives whoever was to tell it."""
+    """Writes webhook deliveries in the same transaction as their cause, so that a crash loses none."""
 
     def __init__(self, db: Database) -> None:
         new = db.insert(deliveries).on_conflict_do_nothing(index_elements=[deliveries.c.id])
         self._insert = new.returning(deliveries.c.id)
 
     def job_ended(self, connection: Connection, job_id: str, state: JobState, at: datetime) -> list[DueDelivery]:
-        """The deliveries of a job's end that are new: a webhook is told once, whoever closes the job, and how often."""
+        """Add the deliveries for the end of a job, and return the new ones. Repeated calls add nothing."""
         audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
         due: list[DueDelivery] = []
         native, *more = events_of(state, audience[0].subject if audience else None)
         cause, data = job_id, None
         if audience and (reopened_at := audience[0].reopened_at) is not None:
-            cause, data = joined(job_id, reopened_at.isoformat(), by="@"), _AGAIN
-        told: dict[str, Any] = {"event": native, "at": at, "cause": cause, "job_id": job_id, "data": data}
+            cause, data = joined(job_id, reopened_at.isoformat(), by="@"), _REPLACES
+        delivery: dict[str, Any] = {"event": native, "at": at, "cause": cause, "job_id": job_id, "data": data}
         if audience and (callback := audience[0].webhook_url):
-            due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **told)
-        for one in audience:
-            if one.id is None:
+            due += self._add(connection, owner=audience[0].owner, webhook_id=None, url=callback, **delivery)
+        for webhook in audience:
+            if webhook.id is None:
                 continue
-            hook: dict[str, Any] = {"owner": one.owner, "webhook_id": one.id, "url": one.url}
-            if native in one.events:
-                due += self._add(connection, **hook, **told)
+            target: dict[str, Any] = {"owner": webhook.owner, "webhook_id": webhook.id, "url": webhook.url}
+            if native in webhook.events:
+                due += self._add(connection, **target, **delivery)
             for event in more:
-                if event in one.events:
-                    due += self._add(connection, **hook, **told | {"event": event, "cause": f"{cause}/{event}"})
+                if event in webhook.events:
+                    due += self._add(connection, **target, **delivery | {"event": event, "cause": f"{cause}/{event}"})
         return due
 
     def disabled(
         self, connection: Connection, webhook_id: str, reason: str, cause: str, at: datetime
     ) -> list[DueDelivery]:
-        """Disable a webhook and tell the owner's others of it. `cause` is the delivery that failed."""
+        """Disable a webhook and notify the owner's other webhooks. `cause` is the failed delivery."""
         switch_off = (
             update(webhooks)
             .where(webhooks.c.id == webhook_id, webhooks.c.disabled_at.is_(None))
@@ -105,28 +105,35 @@ class Outbox:
             return []
         event = WebhookEvent.WEBHOOK_DISABLED
         data = {"webhook_id": webhook_id, "url": disabled.url, "reason": reason}
-        told: dict[str, Any] = {"owner": disabled.owner, "event": event, "at": at, "cause": cause, "data": data}
+        delivery: dict[str, Any] = {"owner": disabled.owner, "event": event, "at": at, "cause": cause, "data": data}
         others = select(webhooks.c.id, webhooks.c.url, webhooks.c.events).where(
             webhooks.c.owner == disabled.owner, webhooks.c.disabled_at.is_(None)
         )
         due: list[DueDelivery] = []
-        for one in connection.execute(others).all():
-            if event in one.events:
-                due += self._add(connection, webhook_id=one.id, url=one.url, **told)
+        for webhook in connection.execute(others).all():
+            if event in webhook.events:
+                due += self._add(connection, webhook_id=webhook.id, url=webhook.url, **delivery)
         return due
 
-    def told(
+    def notify(
         self, connection: Connection, *, owner: str, event: WebhookEvent, cause: str, data: dict[str, Any], at: datetime
     ) -> list[DueDelivery]:
-        """The deliveries, as far as they are new, of something that is no job's end."""
+        """Add the deliveries for an event other than the end of a job, and return the new ones."""
         hooks = select(webhooks.c.id, webhooks.c.url, webhooks.c.events).where(
             webhooks.c.owner == owner, webhooks.c.disabled_at.is_(None), webhooks.c.created_at <= at
         )
         due: list[DueDelivery] = []
-        for one in connection.execute(hooks).all():
-            if event in one.events:
+        for webhook in connection.execute(hooks).all():
+            if event in webhook.events:
                 due += self._add(
-                    connection, owner=owner, webhook_id=one.id, url=one.url, event=event, at=at, cause=cause, data=data
+                    connection,
+                    owner=owner,
+                    webhook_id=webhook.id,
+                    url=webhook.url,
+                    event=event,
+                    at=at,
+                    cause=cause,
+                    data=data,
                 )
         return due
 
@@ -143,7 +150,7 @@ class Outbox:
         job_id: str | None = None,
         data: dict[str, Any] | None = None,
     ) -> list[DueDelivery]:
-        """The new delivery, or nothing when it was there."""
+        """Add a delivery. Returns it, or nothing if it exists already."""
         new_id = delivery_id(cause, webhook_id)
         row = Delivery(
             id=new_id,
@@ -162,39 +169,39 @@ class Outbox:
 
 
 class DeliveryRepository:
-    """The deliveries of the index. Every method raises `Unavailable` when the database does not answer."""
+    """Webhook deliveries. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._outbox = Outbox(db)
 
     async def add(self, row: Delivery) -> None:
-        """Write a delivery that somebody asked for."""
+        """Insert a delivery that a caller requested."""
         add = deliveries.insert().values(_new_row(row))
         await self._db.autocommit(lambda connection: connection.execute(add).close())
 
-    async def tell(
+    async def notify(
         self, owner: str, event: WebhookEvent, *, cause: str, data: dict[str, Any], at: datetime
     ) -> builtins.list[DueDelivery]:
-        """Write that an owner's webhooks are to be told of something, each once per `cause`; answers what is new."""
+        """Add the deliveries of an event to an owner's webhooks, one per webhook and `cause`. Returns the new ones."""
         return await self._db.transaction(
-            lambda connection: self._outbox.told(connection, owner=owner, event=event, cause=cause, data=data, at=at)
+            lambda connection: self._outbox.notify(connection, owner=owner, event=event, cause=cause, data=data, at=at)
         )
 
     async def get(self, delivery_id: str) -> Delivery | None:
         """A delivery, or None."""
-        wanted = select(*_ROW).where(deliveries.c.id == delivery_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
-        return None if found is None else _row(found)
+        query = select(*_ROW).where(deliveries.c.id == delivery_id)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _row(row)
 
     async def started(self, ids: builtins.list[str]) -> None:
-        """Temporal has their workflows."""
+        """Record that the workflows of these deliveries have started."""
         mark = update(deliveries).where(deliveries.c.id.in_(ids)).values(started=True)
         await self._db.autocommit(lambda connection: connection.execute(mark).close())
 
     async def unstarted(self, *, before: datetime, limit: int) -> builtins.list[DueDelivery]:
-        """Deliveries of before that nobody started, oldest first."""
-        wanted = (
+        """Deliveries created before a time whose workflow was not started, oldest first."""
+        query = (
             select(*_DUE)
             .where(
                 _PENDING,
@@ -204,24 +211,24 @@ class DeliveryRepository:
             .order_by(deliveries.c.created_at)
             .limit(limit)
         )
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().all())
-        return [DueDelivery(**each) for each in found]
+        rows = await self._db.autocommit(lambda connection: connection.execute(query).mappings().all())
+        return [DueDelivery(**row) for row in rows]
 
     async def overdue(self, *, before: datetime, limit: int) -> builtins.list[DueDelivery]:
-        """Started deliveries of which an attempt was due before and none has been written, oldest first."""
+        """Started deliveries with an attempt that was due before a time and is not recorded, oldest first."""
         due = func.coalesce(deliveries.c.next_attempt_at, deliveries.c.created_at)
-        wanted = (
+        query = (
             select(*_DUE)
             .where(_PENDING, deliveries.c.started.is_(True), due < before)
             .order_by(deliveries.c.created_at)
             .limit(limit)
         )
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().all())
-        return [DueDelivery(**each) for each in found]
+        rows = await self._db.autocommit(lambda connection: connection.execute(query).mappings().all())
+        return [DueDelivery(**row) for row in rows]
 
     async def give_up(self, delivery_id: str, state: DeliveryState, *, at: datetime) -> bool:
-        """End a pending delivery without another attempt; False when it was not pending any more."""
-        end = _settle(delivery_id).values(state=state, next_attempt_at=None, completed_at=at)
+        """End a pending delivery without another attempt. False if it was no longer pending."""
+        end = _update_pending(delivery_id).values(state=state, next_attempt_at=None, completed_at=at)
         return await self._db.autocommit(lambda connection: connection.execute(end).rowcount > 0)
 
     async def record(
@@ -233,15 +240,15 @@ class DeliveryRepository:
         next_attempt_at: datetime | None,
         disabling: str | None,
     ) -> builtins.list[DueDelivery]:
-        """Write an attempt at the delivery's `url` and what follows from it; one that is made again overwrites itself.
+        """Record an attempt at the delivery's `url` and its consequences. A repeated attempt overwrites its row.
 
-        `disabling` is why the webhook is disabled by it, if it is. Answers what others have to be told of that.
+        `disabling` is the reason to disable the webhook, or None. Returns the new deliveries about that to others.
         """
         columns = {name: getattr(attempt, name) for name in MadeAttempt.__dataclass_fields__}
         row = self._db.insert(delivery_attempts).values(delivery_id=delivery.id, **columns)
-        keep = row.on_conflict_do_update(index_elements=_key(delivery_attempts), set_=columns)
+        upsert = row.on_conflict_do_update(index_elements=_key(delivery_attempts), set_=columns)
         ended_at = attempt.at + timedelta(seconds=attempt.duration)
-        settle = _settle(delivery.id).values(
+        settle = _update_pending(delivery.id).values(
             url=delivery.url,
             state=state,
             attempts=attempt.number,
@@ -250,7 +257,7 @@ class DeliveryRepository:
         )
 
         def write(connection: Connection) -> builtins.list[DueDelivery]:
-            connection.execute(keep)
+            connection.execute(upsert)
             connection.execute(settle)
             if disabling is None or delivery.webhook_id is None:
                 return []
@@ -259,15 +266,15 @@ class DeliveryRepository:
         return await self._db.transaction(write)
 
     async def delivered_since(self, webhook_id: str, moment: datetime) -> bool:
-        """Whether a webhook has taken any delivery since then."""
-        taken = select(
+        """Whether a webhook accepted any delivery since a time."""
+        query = select(
             exists().where(
                 deliveries.c.webhook_id == webhook_id,
                 deliveries.c.state == DeliveryState.DELIVERED,
                 deliveries.c.completed_at >= moment,
             )
         )
-        return bool(await self._db.autocommit(lambda connection: connection.execute(taken).scalar_one()))
+        return bool(await self._db.autocommit(lambda connection: connection.execute(query).scalar_one()))
 
     async def list(
         self,
@@ -278,7 +285,7 @@ class DeliveryRepository:
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
-        """One page of deliveries, newest first, each with its attempts, and the number of all that match."""
+        """One page of deliveries with their attempts, newest first, and the number of all matches."""
         matching: builtins.list[ColumnElement[bool]] = []
         if webhook_id is not None:
             matching.append(deliveries.c.webhook_id == webhook_id)
@@ -291,19 +298,19 @@ class DeliveryRepository:
         page = select(*_ROW).where(*matching).order_by(*newest).limit(limit).offset(offset)
 
         def read(connection: Connection) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
-            rows = [_row(each) for each in connection.execute(page).mappings()]
-            made = _attempts(connection, [row.id for row in rows])
-            return [(row, made.get(row.id, [])) for row in rows], connection.execute(count).scalar_one()
+            rows = [_row(found) for found in connection.execute(page).mappings()]
+            attempts = _attempts(connection, [row.id for row in rows])
+            return [(row, attempts.get(row.id, [])) for row in rows], connection.execute(count).scalar_one()
 
         return await self._db.autocommit(read)
 
 
 def _new_row(row: Delivery) -> dict[str, Any]:
-    """The columns of a delivery that is not started yet."""
+    """The columns of a delivery whose workflow is not started."""
     return {name: getattr(row, name) for name in Delivery.__dataclass_fields__} | {"started": False}
 
 
-def _settle(delivery_id: str) -> Any:
+def _update_pending(delivery_id: str) -> Any:
     return update(deliveries).where(deliveries.c.id == delivery_id, deliveries.c.state == DeliveryState.PENDING)
 
 
@@ -311,20 +318,20 @@ def _key(table: Table) -> list[str]:
     return [column.name for column in table.primary_key.columns]
 
 
-def _row(found: RowMapping) -> Delivery:
-    return Delivery(**found)
+def _row(row: RowMapping) -> Delivery:
+    return Delivery(**row)
 
 
 def _attempts(connection: Connection, ids: list[str]) -> dict[str, list[MadeAttempt]]:
     if not ids:
         return {}
-    wanted = (
+    query = (
         select(delivery_attempts.c.delivery_id, *_ATTEMPT)
         .where(delivery_attempts.c.delivery_id.in_(ids))
         .order_by(delivery_attempts.c.delivery_id, delivery_attempts.c.number)
     )
-    made: dict[str, list[MadeAttempt]] = {}
-    for each in connection.execute(wanted).mappings():
-        columns = {name: each[name] for name in MadeAttempt.__dataclass_fields__}
-        made.setdefault(each["delivery_id"], []).append(MadeAttempt(**columns))
-    return made
+    by_delivery: dict[str, list[MadeAttempt]] = {}
+    for row in connection.execute(query).mappings():
+        columns = {name: row[name] for name in MadeAttempt.__dataclass_fields__}
+        by_delivery.setdefault(row["delivery_id"], []).append(MadeAttempt(**columns))
+    return by_delivery

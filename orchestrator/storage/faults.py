@@ -1,4 +1,4 @@
-"""What is wrong with a database, in its driver's own words, and what an operator does about it."""
+"""Database errors for operators: the driver's own message without secrets, and a remedy."""
 
 import errno
 import re
@@ -16,14 +16,14 @@ _NOISE: Final = re.compile(r"^connection failed: |\s*Is the server running .*$|\
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFault:
-    """A sentence without secrets, and the remedy."""
+    """The error in one sentence, without secrets, and what to do about it."""
 
     sentence: str
     remedy: str
 
 
-NO_DATABASE: Final = "Move that file away, or restore it from a backup."
-# The first pattern that is found in SQLSTATE or SQLite's error name and the driver's sentence says what to do.
+NO_DATABASE: Final = "Move the file away, or restore it from a backup."
+# The first pattern that matches the error code and the driver's message selects the remedy.
 _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("password|28P01|28000|role .* does not exist|pg_hba", f"Correct the user and the password in {_URL}."),
     ("3D000|database .* does not exist", f"Create that database, or correct the name in {_URL}."),
@@ -35,13 +35,13 @@ _REMEDIES: Final[tuple[tuple[str, str], ...]] = (
     ("53100|SQLITE_FULL|disk is full|[Nn]o space left|quota exceeded", "Free space on the disk of the database."),
     (
         "25006|42501|SQLITE_(READONLY|CANTOPEN|PERM)|[Rr]ead-only|[Pp]ermission denied|a directory|File exists",
-        f"Let this user write there, or name another place: ORCHESTRATOR_DATA_DIR for SQLite, {_URL} for any database.",
+        f"Allow this user to write there, or set another place: ORCHESTRATOR_DATA_DIR for SQLite, else {_URL}.",
     ),
     ("SQLITE_NOTADB|SQLITE_CORRUPT|not a database|malformed", NO_DATABASE),
-    ("SQLITE_BUSY|SQLITE_LOCKED|55P03|40P01|locked", "End the process that holds the lock, for example a backup."),
+    ("SQLITE_BUSY|SQLITE_LOCKED|55P03|40P01|locked", "Stop the process that holds the lock, for example a backup."),
     (
         "42P01|42703|no such (table|column)",
-        "Start a worker or the API once: it brings the schema up to date. If that does not help, restore a backup.",
+        "Start a worker or the API once: it migrates the schema. If that does not help, restore a backup.",
     ),
     ("SSL|TLS|certificate", f"Correct sslmode and its files in {_URL}."),
     (
@@ -53,14 +53,14 @@ _SEE_LOG: Final = "See the log of the database."
 
 
 def described(error: BaseException, password: str | None = None) -> DatabaseFault:
-    """What an error of SQLAlchemy, of a driver or of the system says. `password` is cut out where it stands."""
+    """Describe an error of SQLAlchemy, a driver or the operating system. `password` is masked in the text."""
     origin: Any = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
     code = getattr(origin, "sqlstate", None) or getattr(origin, "sqlite_errorname", None) or ""
     if isinstance(origin, OSError) and origin.errno == errno.ENOSPC:
         code = "SQLITE_FULL"
     sentence = _sentence(origin, password)
-    found = (remedy for pattern, remedy in _REMEDIES if re.search(pattern, f"{code} {sentence}"))
-    return DatabaseFault(sentence, next(found, _SEE_LOG))
+    remedies = (remedy for pattern, remedy in _REMEDIES if re.search(pattern, f"{code} {sentence}"))
+    return DatabaseFault(sentence, next(remedies, _SEE_LOG))
 
 
 def _sentence(error: BaseException, password: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Rows of jobs: accepted before the start, listed, and closed with a final snapshot (A4)."""
+"""Rows of jobs: written before the start, listed, and closed with a final snapshot."""
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.open_jobs import OpenJobs
-from orchestrator.storage.retries import check_not_made_good, retried_by, taken_over
+from orchestrator.storage.retries import check_not_retried, retried_by, retry_columns
 from orchestrator.storage.sessions import check_sessions
 from orchestrator.storage.snapshots import final_columns, whole_events, whole_snapshot
 from orchestrator.storage.tables import attempts, jobs
@@ -40,14 +40,14 @@ from orchestrator.storage.token_use import check_month, reservation
 from orchestrator.storage.values import ValueRepository
 
 _INSERT_TRIES: Final = 3
-_STORED: Final = "stored"  # Beside the fields of `JobInput`, so that no caller's data is mistaken for it.
-_NAMED_JOBS: Final = 5  # How many of the jobs that are in the way a refusal names.
+_STORED: Final = "stored"  # Next to the fields of `JobInput`, so that no caller's data is mistaken for it.
+_NAMED_JOBS: Final = 5  # How many open jobs a refusal names.
 _SLOT_RETRY_AFTER: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """What a list shows of a job."""
+    """The columns of a job that lists show."""
 
     id: str
     kind: JobKind
@@ -74,9 +74,9 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(JobRow):
-    """A row with what its job was started with, and the Temporal namespace that has it.
+    """A row with the input of its job and the Temporal namespace that runs it.
 
-    Large parts of the input are `stored` beside the job.
+    `stored` names the large parts of the input, which are stored beside the job.
     """
 
     job: JobInput
@@ -89,7 +89,7 @@ _RECORD: Final = (*_ROW, jobs.c.job_input, jobs.c.namespace_id)
 _OPEN: Final = jobs.c.state.in_(sorted(OPEN_STATES))
 _UNFINISHED: Final = jobs.c.snapshot.is_(null())
 
-# Statements that every job needs are made once: to make one costs more than to run it.
+# Statements that every job needs are built once: building one costs more than running it.
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _GET: Final = select(*_RECORD).where(_THIS)
 _EXISTS: Final = select(jobs.c.id).where(_THIS)
@@ -98,10 +98,10 @@ _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
 _NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen"))
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
-# What was read of a job before it was reset must not close the row of the job that goes on.
+# A snapshot that was read before a reset must not close the row of the job that goes on.
 _SINCE: Final = bindparam("since", type_=jobs.c.reopened_at.type)
 _FINISH: Final = update(jobs).where(_THIS, _UNFINISHED, jobs.c.reopened_at.is_(None) | (jobs.c.reopened_at <= _SINCE))
-_LEAVE_ATTEMPTS: Final = (
+_END_ATTEMPTS: Final = (
     update(attempts)
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
     .values(status=AttemptStatus.UNKNOWN)
@@ -112,7 +112,7 @@ _OPEN_OF_OWNER: Final = select(jobs.c.id).where(*_OF_OWNER).limit(_NAMED_JOBS)
 
 
 class JobRepository(OpenJobs):
-    """The jobs of the index. Every method raises `Unavailable` when the database does not answer."""
+    """The jobs of the index. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class JobRepository(OpenJobs):
         dispatch: Callable[[Sequence[DueDelivery]], None] = lambda due: None,
         values: ValueStore | None = None,
     ) -> None:
-        """`dispatch` is handed the deliveries that a job's end made due; it must not wait."""
+        """`dispatch` receives the new deliveries after a job has ended; it must not block."""
         super().__init__(db)
         self._values = values or ValueRepository(db)
         self._outbox = Outbox(db)
@@ -130,12 +130,12 @@ class JobRepository(OpenJobs):
     async def accept(
         self, job: JobInput, *, request_hash: str, at: datetime, limit: int | None = None, runs: bool = False
     ) -> JobRecord | None:
-        """Write the row of a job that is about to be started: None when it is new, else the row that was there.
+        """Write the row of a job before its start. Returns None for a new job, else the existing row.
 
-        With `limit` its owner has at most so many open jobs, however many processes accept at once, and a job with a
-        token budget reserves of what is left of it: raises `LimitExceeded` otherwise (D-068), though never for a job
-        that was accepted before or `runs` already. The row is the slot and the reservation, so whatever closes or
-        drops the row sets both free.
+        With `limit`, the owner has at most that many open jobs, across all processes. A job with a token budget
+        reserves tokens from its owner's month. Raises `LimitExceeded` if there is no slot or no token left (D-068),
+        but never for a job that was accepted before or `runs` already. The row is the slot and the reservation:
+        closing or dropping it frees both.
         """
         parts = split(job.job_id, job.model_dump(mode="json"))
         row = {
@@ -154,19 +154,19 @@ class JobRepository(OpenJobs):
             "total_calls": len(job.plan.calls()),
             "created_at": at,
             "reserved_tokens": 0,
-            **taken_over(job),
+            **retry_columns(job),
         }
         for _ in range(_INSERT_TRIES):
             if await self._write_new(row, limit, job.tokens, runs=runs):
                 await self._put(job.job_id, parts.bodies)
                 return None
-            # The row that is in the way may be dropped before it is read: then the id is free again.
-            if (found := await self.get(job.job_id)) is not None:
-                return found
-        raise Unavailable("The job is being started and dropped at the same time.", job_id=job.job_id)
+            # The existing row may be dropped before it is read: then the id is free again.
+            if (existing := await self.get(job.job_id)) is not None:
+                return existing
+        raise Unavailable("The job is started and dropped at the same time. Try again.", job_id=job.job_id)
 
     async def _put(self, job_id: str, bodies: Mapping[str, str]) -> None:
-        """Store the large values of a job that was just accepted; without them it is not."""
+        """Store the large values of a job that was just accepted. If that fails, drop the job."""
         if not bodies:
             return
         try:
@@ -176,7 +176,7 @@ class JobRepository(OpenJobs):
             raise
 
     async def started(self, job_id: str, run_id: str, namespace_id: str) -> None:
-        """Temporal has the job. A run that is known already stays: a later call tells of an earlier run."""
+        """Record that Temporal has the job. The first call wins: a later one may report an earlier run."""
         values = {
             "this_job": job_id,
             "start_state": StartState.STARTED,
@@ -186,11 +186,11 @@ class JobRepository(OpenJobs):
         await self._db.autocommit(lambda connection: connection.execute(_STARTED, values).close())
 
     async def doubtful(self, job_id: str) -> None:
-        """The start got no answer: Temporal may or may not have the job."""
+        """Record that the start got no answer: Temporal may or may not have the job."""
         await self._update(job_id, jobs.c.start_state == StartState.ACCEPTED, start_state=StartState.DOUBTFUL)
 
     async def drop(self, job_id: str) -> bool:
-        """Forget a job whose start was refused; False when it is not there, or has been seen to run."""
+        """Delete a job whose start was refused. False if there is none, or if it ran."""
         never_ran = (jobs.c.start_state != StartState.STARTED) & (jobs.c.state == JobState.PENDING)
         drop = delete(jobs).where(jobs.c.id == job_id, never_ran)
         dropped = await self._db.autocommit(lambda connection: connection.execute(drop).rowcount > 0)
@@ -200,27 +200,27 @@ class JobRepository(OpenJobs):
 
     async def get(self, job_id: str) -> JobRecord | None:
         """The row of a job, or None."""
-        this = {"this_job": job_id}
-        found = await self._db.autocommit(lambda connection: connection.execute(_GET, this).mappings().first())
-        return None if found is None else _record(found)
+        parameters = {"this_job": job_id}
+        row = await self._db.autocommit(lambda connection: connection.execute(_GET, parameters).mappings().first())
+        return None if row is None else _record(row)
 
     async def retried_by(self, *job_ids: str) -> dict[str, builtins.list[str]]:
-        """The jobs that were started to finish each of these, oldest first; a job that was not retried is left out."""
+        """The retries of each of these jobs, oldest first. Jobs without a retry are left out."""
         return await self._db.autocommit(lambda connection: retried_by(connection, job_ids))
 
     async def snapshot(self, job_id: str) -> dict[str, Any] | None:
-        """The final snapshot of a closed job, or None: all that is needed to show it without Temporal."""
-        this = {"this_job": job_id}
-        found = await self._db.autocommit(lambda connection: connection.execute(_SNAPSHOT, this).first())
-        if found is None or found.snapshot is None:
+        """The final snapshot of a closed job, which shows it without Temporal; or None."""
+        parameters = {"this_job": job_id}
+        row = await self._db.autocommit(lambda connection: connection.execute(_SNAPSHOT, parameters).first())
+        if row is None or row.snapshot is None:
             return None
-        return whole_snapshot(found.snapshot, found.result)
+        return whole_snapshot(row.snapshot, row.result)
 
     async def events(self, job_id: str) -> builtins.list[dict[str, Any]] | None:
-        """Every event of a closed job, oldest first, or None when they are not stored."""
-        this = {"this_job": job_id}
-        found = await self._db.autocommit(lambda connection: connection.execute(_EVENTS, this).first())
-        return None if found is None or found.events is None else whole_events(found.events, found.result)
+        """Every event of a closed job, oldest first, or None if they are not stored."""
+        parameters = {"this_job": job_id}
+        row = await self._db.autocommit(lambda connection: connection.execute(_EVENTS, parameters).first())
+        return None if row is None or row.events is None else whole_events(row.events, row.result)
 
     async def first_run(self, job_id: str) -> str | None:
         """The first run of a closed job, or None if its events are not stored."""
@@ -241,14 +241,14 @@ class JobRepository(OpenJobs):
         at: datetime,
         since: datetime | None = None,
     ) -> bool:
-        """Write how a job ended, and what webhooks have to be told of it; whether that changed its row.
+        """Write the end of a job and its webhook deliveries. Returns whether the row changed.
 
-        Terminal is final and the first outcome wins. An outcome without a snapshot is the workflow's own word; the
-        first snapshot, which is the closed history's, completes it, and settles it where the two differ. `since` is
-        when the course of events began that the snapshot tells: an older one than the row's does not count.
+        Terminal is final, and the first outcome wins. The workflow writes an outcome without a snapshot. The first
+        snapshot, read from the closed history, completes that outcome and overrides it where they differ. `since` is
+        when the runs of the snapshot began: a snapshot from before a reset is ignored.
         """
         if not state.terminal:
-            raise ValueError(f"a job cannot be closed as {state}")
+            raise ValueError(f"a job cannot be closed in the open state {state}")
         values: dict[str, Any] = {
             "this_job": job_id,
             "state": state,
@@ -267,13 +267,13 @@ class JobRepository(OpenJobs):
             values |= final_columns(snapshot, events, result)
         if state.succeeded:
             values["progress"] = 100
-        elif snapshot is not None and (reached := snapshot.get("progress")) is not None:
-            close = close.values(progress=case((jobs.c.progress < reached, reached), else_=jobs.c.progress))
+        elif snapshot is not None and (progress := snapshot.get("progress")) is not None:
+            close = close.values(progress=case((jobs.c.progress < progress, progress), else_=jobs.c.progress))
 
         def write(connection: Connection) -> builtins.list[DueDelivery] | None:
             if not connection.execute(close, values).rowcount:
                 return None
-            connection.execute(_LEAVE_ATTEMPTS, {"this_job": job_id})
+            connection.execute(_END_ATTEMPTS, {"this_job": job_id})
             return self._outbox.job_ended(connection, job_id, state, at)
 
         due = await self._db.transaction(write)
@@ -282,9 +282,9 @@ class JobRepository(OpenJobs):
         return due is not None
 
     async def set_state(self, job_id: str, state: JobState) -> None:
-        """Note that an open job is in another open state; a closed job stays closed."""
+        """Change the open state of a job. A closed job stays closed."""
         if state.terminal:
-            raise ValueError(f"a job gets to {state} through close()")
+            raise ValueError(f"close() sets the terminal state {state}, not set_state()")
         await self._update(job_id, _OPEN & (jobs.c.state != state), state=state)
 
     async def list(
@@ -301,14 +301,14 @@ class JobRepository(OpenJobs):
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
-        """One page of jobs, newest first, and the exact number of all that match. See `Filter`."""
-        chosen = Filter(owner, states, kind, definition, subject, reasons, attention, unattended)
-        page, total = job_page(_ROW, chosen, limit=limit, offset=offset)
+        """One page of jobs, newest first, and the exact number of all matches. See `Filter`."""
+        job_filter = Filter(owner, states, kind, definition, subject, reasons, attention, unattended)
+        page, total = job_page(_ROW, job_filter, limit=limit, offset=offset)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
-            found = connection.execute(page).mappings().all()
-            if found:
-                return [_row(each) for each in found], found[0]["total"]
+            rows = connection.execute(page).mappings().all()
+            if rows:
+                return [_row(row) for row in rows], rows[0]["total"]
             return [], connection.execute(total).scalar_one()
 
         return await self._db.autocommit(read)
@@ -316,9 +316,9 @@ class JobRepository(OpenJobs):
     async def _write_new(
         self, row: dict[str, Any], limit: int | None, budget: TokenBudget | None, *, runs: bool
     ) -> bool:
-        """Insert a job's row, if its owner has a slot and tokens for it; False when there is one.
+        """Insert a job's row if its owner has a free slot and tokens. False if the row exists.
 
-        Raises `LimitExceeded`, and `WrongState` if another job of its line does the work or has done it.
+        Raises `LimitExceeded`, and `WrongState` if another retry of the same job runs or has completed.
         """
         if limit is None and row["retry_of"] is None and budget is None:
             return (
@@ -329,7 +329,7 @@ class JobRepository(OpenJobs):
             if connection.execute(_EXISTS, {"this_job": row["id"]}).first() is not None:
                 return False
             if row["retry_of"] is not None:
-                check_not_made_good(connection, row)
+                check_not_retried(connection, row)
             owner, at = row["owner"], row["created_at"]
             if budget is not None and not runs:
                 check_month(connection, owner, budget, at)
@@ -348,8 +348,8 @@ class JobRepository(OpenJobs):
 
 
 def _check_slot(connection: Connection, owner: str, limit: int) -> None:
-    this = {"this_owner": owner}
-    running = connection.execute(_OPEN_COUNT, this).scalar_one()
+    parameters = {"this_owner": owner}
+    running = connection.execute(_OPEN_COUNT, parameters).scalar_one()
     if running < limit:
         return
     raise LimitExceeded(
@@ -358,30 +358,30 @@ def _check_slot(connection: Connection, owner: str, limit: int) -> None:
         retry_after=_SLOT_RETRY_AFTER,
         allowed=limit,
         used=running,
-        job_ids=list(connection.execute(_OPEN_OF_OWNER, this).scalars()),
+        job_ids=list(connection.execute(_OPEN_OF_OWNER, parameters).scalars()),
     )
 
 
-def _row(found: RowMapping) -> JobRow:
-    return JobRow(**_columns(found))
+def _row(row: RowMapping) -> JobRow:
+    return JobRow(**_columns(row))
 
 
-def _record(found: RowMapping) -> JobRecord:
+def _record(row: RowMapping) -> JobRecord:
     return JobRecord(
-        **_columns(found),
-        job=JobInput.model_validate(found["job_input"]),
-        namespace_id=found["namespace_id"],
-        stored=stored_in(found["job_input"]),
+        **_columns(row),
+        job=JobInput.model_validate(row["job_input"]),
+        namespace_id=row["namespace_id"],
+        stored=stored_in(row["job_input"]),
     )
 
 
 def stored_in(job_input: dict[str, Any]) -> tuple[Stored, ...]:
-    """Which parts of the column `job_input` are stored beside the job."""
+    """The parts of a `job_input` column that are stored beside the job."""
     return references(job_input.get(_STORED, ()))
 
 
-def _columns(found: RowMapping) -> dict[str, Any]:
-    columns = {name: found[name] for name in JobRow.__dataclass_fields__}
+def _columns(row: RowMapping) -> dict[str, Any]:
+    columns = {name: row[name] for name in JobRow.__dataclass_fields__}
     if columns["error"] is not None:
         columns["error"] = JobError.model_validate(columns["error"])
     return columns

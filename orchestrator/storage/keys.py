@@ -1,4 +1,4 @@
-"""Rows of issued keys and of their secrets, which are kept as keyed digests (D-011 to D-013)."""
+"""Rows of API keys and of their secrets, which are stored as keyed digests (D-011 to D-013)."""
 
 import builtins
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from orchestrator.storage.tables import api_keys as keys
 
 @dataclass(frozen=True, slots=True)
 class KeyedDigest:
-    """A digest, and the check value of the secret key that it was made with."""
+    """A digest, and the check value of the secret key that made it."""
 
     value: str
     key: str
@@ -26,7 +26,7 @@ class KeyedDigest:
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
-    """A secret of a key: its keyed digest, and when it ends if a newer one has replaced it."""
+    """A secret of a key: its keyed digest, and its expiry if a newer secret has replaced it."""
 
     key: ApiKey
     digest: str
@@ -37,7 +37,7 @@ _FIELDS: Final = tuple(keys.c[name] for name in ApiKey.__dataclass_fields__ if n
 _CURRENT: Final = (secrets.c.key_id == keys.c.id) & secrets.c.expires_at.is_(null())
 _KEYS: Final = select(*_FIELDS, secrets.c.prefix).select_from(keys.join(secrets, _CURRENT))
 
-# Every caller's first request needs it: to make the statement costs more than to run it.
+# The first request of every caller needs it. Building the statement costs more than running it.
 _FIND: Final = (
     select(*_FIELDS, secrets.c.prefix, secrets.c.digest, secrets.c.expires_at.label("secret_expires_at"))
     .select_from(keys.join(secrets, secrets.c.key_id == keys.c.id))
@@ -46,14 +46,14 @@ _FIND: Final = (
 
 
 class KeyRepository:
-    """The keys of the index. Every method raises `Unavailable` when the database does not answer."""
+    """The API keys of the index. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def add(self, key: ApiKey, digest: KeyedDigest) -> None:
-        """Write a new key and its secret. Raises `InvalidInput` when its owner has `MOST_KEYS` that are valid."""
-        row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _words(key.scopes)}
+        """Insert a key and its secret. Raises `InvalidInput` if its owner already has `MOST_KEYS` valid keys."""
+        row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _sorted_scopes(key.scopes)}
 
         valid = (keys.c.revoked_at.is_(null()), or_(keys.c.expires_at.is_(null()), keys.c.expires_at > key.created_at))
 
@@ -64,24 +64,24 @@ class KeyRepository:
         await self._db.transaction(write, owner=key.owner)
 
     async def find(self, prefix: str) -> StoredSecret | None:
-        """The secret that a prefix leads to, with its key, or None. Whether it is valid is for the caller to see."""
+        """The secret with a prefix, and its key, or None. The caller checks whether it is valid."""
         this = {"this_prefix": prefix}
-        found = await self._db.autocommit(lambda connection: connection.execute(_FIND, this).mappings().first())
-        return None if found is None else StoredSecret(_key(found), found["digest"], found["secret_expires_at"])
+        row = await self._db.autocommit(lambda connection: connection.execute(_FIND, this).mappings().first())
+        return None if row is None else StoredSecret(_key(row), row["digest"], row["secret_expires_at"])
 
     async def prefixes(self, most: int) -> frozenset[str]:
-        """The prefixes of the newest secrets, `most` at most."""
+        """The prefixes of the `most` newest secrets."""
         newest = select(secrets.c.prefix).order_by(secrets.c.created_at.desc()).limit(most)
         return await self._db.autocommit(lambda connection: frozenset(connection.execute(newest).scalars()))
 
     async def get(self, key_id: str) -> ApiKey | None:
         """A key, or None."""
-        wanted = _KEYS.where(keys.c.id == key_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
-        return None if found is None else _key(found)
+        query = _KEYS.where(keys.c.id == key_id)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _key(row)
 
     async def list(self, *, limit: int, offset: int) -> tuple[builtins.list[ApiKey], int]:
-        """One page of keys, newest first, and how many there are."""
+        """One page of keys, newest first, and the number of all."""
         page = _KEYS.order_by(keys.c.created_at.desc(), keys.c.id.desc()).limit(limit).offset(offset)
 
         def read(connection: Connection) -> tuple[builtins.list[ApiKey], int]:
@@ -91,16 +91,16 @@ class KeyRepository:
         return await self._db.autocommit(read)
 
     async def change(self, key_id: str, **values: Any) -> bool:
-        """Change columns of a key; False when there is none that is not revoked."""
+        """Change columns of a key. False if there is no such key, or it is revoked."""
         if "scopes" in values:
-            values["scopes"] = _words(values["scopes"])
+            values["scopes"] = _sorted_scopes(values["scopes"])
         change = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(null())).values(**values)
         return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
 
     async def rotate(self, key_id: str, *, prefix: str, digest: KeyedDigest, at: datetime, until: datetime) -> bool:
-        """Give a key a new secret; the one before is valid `until` then, older ones no more.
+        """Give a key a new secret. The previous one is valid `until` a time; older ones are deleted.
 
-        False when there is no such key, or it is revoked.
+        False if there is no such key, or it is revoked.
         """
         lock = select(keys.c.id).where(keys.c.id == key_id, keys.c.revoked_at.is_(null())).with_for_update()
         replaced = delete(secrets).where(secrets.c.key_id == key_id, secrets.c.expires_at.is_not(null()))
@@ -117,36 +117,36 @@ class KeyRepository:
         return await self._db.transaction(write)
 
     async def digested_otherwise(self, key: str, *, unsaid: str, at: datetime) -> builtins.list[ApiKey]:
-        """The active keys whose newest digest was not made with the secret key of this check value, last used first.
+        """Active keys whose newest digest was not made with the secret key of this check value, last used first.
 
-        One that does not say its key was made with `unsaid`.
+        A digest that does not name its secret key was made with `unsaid`.
         """
         active = keys.c.revoked_at.is_(null()), or_(keys.c.expires_at.is_(null()), keys.c.expires_at > at)
-        wanted = _KEYS.where(func.coalesce(secrets.c.digest_key, unsaid) != key, *active)
-        ordered = wanted.order_by(func.coalesce(keys.c.last_used_at, keys.c.created_at).desc(), keys.c.id)
+        query = _KEYS.where(func.coalesce(secrets.c.digest_key, unsaid) != key, *active)
+        ordered = query.order_by(func.coalesce(keys.c.last_used_at, keys.c.created_at).desc(), keys.c.id)
         rows = await self._db.autocommit(lambda connection: connection.execute(ordered).mappings().all())
         return [_key(row) for row in rows]
 
     async def redigested(self, prefix: str, old: str, new: KeyedDigest) -> None:
-        """Replace the digest of a secret, unless it has changed."""
+        """Replace the digest of a secret if it is still `old`."""
         change = update(secrets).where(secrets.c.prefix == prefix, secrets.c.digest == old)
         values = {"digest": new.value, "digest_key": new.key}
         await self._db.autocommit(lambda connection: connection.execute(change, values).close())
 
     async def used(self, key_id: str, *, at: datetime, unless_since: datetime) -> None:
-        """Note a key's use, unless one was noted since."""
+        """Record the use of a key, unless one was recorded since a time."""
         long_ago = or_(keys.c.last_used_at.is_(null()), keys.c.last_used_at <= unless_since)
         note = update(keys).where(keys.c.id == key_id, long_ago).values(last_used_at=at)
         await self._db.autocommit(lambda connection: connection.execute(note).close())
 
 
-def _words(scopes: frozenset[Scope]) -> Sequence[str]:
+def _sorted_scopes(scopes: frozenset[Scope]) -> Sequence[str]:
     return [scope for scope in Scope if scope in scopes]
 
 
 def _secret(key_id: str, prefix: str, digest: KeyedDigest, at: datetime) -> dict[str, Any]:
-    told = {"digest": digest.value, "digest_key": digest.key}
-    return {"prefix": prefix, "key_id": key_id, "created_at": at, "expires_at": None, **told}
+    values = {"digest": digest.value, "digest_key": digest.key}
+    return {"prefix": prefix, "key_id": key_id, "created_at": at, "expires_at": None, **values}
 
 
 def _key(row: RowMapping) -> ApiKey:

@@ -1,6 +1,6 @@
-"""Pages of jobs, newest first, and exact counts, both out of an index: documents are never read or sorted.
+"""Pages of jobs, newest first, and exact counts. Both use an index only: documents are never read or sorted.
 
-The rows of a page are found in the index first, one walk for each state, and only those rows are read.
+The index finds the ids of a page first, with one scan per state. Then only those rows are read.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,10 +28,10 @@ from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
 
-# Without a worker an open job waits for one, unless it waits for a person anyway, or no worker could help it.
+# While no worker polls, an open job waits for a worker, unless it waits for a person or no worker could help.
 HELD: Final = frozenset({ReasonCode.CANCELLING, ReasonCode.STUCK, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.PAUSED})
 _LATER: Final = jobs.alias("later")
-# Work that failed shows once, as its last job that failed: not where a later one of the line did it, or is to do it.
+# Of a failed job and its retries, only the last failed one needs attention, and none if a later one runs or completed.
 _RETRIED: Final = (
     select(_LATER.c.retry_root)
     .where(
@@ -47,8 +47,8 @@ _RETRIED: Final = (
 class Filter:
     """Which jobs a list shows. None does not filter.
 
-    `reasons` are those of open jobs. `attention` is for jobs that need a person: what hangs, and what failed and was
-    not done since. Jobs are `unattended` while no worker polls for them.
+    `reasons` applies to open jobs. `attention` selects jobs that need a person: stuck ones, and failed ones that no
+    retry has completed. `unattended` means that no worker polls for these jobs.
     """
 
     owner: str | None = None
@@ -61,35 +61,35 @@ class Filter:
     unattended: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """All but the states, and why and whether a job needs somebody."""
+        """The conditions, without those on states, reasons and attention."""
         return [jobs.c[name] == value for name, value in self._equal().items()]
 
-    def beside(self) -> list[ColumnElement[bool]]:
-        """The same, looked up in the rows of the index that something else has led to."""
-        return [_beside(name, [value]) for name, value in self._equal().items()]
+    def row_conditions(self) -> list[ColumnElement[bool]]:
+        """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
+        return [_row_has(name, [value]) for name, value in self._equal().items()]
 
     def _equal(self) -> dict[str, str]:
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
         return {name: str(value) for name, value in columns.items() if value is not None}
 
 
-def _beside(column: str, values: Collection[str]) -> ColumnElement[bool]:
-    """Whether a column has one of these values. No index of that column is walked for it."""
+def _row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
+    """Whether a column has one of these values. The concatenation keeps the database from scanning its index."""
     return type_coerce(jobs.c[column], String).concat("").in_([str(value) for value in sorted(values)])
 
 
 def job_page(
-    columns: Sequence[Column[Any]], chosen: Filter, *, limit: int, offset: int
+    columns: Sequence[Column[Any]], job_filter: Filter, *, limit: int, offset: int
 ) -> tuple[Select[Any], Select[Any]]:
-    """The statements for one page, each row with the `total` of all jobs that match, and for that number alone."""
-    matching = chosen.conditions()
+    """Two statements: one page, each row with the `total` of all matches; and that number alone."""
+    matching = job_filter.conditions()
     newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
-    if chosen.reasons is None and not chosen.attention:
+    if job_filter.reasons is None and not job_filter.attention:
         newest, number = newest.where(*matching), number.where(*matching)
-        ids = newest_ids(newest, chosen.states, limit + offset)
-        total = number if chosen.states is None else number.where(jobs.c.state.in_(list(chosen.states)))
+        ids = newest_ids(newest, job_filter.states, limit + offset)
+        total = number if job_filter.states is None else number.where(jobs.c.state.in_(list(job_filter.states)))
     else:
-        parts = _parts(chosen)
+        parts = _parts(job_filter)
         ids = _newest_of([newest.where(*part) for part in parts], limit + offset)
         counts = [number.where(*part).scalar_subquery() for part in parts]
         total = select(reduce(add, counts))
@@ -97,34 +97,36 @@ def job_page(
     return page_of(rows, ids, limit=limit, offset=offset), total
 
 
-def _parts(chosen: Filter) -> list[_Conditions]:
-    """The conditions of a filter by reason or need, each part served by an index of its own; no job is in two."""
-    codes = set(ReasonCode) if chosen.reasons is None else set(chosen.reasons)
-    open_ones = codes & NEEDS_ATTENTION if chosen.attention else codes
-    states = set(JobState) if chosen.states is None else set(chosen.states)
-    beside = chosen.beside()
-    noted = open_ones & HELD if chosen.unattended else open_ones
+def _parts(job_filter: Filter) -> list[_Conditions]:
+    """The disjoint parts of a filter by reason or attention. Each part has its own index."""
+    codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
+    open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
+    states = set(JobState) if job_filter.states is None else set(job_filter.states)
+    conditions = job_filter.row_conditions()
+    noted_codes = open_codes & HELD if job_filter.unattended else open_codes
     parts: list[_Conditions] = [
-        [jobs.c.reason_code.in_(sorted(noted)), _beside("state", states & OPEN_STATES), *beside]
+        [jobs.c.reason_code.in_(sorted(noted_codes)), _row_has("state", states & OPEN_STATES), *conditions]
     ]
-    if chosen.unattended and ReasonCode.NO_WORKER in open_ones:
+    if job_filter.unattended and ReasonCode.NO_WORKER in open_codes:
         not_held = jobs.c.reason_code.is_(None) | jobs.c.reason_code.not_in(sorted(HELD))
-        parts += [[jobs.c.state == state, not_held, *chosen.conditions()] for state in sorted(states & UNPAUSED_STATES)]
-    if chosen.attention and chosen.reasons is None:
-        parts.append([IS_FAILED, _beside("state", states & FAILED_STATES), ~_RETRIED, *beside])
+        parts += [
+            [jobs.c.state == state, not_held, *job_filter.conditions()] for state in sorted(states & UNPAUSED_STATES)
+        ]
+    if job_filter.attention and job_filter.reasons is None:
+        parts.append([IS_FAILED, _row_has("state", states & FAILED_STATES), ~_RETRIED, *conditions])
     return parts
 
 
 def _newest_of(parts: Sequence[Select[Any]], most: int) -> Select[Any]:
     order = (jobs.c.created_at.desc(), jobs.c.id.desc())
-    walks = [select(part.order_by(*order).limit(most).subquery()) for part in parts]
-    return walks[0] if len(walks) == 1 else select(union_all(*walks).subquery())
+    scans = [select(part.order_by(*order).limit(most).subquery()) for part in parts]
+    return scans[0] if len(scans) == 1 else select(union_all(*scans).subquery())
 
 
 def newest_ids(matching: Select[Any], states: Sequence[JobState] | None, most: int) -> Select[Any]:
-    """The newest of the jobs that match and are in one of the states.
+    """The newest matching jobs in one of the states.
 
-    One walk for each state: a walk over several states at once would have to sort all that match.
+    One scan per state: a scan over several states would have to sort all matches.
     """
     if states is None:
         return matching.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(most)
@@ -134,10 +136,10 @@ def newest_ids(matching: Select[Any], states: Sequence[JobState] | None, most: i
 
 
 def page_of(rows: Select[Any], ids: Select[Any], *, limit: int, offset: int) -> Select[Any]:
-    """The rows of jobs on one page of those ids, newest first."""
-    found = ids.subquery()
-    order = (found.c.created_at.desc(), found.c.id.desc())
-    page = select(found).order_by(*order).limit(limit).offset(offset).subquery()
+    """The rows of jobs on one page of these ids, newest first."""
+    candidates = ids.subquery()
+    order = (candidates.c.created_at.desc(), candidates.c.id.desc())
+    page = select(candidates).order_by(*order).limit(limit).offset(offset).subquery()
     return (
         rows.select_from(page).join(jobs, jobs.c.id == page.c.id).order_by(page.c.created_at.desc(), page.c.id.desc())
     )

@@ -1,4 +1,4 @@
-"""What only one transaction at a time may do for an owner: count what the owner has, and add to it."""
+"""Locks per owner, for transactions that count an owner's rows and add to them."""
 
 import asyncio
 from typing import Final
@@ -10,18 +10,18 @@ _LOCK: Final = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam
 
 
 def lock_owner(connection: Connection, owner: str) -> None:
-    """Hold the owner until the transaction ends: of two processes that count and add, the second counts the first's."""
-    # SQLite's write transactions do not overlap.
+    """Lock an owner until the transaction ends, so that another process counts what this one adds."""
+    # Write transactions of SQLite do not overlap.
     if connection.dialect.name == "postgresql":
         connection.execute(_LOCK, {"this_owner": owner}).close()
 
 
 class Turns:
-    """The owners' turns in this process. Transactions of one owner wait here, where they occupy no connection."""
+    """One lock per owner in this process. Transactions wait here, where they use no connection."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def of(self, owner: str) -> asyncio.Lock:
-        """The owner's turn, kept while anybody has it or waits for it."""
+        """The lock of an owner, which exists while a task holds it or waits for it."""
         return self._locks.setdefault(owner, asyncio.Lock())

@@ -1,4 +1,4 @@
-"""Sums over jobs and attempts that ended, for the metrics of the API (D-054, D-056)."""
+"""Sums over ended jobs and attempts, for the metrics of the API (D-054, D-056)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.moments import Seconds, UtcDay
 from orchestrator.storage.tables import attempts, jobs
 
-# A cancelled job or attempt neither succeeded nor failed; what became of an unknown attempt nobody knows.
+# A cancelled job or attempt neither succeeded nor failed, and the outcome of an unknown attempt is not known.
 _JOB_DONE: Final = jobs.c.state.in_(sorted(SUCCEEDED_STATES))
 _JOB_FAILED: Final = jobs.c.state.in_(sorted(FAILED_STATES))
 _DONE: Final = attempts.c.status == AttemptStatus.COMPLETED
@@ -27,7 +27,7 @@ _TOKENS: Final = attempts.c.prompt_tokens + attempts.c.completion_tokens
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Executions of one name (a workflow or an agent; of whatever it is where that is empty) on one UTC day."""
+    """Executions of a workflow or an agent, by its name, on one UTC day."""
 
     name: str
     day: date
@@ -36,7 +36,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What ended in a window. `workflow_usage` is the tokens and money of ended workflow jobs, all their attempts."""
+    """What ended in a window. `workflow_usage` is the tokens and cost of all attempts of ended workflow jobs."""
 
     jobs: Sequence[Sum]
     workflows: Sequence[Sum]
@@ -45,22 +45,22 @@ class Sums:
 
 
 class MetricsRepository:
-    """Reads what ended in a window; of one owner, or of everybody for None. Raises `Unavailable`."""
+    """Reads what ended in a window, for one owner or for all (None). Raises `Unavailable`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def overview(self, window: TimeSpan, *, owner: str | None) -> Sums:
-        """Jobs, workflows and agents by UTC day."""
+        """Sums of jobs, workflows and agents by UTC day."""
         all_jobs = _ended_jobs(window, owner)
         agents = _ended_attempts(window, owner)
         usage = _workflow_usage(window, owner)
 
         def read(connection: Connection) -> Sums:
-            found = connection.execute(all_jobs).mappings().all()
+            rows = connection.execute(all_jobs).mappings().all()
             return Sums(
-                jobs=_sums(found),
-                workflows=_sums(each for each in found if each["kind"] is JobKind.WORKFLOW),
+                jobs=_sums(rows),
+                workflows=_sums(row for row in rows if row["kind"] is JobKind.WORKFLOW),
                 workflow_usage=_sums(connection.execute(usage).mappings()),
                 agents=_sums(connection.execute(agents).mappings()),
             )
@@ -68,7 +68,7 @@ class MetricsRepository:
         return await self._db.autocommit(read)
 
     async def agent(self, agent_id: str, window: TimeSpan, *, owner: str | None) -> tuple[Sequence[Sum], Percentiles]:
-        """One agent's attempts by UTC day, and percentiles of the times of completed ones."""
+        """Sums of an agent's attempts by UTC day, and percentiles of the durations of completed ones."""
         of_agent = attempts.c.agent == agent_id
         sums = _ended_attempts(window, owner).where(of_agent)
         ranks = _percentiles(_in_window(attempts, window, owner).where(of_agent, _DONE))
@@ -83,12 +83,12 @@ class MetricsRepository:
 
 def _in_window(table: Table, window: TimeSpan, owner: str | None) -> Select[Any]:
     end = table.c.closed_at if table is jobs else table.c.completed_at
-    chosen: list[ColumnElement[bool]] = [end < window.until]
+    conditions: list[ColumnElement[bool]] = [end < window.until]
     if window.since is not None:
-        chosen.append(end >= window.since)
+        conditions.append(end >= window.since)
     if owner is not None:
-        chosen.append(table.c.owner == owner)
-    return select().select_from(table).where(*chosen)
+        conditions.append(table.c.owner == owner)
+    return select().select_from(table).where(*conditions)
 
 
 def _ended_jobs(window: TimeSpan, owner: str | None) -> Select[Any]:
@@ -145,7 +145,7 @@ def _workflow_usage(window: TimeSpan, owner: str | None) -> Select[Any]:
 
 
 def _percentiles(chosen: Select[Any]) -> Select[Any]:
-    """Nearest-rank: of `n` sorted times, the one at the rounded-up share of `n`."""
+    """Nearest-rank percentiles: of `n` sorted durations, the one at the rounded-up share of `n`."""
     times = chosen.add_columns(_SECONDS.label("seconds")).subquery()
     ranked = select(
         times.c.seconds,
@@ -156,7 +156,7 @@ def _percentiles(chosen: Select[Any]) -> Select[Any]:
     return select(*(func.max(case((ranked.c.rank == rank, ranked.c.seconds))) for rank in at))
 
 
-def _sums(found: Iterable[RowMapping]) -> list[Sum]:
+def _sums(row: Iterable[RowMapping]) -> list[Sum]:
     return [
         Sum(
             name=each["name"],
@@ -169,5 +169,5 @@ def _sums(found: Iterable[RowMapping]) -> list[Sum]:
                 }
             ),
         )
-        for each in found
+        for each in row
     ]

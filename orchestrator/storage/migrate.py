@@ -13,43 +13,43 @@ from orchestrator.domain.errors import Misconfigured
 
 VERSION_TABLE: Final = "orchestrator_schema_version"
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_LOCK: Final = 0x6F7263686A6F6273  # "orchjobs": any number that no other program uses as an advisory lock.
+_LOCK: Final = 0x6F7263686A6F6273  # "orchjobs" in ASCII. Any number that no other program uses as an advisory lock.
 
 
-_FOREIGN: Final = "The database {} belongs to another program: it has tables ({}) and none of orchestrator's."
-_NEWER: Final = "The job index {} was made by a newer release of orchestrator."
+_FOREIGN: Final = "The database {} belongs to another program: it has tables ({}), but none of orchestrator's."
+_NEWER: Final = "The job index {} was created by a newer release of orchestrator."
 
 
 def migrate(connection: Connection, begin: Callable[[Connection], None] | None = None) -> None:
-    """Bring the schema to the newest version in one transaction; nothing happens when it is there already.
+    """Upgrade the schema to the newest version in one transaction. Does nothing if it is the newest already.
 
-    Of several processes at once, one migrates and the others wait: for an advisory lock on PostgreSQL, for the write
+    If several processes call this, one migrates and the others wait: for an advisory lock on PostgreSQL, for the write
     lock on SQLite, which `Database` takes at the beginning of each transaction. `begin` begins the chain of the audit
-    trail where there was none.
-    Raises `Misconfigured` for a schema that is newer than ours or another program's, and SQLAlchemy's errors.
+    trail if the migration creates it.
+    Raises `Misconfigured` for a schema of a newer release or the database of another program, and errors of SQLAlchemy.
     """
     place = connection.engine.url.render_as_string(hide_password=True)
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     foreign = foreign_tables(connection)
     if foreign:
-        shown = ", ".join([*foreign[:3], "…"] if len(foreign) > 3 else foreign)
+        names = ", ".join([*foreign[:3], "…"] if len(foreign) > 3 else foreign)
         raise Misconfigured(
-            _FOREIGN.format(place, shown), remedy="Name a database of its own in ORCHESTRATOR_DATABASE_URL."
+            _FOREIGN.format(place, names), remedy="Name an empty database in ORCHESTRATOR_DATABASE_URL."
         )
-    chained = inspect(connection).has_table("audit_chain")
+    has_chain = inspect(connection).has_table("audit_chain")
     try:
         command.upgrade(migration_config(connection), "head")
     except CommandError as error:
         raise Misconfigured(
-            _NEWER.format(place), remedy="Run that release or a newer one, or restore a backup of the index."
+            _NEWER.format(place), remedy="Run that release or a newer one, or restore an older backup of the index."
         ) from error
-    if begin is not None and not chained:
+    if begin is not None and not has_chain:
         begin(connection)
 
 
 def foreign_tables(connection: Connection) -> list[str]:
-    """The tables of a database that is another program's: it has some, and ours never were there."""
+    """The tables of another program's database: it has tables, but was never migrated by us. Else an empty list."""
     tables = sorted(inspect(connection).get_table_names())
     return [] if VERSION_TABLE in tables else tables
 

@@ -1,4 +1,4 @@
-"""Points in time in either database: how they are stored, and SQL on them."""
+"""Timestamps in SQLite and PostgreSQL: how they are stored, and SQL functions on them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -10,28 +10,28 @@ from sqlalchemy.sql.expression import FunctionElement
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, stored as UTC and read back aware, also where the database keeps no offset (SQLite)."""
+    """A timestamp, stored in UTC and read with its offset, also from SQLite, which stores none."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The value in UTC. Raises `ValueError` for a naive one: its meaning would be a guess."""
+        """Convert to UTC. Raises `ValueError` for a naive timestamp, whose meaning would be a guess."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("timestamps of the job index must carry an offset")
+            raise ValueError(f"timestamp {value.isoformat()} has no offset: the job index needs one")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """The stored value, aware and in UTC."""
+        """The stored value in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Seconds(FunctionElement[float]):
-    """Seconds from the first timestamp to the second; to the millisecond on SQLite."""
+    """Seconds from the first timestamp to the second; on SQLite with the precision of a millisecond."""
 
     type = Float()
     inherit_cache = True
@@ -45,7 +45,7 @@ class UtcDay(FunctionElement[str]):
 
 
 class AsText(FunctionElement[Any]):
-    """Whatever stands in a column, as text; as its bytes on SQLite, where a column may hold any kind of value."""
+    """The value of a column as text. On SQLite, where a column may hold any type, as bytes."""
 
     inherit_cache = True
 

@@ -1,4 +1,4 @@
-"""Rows of jobs that are not over: what the reconciler compares with Temporal, and why each is where it is."""
+"""Rows of open jobs: what the reconciler compares with Temporal, and the reason why each job waits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from orchestrator.storage.tables import attempts, jobs
 
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """What the reconciler compares with Temporal: a row that lacks its final snapshot.
+    """A row without its final snapshot, for the reconciler.
 
-    `checked_history` is how long the job's history was at the last look, and `checked_at` when that was. `moved_at` is
-    when an attempt of the job last began or ended.
+    `checked_history` is the length of the job's history at the last check, and `checked_at` the time of that check.
+    `moved_at` is the last time when an attempt of the job began or ended.
     """
 
     id: str
@@ -34,7 +34,7 @@ class OpenRow:
 
 _THIS: Final = jobs.c.id == bindparam("this_job")
 _UNFINISHED: Final = jobs.c.snapshot.is_(None)
-# For statements that are run for many jobs at once, where a list of values would have to be expanded.
+# With OR, not IN: these statements run for many jobs at once, where the list of an IN cannot be expanded.
 _IS_OPEN: Final = or_(*(jobs.c.state == state for state in sorted(OPEN_STATES)))
 _IS_HELD: Final = or_(*(jobs.c.reason_code == code for code in sorted(HELD)))
 _MOVED_AT: Final = (
@@ -50,7 +50,7 @@ _CHECKED: Final = (
     .values(
         checked_at=bindparam("at", type_=jobs.c.checked_at.type),
         checked_history=bindparam("history"),
-        # What only history changes is still so while history has nothing new.
+        # Reasons that only a new history event can change still hold if the history has the same length.
         reason_seen=case(
             (
                 (jobs.c.checked_history == bindparam("history")) & _IS_HELD,
@@ -75,7 +75,7 @@ _NOTE: Final = (
 
 
 class OpenJobs:
-    """The reconciler's part of the job index. Every method raises `Unavailable` when the database does not answer."""
+    """The reconciler's part of the job index. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -83,36 +83,36 @@ class OpenJobs:
     async def unfinished(
         self, *, before: datetime, started_before: datetime | None = None, batch: int = 1000
     ) -> list[OpenRow]:
-        """Every job accepted before a time that lacks its final snapshot, for the reconciler; reads no documents.
+        """Every job without a final snapshot that was accepted before a time. Reads no documents.
 
-        Of those that Temporal surely has, also younger ones, accepted before `started_before`. Those that were not
-        looked at for the longest time come first.
+        Jobs that Temporal certainly has are included if they were accepted before `started_before`. The jobs that were
+        checked longest ago come first.
         """
         rows: list[OpenRow] = []
         order = (jobs.c.created_at, jobs.c.id)
-        wanted = jobs.c.created_at < before
+        condition = jobs.c.created_at < before
         if started_before is not None and started_before > before:
-            started = jobs.c.start_state == StartState.STARTED
-            wanted = (jobs.c.created_at < started_before) & (started | wanted)
-        page = due = select(*_OPEN_ROW, _MOVED_AT).where(_UNFINISHED, wanted).order_by(*order).limit(batch)
+            is_started = jobs.c.start_state == StartState.STARTED
+            condition = (jobs.c.created_at < started_before) & (is_started | condition)
+        page = query = select(*_OPEN_ROW, _MOVED_AT).where(_UNFINISHED, condition).order_by(*order).limit(batch)
         while True:
-            found = await self._open_rows(page)
-            rows += found
-            if len(found) < batch:
+            page_rows = await self._open_rows(page)
+            rows += page_rows
+            if len(page_rows) < batch:
                 return sorted(rows, key=lambda row: (row.checked_at or row.created_at, row.id))
-            page = due.where(tuple_(*order) > (rows[-1].created_at, rows[-1].id))
+            page = query.where(tuple_(*order) > (rows[-1].created_at, rows[-1].id))
 
     async def checked(self, histories: Mapping[str, str], *, at: datetime) -> None:
-        """Note that open jobs were looked at, and how long the history of each was then."""
-        looks = [{"this_job": job_id, "at": at, "history": history} for job_id, history in histories.items()]
-        if looks:
-            await self._db.transaction(lambda connection: connection.execute(_CHECKED, looks).close())
+        """Record a check of open jobs, with the length of the history of each."""
+        checks = [{"this_job": job_id, "at": at, "history": history} for job_id, history in histories.items()]
+        if checks:
+            await self._db.transaction(lambda connection: connection.execute(_CHECKED, checks).close())
 
     async def _open_rows(self, page: Select[Any]) -> list[OpenRow]:
-        return await self._db.autocommit(lambda connection: [OpenRow(*found) for found in connection.execute(page)])
+        return await self._db.autocommit(lambda connection: [OpenRow(*row) for row in connection.execute(page)])
 
     async def note_reasons(self, reasons: Mapping[str, Reason], *, at: datetime) -> None:
-        """Note why open jobs are where they are, as was seen at a time; what was seen later stays."""
+        """Record why open jobs wait, as seen at a time. Reasons that were seen later stay."""
         notes = [
             {"this_job": job_id, "code": reason.code, "message": reason.message, "at": at}
             for job_id, reason in reasons.items()

@@ -1,4 +1,4 @@
-"""Rows that owners have: only so many of each, however many processes add at once, and only so much in one list."""
+"""Limits of rows that belong to owners: how many of a kind, across processes, and how many bytes in a list."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, insert, select
 
 from orchestrator.domain.rows import full
 
-_AT_ONCE: Final = 16
+_BATCH: Final = 16  # Rows per query, so that few are read beyond the limit.
 
 
 def add_row(
@@ -20,12 +20,12 @@ def add_row(
     kind: str,
     remedy: str,
 ) -> None:
-    """Write a row of an owner's in a transaction of that owner.
+    """Insert a row. The transaction must hold the owner's lock.
 
-    Raises `InvalidInput` if its owner has `most` that are `counted`.
+    Raises `InvalidInput` if the owner already has `most` rows that match the `counted` conditions.
     """
-    had = select(func.count()).select_from(table).where(table.c.owner == row["owner"], *counted)
-    used = connection.execute(had).scalar_one()
+    count = select(func.count()).select_from(table).where(table.c.owner == row["owner"], *counted)
+    used = connection.execute(count).scalar_one()
     if used >= most:
         raise full(kind, most, used, remedy)
     connection.execute(insert(table), row)
@@ -34,16 +34,16 @@ def add_row(
 def bodies_of(
     connection: Connection, table: Table, column: str, ids: Sequence[str], *, most_bytes: int
 ) -> dict[str, Any]:
-    """A large column of the first of these rows, as many as have `most_bytes` in all as JSON; by id."""
+    """A large column of the first of these rows, by id, until their JSON reaches `most_bytes` in total."""
     bodies: dict[str, Any] = {}
-    left = most_bytes
-    for first in range(0, len(ids), _AT_ONCE):
-        some = ids[first : first + _AT_ONCE]
-        wanted = select(table.c.id, table.c[column]).where(table.c.id.in_(some))
-        found = {row.id: row[1] for row in connection.execute(wanted)}
-        for id in some:
-            left -= len(to_json(found.get(id)))
-            if left < 0:
+    bytes_left = most_bytes
+    for first in range(0, len(ids), _BATCH):
+        batch = ids[first : first + _BATCH]
+        query = select(table.c.id, table.c[column]).where(table.c.id.in_(batch))
+        values = {row.id: row[1] for row in connection.execute(query)}
+        for id in batch:
+            bytes_left -= len(to_json(values.get(id)))
+            if bytes_left < 0:
                 return bodies
-            bodies[id] = found.get(id)
+            bodies[id] = values.get(id)
     return bodies

@@ -1,4 +1,4 @@
-"""JSON columns that are stored compressed: a job's documents are most of the index's bytes."""
+"""Compressed JSON columns: the documents of jobs are most of the index."""
 
 import json
 import zlib
@@ -10,23 +10,23 @@ from sqlalchemy import JSON, Dialect, LargeBinary, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
 _ZLIB_MARK: Final = b"\x78"  # The first byte of every zlib stream; no JSON text begins with it.
-_WORTHWHILE: Final = 200  # Bytes below which a compressed text is no shorter.
-_LARGE: Final = 64 * 1024  # Bytes from which speed counts more than the last tenth of the size.
+_WORTHWHILE: Final = 200  # Bytes. A shorter text does not shrink.
+_LARGE: Final = 64 * 1024  # Bytes. Larger texts are compressed faster and less.
 
 
 def to_text(value: Any) -> bytes:
-    """JSON of plain data or of a pydantic model; NaN and the infinities, which JSON lacks, become null."""
+    """Plain data or a pydantic model as JSON. NaN and the infinities, which JSON lacks, become null."""
     return to_json(value, inf_nan_mode="null")
 
 
 class PackedJson(TypeDecorator[Any]):
-    """JSON as a zlib stream. Rows that an older release wrote as text are read as well. None is stored as NULL."""
+    """JSON as a zlib stream. It also reads the plain text that older releases wrote. None is stored as NULL."""
 
     impl = LargeBinary
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """SQLite keeps any value in any column, so its columns keep the type that they were created with."""
+        """Choose the column type. SQLite stores any value in any column, so its columns keep their first type."""
         return dialect.type_descriptor(JSON() if dialect.name == "sqlite" else LargeBinary())
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], bytes | None]:
@@ -39,7 +39,7 @@ class PackedJson(TypeDecorator[Any]):
 
 
 def pack(value: Any) -> bytes:
-    """The stored form of a value. Raises `PydanticSerializationError` for what JSON cannot carry."""
+    """The stored form of a value. Raises `PydanticSerializationError` for a value that JSON cannot express."""
     text = to_text(value)
     if len(text) < _WORTHWHILE:
         return text

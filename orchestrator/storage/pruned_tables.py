@@ -1,4 +1,4 @@
-"""Sums over pruned rows, so that the counters of the metrics never fall. A bucket of -1 stands for a missing time."""
+"""Sums over pruned rows, so that the counters of the metrics never fall. Bucket -1 means that a time is missing."""
 
 from typing import Final
 

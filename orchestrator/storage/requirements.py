@@ -1,4 +1,4 @@
-"""What open jobs still need of a worker: their workflow's class, and the agents of their plans."""
+"""What open jobs need from workers: the class of their workflow, and the agents of their plans."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,9 +18,9 @@ _OPEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class JobRequirements:
-    """Of an open job: its workflow, whether that is a class, and the agents that its plan names, by task queue.
+    """The workflow of an open job, whether that is a class (`code`), and the agents of its plan by task queue.
 
-    The queue of calls that stay with their workflow is None.
+    The task queue is None for calls on the queue of the workflow.
     """
 
     id: str
@@ -30,20 +30,20 @@ class JobRequirements:
 
 
 class RequirementsRepository:
-    """Reads them from the index."""
+    """Reads the requirements of open jobs from the index."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def oldest(self, limit: int) -> list[JobRequirements]:
-        """The oldest ones. Raises `Unavailable`."""
+        """The requirements of the `limit` oldest open jobs. Raises `Unavailable`."""
         query = _OPEN.limit(limit)
-        found = await self._db.autocommit(lambda connection: connection.execute(query).all())
-        return [_requirements(id, definition, job_input) for id, definition, job_input in found]
+        rows = await self._db.autocommit(lambda connection: connection.execute(query).all())
+        return [_requirements(id, definition, job_input) for id, definition, job_input in rows]
 
 
 def _requirements(id: str, definition: str, job_input: dict[str, Any]) -> JobRequirements:
-    # A huge plan is kept beside its job: then only its beginning is here.
+    # The steps of a huge plan are stored beside the job: then they are missing here.
     steps = (job_input.get("plan") or {}).get("steps") or ()
     agents = frozenset((step.get("task_queue"), agent) for step in steps for agent in step["agents"])
     return JobRequirements(id, definition, bool(job_input.get("code")), agents)

@@ -1,4 +1,4 @@
-"""How many chat sessions an owner uses at a time, counted where their turns' jobs are."""
+"""The limit of active chat sessions per owner, counted by the jobs of their turns."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,14 +21,17 @@ _OTHERS: Final = select(func.count(distinct(jobs.c.subject))).where(
 
 
 def check_sessions(connection: Connection, owner: str, subject: str | None, at: datetime) -> None:
-    """Raises `LimitExceeded` for a turn of one session too many; a session counts for an hour after its last turn."""
+    """Raise `LimitExceeded` if a turn would make one session too many active.
+
+    A session is active for an hour after its last turn.
+    """
     if subject is None or not is_conversation(subject):
         return
-    this = {"this_owner": owner, "since": at - _WINDOW, "this_subject": subject}
-    used = connection.execute(_OTHERS, this).scalar_one()
+    parameters = {"this_owner": owner, "since": at - _WINDOW, "this_subject": subject}
+    used = connection.execute(_OTHERS, parameters).scalar_one()
     if used >= MOST_SESSIONS:
         raise LimitExceeded(
-            f"{used} of {MOST_SESSIONS} chat sessions had a message within the last hour: go on in one of them.",
+            f"{used} of {MOST_SESSIONS} chat sessions had a message within the last hour: continue one of them.",
             limit="sessions",
             retry_after=_RETRY_AFTER,
             allowed=MOST_SESSIONS,

@@ -1,4 +1,4 @@
-"""The documents of a closed job as columns: its result stands once, in a column of its own."""
+"""The documents of a closed job as columns. The result is stored once, in its own column."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ _COMPLETED = "job_completed"
 def final_columns(
     snapshot: dict[str, Any], events: Sequence[dict[str, Any]] | None, result: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The columns of a final snapshot and its events. What they repeat of the result is left out."""
+    """The columns of a final snapshot and its events, without their copies of the result."""
     columns: dict[str, Any] = {"snapshot": snapshot, "events": events, "result": result}
     if "result" in snapshot and snapshot["result"] == result:
         columns["snapshot"] = _without(snapshot, "result")
@@ -23,12 +23,12 @@ def final_columns(
 
 
 def whole_snapshot(snapshot: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
-    """The snapshot as it was given to `final_columns`."""
+    """The snapshot as `final_columns` received it."""
     return {"result": result, **snapshot}
 
 
 def whole_events(events: list[dict[str, Any]], result: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The events as they were given to `final_columns`."""
+    """The events as `final_columns` received them."""
     last = events[-1] if events else {}
     if last.get("type") != _COMPLETED or "output" in last.get("data", {"output": None}):
         return events

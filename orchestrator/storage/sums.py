@@ -1,4 +1,4 @@
-"""What jobs and attempts that ended amount to: over a window for the metrics, over a batch of rows that are pruned."""
+"""Sums over ended jobs and attempts: over a window for the metrics, over a batch of rows for pruning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.storage.tables import attempts, jobs
 
 
 def job_sums(*conditions: ColumnElement[bool]) -> Select[Any]:
-    """Jobs by labels and by the buckets of their duration and wait, which are null where a time is missing."""
+    """Jobs by labels and by the buckets of their duration and wait. The bucket of a missing time is null."""
     columns = (
         jobs.c.kind,
         jobs.c.definition,
@@ -19,7 +19,7 @@ def job_sums(*conditions: ColumnElement[bool]) -> Select[Any]:
         _not_negative(Seconds(jobs.c.started_at, jobs.c.closed_at)).label("duration"),
         _not_negative(Seconds(jobs.c.created_at, jobs.c.started_at)).label("wait"),
     )
-    # Materialized: else SQLite computes the seconds again for each bucket.
+    # Materialized, because SQLite would compute the seconds again for each bucket.
     timed = select(*columns).where(*conditions).cte("timed").prefix_with("MATERIALIZED")
     labels = (
         timed.c.kind,
@@ -53,12 +53,12 @@ def attempt_sums(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _not_negative(seconds: ColumnElement[float]) -> ColumnElement[float]:
-    """Clocks of different machines may disagree."""
+    # The clocks of different machines may disagree.
     return case((seconds < 0, 0.0), else_=seconds)
 
 
 def _bucket(seconds: ColumnElement[float], bounds: Sequence[float]) -> ColumnElement[int | None]:
-    """The number of the first bucket that the seconds fit into; the last one takes all."""
+    """The number of the first bucket whose bound is not below the seconds. The last bucket has no bound."""
     *finite, _ = bounds
     buckets = [(seconds <= bound, number) for number, bound in enumerate(finite)]
     return case(*buckets, (seconds.is_not(None), len(finite)))

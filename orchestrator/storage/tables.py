@@ -1,4 +1,4 @@
-"""The tables of the job index (A4); every change here comes with a migration."""
+"""The tables of the job index. Every change here needs a migration."""
 
 from enum import StrEnum
 from typing import Final
@@ -27,25 +27,27 @@ from orchestrator.storage.moments import UtcDateTime
 from orchestrator.storage.packed import PackedJson
 
 
-def _words(words: type[StrEnum], length: int = 16) -> Enum:
-    return Enum(words, native_enum=False, length=length, values_callable=lambda each: [word.value for word in each])
+def _enum(values: type[StrEnum], length: int = 16) -> Enum:
+    return Enum(
+        values, native_enum=False, length=length, values_callable=lambda members: [member.value for member in members]
+    )
 
 
-def _some(name: str, where: TextClause, *columns: str) -> Index:
-    """An index on the rows for which `where` holds."""
+def _partial(name: str, where: TextClause, *columns: str) -> Index:
+    """A partial index on the rows that match `where`."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-# JSON, not JSONB: nothing is searched inside, and JSONB reorders keys and refuses the NUL that a model may answer.
+# JSON, not JSONB: no query looks inside, and JSONB reorders keys and refuses the NUL that a model may write.
 _JSON: Final = JSON(none_as_null=True)
 
-# A row is finished once it holds the final snapshot; an outcome without one still has to be completed from history.
+# A row is finished once it has the final snapshot. The reconciler completes an outcome without one from history.
 _UNFINISHED: Final = text("snapshot IS NULL")
 
-# Few jobs are about something: executions of users' agents are about the agent.
-_ABOUT: Final = text("subject IS NOT NULL")
+# Few jobs have a subject: the agent that a user's execution runs, or the conversation of a turn.
+_HAS_SUBJECT: Final = text("subject IS NOT NULL")
 
-# Lists of what needs attention say this word for word: then this index serves them, and none of the states.
+# The list of jobs that need attention repeats this text exactly, so that it uses this partial index.
 _FAILED: Final = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
 IS_FAILED: Final = text(f"(jobs.state || '') IN ({_FAILED})")
 _IS_FAILED: Final = text(f"(state || '') IN ({_FAILED})")
@@ -55,10 +57,10 @@ _HAS_REASON: Final = text("reason_code IS NOT NULL")
 _IS_RETRY: Final = text("retry_of IS NOT NULL")
 _IN_LINE: Final = text("retry_root IS NOT NULL")
 
-# Pruning removes the events of old jobs before the jobs themselves.
-_WITH_EVENTS: Final = text("events IS NOT NULL")
+# Pruning removes the events of old jobs before the jobs.
+_HAS_EVENTS: Final = text("events IS NOT NULL")
 
-# Metrics read what ended, from indices that hold all they need: written once per row, when it ends.
+# Metrics read ended rows from covering indices, which are written once per row, at its end.
 _CLOSED: Final = text("closed_at IS NOT NULL")
 _COMPLETED: Final = text("completed_at IS NOT NULL")
 _NOT_COMPLETED: Final = text("completed_at IS NULL")
@@ -70,17 +72,17 @@ jobs: Final = Table(
     "jobs",
     metadata,
     Column("id", String, primary_key=True),
-    Column("kind", _words(JobKind), nullable=False),
+    Column("kind", _enum(JobKind), nullable=False),
     Column("definition", String, nullable=False),
     Column("name", String, nullable=False),
     Column("owner", String, nullable=False),
-    Column("state", _words(JobState), nullable=False),
+    Column("state", _enum(JobState), nullable=False),
     Column("progress", Integer, nullable=False),
     Column("job_input", PackedJson, nullable=False),
     Column("webhook_url", String),
     Column("subject", String),
     Column("request_hash", String, nullable=False),
-    Column("start_state", _words(StartState), nullable=False),
+    Column("start_state", _enum(StartState), nullable=False),
     Column("run_id", String),
     Column("namespace_id", String),
     Column("total_calls", Integer, nullable=False),
@@ -92,42 +94,44 @@ jobs: Final = Table(
     Column("snapshot", PackedJson),
     Column("events", PackedJson),
     Column("checked_at", UtcDateTime),
-    # Since when the row tells of a course that replaced one that had ended, and whose end was told.
+    # When the job ran again after an end that webhooks were notified of.
     Column("reopened_at", UtcDateTime),
     Column("checked_history", String),
-    # The job that this one is to finish, the first job of that line, and how many finished calls it took over.
+    # The job that this one retries, the first job of that line of retries, and the number of reused calls.
     Column("retry_of", String),
     Column("retry_root", String),
     Column("reused_calls", Integer, nullable=False, server_default="0"),
-    # Of its owner's month, for its planned calls; what is not used is free again when the job ends.
+    # Reserved from the owner's month for the planned calls. The end of the job frees the unused rest.
     Column("reserved_tokens", BigInteger, nullable=False, server_default="0"),
-    # Why an open job is where it is, as far as was seen: since when it is so, and when that was seen last.
-    Column("reason_code", _words(ReasonCode, 32)),
+    # Why an open job waits, since when, and when that was seen last.
+    Column("reason_code", _enum(ReasonCode, 32)),
     Column("reason_message", String),
     Column("reason_since", UtcDateTime),
     Column("reason_seen", UtcDateTime),
-    # Every list is filtered, ordered and counted inside one of the next seven: rows are read for one page only.
+    # Lists are filtered, ordered and counted in one of these indices. Rows are read for one page only.
     Index("ix_jobs_created", "created_at", "id"),
     Index("ix_jobs_state_created", "state", "created_at", "id"),
     Index("ix_jobs_owner_created", "owner", "created_at", "id"),
     Index("ix_jobs_owner_state_created", "owner", "state", "created_at", "id"),
     Index("ix_jobs_definition_created", "definition", "kind", "created_at", "id", "state"),
     Index("ix_jobs_owner_definition_created", "owner", "definition", "kind", "created_at", "id", "state"),
-    _some("ix_jobs_subject_created", _ABOUT, "subject", "created_at", "id", "owner", "definition", "state"),
-    _some("ix_jobs_owner_subject_created", _ABOUT, "owner", "created_at", "id", "subject", "definition", "state"),
-    _some("ix_jobs_retry_of", _IS_RETRY, "retry_of"),
-    _some("ix_jobs_retry_root", _IN_LINE, "retry_root", "state", "created_at"),
-    _some("ix_jobs_failed", _IS_FAILED, "created_at", "id", "owner", "state", "retry_root", "kind", "definition"),
-    _some("ix_jobs_reason", _HAS_REASON, "reason_code", "created_at", "id", "owner", "state", "kind", "definition"),
-    _some("ix_jobs_unfinished", _UNFINISHED, "created_at"),
-    _some("ix_jobs_events", _WITH_EVENTS, "closed_at"),
-    _some(
+    _partial("ix_jobs_subject_created", _HAS_SUBJECT, "subject", "created_at", "id", "owner", "definition", "state"),
+    _partial(
+        "ix_jobs_owner_subject_created", _HAS_SUBJECT, "owner", "created_at", "id", "subject", "definition", "state"
+    ),
+    _partial("ix_jobs_retry_of", _IS_RETRY, "retry_of"),
+    _partial("ix_jobs_retry_root", _IN_LINE, "retry_root", "state", "created_at"),
+    _partial("ix_jobs_failed", _IS_FAILED, "created_at", "id", "owner", "state", "retry_root", "kind", "definition"),
+    _partial("ix_jobs_reason", _HAS_REASON, "reason_code", "created_at", "id", "owner", "state", "kind", "definition"),
+    _partial("ix_jobs_unfinished", _UNFINISHED, "created_at"),
+    _partial("ix_jobs_events", _HAS_EVENTS, "closed_at"),
+    _partial(
         "ix_jobs_closed", _CLOSED, "closed_at", "kind", "definition", "state", "owner", "created_at", "started_at", "id"
     ),
-    _some("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
+    _partial("ix_jobs_owner_closed", _CLOSED, "owner", "closed_at"),
 )
 
-# No foreign key to jobs, here and below: a missing index row must not fail the job that runs.
+# No foreign key to jobs, here and below: a missing row must not fail a running job.
 attempts: Final = Table(
     "attempts",
     metadata,
@@ -137,7 +141,7 @@ attempts: Final = Table(
     Column("call", Integer, primary_key=True, server_default="1"),
     Column("run_id", String, primary_key=True, server_default=""),
     Column("attempt", Integer, primary_key=True),
-    Column("status", _words(AttemptStatus), nullable=False),
+    Column("status", _enum(AttemptStatus), nullable=False),
     Column("started_at", UtcDateTime),
     Column("completed_at", UtcDateTime),
     Column("error", _JSON),
@@ -147,12 +151,12 @@ attempts: Final = Table(
     Column("cost", Float),
     Column("provider_cost", Float),
     Column("owner", String),
-    # What the attempt may use while it runs, and when its call's time is up.
+    # The tokens that the attempt may use while it runs, and the deadline of its call.
     Column("claimed_tokens", BigInteger),
     Column("claimed_until", UtcDateTime),
     Index("ix_attempts_agent_started", "agent", "started_at"),
     Index("ix_attempts_owner_completed", "owner", "completed_at"),
-    _some(
+    _partial(
         "ix_attempts_agent_completed",
         _COMPLETED,
         "agent",
@@ -164,8 +168,8 @@ attempts: Final = Table(
         "completion_tokens",
         "cost",
     ),
-    _some("ix_attempts_completed", _COMPLETED, "completed_at"),
-    _some("ix_attempts_lost", _NOT_COMPLETED, "started_at"),
+    _partial("ix_attempts_completed", _COMPLETED, "completed_at"),
+    _partial("ix_attempts_lost", _NOT_COMPLETED, "started_at"),
 )
 
 artifacts: Final = Table(
@@ -185,7 +189,7 @@ api_keys: Final = Table(
     Column("owner", String, nullable=False, index=True),
     Column("name", String, nullable=False),
     Column("scopes", _JSON, nullable=False),
-    Column("tier", _words(Tier)),
+    Column("tier", _enum(Tier)),
     Column("created_by", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
@@ -193,14 +197,14 @@ api_keys: Final = Table(
     Column("last_used_at", UtcDateTime),
 )
 
-# The secrets of a key: one and, until it expires, the one before it. `digest` is keyed; `prefix` finds the row.
+# The secrets of a key: the current one and, until it expires, the previous one. `digest` is keyed.
 api_key_secrets: Final = Table(
     "api_key_secrets",
     metadata,
     Column("prefix", String, primary_key=True),
     Column("key_id", String, nullable=False, index=True),
     Column("digest", String, nullable=False),
-    Column("digest_key", String),  # check value of the secret key; null for the installation's first one
+    Column("digest_key", String),  # Check value of the secret key; null for the first key of the installation.
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
 )
@@ -212,17 +216,17 @@ webhooks: Final = Table(
     Column("owner", String, nullable=False, index=True),
     Column("url", String, nullable=False),
     Column("events", _JSON, nullable=False),
-    Column("secret", String, nullable=False),  # sealed, like the one before it
+    Column("secret", String, nullable=False),  # Sealed, like the previous one.
     Column("previous_secret", String),
     Column("previous_until", UtcDateTime),
     Column("disabled_at", UtcDateTime),
     Column("disabled_reason", String),
-    Column("key_id", String),  # the API key that answers for it; null for a user's, and for the admin's
+    Column("key_id", String),  # The API key that registered it; null for users and the administrator.
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# Written together with the end of its job: what has to be told survives whoever was to tell it.
+# Written in the same transaction as their cause, so that a crash loses none.
 deliveries: Final = Table(
     "deliveries",
     metadata,
@@ -234,7 +238,7 @@ deliveries: Final = Table(
     Column("url", String, nullable=False),
     Column("message_id", String, nullable=False),
     Column("data", _JSON),
-    Column("state", _words(DeliveryState), nullable=False),
+    Column("state", _enum(DeliveryState), nullable=False),
     Column("started", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -242,8 +246,8 @@ deliveries: Final = Table(
     Column("completed_at", UtcDateTime),
     Index("ix_deliveries_webhook", "webhook_id", "created_at", "id", "state"),
     Index("ix_deliveries_job", "job_id"),
-    _some("ix_deliveries_pending", _PENDING, "created_at"),
-    _some("ix_deliveries_completed", _COMPLETED, "completed_at"),
+    _partial("ix_deliveries_pending", _PENDING, "created_at"),
+    _partial("ix_deliveries_completed", _COMPLETED, "completed_at"),
     Index("ix_deliveries_event", "event", "state"),
 )
 
@@ -269,7 +273,7 @@ users: Final = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# Each login begins a family; each token of it is used once.
+# Each sign-in begins a family. Each token of a family can be used once.
 refresh_tokens: Final = Table(
     "refresh_tokens",
     metadata,
@@ -281,7 +285,7 @@ refresh_tokens: Final = Table(
     Column("revoked_at", UtcDateTime),
 )
 
-# Agents that users made for themselves (O-016). A deleted one stays for the executions that name it.
+# Agents of users (O-016). A deleted agent stays for the executions that name it.
 user_agents: Final = Table(
     "user_agents",
     metadata,
@@ -299,7 +303,7 @@ user_agents: Final = Table(
     Index("ix_user_agents_owner", "owner", "created_at", "id"),
 )
 
-# Saved configurations of such agents (O-035).
+# Saved configurations of users' agents (O-035).
 configurations: Final = Table(
     "configurations",
     metadata,

@@ -1,6 +1,6 @@
 """Tokens of an owner's month: billed, reserved by open jobs, claimed by running calls (decision 0024).
 
-A reservation is a column of the job's row and a claim one of the attempt's: whatever ends them settles them.
+A reservation is a column of the job and a claim is a column of the attempt: the end of the row ends them too.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ _BILLED: Final = func.coalesce(func.sum(attempts.c.prompt_tokens), 0) + func.coa
     func.sum(attempts.c.completion_tokens), 0
 )
 _CLAIMED: Final = func.coalesce(func.sum(attempts.c.claimed_tokens), 0)
-# A call whose time is up runs no more, though nobody wrote how it ended.
+# A call after its deadline no longer runs, even if no end was written.
 _UNTIL: Final = attempts.c.claimed_until
 _RUNS: Final = (
     attempts.c.status == AttemptStatus.RUNNING,
@@ -31,7 +31,7 @@ BILLED_SINCE: Final = select(_BILLED).where(
     attempts.c.owner == _OWNER, attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type)
 )
 
-# What each open job has reserved and has neither used nor handed on to a call that runs.
+# The reservation of each open job, without the tokens that it used or that its running calls claim.
 _REST: Final = (
     select(
         (
@@ -46,8 +46,8 @@ _REST: Final = (
 )
 _UNSPENT: Final = select(func.coalesce(func.sum(case((_REST.c.rest > 0, _REST.c.rest), else_=0)), 0))
 
-# The call itself asks anew, and calls of a run before a reset end with nobody to say so.
-_GONE: Final = (attempts.c.job_id == _JOB) & (
+# Claims that do not count: the call's own earlier ones, and those of runs before a reset, whose end nobody records.
+_IGNORED: Final = (attempts.c.job_id == _JOB) & (
     (attempts.c.run_id != bindparam("this_run"))
     | (
         (attempts.c.step == bindparam("this_step"))
@@ -55,15 +55,14 @@ _GONE: Final = (attempts.c.job_id == _JOB) & (
         & (attempts.c.call == bindparam("this_call"))
     )
 )
-_CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_GONE)
+_CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_IGNORED)
 
-
-# In one statement: a call that ends between two of them would be neither billed nor claimed.
+# One statement: a call that ends between two statements would be neither billed nor claimed.
 _USE: Final = select(BILLED_SINCE.scalar_subquery(), _UNSPENT.scalar_subquery(), _CLAIMS.scalar_subquery())
 
 
 class TokenClaim(NamedTuple):
-    """A call that asks for tokens. `root` is the first job of its family, whose reservation it may use."""
+    """A call that claims tokens. `root` is the top job of its tree, whose reservation it may use."""
 
     job: str = ""
     root: str = ""
@@ -77,27 +76,27 @@ _NO_CALL: Final = TokenClaim()
 
 
 def token_use(connection: Connection, owner: str, at: datetime, call: TokenClaim) -> TokenUse:
-    """What an owner uses of the month of a time besides a call's own job, and what running calls claim of it.
+    """An owner's token use in the month of a time, without the job of `call`, and the claims of running calls.
 
-    Only whoever holds the owner's lock may rely on it.
+    The result is exact only while the transaction holds the owner's lock.
     """
-    this: dict[str, Any] = {f"this_{name}": value for name, value in call._asdict().items()}
-    this |= {"this_owner": owner, "since": month_start(at), "now": at}
-    used, unspent, claimed = connection.execute(_USE, this).one()
+    parameters: dict[str, Any] = {f"this_{name}": value for name, value in call._asdict().items()}
+    parameters |= {"this_owner": owner, "since": month_start(at), "now": at}
+    used, unspent, claimed = connection.execute(_USE, parameters).one()
     return TokenUse(int(used), int(unspent) + int(claimed), claimed=int(claimed))
 
 
 def check_month(connection: Connection, owner: str, budget: TokenBudget, at: datetime) -> None:
-    """Raises `LimitExceeded` if the owner has used the month up, whatever jobs that run may give back."""
+    """Raise `LimitExceeded` if the owner has used up the month. Reservations of running jobs do not count here."""
     used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
     if used >= budget.monthly:
         TokenUse(int(used)).check(budget.monthly, at)
 
 
 def reservation(connection: Connection, owner: str, budget: TokenBudget, at: datetime, *, checked: bool) -> int:
-    """What a new job reserves: as much as its planned calls may ask for, or what is left.
+    """The tokens that a new job reserves: those of its planned calls, or the remaining ones.
 
-    Raises `LimitExceeded` if nothing is left, unless the job runs already and is not `checked`.
+    Raises `LimitExceeded` if none remain. A job that runs already is not `checked`.
     """
     use = token_use(connection, owner, at, _NO_CALL)
     if checked:
@@ -106,11 +105,11 @@ def reservation(connection: Connection, owner: str, budget: TokenBudget, at: dat
 
 
 class TokenRepository:
-    """Reads what owners use. Every method raises `Unavailable` when the database does not answer."""
+    """Reads token use. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def use(self, owner: str, at: datetime) -> TokenUse:
-        """What an owner uses of the month of a time."""
+        """An owner's token use in the month of a time."""
         return await self._db.autocommit(lambda connection: token_use(connection, owner, at, _NO_CALL))

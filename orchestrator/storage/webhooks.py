@@ -1,4 +1,4 @@
-"""Webhooks that callers registered; their secrets are sealed before they come here (D-098)."""
+"""Rows of webhooks. Their secrets are sealed by the caller (D-098)."""
 
 import builtins
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _ROW: Final = tuple(webhooks.c[name] for name in Webhook.__dataclass_fields__)
 
 @dataclass(frozen=True, slots=True)
 class SealedSecrets:
-    """The secrets of a webhook as they are stored."""
+    """The stored, sealed secrets of a webhook."""
 
     webhook_id: str
     secret: str
@@ -25,13 +25,13 @@ class SealedSecrets:
 
 
 class WebhookRepository:
-    """The webhooks of the index. Every method raises `Unavailable` when the database does not answer."""
+    """The webhooks of the index. Every method raises `Unavailable` if the database does not answer."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def add(self, row: Webhook, *, most: int) -> None:
-        """Write a new webhook. Raises `InvalidInput` when its owner has `most` of them."""
+        """Insert a webhook. Raises `InvalidInput` if its owner already has `most`."""
         new = {name: getattr(row, name) for name in Webhook.__dataclass_fields__}
 
         def write(connection: Connection) -> None:
@@ -41,48 +41,48 @@ class WebhookRepository:
 
     async def get(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None."""
-        wanted = select(*_ROW).where(webhooks.c.id == webhook_id)
-        found = await self._db.autocommit(lambda connection: connection.execute(wanted).mappings().first())
-        return None if found is None else _row(found)
+        query = select(*_ROW).where(webhooks.c.id == webhook_id)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _row(row)
 
     async def list(self, *, owner: str | None, limit: int, offset: int) -> tuple[builtins.list[Webhook], int]:
-        """One page of an owner's webhooks (None: everybody's), oldest first, and the number of all."""
+        """One page of an owner's webhooks, or of all owners for None, oldest first, and the number of all."""
         matching = [] if owner is None else [webhooks.c.owner == owner]
         count = select(func.count()).select_from(webhooks).where(*matching)
         oldest = (webhooks.c.created_at, webhooks.c.id)
         page = select(*_ROW).where(*matching).order_by(*oldest).limit(limit).offset(offset)
 
         def read(connection: Connection) -> tuple[builtins.list[Webhook], int]:
-            rows = [_row(each) for each in connection.execute(page).mappings()]
+            rows = [_row(row) for row in connection.execute(page).mappings()]
             return rows, connection.execute(count).scalar_one()
 
         return await self._db.autocommit(read)
 
     async def change(self, webhook_id: str, **values: Any) -> Webhook | None:
-        """Change columns of a webhook and read it back; None when it is gone."""
+        """Change columns of a webhook and return it. None if there is no such webhook."""
         change = update(webhooks).where(webhooks.c.id == webhook_id).values(**values).returning(*_ROW)
-        found = await self._db.autocommit(lambda connection: connection.execute(change).mappings().first())
-        return None if found is None else _row(found)
+        row = await self._db.autocommit(lambda connection: connection.execute(change).mappings().first())
+        return None if row is None else _row(row)
 
     async def secrets(self, *, after: str, limit: int) -> builtins.list[SealedSecrets]:
-        """The sealed secrets of some webhooks, in order of their ids, beginning after one of them."""
-        wanted = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret)
-        page = wanted.where(webhooks.c.id > after).order_by(webhooks.c.id).limit(limit)
+        """The sealed secrets of up to `limit` webhooks with an id above `after`, ordered by id."""
+        query = select(webhooks.c.id, webhooks.c.secret, webhooks.c.previous_secret)
+        page = query.where(webhooks.c.id > after).order_by(webhooks.c.id).limit(limit)
         rows = await self._db.autocommit(lambda connection: connection.execute(page).all())
         return [SealedSecrets(*row) for row in rows]
 
     async def resealed(self, old: SealedSecrets, new: SealedSecrets) -> bool:
-        """Replace the sealed secrets of a webhook; False when they have changed meanwhile, or it is gone."""
-        same = (
+        """Replace the sealed secrets of a webhook. False if they are no longer `old`, or the webhook is deleted."""
+        is_unchanged = (
             webhooks.c.id == old.webhook_id,
             webhooks.c.secret == old.secret,
             webhooks.c.previous_secret.is_not_distinct_from(old.previous_secret),
         )
-        change = update(webhooks).where(*same).values(secret=new.secret, previous_secret=new.previous_secret)
+        change = update(webhooks).where(*is_unchanged).values(secret=new.secret, previous_secret=new.previous_secret)
         return await self._db.autocommit(lambda connection: connection.execute(change).rowcount > 0)
 
     async def delete(self, webhook_id: str, *, at: datetime) -> bool:
-        """Forget a webhook and drop what it still should be told; False when it was gone."""
+        """Delete a webhook and drop its pending deliveries. False if there is no such webhook."""
         forget = delete(webhooks).where(webhooks.c.id == webhook_id)
         drop = (
             update(deliveries)
@@ -97,5 +97,5 @@ class WebhookRepository:
         return await self._db.transaction(write)
 
 
-def _row(found: RowMapping) -> Webhook:
-    return Webhook(**found)
+def _row(row: RowMapping) -> Webhook:
+    return Webhook(**row)

@@ -1,4 +1,4 @@
-"""What agents' calls came to: by agent and step begun, completed, lost (S-013, S-016); asked of models' providers."""
+"""Counts of agent calls by agent and step: begun, completed, lost (S-013, S-016); and of requests to providers."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import attempts
 
-# Nobody knows what became of these: the worker was gone, or did not answer in time.
+# The outcome of these is not known: the worker was lost, or did not answer in time.
 _LOST: Final = attempts.c.status.in_([AttemptStatus.TIMED_OUT, AttemptStatus.UNKNOWN])
 _COMPLETED: Final = attempts.c.status == AttemptStatus.COMPLETED
 _ANSWERED: Final = _COMPLETED & (attempts.c.model != OFFLINE_MODEL) & ~attempts.c.model.startswith("function/")
@@ -22,7 +22,7 @@ _REFUSED: Final = or_(_FAULT.startswith("provider_", autoescape=True), _FAULT ==
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The calls of one agent in one step of any jobs, and their attempts, begun in a stretch of time."""
+    """The calls of one agent in one step, over all jobs, and their attempts, that began in a window."""
 
     agent: str
     step: str
@@ -34,22 +34,22 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Attempts that asked a model's provider: those that it answered, and those that ended by a fault of it."""
+    """Attempts that called the provider of a model: answered ones, and those that failed by a fault of the provider."""
 
     answered: int
     failed: int
 
 
 class WorkRepository:
-    """Reads the attempts that began lately."""
+    """Reads counts of recent attempts."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
-        """What these agents began since a time for one owner, or for everybody (None). Raises `Unavailable`."""
+        """The calls of these agents since a time, for one owner or for all (None). Raises `Unavailable`."""
         call = attempts.c.job_id + "#" + attempts.c.run_id + "#" + cast(attempts.c.call, String)
-        wanted = (
+        query = (
             select(
                 attempts.c.agent,
                 attempts.c.step,
@@ -62,14 +62,14 @@ class WorkRepository:
             .group_by(attempts.c.agent, attempts.c.step)
         )
         if owner is not None:
-            wanted = wanted.where(attempts.c.owner == owner)
+            query = query.where(attempts.c.owner == owner)
         return await self._db.autocommit(
-            lambda connection: [Work(**found) for found in connection.execute(wanted).mappings()]
+            lambda connection: [Work(**row) for row in connection.execute(query).mappings()]
         )
 
     async def asked(self, *, since: datetime) -> Asked:
-        """How models' providers have fared in attempts that ended since a time. Raises `Unavailable`."""
-        wanted = select(func.count(case((_ANSWERED, 1))), func.count(case((_REFUSED, 1)))).where(
+        """The outcomes of provider requests in attempts that ended since a time. Raises `Unavailable`."""
+        query = select(func.count(case((_ANSWERED, 1))), func.count(case((_REFUSED, 1)))).where(
             attempts.c.completed_at >= since
         )
-        return await self._db.autocommit(lambda connection: Asked(*connection.execute(wanted).one()))
+        return await self._db.autocommit(lambda connection: Asked(*connection.execute(query).one()))

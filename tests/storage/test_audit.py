@@ -185,7 +185,7 @@ async def test_a_forged_chain_is_found_by_the_next_writer_and_stays_found(
     await AuditRepository(database, b"another key").reseal()
     await audit.add(ENTRY)
     verdict = await audit.verify()
-    assert (verdict.broken, verdict.why) == (6, "a writer found the chain before this entry changed")
+    assert (verdict.broken, verdict.why) == (6, "a writer found that the chain before this entry was changed")
     await audit.add(ENTRY)
     assert (await audit.verify()).broken == 6
     assert len(await listed(audit)) == 7, "no entry is lost over it"
@@ -347,7 +347,7 @@ async def test_a_process_that_lacks_the_next_key_is_refused_and_breaks_nothing(
     await audit.add(ENTRY)  # not everybody knows the next key, and nobody writes with it
     both = AuditRepository(database, next_key, KEY)
     await both.add(ENTRY)
-    with pytest.raises(Unavailable, match="next secret key"):
+    with pytest.raises(Unavailable, match="newer secret key"):
         await audit.add(ENTRY)
     assert (await audit.verify()).broken is None
     assert (await both.verify()).checked == 8

@@ -322,7 +322,7 @@ async def test_ends_that_are_late_are_written_before_the_process_ends(
             await attempts.settle()
     assert await attempts.for_job(job.job_id) == []
     given_up = [(log["count"], log["reason"]) for log in logs if log["event"] == "late_writes_given_up"]
-    assert given_up == [(1, "too many are late"), (2, "the process ends")]
+    assert given_up == [(1, "the queue is full"), (2, "the process ends")]
     monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 10)
     await attempts.settle()
     assert [row.attempt.number for row in await attempts.for_job(job.job_id)] == [1, 2]

@@ -14,7 +14,7 @@ async def test_values_go_and_come_back_job_by_job(database: Database) -> None:
     await values.put("job_1", {"k2": '"another"'})  # A key is the hash of its text: what is there stays.
     await values.put("job_10", {"k1": "{}"})
     assert await values.get("job_1", list(texts)) == {**texts}
-    with pytest.raises(NotFound, match="job_1 is gone: k4"):
+    with pytest.raises(NotFound, match="job_1 is missing: k4"):
         await values.get("job_1", ["k1", "k4"])
     await values.forget("job_1")
     with pytest.raises(NotFound):

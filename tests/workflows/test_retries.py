@@ -130,7 +130,7 @@ async def test_a_retry_of_a_retry_knows_which_job_made_each_call(engine: Engine,
     third = await engine.ended(await retry(engine, second.id))
     assert (third.state, third.retry_of) == (JobState.COMPLETED, second.id)
     assert calls(third)["a.r_worker"] == (CallStatus.COMPLETED, old.id)
-    with pytest.raises(WrongState, match=f"{third.id} has finished it"):
+    with pytest.raises(WrongState, match=f"{third.id} has completed"):
         await retry(engine, old.id)
 
 

@@ -82,7 +82,7 @@ class ConversationRecords:
         await self.remember(ConversationRecord(conversation_id=end.conversation_id, memory=end.memory))
         if not end.turns:
             return
-        due = await self._deliveries.tell(
+        due = await self._deliveries.notify(
             end.owner,
             WebhookEvent.SESSION_ENDED,
             cause=f"{end.run_id}/{end.turns}",

@@ -1,12 +1,12 @@
-"""Alembic's entry: runs the migrations inside the transaction of the connection that it is given."""
+"""Alembic's entry point: runs the migrations in the transaction of the given connection."""
 
 from alembic import context
 
-from orchestrator.storage import audit_tables  # noqa: F401 - its tables join the metadata
+from orchestrator.storage import audit_tables  # noqa: F401 - the import adds its tables to the metadata
 from orchestrator.storage.migrate import VERSION_TABLE
 from orchestrator.storage.pruned_tables import pruned_jobs
 
-metadata = pruned_jobs.metadata  # with the tables of both modules
+metadata = pruned_jobs.metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,4 +1,4 @@
-"""API keys, the audit log, webhooks with their deliveries, and whose tokens an attempt used."""
+"""API keys, the audit log, webhooks with their deliveries, and the owner of an attempt."""
 
 from datetime import datetime
 

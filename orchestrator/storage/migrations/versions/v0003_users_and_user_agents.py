@@ -1,4 +1,4 @@
-"""Users with their refresh tokens, agents that users made, saved configurations, and what a job is about."""
+"""Users with their refresh tokens, agents of users, saved configurations, and the subject of a job."""
 
 from datetime import datetime
 

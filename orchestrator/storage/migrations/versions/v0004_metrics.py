@@ -1,4 +1,4 @@
-"""Indices that metrics are read from: jobs and attempts that ended, deliveries by what became of them."""
+"""Indices for metrics: ended jobs and attempts, and deliveries by event and state."""
 
 import sqlalchemy as sa
 from alembic import op

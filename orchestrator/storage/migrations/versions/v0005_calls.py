@@ -1,4 +1,4 @@
-"""Attempts belong to numbered calls, and to the run that made them: a reset makes a call again."""
+"""Attempts have the number of their call and their run, because a reset repeats a call."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,7 +41,7 @@ def downgrade() -> None:
 
 
 def _rebuild(key: tuple[str, ...]) -> None:
-    """SQLite cannot change a primary key: the rows move to a table that has the new one."""
+    """Copy the rows to a table with the new primary key, because SQLite cannot change one."""
     _drop_indices()
     op.rename_table("attempts", "attempts_before")
     numbered = "call" in key

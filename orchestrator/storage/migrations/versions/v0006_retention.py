@@ -80,7 +80,7 @@ def _retype(new: str, using: str) -> None:
 
 
 def _unpack() -> None:
-    """Write the compressed documents as text again, for the release before."""
+    """Write the compressed documents as text again, for the previous release."""
     connection = op.get_bind()
     sqlite = connection.dialect.name == "sqlite"
     for name, documents in _DOCUMENTS.items():

@@ -1,4 +1,4 @@
-"""A job that had ended may go on: an operator reset it in Temporal, or started it again under the same id."""
+"""An ended job may run again: an operator reset it in Temporal, or started it again under the same id."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Jobs that finish other jobs, and why open jobs are where they are."""
+"""Jobs that retry other jobs, and the reason why an open job waits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,7 +22,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("reason_message", sa.String()))
     op.add_column("jobs", sa.Column("reason_since", sa.DateTime(timezone=True)))
     op.add_column("jobs", sa.Column("reason_seen", sa.DateTime(timezone=True)))
-    # Nobody has noted the reasons of the jobs that wait now: they are looked at as if something had happened.
+    # The reasons of waiting jobs are not recorded yet: clear the last check, so that the reconciler reads every job.
     op.execute("UPDATE jobs SET checked_history = NULL WHERE snapshot IS NULL")
     op.create_index("ix_jobs_retry_of", "jobs", ["retry_of"], sqlite_where=_IS_RETRY, postgresql_where=_IS_RETRY)
     op.create_index(

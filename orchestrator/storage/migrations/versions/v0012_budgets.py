@@ -1,4 +1,4 @@
-"""Tokens that jobs reserve of their owner's month, and that their running calls claim."""
+"""Tokens that jobs reserve from their owner's month, and that running calls claim."""
 
 import sqlalchemy as sa
 from alembic import op

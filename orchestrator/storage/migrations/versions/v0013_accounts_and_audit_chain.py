@@ -1,4 +1,4 @@
-"""Users are accounts, each with an id of its own, and the audit trail is a chain that nobody changes."""
+"""Users are accounts with their own ids, and the audit trail is a chain that triggers protect."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,14 +9,14 @@ branch_labels = None
 depends_on = None
 
 
-# What no head does that is not called broken; the mark stays.
+# Updates of the head that only a broken chain may make. The mark `broken` is never changed.
 _IS_TURNED_BACK = """NEW.id <> 1 OR NEW.seal = '' OR (OLD.broken IS NOT NULL AND NEW.broken IS DISTINCT FROM OLD.broken)
     OR (NEW.broken IS NULL AND (NEW.number < OLD.number OR NEW.pruned < OLD.pruned OR NEW.pruned > NEW.number
         OR NEW.unchained <> OLD.unchained))"""
 _HAS_A_PLACE = "SELECT 1 FROM audit_chain WHERE id = 1 AND NEW.id > pruned AND NEW.id <= number"
 _IS_PRUNED = "SELECT 1 FROM audit_chain WHERE id = 1 AND OLD.id <= pruned"
 _SQLITE = (
-    # The last of the three is for REPLACE, which calls no other trigger.
+    # The last condition is for REPLACE, which runs no DELETE trigger.
     f"""CREATE TRIGGER audit_is_chained BEFORE INSERT ON audit
     WHEN NEW.digest IS NULL OR NOT EXISTS ({_HAS_A_PLACE}) OR EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
     BEGIN SELECT RAISE(ABORT, 'the audit trail is a chain'); END""",  # noqa: S608 - of constants alone  # nosec B608
@@ -40,7 +40,7 @@ _TRIGGERS = (
 
 
 def _function(name: str, condition: str, row: str) -> str:
-    """A trigger's function on PostgreSQL, where a condition of the trigger itself reads no table."""
+    """A trigger function for PostgreSQL, where the condition of a trigger cannot read another table."""
     return f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF {condition} THEN
@@ -82,7 +82,7 @@ def downgrade() -> None:
 
 def _identify_users() -> None:
     op.add_column("users", sa.Column("id", sa.String()))
-    # The jobs of those who are there belong to `user:NAME`.
+    # The jobs of existing users belong to `user:NAME`.
     op.execute("UPDATE users SET id = username")
     with op.batch_alter_table("users") as users:
         users.alter_column("id", nullable=False)
@@ -105,7 +105,7 @@ def _chain_audit() -> None:
         sa.Column("sealed_by", sa.String(), nullable=False),
         sa.Column("seal", sa.String(), nullable=False),
     )
-    # Its row, and with it the chain, is begun in the same transaction by who has the key (storage/audit.py).
+    # The caller of the migration, which has the secret key, inserts the row in the same transaction (storage/audit.py).
     postgresql = op.get_bind().dialect.name == "postgresql"
     for statement in _POSTGRESQL if postgresql else _SQLITE:
         op.get_bind().exec_driver_sql(statement)

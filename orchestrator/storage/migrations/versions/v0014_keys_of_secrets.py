@@ -1,4 +1,4 @@
-"""Which secret key a digest was made with, and which API key answers for a webhook."""
+"""The secret key that made a digest, and the API key that registered a webhook."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("api_key_secrets", sa.Column("digest_key", sa.String()))
     op.add_column("webhooks", sa.Column("key_id", sa.String()))
-    # A key that is its own account has registered all that this account has.
+    # If the account of a webhook is an API key, that key registered it.
     op.execute("UPDATE webhooks SET key_id = owner WHERE owner IN (SELECT id FROM api_keys)")
 
 

@@ -1,4 +1,4 @@
-"""Until when a call may hold the tokens that it has claimed: its time limit."""
+"""The deadline of a call, when its claim of tokens ends."""
 
 import sqlalchemy as sa
 from alembic import op
