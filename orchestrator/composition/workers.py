@@ -18,7 +18,7 @@ from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.author_activities import AuthorActivities
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.visibility import Visibility
-from orchestrator.engine.worker import build_courier, build_framework_worker, build_worker
+from orchestrator.engine.worker import build_webhook_worker, build_framework_worker, build_worker
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
 from orchestrator.runtime.bulkhead import Bulkhead
@@ -73,7 +73,9 @@ class Workers:
 
     def for_deliveries(self) -> Worker:
         """A worker for webhook deliveries alone."""
-        return build_courier(self.backend.client, task_queue=self.settings.task_queue, deliver=self.delivery_activity())
+        return build_webhook_worker(
+            self.backend.client, task_queue=self.settings.task_queue, deliver=self.delivery_activity()
+        )
 
     def for_framework(self, adapter: FrameworkAdapter) -> Worker:
         """A worker for the agents of one framework alone. Needs a connected client, not a lazy one."""

@@ -1,4 +1,4 @@
-"""Who polls the task queues: asked once for all that want to know, and watched for those that wait for a change."""
+"""Counts the workers that poll task queues, with a cache, and a watch for callers that wait for a change."""
 
 import asyncio
 import logging
@@ -16,13 +16,13 @@ from orchestrator.engine.inspection import pollers
 
 log = structlog.get_logger(__name__)
 
-_FRESH: Final = 1.0  # seconds for which a count is remembered
-_RETURNING: Final = 10.0  # seconds in which the workers of a server that was away find it again
-_LOOK_EVERY: Final = 2.0  # seconds between two looks at a queue for whose workers somebody waits
+_FRESH: Final = 1.0  # Seconds for which a count is cached.
+_RETURNING: Final = 10.0  # Seconds in which workers reconnect to a server that was down.
+_POLL_SECONDS: Final = 2.0  # Seconds between two counts of a watched queue.
 
 
 class _Watch:
-    """One watched queue: how often it lost its last worker or got its first one, and what wakes those who wait."""
+    """One watched queue. `flips` counts how often its last worker left or its first one came; `flipped` is set then."""
 
     def __init__(self, task: asyncio.Task[None]) -> None:
         self.task = task
@@ -41,27 +41,27 @@ class Attendance:
         self._watches: dict[str, _Watch] = {}
 
     async def count(self, queue: str, *, activities: bool = False) -> int | None:
-        """How many workers poll a queue for workflow tasks, or for activities. Raises `Unavailable`.
+        """The number of workers that poll a queue for workflow tasks, or for activities. Raises `Unavailable`.
 
-        None where that is not known: a server that has just come back knows no worker before its next poll.
+        None if it is not known: a server that has just started does not know a worker before its next poll.
         """
         now = self._clock()
-        known = self._counts.get((queue, activities))
-        if known and now - known[0] < _FRESH:
-            return known[1] or self._none()
+        cached = self._counts.get((queue, activities))
+        if cached and now - cached[0] < _FRESH:
+            return cached[1] or self._zero_or_unknown()
         count = len(await pollers(self._client, queue, activities=activities))
         self._counts[queue, activities] = (now, count)
-        return count or self._none()
+        return count or self._zero_or_unknown()
 
-    def _none(self) -> int | None:
+    def _zero_or_unknown(self) -> int | None:
         return None if circuit_of(self._client).returned_within(_RETURNING) else 0
 
     @contextmanager
     def watched(self, queue: str) -> Iterator[None]:
-        """Look at a queue's workers again and again, so that `flips` and `flipped` can be asked."""
+        """Count a queue's workers repeatedly while this is open, for `flips` and `flipped`."""
         watch = self._watches.get(queue)
         if watch is None:
-            watch = _Watch(asyncio.create_task(self._look(queue), name=f"workers of {queue}"))
+            watch = _Watch(asyncio.create_task(self._poll(queue), name=f"workers of {queue}"))
             self._watches[queue] = watch
         watch.users += 1
         try:
@@ -73,15 +73,15 @@ class Attendance:
                 del self._watches[queue]
 
     def flips(self, queue: str) -> int:
-        """How often a watched queue's last worker left or its first one came."""
+        """How often the last worker of a watched queue left or its first one came."""
         return self._watches[queue].flips
 
     async def flipped(self, queue: str) -> None:
         """Wait for the next such change of a watched queue."""
         await self._watches[queue].flipped.wait()
 
-    async def _look(self, queue: str) -> None:
-        before: bool | None = None
+    async def _poll(self, queue: str) -> None:
+        had_workers: bool | None = None
         away = False
         while True:
             try:
@@ -93,11 +93,11 @@ class Attendance:
                 away = True
             else:
                 away = False
-                attended = before if count is None else count > 0
-                if before is not None and attended is not before:
+                has_workers = had_workers if count is None else count > 0
+                if had_workers is not None and has_workers is not had_workers:
                     watch = self._watches[queue]
                     watch.flips += 1
                     watch.flipped.set()
                     watch.flipped = asyncio.Event()
-                before = attended
-            await asyncio.sleep(_LOOK_EVERY)
+                had_workers = has_workers
+            await asyncio.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Runs the activities of plugins behind the bulkhead, and lets heartbeats come from any thread."""
+"""Runs the activities of plugins behind the bulkhead, and accepts their heartbeats from any thread."""
 
 import asyncio
 import inspect
@@ -21,15 +21,15 @@ _COMPLETES_LATER: Final = object()
 
 
 class AuthorActivities(Interceptor):
-    """Keeps the coroutines of plugins' activities out of the worker's event loop. Plain functions have threads."""
+    """Keeps coroutines of plugins' activities out of the worker's event loop. Plain functions run in threads anyway."""
 
     def __init__(self, functions: Iterable[Callable[..., Any]], bulkhead: Bulkhead) -> None:
-        definitions = (activity._Definition.must_from_callable(one) for one in functions)  # noqa: SLF001 - no public way
-        self._types = frozenset(one.name for one in definitions)
+        definitions = map(activity._Definition.must_from_callable, functions)  # noqa: SLF001 - no public way
+        self._types = frozenset(definition.name for definition in definitions)
         self._bulkhead = bulkhead
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        """Around each attempt of an activity."""
+        """Wrap each attempt of an activity."""
         return _Inbound(next, self._types, self._bulkhead)
 
 
@@ -50,7 +50,7 @@ class _Inbound(ActivityInboundInterceptor):
         async def run(*arguments: Any) -> Any:
             try:
                 return await function(*arguments)
-            except activity._CompleteAsyncError:  # noqa: SLF001 - what `raise_complete_async` raises
+            except activity._CompleteAsyncError:  # noqa: SLF001 - the error that `raise_complete_async` raises
                 return _COMPLETES_LATER
 
         async def contained(*arguments: Any) -> Any:

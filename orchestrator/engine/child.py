@@ -1,10 +1,10 @@
-"""Runs a command that cannot outlive the process which started it, even if that one is killed with signal 9.
+"""Runs a command that ends with the process that started it, even if that process is killed with signal 9.
 
-The files that the command makes are for their owner alone.
+The command creates files that only their owner can read.
 
-Run as a script: `child.py MODE PARENT COMMAND…`. `prctl` (Linux) asks the kernel to kill the command with its parent;
-`pipe` (elsewhere) stays beside the command and kills it when the pipe on standard input, held open by the parent,
-closes. Imports nothing of the product, so that it starts at once.
+Run as a script: `child.py MODE PARENT COMMAND…`. With `prctl` (Linux) the kernel kills the command when its parent
+ends. With `pipe` (elsewhere) the script waits beside the command, and kills it when standard input closes, a pipe that
+the parent holds open. This module imports nothing of the product, so that it starts fast.
 """
 
 import ctypes
@@ -19,8 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _PARENT_GONE = 70
 
 
-def tied(*command: str) -> list[str]:
-    """The command line that runs a command tied to this process; where it is no Linux, give it a pipe as its input."""
+def tied_command(*command: str) -> list[str]:
+    """The command line that runs a command tied to this process. Except on Linux, give it a pipe as standard input."""
     mode = "prctl" if sys.platform == "linux" else "pipe"
     return [sys.executable, "-I", "-S", __file__, mode, str(os.getpid()), *command]
 
@@ -30,13 +30,13 @@ def become(parent: int, command: list[str]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent:  # it died before the request was in place
+    if os.getppid() != parent:  # The parent ended before the request to the kernel.
         sys.exit(_PARENT_GONE)
     os.execv(command[0], command)  # noqa: S606 - the caller's own command, no shell  # nosec B606
 
 
 def supervise(command: list[str]) -> int:
-    """Run a command until it ends or standard input closes, and answer its exit code."""
+    """Run a command until it ends or standard input closes, and return its exit code."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, close_fds=False)  # noqa: S603 - likewise  # nosec B603
 
     def forward(_number: int, _frame: FrameType | None) -> None:
@@ -56,7 +56,7 @@ def supervise(command: list[str]) -> int:
 def main(argv: list[str]) -> None:
     """Entry point of the script."""
     mode, parent, *command = argv
-    os.umask(0o077)  # its files hold jobs
+    os.umask(0o077)  # The files contain data of jobs.
     if mode == "prctl":
         become(int(parent), command)
     os._exit(supervise(command))

@@ -1,4 +1,4 @@
-"""Connects to Temporal: its own environment and configuration file name the place (section 7)."""
+"""Connects to Temporal, at the address in Temporal's own environment variables and configuration file."""
 
 import asyncio
 import os
@@ -21,41 +21,41 @@ from orchestrator.network.loopback import is_loopback
 _LAST_PORT: Final = 65_535
 _ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(\d{1,5})")
 _SWITCH: Final = ("true", "false", "1", "0")
-_SETTINGS: Final = "Correct the variables TEMPORAL_* or the file that TEMPORAL_CONFIG_FILE names."
+_SETTINGS: Final = "Correct the TEMPORAL_* variables or the file that TEMPORAL_CONFIG_FILE names."
 
 
 def connect_options(environment: Mapping[str, str] | None = None, address: str | None = None) -> dict[str, Any]:
-    """What `Client.connect` needs, from `TEMPORAL_*` and temporal.toml; `address` wins over both.
+    """The options for `Client.connect` from `TEMPORAL_*` and temporal.toml; `address` overrides both.
 
-    A variable that is empty counts as unset: to the SDK an empty key or switch would mean TLS. Raises `Misconfigured`.
+    An empty variable counts as unset: to the SDK an empty key or switch would mean TLS. Raises `Misconfigured`.
     """
     stripped = {name: value.strip() for name, value in (os.environ if environment is None else environment).items()}
-    given = {name: value for name, value in stripped.items() if value}
+    variables = {name: value for name, value in stripped.items() if value}
     try:
-        options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=given))
+        options: dict[str, Any] = dict(ClientConfig.load_client_connect_config(override_env_vars=variables))
     except (RuntimeError, OSError) as error:
-        raise Misconfigured(f"The settings of Temporal cannot be read: {error}.", remedy=_SETTINGS) from error
+        raise Misconfigured(f"The settings for Temporal cannot be read: {error}.", remedy=_SETTINGS) from error
     options.setdefault("target_host", "127.0.0.1:7233")
     if address:
         options["target_host"] = address
-    found = _ADDRESS.fullmatch(options["target_host"])
-    if found is None or not 0 < int(found[2]) <= _LAST_PORT:
+    match = _ADDRESS.fullmatch(options["target_host"])
+    if match is None or not 0 < int(match[2]) <= _LAST_PORT:
         raise Misconfigured(
-            f"TEMPORAL_ADDRESS is {options['target_host']!r}.",
-            remedy="It takes HOST:PORT, such as 127.0.0.1:7233, with a port from 1 to 65535.",
+            f"Invalid TEMPORAL_ADDRESS {options['target_host']!r}.",
+            remedy="Set it to HOST:PORT, for example 127.0.0.1:7233, with a port from 1 to 65535.",
         )
-    if given.get("TEMPORAL_TLS", "true").lower() not in _SWITCH:
-        raise Misconfigured(f"TEMPORAL_TLS is {given['TEMPORAL_TLS']!r}.", remedy="It takes true or false.")
+    if variables.get("TEMPORAL_TLS", "true").lower() not in _SWITCH:
+        raise Misconfigured(f"Invalid TEMPORAL_TLS {variables['TEMPORAL_TLS']!r}.", remedy="Set it to true or false.")
     if is_loopback(options["target_host"].rpartition(":")[0]):
-        # The SDK compresses by default, which between two processes of one machine only costs time.
+        # The SDK compresses by default, which only costs time between two processes of one machine.
         options["grpc_compression"] = GrpcCompression.NONE
     return options
 
 
 async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | None = None) -> Client:
-    """A client with our plugin. `lazy` ones connect at the first call and cannot serve a worker.
+    """Connect a client with our plugin. A `lazy` client connects at its first call, and cannot serve a worker.
 
-    Raises `Unavailable` when Temporal does not answer.
+    Raises `Unavailable` if Temporal does not answer.
     """
     plugins = [*options.get("plugins", []), OrchestratorPlugin()]
     try:
@@ -66,7 +66,7 @@ async def connect(options: dict[str, Any], *, lazy: bool, runtime: Runtime | Non
 
 
 async def connect_within(seconds: float, *, address: str | None) -> Client:
-    """A connected client at an address, or at the configured one. Raises `Unavailable` when the time is over."""
+    """Connect a client to an address, or to the configured one. Raises `Unavailable` after so many seconds."""
     options = connect_options(address=address)
     try:
         async with asyncio.timeout(seconds):
@@ -74,24 +74,24 @@ async def connect_within(seconds: float, *, address: str | None) -> Client:
     except TimeoutError:
         raise Unavailable(
             f"Temporal does not answer at {options['target_host']}: no answer within {seconds:.0f} s",
-            remedy="Start that server, or correct TEMPORAL_ADDRESS.",
+            remedy="Start the server, or correct TEMPORAL_ADDRESS.",
         ) from None
 
 
 @contextmanager
 def rpc_errors(subject: str, **details: Any) -> Iterator[None]:
-    """Turns Temporal's errors into domain errors.
+    """Turn Temporal's errors into domain errors.
 
-    An unknown subject is `NotFound`, a request that can never succeed is `InvalidInput`. Every other status is the
-    server's fault or its configuration's, and passes: `Unavailable`.
+    An unknown subject is `NotFound`, and a request that can never succeed is `InvalidInput`. Every other status is a
+    fault of the server or its configuration that may end: `Unavailable`.
     """
     try:
         yield
     except RPCError as error:
         raise _domain_error(error, subject, details) from error
-    except RPCTimeoutOrCancelledError as error:  # what the SDK makes of the deadline of an update or a query
+    except RPCTimeoutOrCancelledError as error:  # The SDK raises this for the deadline of an update or a query.
         raise Unavailable("Temporal does not answer (deadline_exceeded)", **details) from error
-    except RuntimeError as error:  # a lazy client that cannot connect says no more than this
+    except RuntimeError as error:  # The SDK raises this for a lazy client that cannot connect.
         raise Unavailable("Temporal does not answer (not connected)", **details) from error
     except WorkflowAlreadyStartedError as error:
         raise InvalidInput(f"{subject} exists already", field="job_id", provided=error.workflow_id) from error

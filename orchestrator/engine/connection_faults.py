@@ -1,35 +1,35 @@
-"""What the SDK's refusal to connect means, in words, and what an operator does about it."""
+"""Explains to operators why the SDK could not connect, with a remedy."""
 
 import re
 from typing import Final
 
-_ADDRESS: Final = "Start that server, or correct TEMPORAL_ADDRESS."
+_ADDRESS: Final = "Start the server, or correct TEMPORAL_ADDRESS."
 _FAULTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("Connection ?refused", "connection refused", _ADDRESS),
-    ("dns error|lookup address", "the name of its host is not known", "Correct TEMPORAL_ADDRESS."),
+    ("dns error|lookup address", "its host name is not known", "Correct TEMPORAL_ADDRESS."),
     (
         "InvalidContentType|InvalidMessage",
-        "what answers there does not speak TLS, which is switched on",
-        "Take TEMPORAL_TLS and TEMPORAL_API_KEY out of the settings, or correct TEMPORAL_ADDRESS.",
+        "the server does not use TLS, but TLS is switched on",
+        "Remove TEMPORAL_TLS and TEMPORAL_API_KEY from the settings, or correct TEMPORAL_ADDRESS.",
     ),
     (
         "UnknownIssuer|[Cc]ertificate",
-        "the certificates of the two sides do not fit together",
+        "the certificates of client and server do not match",
         "Correct TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_SERVER_NAME.",
     ),
     (
         "h2 protocol|http2|GoAway|broken pipe|connection reset",
-        "what answers there is no Temporal server, or wants TLS",
-        "Correct TEMPORAL_ADDRESS; TEMPORAL_TLS=true switches TLS on.",
+        "the server is not Temporal, or requires TLS",
+        "Correct TEMPORAL_ADDRESS, or switch TLS on with TEMPORAL_TLS=true.",
     ),
-    ("[Uu]nauthenticated|[Pp]ermission ?[Dd]enied", "it refuses the credentials", "Correct TEMPORAL_API_KEY."),
+    ("[Uu]nauthenticated|[Pp]ermission ?[Dd]enied", "the server refuses the credentials", "Correct TEMPORAL_API_KEY."),
     ("[Tt]imed ?out|[Dd]eadline|elapsed", "no answer in time", _ADDRESS),
 )
 _LONGEST: Final = 300
 
 
 def connection_fault(error: BaseException) -> tuple[str, str]:
-    """A sentence and a remedy for the error that the SDK raises when it cannot connect."""
+    """A sentence and a remedy for an error of the SDK while it connects."""
     text = str(error)
-    known = ((sentence, remedy) for pattern, sentence, remedy in _FAULTS if re.search(pattern, text))
-    return next(known, (text[:_LONGEST], _ADDRESS))
+    matches = ((sentence, remedy) for pattern, sentence, remedy in _FAULTS if re.search(pattern, text))
+    return next(matches, (text[:_LONGEST], _ADDRESS))

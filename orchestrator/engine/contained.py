@@ -1,6 +1,6 @@
 """Runs workflow code so that an exit or an endless loop in it fails the job.
 
-The SDK lets an exit end the worker's event loop, and runs an endless loop again and again.
+With the SDK alone, an exit ends the worker's event loop, and an endless loop runs again and again.
 """
 
 import time
@@ -23,19 +23,19 @@ from workflows.exits import exit_error, is_exit
 
 log = structlog.get_logger(__name__)
 
-# How often in a row one task of a run may run into the SDK's limit in a worker.
+# How many times in a row a task of a run may hit the SDK's limit in a worker.
 BLOCKED_LIMIT: Final = 3
-# The SDK's limit: the seconds in which workflow code must wait for something. The SDK then interrupts the code, and the
-# task fails and is tried again.
+# The SDK's limit in seconds. Workflow code that does not await anything for so long is interrupted: its task fails and
+# is retried.
 _YIELD_SECONDS: Final = 2.0
-# As the thread measures it, which begins a little later.
+# The same limit as the thread measures it, which starts a little later.
 _LATE_SECONDS: Final = 1.5
-# How long the thread itself must have computed in that time. On a busy machine innocent code, which takes a few
-# milliseconds, is late, too.
+# How long the thread itself must have computed in that time: on a busy machine, innocent code of a few milliseconds is
+# late too.
 _BUSY_SECONDS: Final = 0.1
 _MOST_RUNS: Final = 1000
 _LONGEST: Final = 300
-# By no more events a history grows when a task fails and is tried again. By more: the run went on.
+# A history grows by at most so many events when a task fails and is retried. If it grew by more, the run went on.
 _EVENTS_OF_FAILURES: Final = 10
 T = TypeVar("T")
 
@@ -47,22 +47,22 @@ class _Block:
 
 
 class _Blocks:
-    """The runs whose code did not wait for anything, and how often in a row."""
+    """The runs whose code blocked, and how many times in a row."""
 
     def __init__(self, late_seconds: float, busy_seconds: float) -> None:
         self._late_seconds = late_seconds
         self._busy_seconds = busy_seconds
         self._runs: OrderedDict[str, _Block] = OrderedDict()
-        self._held: list[WorkflowInstance] = []
+        self._abandoned: list[WorkflowInstance] = []
 
     @contextmanager
     def watched(self, act: WorkflowActivation, info: workflow.Info) -> Iterator[None]:
-        """Count the activation if its code runs into the limit."""
-        began, computed = time.monotonic(), time.thread_time()
+        """Count the activation if its code hits the limit."""
+        start, cpu_start = time.monotonic(), time.thread_time()
         try:
             yield
         finally:
-            seconds, busy = time.monotonic() - began, time.thread_time() - computed
+            seconds, busy = time.monotonic() - start, time.thread_time() - cpu_start
             if seconds >= self._late_seconds and busy >= self._busy_seconds:
                 times = self._count(act)
                 log.error(
@@ -85,13 +85,13 @@ class _Blocks:
         return block.times
 
     def hold(self, run_id: str, instance: WorkflowInstance) -> bool:
-        """Keep what is left of a run that blocked, out of the reach of the garbage collector. False for another run.
+        """Keep a reference to the instance of a run that blocked. False for any other run.
 
-        The SDK's interruption can meet `asyncio` between two steps of a task, which then never ends. The SDK would wait
-        for that end before it forgets the run, and would never end its worker.
+        The SDK's interruption can hit `asyncio` between two steps of a task, which then never ends. The SDK would wait
+        for that end before it evicts the run, and its worker would never stop.
         """
         if run_id in self._runs:
-            self._held.append(instance)
+            self._abandoned.append(instance)
         return run_id in self._runs
 
     @staticmethod
@@ -99,22 +99,22 @@ class _Blocks:
         return act.history_length > block.history_length + _EVENTS_OF_FAILURES
 
     def refuse(self, act: WorkflowActivation) -> None:
-        """Raises `ApplicationError` of type `workflow_blocked`, which fails the job, if its code blocked too often."""
+        """Raise `ApplicationError` of type `workflow_blocked`, which fails the job, if its code blocked too often."""
         block = self._runs.get(act.run_id)
         if block is not None and not self._went_on(act, block) and block.times >= BLOCKED_LIMIT:
             raise ApplicationError(
                 f"The workflow's code ran for {_YIELD_SECONDS:g} seconds without waiting for anything, {block.times} "
-                "times in a row. It holds an endless loop, or computes too much: let an agent compute.",
+                "times in a row. It contains an endless loop, or computes too much: move the computation to an agent.",
                 type=WORKFLOW_BLOCKED,
                 non_retryable=True,
             )
 
 
 class ContainedRunner(WorkflowRunner):
-    """Another runner whose workflows cannot exit, and cannot block for ever.
+    """Wraps another runner, so that its workflows can neither exit nor block for ever.
 
-    `workflows.lifecycle` sees the exits of a workflow's own coroutine and handlers; here are those of tasks that it
-    made, of its `__init__`, and of the module that the sandbox imports for it.
+    `workflows.lifecycle` handles exits in a workflow's main coroutine and handlers. This class handles those in tasks
+    that the workflow created, in its `__init__`, and in the module that the sandbox imports for it.
     """
 
     def __init__(
@@ -124,15 +124,15 @@ class ContainedRunner(WorkflowRunner):
         self._blocks = _Blocks(late_seconds, busy_seconds)
 
     def prepare_workflow(self, defn: workflow._Definition) -> None:
-        """As the other runner does it."""
-        _contained(lambda: self._runner.prepare_workflow(defn))
+        """Delegate to the other runner."""
+        _without_exit(lambda: self._runner.prepare_workflow(defn))
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        """The other runner's instance, contained."""
-        return _ContainedInstance(_contained(lambda: self._runner.create_instance(det)), self._blocks)
+        """Wrap an instance of the other runner."""
+        return _ContainedInstance(_without_exit(lambda: self._runner.create_instance(det)), self._blocks)
 
     def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
-        """As the other runner does it."""
+        """Delegate to the other runner."""
         self._runner.set_worker_level_failure_exception_types(types)
 
 
@@ -144,14 +144,14 @@ class _ContainedInstance(WorkflowInstance):
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         if any(job.HasField("remove_from_cache") for job in act.jobs):
             return self._leave_cache(act)
-        if not act.is_replaying:  # A failure would not fit the history that it replays.
+        if not act.is_replaying:  # A failure would not match the replayed history.
             self._blocks.refuse(act)
         with self._blocks.watched(act, self.get_info()):
-            return _contained(lambda: self._instance.activate(act))
+            return _without_exit(lambda: self._instance.activate(act))
 
     def _leave_cache(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         try:
-            return _contained(lambda: self._instance.activate(act))
+            return _without_exit(lambda: self._instance.activate(act))
         except RuntimeError as error:
             if not self._blocks.hold(act.run_id, self._instance):
                 raise
@@ -173,8 +173,8 @@ class _ContainedInstance(WorkflowInstance):
         return self._instance.get_thread_id()
 
 
-def _contained(run: Callable[[], T]) -> T:
-    """What it returns. An exit is raised as an error that fails the job for good."""
+def _without_exit(run: Callable[[], T]) -> T:
+    """Run a function and return its result. An exit becomes an error that fails the job for good."""
     try:
         return run()
     except BaseException as error:

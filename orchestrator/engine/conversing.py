@@ -1,4 +1,4 @@
-"""What the services ask of a conversation's workflow: one update, which starts the workflow where none runs (A11)."""
+"""Sends updates to the workflow of a conversation, and starts that workflow if none runs."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -23,20 +23,20 @@ from orchestrator.domain.errors import DeadlineExceeded, LimitExceeded, NotFound
 from orchestrator.engine.connect import rpc_errors
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
-# Seconds until a worker must have taken an update: before that it is not durable.
-TAKEN_WITHIN: Final = 10.0
+# Seconds in which a worker must accept an update. Until then it is not durable.
+ACCEPT_SECONDS: Final = 10.0
 _TRIES: Final = 3
 
 
 class ConversationGateway:
-    """One per process, over one client. Raises domain errors, never Temporal's own."""
+    """One per process and client. Raises domain errors, never Temporal's own."""
 
-    def __init__(self, client: Client, task_queue: str, *, taken_within: float = TAKEN_WITHIN) -> None:
+    def __init__(self, client: Client, task_queue: str, *, accept_seconds: float = ACCEPT_SECONDS) -> None:
         self._client = client
         self._task_queue = task_queue
-        self._taken_within = taken_within
+        self._accept_seconds = accept_seconds
 
     async def ask(
         self,
@@ -48,38 +48,38 @@ class ConversationGateway:
         update_id: str,
         seconds: float,
     ) -> Answer:
-        """What a conversation answers to an update; the same `update_id` gets the same answer, and is done once.
+        """Send an update to a conversation and return its answer. Repeating an `update_id` returns the same answer.
 
-        Raises `Unavailable` when no worker takes it soon: it may then be lost. Raises `DeadlineExceeded` when it is
-        taken and not answered within `seconds`: it goes on. Raises `LimitExceeded` when too many wait before it, or its
-        owner has too many open jobs.
+        Raises `Unavailable` if no worker accepts the update soon: then it may be lost. Raises `DeadlineExceeded` if it
+        is accepted, but has no answer within `seconds`: it continues. Raises `LimitExceeded` if too many updates wait,
+        or the owner has too many open jobs.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         with rpc_errors(f"session: {conversation.session_id[:80]}"):
-            handle = await self._taken(partial(self._send, conversation, update, message, answer, update_id))
-            left = deadline - asyncio.get_running_loop().time()
+            handle = await self._accepted_handle(partial(self._send, conversation, update, message, answer, update_id))
+            remaining = deadline - asyncio.get_running_loop().time()
             try:
-                answered = await _within(max(0.0, left), handle.result())
+                result = await _within(max(0.0, remaining), handle.result())
             except WorkflowUpdateFailedError as failure:
-                raise _refused(failure) from failure
-        if answered is None:
-            raise DeadlineExceeded(f"No answer within {seconds:g} seconds; it is still being worked on")
-        return answered
+                raise _domain_error(failure) from failure
+        if result is None:
+            raise DeadlineExceeded(f"No answer within {seconds:g} seconds; the work continues")
+        return result
 
-    async def _taken(
+    async def _accepted_handle(
         self, send: Callable[[], Coroutine[Any, Any, "WorkflowUpdateHandle[Answer]"]]
     ) -> "WorkflowUpdateHandle[Answer]":
         for _ in range(_TRIES):
             try:
                 with rpc_errors("session"):
-                    handle = await _within(self._taken_within, send())
+                    handle = await _within(self._accept_seconds, send())
             except NotFound:
-                continue  # the run that was there ended just then
+                continue  # The run ended just then.
             if handle is None:
-                late = f"No worker took the message within {self._taken_within:g} seconds"
-                raise Unavailable(f"{late}. Send it again with the same X-Request-ID", retry_after=2.0)
+                message = f"No worker accepted the message within {self._accept_seconds:g} seconds"
+                raise Unavailable(f"{message}. Send it again with the same X-Request-ID", retry_after=2.0)
             return handle
-        raise Unavailable("The session is being ended. Send the message again with the same X-Request-ID")
+        raise Unavailable("The session is ending. Send the message again with the same X-Request-ID")
 
     async def _send(
         self,
@@ -106,12 +106,15 @@ class ConversationGateway:
             wait_for_stage=WorkflowUpdateStage.ACCEPTED,
             id=update_id,
             result_type=answer,
-            rpc_timeout=timedelta(seconds=self._taken_within + 5),
+            rpc_timeout=timedelta(seconds=self._accept_seconds + 5),
         )
 
 
-async def _within(seconds: float, work: Coroutine[Any, Any, Done]) -> Done | None:
-    """What comes of it, or None when it takes longer: the SDK turns a cancellation into an error of its own."""
+async def _within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result | None:
+    """The result of a coroutine, or None if it takes longer.
+
+    Not `asyncio.timeout`: the SDK turns a cancellation into its own error.
+    """
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
@@ -122,12 +125,12 @@ async def _within(seconds: float, work: Coroutine[Any, Any, Done]) -> Done | Non
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _refused(failure: WorkflowUpdateFailedError) -> OrchestratorError:
+def _domain_error(failure: WorkflowUpdateFailedError) -> OrchestratorError:
     cause = failure.cause.cause if isinstance(failure.cause, ActivityError) else failure.cause
     if isinstance(cause, ApplicationError) and cause.type == LimitExceeded.code:
         return LimitExceeded(cause.message, retry_after=5.0, **cause.details[0])
     if isinstance(cause, ApplicationError) and cause.type == SESSION_BUSY:
         return LimitExceeded(
-            "The session has too many messages waiting. Retry after 5 seconds.", limit="session", retry_after=5.0
+            "Too many messages of this session are waiting. Retry after 5 seconds.", limit="session", retry_after=5.0
         )
     return Unavailable(f"The message was not answered: {cause}", retry_after=5.0)

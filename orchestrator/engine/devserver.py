@@ -1,4 +1,4 @@
-"""Runs the Temporal development server as a child process that lives and dies with this one (A12, A14)."""
+"""Runs the Temporal development server as a child process that ends with this one."""
 
 import asyncio
 import json
@@ -32,31 +32,31 @@ _STOP_SECONDS: Final = 10.0
 _POLL: Final = 0.1
 _TAIL_LINES: Final = 20
 _LOG_LIMIT: Final = 10 * 1024 * 1024
-# The server's HTTP API, which has a port of its own, is for pages of this machine alone.
+# The server's HTTP API, on its own port, accepts requests to names of this machine only.
 _OWN_HOSTS: Final = {"frontend.httpAllowedHosts": [pattern for name in HOST_NAMES for pattern in (name, f"{name}:*")]}
 _PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "NORMAL", "busy_timeout": "5000"}
 
 
 @dataclass(frozen=True, slots=True)
 class UiAddress:
-    """Where the web UI listens."""
+    """The address on which the web UI listens."""
 
     host: str
     port: int
 
     @property
     def url(self) -> str:
-        """Its address for HTTP."""
+        """The URL of the web UI."""
         return f"http://{self.host}:{self.port}"
 
 
 class DevServer:
-    """One Temporal server on one data directory; an async context manager, or `start` and `stop`.
+    """One Temporal server on one data directory. Use it as an async context manager, or with `start` and `stop`.
 
-    `port` 0 takes a free port and keeps it over restarts; `ui` None runs without the web UI, which answers under any
-    host name. `in_memory` keeps nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`. The
-    flag is named in the error that tells of a taken port. Start it from a thread that lasts: on Linux the server dies
-    with its starter's thread.
+    `port` 0 selects a free port and keeps it over restarts. `ui` None switches off the web UI, which accepts any host
+    name. `in_memory` stores nothing on disk. `settings` are added to those of `temporal/dynamicconfig.yaml`.
+    `port_flag` is the option that the error about a taken port names. On Linux the server ends with the thread that
+    started it: start it from a thread that lasts.
     """
 
     def __init__(
@@ -91,18 +91,18 @@ class DevServer:
 
     @property
     def log_file(self) -> Path:
-        """Where the server's own log lies."""
+        """The path of the server's log."""
         return self._log_file
 
     @property
     def pid(self) -> int | None:
-        """The process id while the server runs."""
+        """The process id, or None while the server does not run."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     async def start(self) -> None:
-        """Start the server and return once it answers its health check; also used to restart after a crash.
+        """Start the server and wait until it answers its health check. Call it again to restart after a crash.
 
-        Raises `Unavailable`: a port or the data directory is in use, or the server does not come up.
+        Raises `Unavailable` if a port or the data directory is in use, or the server does not start.
         """
         if self.pid is not None:
             return
@@ -117,7 +117,7 @@ class DevServer:
         log.info("temporal_server_started", address=self.address, version=self._binary.server_version)
 
     async def stop(self) -> None:
-        """Stop the server, gently for 10 s, then by force; nothing happens when it does not run."""
+        """Stop the server: it may shut down for 10 s, then it is killed. Does nothing if it does not run."""
         process = self._process
         try:
             if process is not None and process.returncode is None:
@@ -133,20 +133,21 @@ class DevServer:
             self._lock.release()
 
     async def wait(self) -> int:
-        """Wait until the server ends: its exit code, negative for a signal. Raises `Unavailable` if not started."""
+        """Wait for the end of the server, and return its exit code, negative for a signal.
+
+        Raises `Unavailable` if the server was not started.
+        """
         if self._process is None:
             raise Unavailable("the Temporal server was not started")
         return await self._process.wait()
 
     async def __aenter__(self) -> Self:
-        """Start."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop."""
         await self.stop()
 
     async def _spawn(self) -> None:
@@ -154,13 +155,13 @@ class DevServer:
         make_private(self._log_file)
         with self._log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *child.tied(*self._command()),
+                *child.tied_command(*self._command()),
                 stdin=asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 pass_fds=(self._lock.fileno,),
                 cwd=self._data_dir,
-                start_new_session=True,  # a terminal's Ctrl-C is for this process, which stops the server last
+                start_new_session=True,  # Ctrl-C in a terminal reaches only this process, which stops the server last.
             )
         data_lock.record(self._lock, server=self._process.pid, port=self._port)
         try:
@@ -170,7 +171,7 @@ class DevServer:
                         raise self._failure(f"ended with code {self._process.returncode}", offset)
                     await asyncio.sleep(_POLL)
         except TimeoutError:
-            raise self._failure(f"gave no answer within {_START_SECONDS:.0f} s", offset) from None
+            raise self._failure(f"did not answer within {_START_SECONDS:.0f} s", offset) from None
 
     def _command(self) -> list[str]:
         flags = [
@@ -186,7 +187,10 @@ class DevServer:
         else:
             flags += ["--ui-ip", self._ui.host, "--ui-port", str(self._ui.port), "--ui-disable-news-fetch"]
         if self._database is not None:
-            flags += ["--db-filename", self._database.name]  # the whole path becomes part of a URI, unescaped
+            flags += [
+                "--db-filename",
+                self._database.name,
+            ]  # Not the whole path: the server puts it into a URI without escapes.
             flags += [part for pragma, value in _PRAGMAS.items() for part in ("--sqlite-pragma", f"{pragma}={value}")]
         for key, value in self._settings.items():
             flags += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
@@ -198,17 +202,17 @@ class DevServer:
                 ConnectConfig(target_host=self.address, connect_timeout=timedelta(seconds=2))
             )
             return await service.check_health(timeout=timedelta(seconds=2))
-        except (RPCError, RuntimeError):  # RuntimeError is the SDK's "cannot connect"
+        except (RPCError, RuntimeError):  # The SDK raises RuntimeError if it cannot connect.
             return False
 
-    def _failure(self, what: str, offset: int) -> Unavailable:
+    def _failure(self, problem: str, offset: int) -> Unavailable:
         with self._log_file.open("rb") as output:
             output.seek(offset)
             lines = output.read().decode(errors="replace").splitlines()[-_TAIL_LINES:]
-        return Unavailable("\n".join([f"the Temporal server {what}; its log, {self._log_file}, ends with:", *lines]))
+        return Unavailable("\n".join([f"the Temporal server {problem}; its log {self._log_file} ends with:", *lines]))
 
     def _rotated_log_size(self) -> int:
-        """Bytes already in the log; a large one is put aside first."""
+        """The bytes already in the log. A large log is renamed first."""
         size = self._log_file.stat().st_size if self._log_file.exists() else 0
         if size < _LOG_LIMIT:
             return size
@@ -222,7 +226,7 @@ class DevServer:
             raise Unavailable(f"port {self._port} on {HOST} is taken; choose another with {self._port_flag}")
 
     def _check_database(self) -> None:
-        """Set a file aside whose first start was cut short, and tell of files that other versions left."""
+        """Delete a database whose first start was interrupted, and log the databases of other versions."""
         if self._database is None:
             return
         if not self._database.exists():
@@ -236,13 +240,15 @@ class DevServer:
 
 
 def _has_namespace(database: Path) -> bool:
-    """Whether a file's set-up came to its end: the namespaces come last, and no job can exist before them."""
+    """Whether the server finished to set up a database: namespaces come last, and no job can exist before them."""
     try:
         with closing(sqlite3.connect(database)) as connection:
             tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'namespaces'").fetchone()
             return bool(tables) and connection.execute("SELECT 1 FROM namespaces LIMIT 1").fetchone() is not None
     except sqlite3.DatabaseError as fault:
-        raise Unavailable(f"{database} cannot be read ({fault}); move it away to begin with an empty one") from fault
+        raise Unavailable(
+            f"{database} cannot be read ({fault}); move it away to start with an empty database"
+        ) from fault
 
 
 def _is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""How exceptions become Temporal's failures: as the SDK does it, but bounded (decision 0018)."""
+"""Converts exceptions into Temporal's failures like the SDK, but of bounded size (decision 0018)."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -16,16 +16,18 @@ _DETAILS_BYTES: Final = INLINE_BYTES
 
 
 class BoundedFailureConverter(DefaultFailureConverter):
-    """Every exception of a worker passes here on its way into a history, whoever raised it: an agent, a workflow in
-    code, an adapter, the SDK. What it says is cut, so that no message is too large to be sent."""
+    """Converts every exception of a worker, also of an agent, a workflow in code, an adapter or the SDK.
+
+    It cuts the texts, so that no message is too large for Temporal.
+    """
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
-        """Fill a failure from an exception. Never raises, whatever the exception's own code does."""
+        """Fill a failure from an exception. Never raises, even if code of the exception does."""
         foreign = isinstance(exception, ApplicationError) or not isinstance(exception, FailureError)
         try:
-            known = application_error(exception) if foreign else exception
-            super().to_failure(_with_small_details(known, payload_converter), payload_converter, failure)
-        except Exception:  # noqa: BLE001 - the edge of an author's code: details, traces and causes can be anything
+            converted = application_error(exception) if foreign else exception
+            super().to_failure(_with_small_details(converted, payload_converter), payload_converter, failure)
+        except Exception:  # noqa: BLE001 - the edge of author code: details, traces and causes can be anything
             failure.Clear()
             plain = BoundedError(error_message(exception), type=error_name(exception))
             super().to_failure(plain, payload_converter, failure)
@@ -33,7 +35,7 @@ class BoundedFailureConverter(DefaultFailureConverter):
 
 
 def _with_small_details(error: BaseException, payload_converter: PayloadConverter) -> BaseException:
-    """The error, without its details if they are no data or too large."""
+    """The error, without its details if they are too large or cannot be serialized."""
     if not isinstance(error, BoundedError) or not error.details or _fit(error.details, payload_converter):
         return error
     bare = BoundedError(
@@ -50,12 +52,12 @@ def _with_small_details(error: BaseException, payload_converter: PayloadConverte
 def _fit(details: Sequence[Any], payload_converter: PayloadConverter) -> bool:
     try:
         return payload_converter.to_payloads_wrapper(details).ByteSize() <= _DETAILS_BYTES
-    except Exception:  # noqa: BLE001 - the edge of an author's code: what is no data is left out
+    except Exception:  # noqa: BLE001 - the edge of author code: details that cannot be serialized are left out
         return False
 
 
 def _bound(failure: Failure, causes: int) -> None:
-    """Cut what came from elsewhere, too: the failure of a call or a child that another worker ran."""
+    """Cut the texts of a failure and of its causes, which may come from another worker."""
     failure.message = cut(failure.message)
     if len(failure.stack_trace) > STACK_LIMIT:  # The end is the innermost frame.
         failure.stack_trace = "…\n" + failure.stack_trace[-STACK_LIMIT:]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class FileLock:
-    """An exclusive `flock`, held by this process and by every child that is given `fileno`.
+    """An exclusive `flock`, held by this process and by every child that inherits `fileno`.
 
-    The file also carries a short text, which tells the one who finds it locked who holds it.
+    The file also contains a short text that names its holder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -17,13 +17,13 @@ class FileLock:
 
     @property
     def fileno(self) -> int:
-        """The descriptor to pass to a child that shall keep the lock as well. Raises `RuntimeError` when not held."""
+        """The descriptor to pass to a child that shares the lock. Raises `RuntimeError` if the lock is not held."""
         if self._descriptor is None:
             raise RuntimeError(f"{self._path} is not locked")
         return self._descriptor
 
     def acquire(self) -> bool:
-        """Take the lock without waiting; False when another process holds it. Makes the folder if need be."""
+        """Take the lock without waiting. False if another process holds it. Creates a missing folder."""
         if self._descriptor is not None:
             return True
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,18 +37,18 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give this process's hold back; a child that shares the lock keeps it until it ends."""
+        """Release the lock in this process. A child that shares it keeps it until it ends."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def write(self, text: str) -> None:
-        """Replace the file's text. Raises `RuntimeError` when the lock is not held."""
+        """Replace the text of the file. Raises `RuntimeError` if the lock is not held."""
         os.ftruncate(self.fileno, 0)
         os.pwrite(self.fileno, text.encode(), 0)
 
     def read(self) -> str:
-        """The text its holder wrote; empty when there is none."""
+        """The text that the holder wrote, or an empty one."""
         try:
             return self._path.read_text()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the services ask of Temporal: start, signal, cancel, read, follow."""
+"""The services' access to jobs in Temporal: start, signal, cancel, read, follow."""
 
 import asyncio
 import time
@@ -48,15 +48,15 @@ from orchestrator.projection.facts import pending_call
 from orchestrator.projection.job import job_input
 from workflows.starts import priority_of, search_attributes_of
 
-_QUICK = timedelta(seconds=5)
-_AFTER_JOBS = 4  # A priority below that of jobs, which is Temporal's middle, 3.
+_RPC_TIMEOUT = timedelta(seconds=5)
+_AFTER_JOBS = 4  # Priority below that of jobs, which is Temporal's default, 3.
 
 
 class TemporalGateway:
-    """One per process, over one client. Raises `NotFound` and `Unavailable`, never Temporal's own errors.
+    """One per process and client. Raises `NotFound` and `Unavailable`, never Temporal's own errors.
 
-    `prepare` makes the namespace what a start needs, where no worker has done so yet. `check_namespace` is given its id
-    and its name before anything is started in it, and raises `Misconfigured` for one that is not ours.
+    `prepare` sets up the namespace if no worker has done so yet. `check_namespace` gets the id and the name of the
+    namespace before the first start, and raises `Misconfigured` for a namespace of another installation.
     """
 
     def __init__(
@@ -82,24 +82,24 @@ class TemporalGateway:
 
     @property
     def away(self) -> bool:
-        """Whether Temporal did not answer the last look at it: a call would fail at once."""
+        """Whether Temporal did not answer the last probe. Then a call fails at once."""
         return circuit_of(self._client).away
 
     async def start(self, job: JobInput) -> str:
-        """Start the job's workflow under its own id, or find the one that runs or ran; the answer is the run id."""
+        """Start the job's workflow, and return the run id. If the id exists, return the run id of that workflow."""
         await self.namespace_id()
         try:
             return await self._start(job)
         except (InvalidInput, NotFound) as fault:
-            if not _unprepared(fault):
+            if not _is_unprepared(fault):
                 raise
         await self._prepare()
         try:
             return await self._start(job)
         except (InvalidInput, NotFound) as fault:
-            if not _unprepared(fault):
+            if not _is_unprepared(fault):
                 raise
-            raise Unavailable("Temporal's namespace is not ready yet", retry_after=5.0) from fault
+            raise Unavailable("The Temporal namespace is not ready yet", retry_after=5.0) from fault
 
     async def _start(self, job: JobInput) -> str:
         with rpc_errors(f"job: {job.job_id}", job_id=job.job_id):
@@ -116,14 +116,14 @@ class TemporalGateway:
                     priority=priority_of(job),
                     search_attributes=search_attributes_of(job),
                     request_eager_start=True,
-                    rpc_timeout=_QUICK,
+                    rpc_timeout=_RPC_TIMEOUT,
                 )
-            except WorkflowAlreadyStartedError as ran:  # and has ended, before the index heard of it
+            except WorkflowAlreadyStartedError as ran:  # It has ended, and the index does not know it yet.
                 return ran.run_id or ""
         return handle.result_run_id or handle.first_execution_run_id or ""
 
     async def start_delivery(self, delivery: DeliveryInput, *, owner: str, summary: str) -> None:
-        """Start a delivery's workflow under its own id, unless it was started before. `summary` is for operators."""
+        """Start the workflow of a delivery, unless it was started before. `summary` is for operators."""
         with rpc_errors(f"delivery: {delivery.delivery_id}", delivery_id=delivery.delivery_id):
             try:
                 await self._client.start_workflow(
@@ -135,45 +135,45 @@ class TemporalGateway:
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                     static_summary=summary,
                     priority=Priority(priority_key=_AFTER_JOBS, fairness_key=names.fairness_key(owner)),
-                    rpc_timeout=_QUICK,
+                    rpc_timeout=_RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError:
                 return
 
     async def delivery_open(self, delivery_id: str) -> bool:
-        """Whether a delivery's workflow goes on. Raises `NotFound`."""
+        """Whether the workflow of a delivery runs. Raises `NotFound`."""
         with rpc_errors(f"delivery: {delivery_id}", delivery_id=delivery_id):
-            description = await self._client.get_workflow_handle(delivery_id).describe(rpc_timeout=_QUICK)
+            description = await self._client.get_workflow_handle(delivery_id).describe(rpc_timeout=_RPC_TIMEOUT)
         return description.status is WorkflowExecutionStatus.RUNNING
 
     async def namespace_id(self) -> str:
-        """Which namespace of which Temporal installation this is: an id that no other one shares.
+        """The unique id of the namespace.
 
-        Raises `Misconfigured` when it does not exist or is not that of the job index.
+        Raises `Misconfigured` if it does not exist, or is not the namespace of the job index.
         """
         if self._namespace_id is None:
-            found = await namespace_id(self._client)
+            new_id = await namespace_id(self._client)
             if self._check_namespace is not None:
-                await self._check_namespace(found, self._client.namespace)
-            self._namespace_id = found
+                await self._check_namespace(new_id, self._client.namespace)
+            self._namespace_id = new_id
         return self._namespace_id
 
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
-        """Send a signal; it is durable once this returns, worker or not."""
+        """Send a signal. It is durable once this returns, even without a worker."""
         with rpc_errors(f"job: {job_id}", job_id=job_id):
-            await self._client.get_workflow_handle(job_id).signal(name, message, rpc_timeout=_QUICK)
+            await self._client.get_workflow_handle(job_id).signal(name, message, rpc_timeout=_RPC_TIMEOUT)
 
     async def cancel(self, job_id: str, reason: str) -> None:
-        """Ask for cancellation; it is durable once this returns, worker or not."""
+        """Request cancellation. The request is durable once this returns, even without a worker."""
         with rpc_errors(f"job: {job_id}", job_id=job_id):
-            await self._client.get_workflow_handle(job_id).cancel(reason=reason, rpc_timeout=_QUICK)
+            await self._client.get_workflow_handle(job_id).cancel(reason=reason, rpc_timeout=_RPC_TIMEOUT)
 
     async def current_run(self, job_id: str) -> CurrentRun:
-        """How a job stands, without its history."""
+        """The current run of a job, without its history."""
         return await self._source.current_run(job_id)
 
     async def read(self, job_id: str) -> tuple[list[Fact], Pending]:
-        """All facts of a job and what is pending now. Needs no worker and no visibility store."""
+        """All facts of a job and its pending work. Needs neither a worker nor the visibility store."""
         async with self._histories.open(job_id) as history:
             current = await history.sync()
             while not history.ended and current.run_id != history.run_id:
@@ -182,34 +182,36 @@ class TemporalGateway:
         if ended:
             return facts, NOTHING_PENDING
         pending = _pending(current.description, await self.pollers(current.task_queue or self._task_queue))
-        return facts, replace(pending, unattended=await self._unattended(job_id, facts, pending))
+        return facts, replace(pending, unattended=await self._unattended_queues(job_id, facts, pending))
 
     def ours(self, start: RunStarted) -> bool:
-        """Whether an execution that starts so is a job, and neither a workflow of the engine itself nor foreign."""
+        """Whether an execution with this start is a job, not one of the engine's own or a foreign workflow."""
         return start.workflow_type not in names.OWN_WORKFLOWS and start.task_queue == self._task_queue
 
-    async def _unattended(self, job_id: str, known: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
-        """The queues of single steps on which a call waits and which nobody polls."""
-        waiting = {call.step for call in pending.calls if not call.started}
-        job = job_input(job_id, known) if waiting else None
+    async def _unattended_queues(self, job_id: str, facts: Sequence[Fact], pending: Pending) -> tuple[str, ...]:
+        """The task queues of single steps on which a call waits and no worker polls."""
+        waiting_steps = {call.step for call in pending.calls if not call.started}
+        job = job_input(job_id, facts) if waiting_steps else None
         if job is None:
             return ()
-        queues = dict.fromkeys(step.task_queue for step in job.plan.steps if step.id in waiting and step.task_queue)
+        queues = dict.fromkeys(
+            step.task_queue for step in job.plan.steps if step.id in waiting_steps and step.task_queue
+        )
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
     async def answers(self, job_id: str, *, asked: bool = False) -> Answers:
-        """What the finished calls of a job answered, in full, and if that is `asked`, what they were asked for.
+        """The full results of the finished calls of a job and, with `asked`, their inputs.
 
-        Raises `NotFound` for one that is gone, `Unavailable`.
+        Raises `NotFound`, also for a stored value that is missing, and `Unavailable`.
         """
         with rpc_errors(f"job: {job_id}", job_id=job_id):
-            history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_QUICK)
+            history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_RPC_TIMEOUT)
         for event in history.events:
             await self._codec.put_back(event, asked=asked)
         return Answers(answers(history.events), asks(history.events) if asked else {})
 
     async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
-        """Every fact of a job, or those after a cursor, then each new one as it happens; ends with the job.
+        """Yield every fact of a job after a cursor, then each new one as it happens. Ends with the job.
 
         See `JobHistory.follow` for `Rewound`. Raises `NotFound`.
         """
@@ -220,29 +222,29 @@ class TemporalGateway:
             async for fact in facts:
                 yield fact
 
-    async def holds(self, job_id: str, is_it: Callable[[Fact], bool]) -> bool:
-        """Wait until the job's history holds a certain fact; False if the job ended without it. Raises `NotFound`."""
+    async def holds(self, job_id: str, matches: Callable[[Fact], bool]) -> bool:
+        """Wait for a fact in the job's history. False if the job ended without it. Raises `NotFound`."""
         async with self._histories.open(job_id) as history, aclosing(history.follow()) as facts:
             async for fact in facts:
-                if not isinstance(fact, Rewound) and is_it(fact):
+                if not isinstance(fact, Rewound) and matches(fact):
                     return True
         return False
 
     async def ended(self, job_id: str) -> list[Fact]:
-        """Wait until the job has ended; all its facts. Raises `NotFound`."""
+        """Wait until the job has ended, and return all its facts. Raises `NotFound`."""
         async with self._histories.open(job_id) as history:
             await history.end()
             return list(history.log)
 
     @asynccontextmanager
     async def watch(self, job_id: str) -> AsyncIterator["JobWatch"]:
-        """For a reader that waits: wakes when the job may have changed."""
+        """Open a watch, which wakes a waiting reader when the job may have changed."""
         with self._attendance.watched(self._task_queue):
             async with self._histories.open(job_id) as history:
                 yield JobWatch(history, self._attendance, self._task_queue)
 
     async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
-        """How many workers poll a queue for workflow tasks, or for activities; remembered for a second."""
+        """The number of workers that poll a queue for workflow tasks, or for activities; cached for a second."""
         return await self._attendance.count(queue, activities=activities)
 
     async def attended(self) -> bool:
@@ -254,11 +256,11 @@ class TemporalGateway:
         return names.framework_queue(self._task_queue, framework)
 
     async def offers(self, framework: str) -> bool:
-        """Whether a worker takes calls of that framework's agents now. Raises `Unavailable`."""
+        """Whether a worker polls for calls of that framework's agents. Raises `Unavailable`."""
         return bool(await self.pollers(self.framework_queue(framework), activities=True))
 
     async def ping(self) -> None:
-        """Raises `Unavailable` unless Temporal answers and its namespace is ours."""
+        """Check that Temporal answers and the namespace is ours. Raises `Unavailable`, `Misconfigured`."""
         with rpc_errors("health"):
             healthy = await self._client.service_client.check_health(timeout=timedelta(seconds=2))
         if not healthy:
@@ -267,7 +269,7 @@ class TemporalGateway:
 
 
 class JobWatch:
-    """A job for whose changes somebody waits."""
+    """Waits for changes of a job."""
 
     def __init__(self, history: JobHistory, attendance: Attendance, queue: str) -> None:
         self._history = history
@@ -276,24 +278,24 @@ class JobWatch:
         self._flips = attendance.flips(queue)
 
     async def news(self, job: Job, seconds: float) -> None:
-        """Wait until the job may stand otherwise than in `job`, or `seconds` are over.
+        """Wait until the job may differ from `job`, at most for `seconds`.
 
-        That is when history has something new since then, calls that come and go apart, and when workers came or went
-        since the last time. Raises `NotFound`, `Unavailable`.
+        It may differ if the history has new events other than the start and end of calls, or if the first worker came
+        or the last one left since the previous call. Raises `NotFound`, `Unavailable`.
         """
-        waiting = {asyncio.create_task(self._moved(job)), asyncio.create_task(self._attended())}
+        tasks = {asyncio.create_task(self._wait_for_event(job)), asyncio.create_task(self._wait_for_workers())}
         try:
-            done, _ = await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in waiting:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         for task in done:
             task.result()
 
-    async def _moved(self, job: Job) -> None:
+    async def _wait_for_event(self, job: Job) -> None:
         position = parse_cursor(job.last_event or "")
-        # The end of a workflow task starts a job, and says that a stuck one goes on.
+        # The end of a workflow task means that the job has started, or that a stuck one goes on.
         starts = job.state is JobState.PENDING or (job.reason is not None and job.reason.code is ReasonCode.STUCK)
         routine = (*CALLS, Untold) if starts else (*CALLS, Untold, WorkflowTaskDone)
         while not self._history.ended:
@@ -301,14 +303,14 @@ class JobWatch:
                 return
             await self._history.advance()
 
-    async def _attended(self) -> None:
+    async def _wait_for_workers(self) -> None:
         while self._flips == (flips := self._attendance.flips(self._queue)):
             await self._attendance.flipped(self._queue)
         self._flips = flips
 
 
-def _unprepared(fault: InvalidInput | NotFound) -> bool:
-    """Whether a start was refused because the namespace, which alone it can miss, or our attributes are not there."""
+def _is_unprepared(fault: InvalidInput | NotFound) -> bool:
+    """Whether a start was refused because the namespace or our search attributes do not exist."""
     return isinstance(fault, NotFound) or "search attribute" in fault.message
 
 

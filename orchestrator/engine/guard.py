@@ -1,4 +1,4 @@
-"""Every call of a Temporal client goes through one circuit, so that it fails at once while Temporal is away."""
+"""A Temporal client behind a circuit: every call fails at once while Temporal does not answer."""
 
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
@@ -13,14 +13,14 @@ from orchestrator.network.circuit_breaker import PROBE_SECONDS, CircuitBreaker
 
 _UNANSWERED: Final = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
 
-# `RuntimeError` is a lazy client's that cannot connect.
+# A lazy client that cannot connect raises `RuntimeError`.
 ERRORS: Final = (RPCError, RuntimeError)
 
 Response = TypeVar("Response", bound=Message)
 
 
 class GuardedService(ServiceClient):
-    """The SDK's service client behind a circuit. Workers poll and report past it."""
+    """The SDK's service client behind a circuit. Workers bypass the circuit."""
 
     def __init__(self, service: ServiceClient) -> None:
         super().__init__(service.config)
@@ -29,7 +29,7 @@ class GuardedService(ServiceClient):
 
     @property
     def worker_service_client(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a private type of the SDK
-        """What workers use: their polls are long, and what they report has retries of its own."""
+        """The client for workers, without the circuit: polls are long, and reports have their own retries."""
         return self._service.worker_service_client
 
     def update_rpc_metadata(self, metadata: Mapping[str, str | bytes]) -> None:
@@ -41,7 +41,7 @@ class GuardedService(ServiceClient):
         self._service.update_api_key(api_key)
 
     async def _probe(self) -> None:
-        # Read from the server's database: a server that lost it answers nothing else either.
+        # This call reads the server's database: a server without its database answers no other call either.
         timeout = timedelta(seconds=PROBE_SECONDS)
         await self._service.workflow_service.get_cluster_info(GetClusterInfoRequest(), timeout=timeout)
 
@@ -65,7 +65,7 @@ class GuardedService(ServiceClient):
             return await self.circuit.call(make, timeout.total_seconds() if timeout is not None else None)
         except (RPCError, TimeoutError) as error:
             if self.circuit.away and (isinstance(error, TimeoutError) or error.status in _UNANSWERED):
-                # The probe's own deadline is not the caller's: the SDK has another error for that.
+                # Not DEADLINE_EXCEEDED, which is for the caller's deadline, while this is that of the probe.
                 raise RPCError("Temporal does not answer", RPCStatusCode.UNAVAILABLE, b"") from error
             if isinstance(error, TimeoutError):
                 raise RPCError("Temporal does not answer", RPCStatusCode.DEADLINE_EXCEEDED, b"") from error
@@ -81,5 +81,5 @@ def circuit_of(client: Client) -> CircuitBreaker:
 
 
 def lost(error: Exception) -> bool:
-    """Whether an error of a call says that Temporal did not answer."""
+    """Whether a call failed because Temporal did not answer."""
     return not isinstance(error, RPCError) or error.status in _UNANSWERED

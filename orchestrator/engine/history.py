@@ -1,7 +1,7 @@
-"""Reads jobs' histories as a stable log: one request in flight per job and process, shared by every reader (A6, A15).
+"""Reads the histories of jobs as stable logs, with one request per job and process that all readers share.
 
-An event joins the log only when the server cannot renumber it any more, and an end only when a `describe` says that no
-other run goes on (decision 0014).
+An event enters the log only when the server cannot renumber it any more, and an end only when `describe` shows that no
+other run continues (decision 0014).
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from orchestrator.projection.facts import fact_of
 
 log = structlog.get_logger(__name__)
 
-_PAUSE: Final = 1.0  # seconds between two tries while Temporal is away
-# The server shows an open workflow task behind the persisted events, under numbers that other events may get.
+_PAUSE: Final = 1.0  # Seconds between two tries while Temporal does not answer.
+# The server shows an open workflow task after the persisted events, with numbers that other events may get later.
 _PROVISIONAL: Final = frozenset(
     {EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED}
 )
@@ -32,15 +32,15 @@ _PROVISIONAL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """Where a follower goes on: after `facts`, which begin the log that now counts and are not followed again."""
+    """The follower continues after `facts`: the beginning of the current log, which is not yielded again."""
 
     facts: Sequence[Fact]
 
 
 class JobHistory:
-    """The log of one job over all its runs, in order. It only grows, until a reset replaces it by another list.
+    """The log of a job over all its runs, in order. The list only grows; a reset replaces it by another list.
 
-    Events that a reset run took over keep the id of the run that they happened in.
+    Events that a reset copied into a new run keep the id of their original run.
     """
 
     def __init__(self, source: HistorySource, job_id: str) -> None:
@@ -49,9 +49,9 @@ class JobHistory:
         self._token = b""
         self._tail: list[HistoryEvent] = []
         self._tail_persisted = False
-        self._last_number = 0  # of the current run, in the log
+        self._last_number = 0  # The last event id of the current run in the log.
         self._runs: set[str] = set()
-        self._end: Fact | None = None  # read, and not yet confirmed by a `describe`
+        self._end: Fact | None = None  # An end that is read, but not confirmed by `describe` yet.
         self._request: asyncio.Task[None] | None = None
         self._request_whole = False
         self._away = False
@@ -60,27 +60,27 @@ class JobHistory:
         self.ended = False
 
     async def sync(self) -> CurrentRun:
-        """Read all that the server holds of the job now. Raises `NotFound`, `Unavailable`."""
+        """Read everything that the server has of the job now. Raises `NotFound`, `Unavailable`."""
         current = await self._source.current_run(self._job_id)
         while not await self._holds(current):
-            await self._news(current, whole=True)
-            if current.run_id != self.run_id:  # or the run was undone since, and the log will never hold it
+            await self._wait_for_request(current, whole=True)
+            if current.run_id != self.run_id:  # Or a reset undid the run, and the log will never contain it.
                 current = await self._source.current_run(self._job_id)
         return current
 
     async def advance(self) -> None:
-        """Wait until there is news or the long-poll's round is over. Raises `NotFound`, `Unavailable`."""
-        await self._news(None, whole=True)
+        """Wait for new events, or for the end of one long poll. Raises `NotFound`, `Unavailable`."""
+        await self._wait_for_request(None, whole=True)
 
     def since(self, position: tuple[str, int] | None) -> list[Fact]:
-        """The facts so far after a position `(run id, event id)`."""
+        """The facts in the log after a position `(run id, event id)`."""
         return self.log[resume(self.log, position) :]
 
     async def follow(self, after: tuple[str, int] | None = None) -> AsyncGenerator[Fact | Rewound]:
-        """Every fact, or those after a position `(run id, event id)`, then each new one; ends with the job.
+        """Yield every fact after a position `(run id, event id)`, then each new one. Ends with the job.
 
-        A `Rewound` comes first where facts are passed over, and again when a reset undoes facts that were yielded.
-        Goes on by itself when Temporal was away for a while. Raises `NotFound`.
+        A `Rewound` comes first if facts are skipped, and again if a reset undoes facts that were yielded. Continues
+        after an outage of Temporal. Raises `NotFound`.
         """
         facts: list[Fact] | None = None
         at = 0
@@ -89,8 +89,8 @@ class JobHistory:
                 if facts is None:
                     at = resume(self.log, after)
                     rewound = at > 0
-                else:  # a reset replaced the log
-                    shared = _shared(facts, self.log)
+                else:  # A reset replaced the log.
+                    shared = _common_length(facts, self.log)
                     rewound = shared < at
                     at = min(at, shared)
                 facts = self.log
@@ -102,23 +102,23 @@ class JobHistory:
             elif self.ended:
                 return
             else:
-                await self._patiently(whole=True)
+                await self._wait_with_retries(whole=True)
 
     async def end(self) -> None:
-        """Wait until the job has ended, and read it to its end. Goes on when Temporal was away. Raises `NotFound`."""
+        """Wait for the end of the job, and read the log to its end. Continues after an outage. Raises `NotFound`."""
         while not self.ended:
-            await self._patiently(whole=False)
+            await self._wait_with_retries(whole=False)
 
     def stop(self) -> None:
-        """Give up the request in flight: nobody waits for it any more."""
+        """Cancel the request in flight, when no reader is left."""
         if self._request is not None:
             self._request.cancel()
 
-    async def _patiently(self, *, whole: bool) -> None:
+    async def _wait_with_retries(self, *, whole: bool) -> None:
         try:
-            await self._news(None, whole=whole)
+            await self._wait_for_request(None, whole=whole)
         except Unavailable as fault:
-            # Once an outage: while Temporal is away every try fails at once.
+            # One warning per outage: while Temporal is down, every try fails at once.
             log.log(
                 logging.DEBUG if self._away else logging.WARNING,
                 "history_not_read",
@@ -130,26 +130,26 @@ class JobHistory:
         else:
             self._away = False
 
-    async def _news(self, current: CurrentRun | None, *, whole: bool) -> None:
-        """Wait for the one request in flight. One for the end alone makes room for one that brings every event."""
+    async def _wait_for_request(self, current: CurrentRun | None, *, whole: bool) -> None:
+        """Wait for the shared request in flight. A request for all events replaces one for the end alone."""
         request = self._request
         if request is not None and whole and not self._request_whole:
             request.cancel()
             request = None
         if request is None or request.done():
-            step = self._step(current) if whole or self.run_id else self._closing()
+            step = self._read_page(current) if whole or self.run_id else self._wait_for_end()
             request = self._request = asyncio.create_task(step, name=f"history of {self._job_id}")
             self._request_whole = whole or bool(self.run_id)
-            # Its waiters may all have gone when it fails; the next one asks again.
+            # All waiters may be gone when it fails. This reads the error, and the next reader sends a new request.
             request.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.wait({request})
         if not request.cancelled():
             request.result()
 
     async def _holds(self, current: CurrentRun) -> bool:
-        """Whether the log has all that the server had when it answered with `current`."""
+        """Whether the log has every event that the server had when it returned `current`."""
         if current.run_id != self.run_id:
-            return current.run_id in self._runs  # the log has gone on to a later run
+            return current.run_id in self._runs  # The log has reached a later run.
         if self._end is not None:
             return False
         if self.ended or self._last_number >= current.length:
@@ -160,29 +160,29 @@ class JobHistory:
             return True
         tail = self._tail
         newest = await self._source.newest(self._job_id, self.run_id)
-        if tail is not self._tail:  # another reader took an answer in meanwhile
+        if tail is not self._tail:  # Another reader appended events meanwhile.
             return await self._holds(current)
-        self._tail_persisted = _same(newest, tail[-1])
-        return newest.event_id <= self._last_number or any(_same(newest, event) for event in tail)
+        self._tail_persisted = _is_same(newest, tail[-1])
+        return newest.event_id <= self._last_number or any(_is_same(newest, event) for event in tail)
 
-    async def _step(self, current: CurrentRun | None) -> None:
-        """One answer of the server, taken into the log."""
+    async def _read_page(self, current: CurrentRun | None) -> None:
+        """Read one page from the server into the log."""
         if self._end is not None:
-            await self._conclude()
+            await self._handle_end()
         elif not self.run_id or self.ended:
             await self._begin(current or await self._source.current_run(self._job_id))
         else:
             try:
                 page = await self._source.page(self._job_id, self.run_id, self._token, wait=True)
             except Unavailable:
-                self._token = b""  # the server may have restarted: read the run again from its first event
+                self._token = b""  # The server may have restarted: read the run from its first event.
                 raise
             self._token = page.token
             self._append(page.events)
-            await self._conclude()
+            await self._handle_end()
 
-    async def _closing(self) -> None:
-        """The end of a job of which no event was read: one answer instead of one for every piece of news."""
+    async def _wait_for_end(self) -> None:
+        """Wait for the end of a job without a log: one response, instead of one for every new event."""
         run_id, token = "", b""
         while True:
             page = await self._source.closing(self._job_id, run_id, token)
@@ -195,23 +195,23 @@ class JobHistory:
         await self._begin(await self._source.current_run(self._job_id))
 
     async def _begin(self, current: CurrentRun) -> None:
-        """Read a run and those before it from the first event; what was known of the job is replaced."""
+        """Read a run and its earlier runs from the first event, and replace the log."""
         events: list[HistoryEvent] = []
-        token, begun = b"", False
-        while not begun or (token and events[-1].event_id < current.length):
+        token, has_events = b"", False
+        while not has_events or (token and events[-1].event_id < current.length):
             page = await self._source.page(self._job_id, current.run_id, token, wait=True)
             events += page.events
-            token, begun = page.token, bool(events)
+            token, has_events = page.token, bool(events)
         facts = await self._earlier(events[0])
         self._runs = {fact.run_id for fact in facts}
         self.log, self.run_id, self._token = facts, current.run_id, token
         self._tail, self._last_number, self._end, self.ended = [], 0, None, False
         self._append(events, origins=_origins(events, current.run_id))
-        await self._conclude(current)
+        await self._handle_end(current)
 
     async def _earlier(self, first: HistoryEvent) -> list[Fact]:
-        """The facts of the runs that the one with this `first` event continues, as far as Temporal still has them."""
-        known: list[Fact] = []
+        """The facts of the earlier runs that the run with this `first` event continues, if Temporal still has them."""
+        earlier_facts: list[Fact] = []
         while run_id := _continued_from(first):
             events: list[HistoryEvent] = []
             token = b""
@@ -219,18 +219,18 @@ class JobHistory:
                 try:
                     page = await self._source.page(self._job_id, run_id, token, wait=False)
                 except NotFound:
-                    return known
+                    return earlier_facts
                 events += page.events
                 token = page.token
             facts = [fact_of(*pair) for pair in zip(events, _origins(events, run_id), strict=True)]
-            if isinstance(last := facts[-1], RUN_ENDS):  # of a run that was retried or came again by a timetable
+            if isinstance(last := facts[-1], RUN_ENDS):  # The run was retried, or repeated by a cron schedule.
                 facts[-1] = RunContinued(event_id=last.event_id, run_id=run_id, time=last.time, new_run_id="")
-            known = facts + known
+            earlier_facts = facts + earlier_facts
             first = events[0]
-        return known
+        return earlier_facts
 
     def _append(self, events: list[HistoryEvent], *, origins: Sequence[str] = ()) -> None:
-        """Take events into the log, but for an open workflow task at their end: that one may be renumbered yet."""
+        """Append events to the log, except an open workflow task at their end, which may still be renumbered."""
         if not events:
             return
         self._tail_persisted = False
@@ -250,13 +250,13 @@ class JobHistory:
             self._end = facts.pop()
         self.log += facts
 
-    async def _conclude(self, current: CurrentRun | None = None) -> None:
-        """Go on to the next run, or end, if the current run has closed. Without `describe` no end is believed."""
+    async def _handle_end(self, current: CurrentRun | None = None) -> None:
+        """After the end of a run, continue with the next run or end the log. Only `describe` confirms an end."""
         last = self.log[-1] if self.log else None
         if isinstance(last, RunContinued) and last.run_id == self.run_id and self._end is None:
             self.run_id, self._token, self._last_number, self._tail = last.new_run_id, b"", 0, []
         elif self._end is not None:
-            if current is None or current.running:  # said before the end that was read since
+            if current is None or current.running:  # This response is older than the end.
                 current = await self._source.current_run(self._job_id)
             if current.run_id != self.run_id:
                 await self._begin(current)
@@ -266,32 +266,32 @@ class JobHistory:
 
 
 def resume(facts: Sequence[Fact], after: tuple[str, int] | None) -> int:
-    """How many facts a reader has seen that stopped after a position `(run id, event id)`.
+    """The number of facts up to a position `(run id, event id)`, which its reader has seen.
 
-    Of a run that was undone as a whole nothing is left: its reader goes on with the run that replaced it.
+    If a reset undid the whole run of the position, the reader continues at the beginning of the run that replaced it.
     """
     if after is None:
         return 0
     run_id, number = after
-    begin = 0
+    start = 0
     for index in range(len(facts) - 1, -1, -1):
         fact = facts[index]
         if fact.run_id == run_id and fact.event_id <= number:
             return index + 1
-        if not begin and (isinstance(fact, RunReset) or (isinstance(fact, RunStarted) and not fact.continued)):
-            begin = index
-    return begin
+        if not start and (isinstance(fact, RunReset) or (isinstance(fact, RunStarted) and not fact.continued)):
+            start = index
+    return start
 
 
-def _shared(old: Sequence[Fact], new: Sequence[Fact]) -> int:
-    """How many facts two logs of a job have in common, from the first."""
+def _common_length(old: Sequence[Fact], new: Sequence[Fact]) -> int:
+    """The number of facts that two logs of a job have in common at their beginning."""
     for index, (left, right) in enumerate(zip(old, new, strict=False)):
         if (left.run_id, left.event_id) != (right.run_id, right.event_id):
             return index
     return min(len(old), len(new))
 
 
-def _same(left: HistoryEvent, right: HistoryEvent) -> bool:
+def _is_same(left: HistoryEvent, right: HistoryEvent) -> bool:
     return (left.event_id, left.event_type, left.event_time) == (right.event_id, right.event_type, right.event_time)
 
 
@@ -300,7 +300,7 @@ def _continued_from(first: HistoryEvent) -> str:
 
 
 def _origins(events: Sequence[HistoryEvent], run_id: str) -> list[str]:
-    """The run in which each event happened: a reset run begins with a copy of the events of its base run."""
+    """The run in which each event happened. A reset run begins with a copy of the events of its base run."""
     origins = [run_id] * len(events)
     first = 0
     for index, event in enumerate(events):
@@ -312,7 +312,7 @@ def _origins(events: Sequence[HistoryEvent], run_id: str) -> list[str]:
 
 
 class HistoryReader:
-    """The histories that this process reads. A job that somebody follows stays; `most` others are remembered."""
+    """The histories that this process reads. Open ones stay in memory, and up to `most` others are cached."""
 
     def __init__(self, source: HistorySource, *, most: int = 128) -> None:
         self._source = source
@@ -323,7 +323,7 @@ class HistoryReader:
 
     @asynccontextmanager
     async def open(self, job_id: str) -> AsyncIterator[JobHistory]:
-        """The history of one job, shared by all that have it open."""
+        """Open the history of a job, which all its readers share."""
         history = self._used.get(job_id) or self._idle.pop(job_id, None) or JobHistory(self._source, job_id)
         self._used[job_id] = history
         self._users[job_id] = self._users.get(job_id, 0) + 1
@@ -337,7 +337,7 @@ class HistoryReader:
                 self._remember(job_id, history)
 
     def _remember(self, job_id: str, history: JobHistory) -> None:
-        """Keep an open job's history for the next reader. An unknown job has none; an ended one has its snapshot."""
+        """Cache the history for the next reader, unless the job is unknown or has ended and has its snapshot."""
         if not history.run_id or history.ended:
             return
         self._idle[job_id] = history

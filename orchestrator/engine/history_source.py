@@ -1,4 +1,4 @@
-"""What the reader of histories asks of Temporal: where a job stands, and pages of its events."""
+"""Reads the current run of a job and pages of its events from Temporal."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ _PAGE_SIZE: Final = 250
 
 @dataclass(frozen=True, slots=True)
 class CurrentRun:
-    """The current run of a job. `length` counts its persisted events; `running` is False once it is closed."""
+    """The current run of a job. `length` counts its persisted events. `running` is False once it is closed."""
 
     run_id: str
     length: int
@@ -34,40 +34,40 @@ class CurrentRun:
 
     @property
     def waits_for_worker(self) -> bool:
-        """Whether a call waits for a worker, or to be tried again: that is not in history."""
+        """Whether a call waits for a worker or for its retry, which history does not show."""
         scheduled = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
         return any(call.state == scheduled for call in self.description.pending_activities)
 
     @property
     def position(self) -> str:
-        """What changes with every event that the job's history gets."""
+        """A value that changes with every new event in the job's history."""
         return f"{self.run_id}:{self.length}"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some events of one run. `token` asks for those that follow; it is empty where none can follow."""
+    """Some events of one run. `token` requests the next page; it is empty if there can be none."""
 
     events: list[HistoryEvent]
     token: bytes
 
 
 class HistorySource(Protocol):
-    """Every method raises `NotFound` for an unknown job or run, and `Unavailable`."""
+    """Reads histories. Every method raises `NotFound` for an unknown job or run, and `Unavailable`."""
 
     async def current_run(self, job_id: str) -> CurrentRun:
-        """The job's current run."""
+        """The current run of a job."""
         ...
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:
-        """Events of a run from its first, or from `token`; with `wait` it blocks until there is one, or for a while.
+        """Events of a run from its first, or from `token`. With `wait`, a long poll waits for new events.
 
-        After the persisted events of an open run the server shows its workflow task under provisional numbers.
+        After the persisted events of an open run, the server shows its workflow task with provisional numbers.
         """
         ...
 
     async def closing(self, job_id: str, run_id: str, token: bytes) -> Page:
-        """The last event of a run, once it is closed; no event when the wait took too long. "" is the current run."""
+        """Wait for the last event of a run: no event after one long poll of an open run. "" is the current run."""
         ...
 
     async def newest(self, job_id: str, run_id: str) -> HistoryEvent:
@@ -76,7 +76,7 @@ class HistorySource(Protocol):
 
 
 class TemporalHistories:
-    """The `HistorySource` over a Temporal client."""
+    """The `HistorySource` of a Temporal client."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -84,13 +84,13 @@ class TemporalHistories:
     async def current_run(self, job_id: str) -> CurrentRun:
         """See `HistorySource`."""
         with rpc_errors(f"job: {job_id}", job_id=job_id):
-            described = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_READ)
+            description = await self._client.get_workflow_handle(job_id).describe(rpc_timeout=_READ)
         return CurrentRun(
-            run_id=described.run_id,
-            length=described.history_length,
-            running=described.status is WorkflowExecutionStatus.RUNNING,
-            task_queue=described.task_queue,
-            description=described.raw_description,
+            run_id=description.run_id,
+            length=description.history_length,
+            running=description.status is WorkflowExecutionStatus.RUNNING,
+            task_queue=description.task_queue,
+            description=description.raw_description,
         )
 
     async def page(self, job_id: str, run_id: str, token: bytes, *, wait: bool) -> Page:
@@ -115,28 +115,28 @@ class TemporalHistories:
                 )
             if response.history.events:
                 return response.history.events[0]
-            # A server that was killed between two writes leaves events behind that it skips: a page may be empty.
+            # A server that was killed between two writes skips the incomplete events: a page may be empty.
             if not response.next_page_token:
-                raise Unavailable("Temporal does not show the job's history at the moment", job_id=job_id)
+                raise Unavailable("Temporal does not return the job's history at the moment", job_id=job_id)
             request.next_page_token = response.next_page_token
 
     async def _fetch(self, job_id: str, run_id: str, token: bytes, *, wait: bool, closing: bool) -> Page:
-        events = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT
+        event_filter = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT
         if closing:
-            events = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
+            event_filter = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self._client.namespace,
             execution=WorkflowExecution(workflow_id=job_id, run_id=run_id),
             maximum_page_size=_PAGE_SIZE,
             next_page_token=token,
             wait_new_event=wait,
-            history_event_filter_type=events,
+            history_event_filter_type=event_filter,
         )
         try:
             with rpc_errors(f"job: {job_id}", job_id=job_id):
                 response = await self._client.workflow_service.get_workflow_execution_history(
                     request, retry=True, timeout=_LONG_POLL if wait else _READ
                 )
-        except InvalidInput as refused:  # a token of ours, which a server that was restarted may not take
-            raise Unavailable(refused.message, job_id=job_id) from refused
+        except InvalidInput as error:  # A restarted server may refuse our page token.
+            raise Unavailable(error.message, job_id=job_id) from error
         return Page(list(response.history.events), response.next_page_token)

@@ -1,4 +1,4 @@
-"""Looks at a Temporal server without changing it: what `orchestrator doctor` and a starting worker need to know."""
+"""Reads the state of a Temporal server, for `orchestrator doctor` and the start of a worker."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,7 @@ _QUICK: Final = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class NamespaceState:
-    """Our namespace in a server. `attributes` maps a search attribute's name to its type, e.g. `Keyword`."""
+    """The state of our namespace. `attributes` maps the name of a search attribute to its type, e.g. `Keyword`."""
 
     id: str
     retention: timedelta
@@ -30,10 +30,10 @@ class NamespaceState:
 
 
 async def server_version(client: Client) -> str:
-    """The version of the server that a client talks to. Raises `Unavailable`."""
+    """The version of a client's server. Raises `Unavailable`."""
     with rpc_errors("server"):
-        system = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=_QUICK)
-    return system.server_version
+        info = await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=_QUICK)
+    return info.server_version
 
 
 async def inspect_namespace(client: Client, task_queue: str) -> NamespaceState:
@@ -61,10 +61,10 @@ async def pollers(client: Client, task_queue: str, *, activities: bool = False) 
         namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
     )
     with rpc_errors(f"task queue: {task_queue}"):
-        answer = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)
-    return frozenset(poller.identity for poller in answer.pollers)
+        response = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)
+    return frozenset(poller.identity for poller in response.pollers)
 
 
 def _type_name(kind: IndexedValueType.ValueType) -> str:
-    words = IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").split("_")
-    return "".join(word.capitalize() for word in words)
+    parts = IndexedValueType.Name(kind).removeprefix("INDEXED_VALUE_TYPE_").split("_")
+    return "".join(part.capitalize() for part in parts)

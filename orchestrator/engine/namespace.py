@@ -1,4 +1,4 @@
-"""Makes a Temporal namespace what the product needs: it keeps closed jobs long enough and knows our attributes."""
+"""Sets up a Temporal namespace: its retention of closed jobs and our search attributes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ _FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED,
 
 
 async def ensure_namespace(client: Client, *, retention_days: int, attributes: Mapping[str, str]) -> None:
-    """Bring the client's namespace to this retention and these search attributes (name to type, e.g. `Keyword`).
+    """Set the retention and the search attributes (name to type, e.g. `Keyword`) of the client's namespace.
 
-    Only what differs is changed, so it can run at every start and in several processes at once. A namespace just
-    registered, or another process's change, is waited for. Raises `Misconfigured` for an unknown namespace, and
-    `Unavailable` when the server refuses, or when an attribute exists with another type.
+    It changes only what differs, so every process may call it at its start. It waits for a new namespace, or for the
+    change of another process. Raises `Misconfigured` for an unknown namespace, and `Unavailable` if the server refuses
+    or an attribute exists with another type.
     """
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while True:
@@ -45,7 +45,7 @@ async def ensure_namespace(client: Client, *, retention_days: int, attributes: M
 
 
 async def create_namespace(client: Client, *, retention_days: int) -> None:
-    """Register the client's namespace, unless it is there. Raises `Unavailable`."""
+    """Register the client's namespace, unless it exists. Raises `Unavailable`."""
     registration = RegisterNamespaceRequest(namespace=client.namespace)
     registration.workflow_execution_retention_period.FromTimedelta(timedelta(days=retention_days))
     try:
@@ -57,7 +57,7 @@ async def create_namespace(client: Client, *, retention_days: int) -> None:
     while True:
         try:
             await namespace_id(client)
-        except Misconfigured:  # the server has not read it yet
+        except Misconfigured:  # The server has not loaded it yet.
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(_PAUSE)
@@ -66,55 +66,55 @@ async def create_namespace(client: Client, *, retention_days: int) -> None:
 
 
 async def namespace_id(client: Client) -> str:
-    """Which namespace of which Temporal installation this is: an id that no other one shares.
+    """The id of the client's namespace, unique across installations of Temporal.
 
-    Raises `Misconfigured` when the server has no such namespace, `Unavailable`.
+    Raises `Misconfigured` if the server has no such namespace, and `Unavailable`.
     """
     request = DescribeNamespaceRequest(namespace=client.namespace)
     try:
         with rpc_errors(f"namespace: {client.namespace}"):
-            answer = await client.workflow_service.describe_namespace(request, timeout=_QUICK)
+            response = await client.workflow_service.describe_namespace(request, timeout=_QUICK)
     except (NotFound, InvalidInput) as fault:
         raise unknown_namespace(client) from fault
-    return answer.namespace_info.id
+    return response.namespace_info.id
 
 
 def unknown_namespace(client: Client) -> Misconfigured:
-    """The refusal of a process whose namespace does not exist."""
+    """The error for a namespace that does not exist."""
     address = client.service_client.config.target_host
     return Misconfigured(
         f"Temporal at {address} has no namespace {client.namespace!r}.",
-        remedy="Correct TEMPORAL_NAMESPACE or TEMPORAL_ADDRESS; or create it, with temporal/setup-namespace.sh or "
+        remedy="Correct TEMPORAL_NAMESPACE or TEMPORAL_ADDRESS, or create it with temporal/setup-namespace.sh or "
         "`orchestrator worker --create-namespace`.",
     )
 
 
-async def _ensure_retention(client: Client, wanted: timedelta) -> None:
+async def _ensure_retention(client: Client, retention: timedelta) -> None:
     service = client.workflow_service
     try:
-        found = await service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+        response = await service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
     except RPCError as fault:
         if fault.status is not RPCStatusCode.NOT_FOUND:
             raise
         raise unknown_namespace(client) from fault
-    if found.config.workflow_execution_retention_ttl.ToTimedelta() != wanted:
+    if response.config.workflow_execution_retention_ttl.ToTimedelta() != retention:
         change = UpdateNamespaceRequest(namespace=client.namespace)
-        change.config.workflow_execution_retention_ttl.FromTimedelta(wanted)
+        change.config.workflow_execution_retention_ttl.FromTimedelta(retention)
         await service.update_namespace(change)
 
 
 async def _ensure_attributes(client: Client, attributes: Mapping[str, str]) -> None:
     service = client.operator_service
-    known = (
+    existing = (
         await service.list_search_attributes(ListSearchAttributesRequest(namespace=client.namespace))
     ).custom_attributes
     types = {name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{kind.upper()}") for name, kind in attributes.items()}
     for name, kind in types.items():
-        if known.get(name, kind) != kind:
+        if existing.get(name, kind) != kind:
             raise Unavailable(
-                f"search attribute {name} of namespace {client.namespace!r} is not of type {attributes[name]}"
+                f"search attribute {name} of namespace {client.namespace!r} has another type than {attributes[name]}"
             )
-    missing = {name: kind for name, kind in types.items() if name not in known}
+    missing = {name: kind for name, kind in types.items() if name not in existing}
     if missing:
         await service.add_search_attributes(
             AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)

@@ -1,4 +1,4 @@
-"""How payloads become values: as pydantic's converter does, but whatever a workflow was started with can be read."""
+"""Converts payloads to values with pydantic, but accepts any input of a workflow."""
 
 import copy
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from orchestrator.domain.text import sound_data
 class JobDataConverter(DataConverter):
     """A converter of which only the codec depends on the workflow.
 
-    The SDK asks for one for each message, and by itself would build all parts anew each time: 2 ms of a short job.
+    The SDK requests one for each message, and by default rebuilds all parts each time: 2 ms of a short job.
     """
 
     def with_context(self, context: SerializationContext) -> Self:
@@ -32,13 +32,13 @@ class JobDataConverter(DataConverter):
 
 
 class JobPayloadConverter(PydanticPayloadConverter):
-    """Reads what is no `JobInput` as a `PlainInput` where a `JobInput` is expected.
+    """Reads any value that is not a `JobInput` as a `PlainInput`, where a `JobInput` is expected.
 
-    Otherwise the class of a workflow in code could not even be called, and its task would be tried again for ever.
+    Otherwise the SDK could not call the class of a workflow in code, and would retry its task for ever.
     """
 
     def to_payloads(self, values: Sequence[Any]) -> list[Payload]:
-        """The payloads. What an author's workflow returns may hold half a surrogate pair, which no payload carries."""
+        """Convert values. An author's workflow may return half a surrogate pair, which no payload can contain."""
         try:
             return super().to_payloads(values)
         except (PydanticSerializationError, UnicodeEncodeError):
@@ -46,7 +46,7 @@ class JobPayloadConverter(PydanticPayloadConverter):
             return super().to_payloads([sound_data(value) for value in plain])
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """The values, each of the type that is expected of it."""
+        """Convert payloads to values of the expected types."""
         if type_hints != [JobInput] or len(payloads) != 1:
             return super().from_payloads(payloads, type_hints)
         return [_job_input(payloads[0])]
@@ -65,7 +65,7 @@ def _job_input(payload: Payload) -> JobInput:
 def _plain(data: bytes) -> Any:
     try:
         return from_json(data)
-    except ValueError:  # half a surrogate pair, or no JSON at all
+    except ValueError:  # Half a surrogate pair, or not JSON.
         return _text(data)
 
 

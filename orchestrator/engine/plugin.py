@@ -1,4 +1,4 @@
-"""One object configures Temporal everywhere: converter, sandbox, failure types, lifecycle, outages."""
+"""The one plugin that configures Temporal's clients, workers and replayers: converter, sandbox, failure types."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable
@@ -15,16 +15,16 @@ from orchestrator.engine.contained import ContainedRunner
 from orchestrator.engine.failures import BoundedFailureConverter
 from orchestrator.engine.guard import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
-from orchestrator.engine.values import OpenedLater, ValueCodec
+from orchestrator.engine.values import LateValueStore, ValueCodec
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
 
-# Matching is by prefix. Never `workflows`: passed-through workflow modules share state between runs (style, 3.1).
+# Prefixes of module names. Never `workflows`: passed-through workflow modules would share state between runs.
 PASSED_THROUGH = ("orchestrator", "activities", "pydantic", "pydantic_core")
 
 
 def sandbox(runner: WorkflowRunner | None = None) -> WorkflowRunner:
-    """The sandboxed runner with our passthrough modules; keeps a sandbox that somebody configured already."""
+    """The sandboxed runner with our passthrough modules. A runner that is configured already keeps its settings."""
     if runner is None:
         runner = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default)
     if isinstance(runner, SandboxedWorkflowRunner):
@@ -33,7 +33,7 @@ def sandbox(runner: WorkflowRunner | None = None) -> WorkflowRunner:
 
 
 def codec_of(client: Client) -> ValueCodec:
-    """The codec of a client with our plugin; its value store is opened after the client is connected."""
+    """The codec of a client with our plugin. Its value store is opened after the client is connected."""
     codec = client.data_converter.payload_codec
     if not isinstance(codec, ValueCodec):
         raise TypeError("the client was connected without OrchestratorPlugin")
@@ -47,10 +47,10 @@ def keep_facts_out_of_messages() -> None:
 
 
 class OrchestratorPlugin(SimplePlugin):
-    """Given to the client (workers inherit it) and to the replayer, which reads no history with stored values."""
+    """For a client, whose workers inherit it, and for the replayer, which cannot read stored values."""
 
     def __init__(self) -> None:
-        codec = ValueCodec(OpenedLater())
+        codec = ValueCodec(LateValueStore())
         super().__init__(
             "orchestrator",
             data_converter=JobDataConverter(
@@ -64,7 +64,7 @@ class OrchestratorPlugin(SimplePlugin):
         )
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
-        """Contain what runs outside the sandbox, too: an author's class may ask for that."""
+        """Contain workflows outside the sandbox too: an author's class may switch the sandbox off."""
         keep_facts_out_of_messages()
         config = super().configure_worker(config)
         config["unsandboxed_workflow_runner"] = ContainedRunner(config["unsandboxed_workflow_runner"])
@@ -73,5 +73,5 @@ class OrchestratorPlugin(SimplePlugin):
     async def connect_service_client(
         self, config: ConnectConfig, next: Callable[[ConnectConfig], Awaitable[ServiceClient]]
     ) -> ServiceClient:
-        """The client's calls fail at once while Temporal is away."""
+        """Put the client behind a circuit: its calls fail at once while Temporal does not answer."""
         return GuardedService(await super().connect_service_client(config, next))

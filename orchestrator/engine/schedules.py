@@ -1,4 +1,4 @@
-"""The schedules that the product keeps in Temporal: the reconciler's."""
+"""The schedule of the reconciler in Temporal."""
 
 from datetime import timedelta
 
@@ -21,9 +21,9 @@ from orchestrator.engine.connect import rpc_errors
 
 
 async def ensure_reconciler(client: Client, task_queue: str, *, every: timedelta) -> None:
-    """Create the reconciler's schedule, or bring the one that is there up to date. Raises `Unavailable`.
+    """Create or update the schedule of the reconciler. Raises `Unavailable`.
 
-    Each task queue has its own: two installations may share a namespace.
+    Each task queue has its own schedule, because two installations may share a namespace.
     """
     schedule_id = f"{names.SCHEDULE_RECONCILE}-{task_queue}"
     schedule = Schedule(
@@ -38,11 +38,11 @@ async def ensure_reconciler(client: Client, task_queue: str, *, every: timedelta
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)),
     )
 
-    def replaced(_: ScheduleUpdateInput) -> ScheduleUpdate:
+    def replacement(_: ScheduleUpdateInput) -> ScheduleUpdate:
         return ScheduleUpdate(schedule=schedule)
 
     with rpc_errors("schedule"):
         try:
             await client.create_schedule(schedule_id, schedule)
         except ScheduleAlreadyRunningError:
-            await client.get_schedule_handle(schedule_id).update(replaced)
+            await client.get_schedule_handle(schedule_id).update(replacement)

@@ -1,4 +1,4 @@
-"""Finds the Temporal development server, downloads it, or builds it."""
+"""Finds, downloads or builds the Temporal development server."""
 
 import asyncio
 import os
@@ -27,13 +27,13 @@ _ADVICE = """\
 Do one of these:
   name a running server: TEMPORAL_ADDRESS=host:port
   put Temporal's own `temporal` command (server 1.31 or newer) on the path
-  let this machine download from github.com; a proxy is taken from HTTPS_PROXY
+  allow this machine to download from github.com, through the proxy in HTTPS_PROXY if it needs one
   install Go 1.26.4 or newer"""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A `temporal` executable that has told its versions."""
+    """A `temporal` executable with its versions."""
 
     path: Path
     cli_version: str
@@ -41,13 +41,13 @@ class ServerBinary:
 
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
-    """Where the built or downloaded server is kept, by version: below `XDG_CACHE_HOME` or `~/.cache`."""
+    """The folder for the built or downloaded server of this version, below `XDG_CACHE_HOME` or `~/.cache`."""
     root = environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or Path.home()) / ".cache"
     return Path(root) / "orchestrator" / f"temporal-{CLI_VERSION}"
 
 
 async def inspect(path: Path) -> ServerBinary:
-    """Ask an executable for its versions. Raises `Unavailable` when it is no usable Temporal server."""
+    """Read the versions of an executable. Raises `Unavailable` if it is not a usable Temporal server."""
     path = _absolute(path)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -68,20 +68,20 @@ async def inspect(path: Path) -> ServerBinary:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    found = _VERSION.search(output.decode(errors="replace"))
-    if process.returncode != 0 or found is None:
-        raise Unavailable(f"{path} --version ended with code {process.returncode} and names no server version")
-    cli, major, minor, rest = found.groups()
+    match = _VERSION.search(output.decode(errors="replace"))
+    if process.returncode != 0 or match is None:
+        raise Unavailable(f"{path} --version ended with code {process.returncode} and printed no server version")
+    cli, major, minor, rest = match.groups()
     if (int(major), int(minor)) < MINIMUM_SERVER:
         raise Unavailable(f"{path} has server {major}.{minor}{rest}, older than {'.'.join(map(str, MINIMUM_SERVER))}")
     return ServerBinary(path=path, cli_version=cli, server_version=f"{major}.{minor}{rest}")
 
 
 async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, out: TextIO = sys.stderr) -> ServerBinary:
-    """A usable server: the explicit path alone, else the path, the cache, Temporal's release, a Go build.
+    """Return a usable server: the `explicit` one, or one on the path, in the cache, from Temporal's release, or built.
 
-    `environ` is the process environment; progress goes to `out`.
-    Raises `Unavailable` naming every source tried and what to do.
+    `environ` is the process environment. Progress goes to `out`. Raises `Unavailable`, which names every source that
+    failed and what to do.
     """
     if explicit is not None:
         return await inspect(explicit)
@@ -92,31 +92,33 @@ async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, ou
         ("Temporal's release", lambda: _under_lock(cached, out, lambda: server_release.download(cached, out))),
         ("build with Go", lambda: _under_lock(cached, out, lambda: _build(cached, environ, out))),
     ]
-    tried = [] if environ.get("TEMPORAL_ADDRESS", "").strip() else ["  configured address: TEMPORAL_ADDRESS is not set"]
+    failures = (
+        [] if environ.get("TEMPORAL_ADDRESS", "").strip() else ["  configured address: TEMPORAL_ADDRESS is not set"]
+    )
     for name, source in sources:
         try:
             return await source()
         except Unavailable as fault:
-            tried.append(f"  {name}: {fault.message}")
-    raise Unavailable("\n".join(["No Temporal server was found, downloaded or built. Tried:", *tried, _ADVICE]))
+            failures.append(f"  {name}: {fault.message}")
+    raise Unavailable("\n".join(["No Temporal server was found, downloaded or built. Tried:", *failures, _ADVICE]))
 
 
 async def _on_path(environ: Mapping[str, str]) -> ServerBinary:
-    found = shutil.which("temporal", path=environ.get("PATH", ""))
-    if found is None:
+    path = shutil.which("temporal", path=environ.get("PATH", ""))
+    if path is None:
         raise Unavailable("not found")
-    return await inspect(Path(found))
+    return await inspect(Path(path))
 
 
 async def _under_lock(target: Path, out: TextIO, make: Callable[[], Awaitable[None]]) -> ServerBinary:
-    """Make the cached server unless another process does or has done so meanwhile."""
+    """Download or build the cached server, unless another process has done so meanwhile."""
     lock = FileLock(target.with_name("build.lock"))
     try:
-        waiting = False
+        is_waiting = False
         while not lock.acquire():
-            if not waiting:
-                _say(out, "Another process is making the Temporal server; waiting for it.\n")
-            waiting = True
+            if not is_waiting:
+                _write(out, "Another process is downloading or building the Temporal server; waiting for it.\n")
+            is_waiting = True
             await asyncio.sleep(0.5)
     except OSError as fault:
         raise Unavailable(f"{target.parent} cannot be written: {fault.strerror}") from fault
@@ -137,7 +139,7 @@ async def _build(target: Path, environ: Mapping[str, str], out: TextIO) -> None:
     flags = f"-s -w -X github.com/temporalio/cli/internal/temporalcli.Version={CLI_VERSION}"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *child.tied(go, "build", "-trimpath", "-ldflags", flags, "-o", str(partial), _PACKAGE),
+            *child.tied_command(go, "build", "-trimpath", "-ldflags", flags, "-o", str(partial), _PACKAGE),
             cwd=server_file(DEVSERVER_MODULE),
             env={**environ, "CGO_ENABLED": "0"},
             stdin=asyncio.subprocess.DEVNULL if sys.platform == "linux" else asyncio.subprocess.PIPE,
@@ -157,33 +159,33 @@ async def _build(target: Path, environ: Mapping[str, str], out: TextIO) -> None:
 
 
 async def _wait_with_progress(process: asyncio.subprocess.Process, label: str, out: TextIO) -> None:
-    """Wait for a process; tell the seconds elapsed, in place on a terminal, else one line every 15 s."""
-    started, terminal = time.monotonic(), out.isatty()
-    _say(out, label if terminal else f"{label}\n")
-    waiting = asyncio.ensure_future(process.wait())
-    while not (await asyncio.wait([waiting], timeout=1 if terminal else 15))[0]:
-        elapsed = round(time.monotonic() - started)
-        _say(out, f"\r{label}: {elapsed} s" if terminal else f"  still building, {elapsed} s\n")
+    """Wait for a process, and show the elapsed seconds: in place on a terminal, else in a line every 15 s."""
+    start, terminal = time.monotonic(), out.isatty()
+    _write(out, label if terminal else f"{label}\n")
+    task = asyncio.ensure_future(process.wait())
+    while not (await asyncio.wait([task], timeout=1 if terminal else 15))[0]:
+        elapsed = round(time.monotonic() - start)
+        _write(out, f"\r{label}: {elapsed} s" if terminal else f"  still building, {elapsed} s\n")
     if terminal:
-        _say(out, "\n")
+        _write(out, "\n")
 
 
 def _absolute(path: Path) -> Path:
     return path.absolute()
 
 
-def _say(out: TextIO, text: str) -> None:
+def _write(out: TextIO, text: str) -> None:
     out.write(text)
     out.flush()
 
 
 def main() -> None:
-    """`python -m orchestrator.engine.server_binary`: have a server ready and print where it lies."""
+    """`python -m orchestrator.engine.server_binary`: provide a server and print its path."""
     try:
         line, code, stream = str(asyncio.run(locate(os.environ)).path), 0, sys.stdout
     except Unavailable as fault:
         line, code, stream = fault.message, 1, sys.stderr
-    _say(stream, line + "\n")
+    _write(stream, line + "\n")
     os._exit(code)
 
 

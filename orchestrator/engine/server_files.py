@@ -11,12 +11,12 @@ DYNAMIC_CONFIG: Final = "dynamicconfig.yaml"
 SEARCH_ATTRIBUTES: Final = "search-attributes.json"
 DEVSERVER_MODULE: Final = "devserver"
 
-# In the checkout a link to the folder, in the wheel the folder itself.
+# A link to the folder in the checkout, the folder itself in the wheel.
 _FOLDER = Path(__file__).parent / "temporal_files"
 
 
 class _Setting(BaseModel):
-    """One value of the server's own settings format; the development server knows no constraints."""
+    """A value in the server's settings format. The development server does not support constraints."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -28,19 +28,19 @@ _SETTINGS = TypeAdapter(dict[str, Annotated[list[_Setting], Field(min_length=1, 
 
 
 def server_file(name: str) -> Path:
-    """Where a file or folder of `temporal/` lies."""
+    """The path of a file or folder of `temporal/`."""
     return _FOLDER / name
 
 
 def dynamic_config(source: Path | None = None) -> dict[str, bool | int | float | str]:
-    """The server settings of `temporal/dynamicconfig.yaml` (A14), by key.
+    """The server settings of `temporal/dynamicconfig.yaml` by key.
 
-    Raises pydantic's `ValidationError` for a value that the development server cannot take.
+    Raises pydantic's `ValidationError` for a value that the development server does not support.
     """
     text = (source or server_file(DYNAMIC_CONFIG)).read_text()
     return {key: entries[0].value for key, entries in _SETTINGS.validate_python(yaml.safe_load(text)).items()}
 
 
 def search_attributes() -> dict[str, str]:
-    """The search attributes that jobs are started with: name to type (`Keyword`, …)."""
+    """The search attributes of jobs: name to type (`Keyword`, …)."""
     return TypeAdapter(dict[str, str]).validate_python(json.loads(server_file(SEARCH_ATTRIBUTES).read_text()))

@@ -1,4 +1,4 @@
-"""Downloads the server that Temporal releases, and checks it against a SHA-256 pinned here."""
+"""Downloads Temporal's released server and compares it with the SHA-256 pinned here."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ from orchestrator.domain.errors import Unavailable
 
 CLI_VERSION: Final = "1.8.2"
 RELEASES: Final = "https://github.com/temporalio/cli/releases/download"
-# Copied from the release's checksums.txt. A new CLI_VERSION needs new ones, and the same version in go.mod.
+# From the release's checksums.txt. A new CLI_VERSION needs new checksums, and the same version in go.mod.
 CHECKSUMS: Final = {
     "darwin_amd64": "489d7f5420cae02b559774ac23df035141954c33a51dba96f5759a0ddccdf1b6",
     "darwin_arm64": "dacdc3587682c04cf27e67c8878ca2d755230b6ad63c0c6ebddd7348ae90ed94",
@@ -28,13 +28,14 @@ CONNECT_SECONDS: Final = 15.0
 _READ_SECONDS: Final = 30.0
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _MEGABYTE: Final = 1_000_000
-_SIZE_LIMIT: Final = 300 * _MEGABYTE  # the archive of 1.8.2 has about 50 MB
+_SIZE_LIMIT: Final = 300 * _MEGABYTE  # The archive of 1.8.2 has about 50 MB.
 
 
 async def download(target: Path, out: TextIO) -> None:
-    """Put the released executable at `target`; progress goes to `out`.
+    """Download the released executable to `target`. Progress goes to `out`.
 
-    Raises `Unavailable`: no release for this machine, no answer within 15 s, a broken download or a wrong checksum.
+    Raises `Unavailable` if there is no release for this machine, no response within 15 s, a broken download or a wrong
+    checksum.
     """
     machine = _machine()
     checksum = CHECKSUMS.get(machine)
@@ -44,27 +45,27 @@ async def download(target: Path, out: TextIO) -> None:
     archive = target.with_name("temporal.tar.gz")
     try:
         actual = await _fetch(url, archive, out)
-        # Nothing of the archive is read before it is known to be Temporal's.
+        # The archive is read only after the checksum has shown that it is Temporal's.
         if actual != checksum:
             raise Unavailable(f"{url} has the SHA-256 {actual}, expected {checksum}; the download was deleted")
         await asyncio.to_thread(_extract, archive, target)
-    except (httpx2.HTTPError, OSError) as error:  # OSError: the disk is full
+    except (httpx2.HTTPError, OSError) as error:  # OSError: for example a full disk.
         raise Unavailable(f"{url}: {str(error) or type(error).__name__}") from error
     finally:
         archive.unlink(missing_ok=True)
 
 
 def _machine() -> str:
-    """Operating system and processor, in the words of the release's file names."""
+    """Operating system and processor, as in the file names of the release."""
     processor = platform.machine().lower()
     return f"{platform.system().lower()}_{_MACHINES.get(processor, processor)}"
 
 
 async def _fetch(url: str, archive: Path, out: TextIO) -> str:
-    """Write the response to a file, and return its SHA-256."""
+    """Write the response to a file and return its SHA-256."""
     out.write(f"Downloading Temporal's server {CLI_VERSION} from {url}\n")
     digest = hashlib.sha256()
-    received = shown = 0
+    received = reported = 0
     async with _response(url) as response:
         total = int(response.headers.get("Content-Length", 0))
         with archive.open("wb") as file:
@@ -74,18 +75,18 @@ async def _fetch(url: str, archive: Path, out: TextIO) -> str:
                 received += len(chunk)
                 if received > _SIZE_LIMIT:
                     raise Unavailable(f"{url} is larger than {_SIZE_LIMIT // _MEGABYTE} MB; the download was deleted")
-                if out.isatty() and received - shown >= _MEGABYTE:
-                    shown = received
+                if out.isatty() and received - reported >= _MEGABYTE:
+                    reported = received
                     out.write(f"\r{received // _MEGABYTE} of {total // _MEGABYTE} MB")
                     out.flush()
-    if shown:
+    if reported:
         out.write("\n")
     return digest.hexdigest()
 
 
 @asynccontextmanager
 async def _response(url: str) -> AsyncIterator[httpx2.Response]:
-    """A successful response whose body is unread; every redirect included, it has to begin within 15 s."""
+    """A successful response with an unread body. It must begin within 15 s, including all redirects."""
     async with httpx2.AsyncClient(timeout=_READ_SECONDS, follow_redirects=True) as client:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):

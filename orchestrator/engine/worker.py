@@ -1,4 +1,4 @@
-"""Builds the worker: workflows and agents of one catalogue on one task queue."""
+"""Builds workers: for the workflows and agents of a catalogue, for webhook deliveries, and for a framework."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +18,12 @@ from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.engine.plugin import sandbox
 
-# A heartbeat brings the news of a cancellation, and keeps a call from being missed: each comes at most two seconds
-# late, so that three in a row may be lost before the shortest usual limit of eight is over.
+# A call learns of its cancellation with a heartbeat. One is sent at least every two seconds, so that three in a row may
+# be lost before the shortest usual timeout, eight seconds.
 _BEATS: Final = timedelta(seconds=2)
-# How long a workflow task waits for the worker that has its workflow in memory, if that one has died.
+# How long a workflow task waits for the worker that has its workflow in memory, if that worker is gone.
 _STICKY: Final = timedelta(seconds=5)
-# Without one the SDK reads and hashes every imported module at start, for a quarter of a second.
+# Without a build id, the SDK reads and hashes every imported module at start, which takes a quarter of a second.
 _BUILD: Final = f"orchestrator-{__version__}"
 
 
@@ -38,9 +38,10 @@ def build_worker(
     concurrent_agents: int = 50,
     drain: float = 5,
 ) -> Worker:
-    """A worker that takes workflow tasks and agent calls. The client carries our plugin, so the worker does too.
+    """A worker for workflow tasks and agent calls. It inherits our plugin from the client.
 
-    `beside` runs as long as it does. Once told to stop it takes nothing new, and calls have `drain` seconds to end.
+    The worker `beside` runs as long as this one. A worker that stops polls no more, and its calls have `drain` seconds
+    to end.
     """
 
     @asynccontextmanager
@@ -54,12 +55,12 @@ def build_worker(
         workflows=list(workflows),
         activities=list(activities),
         build_id=_BUILD,
-        # For activities of plugins that are plain functions.
+        # For activities of plugins that are plain functions, not coroutines.
         activity_executor=ThreadPoolExecutor(concurrent_agents, thread_name_prefix="activity"),
         interceptors=list(interceptors),
         plugins=[SimplePlugin("orchestrator.beside", run_context=run_beside)],
         max_cached_workflows=500,
-        # Workflow tasks are CPU-bound under the GIL: a few at a time keep a cold start from stalling everything.
+        # Workflow tasks are CPU-bound under the GIL. This limit keeps a cold start from blocking everything else.
         max_concurrent_workflow_tasks=20,
         max_concurrent_activities=concurrent_agents,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=4),
@@ -71,8 +72,8 @@ def build_worker(
     )
 
 
-def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any]) -> Worker:
-    """A worker for webhook deliveries alone: while receivers hang, agent calls still have slots."""
+def build_webhook_worker(client: Client, *, task_queue: str, deliver: Callable[..., Any]) -> Worker:
+    """A worker for webhook deliveries only, so that hanging receivers take no slots from agent calls."""
     return Worker(
         client,
         task_queue=names.webhook_queue(task_queue),
@@ -80,7 +81,7 @@ def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any
         build_id=_BUILD,
         max_concurrent_activities=200,  # They wait for the network.
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
-        # What is cut off is attempted again, with the same message id.
+        # An interrupted attempt is repeated with the same message id.
         graceful_shutdown_timeout=timedelta(seconds=2),
     )
 
@@ -88,13 +89,13 @@ def build_courier(client: Client, *, task_queue: str, deliver: Callable[..., Any
 def build_framework_worker(
     client: Client, *, task_queue: str, run_agent: Callable[..., Any], drain: float = 5
 ) -> Worker:
-    """A worker that takes the agent calls of one framework and no workflow tasks (O-018)."""
+    """A worker for the agent calls of one framework, without workflow tasks (O-018)."""
     return Worker(
         client,
         task_queue=task_queue,
         activities=[run_agent],
         build_id=_BUILD,
-        max_concurrent_activities=20,  # A framework keeps more in memory than a call of a model.
+        max_concurrent_activities=20,  # A framework needs more memory than a model call.
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(maximum=2),
         max_heartbeat_throttle_interval=_BEATS,
         default_heartbeat_throttle_interval=_BEATS,
@@ -103,9 +104,9 @@ def build_framework_worker(
 
 
 def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
-    """Load each class as a worker would, before one is started: it would only try again for ever.
+    """Load each class in the sandbox before a worker does, because a worker would retry a failed load for ever.
 
-    Needs a running event loop. Raises `CatalogueError` with what the sandbox refuses in the class's file.
+    Needs a running event loop. Raises `CatalogueError` with the error of the class's module.
     """
     runner = sandbox()
     for entry in entries:
@@ -114,12 +115,12 @@ def check_in_sandbox(entries: Sequence[CodeWorkflow]) -> None:
             continue
         try:
             runner.prepare_workflow(definition)
-        except BaseException as error:  # the edge of an author's code: its file is imported, and may even exit
+        except BaseException as error:  # The edge of author code: the import may raise anything, and even exit.
             name = f"{entry.workflow.__module__}.{entry.workflow.__qualname__}"
-            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {_told(error)}"
+            fault = f"workflow {entry.definition.id!r}: the sandbox cannot load {name}: {_describe(error)}"
             raise CatalogueError(entry.definition.source, fault) from error
 
 
-def _told(error: BaseException) -> str:
-    said = error_message(error)
-    return said if isinstance(error, Exception) else f"{error_name(error)}: {said}"
+def _describe(error: BaseException) -> str:
+    message = error_message(error)
+    return message if isinstance(error, Exception) else f"{error_name(error)}: {message}"

@@ -12,7 +12,7 @@ from temporalio.converter import ActivitySerializationContext, WorkflowSerializa
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.values import INLINE_BYTES, METADATA, PART_BYTES, Stored, restored, split, text_of
 from orchestrator.engine.plugin import OrchestratorPlugin
-from orchestrator.engine.values import OpenedLater, ValueCodec, bodies_of
+from orchestrator.engine.values import LateValueStore, ValueCodec, bodies_of
 from orchestrator.storage.values import CachedValues
 
 JOB = "wf_job_1"
@@ -93,7 +93,7 @@ def test_a_field_that_is_kept_is_taken_out_when_it_is_huge() -> None:
 
 
 def codec(store: Any, workflow_id: str | None = JOB) -> ValueCodec:
-    values = OpenedLater()
+    values = LateValueStore()
     values.store = store
     return ValueCodec(values, workflow_id)
 

@@ -469,7 +469,9 @@ async def test_too_many_waiting_messages_are_refused(temporal_address: str, tmp_
 
 async def test_without_a_worker_a_message_is_refused_soon(temporal_address: str, tmp_path: Path) -> None:
     async with running_engine(temporal_address, tmp_path, [BUILT_IN], worker=False) as engine:
-        impatient = ConversationGateway(engine.parts.backend.client, engine.parts.settings.task_queue, taken_within=0.5)
+        impatient = ConversationGateway(
+            engine.parts.backend.client, engine.parts.settings.task_queue, accept_seconds=0.5
+        )
         begun = await engine.services.conversations.begin(TESTER, message())
         with pytest.raises(Unavailable) as refused:
             await impatient.ask(

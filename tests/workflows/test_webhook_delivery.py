@@ -30,7 +30,7 @@ from orchestrator.domain.webhooks import (
     MadeAttempt,
     Webhook,
 )
-from orchestrator.engine.worker import build_courier, build_worker
+from orchestrator.engine.worker import build_webhook_worker, build_worker
 from orchestrator.security.sealing import callback_secrets
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.keys import KeyRequest
@@ -333,7 +333,7 @@ async def test_an_attempt_that_the_index_fails_is_made_again_and_is_one_attempt(
             return DeliveryReport(state=DeliveryState.PENDING if attempt.number < 3 else DeliveryState.FAILED)
 
     client, queue = engine.parts.backend.client, f"{engine.parts.settings.task_queue}-faulty"
-    courier = build_courier(client, task_queue=queue, deliver=WebhookActivities(Faulty()).deliver_webhook)
+    courier = build_webhook_worker(client, task_queue=queue, deliver=WebhookActivities(Faulty()).deliver_webhook)
     worker = build_worker(client, task_queue=queue, workflows=[WebhookDeliveryWorkflow], activities=[], beside=courier)
     async with worker:
         result = await client.execute_workflow(
