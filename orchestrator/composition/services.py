@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.composition.backend import Backend, new_id, now, redis_url
 from orchestrator.delivery.addresses import checked_at_registration
 from orchestrator.domain.catalogue import Catalogue
-from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.engine.conversations import ConversationGateway
 from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator, BootstrapKey
 from orchestrator.services.access.idempotency import IdempotentRequests

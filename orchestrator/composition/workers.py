@@ -18,7 +18,7 @@ from orchestrator.domain.ports import AgentRuntime
 from orchestrator.engine.author_activities import AuthorActivities
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.visibility import Visibility
-from orchestrator.engine.worker import build_webhook_worker, build_framework_worker, build_worker
+from orchestrator.engine.worker import build_framework_worker, build_webhook_worker, build_worker
 from orchestrator.frameworks import FrameworkAdapter
 from orchestrator.frameworks.runtime import FrameworkRuntime
 from orchestrator.runtime.bulkhead import Bulkhead

@@ -36,13 +36,13 @@ from orchestrator.domain.facts import (
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.domain.text import headline, inert
 from orchestrator.domain.webhooks import DeliveryInput
-from orchestrator.engine.attendance import Attendance
 from orchestrator.engine.connect import rpc_errors
-from orchestrator.engine.guard import circuit_of
+from orchestrator.engine.guarded_service import circuit_of
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
 from orchestrator.engine.namespace import namespace_id
 from orchestrator.engine.plugin import codec_of
+from orchestrator.engine.pollers import PollerCounts
 from orchestrator.projection.answers import Answers, answers, asks
 from orchestrator.projection.facts import pending_call
 from orchestrator.projection.job import job_input
@@ -77,7 +77,7 @@ class TemporalGateway:
         self._codec = codec_of(client)
         self._source = TemporalHistories(client)
         self._histories = HistoryReader(self._source)
-        self._attendance = Attendance(client, clock=clock)
+        self._poller_counts = PollerCounts(client, clock=clock)
         self._namespace_id: str | None = None
 
     @property
@@ -239,13 +239,13 @@ class TemporalGateway:
     @asynccontextmanager
     async def watch(self, job_id: str) -> AsyncIterator["JobWatch"]:
         """Open a watch, which wakes a waiting reader when the job may have changed."""
-        with self._attendance.watched(self._task_queue):
+        with self._poller_counts.watched(self._task_queue):
             async with self._histories.open(job_id) as history:
-                yield JobWatch(history, self._attendance, self._task_queue)
+                yield JobWatch(history, self._poller_counts, self._task_queue)
 
     async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
         """The number of workers that poll a queue for workflow tasks, or for activities; cached for a second."""
-        return await self._attendance.count(queue, activities=activities)
+        return await self._poller_counts.count(queue, activities=activities)
 
     async def attended(self) -> bool:
         """Whether a worker polls for jobs. Raises `Unavailable`."""
@@ -271,11 +271,11 @@ class TemporalGateway:
 class JobWatch:
     """Waits for changes of a job."""
 
-    def __init__(self, history: JobHistory, attendance: Attendance, queue: str) -> None:
+    def __init__(self, history: JobHistory, poller_counts: PollerCounts, queue: str) -> None:
         self._history = history
-        self._attendance = attendance
+        self._poller_counts = poller_counts
         self._queue = queue
-        self._flips = attendance.flips(queue)
+        self._flips = poller_counts.flips(queue)
 
     async def news(self, job: Job, seconds: float) -> None:
         """Wait until the job may differ from `job`, at most for `seconds`.
@@ -304,8 +304,8 @@ class JobWatch:
             await self._history.advance()
 
     async def _wait_for_workers(self) -> None:
-        while self._flips == (flips := self._attendance.flips(self._queue)):
-            await self._attendance.flipped(self._queue)
+        while self._flips == (flips := self._poller_counts.flips(self._queue)):
+            await self._poller_counts.flipped(self._queue)
         self._flips = flips
 
 

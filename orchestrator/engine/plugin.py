@@ -11,9 +11,9 @@ from temporalio.worker import WorkerConfig, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from orchestrator.domain.errors import OrchestratorError
-from orchestrator.engine.contained import ContainedRunner
+from orchestrator.engine.contained_runner import ContainedRunner
 from orchestrator.engine.failures import BoundedFailureConverter
-from orchestrator.engine.guard import GuardedService
+from orchestrator.engine.guarded_service import GuardedService
 from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import LateValueStore, ValueCodec
 from workflows.call_numbers import CallNumbers

@@ -9,7 +9,7 @@ from api.app import create_app
 from orchestrator.composition.lazy_services import LazyServices
 from orchestrator.composition.process import build_parts
 from orchestrator.engine.connect import connect
-from orchestrator.engine.guard import GuardedService
+from orchestrator.engine.guarded_service import GuardedService
 from orchestrator.plugins import BUILT_IN, build_catalogue
 from orchestrator.settings import Settings
 from orchestrator.testing import ADMIN_KEY, eventually

@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 
-from orchestrator.engine.guard import ERRORS, GuardedService, lost
+from orchestrator.engine.guarded_service import ERRORS, GuardedService, lost
 from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.testing import eventually
 

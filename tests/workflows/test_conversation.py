@@ -35,7 +35,7 @@ from orchestrator.domain.errors import (
 )
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.domain.limits import Tier
-from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.engine.conversations import ConversationGateway
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN

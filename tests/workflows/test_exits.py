@@ -10,7 +10,7 @@ from temporalio.client import WorkflowQueryFailedError
 
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.jobs import JobState
-from orchestrator.engine import contained
+from orchestrator.engine import contained_runner
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import TESTER, Engine, running_engine
 from tests.catalogue import TEST_PLUGIN, step, workflow
@@ -77,7 +77,7 @@ async def test_an_exit_in_a_query_fails_the_query(exits: Engine) -> None:
 
 
 async def test_an_endless_loop_fails_its_job_and_holds_no_other(exits: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contained, "BLOCKED_LIMIT", 2)  # Temporal pauses for ten seconds after the third try.
+    monkeypatch.setattr(contained_runner, "BLOCKED_LIMIT", 2)  # Temporal pauses for ten seconds after the third try.
     beside = await exits.start("t_countdown", {"seconds": 600})
     spinning = [await exits.start("t_spins", {"how": how}) for how in ("pass", "sleep", "condition")]
 

@@ -11,7 +11,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.engine.guard import ERRORS, GuardedService, lost
+from orchestrator.engine.guarded_service import ERRORS, GuardedService, lost
 from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.start import StartRequest

@@ -36,7 +36,7 @@ from orchestrator.domain.jobs import AgentCall, Job, JobState
 from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import ConversationLog, DeltaBus
-from orchestrator.engine.conversing import ConversationGateway
+from orchestrator.engine.conversations import ConversationGateway
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader

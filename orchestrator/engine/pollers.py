@@ -11,7 +11,7 @@ import structlog
 from temporalio.client import Client
 
 from orchestrator.domain.errors import Unavailable
-from orchestrator.engine.guard import circuit_of
+from orchestrator.engine.guarded_service import circuit_of
 from orchestrator.engine.inspection import pollers
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ class _Watch:
         self.flipped = asyncio.Event()
 
 
-class Attendance:
+class PollerCounts:
     """The workers of this process's Temporal namespace, by task queue."""
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
