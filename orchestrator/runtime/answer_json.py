@@ -1,4 +1,4 @@
-"""JSON as models write it: between prose, with line breaks in its texts, with half an emoji."""
+"""Reads JSON as models write it: inside prose, with line breaks in strings, with half an emoji."""
 
 import json
 import re
@@ -9,8 +9,8 @@ from pydantic_core import from_json
 
 from orchestrator.domain.text import sound, sound_data
 
-# A lone half of a surrogate pair as an escape. Escaped backslashes are matched first, so that `\\ud83d` stays text. At
-# the end of what has arrived the other half may still be on its way.
+# A lone half of a surrogate pair as an escape. Escaped backslashes match first, so that `\\ud83d` stays text. At the
+# end of a streamed text, the other half may still follow.
 _ESCAPES: Final = re.compile(
     r"""(?i)\\\\
     | \\ud[89ab][0-9a-f]{2} (?: \\ud[c-f][0-9a-f]{2} | (?: \\ (?: u (?: d (?: [c-f][0-9a-f]{0,1} )? )? )? )? \Z )
@@ -18,19 +18,19 @@ _ESCAPES: Final = re.compile(
     re.VERBOSE,
 )
 _BEGINNING: Final = re.compile(r'\{\s*["}]')
-# Every try reads at most to the end, so that a hostile text costs no more than so many readings.
+# Each try reads the text once at most. This limits the cost of a hostile text.
 _MOST_TRIES: Final = 50
-# Texts with line breaks in them, which strict parsers refuse.
+# Not strict: models write line breaks inside strings.
 _READER: Final = json.JSONDecoder(strict=False)
 
 
 def sound_escapes(text: str) -> str:
-    """Sound JSON text: lone halves of a surrogate pair are U+FFFD, whether written out or escaped."""
-    return _ESCAPES.sub(lambda found: r"\ufffd" if found["lone"] else found[0], sound(text))
+    """Replace lone halves of surrogate pairs, raw or escaped, by U+FFFD."""
+    return _ESCAPES.sub(lambda match: r"\ufffd" if match["lone"] else match[0], sound(text))
 
 
-def mended(text: str) -> str:
-    """The object in a text as JSON that a strict parser takes; the text if there is none."""
+def repaired(text: str) -> str:
+    """The object in a text as JSON that a strict parser accepts, or the text if there is none."""
     text = sound_escapes(text)
     try:
         value = from_json(text)
@@ -38,23 +38,23 @@ def mended(text: str) -> str:
         value = text
     if isinstance(value, dict):
         return text
-    # Some models write the object into a list, or as JSON within a text.
+    # Some models write the object into a list, or as JSON inside a string.
     return next(objects(value if isinstance(value, str) else text), text)
 
 
 def objects(text: str) -> Iterator[str]:
-    """The outermost JSON objects in a text, in order, each as JSON that a strict parser takes."""
+    """The outermost JSON objects in a text, in order, each as JSON that a strict parser accepts."""
     at = 0
     for _ in range(_MOST_TRIES):
-        found = _BEGINNING.search(text, at)
-        if found is None:
+        match = _BEGINNING.search(text, at)
+        if match is None:
             return
         try:
-            value, at = _READER.raw_decode(text, found.start())
-            yield _written(value)
-        except (ValueError, RecursionError):  # no JSON, or nothing that can be carried
-            at = found.start() + 1
+            value, at = _READER.raw_decode(text, match.start())
+            yield _to_json(value)
+        except (ValueError, RecursionError):  # Not JSON, or nested too deeply.
+            at = match.start() + 1
 
 
-def _written(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(sound_data(value), ensure_ascii=False)

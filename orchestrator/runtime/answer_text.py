@@ -1,4 +1,4 @@
-"""The text of an answer as it streams in: counted for heartbeats, and handed on in pieces that a reader can use."""
+"""Reads the text of an answer while it streams: counts it for heartbeats, and sends readable pieces to a sink."""
 
 import asyncio
 from collections.abc import AsyncIterable, Callable
@@ -30,9 +30,9 @@ _FENCE: Final = "```json"
 class AnswerText:
     """Reads the streamed responses of one call.
 
-    Pieces are gathered for 50 ms or 500 characters, so that an answer of a thousand tokens is no thousand messages.
-    A reader gets `output` of a structured answer and prose as it is; thinking and other fields are only counted.
-    When the model begins again, because its first answer did not fit, the sink is reset before the new text.
+    Pieces are buffered for 50 ms or 500 characters, so that an answer of a thousand tokens is not a thousand messages.
+    A reader gets the field `output` of a structured answer, and prose unchanged. Thinking and other fields are only
+    counted. If the model answers again, because its first answer was invalid, the sink is reset before the new text.
     """
 
     def __init__(self, progress: Callable[[int], None], sink: TextSink) -> None:
@@ -42,23 +42,23 @@ class AnswerText:
         self._index: int | None = None
         self._structured = False
         self._raw: list[str] = []
-        self._fresh = 0
-        self._told = 0
-        self._heard = False
-        self._again = False
+        self._unsent = 0
+        self._sent = 0
+        self._has_sent = False
+        self._is_repeated = False
         self._timer: asyncio.TimerHandle | None = None
 
     async def read(self, _: RunContext[None], events: AsyncIterable[AgentStreamEvent]) -> None:
-        """Take one response's events; an `event_stream_handler` of pydantic-ai."""
+        """Read the events of a response. This is an `event_stream_handler` of pydantic-ai."""
         self._index = None
         try:
             async for event in events:
-                self._take(event)
-            self._tell()
+                self._read_event(event)
+            self._send()
         finally:
             self._stop_timer()
 
-    def _take(self, event: AgentStreamEvent) -> None:
+    def _read_event(self, event: AgentStreamEvent) -> None:
         piece = _text_of(event)
         if piece:
             self._received += len(piece)
@@ -66,38 +66,38 @@ class AnswerText:
         if not isinstance(event, (PartStartEvent, PartDeltaEvent)):
             return
         if isinstance(event, PartStartEvent) and isinstance(event.part, (TextPart, ToolCallPart)):
-            self._begin(event.index, structured=isinstance(event.part, ToolCallPart))
+            self._begin_part(event.index, structured=isinstance(event.part, ToolCallPart))
         if piece and event.index == self._index:
-            self._gather(piece)
+            self._buffer(piece)
 
-    def _begin(self, index: int, *, structured: bool) -> None:
-        goes_on = self._index is not None and not structured and not self._structured
+    def _begin_part(self, index: int, *, structured: bool) -> None:
+        continues = self._index is not None and not structured and not self._structured
         self._index = index
-        if goes_on:
+        if continues:
             return
-        self._structured, self._raw, self._told = structured, [], 0
-        self._again = self._heard
+        self._structured, self._raw, self._sent = structured, [], 0
+        self._is_repeated = self._has_sent
 
-    def _gather(self, piece: str) -> None:
+    def _buffer(self, piece: str) -> None:
         self._raw.append(piece)
-        self._fresh += len(piece)
-        if self._fresh >= GATHER_CHARACTERS:
-            self._tell()
+        self._unsent += len(piece)
+        if self._unsent >= GATHER_CHARACTERS:
+            self._send()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell)
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send)
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         self._stop_timer()
-        self._fresh = 0
+        self._unsent = 0
         self._raw = ["".join(self._raw)]
         text = readable(self._raw[0], structured=self._structured)
-        if len(text) <= self._told:
+        if len(text) <= self._sent:
             return
-        if self._again:
+        if self._is_repeated:
             self._sink.reset()
-            self._again = False
-        self._sink.text(text[self._told :])
-        self._told, self._heard = len(text), True
+            self._is_repeated = False
+        self._sink.text(text[self._sent :])
+        self._sent, self._has_sent = len(text), True
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -106,18 +106,18 @@ class AnswerText:
 
 
 def readable(raw: str, *, structured: bool) -> str:
-    """What a reader wants of an answer, as far as it has arrived: `output` of JSON, and prose as it is. Sound text.
+    """The readable part of an answer so far, as sound text: the field `output` of JSON, or prose unchanged.
 
-    What it gives for a longer beginning of the same answer begins with what it gave for a shorter one.
+    A longer beginning of the same answer gives a text that begins with the previous one.
     """
-    # The other half of the last character may still be on its way.
+    # The other half of the last character may still follow.
     raw = sound(raw[:-1] if "\ud800" <= raw[-1:] <= "\udbff" else raw)
     body = raw.lstrip()
     if not structured:
-        fenced = body.startswith(_FENCE)
-        if fenced:
+        is_fenced = body.startswith(_FENCE)
+        if is_fenced:
             body = body.removeprefix(_FENCE).rstrip().rstrip("`")
-        elif _FENCE.startswith(body):  # not yet to be told apart
+        elif _FENCE.startswith(body):  # JSON or prose: too short to decide.
             return ""
         elif not body.startswith("{"):
             return raw

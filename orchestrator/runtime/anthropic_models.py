@@ -1,4 +1,4 @@
-"""Anthropic's models. A module of its own: its libraries take 40 MB and a second, which only its users should pay."""
+"""Models of Anthropic, in their own module: the import takes 40 MB and a second, which only their users should pay."""
 
 from typing import Final
 
@@ -11,12 +11,12 @@ ANTHROPIC_URL: Final = "https://api.anthropic.com"
 
 
 class AnthropicModels:
-    """Makes models over one client, with the provider's own retries off (A8)."""
+    """Creates models on one client, without the provider's retries: Temporal owns all retries."""
 
     def __init__(self, api_key: str, http: httpx2.AsyncClient) -> None:
         client = AsyncAnthropic(base_url=ANTHROPIC_URL, api_key=api_key, http_client=http, max_retries=0)
         self._provider = AnthropicProvider(anthropic_client=client)
 
     def model(self, name: str) -> AnthropicModel:
-        """The model of that name."""
+        """Create the model with this name."""
         return AnthropicModel(name, provider=self._provider)

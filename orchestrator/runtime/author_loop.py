@@ -1,4 +1,4 @@
-"""Threads and event loops in which the code of authors runs, and how one is watched, interrupted and given up."""
+"""Threads and event loops for author code: how they run, are watched, are interrupted and are abandoned."""
 
 import asyncio
 import contextlib
@@ -29,16 +29,16 @@ _CLONE_FS: Final = 0x200
 _LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _STACK: Final = 12
 _PLAIN: Final = frozenset({str, bytes, int, float, bool, type(None)})
-# The call to which a task belongs. Weak: the context is a part of the call.
+# The call of a task. A weak reference, because the call contains the context.
 _CALL: contextvars.ContextVar["ref[AuthorCall]"] = contextvars.ContextVar("author_call")
 
 
 class Interrupted(BaseException):
-    """Raised inside a thread that was given up, so that it ends at its next line of Python."""
+    """Raised in an abandoned thread, so that it ends at its next line of Python."""
 
 
 class AuthorCall:
-    """One run of a function of an author, as the loop sees it that waits for its outcome."""
+    """One call of an author's function, with its outcome for the event loop that waits for it."""
 
     def __init__(
         self, agent: str, function: Callable[..., Any], arguments: tuple[Any, ...], finish: Callable[[Any], Any]
@@ -64,23 +64,23 @@ class AuthorCall:
         return str(self.facts.get("job_id", ""))
 
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the call began."""
         return time.monotonic() - self._began
 
     def deliver(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Settle the call from another thread."""
-        with contextlib.suppress(RuntimeError):  # The waiting loop has been closed: nobody wants the outcome.
+        """Set the outcome from another thread."""
+        with contextlib.suppress(RuntimeError):  # The waiting loop is closed: no caller is left.
             self._waiting.call_soon_threadsafe(self.settle, value, error)
 
     def settle(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Set the outcome, in the loop that waits for it. The first one counts."""
+        """Set the outcome in the loop that waits for it. Only the first outcome counts."""
         if not self.done.done():
             self.value, self.error = value, error
             self.done.set_result(None)
 
 
 class AuthorThread:
-    """A thread for one call of a plain function. It is a daemon: it may never end."""
+    """A thread for one call of a plain function. It is a daemon thread, because it may never end."""
 
     def __init__(self, call: AuthorCall) -> None:
         self._call = call
@@ -90,18 +90,18 @@ class AuthorThread:
     def _run(self) -> None:
         call = self._call
         try:
-            _own_directory()
+            _unshare_directory()
             value = call.context.run(call.function, *call.arguments)
             if not inspect.isawaitable(value):
                 value = call.context.run(call.finish, value)
-        except BaseException as error:  # noqa: BLE001 - the edge of an author's code: an exit ends the call alone
-            call.deliver(error=call.context.run(_known, call, error))
+        except BaseException as error:  # noqa: BLE001 - the edge of author code: an exit ends the call alone
+            call.deliver(error=call.context.run(_for_caller, call, error))
         else:
             call.deliver(value)
 
 
 class AuthorLoop:
-    """An event loop in a daemon thread, for the coroutines of one agent. It outlives exits and `loop.stop()`."""
+    """An event loop in a daemon thread for the coroutines of one agent. It continues after exits and `loop.stop()`."""
 
     def __init__(self, agent: str) -> None:
         self.agent = agent
@@ -116,52 +116,52 @@ class AuthorLoop:
         self.thread.start()
 
     def start(self, call: AuthorCall) -> None:
-        """Begin a call. It counts as in flight until it is released."""
+        """Start a call. It is in flight until it is released."""
         self.calls.add(call)
-        self._soon(self._start, call)
+        self._schedule(self._start, call)
 
     def release(self, call: AuthorCall) -> None:
-        """Nobody waits for this call any more."""
+        """Release a call that no caller waits for."""
         self.calls.discard(call)
         if self.retired and not self.calls:
-            self._soon(self._loop.stop)
+            self._schedule(self._loop.stop)
 
     def cancel(self, call: AuthorCall) -> None:
         """Cancel the coroutine of a call."""
-        self._soon(self._cancel, call)
+        self._schedule(self._cancel, call)
 
     def ping(self) -> None:
-        """Ask for a sign of life, unless the last one has not come yet."""
+        """Send a ping to the loop, unless the last one has no answer yet."""
         if self._unanswered is None:
             self._unanswered = time.monotonic()
-            self._soon(self._pong)
+            self._schedule(self._pong)
 
     def silent_for(self) -> float:
-        """Seconds since the sign of life that has not come yet was asked for; 0 when none is due."""
-        asked = self._unanswered
-        return 0.0 if asked is None else time.monotonic() - asked
+        """Seconds since the ping without an answer, or 0 if every ping was answered."""
+        ping_at = self._unanswered
+        return 0.0 if ping_at is None else time.monotonic() - ping_at
 
     def dead(self) -> bool:
-        """Whether nothing can run here any more: an author's code has broken or closed the loop."""
+        """Whether the loop can run nothing, because author code has broken or closed it."""
         return self._broken or self._loop.is_closed() or not self.thread.is_alive()
 
     def running(self) -> AuthorCall | None:
-        """The call whose code runs now, which may have ended. None if that is not known."""
+        """The call whose code runs now, even if the call has ended. None if that is not known."""
         task = asyncio.current_task(self._loop)
         if task is not None:
             call = self._tasks.get(task)
             return call() if call else None
-        # A callback runs, which names no call.
+        # A callback runs, which has no task.
         return next(iter(self.calls)) if len(self.calls) == 1 else None
 
     def retire(self) -> None:
-        """Take no more calls, and end once those in flight have ended."""
+        """End the loop after the calls in flight."""
         self.retired = True
         if not self.calls:
-            self._soon(self._loop.stop)
+            self._schedule(self._loop.stop)
 
-    def _soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        with contextlib.suppress(RuntimeError):  # An author's code has closed the loop, which `dead` tells.
+    def _schedule(self, callback: Callable[..., object], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # Author code has closed the loop. `dead` reports that.
             self._loop.call_soon_threadsafe(callback, *arguments)
 
     def _pong(self) -> None:
@@ -170,23 +170,23 @@ class AuthorLoop:
     def _start(self, call: AuthorCall) -> None:
         call.task = task = _CallTask(call, self._loop)
         self._tasks[task] = ref(call)
-        task.add_done_callback(lambda _: self._ended(task, call))
+        task.add_done_callback(lambda _: self._deliver_outcome(task, call))
 
     @staticmethod
     def _cancel(call: AuthorCall) -> None:
         if call.task is not None:
             call.task.cancel()
 
-    def _ended(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: AuthorCall) -> None:
+    def _deliver_outcome(self, task: asyncio.Task[tuple[Any, BaseException | None]], call: AuthorCall) -> None:
         if task.cancelled():
             call.deliver(error=asyncio.CancelledError())
-        elif task.exception() is not None:  # before `_performed` began to catch, or after it ended
+        elif task.exception() is not None:  # Before `_perform` began to catch, or after it ended.
             call.deliver(error=_interrupted(call))
         else:
             call.deliver(*task.result())
 
     def _new_task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        """A task that is known to belong to the call that makes it."""
+        """Create a task and record which call it belongs to."""
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
         context = options.get("context")
         call = _CALL.get(None) if context is None else context.get(_CALL)
@@ -195,35 +195,36 @@ class AuthorLoop:
         return task
 
     def _run(self) -> None:
-        _own_directory()
+        _unshare_directory()
         asyncio.set_event_loop(self._loop)
         while not (self._loop.is_closed() or (self.retired and not self.calls)):
             try:
                 self._loop.run_forever()
-            except Exception as error:  # noqa: BLE001 - the loop's own: an author's code may have closed its selector
+            except Exception as error:  # noqa: BLE001 - an error of the loop itself: author code may have closed its selector
                 self._broken = True
                 log.warning(
                     "author_loop_failed", agent=self.agent, error=f"{error_name(error)}: {error_message(error)}"
                 )
                 break
-            except BaseException as error:  # noqa: BLE001 - the edge of an author's code: the loop goes on after an exit
-                # A task or callback raised it. Whoever awaits the task gets it, too.
+            except BaseException as error:  # noqa: BLE001 - the edge of author code: the loop continues after an exit
+                # A task or callback raised it. The code that awaits the task gets it too.
                 log.warning("author_task_raised", agent=self.agent, type=error_name(error))
-        with contextlib.suppress(Exception):  # of a loop that is broken
+        with contextlib.suppress(Exception):  # Closing a broken loop may fail.
             self._loop.close()
 
 
 class _CallTask(asyncio.Task[Any]):
-    """The task of a call. Its own code and the worker can cancel it, and other calls of the agent cannot:
-    `asyncio.all_tasks` shows it to them.
+    """The task of a call. Its own code and the worker can cancel it.
+
+    Other calls of the agent cannot, although `asyncio.all_tasks` shows it to them.
     """
 
     def __init__(self, call: AuthorCall, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(_performed(call), loop=loop, context=call.context)
+        super().__init__(_perform(call), loop=loop, context=call.context)
         self._call = ref(call)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Cancel the call, unless another one asks."""
+        """Cancel the call, unless another call requests it."""
         canceller, call = _CALL.get(None), self._call()
         if canceller is None or call is None or canceller() is call:
             return super().cancel(msg)
@@ -231,53 +232,57 @@ class _CallTask(asyncio.Task[Any]):
         return False
 
 
-async def _performed(call: AuthorCall) -> tuple[Any, BaseException | None]:
-    """The outcome of a call. Its exceptions are returned: a `SystemExit` that a task raises leaves the loop."""
+async def _perform(call: AuthorCall) -> tuple[Any, BaseException | None]:
+    """Run a call and return its outcome. Exceptions are returned, because a raised `SystemExit` would stop the loop."""
     try:
         value = call.function(*call.arguments)
         return call.finish(await value if inspect.isawaitable(value) else value), None
-    except BaseException as error:  # noqa: BLE001 - the edge of an author's code
-        return None, _known(call, error)
+    except BaseException as error:  # noqa: BLE001 - the edge of author code
+        return None, _for_caller(call, error)
 
 
-def _known(call: AuthorCall, error: BaseException) -> BaseException:
-    """The error as its caller may handle it. It is looked at here: its `__str__` is the author's code, too."""
+def _for_caller(call: AuthorCall, error: BaseException) -> BaseException:
+    """Convert an error for the caller, in the author's thread, because `__str__` of the error is author code too."""
     if isinstance(error, OrchestratorError) or (isinstance(error, asyncio.CancelledError) and call.cancel_requested):
         return error
-    if isinstance(error, Interrupted):  # Meant for the call that blocked, which has been told; it can meet another.
+    if isinstance(
+        error, Interrupted
+    ):  # It was meant for the call that blocked, which has failed already, but it can hit another call.
         return _interrupted(call)
     name, text = error_name(error), _text(error)
-    # A broken pool of the author's, handed on, would end the whole worker. Long words are cut by `activities.errors`.
+    # Not a BrokenExecutor of the author's pool, which would end the worker. `activities.errors` cuts long texts.
     if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
-        return error if _is_plain(error) else _plain(error, MOST_CAUSES)
+        return error if _is_plain(error) else _plain_copy(error, MOST_CAUSES)
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
     message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
-    # Another call of the agent may have cancelled a task that this one awaits: `asyncio.all_tasks` knows them all.
-    again = isinstance(error, Exception | asyncio.CancelledError)
-    return AgentError(message, kind=name, retryable=again)
+    # Another call of the agent may have cancelled a task that this one awaits, found in `asyncio.all_tasks`.
+    retryable = isinstance(error, Exception | asyncio.CancelledError)
+    return AgentError(message, kind=name, retryable=retryable)
 
 
 def _is_plain(error: BaseException | None) -> bool:
-    """Whether an error and its causes can be put into words without running an author's code."""
+    """Whether an error and its causes can be converted to text without author code."""
     for _ in range(MOST_CAUSES + 1):
         if error is None:
             break
-        words = isinstance(type(error).__str__, WrapperDescriptorType)
-        if not words or not all(type(each) in _PLAIN for each in error.args):
+        has_plain_text = isinstance(type(error).__str__, WrapperDescriptorType)
+        if not has_plain_text or not all(type(argument) in _PLAIN for argument in error.args):
             return False
         error = cause_of(error)
     return True
 
 
-def _plain(error: BaseException, causes: int) -> BaseException:
-    """An error of the same name that says the same, without the author's code in it."""
-    if type(error).__module__.startswith("temporalio."):  # It keeps its words, and what it asks of Temporal.
+def _plain_copy(error: BaseException, causes: int) -> BaseException:
+    """An error with the same name and text, but without author code."""
+    if type(error).__module__.startswith(
+        "temporalio."
+    ):  # It keeps its text and its instructions to Temporal, such as the next retry delay.
         copy = error
     else:
         copy = type(error_name(error), (Exception,), {})(error_message(error))
         copy.__traceback__ = error.__traceback__
     cause = cause_of(error)
-    copy.__cause__ = None if cause is None or not causes else _plain(cause, causes - 1)
+    copy.__cause__ = None if cause is None or not causes else _plain_copy(cause, causes - 1)
     return copy
 
 
@@ -289,13 +294,14 @@ def _interrupted(call: AuthorCall) -> AgentError:
 def _text(error: BaseException) -> str:
     try:
         return str(error) or repr(error)
-    except BaseException:  # noqa: BLE001 - the edge of an author's code
+    except BaseException:  # noqa: BLE001 - the edge of author code
         return ""
 
 
 def interrupt(thread: threading.Thread) -> None:
-    """Raise `Interrupted` in a thread, which takes effect when it next runs Python. Not while it writes to the log,
-    whose lock it could leave locked for all.
+    """Raise `Interrupted` in a thread, at its next line of Python.
+
+    Not while the thread writes to the log: it could leave the lock of the log locked for all threads.
     """
     logs = any(frame.filename == logging.__file__ for frame in _frames(thread))
     if thread.ident is not None and thread.is_alive() and not logs:
@@ -303,31 +309,31 @@ def interrupt(thread: threading.Thread) -> None:
 
 
 def place(thread: threading.Thread, function: Callable[..., Any] | None) -> str:
-    """Where a thread is: the innermost line in the file of `function`, else the innermost line of all."""
+    """The current line of a thread: the innermost one in the file of `function`, else the innermost one."""
     innermost_last = _frames(thread)
     code = getattr(inspect.unwrap(function), "__code__", None) if function else None
-    own = [frame for frame in innermost_last if code is not None and frame.filename == code.co_filename]
-    innermost = (own or innermost_last)[-1:]
+    own_frames = [frame for frame in innermost_last if code is not None and frame.filename == code.co_filename]
+    innermost = (own_frames or innermost_last)[-1:]
     return "".join(f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}" for frame in innermost)
 
 
 def frames(thread: threading.Thread) -> list[str]:
-    """The innermost lines of what a thread does, outermost first."""
+    """The innermost frames of a thread's stack, outermost first."""
     return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in _frames(thread)[-_STACK:]]
 
 
 def _frames(thread: threading.Thread) -> list[traceback.FrameSummary]:
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to another thread's stack
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - the documented way to read another thread's stack
     return traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)[::-1] if frame else []
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine, also through `functools.wraps`, `partial` and `__call__`."""
+    """Whether a call returns a coroutine, also through `functools.wraps`, `partial` and `__call__`."""
     plain = inspect.unwrap(function)
     return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(type(plain).__call__)
 
 
-def _own_directory() -> None:
-    """Give this thread a working directory and umask of its own, where the system can (Linux, unless forbidden)."""
+def _unshare_directory() -> None:
+    """Give this thread its own working directory and umask, if the system can (Linux, unless forbidden)."""
     if _LIBC is not None:
         _LIBC.unshare(_CLONE_FS)

@@ -1,4 +1,4 @@
-"""The one mapping from what a model provider or the model layer raises to `AgentError` (A8)."""
+"""The one mapping from errors of model providers and the model layer to `AgentError`."""
 
 import re
 from collections.abc import Sequence
@@ -37,13 +37,13 @@ from orchestrator.runtime.responses import is_whole, says_nothing
 MESSAGE_LIMIT: Final = 300
 STREAM_STOPPED: Final = "The provider's stream stopped before it said that the answer was complete."
 
-_MISFIT: Final = "The model's answer does not fit the agent's output model, also after it was asked to correct it"
-_NOTHING: Final = "The model answered with nothing, also when it was asked again; try another model."
+_INVALID: Final = "The model's answer does not fit the agent's output model, even after a request to correct it"
+_EMPTY: Final = "The model returned an empty answer twice. Try another model."
 _UNKNOWN_MODEL: Final = (
-    "The provider does not know this model; name another in config.model or ORCHESTRATOR_DEFAULT_MODEL"
+    "The provider does not know this model; set another one in config.model or ORCHESTRATOR_DEFAULT_MODEL"
 )
 
-# First match wins, so a class stands before the classes that it extends.
+# The first match counts, so a class is listed before its base classes.
 _RULES: Final[tuple[tuple[type[Exception], str, bool, str], ...]] = (
     (RunTimedOut, "provider_timeout", True, "The model did not finish within the step's time"),
     (ModelRequestTimeout, "provider_timeout", True, "The model provider did not answer in time"),
@@ -64,8 +64,8 @@ _RULES: Final[tuple[tuple[type[Exception], str, bool, str], ...]] = (
         False,
         "The answer does not fit max_tokens; raise config.max_tokens",
     ),
-    # The one correction of the call has been made: another attempt would pay for two more such answers.
-    (UnexpectedModelBehavior, "malformed_output", False, _MISFIT),
+    # The call has used its one correction: another attempt would pay for two more such answers.
+    (UnexpectedModelBehavior, "malformed_output", False, _INVALID),
     (UserError, "agent_misconfigured", False, "The agent's definition does not suit the model"),
 )
 _STATUS_RULES: Final[dict[int, tuple[str, bool]]] = {
@@ -89,29 +89,29 @@ def agent_error(
     usage: Usage | None = None,
     faults: str = "",
 ) -> AgentError:
-    """What a failure of the model layer means for the call: its kind, whether to try again, and when.
+    """Convert an error of the model layer: its kind, whether to retry, and when.
 
-    `last` is what the model answered before it, if it did; `secrets` are replaced wherever the provider echoes them;
-    `usage` is what the failed call is billed for, `faults` why its last answer did not fit.
+    `last` is the last response of the model, if there was one. `secrets` are masked in the provider's message. `usage`
+    is billed for the failed call. `faults` says why its last answer did not fit.
     """
     if last is not None and not isinstance(error, (AgentRunError, UserError)):
-        # It has answered, so that another attempt would pay again.
+        # The model has answered: another attempt would pay again.
         message = f"The model's answer cannot be read ({error_name(error)})."
         return AgentError(message, kind="malformed_output", retryable=False, usage=usage)
     if last is not None and type(error) is UnexpectedModelBehavior:
         if not is_whole(last):
             return AgentError(STREAM_STOPPED, kind="provider_unreachable", retryable=True, usage=usage)
         if says_nothing(last):
-            return AgentError(_NOTHING, kind="malformed_output", retryable=False, usage=usage)
-    kind, retryable, sentence = _judge(error)
-    said = (
+            return AgentError(_EMPTY, kind="malformed_output", retryable=False, usage=usage)
+    kind, retryable, sentence = _classify(error)
+    details = (
         ""
         if kind == "provider_authentication"
-        else _said(error) or (faults if type(error) is UnexpectedModelBehavior else "")
+        else _details(error) or (faults if type(error) is UnexpectedModelBehavior else "")
     )
     status = f" (HTTP {error.status_code})" if isinstance(error, ModelHTTPError) else ""
     return AgentError(
-        scrub(f"{sentence}{status}{': ' if said else '.'}{said}", secrets),
+        scrub(f"{sentence}{status}{': ' if details else '.'}{details}", secrets),
         kind=kind,
         retryable=retryable,
         retry_after=error.retry_after if retryable and isinstance(error, ModelAPIError) else None,
@@ -120,7 +120,7 @@ def agent_error(
 
 
 def scrub(text: str, secrets: Sequence[str] = ()) -> str:
-    """One line of at most 300 characters without the given secrets and without anything that looks like one."""
+    """One line of at most 300 characters, with `secrets` and anything that looks like a secret masked."""
     text = sound(text)
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -128,7 +128,7 @@ def scrub(text: str, secrets: Sequence[str] = ()) -> str:
     return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 1] + "…"
 
 
-def _judge(error: Exception) -> tuple[str, bool, str]:
+def _classify(error: Exception) -> tuple[str, bool, str]:
     if isinstance(error, ModelAPIError) and {error.provider_error_code, error.provider_error_type} & _FILTER_CODES:
         return "content_filtered", False, "The provider's content filter refused the request"
     for category, kind, retryable, sentence in _RULES:
@@ -138,14 +138,14 @@ def _judge(error: Exception) -> tuple[str, bool, str]:
         kind, retryable = _STATUS_RULES.get(error.status_code, ("provider_rejected", False))
         return kind, retryable, "The model provider did not accept the request"
     if not isinstance(error, AgentRunError):
-        # What the provider sent is nothing that the provider's client can read.
+        # The provider's client could not read the response.
         return "provider_unavailable", True, f"The model provider's answer cannot be read ({error_name(error)})"
-    # What is left came over an open stream, and nothing says that the request was at fault.
-    return "provider_unreachable", True, "The model provider broke off"
+    # The remaining errors came over an open stream, and do not say that the request was at fault.
+    return "provider_unreachable", True, "The model provider broke the stream off"
 
 
-def _said(error: Exception) -> str:
-    """The part of a failure that helps a reader: the provider's own sentence, or the faulty fields."""
+def _details(error: Exception) -> str:
+    """The details of an error for a reader: the provider's own message, or the faulty fields."""
     if isinstance(error, ModelHTTPError):
         body = error.body
         if isinstance(body, dict):

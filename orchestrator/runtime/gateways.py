@@ -1,4 +1,4 @@
-"""Answers of gateways that are no answers: an error or a web page with HTTP 200 in the place of a stream."""
+"""Finds error responses of gateways: an error or a web page with HTTP 200 in place of a stream."""
 
 import json
 import re
@@ -15,16 +15,16 @@ _ASKS_FOR_STREAM: Final = re.compile(rb'"stream"\s*:\s*true')
 _MOST_BYTES: Final = 256 * 1024
 _TITLE: Final = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 _UNAVAILABLE: Final = 502
-_NO_STREAM: Final = 422  # Asked again, the gateway would answer in the same way, and bill it.
+_NO_STREAM: Final = 422  # Not retryable: the gateway would respond and bill in the same way again.
 
 
 async def refuse_other_than_events(response: httpx2.Response) -> None:
-    """Give such a response the status that its body tells, so that a provider's client raises it like any other error.
+    """Set the status of an error response from its body, so that the provider's client raises it like any other error.
 
-    A response hook of the HTTP client. Streams of events are not touched, whatever type they claim.
+    This is a response hook of the HTTP client. Streams of events pass unchanged, whatever content type they have.
     """
-    claimed = response.headers.get("content-type", "")
-    if response.status_code != httpx2.codes.OK or claimed.startswith(_STREAM):
+    content_type = response.headers.get("content-type", "")
+    if response.status_code != httpx2.codes.OK or content_type.startswith(_STREAM):
         return
     if not _ASKS_FOR_STREAM.search(response.request.content):
         return
@@ -56,17 +56,17 @@ async def _beginning(response: httpx2.Response) -> bytes:
 
 
 def _refusal(text: str) -> tuple[int, dict[str, Any]]:
-    """The status and the body of an error, in the form that the clients of providers read."""
+    """The status and the body of an error, in the format that clients of providers read."""
     try:
         body = from_json(text)
     except ValueError:
         title = _TITLE.search(text)
         page = f"a web page, {name(unescape(title[1]))!r}" if title else "a web page" if "<" in text else "no stream"
-        return _UNAVAILABLE, {"error": {"message": f"its address answers with {page}; is the base URL right?"}}
+        return _UNAVAILABLE, {"error": {"message": f"its address responds with {page}; is the base URL right?"}}
     if isinstance(body, dict) and body.get("error"):
         error = body["error"]
         return _status(error, body), {"error": error if isinstance(error, dict) else {"message": str(error)}}
-    return _NO_STREAM, {"error": {"message": "it answers with one document, although a stream was asked for"}}
+    return _NO_STREAM, {"error": {"message": "it responds with one document, although the request was for a stream"}}
 
 
 def _status(error: Any, body: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Validates inputs in threads of their own, for a limited time: large ones take long, validators are authors' code."""
+"""Validates inputs in separate threads with a time limit: large inputs take long, and validators are author code."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from orchestrator.runtime.author_loop import interrupt
 SECONDS: Final = 10.0
 _MOST_THREADS: Final = 32
 _LONGEST: Final = 300
-_OWN_WORDS: Final = re.compile(r"^(Value error|Assertion failed), ")
+_PYDANTIC_PREFIX: Final = re.compile(r"^(Value error|Assertion failed), ")
 _EXPECTED: Final = "Input should be "
 T = TypeVar("T")
 
@@ -26,17 +26,17 @@ T = TypeVar("T")
 async def apply_model(
     model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False, seconds: float = SECONDS
 ) -> dict[str, Any]:
-    """The input as its model reads it, see `validated`. Raises `InvalidInput`, also after `seconds`."""
+    """Validate an input in a thread, see `validated`. Raises `InvalidInput`, also after `seconds`."""
     return await in_thread(partial(validated, model, data, as_json=as_json), seconds=seconds)
 
 
 async def in_thread(check: Callable[[], T], *, seconds: float = SECONDS) -> T:
-    """What a check returns or raises. Raises `InvalidInput` when it takes longer than `seconds`."""
+    """Run a check in a thread and return its result. Raises `InvalidInput` if it takes longer than `seconds`."""
     return await _CHECKS.run(check, seconds)
 
 
 class _Check(Generic[T]):
-    """One check, which can be interrupted while it runs."""
+    """A check that can be interrupted while it runs."""
 
     def __init__(self, check: Callable[[], T]) -> None:
         self._check = check
@@ -52,29 +52,29 @@ class _Check(Generic[T]):
                 self._thread = None
 
     def interrupt(self) -> None:
-        """End the check at its next line of Python: an endless loop would cost a processor for ever."""
-        with self._lock:  # Its thread goes on to other checks.
+        """End the check at its next line of Python: an endless loop would use a processor for ever."""
+        with self._lock:  # The lock ensures that the thread still runs this check, not the next one.
             if self._thread is not None:
                 interrupt(self._thread)
 
 
 class _Checks:
-    """Threads for checks. Those that were there when one took too long are given up: it may never return."""
+    """A thread pool for checks. After a timeout, the pool is replaced, because the check may never return."""
 
     def __init__(self) -> None:
         self._threads = self._new()
 
     async def run(self, check: Callable[[], T], seconds: float) -> T:
-        threads, begun = self._threads, _Check(check)
+        threads, running = self._threads, _Check(check)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(threads, begun.run)
+                return await asyncio.get_running_loop().run_in_executor(threads, running.run)
         except TimeoutError:
-            begun.interrupt()
+            running.interrupt()
             if self._threads is threads:
                 self._threads = self._new()
                 threads.shutdown(wait=False)
-            message = f"The input could not be validated within {seconds:g} seconds"
+            message = f"The validation of the input did not end within {seconds:g} seconds"
             raise InvalidInput(message, field="input", expected="an input that is validated faster") from None
 
     @staticmethod
@@ -86,10 +86,10 @@ _CHECKS: Final = _Checks()
 
 
 def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:
-    """The input as its model reads it: values converted, defaults filled in, keys as its JSON Schema names them. Keys
-    that the model does not know stay. `as_json` keeps to what JSON can carry, and leaves out defaults that are null.
+    """Validate an input: convert values, add defaults, and name keys as in the JSON Schema of the model.
 
-    Raises `InvalidInput` for the first fault, also when a validator of the model fails in a way of its own.
+    Unknown keys stay. With `as_json` the result contains only JSON values, and no defaults that are null. Raises
+    `InvalidInput` for the first fault, also if a validator raises any other error.
     """
     try:
         value = model.model_validate_json(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
@@ -97,7 +97,7 @@ def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = F
         fields = value.model_dump(mode=mode, by_alias=True, exclude_none=as_json, warnings=False)
     except ValidationError as error:
         raise _invalid(model, error) from None
-    except BaseException as error:  # the edge of an author's code, in a thread where nothing else can be interrupted
+    except BaseException as error:  # The edge of author code. `Interrupted` from the timeout arrives here too.
         fault = _cut(f"{type(error).__name__}: {error}")
         message = f"The input model {model.__name__} failed on this input: {fault}"
         raise InvalidInput(message, field="input", expected=f"an input that {model.__name__} can read") from error
@@ -107,19 +107,21 @@ def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = F
 def _invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_context=False)[0]
     schema = model.model_json_schema()
-    place, wanted = field_at(schema, first["loc"])
+    place, property_schema = field_at(schema, first["loc"])
     field = ".".join(map(str, place)) or "input"
-    value, words = first["input"], _cut(_OWN_WORDS.sub("", first["msg"]))
+    value, problem = first["input"], _cut(_PYDANTIC_PREFIX.sub("", first["msg"]))
     text = shown(value)
     provided = text if text.endswith("…") else value
     if first["type"] == "missing":
-        return InvalidInput(f"Missing required field: {field}", field=field, expected=expected_of(schema, wanted))
-    if words.startswith(_EXPECTED):
-        expected = words.removeprefix(_EXPECTED)
+        return InvalidInput(
+            f"Missing required field: {field}", field=field, expected=expected_of(schema, property_schema)
+        )
+    if problem.startswith(_EXPECTED):
+        expected = problem.removeprefix(_EXPECTED)
         message = f"Invalid value for field {field}: got {text}, expected {expected}"
         return InvalidInput(message, field=field, provided=provided, expected=expected)
-    message = f"Invalid value for field {field}: got {text}. {words}"
-    return InvalidInput(message, field=field, provided=provided, expected=words)
+    message = f"Invalid value for field {field}: got {text}. {problem}"
+    return InvalidInput(message, field=field, provided=provided, expected=problem)
 
 
 def _cut(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Turns a model's name into a pydantic-ai model, with provider retries off (A8, A9)."""
+"""Creates pydantic-ai models from model names, without the providers' retries: Temporal owns all retries."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 
-# Seconds. The whole call is bounded by the step's own time; `read` is the longest silence between two pieces.
+# Seconds. The step's timeout limits the whole call. `read` limits the time between two pieces of a stream.
 _TIMEOUT: Final = httpx2.Timeout(connect=10.0, read=180.0, write=30.0, pool=30.0)
 _LIMITS: Final = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 _OFFLINE_NAMES: Final = frozenset({OFFLINE_MODEL, OFFLINE_MODEL.replace("/", ":")})
@@ -29,13 +29,13 @@ _OFFLINE_NAMES: Final = frozenset({OFFLINE_MODEL, OFFLINE_MODEL.replace("/", ":"
 _REMEDY: Final = {
     "openai": "Set OPENAI_API_KEY, or ORCHESTRATOR_DEFAULT_MODEL to a model of a configured provider.",
     "anthropic": "Set ANTHROPIC_API_KEY, or ORCHESTRATOR_DEFAULT_MODEL to a model of a configured provider.",
-    "": "Name it openai:MODEL or anthropic:MODEL, or set ORCHESTRATOR_LLM_BASE_URL to the server that has it.",
+    "": "Write it as openai:MODEL or anthropic:MODEL, or set ORCHESTRATOR_LLM_BASE_URL to the server that has it.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Which providers can be reached. Names are `provider:model` or `provider/model`."""
+    """The configured providers and keys. Model names are `provider:model` or `provider/model`."""
 
     default_model: str | None = None
     llm_base_url: str | None = None
@@ -45,12 +45,12 @@ class ModelConfig:
 
     @property
     def offline(self) -> bool:
-        """Whether no provider is configured, so that every prompted agent is drafted offline."""
+        """Whether no provider is configured, so that the offline drafter answers every call."""
         return not (self.llm_base_url or self.openai_api_key or self.anthropic_api_key)
 
 
 class ModelSource:
-    """Gives each agent call its model; all of them share one HTTP client, which `aclose` closes."""
+    """Selects the model of each agent call. All models share one HTTP client, which `aclose` closes."""
 
     def __init__(self, config: ModelConfig, bulkhead: Bulkhead | None = None) -> None:
         self._config = config
@@ -70,15 +70,15 @@ class ModelSource:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The configured keys, for scrubbing them out of messages."""
+        """The configured keys, which are masked in messages."""
         config = self._config
         return tuple(key for key in (config.llm_api_key, config.openai_api_key, config.anthropic_api_key) if key)
 
     def model_for(self, agent: Agent, task: AgentTask) -> Model:
-        """The model of one call: the request's choice, else the configured default, else the agent's (D-021, D-023).
+        """The model of a call: the one in the request, else the configured default, else the agent's (D-021, D-023).
 
-        With a base URL everything goes there; with nothing configured the offline drafter answers.
-        Raises `AgentError` of kind `model_not_configured` when the provider asked for has no key.
+        With a base URL, that server gets every call. Without any provider, the offline drafter answers.
+        Raises `AgentError` of kind `model_not_configured` if the model's provider has no key.
         """
         name = task.config.model or self._config.default_model or agent.settings.default_model
         if self._config.offline or name in _OFFLINE_NAMES:
@@ -98,7 +98,7 @@ class ModelSource:
 def _openai(config: ModelConfig, http: httpx2.AsyncClient) -> "OpenAIModels | None":
     if not (config.llm_base_url or config.openai_api_key):
         return None
-    # Imported at start, before any call waits for it, and only where it is used.
+    # Imported at start, so that no call waits for it, and only if it is used.
     from orchestrator.runtime.openai_models import OpenAIModels  # noqa: PLC0415
 
     if config.llm_base_url:
@@ -115,11 +115,11 @@ def _anthropic(api_key: str | None, http: httpx2.AsyncClient) -> "AnthropicModel
 
 
 def split_model_name(name: str) -> tuple[str, str]:
-    """`(provider, model)` of `provider:model` or `provider/model`.
+    """Split `provider:model` or `provider/model` into `(provider, model)`.
 
-    Only known providers count as a prefix, because models of other servers carry colons and slashes themselves
-    (`qwen2.5:7b`, `meta-llama/Llama-3-8B`). A bare name goes to Anthropic when it begins with `claude`, to OpenAI
-    when it has neither sign, else to no provider (`""`).
+    Only known providers are a prefix, because model names of other servers contain colons and slashes
+    (`qwen2.5:7b`, `meta-llama/Llama-3-8B`). Without a provider, a name that begins with `claude` belongs to Anthropic,
+    a name without colon and slash to OpenAI, and any other name to no provider (`""`).
     """
     for provider in ("openai", "anthropic"):
         for sign in (":", "/"):

@@ -1,4 +1,4 @@
-"""Models of OpenAI and of compatible servers. A module of its own: its library takes half a second to import."""
+"""Models of OpenAI and of compatible servers, in their own module: the import takes half a second."""
 
 from typing import Final
 
@@ -10,29 +10,29 @@ from pydantic_ai.providers import Provider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-# Servers that only resemble OpenAI's know the older `max_tokens` field.
+# Compatible servers know the older field `max_tokens`.
 _COMPATIBLE: Final = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
 
 
 class OpenAIModels:
-    """Makes models over one client, with the provider's own retries off (A8)."""
+    """Creates models on one client, without the provider's retries: Temporal owns all retries."""
 
     def __init__(self, provider: Provider[AsyncOpenAI]) -> None:
         self._provider = provider
 
     @classmethod
     def of_openai(cls, url: str, api_key: str, http: httpx2.AsyncClient) -> "OpenAIModels":
-        """The models of OpenAI itself."""
+        """Models of OpenAI."""
         client = AsyncOpenAI(base_url=url, api_key=api_key, http_client=http, max_retries=0)
         return cls(OpenAIProvider(openai_client=client))
 
     @classmethod
     def of_compatible(cls, url: str, api_key: str | None, http: httpx2.AsyncClient) -> "OpenAIModels":
-        """The models of a server that speaks OpenAI's protocol."""
-        # The client insists on a key; servers without accounts ignore it.
+        """Models of a server with OpenAI's protocol."""
+        # The client requires a key; servers without accounts ignore it.
         client = AsyncOpenAI(base_url=url, api_key=api_key or "not-set", http_client=http, max_retries=0)
         return cls(OpenAICompatibleProvider("openai-compatible", openai_client=client, profile=_COMPATIBLE))
 
     def model(self, name: str) -> OpenAIChatModel:
-        """The model of that name."""
+        """Create the model with this name."""
         return OpenAIChatModel(name, provider=self._provider)

@@ -1,4 +1,4 @@
-"""Responses of models: made sound before anything reads them, and the last one kept for the words of an error."""
+"""Repairs the responses of models, and keeps the last one for error messages."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,11 +9,11 @@ from pydantic_ai.messages import ModelResponse, ModelResponsePart, TextPart, Thi
 from pydantic_ai.models import ModelRequestContext
 
 from orchestrator.domain.text import sound, sound_data
-from orchestrator.runtime.answer_json import mended
+from orchestrator.runtime.answer_json import repaired
 
 
 class SoundResponses(AbstractCapability[None]):
-    """Mends what a model wrote: halves of emojis, NUL, JSON with something around it."""
+    """Repairs responses: halves of emojis, NUL characters, JSON inside other text."""
 
     def __init__(self) -> None:
         self.last: ModelResponse | None = None
@@ -21,13 +21,13 @@ class SoundResponses(AbstractCapability[None]):
     async def after_model_request(
         self, ctx: RunContext[None], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
-        """The response with sound parts; called once for each request to the model."""
+        """Repair a response. pydantic-ai calls this once for each request to the model."""
         self.last = replace(response, parts=[_sound_part(part) for part in response.parts])
         return self.last
 
 
 def says_nothing(response: ModelResponse) -> bool:
-    """Whether there is no answer in it, not even one that does not fit."""
+    """Whether a response contains no answer, not even an invalid one."""
     return not any(
         (isinstance(part, TextPart) and part.content.strip()) or isinstance(part, ToolCallPart)
         for part in response.parts
@@ -35,7 +35,7 @@ def says_nothing(response: ModelResponse) -> bool:
 
 
 def is_whole(response: ModelResponse) -> bool:
-    """Whether the provider said that the response was complete. A stream may end between two words without an error."""
+    """Whether the provider reported the end of the response. A stream may stop between two words without an error."""
     return "finish_reason" in (response.provider_details or {})
 
 
@@ -51,8 +51,8 @@ def _sound_part(part: ModelResponsePart) -> ModelResponsePart:
 
 def _sound_arguments(arguments: Any) -> Any:
     if isinstance(arguments, str):
-        return mended(arguments)
+        return repaired(arguments)
     try:
         return sound_data(arguments)
-    except ValueError:  # the output model refuses it
+    except ValueError:  # The output model refuses it.
         return arguments

@@ -1,7 +1,7 @@
-"""What an agent, a model or a framework has answered, in the form that crosses Temporal (decision 0018).
+"""Converts answers of agents, models and frameworks into results that Temporal can store (decision 0018).
 
-An answer has been paid for, or has had its effect: it is mended where it can be, and what cannot be carried fails the
-call once, never to be repeated.
+An answer is paid for, or has had its effect. So it is repaired if possible, and an answer that cannot be stored fails
+the call without a retry.
 """
 
 from typing import Any, Final
@@ -33,14 +33,14 @@ def agent_result(
     metadata: dict[str, Any],
     summary: str = "",
 ) -> AgentResult:
-    """The answer as plain, sound data. `summary` stands for one that the answer lacks.
+    """The answer as plain, sound data. `summary` is used if the answer has none.
 
-    Raises `AgentError` of kind `malformed_output`, never retryable, for what is no data.
+    Raises `AgentError` of kind `malformed_output`, never retryable, for an answer that cannot be serialized.
     """
     usage = believable(usage, agent.id)
     try:
         fields = sound_data(_plain(answer))
-        own = isinstance(answer, FrameworkResult)
+        is_framework = isinstance(answer, FrameworkResult)
         task_type = {"task_type": task.input["task_type"]} if "task_type" in task.input else {}
         return AgentResult(
             step=task.step.id,
@@ -49,15 +49,17 @@ def agent_result(
             summary=cut(fields["summary"] or summary),
             output=fields["output"],
             deliverables=_deliverables(fields["deliverables"]),
-            data=fields["data"] if own else {key: value for key, value in fields.items() if key not in _OWN_FIELDS},
-            metadata={**task_type, **(fields["metadata"] if own else {}), **metadata},
+            data=fields["data"]
+            if is_framework
+            else {key: value for key, value in fields.items() if key not in _OWN_FIELDS},
+            metadata={**task_type, **(fields["metadata"] if is_framework else {}), **metadata},
             usage=usage,
             model=name(model),
         )
-    except Exception as fault:  # noqa: BLE001 - the edge of an author's code: values and serializers raise anything
-        why = f"{error_name(fault)}: {error_message(fault)}"
+    except Exception as fault:  # noqa: BLE001 - the edge of author code: values and serializers raise anything
+        reason = f"{error_name(fault)}: {error_message(fault)}"
         raise AgentError(
-            f"The answer of agent {agent.id} is no data that can be carried: {why}",
+            f"The answer of agent {agent.id} cannot be serialized: {reason}",
             kind=MALFORMED,
             retryable=False,
             usage=usage,
@@ -65,26 +67,26 @@ def agent_result(
 
 
 def believable(usage: Usage, agent_id: str) -> Usage:
-    """The usage without counts that no call can have had; they are logged."""
-    counted = usage.believable()
-    if counted != usage:
+    """The usage without implausible counts, which are logged."""
+    plausible = usage.believable()
+    if plausible != usage:
         structlog.get_logger().warning("usage_left_out", agent=agent_id, reported=name(repr(usage), 300))
-    return counted
+    return plausible
 
 
 def _plain(answer: BaseModel) -> dict[str, Any]:
     try:
         return answer.model_dump(mode="json", warnings=False)
-    except UnicodeEncodeError:  # half a surrogate pair in a key, such as the name of a file
+    except UnicodeEncodeError:  # Half a surrogate pair in a key, such as the name of a file.
         plain: dict[str, Any] = to_jsonable_python(sound_data(answer.model_dump(mode="python", warnings=False)))
         return plain
 
 
 def _deliverables(files: list[dict[str, Any]]) -> list[Deliverable]:
-    named: list[Deliverable] = []
-    taken: set[str] = set()
+    deliverables: list[Deliverable] = []
+    taken_paths: set[str] = set()
     for file in files:
-        path = unique_path(safe_path(file["path"]), taken)
-        taken.add(path_key(path))
-        named.append(Deliverable(path=path, media_type=name(file["media_type"]), content=file["content"]))
-    return named
+        path = unique_path(safe_path(file["path"]), taken_paths)
+        taken_paths.add(path_key(path))
+        deliverables.append(Deliverable(path=path, media_type=name(file["media_type"]), content=file["content"]))
+    return deliverables

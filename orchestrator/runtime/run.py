@@ -1,4 +1,4 @@
-"""Runs one agent call once: a prompted agent through a model, a function agent directly."""
+"""Runs one attempt of an agent call: with a model for a prompted agent, directly for a function agent."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -36,16 +36,16 @@ from orchestrator.runtime.results import MALFORMED, agent_result, believable
 Progress = Callable[[int], None]
 
 _ANSWER_TOOL: Final = "answer"
-# One correction inside the call when the answer does not fit; everything else is Temporal's to retry (A8).
+# One correction inside the call if the answer is invalid. Temporal owns all other retries.
 _CORRECTIONS: Final = 1
-# The call ends itself a little before Temporal would, so that the error is ours.
+# The call times out a little before Temporal's timeout, so that the error is ours.
 _TIME_SHARE: Final = 0.95
-# A call whose tokens do not suffice for its whole answer has none left for a correction.
+# A call with too few tokens for its whole answer has none for a correction.
 _ONE_REQUEST: Final = UsageLimits(request_limit=1)
 
 
 class AgentRunner:
-    """The `AgentRuntime` port, over pydantic-ai (A9)."""
+    """Implements the port `AgentRuntime` with pydantic-ai."""
 
     def __init__(self, models: ModelSource, clock: Callable[[], datetime], bulkhead: Bulkhead | None = None) -> None:
         self._models = models
@@ -55,14 +55,14 @@ class AgentRunner:
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
     ) -> AgentResult:
-        """One call, tried once. `progress` takes the characters received so far, `sink` the text as it arrives.
+        """Run one attempt. `progress` receives the number of characters so far, `sink` the streamed text.
 
-        Raises `AgentError`; what an agent function raises on its own passes through unchanged.
+        Raises `AgentError`. Errors of an agent function pass through unchanged.
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
         if task.kind is JobKind.AGENT:
-            # In a workflow the input is the workflow's: a model is shown it as it is.
+            # Only here: in a workflow, the input belongs to the workflow, and the model gets it unchanged.
             task = task.model_copy(update={"input": await _input_of(agent, task, as_json=True)})
         return await self._ask_model(agent, task, AnswerText(progress, sink))
 
@@ -77,10 +77,10 @@ class AgentRunner:
         )
 
         def result(output: object) -> AgentResult:
-            # Where the function ran: serializers of its output model are its author's code, too.
+            # This runs in the function's thread or loop: serializers of its output model are author code too.
             if not isinstance(output, AgentOutput):
                 raise AgentError(
-                    f"The function of agent {agent.id} gave {name(type(output).__name__)} instead of an AgentOutput.",
+                    f"The function of agent {agent.id} returned {name(type(output).__name__)}, not an AgentOutput.",
                     kind=MALFORMED,
                     retryable=False,
                 )
@@ -89,9 +89,9 @@ class AgentRunner:
 
         return await self._bulkhead.call(agent.id, function, call, finish=result)
 
-    async def _ask_model(self, agent: Agent, task: AgentTask, arriving: AnswerText) -> AgentResult:
+    async def _ask_model(self, agent: Agent, task: AgentTask, answer_text: AnswerText) -> AgentResult:
         model = self._models.model_for(agent, task)
-        spent = RunUsage()
+        run_usage = RunUsage()
         prompt = user_prompt(task)
         length = Length.of(agent, task, prompt)
         responses = SoundResponses()
@@ -100,48 +100,50 @@ class AgentRunner:
             run = await _model_agent(agent, model, responses, reader).run(
                 prompt,
                 model_settings=_settings(agent, task, model, length.tokens),
-                usage=spent,
+                usage=run_usage,
                 usage_limits=_ONE_REQUEST if length.cut else None,
                 timeout=task.step.timeouts.start_to_close * _TIME_SHARE,
-                event_stream_handler=arriving.read,
+                event_stream_handler=answer_text.read,
             )
-        except AgentError as error:  # the offline drafter's own, or of a validator that blocks or exits
-            raise _billed(error, agent, spent) from error.__cause__
-        except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's answer can break it anywhere
-            billed = _usage(agent, spent, None) if spent.has_values() else None
-            # A draft has no stream that could have broken off.
+        except AgentError as error:  # From the offline drafter, or a validator that blocks or exits.
+            raise _with_usage(error, agent, run_usage) from error.__cause__
+        except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's response can break it anywhere
+            billed = _usage(agent, run_usage, None) if run_usage.has_values() else None
+            # A draft has no stream that could break off.
             last = None if model.model_name == OFFLINE_MODEL else responses.last
             if length.cut and isinstance(error, (OutputTokenLimitExceeded, UsageLimitExceeded)):
                 raise length.exceeded(billed) from None
-            # `from None`: the provider's error carries the request and the whole body.
+            # `from None`: the provider's error contains the request and the whole body.
             raise agent_error(
                 error, last=last, secrets=self._models.secrets, usage=billed, faults=reader.faults
             ) from None
         if model.model_name == OFFLINE_MODEL:
-            made: Callable[[], AgentResult] = partial(self._drafted, agent, task, run, prompt)
+            make_result: Callable[[], AgentResult] = partial(self._result_of_draft, agent, task, run, prompt)
         else:
-            usage = _usage(agent, spent, _provider_cost(run))
+            usage = _usage(agent, run_usage, _provider_cost(run))
             if length.cut and run.response.finish_reason == "length":
                 raise length.exceeded(usage)
-            made = self._answered(agent, task, run, usage=usage, asked=model.model_name)
+            make_result = self._result_of_answer(agent, task, run, usage=usage, requested_model=model.model_name)
         try:
-            # Serializers of an output model are its author's code, too.
-            return await self._bulkhead.watch(agent.id, made)
+            # Serializers of an output model are author code too.
+            return await self._bulkhead.watch(agent.id, make_result)
         except AgentError as error:
-            raise _billed(error, agent, spent) from error.__cause__
+            raise _with_usage(error, agent, run_usage) from error.__cause__
 
-    def _answered(
-        self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], *, usage: Usage, asked: str
+    def _result_of_answer(
+        self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], *, usage: Usage, requested_model: str
     ) -> Callable[[], AgentResult]:
-        """Makes the result of a model's answer. Raises `AgentError` for an answer that is not whole."""
+        """Return a function that creates the result. Raises `AgentError` for an incomplete answer."""
         response = run.response
         _check_whole(response, usage)
-        cut = {"truncated": True} if response.finish_reason == "length" else {}
-        answered_by = response.model_name or asked
-        return partial(self._result, agent, task, run.output, usage=usage, model=answered_by, metadata=cut)
+        truncation = {"truncated": True} if response.finish_reason == "length" else {}
+        answered_by = response.model_name or requested_model
+        return partial(self._result, agent, task, run.output, usage=usage, model=answered_by, metadata=truncation)
 
-    def _drafted(self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str) -> AgentResult:
-        """The result of the offline drafter, which counts no tokens: four characters are taken as one."""
+    def _result_of_draft(
+        self, agent: Agent, task: AgentTask, run: AgentRunResult[AgentOutput], prompt: str
+    ) -> AgentResult:
+        """The result of the offline drafter, with an estimate of the tokens: four characters are one token."""
         prompt_tokens = estimated_tokens(agent.instructions + prompt)
         completion_tokens = estimated_tokens(run.output.model_dump_json())
         usage = Usage(
@@ -163,13 +165,13 @@ class AgentRunner:
         model: str,
         metadata: dict[str, Any] | None = None,
     ) -> AgentResult:
-        """The output in the form that crosses Temporal, with the metadata of D-026."""
+        """The output as a result that Temporal can store, with the metadata of D-026."""
         notes = {"timestamp": stamp(self._clock()), **(metadata or {})}
         return agent_result(agent, task, output, usage=usage, model=model, metadata=notes)
 
 
 async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> dict[str, Any]:
-    """The call's input as the agent's input model reads it. Raises `AgentError`: another attempt reads the same."""
+    """Validate the input with the agent's input model. Raises `AgentError`, not retryable."""
     try:
         return await apply_model(agent.input_model, task.input, as_json=as_json)
     except InvalidInput as fault:
@@ -178,7 +180,7 @@ async def _input_of(agent: Agent, task: AgentTask, *, as_json: bool = False) -> 
 
 
 def _check_whole(response: ModelResponse, usage: Usage) -> None:
-    """Raises `AgentError` for an answer that its provider's filter cut off, and for prose that just stops."""
+    """Raise `AgentError` for an answer that the provider's filter cut off, and for prose without a reported end."""
     if response.finish_reason == "content_filter":
         message = "The provider's content filter cut the answer off."
         raise AgentError(message, kind="content_filtered", retryable=False, usage=usage)
@@ -195,14 +197,14 @@ class _Reader:
         self.faults = ""
 
     async def read(self, answer: Any) -> AgentOutput:
-        """An answer that came through the tool. Raises `ModelRetry`, and `AgentError` for a validator that blocks."""
+        """Read an answer from the tool call. Raises `ModelRetry`, and `AgentError` for a validator that blocks."""
         if isinstance(answer, Unread):
             return await self._read(partial(read, self._agent.output_model, answer))
-        output: AgentOutput = answer  # `read_text` has read it
+        output: AgentOutput = answer  # `read_text` has validated it.
         return output
 
     async def read_text(self, text: str) -> AgentOutput:
-        """An answer that is text. Raises as `read`."""
+        """Read an answer from text. Raises the same errors as `read`."""
         return await self._read(partial(read_text, self._agent.output_model, text))
 
     async def _read(self, reading: Callable[[], AgentOutput | Misfit]) -> AgentOutput:
@@ -216,9 +218,9 @@ class _Reader:
 def _model_agent(
     agent: Agent, model: Model, responses: SoundResponses, reader: _Reader
 ) -> ModelAgent[None, AgentOutput]:
-    # The SDK's own types forget that the function may give what a tool would.
+    # Any: the types of pydantic-ai do not allow a text function to return the tool's output.
     text_reader: Any = reader.read_text
-    asking: ModelAgent[None, AgentOutput] = ModelAgent(
+    model_agent: ModelAgent[None, AgentOutput] = ModelAgent(
         model,
         name=agent.id,
         output_type=[
@@ -229,22 +231,22 @@ def _model_agent(
         retries={"tools": 0, "output": _CORRECTIONS},
         capabilities=[responses],
     )
-    asking.output_validator(reader.read)
-    return asking
+    model_agent.output_validator(reader.read)
+    return model_agent
 
 
-def _billed(error: AgentError, agent: Agent, spent: RunUsage) -> AgentError:
-    """The error with what the call has cost."""
-    if error.usage is None and spent.has_values():
-        error.usage = _usage(agent, spent, None)
+def _with_usage(error: AgentError, agent: Agent, run_usage: RunUsage) -> AgentError:
+    """Add the usage of the call to its error."""
+    if error.usage is None and run_usage.has_values():
+        error.usage = _usage(agent, run_usage, None)
     return error
 
 
 def _settings(agent: Agent, task: AgentTask, model: Model, max_tokens: int) -> ModelSettings:
-    """Temperature from the request, else the agent's own (D-023); the answer tool forced where it can be."""
-    wished, default = task.config, agent.settings
+    """The temperature of the request, else of the agent (D-023); the answer tool is forced if the model supports it."""
+    requested, default = task.config, agent.settings
     settings = ModelSettings(
-        temperature=default.default_temperature if wished.temperature is None else wished.temperature,
+        temperature=default.default_temperature if requested.temperature is None else requested.temperature,
         max_tokens=max_tokens,
     )
     if model.profile.get("supports_forced_tool_choice", True):
@@ -252,10 +254,10 @@ def _settings(agent: Agent, task: AgentTask, model: Model, max_tokens: int) -> M
     return settings
 
 
-def _usage(agent: Agent, spent: RunUsage, provider_cost: float | None) -> Usage:
-    """Tokens as the provider counted them; without its count the price is not known."""
+def _usage(agent: Agent, run_usage: RunUsage, provider_cost: float | None) -> Usage:
+    """The tokens that the provider counted. Without its count, the price is unknown."""
     reported = Usage(
-        prompt_tokens=spent.input_tokens, completion_tokens=spent.output_tokens, provider_cost=provider_cost
+        prompt_tokens=run_usage.input_tokens, completion_tokens=run_usage.output_tokens, provider_cost=provider_cost
     )
     usage = believable(reported, agent.id)
     if usage != reported or not usage.total_tokens:
@@ -264,7 +266,7 @@ def _usage(agent: Agent, spent: RunUsage, provider_cost: float | None) -> Usage:
 
 
 def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:
-    """The provider's own price of every response of the run, in USD; None when one is not known (genai-prices)."""
+    """The provider's price of all responses of the run in USD, or None if one price is unknown (genai-prices)."""
     responses = [message for message in run.new_messages() if isinstance(message, ModelResponse)]
     try:
         return round(sum(float(response.cost().total_price) for response in responses), 6)

@@ -114,7 +114,7 @@ async def test_names_of_files_are_made_safe_and_unique() -> None:
 async def test_an_answer_with_nothing_in_it_ends_in_our_words_after_two_requests(answer: Answer) -> None:
     error, server = await failure_of(answer)
     assert (error.kind, error.retryable) == ("malformed_output", False)
-    assert error.message == "The model answered with nothing, also when it was asked again; try another model."
+    assert error.message == "The model returned an empty answer twice. Try another model."
     assert len(server.received) == 2
 
 

@@ -272,7 +272,7 @@ async def test_an_answer_gets_the_length_that_the_tokens_of_its_call_allow():
 async def test_an_answer_that_outgrows_the_tokens_of_its_call_exceeds_the_budget_and_is_billed(reply):
     error, _ = await failure_of(reply, task=make_task(allowance=1000))
     assert (error.kind, error.retryable) == ("budget_exceeded", False)
-    assert "tokens of this month ran out" in error.message
+    assert "tokens of this month are used up" in error.message
     assert error.usage is not None
     assert error.usage.total_tokens == 3542
     error, _ = await failure_of(TRUNCATED, task=make_task(allowance=100_000))

@@ -160,7 +160,7 @@ async def test_an_empty_answer_is_reported_in_our_words_after_two_requests(
     async with asking(temporal_address, tmp_path, Answer("", as_text=True)) as (client, server):
         names = texts(await surface(client))
     assert len(server.received) == 2
-    assert any("answered with nothing" in text for text in names)
+    assert any("returned an empty answer" in text for text in names)
     assert not any("maximum" in text for text in names)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from orchestrator.domain.text import sound
-from orchestrator.runtime.answer_json import mended, objects, sound_escapes
+from orchestrator.runtime.answer_json import repaired, objects, sound_escapes
 from orchestrator.runtime.answer_text import readable
 
 TEXTS = st.text(st.characters(codec=None, categories=None)) | st.text(
@@ -19,12 +19,12 @@ TEXTS = st.text(st.characters(codec=None, categories=None)) | st.text(
 @given(TEXTS, st.booleans())
 def test_every_text_survives_in_json_however_it_is_escaped(text: str, ascii_only: bool) -> None:
     written = json.dumps({"summary": "s", "output": text}, ensure_ascii=ascii_only)
-    assert sound(from_json(mended(written))["output"]) == sound(text)
+    assert sound(from_json(repaired(written))["output"]) == sound(text)
 
 
 @given(TEXTS)
 def test_text_that_is_not_meant_as_json_is_never_an_error(text: str) -> None:
-    mended(text).encode()
+    repaired(text).encode()
     for found in objects(text):
         assert isinstance(json.loads(found), dict)
 

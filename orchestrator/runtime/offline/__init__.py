@@ -1,4 +1,4 @@
-"""The offline drafter: real drafts with no model, for a machine on which no provider is configured (A9)."""
+"""The offline drafter: it drafts answers without a model, while no provider is configured."""
 
 from orchestrator.runtime.offline.drafter import draft, offline_model
 

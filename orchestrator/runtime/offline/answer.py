@@ -1,4 +1,4 @@
-"""The Markdown answer of a draft: the input in order, and what the agent's role would do with it."""
+"""The Markdown answer of a draft: the input in order, and the approach of the agent's role."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -15,7 +15,7 @@ NOTICE: Final = (
 
 
 def summary(agent: Agent, subject: Subject) -> str:
-    """Two sentences: what was drafted, and that no model did it."""
+    """Two sentences: the subject of the draft, and that no model wrote it."""
     count = len(subject.points)
     return (
         f"Offline draft of the {agent.name} for {subject.name}, covering {count} point{'s' if count != 1 else ''}. "
@@ -36,12 +36,12 @@ def answer(agent: Agent, subject: Subject, artifacts: Sequence[Artifact]) -> str
 
 
 def document(title: str, *parts: str) -> str:
-    """A Markdown document that begins with the notice; empty parts are left out."""
+    """A Markdown document that begins with the notice, without empty parts."""
     return "\n\n".join(part for part in (f"# {title}", f"> **{NOTICE}**", *parts) if part) + "\n"
 
 
 def request(subject: Subject) -> list[str]:
-    """Sections with everything that the input says."""
+    """Sections with the whole input."""
     return [
         section("Request", [subject.about]),
         section("Given with it", bullets(f"{label}: {text}" for label, text in subject.notes)),
@@ -51,7 +51,7 @@ def request(subject: Subject) -> list[str]:
 
 
 def section(title: str, lines: Sequence[str]) -> str:
-    """A second-level section, or nothing if it has no content."""
+    """A second-level section, or an empty text if it has no content."""
     return f"## {title}\n\n" + "\n".join(lines) if any(lines) else ""
 
 

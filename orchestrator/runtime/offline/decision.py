@@ -1,4 +1,4 @@
-"""Drafts a decision from its context alone: a bounded trial of the goal, within the given time and money."""
+"""Drafts a decision from its context: a limited trial of the goal, within the given time and budget."""
 
 import re
 from typing import Any, Final
@@ -17,26 +17,26 @@ _PHASES: Final = (("first quarter", "2 weeks"), ("middle half", "6 weeks"), ("la
 
 
 def decision_fields(subject: Subject) -> dict[str, Any]:
-    """The typed fields of a decision. If the context names no goal, the decision is to gather it."""
+    """The typed fields of a decision. If the context names no goal, the decision is to define one."""
     facts = [(label, clean(text, _LIMIT)) for label, text in subject.notes]
-    named = [text for text in dict.fromkeys((subject.name, subject.about)) if text != AGENT.name]
-    points = [point.text for point in subject.points if point.text not in (AGENT.name, *named)]
-    span, money = _first(facts, _TIME), _first(facts, _MONEY)
-    given = "; ".join([*named, *(f"{label} = {text}" for label, text in facts), *points, *subject.stack])[:800]
-    goal = _goal(named, facts, points)
+    titles = [text for text in dict.fromkeys((subject.name, subject.about)) if text != AGENT.name]
+    points = [point.text for point in subject.points if point.text not in (AGENT.name, *titles)]
+    duration, money = _first(facts, _TIME), _first(facts, _MONEY)
+    context = "; ".join([*titles, *(f"{label} = {text}" for label, text in facts), *points, *subject.stack])[:800]
+    goal = _goal(titles, facts, points)
     if goal is None:
-        return _no_goal(given)
+        return _no_goal(context)
     return {
         "decision": "_".join(["PILOT", *_code(goal)]),
         "rationale": (
-            f"Offline draft, derived from the given context without a language model. Given: {given}. "
+            f"Offline draft, derived from the given context without a language model. Given: {context}. "
             f"A bounded trial of '{goal}' commits least before there is evidence; "
             "configure a model provider for a judgement of the alternatives."
         ),
-        "implementation_plan": _plan(goal, span, money),
+        "implementation_plan": _plan(goal, duration, money),
         "success_metrics": [
             f"{goal}: measured change against the baseline of phase 1",
-            *([f"The trial is done within {span}"] if span else []),
+            *([f"The trial is done within {duration}"] if duration else []),
             *([f"Spending stays within {money}"] if money else []),
         ],
         "risk_mitigation": [
@@ -46,30 +46,30 @@ def decision_fields(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _goal(named: list[str], facts: list[tuple[str, str]], points: list[str]) -> str | None:
-    """A fact whose label says that it is the goal, the description, or else the first text of substance."""
-    others = (text for label, text in facts if not _TIME.search(label) and not _MONEY.search(label))
-    chosen = _first(facts, _GOAL) or next(iter([*reversed(named), *others, *points]), None)
+def _goal(titles: list[str], facts: list[tuple[str, str]], points: list[str]) -> str | None:
+    """The fact labelled as the goal, else the description, else the first other text."""
+    other_facts = (text for label, text in facts if not _TIME.search(label) and not _MONEY.search(label))
+    chosen = _first(facts, _GOAL) or next(iter([*reversed(titles), *other_facts, *points]), None)
     return clean(chosen.replace("_", " "), _LIMIT) if chosen else None
 
 
-def _plan(goal: str, span: str | None, money: str | None) -> list[dict[str, Any]]:
+def _plan(goal: str, duration: str | None, money: str | None) -> list[dict[str, Any]]:
     trial = f"Try '{goal}' on a small scale"
     if (amount := _number(money)) is not None:
         trial += f" with at most {_TRIAL_SHARE} % of the budget ({amount * _TRIAL_SHARE / 100:g} of {money})"
     measure = f"Measure where '{goal}' stands today and agree on the target"
     actions = (measure, trial, "Compare the trial with the target; extend it, change it or stop")
     return [
-        {"phase": number, "action": action, "timeline": f"{share} of {span}" if span else weeks}
+        {"phase": number, "action": action, "timeline": f"{share} of {duration}" if duration else weeks}
         for number, (action, (share, weeks)) in enumerate(zip(actions, _PHASES, strict=True), 1)
     ]
 
 
-def _no_goal(given: str) -> dict[str, Any]:
-    known = f"only this is given: {given}" if given else "it is empty"
+def _no_goal(context: str) -> dict[str, Any]:
+    reason = f"only this is given: {context}" if context else "it is empty"
     return {
         "decision": "GATHER_CONTEXT",
-        "rationale": f"Offline draft without a language model. The context names no goal ({known}).",
+        "rationale": f"Offline draft without a language model. The context names no goal ({reason}).",
         "implementation_plan": [
             {"phase": 1, "action": "State the goal, the time and the budget of the decision", "timeline": "1 week"}
         ],

@@ -1,4 +1,4 @@
-"""The offline drafter: a deterministic model that answers from the input alone and says so (A9)."""
+"""The offline drafter: a deterministic model that answers from the input, and says that the answer is a draft."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,9 +27,9 @@ _COMMON: Final = frozenset(AgentOutput.model_fields)
 
 
 def draft(agent: Agent, task: AgentTask) -> dict[str, Any]:
-    """The drafted output of one call in JSON terms; the same task always gives the same draft.
+    """The draft of a call's output as JSON data. The same task always has the same draft.
 
-    Raises `AgentError` of kind `offline_unsupported` when the agent's output model refuses what can be drafted.
+    Raises `AgentError` of kind `offline_unsupported` if the agent's output model refuses the draft.
     """
     subject = subject_of(task)
     artifacts = ARTIFACTS.get(agent.id, ())
@@ -59,10 +59,10 @@ def _own_fields(agent: Agent, subject: Subject) -> dict[str, Any]:
 
 
 def offline_model(agent: Agent, task: AgentTask, bulkhead: Bulkhead) -> FunctionModel:
-    """A model that answers this one call with its draft, streamed in pieces."""
+    """A model that answers this call with its draft, streamed in pieces."""
 
     async def stream(_: list[ModelMessage], info: AgentInfo) -> AsyncIterator[DeltaToolCalls]:
-        drafted = await bulkhead.watch(agent.id, partial(draft, agent, task))  # Validators are its author's code.
+        drafted = await bulkhead.watch(agent.id, partial(draft, agent, task))  # Validators are author code.
         text = json.dumps(drafted, ensure_ascii=False)
         yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args="", tool_call_id="draft")}
         for start in range(0, len(text), _PIECE):

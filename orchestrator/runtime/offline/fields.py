@@ -1,4 +1,4 @@
-"""Fills the typed fields that an agent's output model adds, from its JSON Schema and the subject."""
+"""Fills the typed fields of an agent's output model from its JSON Schema and the subject."""
 
 import re
 from typing import Any, Final
@@ -22,14 +22,14 @@ _FORMATS: Final = {
 
 
 class FieldFiller:
-    """Fills values of one schema; `$ref` is looked up in its `$defs`."""
+    """Fills the values of a schema. `$ref` refers to its `$defs`."""
 
     def __init__(self, schema: dict[str, Any], subject: Subject) -> None:
         self._schema = schema
         self._subject = subject
 
     def fields(self, leave: frozenset[str]) -> dict[str, Any]:
-        """A value for every property of the schema but those in `leave`."""
+        """A value for every property of the schema, except those in `leave`."""
         properties = self._schema.get("properties", {})
         return {name: self._value(name, inner, 0, 0) for name, inner in properties.items() if name not in leave}
 
@@ -55,14 +55,14 @@ class FieldFiller:
                 return self._text(name, schema, index)
 
     def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The schema behind `$ref`, `allOf` and the first alternative that is not null."""
+        """Resolve `$ref`, `allOf` and the first alternative that is not null."""
         while True:
             if "$ref" in schema:
                 target = self._schema.get("$defs", {}).get(schema["$ref"].rsplit("/", 1)[-1], {})
                 schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
             elif options := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
-                chosen = next((option for option in options if option.get("type") != "null"), options[0])
-                schema = {key: value for key, value in schema.items() if key not in _REPLACED} | chosen
+                alternative = next((option for option in options if option.get("type") != "null"), options[0])
+                schema = {key: value for key, value in schema.items() if key not in _REPLACED} | alternative
             else:
                 return schema
 
@@ -75,7 +75,7 @@ class FieldFiller:
         inner = schema.get("additionalProperties")
         if not isinstance(inner, dict):
             return {}
-        # Numbers fit keys of type `str` and `int` alike.
+        # Numbers are valid keys of type `str` and of type `int`.
         length = max(schema.get("minProperties", 0), min(len(self._subject.points), 4))
         keys = self._resolved(schema.get("propertyNames", {})).get("enum") or [str(n) for n in range(1, length + 1)]
         return {key: self._value(name, inner, n, depth + 1) for n, key in enumerate(keys)}
@@ -89,7 +89,7 @@ class FieldFiller:
         return [self._value(name, schema.get("items", {}), n, depth + 1) for n in range(length)]
 
     def _number(self, schema: dict[str, Any], index: int) -> int | float:
-        """A small number within the limits."""
+        """A small number within the limits of the schema."""
         above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
         low = schema.get("minimum") if above is None else above
         high = schema.get("maximum") if below is None else below

@@ -1,4 +1,4 @@
-"""Drafts the files that an agent promises: one skeleton per media type, valid in its language, with the points."""
+"""Drafts the promised files of an agent: one skeleton per media type, valid in its language, with the points."""
 
 import json
 import shlex
@@ -69,7 +69,7 @@ _PAGE: Final = """\
 
 
 def draft_files(subject: Subject, artifacts: Sequence[Artifact]) -> list[Deliverable]:
-    """The promised files; a media type without a skeleton is drafted as Markdown."""
+    """The promised files. A media type without a skeleton becomes Markdown."""
     return [
         Deliverable(path=artifact.path, media_type=artifact.media_type, content=_content(artifact, subject))
         for artifact in artifacts
@@ -99,7 +99,7 @@ def _json(head: str, subject: Subject) -> str:
 
 
 def _yaml(head: str, subject: Subject) -> str:
-    """A block mapping; its values are JSON, which YAML contains."""
+    """A block mapping with values in JSON, which is valid YAML."""
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in _record(head, subject).items())
     return "".join(lines)
 
@@ -130,7 +130,7 @@ def _shell(head: str, subject: Subject) -> str:
 
 
 def _sql(head: str, subject: Subject) -> str:
-    """One table per point, in the part of SQL that PostgreSQL and SQLite share."""
+    """One table per point, in SQL that PostgreSQL and SQLite both accept."""
     tables = (_TABLE.format(text=point.text, name=point.name) for point in subject.points)
     return "\n".join([_comment("--", head), *tables])
 

@@ -1,4 +1,4 @@
-"""What an agent call is about, read out of any job input by the names and shapes of its fields."""
+"""Finds the subject of an agent call in any job input, by the names and types of its fields."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _ITEMS_WORDS: Final = (
     "entities resources pages screens components tables metrics constraints"
 )
 _ITEMS: Final = frozenset(_ITEMS_WORDS.split())
-# Lists under these names describe the work; they are not parts of it.
+# Lists under these names describe the work, but are not parts of it.
 _ASIDE_WORDS: Final = "colors colours palette audiences stakeholders team compliance scope timeline tags"
 _ASIDE: Final = frozenset(_ASIDE_WORDS.split())
 _LEAVES_LIMIT: Final = 2000
@@ -50,7 +50,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A job input in the terms a draft is written in. `notes` are the remaining inputs as `(label, text)`."""
+    """The parts of a job input for a draft. `notes` are the remaining inputs as `(label, text)`."""
 
     name: str
     about: str
@@ -61,22 +61,22 @@ class Subject:
 
     @property
     def slug(self) -> str:
-        """The name as it stands in class names and images."""
+        """The name in a form for class names and images."""
         return kebab(snake(self.name, "project"))
 
 
 def subject_of(task: AgentTask) -> Subject:
-    """Read the subject out of a task's input. Every text of the input finds its way into the subject, shortened.
+    """Read the subject from a task's input. It contains every text of the input, shortened.
 
-    Of a very large input only the beginning is read: a draft shows no more of it.
+    Of a very large input only the beginning is read, because a draft shows no more.
     """
-    leaves = [(key, text[:_TEXT_LIMIT], listed) for key, text, listed in islice(_leaves(task.input), _LEAVES_LIMIT)]
+    leaves = [(key, text[:_TEXT_LIMIT], in_list) for key, text, in_list in islice(_leaves(task.input), _LEAVES_LIMIT)]
     name = _first(leaves, (*_NAME, *(key for key, *_ in leaves if key.endswith("_name"))))
     about = _first(leaves, _ABOUT)
     stack = [part for key, text, _ in leaves if key in _STACK for part in text.split(",")]
-    items = [text for key, text, listed in leaves if listed and key not in _STACK | _ASIDE]
-    items += [line for key, text, listed in leaves if not listed and key in _ITEMS for line in sentences(text)]
-    # Without a list, the description's own sentences are the points.
+    items = [text for key, text, in_list in leaves if in_list and key not in _STACK | _ASIDE]
+    items += [line for key, text, in_list in leaves if not in_list and key in _ITEMS for line in sentences(text)]
+    # Without a list, the sentences of the description are the points.
     texts = items or sentences(about) or [name or task.step.name]
     return Subject(
         name=clean(name, 80) or _title(about) or task.step.name,
@@ -94,18 +94,18 @@ def _points(texts: list[str]) -> tuple[Point, ...]:
 
 
 def _notes(leaves: list[tuple[str, str, bool]]) -> tuple[tuple[str, str], ...]:
-    """What is neither an item nor the stack, by label; the entries of a list are joined."""
+    """The texts that are neither items nor the stack, by label. The entries of a list are joined."""
     notes: dict[str, list[str]] = {}
-    for key, text, listed in leaves:
-        if key in _ASIDE or not (listed or key in _STACK | _ITEMS):
+    for key, text, in_list in leaves:
+        if key in _ASIDE or not (in_list or key in _STACK | _ITEMS):
             notes.setdefault(key, []).append(text)
     return tuple((key.replace("_", " "), clean(", ".join(texts), 300)) for key, texts in notes.items())[:_NOTES_LIMIT]
 
 
 def _first(leaves: list[tuple[str, str, bool]], keys: tuple[str, ...]) -> str:
-    """The text of the first of `keys` that is given."""
-    given = {key: text for key, text, listed in reversed(leaves) if not listed}
-    return next((given[key] for key in keys if given.get(key, "").strip()), "")
+    """The text under the first of `keys` that has one."""
+    texts = {key: text for key, text, listed in reversed(leaves) if not listed}
+    return next((texts[key] for key in keys if texts.get(key, "").strip()), "")
 
 
 def _title(about: str) -> str:
@@ -114,13 +114,13 @@ def _title(about: str) -> str:
 
 
 def _leaves(value: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    """Each text of the input as `(key, text, whether it stood in a list)`, keys in lower case."""
+    """Each text of the input as `(key, text, whether it is in a list)`, keys in lower case."""
     for raw, item in value.items():
         key = str(raw).lower()
         if isinstance(item, Mapping):
             inner = _leaves(item)
-            # A stack may be an object: {"database": "PostgreSQL"} belongs to the stack as a whole.
-            yield from ((key, text, listed) for _, text, listed in inner) if key in _STACK else inner
+            # A stack may be an object: all of {"database": "PostgreSQL"} belongs to the stack.
+            yield from ((key, text, in_list) for _, text, in_list in inner) if key in _STACK else inner
         elif isinstance(item, (list, tuple)):
             yield from ((key, _entry(entry), True) for entry in item if entry not in (None, "", [], {}))
         elif item not in (None, ""):
@@ -128,7 +128,7 @@ def _leaves(value: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
 
 
 def _entry(entry: Any) -> str:
-    """A list's entry in words: an object as its name and description, or as its fields."""
+    """An entry of a list as text: of an object its name and description, or its fields."""
     if not isinstance(entry, Mapping):
         return ", ".join(map(str, entry)) if isinstance(entry, (list, tuple)) else str(entry)
     texts = {str(key).lower(): str(item) for key, item in entry.items() if isinstance(item, (str, int, float))}

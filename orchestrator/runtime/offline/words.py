@@ -1,4 +1,4 @@
-"""Turns free text into one clean line, sentences, or a name that code can carry."""
+"""Converts free text into a clean line, sentences, or a name for code."""
 
 import keyword
 import re
@@ -35,7 +35,7 @@ def snake(text: str, default: str, words: int = 4) -> str:
 
 
 def topic(text: str, default: str) -> str:
-    """The two leading words of substance as a name: `Users can browse products` gives `browse_products`."""
+    """The first two significant words as a name: `Users can browse products` becomes `browse_products`."""
     meaning = [word for word in ascii_words(text) if len(word) > 2 and word not in _STOP and not word.isdigit()]
     return snake(" ".join(meaning[:2]), default)
 
