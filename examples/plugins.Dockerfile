@@ -1,4 +1,4 @@
-# The image with a plugin in it: a folder beside this file with a pyproject.toml, or any requirement.
+# The image with a plugin: a folder beside this file with a pyproject.toml, or any requirement.
 #   docker compose build
 #   docker build --file plugins.Dockerfile --tag orchestrator:plugins .
 #   ORCHESTRATOR_IMAGE=orchestrator:plugins docker compose up --no-build

@@ -1,11 +1,11 @@
-"""A stand-in for Acme's web site, for tests and for a try: `python acme_site.py` serves it on port 8090."""
+"""A substitute for Acme's web site, for tests and first tries: `python acme_site.py` serves it on port 8090."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class AcmeSite(ThreadingHTTPServer):
-    """Keeps one note for each idempotency key, however often it is posted."""
+    """Stores one note per idempotency key, even if it is posted several times."""
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
@@ -15,7 +15,7 @@ class AcmeSite(ThreadingHTTPServer):
         self.faults: list[int] = []
 
     def answer(self, key: str, note: dict[str, str]) -> tuple[int, dict[str, str]]:
-        """Status and body for one post; the statuses in `faults` come first."""
+        """Status and body of the response to a post. The statuses in `faults` are returned first."""
         self.posts.append(key)
         if self.faults:
             return self.faults.pop(0), {}

@@ -1,4 +1,4 @@
-"""Fixtures of the product, with our plugin in the engine and a site to publish on."""
+"""Fixtures of the product, with our plugin in the engine, and a site to publish to."""
 
 from collections.abc import Iterator
 from threading import Thread
@@ -14,15 +14,15 @@ pytest_plugins = ["orchestrator.testing"]
 
 @pytest.fixture(scope="session")
 def orchestrator_plugins() -> list[Plugin]:
-    """What the engine under test loads: the built-in catalogue and our plugin."""
+    """The plugins of the engine under test: the built-in catalogue and ours."""
     return load_plugins(["acme_agents.plugin"])
 
 
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[AcmeSite]:
-    """A site of this test's own, where the publisher posts."""
-    with AcmeSite() as running:
-        Thread(target=running.serve_forever, daemon=True).start()
-        monkeypatch.setenv("ACME_SITE_URL", running.url)
-        yield running
-        running.shutdown()
+    """A site for one test, where the publisher posts."""
+    with AcmeSite() as site:
+        Thread(target=site.serve_forever, daemon=True).start()
+        monkeypatch.setenv("ACME_SITE_URL", site.url)
+        yield site
+        site.shutdown()

@@ -1,4 +1,4 @@
-"""A workflow in code: release notes that wait for the end of an embargo, or for a person's word."""
+"""A workflow in code: release notes that wait for the end of an embargo, or for the decision of a person."""
 
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ from acme_agents.release_writer import NotesInput
 
 
 class EmbargoInput(NotesInput):
-    """A release, and how long nobody may read of it."""
+    """A release, and the length of its embargo."""
 
-    embargo_seconds: float = Field(gt=0, description="Seconds until the notes are published without another word")
+    embargo_seconds: float = Field(gt=0, description="Seconds until the notes are published without a decision")
 
 
 class Decision(BaseModel):
-    """What the signal `decide` carries: publish now, or not at all."""
+    """The message of the signal `decide`: publish now, or never."""
 
     publish: bool
     actor: str
@@ -25,14 +25,14 @@ class Decision(BaseModel):
 
 @workflow.defn(name="acme_embargo")
 class EmbargoWorkflow:
-    """Writes at once, waits, publishes."""
+    """Writes the notes at once, waits, and publishes them."""
 
     def __init__(self) -> None:
         self._decision: Decision | None = None
 
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
-        """The whole job. It may wait for a year: nothing has to run meanwhile, and restarts do not shorten it."""
+        """The whole job. It may wait for a year: no process has to run meanwhile, and restarts lose nothing."""
         notes = await call_agent(job, "notes", "acme_release_writer")
         embargo = timedelta(seconds=job.input["embargo_seconds"])
         workflow.set_current_details(f"Embargo until {workflow.now() + embargo:%Y-%m-%d %H:%M} UTC")
@@ -49,7 +49,7 @@ class EmbargoWorkflow:
 
     @workflow.signal
     def decide(self, decision: Decision) -> None:
-        """The first decision counts."""
+        """Store the first decision."""
         self._decision = self._decision or decision
 
 
@@ -57,7 +57,7 @@ EMBARGO = CodeWorkflow(
     WorkflowDefinition(
         id="acme_embargo",
         name="Embargoed Release",
-        description="Writes release notes now and publishes them when the embargo ends, or earlier on a person's word",
+        description="Writes release notes now and publishes them at the end of the embargo, or when a person decides",
         estimated_time="1-2 minutes",
         input_schema=EmbargoInput.model_json_schema(),
         plan=Plan(

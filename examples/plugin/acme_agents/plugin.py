@@ -1,4 +1,4 @@
-"""What this package adds to the engine: named by the entry point, or by ORCHESTRATOR_PLUGINS=acme_agents.plugin."""
+"""The plugin of this package. The entry point names it, or ORCHESTRATOR_PLUGINS=acme_agents.plugin."""
 
 from orchestrator.authoring import Plugin
 

@@ -1,4 +1,4 @@
-"""An agent that is a plain async function: posts a text to Acme's web site."""
+"""An agent that is a plain async function: it posts a text to Acme's web site."""
 
 import os
 
@@ -8,20 +8,20 @@ from pydantic import BaseModel
 
 
 class PublishInput(BaseModel):
-    """What is to be published. In a workflow the text is what the step `notes` wrote."""
+    """A text to publish. In a workflow the step `notes` writes the text."""
 
     version: str
     text: str = ""
 
 
 class Published(AgentOutput):
-    """Where the text can be read."""
+    """The result: the URL of the text."""
 
     url: str
 
 
 async def publish(call: FunctionCall) -> Published:
-    """Publish once, however often this is tried: the site knows the effect id of an earlier attempt."""
+    """Publish once, even with several attempts: the site recognizes the effect id of an earlier attempt."""
     version = call.input["version"]
     answer = await _post({"version": version, "text": _text(call)}, effect_id=call.effect_id)
     url = answer.json()["url"]
@@ -29,10 +29,10 @@ async def publish(call: FunctionCall) -> Published:
 
 
 def _text(call: FunctionCall) -> str:
-    written = [told.output for told in call.context if told.step == "notes" and told.output]
-    text: str = written[0] if written else call.input.get("text", "")
+    notes = [result.output for result in call.context if result.step == "notes" and result.output]
+    text: str = notes[0] if notes else call.input.get("text", "")
     if not text:
-        raise AgentError("There is no text to publish.", kind="nothing_to_publish", retryable=False)
+        raise AgentError("No text to publish.", kind="nothing_to_publish", retryable=False)
     return text
 
 
@@ -45,10 +45,10 @@ async def _post(note: dict[str, str], effect_id: str) -> httpx2.Response:
             raise AgentError(f"{site} does not answer: {fault}", kind="site_unreachable", retryable=True) from fault
     if answer.status_code == 429:
         wait = float(answer.headers.get("Retry-After", "5"))
-        raise AgentError("The site asks us to wait.", kind="site_busy", retryable=True, retry_after=wait)
+        raise AgentError("The site is busy.", kind="site_busy", retryable=True, retry_after=wait)
     if answer.is_error:
         kind = "site_failed" if answer.is_server_error else "site_refused"
-        raise AgentError(f"The site answers {answer.status_code}.", kind=kind, retryable=answer.is_server_error)
+        raise AgentError(f"The site answers with status {answer.status_code}.", kind=kind, retryable=answer.is_server_error)
     return answer
 
 

@@ -1,4 +1,4 @@
-"""A declared workflow: data that the engine interprets. Two agents of ours, one that the product brings along."""
+"""A declared workflow: data that the engine interprets, with two agents of ours and one of the product."""
 
 from orchestrator.authoring import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
 
@@ -7,7 +7,7 @@ from acme_agents.release_writer import NotesInput
 RELEASE = WorkflowDefinition(
     id="acme_release",
     name="Acme Release",
-    description="Writes release notes, has them reviewed, and publishes them once a person agrees",
+    description="Writes release notes, reviews them, and publishes them after a person approves",
     complexity="low",
     estimated_time="1-3 minutes",
     estimated_cost="$0.02-$0.10",
@@ -21,7 +21,7 @@ RELEASE = WorkflowDefinition(
                 squad="documentation",
                 agents=("technical_writer",),
                 needs=("notes",),
-                instruction="Review the release notes: name every claim that no change in the input supports.",
+                instruction="Review the release notes: list every claim that no change in the input supports.",
             ),
             Step(
                 id="publish",

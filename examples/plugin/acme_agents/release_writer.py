@@ -1,11 +1,11 @@
-"""A prompted agent: instructions, what it takes and what it answers. The model is a matter of settings."""
+"""A prompted agent: instructions, an input model and an output model. Settings select the language model."""
 
 from orchestrator.authoring import Agent, AgentOutput, ModelSettings, Squad
 from pydantic import BaseModel, Field
 
 
 class NotesInput(BaseModel):
-    """What is to be released."""
+    """A release: the product, the version and its changes."""
 
     product: str = Field(min_length=1, description="Name of the product")
     version: str = Field(min_length=1, description="Version, such as 2.4.0")
@@ -13,7 +13,7 @@ class NotesInput(BaseModel):
 
 
 class ReleaseNotes(AgentOutput):
-    """Release notes; the text itself is the inherited `output`."""
+    """Release notes. The text is in the inherited field `output`."""
 
     headline: str = Field(description="One line for the top of the page.")
     breaking_changes: list[str] = Field(default_factory=list, description="Changes that ask the reader to act.")
@@ -28,9 +28,9 @@ RELEASE_WRITER = Agent(
     instructions=(
         "You write release notes for users of the product, who do not know its code. "
         "Group the changes into New, Improved and Fixed, and leave out a group that is empty. "
-        "Say of each change what the reader can do now, in one sentence. "
+        "Say for each change what the reader can do now, in one sentence. "
         "A change that asks the reader to act goes first, with what to do, and into `breaking_changes`. "
-        "Invent nothing: every sentence rests on one of the `changes`."
+        "Invent nothing: every sentence must follow from one of the `changes`."
     ),
     input_model=NotesInput,
     output_model=ReleaseNotes,

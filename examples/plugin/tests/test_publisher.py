@@ -14,7 +14,7 @@ async def test_it_publishes(engine: Engine, site: AcmeSite) -> None:
     assert job.result["metadata"]["data"]["url"] == f"{site.url}/notes/2.4.0"
 
 
-async def test_a_busy_site_is_asked_again_and_gets_the_note_once(engine: Engine, site: AcmeSite) -> None:
+async def test_a_busy_site_is_tried_again_and_gets_the_note_once(engine: Engine, site: AcmeSite) -> None:
     site.faults = [429, 503]
 
     job = await engine.run("acme_publisher", NOTE)
@@ -25,7 +25,7 @@ async def test_a_busy_site_is_asked_again_and_gets_the_note_once(engine: Engine,
 
 
 @pytest.mark.parametrize(("faults", "text", "kind"), [([403], "x", "site_refused"), ([], "", "nothing_to_publish")])
-async def test_what_no_repetition_can_mend_fails_at_once(
+async def test_an_error_that_is_not_retryable_fails_at_once(
     engine: Engine, site: AcmeSite, faults: list[int], text: str, kind: str
 ) -> None:
     site.faults = faults

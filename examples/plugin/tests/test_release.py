@@ -5,7 +5,7 @@ from acme_site import AcmeSite
 CHANGES = {"product": "Rocket Skates", "version": "2.4.0", "changes": ["Brakes work downhill"]}
 
 
-async def test_it_publishes_what_was_written_once_a_person_agrees(engine: Engine, site: AcmeSite) -> None:
+async def test_it_publishes_the_notes_after_a_person_approves(engine: Engine, site: AcmeSite) -> None:
     started = await engine.start("acme_release", CHANGES)
     waiting = await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["publish"])
     assert [call.status for call in waiting.calls] == ["completed", "completed", "waiting_for_approval"]

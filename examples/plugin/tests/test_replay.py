@@ -1,4 +1,4 @@
-"""Jobs that wait somewhere must fit today's code: each history in `histories` is one of them, replayed."""
+"""Replays the recorded histories of waiting jobs with today's code."""
 
 from pathlib import Path
 
