@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import from_json
 
 from orchestrator.domain.text import sound
-from orchestrator.runtime.answer_json import repaired, objects, sound_escapes
+from orchestrator.runtime.answer_json import objects, repaired, sound_escapes
 from orchestrator.runtime.answer_text import readable
 
 TEXTS = st.text(st.characters(codec=None, categories=None)) | st.text(

@@ -48,7 +48,9 @@ async def _post(note: dict[str, str], effect_id: str) -> httpx2.Response:
         raise AgentError("The site is busy.", kind="site_busy", retryable=True, retry_after=wait)
     if answer.is_error:
         kind = "site_failed" if answer.is_server_error else "site_refused"
-        raise AgentError(f"The site answers with status {answer.status_code}.", kind=kind, retryable=answer.is_server_error)
+        raise AgentError(
+            f"The site answers with status {answer.status_code}.", kind=kind, retryable=answer.is_server_error
+        )
     return answer
 
 
