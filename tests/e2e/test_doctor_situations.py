@@ -116,37 +116,39 @@ async def temporal_is_down(machine: Machine) -> AsyncIterator[Situation]:
     yield Situation(
         "temporal",
         f"Temporal does not answer at {where}: connection refused",
-        "Start that server, or correct TEMPORAL_ADDRESS",
+        "Start the server, or correct TEMPORAL_ADDRESS",
         {"TEMPORAL_ADDRESS": where},
     )
 
 
 @situation
 async def the_host_of_temporal_is_unknown(machine: Machine) -> AsyncIterator[Situation]:
-    report = "Temporal does not answer at temporal.invalid:7233: the name of its host is not known"
+    report = "Temporal does not answer at temporal.invalid:7233: its host name is not known"
     yield Situation("temporal", report, "Correct TEMPORAL_ADDRESS", {"TEMPORAL_ADDRESS": "temporal.invalid:7233"})
 
 
 @situation
 async def the_address_of_temporal_has_no_port(machine: Machine) -> AsyncIterator[Situation]:
-    yield Situation("temporal", "TEMPORAL_ADDRESS is 'temporal'", "HOST:PORT", {"TEMPORAL_ADDRESS": "temporal"})
+    yield Situation("temporal", "Invalid TEMPORAL_ADDRESS 'temporal'", "HOST:PORT", {"TEMPORAL_ADDRESS": "temporal"})
 
 
 @situation
 async def the_port_of_temporal_is_none(machine: Machine) -> AsyncIterator[Situation]:
-    yield Situation("temporal", "TEMPORAL_ADDRESS is 'h:70000'", "from 1 to 65535", {"TEMPORAL_ADDRESS": "h:70000"})
+    yield Situation(
+        "temporal", "Invalid TEMPORAL_ADDRESS 'h:70000'", "from 1 to 65535", {"TEMPORAL_ADDRESS": "h:70000"}
+    )
 
 
 @situation
 async def temporal_speaks_no_tls(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"TEMPORAL_ADDRESS": machine.temporal, "TEMPORAL_TLS": "true"}
-    yield Situation("temporal", "does not speak TLS, which is switched on", "TEMPORAL_TLS", settings)
+    yield Situation("temporal", "does not use TLS, but TLS is switched on", "TEMPORAL_TLS", settings)
 
 
 @situation
 async def the_certificate_for_temporal_is_missing(machine: Machine) -> AsyncIterator[Situation]:
     settings = {"TEMPORAL_ADDRESS": machine.temporal, "TEMPORAL_TLS_CLIENT_CERT_PATH": "/no/such/file"}
-    yield Situation("temporal", "No such file or directory", "Correct the variables TEMPORAL_*", settings)
+    yield Situation("temporal", "No such file or directory", "Correct the TEMPORAL_* variables", settings)
 
 
 @situation
@@ -258,7 +260,7 @@ async def the_database_has_too_many_clients(machine: Machine) -> AsyncIterator[S
 async def the_index_is_no_database(machine: Machine) -> AsyncIterator[Situation]:
     machine.data.mkdir()
     (machine.data / "index.sqlite3").write_text("Minutes of the meeting. " * 100)
-    yield Situation("database", "file is not a database", "Move that file away")
+    yield Situation("database", "file is not a database", "Move the file away")
 
 
 @situation

@@ -81,12 +81,12 @@ async def test_faults_of_files_are_distinguished(tmp_path: Path) -> None:
     fault = await fault_of(f"sqlite:///{prose}")
     assert (fault.cause, fault.remedy) == (
         "file is not a database",
-        "Move that file away, or restore it from a backup.",
+        "Move the file away, or restore it from a backup.",
     )
 
     fault = await fault_of(f"sqlite:///{tmp_path}")
     assert fault.cause == "unable to open database file"
-    assert (fault.remedy or "").startswith("Let this user write there")
+    assert (fault.remedy or "").startswith("Allow this user to write there")
 
     fault = await fault_of(f"sqlite:///{prose}/inside", migrate=True)
     assert fault.cause in (f"{prose}: Not a directory", f"{prose}: File exists")
@@ -112,7 +112,7 @@ async def test_a_full_disk_and_a_read_only_database(tmp_path: Path) -> None:
             )
         )
     assert caught.value.cause == "attempt to write a readonly database"
-    assert (caught.value.remedy or "").startswith("Let this user write there")
+    assert (caught.value.remedy or "").startswith("Allow this user to write there")
     await database.close()
 
 

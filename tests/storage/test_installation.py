@@ -103,7 +103,7 @@ async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{file}")
     with pytest.raises(Misconfigured) as caught:
         await database.migrate()
-    assert "file is not a database. Move that file away" in caught.value.for_operators
+    assert "file is not a database. Move the file away" in caught.value.for_operators
     await database.close()
 
 
@@ -112,4 +112,4 @@ async def test_an_index_of_a_newer_release_is_left_alone(database: Database) -> 
     await database.transaction(lambda connection: connection.execute(newer).close())
     with pytest.raises(Misconfigured) as caught:
         await database.migrate()
-    assert "was made by a newer release" in caught.value.for_operators
+    assert "was created by a newer release" in caught.value.for_operators

@@ -49,7 +49,7 @@ def test_the_first_broken_entry_is_named(settings: Settings, capsys: pytest.Capt
     assert audit.verify(settings) == 1
     output = capsys.readouterr()
     assert output.out == ""
-    assert "the audit trail breaks at entry 2: it does not follow the entry before" in output.err
+    assert "the audit trail breaks at entry 2: its digest does not match the entry before" in output.err
 
 
 def test_the_trail_is_exported_line_by_line(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,7 +59,7 @@ async def test_a_binary_reports_its_versions(tmp_path: Path) -> None:
     ("script", "says"),
     [
         ("echo 'temporal version 1.0.0 (Server 1.24.2, UI 2.28.0)'", "older than 1.31"),
-        ("echo hello", "names no server version"),
+        ("echo hello", "printed no server version"),
         (f"echo '{GOOD}'; exit 3", "code 3"),
     ],
 )
@@ -140,7 +140,7 @@ async def test_the_error_names_every_source_in_its_order_and_what_to_do(environ:
         "Do one of these:",
         "  name a running server: TEMPORAL_ADDRESS=host:port",
         "  put Temporal's own `temporal` command (server 1.31 or newer) on the path",
-        "  let this machine download from github.com; a proxy is taken from HTTPS_PROXY",
+        "  allow this machine to download from github.com, through the proxy in HTTPS_PROXY if it needs one",
         "  install Go 1.26.4 or newer",
     ]
 
