@@ -161,7 +161,7 @@ def check_temporal(version: str | None, fault: Unavailable | None, address: str,
     if version is None:
         if port is None:
             message = fault.for_operators if fault else f"no answer at {address}"
-            remedy = fault.remedy if fault and fault.remedy else "Start that server, or correct TEMPORAL_ADDRESS."
+            remedy = fault.remedy if fault and fault.remedy else "Start the server, or correct TEMPORAL_ADDRESS."
             return Finding("temporal", Verdict.FAILED, message, remedy)
         if port.use is PortUse.OTHERS:
             remedy = f"Select another port for `orchestrator dev` with {port.flag}, or set TEMPORAL_ADDRESS."
