@@ -67,6 +67,8 @@ export interface Call {
   body?: unknown;
   options?: CallOptions | undefined;
   accept?: string | undefined;
+  /** Without a key: a sign-in. */
+  anonymous?: boolean | undefined;
   /** Errors for which no retry makes sense, whatever their status. */
   final?: ((error: DevoraError) => boolean) | undefined;
 }
@@ -78,6 +80,13 @@ const DEFAULT_TIMEOUT = 60_000;
 const LEVELS = { debug: 0, info: 1, warn: 2, off: 3 } as const;
 /** A certificate that is refused now is refused on the next attempt, too. */
 const REFUSED_CERTIFICATES = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ERR_TLS/;
+
+// What the packages for other surfaces of the same server are made of.
+export { fromWire, toWire } from "./casing.js";
+export { errorOf } from "./errors.js";
+export { APIPromise } from "./promise.js";
+export { pauseOf, sleep } from "./retries.js";
+export { socketFactory, socketFrames } from "./socket.js";
 
 /** One way to an API for every resource: deadlines, retries, idempotency keys, errors, log. */
 export class Transport {
@@ -231,7 +240,7 @@ export class Transport {
 
   async #headers(call: Call, attempt: number, idempotencyKey: string | undefined): Promise<Headers> {
     const headers = new Headers({ Accept: call.accept ?? "application/json", ...this.#options.headers, ...call.options?.headers });
-    headers.set("Authorization", `Bearer ${await this.key()}`);
+    if (!call.anonymous) headers.set("Authorization", `Bearer ${await this.key()}`);
     const runtime = runtimeName();
     if (runtime !== undefined) headers.set("User-Agent", `${this.#options.product ?? "devora-typescript"}/${VERSION} ${runtime}`);
     if (call.body !== undefined) headers.set("Content-Type", "application/json");

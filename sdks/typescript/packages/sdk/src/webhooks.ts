@@ -88,11 +88,11 @@ function valueOf(headers: WebhookHeaders, name: string): string | undefined {
   return undefined;
 }
 
-/** `whsec_` is followed by base64; a secret of one's own stands for its UTF-8 bytes. */
+/** `whsec_` and base64 stand for those bytes, any other secret for its UTF-8 bytes. */
 function secretBytes(secret: string): Uint8Array<ArrayBuffer> {
-  const bytes = secret.startsWith("whsec_") ? base64Bytes(secret.slice("whsec_".length)) : bytesOf(secret);
-  if (bytes === undefined || bytes.length === 0) throw new WebhookVerificationError("the webhook secret is empty or not base64 after whsec_");
-  return bytes;
+  if (secret === "") throw new WebhookVerificationError("the webhook secret is empty");
+  const encoded = secret.startsWith("whsec_") ? base64Bytes(secret.slice("whsec_".length)) : undefined;
+  return encoded?.length ? encoded : bytesOf(secret);
 }
 
 function hmacKey(secret: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
