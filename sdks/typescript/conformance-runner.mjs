@@ -72,8 +72,6 @@ async function perform({ id, call, arguments: sent = {}, options = {} }) {
     baseUrl: options.base_url,
     maxRetries: options.max_retries,
     logLevel: options.log,
-    // Standard output belongs to the answers.
-    logger: { debug: console.error, info: console.error, warn: console.error },
     ...(options.backoff === undefined ? {} : { backoff: { initial: 1000 * options.backoff } }),
   });
   const callOptions = {

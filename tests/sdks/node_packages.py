@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -39,10 +38,23 @@ def prepare() -> str | None:
     return None
 
 
-def npm(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["npm", *arguments], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}, check=False
-    )
+def install(project: Path) -> Path:
+    """Pack the packages and install them in an empty project, as their users do. `prepare` comes first."""
+    packed = npm("pack", "--workspaces", "--ignore-scripts", "--pack-destination", str(project), cwd=SDKS)
+    assert packed.returncode == 0, packed.stderr
+    (project / "package.json").write_text('{"name": "project", "version": "1.0.0", "private": true}')
+    archives = [str(file) for file in sorted(project.glob("*.tgz"))]
+    done = npm("install", "--prefer-offline", "--no-audit", "--no-fund", *archives, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+def npm(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return program("npm", *arguments, cwd=cwd)
+
+
+def program(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def _sources() -> Iterable[Path]:

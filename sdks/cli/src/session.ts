@@ -42,7 +42,6 @@ export class Session {
         baseUrl: baseUrl ?? (process.env["DEVORA_BASE_URL"] || config["base-url"]),
         timeout: timeout === undefined ? undefined : 1000 * timeout,
         headers: { "X-Devora-Client": `devora-cli/${VERSION}` },
-        logger: { debug: console.error, info: console.error, warn: console.error },
       });
     }
     return this.#client;

@@ -42,6 +42,11 @@ export class DevoraClient {
     return this.#transport.call({ method: "GET", path: "/v1/limits", options });
   }
 
+  /** Ends the sign-in of the user whose token this client uses. */
+  signOut(options?: CallOptions): APIPromise<void> {
+    return this.#transport.call({ method: "POST", path: "/v1/auth/sign-out", options });
+  }
+
   /** Any other route of the API, with the same retries and errors; `path` begins with `/v1/`. */
   request<T = unknown>(method: string, path: string, { body, query, ...options }: CallOptions & { body?: unknown; query?: object } = {}): APIPromise<T> {
     return this.#transport.call<T>({ method, path, body, query, options });

@@ -38,7 +38,7 @@ export interface TransportOptions {
   webSocket?: SocketFactory | false | undefined;
   /** Sent with every request. */
   headers?: Record<string, string> | undefined;
-  /** Where `DEVORA_LOG=debug|info` writes. Default: the console. */
+  /** Where `DEVORA_LOG=debug|info` writes. Default: standard error, in browsers the console. */
   logger?: Logger | undefined;
   logLevel?: "debug" | "info" | "warn" | "off" | undefined;
   /** Called before each retry. */
@@ -123,7 +123,7 @@ export class Transport {
   }
 
   log(level: "debug" | "info" | "warn", message: string): void {
-    if (LEVELS[level] >= LEVELS[this.#level]) (this.#options.logger ?? console)[level](`devora: ${message}`);
+    if (LEVELS[level] >= LEVELS[this.#level]) (this.#options.logger ?? defaultLogger())[level](`devora: ${message}`);
   }
 
   url(path: string, query?: object): string {
@@ -347,6 +347,13 @@ function systemCode(error: unknown): string {
     if (typeof each["code"] === "string" && each["code"] !== "connection_error") return each["code"];
   }
   return "";
+}
+
+/** The browser's console; elsewhere standard error, because standard output belongs to the program. */
+function defaultLogger(): Logger {
+  if (runtimeName() === undefined) return console;
+  const write = (message: string) => console.error(message);
+  return { debug: write, info: write, warn: write };
 }
 
 /** `node/22.1.0 linux`; undefined in browsers, which send their own `User-Agent`. */
