@@ -21,9 +21,13 @@ const WIRE = Symbol.for("devora.wire");
 
 /** The wire's `snake_case` fields as `camelCase`. Unknown fields stay, renamed like the others. */
 export function fromWire<T>(value: unknown): T {
-  const result = renamed(value);
+  return withWire(renamed(value), value) as T;
+}
+
+/** The result, which remembers what the server sent. */
+export function withWire<T>(result: T, value: unknown): T {
   if (isObject(result)) Object.defineProperty(result, WIRE, { value });
-  return result as T;
+  return result;
 }
 
 /** The JSON of a result as the server sent it, under the names of the wire. */

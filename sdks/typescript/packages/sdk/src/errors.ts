@@ -110,7 +110,7 @@ export class RateLimitError extends DevoraError {
   static override readonly kind: string = "RateLimitError";
 }
 
-/** 500 and above. */
+/** 500 and above, or an answer that is none of the API's. */
 export class ServerError extends DevoraError {
   static override readonly kind: string = "ServerError";
 }

@@ -77,12 +77,12 @@ export class Job {
     return waitFor(this.#transport, this.id, options);
   }
 
-  /** The result of a job that has ended. Throws like `wait`, and `DevoraError` with the code `job_not_ended`. */
+  /** The result of a job that has ended. Throws like `wait`, and `DevoraError` with the code `not_ended`. */
   async getResult(options?: CallOptions): Promise<Result> {
     const job = await this.getStatus(options);
     if (!hasEnded(job.status)) {
       throw new DevoraError(`Job ${this.id} has not ended (${job.state}): wait() waits for it`, {
-        code: "job_not_ended",
+        code: "not_ended",
         details: { job_id: this.id, state: job.state },
       });
     }

@@ -1,4 +1,4 @@
-import { APIConnectionError, APITimeoutError, DevoraError, errorOf, jobIdOf } from "./errors.js";
+import { APIConnectionError, APITimeoutError, DevoraError, errorOf, jobIdOf, ServerError } from "./errors.js";
 import { APIPromise, type Answer } from "./promise.js";
 import { type Backoff, isRetried, pauseOf, retryAfterOf, sleep } from "./retries.js";
 import { fromWire, isObject } from "./casing.js";
@@ -314,7 +314,7 @@ function parsed(response: Response, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new DevoraError(`the answer is not JSON: ${text.slice(0, 200)}`, { code: "unexpected_response", status: response.status, body: text, cause });
+    throw new ServerError(`the answer is not JSON: ${text.slice(0, 200)}`, { code: "unexpected_response", status: response.status, body: text, cause });
   }
 }
 

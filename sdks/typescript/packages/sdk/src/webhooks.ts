@@ -1,4 +1,4 @@
-import { fromWire, isObject } from "./casing.js";
+import { fromWire, isObject, withWire } from "./casing.js";
 import { WebhookVerificationError } from "./errors.js";
 import type { WebhookEvent } from "./models.js";
 
@@ -48,7 +48,7 @@ export async function unwrapWebhook(
     throw new WebhookVerificationError("the body is not JSON");
   }
   if (!isObject(event)) throw new WebhookVerificationError("the body is not a JSON object");
-  return { ...fromWire<WebhookEvent>(event), data: fromWire<Record<string, unknown>>(event["data"] ?? {}) };
+  return withWire({ ...fromWire<WebhookEvent>(event), data: fromWire<Record<string, unknown>>(event["data"] ?? {}) }, event);
 }
 
 /** Whether `signature` (the header `X-Devora-Signature`) is the secret's signature of the raw body. It has no date. */

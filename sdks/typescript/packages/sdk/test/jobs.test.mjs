@@ -124,7 +124,7 @@ test("the result of a job that has not ended is refused by name", async () => {
     const job = clientOf(server).jobs.of("job_1");
     assert.equal(await job.isComplete(), false);
     assert.equal((await job.getStatus()).state, "RUNNING");
-    await assert.rejects(job.getResult(), { code: "job_not_ended" });
+    await assert.rejects(job.getResult(), { code: "not_ended" });
   });
 });
 
