@@ -25,6 +25,7 @@ from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
 from tests.api.conftest import Fixed, served
 from tests.catalogue import TEST_PLUGIN
 from tests.e2e.processes import free_port
+from tests.sdks import node_packages
 from tests.sdks.runners import LANGUAGES, ROOT, Runner, need
 
 
@@ -155,3 +156,10 @@ async def runners(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cal
     yield runner
     for each in started.values():
         await each.stop()
+
+
+@pytest.fixture(scope="session")
+def npm_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the npm packages are installed as their users install them."""
+    need(node_packages.prepare())
+    return node_packages.install(tmp_path_factory.mktemp("npm"))

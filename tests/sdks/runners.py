@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.sdks import node_packages
 from tests.sdks.go_toolchain import RUNNER as GO_RUNNER
 from tests.sdks.go_toolchain import build_runner as build_go_runner
 
@@ -31,10 +32,12 @@ class Language:
 
 PYTHON_PATH = os.pathsep.join(str(path) for path in sorted((SDKS / "python").glob("*/src")))
 PYTHON = (sys.executable, str(SDKS / "python" / "conformance_runner.py"))
+TYPESCRIPT = ("node", str(SDKS / "typescript" / "conformance-runner.mjs"))
 # One line for each language.
 LANGUAGES: dict[str, Language] = {
     "python": Language(PYTHON, {"PYTHONPATH": PYTHON_PATH}),
     "python-async": Language((*PYTHON, "--async"), {"PYTHONPATH": PYTHON_PATH}),
+    "typescript": Language(TYPESCRIPT, {}, node_packages.prepare),
     "go": Language((str(GO_RUNNER),), {}, build_go_runner),
 }
 
@@ -79,7 +82,7 @@ class Runner:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**_neutral_environment(), **self._language.environment},
+                env={**neutral_environment(), **self._language.environment},
                 limit=LARGEST_LINE,
             )
         return self
@@ -118,7 +121,7 @@ class Runner:
             await process.wait()
 
 
-def _neutral_environment() -> dict[str, str]:
+def neutral_environment() -> dict[str, str]:
     """This process's, without what the libraries would read of it."""
     proxies = ("http_proxy", "https_proxy", "all_proxy")
     return {

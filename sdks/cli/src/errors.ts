@@ -1,0 +1,22 @@
+import { APIConnectionError, DevoraError, JobCancelled, JobFailed } from "@devora/sdk";
+import { CommanderError } from "commander";
+
+export const EXIT = { done: 0, jobFailed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const;
+
+/** A command that cannot be carried out as it was typed. */
+export class UsageError extends Error {}
+
+/** The exit code for what went wrong, and the sentence that says so. */
+export function explained(error: unknown): { code: number; message: string } {
+  if (error instanceof CommanderError) return { code: error.exitCode === 0 ? EXIT.done : EXIT.usage, message: "" };
+  if (error instanceof UsageError) return { code: EXIT.usage, message: error.message };
+  if (error instanceof JobFailed || error instanceof JobCancelled) return { code: EXIT.jobFailed, message: error.message };
+  if (!(error instanceof DevoraError)) throw error;
+  const request = error.requestId ? ` (request ${error.requestId})` : "";
+  if (error instanceof APIConnectionError) return { code: EXIT.unreachable, message: error.message };
+  if (error.code === "no_api_key") {
+    return { code: EXIT.usage, message: "no API key: run `devora config set api-key`, or set DEVORA_API_KEY" };
+  }
+  const passing = error.status !== undefined && (error.status === 429 || error.status >= 500);
+  return { code: passing ? EXIT.unreachable : EXIT.usage, message: error.message + request };
+}

@@ -1,0 +1,182 @@
+import { writeFileSync } from "node:fs";
+
+import { DevoraError, wireOf, type DevoraClient, type Job, type JobConfig, type JobDetail, type Result } from "@devora/sdk";
+import type { Command } from "commander";
+
+import { EXIT, UsageError } from "./errors.js";
+import { readInput } from "./input.js";
+import { note, plain, print, printJson, ProgressBar, table } from "./output.js";
+import type { Session } from "./session.js";
+
+interface StartOptions {
+  input?: string;
+  output?: string;
+  watch?: boolean;
+  async?: boolean;
+  model?: string;
+  temperature?: number;
+  maxTokens?: number;
+  webhookUrl?: string;
+  idempotencyKey?: string;
+}
+
+/** The options that starting an agent and starting a workflow have in common. */
+export function withStartOptions(command: Command): Command {
+  return command
+    .option("--input <json|file|->", "the input: inline JSON, the path of a JSON file, or - for standard input", "{}")
+    .option("--output <file>", "write the complete output to this file, as JSON")
+    .option("--watch", "follow progress on standard error")
+    .option("--async", "start the job, print its id, and do not wait")
+    .option("--model <provider:model>", "for every agent of the job")
+    .option("--temperature <number>", "0 to 2", numberOf)
+    .option("--max-tokens <number>", "the most tokens of one answer", numberOf)
+    .option("--webhook-url <url>", "notified when the job ends")
+    .option("--idempotency-key <key>", "the same key and input start one job, however often the command runs");
+}
+
+export type Start = (client: DevoraClient, request: StartRequest, options: { idempotencyKey?: string }) => Promise<Job>;
+
+interface StartRequest {
+  input: Record<string, unknown>;
+  config: JobConfig;
+  webhookUrl?: string;
+  async: true;
+}
+
+/** Starts a job and, unless it is asynchronous, waits for its end and prints what it produced. */
+export async function startJob(session: Session, options: StartOptions, start: Start): Promise<void> {
+  if (options.async && (options.watch || options.output)) throw new UsageError("--async does not wait: leave out --watch and --output");
+  const { model, temperature, maxTokens, webhookUrl, idempotencyKey } = options;
+  const input = readInput(options.input ?? "{}");
+  const config: JobConfig = {
+    ...(model === undefined ? {} : { model }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(maxTokens === undefined ? {} : { maxTokens }),
+  };
+  const request: StartRequest = { input, config, async: true, ...(webhookUrl === undefined ? {} : { webhookUrl }) };
+  const job = await start(session.client(), request, idempotencyKey === undefined ? {} : { idempotencyKey });
+  if (options.async) {
+    if (session.json) printJson(wireOf(job.accepted as object));
+    else print(job.id);
+    return;
+  }
+  session.onInterrupt(`job ${job.id} goes on: devora jobs watch ${job.id}`);
+  await follow(session, job, options.watch ?? false);
+  const result = await job.wait({ signal: session.signal });
+  if (options.output !== undefined) writeOutput(options.output, result);
+  printResult(session, result, options.output);
+}
+
+/** Follows a job to its end; throws what became of it if that is a failure. */
+export async function watchJob(session: Session, jobId: string): Promise<void> {
+  const job = session.client().jobs.of(jobId);
+  session.onInterrupt(`job ${jobId} goes on`);
+  await follow(session, job, true, session.json);
+  const result = await job.wait({ signal: session.signal });
+  if (!session.json) note(`job ${result.jobId} completed: devora jobs show ${result.jobId}`);
+}
+
+async function follow(session: Session, job: Job, watch: boolean, eventsAsJson = false): Promise<void> {
+  if (!watch) return;
+  const bar = new ProgressBar();
+  try {
+    for await (const event of job.stream({ signal: session.signal })) {
+      if (eventsAsJson) process.stdout.write(`${JSON.stringify(wireOf(event))}\n`);
+      else bar.update(event);
+    }
+  } finally {
+    bar.clear();
+  }
+}
+
+function printResult(session: Session, result: Result, file: string | undefined): void {
+  if (session.json) return printJson(wireOf(result));
+  if (file === undefined) print(result.output.output);
+  const { totalTokens, cost } = result.metrics;
+  const files = result.deliverables.length;
+  const price = cost === null ? "" : `, $${cost.toFixed(4)}`;
+  note(`job ${result.jobId} completed: ${totalTokens} tokens${price}, ${files} ${files === 1 ? "file" : "files"}${file === undefined ? "" : `, written to ${file}`}`);
+}
+
+function writeOutput(path: string, result: Result): void {
+  try {
+    writeFileSync(path, `${JSON.stringify((wireOf(result) as { output: unknown }).output, null, 2)}\n`);
+  } catch (error) {
+    throw new UsageError(`cannot write ${path}: ${(error as Error).message}; the job is done: devora jobs output ${result.jobId}`);
+  }
+}
+
+export async function listJobs(
+  session: Session,
+  options: { status?: string; agent?: string; workflow?: string; needsAttention?: boolean; limit: number },
+): Promise<void> {
+  const query = {
+    limit: Math.min(options.limit, 100),
+    ...(options.status === undefined ? {} : { status: options.status }),
+    ...(options.agent === undefined ? {} : { agentId: options.agent }),
+    ...(options.workflow === undefined ? {} : { workflowId: options.workflow }),
+    ...(options.needsAttention ? { needsAttention: true } : {}),
+  };
+  const jobs = [];
+  for await (const job of session.client().jobs.list(query, session.call)) {
+    if (jobs.push(job) >= options.limit) break;
+  }
+  if (session.json) return printJson(jobs.map(wireOf));
+  const rows = jobs.map((job) => [job.jobId, job.agentId ?? job.workflowId, job.status, `${job.progress}%`, job.reason?.code, job.createdAt]);
+  print(table(["JOB", "RUNS", "STATUS", "PROGRESS", "REASON", "CREATED"], rows));
+}
+
+export async function showJob(session: Session, jobId: string): Promise<void> {
+  const job = await session.client().jobs.get(jobId, session.call);
+  if (session.json) return printJson(wireOf(job));
+  print(described(job));
+}
+
+function described(job: JobDetail): string {
+  const facts: [string, string | number | null | undefined][] = [
+    ["job", job.jobId],
+    [job.agentId === undefined ? "workflow" : "agent", job.agentId ?? job.workflowId],
+    ["state", `${job.state} (${job.status}), ${job.progress}%`],
+    ["reason", job.reason && `${job.reason.code}: ${job.reason.message}`],
+    ["error", job.error && `${job.error.type}: ${job.error.message}`],
+    ["created", job.createdAt],
+    ["ended", job.completedAt ?? job.cancelledAt],
+    ["tokens", job.metrics.totalTokens],
+    ["cost", job.metrics.cost === null ? null : `$${job.metrics.cost.toFixed(4)}`],
+  ];
+  const lines = facts.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name.padEnd(9)}${plain(String(value))}`);
+  const steps = job.steps.map((call) => [call.step, call.agent, call.status, call.attempts.length, call.tokens, call.error?.message]);
+  return [...lines, "", table(["STEP", "AGENT", "STATUS", "ATTEMPTS", "TOKENS", "ERROR"], steps)].join("\n");
+}
+
+export async function printOutput(session: Session, jobId: string, file: string | undefined): Promise<void> {
+  const output = await session.client().jobs.output(jobId, session.call);
+  if (file !== undefined) writeFileSync(file, `${JSON.stringify(wireOf(output), null, 2)}\n`);
+  else if (session.json) printJson(wireOf(output));
+  else print(output.output);
+}
+
+/** `cancel`, `approve`, … of several jobs: each is tried, and one that is refused fails the command. */
+export async function controlJobs(session: Session, jobIds: string[], done: string, control: (job: Job) => PromiseLike<object>): Promise<number> {
+  const client = session.client();
+  let code: number = EXIT.done;
+  for (const jobId of jobIds) {
+    try {
+      const outcome = await control(client.jobs.of(jobId));
+      if (session.json) printJson(wireOf(outcome));
+      else print(`${jobId} ${(outcome as { done?: boolean }).done === false ? "requested, not yet in force" : done}`);
+    } catch (error) {
+      if (!(error instanceof DevoraError) || error.status === undefined || jobIds.length === 1) throw error;
+      note(`${jobId}: ${error.message}`);
+      code = EXIT.usage;
+    }
+  }
+  return code;
+}
+
+
+export function numberOf(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) throw new UsageError(`${JSON.stringify(text)} is not a number`);
+  return value;
+}

@@ -1,0 +1,206 @@
+import { fromWire, isObject, type JsonObject } from "./casing.js";
+import { AuthenticationError, DevoraError, errorOfFrame } from "./errors.js";
+import type { EventPage, JobEvent } from "./models.js";
+import { type Backoff, pauseOf, sleep } from "./retries.js";
+import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
+import { chunksOf, framesOf } from "./sse.js";
+import type { Transport } from "./transport.js";
+
+export interface StreamOptions {
+  /** The id of the last event that you have, or `now`. Default: from the first event on. */
+  after?: string | undefined;
+  /** Also the text of running agents: events named `agent.delta` and `agent.reset`, without `id`. Default false. */
+  deltas?: boolean | undefined;
+  /** Ends the stream: the loop over it throws the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds without a byte after which the connection counts as dead. Default 45000. */
+  stallTimeout?: number | undefined;
+}
+
+const STALL = 45_000;
+const PERMANENT = new Set([400, 401, 403, 404, 405, 410, 422]);
+const REMEMBERED = 5000;
+const SOCKET_TRIES = 2;
+
+/** Connects once and yields the wire's events after `cursor`. `alive` is called when the connection has shown life. */
+type Connect = (cursor: string | undefined, signal: AbortSignal, alive: () => void) => AsyncIterable<JsonObject>;
+
+/**
+ * The events of a job, each once and in order, up to the one that ends it. Connections that break are opened again
+ * after the last event, for ever; a refusal (wrong key, unknown job) is thrown.
+ */
+export async function* eventsOf(transport: Transport, jobId: string, options: StreamOptions = {}): AsyncGenerator<JobEvent> {
+  yield* resumed(transport, jobId, options, streamConnect(transport, jobId, options));
+}
+
+/** The same over a WebSocket, or over the event stream where WebSockets cannot be opened. */
+export async function* socketEventsOf(transport: Transport, jobId: string, options: StreamOptions = {}): AsyncGenerator<JobEvent> {
+  const open = transport.webSocket === undefined ? socketFactory() : transport.webSocket;
+  const stream = streamConnect(transport, jobId, options);
+  yield* resumed(transport, jobId, options, open ? socketConnect(transport, jobId, options, open, stream) : stream);
+}
+
+async function* resumed(transport: Transport, jobId: string, options: StreamOptions, connect: Connect): AsyncGenerator<JobEvent> {
+  const backoff: Required<Backoff> = { initial: 100, max: 5000, ...transport.backoff };
+  const recent = new RecentIds();
+  let cursor = options.after;
+  let failures = 0;
+  for (;;) {
+    const controller = new AbortController();
+    const stop = () => controller.abort(options.signal?.reason);
+    options.signal?.throwIfAborted();
+    options.signal?.addEventListener("abort", stop, { once: true });
+    let fresh = 0;
+    try {
+      const alive = () => {
+        failures = 0;
+      };
+      // `now` becomes the id of the newest event, so that a connection that breaks at once loses nothing.
+      if (cursor === "now") {
+        const newest = await newestOf(transport, jobId, options.signal);
+        if (newest.ended) return;
+        cursor = newest.id;
+      }
+      for await (const event of connect(cursor, controller.signal, alive)) {
+        const id = typeof event["id"] === "string" ? event["id"] : undefined;
+        if (id !== undefined) {
+          if (recent.has(id)) continue;
+          recent.add(id);
+          cursor = id;
+          fresh += 1;
+        }
+        yield fromWire<JobEvent>(event);
+        if (isTerminal(event)) return;
+      }
+      // A server that stops ends its streams, too. Only a job's page of events says that nothing can follow.
+      if (fresh === 0 && (await nothingFollows(transport, jobId, cursor, options.signal))) return;
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (isPermanent(error)) throw error;
+      transport.log("info", `the stream of ${jobId} broke and is opened again: ${String(error)}`);
+    } finally {
+      options.signal?.removeEventListener("abort", stop);
+      controller.abort();
+    }
+    await sleep(pauseOf(failures, backoff), options.signal);
+    failures += 1;
+  }
+}
+
+function streamConnect(transport: Transport, jobId: string, options: StreamOptions): Connect {
+  return async function* (cursor, signal, alive) {
+    const query = { deltas: options.deltas ?? false };
+    const headers: Record<string, string> = cursor === undefined ? {} : { "Last-Event-ID": cursor };
+    const call = { method: "GET", path: `${jobPath(jobId)}/events`, query, accept: "text/event-stream", options: { headers } };
+    const response = await transport.open(call, signal);
+    if (response.body === null) throw new Error("the stream has no body");
+    for await (const frame of framesOf(chunksOf(response.body, options.stallTimeout ?? STALL))) {
+      alive();
+      if (frame.data === undefined || frame.event === "snapshot") continue;
+      const data: unknown = JSON.parse(frame.data);
+      if (frame.event === "stream_error") throw errorOfFrame(data);
+      if (isObject(data)) yield data;
+    }
+  };
+}
+
+function socketConnect(
+  transport: Transport,
+  jobId: string,
+  options: StreamOptions,
+  open: SocketFactory,
+  stream: Connect,
+): Connect {
+  let refused = 0; // attempts in a row that never got as far as a frame of the server
+  return async function* (cursor, signal, alive) {
+    if (refused >= SOCKET_TRIES) return yield* stream(cursor, signal, alive);
+    refused += 1;
+    const subscribe = { type: "subscribe", channel: "job", job_id: jobId, after: cursor ?? null, deltas: options.deltas ?? false };
+    const frames = socketFrames(open, transport.url("/v1/ws").replace(/^http/, "ws"), signal, {
+      stall: options.stallTimeout ?? STALL,
+      ping: { type: "ping" },
+      greet: async (send) => {
+        send({ type: "auth", token: await transport.key() });
+        send(subscribe);
+      },
+    });
+    try {
+      for await (const frame of frames) {
+        refused = 0;
+        alive();
+        switch (frame["type"]) {
+          case "error":
+            throw errorOfFrame(frame);
+          case "unsubscribed":
+            return;
+          case "auth_ok":
+          case "subscribed":
+          case "pong":
+          case "job_update":
+            break;
+          default:
+            yield wholeEvent(frame);
+        }
+      }
+    } catch (error) {
+      if (error instanceof SocketClosed && error.code === 4401) {
+        throw new AuthenticationError("the API key is not valid any more", { code: "authentication_failed", status: 401 });
+      }
+      throw error;
+    }
+  };
+}
+
+/** The event as in a stream: a socket's frame carries the output beside `data`. */
+function wholeEvent(frame: JsonObject): JsonObject {
+  if (!("output" in frame) || !isObject(frame["data"])) return frame;
+  const { output, ...event } = frame;
+  return { ...event, data: { ...frame["data"], output } };
+}
+
+async function nothingFollows(transport: Transport, jobId: string, cursor: string | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+  const page = await pageAfter(transport, jobId, cursor, signal);
+  return page.events.length === 0 && page.next === null && cursor !== undefined;
+}
+
+/** The newest event of a job, undefined before the first; and whether it is the last for good. */
+async function newestOf(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<{ id: string | undefined; ended: boolean }> {
+  for (let empty = false; ; ) {
+    const { next } = await pageAfter(transport, jobId, "now", signal);
+    if (next !== null || empty) return { id: next ?? undefined, ended: next === null };
+    // Null says that nothing can follow, or that there is no event yet.
+    const first = await pageAfter(transport, jobId, undefined, signal);
+    if (first.events.length === 0) return { id: undefined, ended: false };
+    empty = true;
+  }
+}
+
+function pageAfter(transport: Transport, jobId: string, after: string | undefined, signal: AbortSignal | undefined): Promise<EventPage> {
+  return transport.call<EventPage>({ method: "GET", path: `${jobPath(jobId)}/events`, query: { after, limit: 1 }, options: { signal } });
+}
+
+function isTerminal(event: JsonObject): boolean {
+  return event["type"] === "job_completed" || event["type"] === "job_failed";
+}
+
+function isPermanent(error: unknown): boolean {
+  return error instanceof DevoraError && error.status !== undefined && PERMANENT.has(error.status);
+}
+
+export function jobPath(jobId: string): string {
+  return `/v1/jobs/${encodeURIComponent(jobId)}`;
+}
+
+/** The latest ids of events, against a server that sends one twice. */
+class RecentIds {
+  readonly #ids = new Set<string>();
+
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
+  add(id: string): void {
+    this.#ids.add(id);
+    if (this.#ids.size > REMEMBERED) this.#ids.delete(this.#ids.values().next().value as string);
+  }
+}

@@ -1,0 +1,79 @@
+import { APIPromise, type Answer } from "./promise.js";
+import { fromWire, isObject, toWire, type JsonObject } from "./casing.js";
+import type { Call, CallOptions, Transport } from "./transport.js";
+
+/** One page of a list. `for await` over it goes through this page and all that follow. */
+export class Page<Item> implements AsyncIterable<Item> {
+  readonly items: Item[];
+  /** How many match in all; undefined where the server does not count. */
+  readonly total: number | undefined;
+  readonly #following: (() => APIPromise<Page<Item>>) | undefined;
+
+  constructor(items: Item[], total: number | undefined, following: (() => APIPromise<Page<Item>>) | undefined) {
+    this.items = items;
+    this.total = total;
+    this.#following = following;
+  }
+
+  get hasMore(): boolean {
+    return this.#following !== undefined;
+  }
+
+  /** The page after this one, or undefined after the last. */
+  async nextPage(): Promise<Page<Item> | undefined> {
+    return this.#following?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Item> {
+    for (let page: Page<Item> | undefined = this; page !== undefined; page = await page.nextPage()) yield* page.items;
+  }
+}
+
+/** A list call: `await` gives the first page, `for await` every item of every page. */
+export class PagePromise<Item> extends APIPromise<Page<Item>> implements AsyncIterable<Item> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Item> {
+    yield* await this;
+  }
+}
+
+export interface PageOptions {
+  /** Items of a page, not of the whole. */
+  limit?: number;
+  /** Where the first page begins. */
+  offset?: number;
+  /** The cursor after which the first page begins. */
+  after?: string;
+}
+
+/** A list whose items are under `field` of the answer. `cursor` is the parameter that takes the answer's `next`. */
+export function list<Item>(
+  transport: Transport,
+  path: string,
+  field: string,
+  query: object,
+  options: CallOptions | undefined,
+  cursor = "after",
+): PagePromise<Item> {
+  const wanted = toWire(query);
+  const call: Call = { method: "GET", path, query: wanted, options };
+  const read = (body: unknown): Page<Item> => {
+    const page = isObject(body) ? body : {};
+    const items = Array.isArray(page[field]) ? page[field].map((item) => fromWire<Item>(item)) : [];
+    const following = followingQuery(page, items.length, wanted, cursor);
+    const total = typeof page["total"] === "number" ? page["total"] : undefined;
+    return new Page(items, total, following && (() => list<Item>(transport, path, field, following, options, cursor)));
+  };
+  return new PagePromise<Item>(transport.answer(call, read) as Promise<Answer<Page<Item>>>);
+}
+
+/** The query of the next page: by the server's cursor if it gives one, since an offset shifts when items are added. */
+function followingQuery(page: JsonObject, length: number, query: JsonObject, cursor: string): JsonObject | undefined {
+  if (page["next"] !== undefined) {
+    if (page["next"] === null || page["has_more"] === false) return undefined;
+    const { offset: _, ...rest } = query;
+    return { ...rest, [cursor]: page["next"] };
+  }
+  const { offset, total } = page;
+  if (typeof offset !== "number" || typeof total !== "number" || length === 0 || offset + length >= total) return undefined;
+  return { ...query, offset: offset + length };
+}
