@@ -5,6 +5,7 @@ The rows of a page are found in the index first, one walk for each state, and on
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -24,6 +25,8 @@ from sqlalchemy import (
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
+from orchestrator.domain.pages import Position
+from orchestrator.storage import keyset
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
@@ -59,14 +62,24 @@ class Filter:
     reasons: Sequence[ReasonCode] | None = None
     attention: bool = False
     unattended: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """All but the states, and why and whether a job needs somebody."""
-        return [jobs.c[name] == value for name, value in self._equal().items()]
+        return [*(jobs.c[name] == value for name, value in self._equal().items()), *self._created()]
 
     def beside(self) -> list[ColumnElement[bool]]:
         """The same, looked up in the rows of the index that something else has led to."""
-        return [_beside(name, [value]) for name, value in self._equal().items()]
+        return [*(_beside(name, [value]) for name, value in self._equal().items()), *self._created()]
+
+    def _created(self) -> list[ColumnElement[bool]]:
+        bounds: list[ColumnElement[bool]] = []
+        if self.since is not None:
+            bounds.append(jobs.c.created_at >= self.since)
+        if self.until is not None:
+            bounds.append(jobs.c.created_at < self.until)
+        return bounds
 
     def _equal(self) -> dict[str, str]:
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
@@ -79,11 +92,13 @@ def _beside(column: str, values: Collection[str]) -> ColumnElement[bool]:
 
 
 def job_page(
-    columns: Sequence[Column[Any]], chosen: Filter, *, limit: int, offset: int
+    columns: Sequence[Column[Any]], chosen: Filter, *, limit: int, offset: int, after: Position | None = None
 ) -> tuple[Select[Any], Select[Any]]:
     """The statements for one page, each row with the `total` of all jobs that match, and for that number alone."""
     matching = chosen.conditions()
     newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
+    if after is not None:
+        newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
     if chosen.reasons is None and not chosen.attention:
         newest, number = newest.where(*matching), number.where(*matching)
         ids = newest_ids(newest, chosen.states, limit + offset)
