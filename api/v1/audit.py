@@ -1,21 +1,37 @@
 """The audit trail, for admins."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 
 from api.auditing import confidential
 from api.deps import Svc
 from api.security import Admin
 from api.v1.bodies import Moment
 from api.v1.envelope import ERRORS, V1Route
+from api.v1.pages import CursorPage
 from api.v1.wire import Timestamp, Wire
+from orchestrator.domain.errors import InvalidInput
 from orchestrator.services.access.audit import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=V1Route, responses=ERRORS)
 
+_HIGHEST: Final = 2_147_483_647
+
+
+def _known(cursor: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", cursor) or int(cursor) > _HIGHEST:
+        raise PydanticCustomError("cursor", "Input should be {expected}", {"expected": "`next` of an earlier page"})
+    return cursor
+
+
 Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+EntryCursor = Annotated[str, AfterValidator(_known)]
 
 
 class AuditQuery(BaseModel):
@@ -28,8 +44,16 @@ class AuditQuery(BaseModel):
     action: Word | None = Field(default=None, description="Prefix of the action, for example `POST /v1/jobs`.")
     since: Moment | None = Field(default=None, description="Entries at or after this time.")
     until: Moment | None = Field(default=None, description="Entries before this time.")
-    before: int | None = Field(default=None, ge=1, le=2_147_483_647, description="`next` of the previous page.")
+    after: EntryCursor | None = Field(default=None, description="`next` of the previous page.")
+    before: int | None = Field(default=None, ge=1, le=_HIGHEST, description="The same; earlier name of `after`.")
     limit: int = Field(default=50, ge=1, le=200)
+
+    def filter(self) -> AuditFilter:
+        """Return the filter for the service. Raises `InvalidInput` for both `after` and `before`."""
+        if self.after is not None and self.before is not None:
+            raise InvalidInput("Give after or before, not both", field="after", expected="one of after and before")
+        before = self.before if self.after is None else int(self.after)
+        return AuditFilter(**self.model_dump(exclude={"after", "before"}), before=before)
 
 
 class AuditBody(Wire):
@@ -48,17 +72,17 @@ class AuditBody(Wire):
     calls: int = Field(description="Number of calls. More than 1 for refused calls of one address in one entry.")
 
 
-class AuditList(Wire):
-    """One page of the audit trail, newest first. `next` is null on the last page."""
+class AuditList(CursorPage):
+    """One page of the audit trail, newest first."""
 
     entries: list[AuditBody]
-    next: int | None
 
 
 @router.get("", dependencies=[Depends(confidential)])
 async def list_audit(_: Admin, services: Svc, query: Annotated[AuditQuery, Query()]) -> AuditList:
     """Recorded calls, newest first: changes, refused calls and reads of confidential data."""
-    page = await services.audit.list(AuditFilter(**query.model_dump()))
+    page = await services.audit.list(query.filter())
+    entries = [AuditBody.model_validate(entry, from_attributes=True) for entry in page.entries]
     return AuditList(
-        entries=[AuditBody.model_validate(entry, from_attributes=True) for entry in page.entries], next=page.next
+        entries=entries, next=None if page.next is None else str(page.next), has_more=page.next is not None
     )

@@ -14,12 +14,14 @@ from api.idempotency import Idempotent
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
 from api.storable import FIRST_FAULT
-from api.v1.bodies import Body, LongPageQuery, Moment, Text
+from api.v1.bodies import Body, Moment, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
+from api.v1.pages import CursorPage, Listing, LongCursorQuery, cut
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.limits import SurfaceLimit, Tier
+from orchestrator.domain.pages import Position
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.access.keys import IssuedKey, KeyRequest
 
@@ -136,7 +138,7 @@ class KeyBody(KeyFields):
         )
 
 
-class KeyList(Wire):
+class KeyList(CursorPage):
     """One page of API keys, newest first. `total` counts all."""
 
     keys: list[KeyBody]
@@ -178,12 +180,12 @@ async def issue_key(principal: Admin, services: Svc, body: IssueBody, once: Idem
 
 
 @router.get("/api-keys", dependencies=[Depends(confidential)])
-async def list_keys(_: Admin, services: Svc, query: Annotated[LongPageQuery, Query()]) -> KeyList:
+async def list_keys(_: Admin, services: Svc, query: Annotated[LongCursorQuery, Query()]) -> KeyList:
     """All issued API keys, newest first, without secrets."""
-    page = await services.keys.list(limit=query.limit, offset=query.offset)
-    return KeyList(
-        keys=[KeyBody.of(key) for key in page.keys], total=page.total, limit=query.limit, offset=query.offset
-    )
+    page = await services.keys.list(limit=query.limit + 1, offset=query.offset, after=query.position(Listing.KEYS))
+    keys, end = cut(page.keys, query.limit, Listing.KEYS, lambda key: Position(key.created_at, key.id))
+    rows = [KeyBody.of(key) for key in keys]
+    return KeyList(keys=rows, total=page.total, limit=query.limit, offset=query.offset, **end)
 
 
 @router.get("/api-keys/{key_id}", responses=NOT_FOUND, dependencies=[Depends(confidential)])

@@ -67,19 +67,6 @@ class Body(BaseModel):
         return data
 
 
-class PageQuery(BaseModel):
-    """Page of a list."""
-
-    limit: int = Field(default=20, ge=1, le=100)
-    offset: int = Field(default=0, ge=0, le=1_000_000_000)
-
-
-class LongPageQuery(PageQuery):
-    """Page of a list of short rows."""
-
-    limit: int = Field(default=50, ge=1, le=200)
-
-
 class ConfigBody(JobConfig):
     """Settings that a request may override. Unknown fields are refused."""
 

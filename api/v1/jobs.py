@@ -1,5 +1,6 @@
 """Routes that read jobs (D-045 to D-051, D-053)."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -7,14 +8,16 @@ from pydantic import Field
 
 from api.deps import JobId, Svc, waiting
 from api.security import JobsRead
-from api.v1.bodies import PageQuery
+from api.v1.bodies import Moment
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
+from api.v1.pages import CursorQuery, Listing, cut
 from api.v1.rendering import job_list
 from api.v1.whole import whole_detail
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.pages import Position
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.reader import JobFilter
 
@@ -32,10 +35,15 @@ WaitUntil = Annotated[
 CatalogueId = Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.\-]*$")]
 
 
-class JobQuery(PageQuery):
+class JobQuery(CursorQuery):
     """Filters and page of a list of jobs (D-045, C-34)."""
 
     status: Literal["queued", "running", "completed", "failed", "cancelled"] | None = None
+    state: list[JobState] = Field(
+        default=[], max_length=20, description="Jobs in one of these exact states. Repeat the parameter for several."
+    )
+    since: Moment | None = Field(default=None, description="Jobs that were created at or after this time.")
+    until: Moment | None = Field(default=None, description="Jobs that were created before this time.")
     owner: str | None = Field(default=None, max_length=200, description="Jobs of this owner, for an admin.")
     agent_id: CatalogueId | None = None
     workflow_id: CatalogueId | None = None
@@ -63,9 +71,17 @@ class JobQuery(PageQuery):
             )
         return [ReasonCode(word) for word in words] or None
 
+    def _states(self) -> list[JobState] | None:
+        if self.status is None and not self.state:
+            return None
+        wanted = self.state or list(JobState)
+        return [state for state in JobState if state in wanted and self.status in (None, state.status)]
+
     def filter(self) -> JobFilter:
-        """Return the filter for the service. Raises `InvalidInput` for both `agent_id` and `workflow_id`, and for an
-        unknown reason."""
+        """Return the filter for the service, for one job more than the page has.
+
+        Raises `InvalidInput` for both `agent_id` and `workflow_id`, for an unknown reason and for an invalid cursor.
+        """
         if self.agent_id is not None and self.workflow_id is not None:
             raise InvalidInput("Filter by agent_id or by workflow_id, not by both", field="agent_id", expected="one")
         kind = None
@@ -73,12 +89,15 @@ class JobQuery(PageQuery):
             kind = JobKind.WORKFLOW if self.agent_id is None else JobKind.AGENT
         return JobFilter(
             owner=self.owner,
-            states=[state for state in JobState if state.status == self.status] if self.status else None,
+            states=self._states(),
             kind=kind,
             definition=self.workflow_id if self.agent_id is None else self.agent_id,
             reasons=self._reasons(),
             attention=self.needs_attention,
-            limit=self.limit,
+            since=self.since,
+            until=self.until,
+            after=self.position(Listing.JOBS),
+            limit=self.limit + 1,
             offset=self.offset,
         )
 
@@ -87,7 +106,8 @@ class JobQuery(PageQuery):
 async def list_jobs(principal: JobsRead, services: Svc, query: Annotated[JobQuery, Query()]) -> JobList:
     """The caller's jobs, newest first; for an admin the jobs of all owners."""
     page = await services.reader.list(principal, query.filter())
-    return job_list(page, limit=query.limit, offset=query.offset)
+    rows, end = cut(page.rows, query.limit, Listing.JOBS, lambda row: Position(row.created_at, row.id))
+    return job_list(replace(page, rows=rows), limit=query.limit, offset=query.offset, **end)
 
 
 @router.get("/{job_id}", responses=NOT_FOUND)

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from api.v1.pages import CursorPage
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
 from orchestrator.domain.jobs import JobError
 
@@ -137,7 +138,7 @@ class JobSummary(Target):
     links: Links
 
 
-class JobList(Wire):
+class JobList(CursorPage):
     """One page of jobs, newest first. `total` counts all matching jobs."""
 
     jobs: list[JobSummary]

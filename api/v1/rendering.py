@@ -75,7 +75,7 @@ def job_detail(
     )
 
 
-def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
+def job_list(page: JobPage, *, limit: int, offset: int, next: str | None, has_more: bool) -> JobList:
     """Return one page."""
     jobs = [
         JobSummary(
@@ -98,7 +98,7 @@ def job_list(page: JobPage, *, limit: int, offset: int) -> JobList:
         )
         for row in page.rows
     ]
-    return JobList(jobs=jobs, total=page.total, limit=limit, offset=offset)
+    return JobList(jobs=jobs, total=page.total, limit=limit, offset=offset, next=next, has_more=has_more)
 
 
 def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:

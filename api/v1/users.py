@@ -11,8 +11,9 @@ from api.deps import Svc
 from api.idempotency import Idempotent
 from api.security import Admin
 from api.storable import FIRST_FAULT
-from api.v1.bodies import Body, LongPageQuery, Text
+from api.v1.bodies import Body, Text
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
+from api.v1.pages import LongPageQuery
 from api.v1.wire import Timestamp, Wire
 from orchestrator.domain.access import Role
 from orchestrator.services.access.users import User

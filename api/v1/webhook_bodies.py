@@ -6,9 +6,11 @@ from typing import Annotated, Any, Final
 from pydantic import Field, WithJsonSchema
 
 from api.storable import FIRST_FAULT
-from api.v1.bodies import Body, PageQuery, WebUrl
+from api.v1.bodies import Body, WebUrl
+from api.v1.pages import CursorPage, CursorQuery, Listing, cut
 from api.v1.wire import Timestamp, Wire, absent
 from api.webhooks import MOST_EVENTS, Event, Secret
+from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
 from orchestrator.services.webhooks.registry import DeliveryPage, Registered
 
@@ -46,7 +48,7 @@ class RotateSecretBody(Body):
         return timedelta(seconds=self.overlap_seconds)
 
 
-class DeliveryQuery(PageQuery):
+class DeliveryQuery(CursorQuery):
     """Filter and page of a list of deliveries."""
 
     state: DeliveryState | None = None
@@ -137,7 +139,7 @@ class DeliveryBody(Wire):
         return cls(**plain, attempts=attempts)
 
 
-class WebhookList(Wire):
+class WebhookList(CursorPage):
     """One page of webhooks, oldest first. `total` counts all."""
 
     webhooks: list[WebhookBody]
@@ -146,7 +148,7 @@ class WebhookList(Wire):
     offset: int
 
 
-class DeliveryList(Wire):
+class DeliveryList(CursorPage):
     """One page of deliveries, newest first. `total` counts all matching deliveries."""
 
     deliveries: list[DeliveryBody]
@@ -155,10 +157,11 @@ class DeliveryList(Wire):
     offset: int
 
     @classmethod
-    def of(cls, page: DeliveryPage, query: PageQuery) -> "DeliveryList":
-        """Return the body of a page."""
-        rows = [DeliveryBody.of(delivery, made) for delivery, made in page.rows]
-        return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset)
+    def of(cls, page: DeliveryPage, query: CursorQuery) -> "DeliveryList":
+        """Return the body of a page, from one delivery more than it has."""
+        found, end = cut(page.rows, query.limit, Listing.DELIVERIES, lambda row: Position(row[0].created_at, row[0].id))
+        rows = [DeliveryBody.of(delivery, made) for delivery, made in found]
+        return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset, **end)
 
 
 def _fields(webhook: Webhook) -> dict[str, Any]:

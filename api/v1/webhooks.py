@@ -8,8 +8,8 @@ from api.deps import JobId, Svc
 from api.idempotency import Idempotent
 from api.prefix import located
 from api.security import Caller, JobsRead
-from api.v1.bodies import PageQuery
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
+from api.v1.pages import CursorQuery, Listing, cut
 from api.v1.webhook_bodies import (
     ChangeWebhookBody,
     DeliveryBody,
@@ -22,6 +22,7 @@ from api.v1.webhook_bodies import (
     WebhookRegistered,
     WebhookRotated,
 )
+from orchestrator.domain.pages import Position
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=V1Route, responses=ERRORS)
 
@@ -37,11 +38,13 @@ async def register_webhook(
 
 
 @router.get("/webhooks")
-async def list_webhooks(principal: Caller, services: Svc, query: Annotated[PageQuery, Query()]) -> WebhookList:
+async def list_webhooks(principal: Caller, services: Svc, query: Annotated[CursorQuery, Query()]) -> WebhookList:
     """The caller's webhooks, oldest first; for an admin the webhooks of all owners."""
-    page = await services.webhooks.list(principal, limit=query.limit, offset=query.offset)
-    rows = [WebhookBody.of(row) for row in page.rows]
-    return WebhookList(webhooks=rows, total=page.total, limit=query.limit, offset=query.offset)
+    after = query.position(Listing.WEBHOOKS)
+    page = await services.webhooks.list(principal, limit=query.limit + 1, offset=query.offset, after=after)
+    webhooks, end = cut(page.rows, query.limit, Listing.WEBHOOKS, lambda row: Position(row.created_at, row.id))
+    rows = [WebhookBody.of(row) for row in webhooks]
+    return WebhookList(webhooks=rows, total=page.total, limit=query.limit, offset=query.offset, **end)
 
 
 @router.get("/webhooks/{webhook_id}", responses=NOT_FOUND)
@@ -85,7 +88,12 @@ async def list_webhook_deliveries(
 ) -> DeliveryList:
     """Deliveries of a webhook, pending ones included, newest first, with their attempts."""
     page = await services.webhooks.deliveries(
-        principal, webhook_id, state=query.state, limit=query.limit, offset=query.offset
+        principal,
+        webhook_id,
+        state=query.state,
+        limit=query.limit + 1,
+        offset=query.offset,
+        after=query.position(Listing.DELIVERIES),
     )
     return DeliveryList.of(page, query)
 
@@ -102,9 +110,10 @@ async def redeliver(
 
 @router.get("/jobs/{job_id}/deliveries", responses=NOT_FOUND)
 async def list_job_deliveries(
-    job_id: JobId, principal: JobsRead, services: Svc, query: Annotated[PageQuery, Query()]
+    job_id: JobId, principal: JobsRead, services: Svc, query: Annotated[CursorQuery, Query()]
 ) -> DeliveryList:
     """Deliveries for a job: of its own `webhook_url` (`webhook_id` is null) and of its owner's webhooks."""
     await services.reader.get(principal, job_id)
-    page = await services.webhooks.deliveries_of_job(job_id, limit=query.limit, offset=query.offset)
+    after = query.position(Listing.DELIVERIES)
+    page = await services.webhooks.deliveries_of_job(job_id, limit=query.limit + 1, offset=query.offset, after=after)
     return DeliveryList.of(page, query)

@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from orchestrator.domain.ids import joined
 from orchestrator.domain.jobs import JobState
+from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import (
     Delivery,
     DeliveryState,
@@ -29,6 +30,7 @@ from orchestrator.domain.webhooks import (
     delivery_id,
     events_of,
 )
+from orchestrator.storage import keyset
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, webhooks
 
@@ -282,6 +284,7 @@ class DeliveryRepository:
         webhook_id: str | None = None,
         job_id: str | None = None,
         state: DeliveryState | None = None,
+        after: Position | None = None,
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
@@ -296,6 +299,8 @@ class DeliveryRepository:
         count = select(func.count()).select_from(deliveries).where(*matching)
         newest = (deliveries.c.created_at.desc(), deliveries.c.id.desc())
         page = select(*_ROW).where(*matching).order_by(*newest).limit(limit).offset(offset)
+        if after is not None:
+            page = page.where(keyset.after(after, deliveries.c.created_at, deliveries.c.id, newest_first=True))
 
         def read(connection: Connection) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
             rows = [_row(found) for found in connection.execute(page).mappings()]

@@ -25,6 +25,7 @@ from orchestrator.domain.errors import LimitExceeded, Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState, ReasonCode, StartState
+from orchestrator.domain.pages import Position
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
@@ -298,12 +299,15 @@ class JobRepository(OpenJobs):
         reasons: Sequence[ReasonCode] | None = None,
         attention: bool = False,
         unattended: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: Position | None = None,
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
         """One page of jobs, newest first, and the exact number of all matches. See `Filter`."""
-        job_filter = Filter(owner, states, kind, definition, subject, reasons, attention, unattended)
-        page, total = job_page(_ROW, job_filter, limit=limit, offset=offset)
+        job_filter = Filter(owner, states, kind, definition, subject, reasons, attention, unattended, since, until)
+        page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:
             rows = connection.execute(page).mappings().all()

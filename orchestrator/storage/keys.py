@@ -9,7 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, null, or_, select, update
 
 from orchestrator.domain.access import ApiKey, Scope
+from orchestrator.domain.pages import Position
 from orchestrator.domain.rows import MOST_KEYS
+from orchestrator.storage import keyset
 from orchestrator.storage.database import Database
 from orchestrator.storage.owned_rows import add_row
 from orchestrator.storage.tables import api_key_secrets as secrets
@@ -80,9 +82,13 @@ class KeyRepository:
         row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _key(row)
 
-    async def list(self, *, limit: int, offset: int) -> tuple[builtins.list[ApiKey], int]:
+    async def list(
+        self, *, limit: int, offset: int, after: Position | None = None
+    ) -> tuple[builtins.list[ApiKey], int]:
         """One page of keys, newest first, and the number of all."""
         page = _KEYS.order_by(keys.c.created_at.desc(), keys.c.id.desc()).limit(limit).offset(offset)
+        if after is not None:
+            page = page.where(keyset.after(after, keys.c.created_at, keys.c.id, newest_first=True))
 
         def read(connection: Connection) -> tuple[builtins.list[ApiKey], int]:
             total = connection.execute(select(func.count()).select_from(keys)).scalar_one()

@@ -5,6 +5,7 @@ The index finds the ids of a page first, with one scan per state. Then only thos
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -24,6 +25,8 @@ from sqlalchemy import (
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
+from orchestrator.domain.pages import Position
+from orchestrator.storage import keyset
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
@@ -59,14 +62,24 @@ class Filter:
     reasons: Sequence[ReasonCode] | None = None
     attention: bool = False
     unattended: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
-        return [jobs.c[name] == value for name, value in self._equal().items()]
+        return [*(jobs.c[name] == value for name, value in self._equal().items()), *self._created()]
 
     def row_conditions(self) -> list[ColumnElement[bool]]:
         """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
-        return [_row_has(name, [value]) for name, value in self._equal().items()]
+        return [*(_row_has(name, [value]) for name, value in self._equal().items()), *self._created()]
+
+    def _created(self) -> list[ColumnElement[bool]]:
+        bounds: list[ColumnElement[bool]] = []
+        if self.since is not None:
+            bounds.append(jobs.c.created_at >= self.since)
+        if self.until is not None:
+            bounds.append(jobs.c.created_at < self.until)
+        return bounds
 
     def _equal(self) -> dict[str, str]:
         columns = {"owner": self.owner, "kind": self.kind, "definition": self.definition, "subject": self.subject}
@@ -79,11 +92,13 @@ def _row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
 
 
 def job_page(
-    columns: Sequence[Column[Any]], job_filter: Filter, *, limit: int, offset: int
+    columns: Sequence[Column[Any]], job_filter: Filter, *, limit: int, offset: int, after: Position | None = None
 ) -> tuple[Select[Any], Select[Any]]:
     """Two statements: one page, each row with the `total` of all matches; and that number alone."""
     matching = job_filter.conditions()
     newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
+    if after is not None:
+        newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
     if job_filter.reasons is None and not job_filter.attention:
         newest, number = newest.where(*matching), number.where(*matching)
         ids = newest_ids(newest, job_filter.states, limit + offset)

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
+from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import DeliveryState, Webhook
+from orchestrator.storage import keyset
 from orchestrator.storage.database import Database
 from orchestrator.storage.owned_rows import add_row
 from orchestrator.storage.tables import deliveries, webhooks
@@ -45,12 +47,16 @@ class WebhookRepository:
         row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _row(row)
 
-    async def list(self, *, owner: str | None, limit: int, offset: int) -> tuple[builtins.list[Webhook], int]:
+    async def list(
+        self, *, owner: str | None, limit: int, offset: int, after: Position | None = None
+    ) -> tuple[builtins.list[Webhook], int]:
         """One page of an owner's webhooks, or of all owners for None, oldest first, and the number of all."""
         matching = [] if owner is None else [webhooks.c.owner == owner]
         count = select(func.count()).select_from(webhooks).where(*matching)
         oldest = (webhooks.c.created_at, webhooks.c.id)
         page = select(*_ROW).where(*matching).order_by(*oldest).limit(limit).offset(offset)
+        if after is not None:
+            page = page.where(keyset.after(after, webhooks.c.created_at, webhooks.c.id, newest_first=False))
 
         def read(connection: Connection) -> tuple[builtins.list[Webhook], int]:
             rows = [_row(row) for row in connection.execute(page).mappings()]

@@ -20,6 +20,7 @@ from orchestrator.domain.rows import MOST_WEBHOOKS
 from orchestrator.security.sealing import callback_secrets
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import Fixed, Keys, over
+from tests.api.test_pages import walked
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
 from tests.ledger import ledger
@@ -430,3 +431,15 @@ async def test_a_synchronous_call_leaves_its_callback_alone(alice: httpx2.AsyncC
         assert (answer.status_code, answer.json()["status"]) == (200, "completed")
         assert await settled(alice, f"/v1/jobs/{answer.json()['job_id']}", 0) == []
         assert receiver.requests == []
+
+
+async def test_webhooks_and_their_deliveries_are_walked(alice: httpx2.AsyncClient):
+    ids = [(await registered(alice))["id"] for _ in range(3)]
+    webhooks = await walked(alice, "/v1/webhooks", "webhooks")
+    path = f"/v1/webhooks/{ids[0]}/deliveries"
+    sent = [(await alice.post(f"/v1/webhooks/{ids[0]}/test")).json()["id"] for _ in range(3)]
+    deliveries = await walked(alice, path, "deliveries")
+    assert [row["id"] for row in webhooks] == ids  # oldest first
+    assert [row["id"] for row in deliveries] == sent[::-1]
+    refused = await alice.get(path, params={"after": "x"})
+    assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "after")

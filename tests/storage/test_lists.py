@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, Reason, ReasonCode
+from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
@@ -28,6 +29,11 @@ _FILTERS: list[dict[str, Any]] = [
     {"reasons": [ReasonCode.STUCK, ReasonCode.RUNNING]},
     {"attention": True},
     {"attention": True, "states": FAILED},
+    {"after": Position(T0, "wf_job_9")},
+    {"after": Position(T0, "wf_job_9"), "states": FAILED},
+    {"after": Position(T0, "wf_job_9"), "attention": True},
+    {"since": T0 - timedelta(hours=1), "until": T0},
+    {"since": T0 - timedelta(hours=1), "attention": True},
 ]
 JOB_FILTERS = [
     about | states | {"owner": owner} for about in ({}, WORKFLOW) for states in _FILTERS for owner in (None, "alice")

@@ -14,6 +14,7 @@ import structlog
 from orchestrator.domain.access import ApiKey, KeyForm, KeyState, Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.limits import Tier
+from orchestrator.domain.pages import Position
 from orchestrator.security.sealing import Sealer, callback_secrets
 from orchestrator.services.access.authentication import IssuedKeys, lookup_prefix
 from orchestrator.storage.keys import KeyedDigest, KeyRepository
@@ -97,9 +98,9 @@ class KeyIssuer:
         log.info("key_issued", key_id=key.id, owner=key.owner)
         return self._shown(key, token)
 
-    async def list(self, *, limit: int, offset: int) -> KeyPage:
+    async def list(self, *, limit: int, offset: int = 0, after: Position | None = None) -> KeyPage:
         """One page of all keys."""
-        return KeyPage(*await self._keys.list(limit=limit, offset=offset))
+        return KeyPage(*await self._keys.list(limit=limit, offset=offset, after=after))
 
     async def get(self, key_id: str) -> ApiKey:
         """A key. Raises `NotFound`."""

@@ -15,6 +15,7 @@ from orchestrator.domain.events import JobEvent
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending, RunStarted
 from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import AgentCall, Attempt, Job, JobState, Reason, ReasonCode, StartState
+from orchestrator.domain.pages import Position
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.projection.attempts import unwritten, with_attempts
@@ -47,6 +48,9 @@ class JobFilter:
     subject: str | None = None
     reasons: Sequence[ReasonCode] | None = None
     attention: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    after: Position | None = None
     limit: int = 20
     offset: int = 0
 
@@ -131,6 +135,9 @@ class JobReader:
             reasons=wanted.reasons,
             attention=wanted.attention,
             unattended=unattended,
+            since=wanted.since,
+            until=wanted.until,
+            after=wanted.after,
             limit=wanted.limit,
             offset=wanted.offset,
         )

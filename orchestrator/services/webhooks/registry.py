@@ -12,6 +12,7 @@ import structlog
 
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
+from orchestrator.domain.pages import Position
 from orchestrator.domain.rows import MOST_WEBHOOKS
 from orchestrator.domain.webhooks import (
     SUBSCRIBABLE,
@@ -116,10 +117,12 @@ class WebhookRegistry:
         log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=known)
         return Registered(row, made)
 
-    async def list(self, principal: Principal, *, limit: int, offset: int) -> WebhookPage:
+    async def list(
+        self, principal: Principal, *, limit: int, offset: int = 0, after: Position | None = None
+    ) -> WebhookPage:
         """One page of the caller's webhooks, or of everybody's for an admin."""
         owner = None if principal.admin else principal.id
-        rows, total = await self._webhooks.list(owner=owner, limit=limit, offset=offset)
+        rows, total = await self._webhooks.list(owner=owner, limit=limit, offset=offset, after=after)
         return WebhookPage(rows, total)
 
     async def own(self, principal: Principal) -> builtins.list[Webhook]:
@@ -207,16 +210,27 @@ class WebhookRegistry:
         )
 
     async def deliveries(
-        self, principal: Principal, webhook_id: str, *, state: DeliveryState | None, limit: int, offset: int
+        self,
+        principal: Principal,
+        webhook_id: str,
+        *,
+        state: DeliveryState | None,
+        limit: int,
+        offset: int = 0,
+        after: Position | None = None,
     ) -> DeliveryPage:
         """One page of a webhook's deliveries."""
         await self.get(principal, webhook_id)
-        rows, total = await self._deliveries.list(webhook_id=webhook_id, state=state, limit=limit, offset=offset)
+        rows, total = await self._deliveries.list(
+            webhook_id=webhook_id, state=state, limit=limit, offset=offset, after=after
+        )
         return DeliveryPage(rows, total)
 
-    async def deliveries_of_job(self, job_id: str, *, limit: int, offset: int) -> DeliveryPage:
+    async def deliveries_of_job(
+        self, job_id: str, *, limit: int, offset: int = 0, after: Position | None = None
+    ) -> DeliveryPage:
         """One page of what was told of a job that the caller was seen to see: its own callback's and its owner's."""
-        rows, total = await self._deliveries.list(job_id=job_id, limit=limit, offset=offset)
+        rows, total = await self._deliveries.list(job_id=job_id, limit=limit, offset=offset, after=after)
         return DeliveryPage(rows, total)
 
     async def _changeable(self, principal: Principal, webhook_id: str) -> Webhook:
