@@ -141,6 +141,12 @@ def new_key(behind: Engine) -> Callable[..., Awaitable[str]]:
     return issue
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def key(new_key: Callable[..., Awaitable[str]]) -> str:
+    """The API key of a new account."""
+    return await new_key()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def runners(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Callable[[str], Awaitable[Runner]]]:
     """The runner of a language, started when it is first needed."""
