@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -17,8 +18,8 @@ type AuditListParams struct {
 	Action    string // how it begins, such as "POST /v1/jobs"
 	Since     time.Time
 	Until     time.Time
-	Before    int // Next of the page before
-	Limit     int // at most 200, by default 50
+	After     Cursor // Next of the page before
+	Limit     int    // at most 200, by default 50
 }
 
 // List gives one page of the trail, newest first. [AuditService.All] goes through all pages.
@@ -30,7 +31,7 @@ func (s *AuditService) List(ctx context.Context, params *AuditListParams, option
 		set(query, "action", params.Action)
 		setTime(query, "since", params.Since)
 		setTime(query, "until", params.Until)
-		setNumber(query, "before", params.Before)
+		set(query, "before", string(params.After))
 		setNumber(query, "limit", params.Limit)
 	}
 	return get[AuditList](ctx, s.client, query, options, "audit")
@@ -54,7 +55,7 @@ func (s *AuditService) All(ctx context.Context, params *AuditListParams, options
 			if page.Next == nil {
 				return
 			}
-			wanted.Before = *page.Next
+			wanted.After = *page.Next
 		}
 	}
 }
@@ -76,17 +77,21 @@ type AuditEntry struct {
 	Extra Extra `json:"-"`
 }
 
+// Cursor is a place in the trail.
+type Cursor string
+
+// UnmarshalJSON reads a text or a number.
+func (c *Cursor) UnmarshalJSON(data []byte) error {
+	*c = Cursor(strings.Trim(string(data), `"`))
+	return nil
+}
+
 // AuditList is one page of the trail. Next is nil at its end.
 type AuditList struct {
 	Entries []AuditEntry `json:"entries"`
-	Next    *int         `json:"next"`
+	Next    *Cursor      `json:"next"`
+	HasMore bool         `json:"has_more"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`
-}
-
-func setTime(query url.Values, name string, moment time.Time) {
-	if !moment.IsZero() {
-		query.Set(name, moment.UTC().Format(time.RFC3339Nano))
-	}
 }

@@ -14,7 +14,10 @@ type JobService struct{ client *Client }
 // JobListParams says which jobs are listed. Zero fields do not filter.
 type JobListParams struct {
 	Status         JobStatus
-	Owner          string // for an admin
+	States         []string  // exact ones, such as "PAUSED"
+	Since          time.Time // created then or later
+	Until          time.Time // created before
+	Owner          string    // for an admin
 	AgentID        string
 	WorkflowID     string
 	Reasons        []string // open jobs with one of these reasons
@@ -28,6 +31,11 @@ func (s *JobService) List(ctx context.Context, params *JobListParams, options ..
 	if params != nil {
 		params.Page.set(query)
 		set(query, "status", string(params.Status))
+		for _, state := range params.States {
+			query.Add("state", state)
+		}
+		setTime(query, "since", params.Since)
+		setTime(query, "until", params.Until)
 		set(query, "owner", params.Owner)
 		set(query, "agent_id", params.AgentID)
 		set(query, "workflow_id", params.WorkflowID)

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // Page says which page of a list is wanted. All fetches pages by itself; Limit is then the size of each.
@@ -28,6 +29,12 @@ func set(query url.Values, name, value string) {
 func setNumber(query url.Values, name string, value int) {
 	if value != 0 {
 		query.Set(name, strconv.Itoa(value))
+	}
+}
+
+func setTime(query url.Values, name string, moment time.Time) {
+	if !moment.IsZero() {
+		query.Set(name, moment.UTC().Format(time.RFC3339Nano))
 	}
 }
 

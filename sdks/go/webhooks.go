@@ -38,7 +38,7 @@ func (s *WebhookService) All(ctx context.Context, page *Page, options ...Option)
 		if err != nil {
 			return nil, position{}, err
 		}
-		return page.Webhooks, position{total: page.Total}, nil
+		return page.Webhooks, position{page.Next, page.HasMore, page.Total}, nil
 	})
 }
 
@@ -140,6 +140,8 @@ type WebhookList struct {
 	Total    int       `json:"total"`
 	Limit    int       `json:"limit"`
 	Offset   int       `json:"offset"`
+	Next     *string   `json:"next"`
+	HasMore  bool      `json:"has_more"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`
