@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// AccountService says who the caller is and what the key allows. See Client.Account.
+// AccountService reads the caller's identity and limits. See Client.Account.
 type AccountService struct{ client *Client }
 
-// Me says who the caller is.
+// Me returns the caller's identity and scopes.
 func (s *AccountService) Me(ctx context.Context, options ...Option) (*Account, error) {
 	return get[Account](ctx, s.client, nil, options, "auth", "me")
 }
 
-// Limits gives the caller's limits and what is used of them.
+// Limits returns the caller's limits and usage.
 func (s *AccountService) Limits(ctx context.Context, options ...Option) (*Limits, error) {
 	return get[Limits](ctx, s.client, nil, options, "limits")
 }
 
-// SignOut ends the sign-in whose access token the client has as its key.
+// SignOut ends the sign-in of the client's access token.
 func (s *AccountService) SignOut(ctx context.Context, options ...Option) error {
 	return send(ctx, s.client, call{method: http.MethodPost}, options, "auth", "sign-out")
 }
 
-// Account is the caller. A nil tier has no limits.
+// Account is the caller. A nil Tier has no limits.
 type Account struct {
 	ID        string     `json:"id"`
 	KeyID     *string    `json:"key_id"`
@@ -37,7 +37,7 @@ type Account struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Limits is the caller's limits. One that is nil does not limit.
+// Limits are the caller's limits and usage. A nil Limit means no limit.
 type Limits struct {
 	Tier              *string      `json:"tier"`
 	RequestsPerMinute RequestLimit `json:"requests_per_minute"`
@@ -48,7 +48,7 @@ type Limits struct {
 	Extra     Extra  `json:"-"`
 }
 
-// RequestLimit is the requests of a minute. Reset is a Unix time in seconds.
+// RequestLimit is the limit of requests per minute. Reset is a Unix time in seconds.
 type RequestLimit struct {
 	Limit     *int   `json:"limit"`
 	Remaining *int   `json:"remaining"`
@@ -57,7 +57,7 @@ type RequestLimit struct {
 	Extra Extra `json:"-"`
 }
 
-// JobLimit is the jobs that are open at once.
+// JobLimit is the limit of open jobs.
 type JobLimit struct {
 	Limit *int `json:"limit"`
 	Used  int  `json:"used"`
@@ -65,7 +65,7 @@ type JobLimit struct {
 	Extra Extra `json:"-"`
 }
 
-// TokenLimit is the tokens of a month. Reserved are those that open jobs may still use.
+// TokenLimit is the limit of tokens per month. Reserved counts tokens that open jobs may still use.
 type TokenLimit struct {
 	Limit    *int      `json:"limit"`
 	Used     int       `json:"used"`

@@ -8,16 +8,16 @@ import (
 // AgentService runs agents. See Client.Agents.
 type AgentService struct{ client *Client }
 
-// AgentExecuteRequest is what an agent is started with.
+// AgentExecuteRequest starts an agent.
 type AgentExecuteRequest struct {
 	AgentID string                 `json:"-"`
 	Input   map[string]interface{} `json:"input"`
 	Config  *JobConfig             `json:"config,omitempty"`
-	// WebhookURL is called when the job has ended. It is for Start.
+	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
 }
 
-// JobConfig is what a job changes of its agents' settings. What is left out stays.
+// JobConfig overrides settings of the job's agents. Zero fields keep the agent's setting.
 type JobConfig struct {
 	Model             string   `json:"model,omitempty"` // "provider:model", for every agent of the job
 	Temperature       *float64 `json:"temperature,omitempty"`
@@ -26,37 +26,37 @@ type JobConfig struct {
 	StopOnError       *bool    `json:"stop_on_error,omitempty"`
 }
 
-// Execute runs an agent and waits for the result, 10 minutes unless [WithTimeout] says otherwise.
+// Execute runs an agent and waits for its result. The default timeout is 10 minutes; see [WithTimeout].
 //
-// If the wait of the server ends before the job, or the connection breaks, Execute goes on waiting for the same job. A
-// job that fails or is cancelled is an error: [ErrJobFailed], [ErrJobCancelled].
+// If the server's wait runs out or the connection breaks, Execute keeps waiting for the same job. A failed or
+// cancelled job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *AgentService) Execute(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*Result, error) {
 	body := startBody{Input: request.Input, Config: request.Config}
 	return s.client.runToEnd(ctx, body, options, "agents", request.AgentID, "execute")
 }
 
-// Start starts an agent and returns at once. The job goes on without the caller.
+// Start starts an agent and returns at once. The job continues without the caller.
 func (s *AgentService) Start(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*StartedJob, error) {
 	body := startBody{Input: request.Input, Config: request.Config, WebhookURL: request.WebhookURL, Async: true}
 	return s.client.start(ctx, body, options, "agents", request.AgentID, "execute")
 }
 
-// List gives every agent.
+// List returns all agents.
 func (s *AgentService) List(ctx context.Context, options ...Option) (*AgentList, error) {
 	return get[AgentList](ctx, s.client, nil, options, "agents")
 }
 
-// Get gives one agent with its schemas, settings and price.
+// Get returns one agent with its schemas, settings and price.
 func (s *AgentService) Get(ctx context.Context, agentID string, options ...Option) (*Agent, error) {
 	return get[Agent](ctx, s.client, nil, options, "agents", agentID)
 }
 
-// Health says how an agent did in the last 24 hours.
+// Health returns an agent's error rate and response time over the last 24 hours.
 func (s *AgentService) Health(ctx context.Context, agentID string, options ...Option) (*AgentHealth, error) {
 	return get[AgentHealth](ctx, s.client, nil, options, "agents", agentID, "health")
 }
 
-// AgentList is every agent.
+// AgentList is the list of all agents.
 type AgentList struct {
 	Agents      []AgentSummary `json:"agents"`
 	Total       int            `json:"total"`
@@ -80,7 +80,7 @@ type AgentSummary struct {
 	Extra Extra `json:"-"`
 }
 
-// Availability says whether an agent can run now.
+// Availability reports whether an agent can run now.
 type Availability struct {
 	Healthy   bool      `json:"healthy"`
 	LastCheck time.Time `json:"last_check"`
@@ -104,7 +104,7 @@ type Agent struct {
 	Extra     Extra  `json:"-"`
 }
 
-// AgentConfig is the settings that an agent has unless a job changes them.
+// AgentConfig are an agent's default settings.
 type AgentConfig struct {
 	DefaultModel       string  `json:"default_model"`
 	DefaultTemperature float64 `json:"default_temperature"`
@@ -121,7 +121,7 @@ type Pricing struct {
 	Extra Extra `json:"-"`
 }
 
-// AgentHealth is how an agent did. Times are seconds, rates percent.
+// AgentHealth are figures of an agent's last 24 hours. Times are seconds, rates percent.
 type AgentHealth struct {
 	AgentID         string     `json:"agent_id"`
 	Healthy         bool       `json:"healthy"`

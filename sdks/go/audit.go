@@ -4,24 +4,25 @@ import (
 	"context"
 	"iter"
 	"net/url"
+	"strings"
 	"time"
 )
 
 // AuditService reads the audit trail, for admins. See Client.Audit.
 type AuditService struct{ client *Client }
 
-// AuditListParams says which entries are listed. Zero fields do not filter.
+// AuditListParams filters entries. Zero fields do not filter.
 type AuditListParams struct {
 	Principal string
 	Username  string // the name of failed sign-ins, instead of Principal
-	Action    string // how it begins, such as "POST /v1/jobs"
+	Action    string // prefix, such as "POST /v1/jobs"
 	Since     time.Time
 	Until     time.Time
-	Before    int // Next of the page before
-	Limit     int // at most 200, by default 50
+	After     Cursor // Next of the previous page
+	Limit     int    // at most 200, by default 50
 }
 
-// List gives one page of the trail, newest first. [AuditService.All] goes through all pages.
+// List returns one page of the trail, newest first. [AuditService.All] iterates over all pages.
 func (s *AuditService) List(ctx context.Context, params *AuditListParams, options ...Option) (*AuditList, error) {
 	query := url.Values{}
 	if params != nil {
@@ -30,18 +31,18 @@ func (s *AuditService) List(ctx context.Context, params *AuditListParams, option
 		set(query, "action", params.Action)
 		setTime(query, "since", params.Since)
 		setTime(query, "until", params.Until)
-		setNumber(query, "before", params.Before)
+		set(query, "before", string(params.After))
 		setNumber(query, "limit", params.Limit)
 	}
 	return get[AuditList](ctx, s.client, query, options, "audit")
 }
 
-// All goes through all entries that match, and fetches pages as it goes.
+// All iterates over all matching entries and fetches pages as needed.
 func (s *AuditService) All(ctx context.Context, params *AuditListParams, options ...Option) iter.Seq2[*AuditEntry, error] {
 	begin := value(params)
 	return func(yield func(*AuditEntry, error) bool) {
-		for wanted := begin; ; {
-			page, err := s.List(ctx, &wanted, options...)
+		for filter := begin; ; {
+			page, err := s.List(ctx, &filter, options...)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -54,12 +55,12 @@ func (s *AuditService) All(ctx context.Context, params *AuditListParams, options
 			if page.Next == nil {
 				return
 			}
-			wanted.Before = *page.Next
+			filter.After = *page.Next
 		}
 	}
 }
 
-// AuditEntry is one call: who asked for what, from where, and what became of it.
+// AuditEntry is one recorded call: caller, action, address and status.
 type AuditEntry struct {
 	ID        int       `json:"id"`
 	At        time.Time `json:"at"`
@@ -76,17 +77,21 @@ type AuditEntry struct {
 	Extra Extra `json:"-"`
 }
 
+// Cursor is a position in the trail.
+type Cursor string
+
+// UnmarshalJSON accepts a string or a number: servers send either.
+func (c *Cursor) UnmarshalJSON(data []byte) error {
+	*c = Cursor(strings.Trim(string(data), `"`))
+	return nil
+}
+
 // AuditList is one page of the trail. Next is nil at its end.
 type AuditList struct {
 	Entries []AuditEntry `json:"entries"`
-	Next    *int         `json:"next"`
+	Next    *Cursor      `json:"next"`
+	HasMore bool         `json:"has_more"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`
-}
-
-func setTime(query url.Values, name string, moment time.Time) {
-	if !moment.IsZero() {
-		query.Set(name, moment.UTC().Format(time.RFC3339Nano))
-	}
 }

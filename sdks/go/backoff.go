@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// backoff is the pause between attempts: it doubles from the first to the longest.
+// backoff is a pause that doubles from first to longest.
 type backoff struct {
 	first   time.Duration
 	longest time.Duration
 }
 
-// pause is half to all of the pause after so many failures, from 1, at random: clients that failed together must not
-// come back together.
+// pause returns a random 50 to 100 % of the pause after this many failures, from 1. Random, so that clients that failed
+// together do not return together.
 func (b backoff) pause(failures int) time.Duration {
 	whole := b.first
 	for range failures - 1 {
@@ -28,7 +28,7 @@ func (b backoff) pause(failures int) time.Duration {
 	return whole/2 + time.Duration(rand.Int64N(int64(whole/2)+1))
 }
 
-// sleep waits, or fails as soon as the context ends.
+// sleep waits for the pause. It returns the context's error if the context ends first.
 func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -40,14 +40,14 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// retryAfter reads both forms of Retry-After. A date counts from the server's own clock where the answer shows it.
+// retryAfter reads Retry-After, seconds or a date. A date is relative to the response's Date, because clocks differ.
 func retryAfter(header http.Header) (time.Duration, bool) {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if value == "" {
 		return 0, false
 	}
 	if seconds, err := strconv.ParseFloat(value, 64); err == nil {
-		if seconds >= 0 && seconds <= 1e9 { // not a NaN, not beyond a Duration
+		if seconds >= 0 && seconds <= 1e9 { // excludes NaN and what overflows a Duration
 			return time.Duration(seconds * float64(time.Second)), true
 		}
 		return 0, false

@@ -19,26 +19,26 @@ import (
 )
 
 const (
-	blockTimeout = 600 * time.Second // of a call that waits for the end of a job
+	blockTimeout = 600 * time.Second // of Execute and Run
 	unlimited    = math.MaxInt
 	noTimeout    = time.Duration(-1)
 )
 
-// call is one call of the API, whatever number of attempts it takes.
+// call is one call of the API, with all its attempts.
 type call struct {
 	method string
 	path   string // escaped, with "/v1"
 	query  url.Values
 	body   any // sent as JSON, unless nil
 
-	timeout      time.Duration // unless an option sets one; 0 is the client's, negative is none
-	attemptLimit time.Duration // of one attempt; 0 is none
-	accepts      []int         // statuses beside 2xx that answer with the documented body
-	patient      bool          // while the server is away, only the deadline ends the retries
-	persistent   bool          // the same, once a request was sent
+	timeout      time.Duration // default without an option; 0 uses the client's, negative disables it
+	attemptLimit time.Duration // of one attempt; 0 disables it
+	accepts      []int         // further statuses that are no errors
+	patient      bool          // retry until the deadline while the server is away
+	persistent   bool          // the same, but only after a request was sent
 }
 
-// do performs a call and decodes its answer, unless into is nil.
+// do performs a call and decodes the response into into, unless that is nil.
 func (c *Client) do(ctx context.Context, call call, into any, options []Option) error {
 	config := c.config.with(options)
 	if fault := config.check(); fault != nil {
@@ -47,7 +47,7 @@ func (c *Client) do(ctx context.Context, call call, into any, options []Option) 
 	return config.perform(ctx, call, into)
 }
 
-// deadline gives a call its time: that of the option, else its own. A context that ends sooner counts.
+// deadline applies the timeout of the option, else own.
 func (c config) deadline(ctx context.Context, own time.Duration) (context.Context, context.CancelFunc) {
 	if c.timeout != nil {
 		own = *c.timeout
@@ -67,7 +67,7 @@ func (c config) perform(ctx context.Context, call call, into any) error {
 	if call.body != nil {
 		encoded, err := json.Marshal(call.body)
 		if err != nil {
-			return &Error{kind: ErrInvalidRequest, Code: "not_json", Message: "the request cannot be written as JSON: " + err.Error(), cause: err}
+			return &Error{kind: ErrInvalidRequest, Code: "not_json", Message: "cannot encode the request as JSON: " + err.Error(), cause: err}
 		}
 		body = encoded
 	}
@@ -75,14 +75,14 @@ func (c config) perform(ctx context.Context, call call, into any) error {
 	if key == "" && call.method == http.MethodPost {
 		key = randomKey()
 	}
-	sent := false // whether the server may have acted on an attempt without an answer
+	sent := false // the server may have processed an attempt without a response
 	for attempt, counted := 0, 0; ; attempt++ {
 		answer, fault := c.attempt(ctx, call, body, key, attempt)
 		if fault == nil {
 			return c.decode(answer, into)
 		}
 		if fault.Status == http.StatusNotFound && call.method == http.MethodDelete && sent {
-			return nil // an earlier attempt deleted it, and its answer was lost
+			return nil // an earlier attempt deleted it, but its response was lost
 		}
 		if fault.Status == 0 {
 			fault.IdempotencyKey = key
@@ -103,7 +103,7 @@ func (c config) perform(ctx context.Context, call call, into any) error {
 			if fault.RetryAfter > 0 || !patient {
 				return fault
 			}
-			pause = time.Until(until) // what ends the call is its deadline
+			pause = time.Until(until) // the deadline ends the call, not this failure
 		}
 		c.announce(ctx, Retry{Method: call.method, Path: call.path, Attempt: attempt + 1, Delay: pause, Err: fault})
 		if sleep(ctx, pause) != nil {
@@ -118,13 +118,13 @@ func (c config) perform(ctx context.Context, call call, into any) error {
 	}
 }
 
-// answer is what an attempt got; of one that failed, whether its request was sent.
+// answer is the response of an attempt. sent reports that the request left, also without a response.
 type answer struct {
 	Response
 	sent bool
 }
 
-// attempt sends the request once and reads the whole answer.
+// attempt sends the request once and reads the whole response.
 func (c config) attempt(ctx context.Context, call call, body []byte, key string, number int) (answer, *Error) {
 	within, cancel := ctx, context.CancelFunc(func() {})
 	if call.attemptLimit > 0 {
@@ -186,7 +186,7 @@ func (c config) request(ctx context.Context, call call, body []byte, key string,
 	}
 	request, err := http.NewRequestWithContext(ctx, call.method, address, reader)
 	if err != nil {
-		return nil, &Error{kind: ErrConfiguration, Code: "bad_base_url", Message: "the request cannot be made: " + err.Error(), cause: err}
+		return nil, &Error{kind: ErrConfiguration, Code: "bad_base_url", Message: "invalid request URL: " + err.Error(), cause: err}
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", userAgent())
@@ -213,13 +213,13 @@ func (c config) decode(got answer, into any) error {
 	if err := json.Unmarshal(got.Body, into); err != nil {
 		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Status: got.Status, Header: got.Header, Body: got.Body,
 			RequestID: got.Header.Get("X-Request-ID"), cause: err,
-			Message: "the answer is not as documented (is the base URL that of the API?): " + err.Error() + ": " + beginning(got.Body)}
+			Message: "invalid response, check the base URL: " + err.Error() + ": " + beginning(got.Body)}
 	}
 	setRequestID(into, got.Header.Get("X-Request-ID"))
 	return nil
 }
 
-// announce tells the hook and the log of a retry.
+// announce logs a retry and calls the hook.
 func (c config) announce(ctx context.Context, retry Retry) {
 	if c.logger != nil {
 		reason := "the server ended the stream"
@@ -246,7 +246,7 @@ func (c config) logAttempt(ctx context.Context, call call, got Response, began t
 	c.logger.LogAttrs(ctx, slog.LevelDebug, "devora request", attributes...)
 }
 
-// withoutURL is the error below that of the HTTP client, which repeats method and URL.
+// withoutURL unwraps the HTTP client's error, which repeats method and URL.
 func withoutURL(err error) error {
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {
@@ -258,31 +258,31 @@ func withoutURL(err error) error {
 func randomKey() string {
 	var number [16]byte
 	if _, err := rand.Read(number[:]); err != nil {
-		panic("devora: no random numbers: " + err.Error()) // the standard library does the same from Go 1.24 on
+		panic("devora: no random numbers: " + err.Error()) // as crypto/rand itself does since Go 1.24
 	}
 	return "auto-" + hex.EncodeToString(number[:])
 }
 
-// Do performs any other call of the API, with the key, the retries and the errors of all calls. The path begins with
-// "/v1/" and is escaped. The body is sent as JSON unless it is nil; so is the answer read into what into points to.
+// Do calls any route, with the same key, retries and errors. The path starts with "/v1/" and is escaped. body is sent as
+// JSON; the response is decoded into the pointer into. Both may be nil.
 func (c *Client) Do(ctx context.Context, method, path string, query url.Values, body, into any, options ...Option) error {
 	return c.do(ctx, call{method: method, path: path, query: query, body: body}, into, options)
 }
 
-// path joins parts that are escaped. One that is empty or a dot would name another resource.
+// path escapes and joins parts. An empty part or a dot would address another resource.
 func path(parts ...string) (string, *Error) {
 	var joined strings.Builder
 	joined.WriteString("/v1")
 	for _, part := range parts {
 		if part == "" || part == "." || part == ".." {
-			return "", &Error{kind: ErrInvalidRequest, Code: "invalid_request", Message: "an id is " + quoted(part) + ": pass that of a resource"}
+			return "", &Error{kind: ErrInvalidRequest, Code: "invalid_request", Message: "invalid id " + quoted(part) + ": expected the id of a resource"}
 		}
 		joined.WriteString("/" + url.PathEscape(part))
 	}
 	return joined.String(), nil
 }
 
-// fetch performs a call whose answer is a T.
+// fetch performs a call that returns a T.
 func fetch[T any](ctx context.Context, c *Client, call call, options []Option, parts ...string) (*T, error) {
 	var fault *Error
 	if call.path, fault = path(parts...); fault != nil {
@@ -291,7 +291,7 @@ func fetch[T any](ctx context.Context, c *Client, call call, options []Option, p
 	return answered[T](ctx, c, call, options)
 }
 
-// answered performs a call whose path is whole.
+// answered performs a call with a complete path.
 func answered[T any](ctx context.Context, c *Client, call call, options []Option) (*T, error) {
 	into := new(T)
 	if err := c.do(ctx, call, into, options); err != nil {
@@ -300,7 +300,7 @@ func answered[T any](ctx context.Context, c *Client, call call, options []Option
 	return into, nil
 }
 
-// send performs a call whose answer is empty.
+// send performs a call that returns nothing.
 func send(ctx context.Context, c *Client, call call, options []Option, parts ...string) error {
 	var fault *Error
 	if call.path, fault = path(parts...); fault != nil {

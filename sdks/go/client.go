@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// DefaultBaseURL is used where neither [WithBaseURL] nor DEVORA_BASE_URL names another.
+// DefaultBaseURL is the base URL without [WithBaseURL] and DEVORA_BASE_URL.
 const DefaultBaseURL = "https://api.devora.ai/v1"
 
 const connectTimeout = 5 * time.Second
 
-// Client calls the API. Make it with [NewClient] or [New]; many goroutines may use it at once.
+// Client calls the API. Create it with [NewClient] or [New]. It is safe for concurrent use.
 type Client struct {
 	Agents    *AgentService
 	Workflows *WorkflowService
@@ -30,13 +30,13 @@ type Client struct {
 	Health    *HealthService
 
 	config config
-	fault  *Error // why the configuration cannot work
+	fault  *Error // invalid configuration
 }
 
-// NewClient makes a client with an API key. An empty key stands for the environment variable DEVORA_API_KEY.
+// NewClient creates a client with an API key. If the key is empty, DEVORA_API_KEY is used.
 //
-// A configuration that cannot work, such as no key at all, is reported by [Client.Err] and by each call. [New] reports
-// it at once.
+// An invalid configuration, such as a missing key, is returned by [Client.Err] and by each call. [New] returns it at
+// once.
 func NewClient(apiKey string, options ...Option) *Client {
 	client := &Client{config: defaults()}
 	if apiKey = strings.TrimSpace(apiKey); apiKey != "" {
@@ -62,14 +62,14 @@ func NewClient(apiKey string, options ...Option) *Client {
 	return client
 }
 
-// New makes a client with the key of the environment variable DEVORA_API_KEY, or of [WithAPIKey]. The error says what
-// the configuration lacks.
+// New creates a client with the key of DEVORA_API_KEY or [WithAPIKey]. It returns an error if the configuration is
+// invalid.
 func New(options ...Option) (*Client, error) {
 	client := NewClient("", options...)
 	return client, client.Err()
 }
 
-// Err says why the client cannot work: no API key, or a base URL that is none. It is nil otherwise.
+// Err returns the configuration's error: a missing API key or an invalid base URL.
 func (c *Client) Err() error {
 	if c.fault == nil {
 		return nil
@@ -77,24 +77,24 @@ func (c *Client) Err() error {
 	return c.fault
 }
 
-// Close closes the connections that no call uses.
+// Close closes idle connections.
 func (c *Client) Close() {
 	c.config.http.CloseIdleConnections()
 }
 
-// String names the client without its key.
+// String returns the base URL. It never shows the key.
 func (c *Client) String() string { return "devora.Client(" + c.config.baseURL + ")" }
 
-// GoString is String: no way to print a client shows its key.
+// GoString is the same as String, so that %#v does not show the key either.
 func (c *Client) GoString() string { return c.String() }
 
-// config is what options set, of a client or of one call.
+// config holds the options of a client or of one call.
 type config struct {
-	apiKey         func() string // a function, because a printed structure must not show the key
+	apiKey         func() string // a function, so that a printed structure does not show the key
 	baseURL        string        // with or without "/v1"; see root
 	http           *http.Client
 	timeout        *time.Duration // of one call
-	plainTimeout   time.Duration  // of calls that wait for no job
+	plainTimeout   time.Duration  // of calls that do not wait for a job
 	maxRetries     int
 	backoff        backoff
 	reconnect      backoff
@@ -127,7 +127,7 @@ func defaults() config {
 	return made
 }
 
-// with is the configuration of one call.
+// with returns the configuration of one call.
 func (c config) with(options []Option) config {
 	for _, option := range options {
 		option(&c)
@@ -140,25 +140,25 @@ func (c config) check() *Error {
 	switch {
 	case key == "":
 		return &Error{kind: ErrConfiguration, Code: "no_api_key",
-			Message: "there is no API key: pass one to NewClient, or set the environment variable DEVORA_API_KEY"}
+			Message: "no API key: pass one to NewClient or set the environment variable DEVORA_API_KEY"}
 	case strings.ContainsFunc(key, func(letter rune) bool { return letter <= ' ' || letter > '~' }):
 		return &Error{kind: ErrConfiguration, Code: "bad_api_key",
-			Message: "the API key has a character that no key has, such as a space or a line break: copy it again"}
+			Message: "the API key contains invalid characters, such as a space or a line break: copy it again"}
 	}
 	address, err := url.Parse(c.baseURL)
 	if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Host == "" {
 		return &Error{kind: ErrConfiguration, Code: "bad_base_url",
-			Message: "the base URL " + quoted(c.baseURL) + " is not an http or https URL: use one such as " + DefaultBaseURL}
+			Message: "invalid base URL " + quoted(c.baseURL) + ": expected an http or https URL such as " + DefaultBaseURL}
 	}
 	return nil
 }
 
-// root is the base URL without "/v1", which each path begins with.
+// root is the base URL without "/v1": each path starts with it.
 func (c config) root() string {
 	return strings.TrimSuffix(strings.TrimRight(c.baseURL, "/"), "/v1")
 }
 
-// sharedHTTPClient is used by all clients without one of their own: a client for each request costs no connection.
+// sharedHTTPClient serves all clients without WithHTTPClient: a new client per request reuses connections.
 var sharedHTTPClient = sync.OnceValue(func() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DialContext = (&net.Dialer{Timeout: connectTimeout, KeepAlive: 15 * time.Second}).DialContext
@@ -167,10 +167,10 @@ var sharedHTTPClient = sync.OnceValue(func() *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: followNothing}
 })
 
-// followNothing answers with the redirect itself: it would turn a POST into a GET, or lead the key to another host.
+// followNothing returns redirects as responses. Following one could turn a POST into a GET or send the key elsewhere.
 func followNothing(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// environmentLogger logs to standard error what DEVORA_LOG asks for, and nothing without it.
+// environmentLogger returns a logger to standard error at the level of DEVORA_LOG, or nil without it.
 func environmentLogger() *slog.Logger {
 	var level slog.Level
 	switch strings.ToLower(strings.TrimSpace(os.Getenv("DEVORA_LOG"))) {

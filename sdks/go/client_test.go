@@ -101,7 +101,7 @@ func asError(t testing.TB, err error) *devora.Error {
 
 const noAgents = `{"agents": [], "total": 0, "available": 0, "unavailable": 0}`
 
-func TestRetriesWhatMayPass(t *testing.T) {
+func TestTransientStatusesAreRetried(t *testing.T) {
 	for _, status := range []int{408, 429, 500, 502, 503, 504} {
 		client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 			if number < 3 {
@@ -119,7 +119,7 @@ func TestRetriesWhatMayPass(t *testing.T) {
 	}
 }
 
-func TestRetriesNothingElse(t *testing.T) {
+func TestOtherStatusesAreNotRetried(t *testing.T) {
 	kinds := map[int]error{400: devora.ErrInvalidRequest, 401: devora.ErrAuthentication, 403: devora.ErrPermissionDenied,
 		404: devora.ErrNotFound, 409: devora.ErrConflict, 413: devora.ErrInvalidRequest, 422: devora.ErrInvalidRequest, 501: devora.ErrServer}
 	for status, kind := range kinds {
@@ -143,7 +143,7 @@ func TestKindsAreNested(t *testing.T) {
 	}
 }
 
-func TestTheServersWordOnRetriesWins(t *testing.T) {
+func TestXShouldRetryOverridesTheStatus(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		word := map[string]string{"/v1/agents": "false", "/v1/workflows": "true"}[r.URL.Path]
 		w.Header().Set("x-should-retry", word)
@@ -248,7 +248,7 @@ func TestAPostHasOneKeyOnAllItsAttempts(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
+func TestAnIncompleteResponseIsRetried(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		if number == 1 {
 			w.Header().Set("Content-Length", "100")
@@ -264,7 +264,7 @@ func TestAnAnswerThatBreaksOffIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestConnectionRefused(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +320,7 @@ func TestACancelInAPauseEndsIt(t *testing.T) {
 	}
 }
 
-func TestAConfigurationThatCannotWorkIsNamed(t *testing.T) {
+func TestInvalidConfigurations(t *testing.T) {
 	t.Setenv("DEVORA_API_KEY", "")
 	t.Setenv("DEVORA_BASE_URL", "")
 	if _, err := devora.New(); !errors.Is(err, devora.ErrConfiguration) || !strings.Contains(err.Error(), "DEVORA_API_KEY") {
@@ -386,7 +386,7 @@ func TestHeadersOfARequest(t *testing.T) {
 	}
 }
 
-func TestNothingShowsTheKey(t *testing.T) {
+func TestLogsAndPrintsDoNotShowTheKey(t *testing.T) {
 	var log bytes.Buffer
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
@@ -474,7 +474,7 @@ func TestAnyOtherCall(t *testing.T) {
 	}
 }
 
-func TestAnswersOfOthers(t *testing.T) {
+func TestResponsesOfOtherServers(t *testing.T) {
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		switch r.URL.Path {
 		case "/v1/agents":
@@ -515,7 +515,7 @@ func TestAnUnknownCertificateIsNotRetried(t *testing.T) {
 	}
 }
 
-func TestADeleteWhoseAnswerWasLostIsDone(t *testing.T) {
+func TestADeleteWhoseResponseWasLostSucceeds(t *testing.T) {
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		if number == 1 {
 			sever(w)
@@ -531,7 +531,7 @@ func TestADeleteWhoseAnswerWasLostIsDone(t *testing.T) {
 	}
 }
 
-func TestAnEmptyIdNamesNothing(t *testing.T) {
+func TestAnEmptyIdIsRefused(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { io.WriteString(w, "{}") })
 	for _, id := range []string{"", ".", ".."} {
 		if _, err := client.Jobs.Get(context.Background(), id); !errors.Is(err, devora.ErrInvalidRequest) {
@@ -546,7 +546,7 @@ func TestAnEmptyIdNamesNothing(t *testing.T) {
 	}
 }
 
-func TestReadinessIsNoError(t *testing.T) {
+func TestUnreadyIsNotAnError(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		if r.URL.Path == "/readyz" {
 			w.WriteHeader(503)
@@ -565,7 +565,7 @@ func TestReadinessIsNoError(t *testing.T) {
 	}
 }
 
-func TestWhatAKeyChangeSends(t *testing.T) {
+func TestBodiesOfKeyUpdates(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { io.WriteString(w, "{}") })
 	ctx := context.Background()
 	moment := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -588,7 +588,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestTheTimeoutOfAClientIsNotThatOfAWait(t *testing.T) {
+func TestTheClientsTimeoutDoesNotLimitWaits(t *testing.T) {
 	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		time.Sleep(100 * time.Millisecond)
 		io.WriteString(w, completed)

@@ -9,10 +9,10 @@
 //
 // # Retries and deadlines
 //
-// A call that fails in a way that may pass is tried again, twice by default: lost connections, 408, 429 and 5xx. The
-// pause between attempts obeys Retry-After. Each POST carries one Idempotency-Key, the same on each attempt, so that a
-// retry never does a thing twice. The deadline of a call is that of its context, or of [WithTimeout]; it covers all
-// attempts together.
+// Transient failures are retried, twice by default: lost connections, 408, 429, 500, 502, 503 and 504. The pause obeys
+// Retry-After. All attempts of a POST carry the same Idempotency-Key, so that a retry has no second effect. The deadline
+// of a call covers all its attempts. It is that of the context or of [WithTimeout], whichever ends
+// first.
 //
 // # Errors
 //

@@ -14,54 +14,54 @@ import (
 	"unicode/utf8"
 )
 
-// Kinds of errors, for [errors.Is]. An error can be of two kinds: a timeout is a connection error, too, and
-// [ErrServiceUnavailable] a server error.
+// Kinds of errors, for [errors.Is]. Some belong to another kind: [ErrTimeout] to [ErrConnection],
+// [ErrServiceUnavailable] to [ErrServer].
 var (
-	ErrConfiguration       = errors.New("the client's configuration cannot work")
-	ErrConnection          = errors.New("no answer of the API")
-	ErrTimeout             = errors.New("the deadline ran out")
-	ErrInvalidResponse     = errors.New("the answer is not one of the API")
-	ErrInvalidRequest      = errors.New("the request is wrong")
-	ErrAuthentication      = errors.New("no valid API key")
-	ErrPermissionDenied    = errors.New("the API key lacks the scope")
-	ErrNotFound            = errors.New("no such resource")
-	ErrConflict            = errors.New("the state of the resource forbids it")
-	ErrRateLimit           = errors.New("a limit is reached")
-	ErrServer              = errors.New("a fault of the server")
-	ErrServiceUnavailable  = errors.New("the service is not available now")
-	ErrJobFailed           = errors.New("the job failed")
-	ErrJobCancelled        = errors.New("the job was cancelled")
-	ErrWebhookVerification = errors.New("the webhook is not genuine")
+	ErrConfiguration       = errors.New("invalid configuration of the client")
+	ErrConnection          = errors.New("no response from the API")
+	ErrTimeout             = errors.New("deadline exceeded")
+	ErrInvalidResponse     = errors.New("invalid response")
+	ErrInvalidRequest      = errors.New("invalid request")
+	ErrAuthentication      = errors.New("invalid API key")
+	ErrPermissionDenied    = errors.New("permission denied")
+	ErrNotFound            = errors.New("not found")
+	ErrConflict            = errors.New("conflict with the state of the resource")
+	ErrRateLimit           = errors.New("rate limit exceeded")
+	ErrServer              = errors.New("server error")
+	ErrServiceUnavailable  = errors.New("service unavailable")
+	ErrJobFailed           = errors.New("job failed")
+	ErrJobCancelled        = errors.New("job cancelled")
+	ErrWebhookVerification = errors.New("webhook verification failed")
 )
 
-// broader names the kind that another one belongs to.
+// broader maps a kind to the kind that it belongs to.
 var broader = map[error]error{
 	ErrTimeout:            ErrConnection,
 	ErrServiceUnavailable: ErrServer,
 }
 
-// Error is every error of this package. Fields that do not apply are zero.
+// Error is the type of all errors of this package. Fields that do not apply are zero.
 type Error struct {
-	Code       string         // the machine word, such as "not_found"; of a failed job its error's type
-	Message    string         // a sentence for people
-	Status     int            // the HTTP status; 0 without an answer
+	Code       string         // such as "not_found"; for a failed job the type of its error
+	Message    string         // for people
+	Status     int            // HTTP status; 0 without a response
 	RequestID  string         // quote it in reports
-	Field      string         // the field that is wrong
-	Details    map[string]any // error.details of the answer
-	RetryAfter time.Duration  // when to come back
-	Body       []byte         // the answer's body as it came
-	Header     http.Header    // the answer's header
+	Field      string         // the invalid field of the request
+	Details    map[string]any // error.details of the response
+	RetryAfter time.Duration  // pause that the server asks for
+	Body       []byte         // raw body of the response
+	Header     http.Header    // headers of the response
 
-	// JobID is the job that the call started or waited for. After a timeout the job goes on: wait for it again.
+	// JobID is the job that the call started or waited for. After a timeout the job continues: wait for it again.
 	JobID string
-	// Result is that of a job that failed or was cancelled.
+	// Result is set for a failed or cancelled job.
 	Result *Result
-	// IdempotencyKey is that of a POST without an answer: the same call with it does nothing twice.
+	// IdempotencyKey is the key of a POST without a response. Repeat the call with it to avoid a second effect.
 	IdempotencyKey string
 
 	kind  error
 	cause error
-	retry bool // whether another attempt may help
+	retry bool // another attempt may succeed
 }
 
 func (e *Error) Error() string {
@@ -79,7 +79,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Is makes [errors.Is] work with the kinds.
+// Is implements [errors.Is] for kinds.
 func (e *Error) Is(kind error) bool {
 	for own := e.kind; own != nil; own = broader[own] {
 		if own == kind {
@@ -89,13 +89,13 @@ func (e *Error) Is(kind error) bool {
 	return false
 }
 
-// Unwrap is the error below: that of the network or of the context.
+// Unwrap returns the cause: an error of the network or of the context.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Kind is the narrowest kind of the error, such as [ErrRateLimit]. It is nil where the caller's context was cancelled.
+// Kind returns the narrowest kind, such as [ErrRateLimit]. It is nil if the caller's context was cancelled.
 func (e *Error) Kind() error { return e.kind }
 
-// away says that the server, or what is behind it, cannot be reached now.
+// away reports that the server or its backend cannot be reached now.
 func (e *Error) away() bool {
 	switch e.Status {
 	case 0, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -104,7 +104,7 @@ func (e *Error) away() bool {
 	return false
 }
 
-// kindOf is the kind of an HTTP status.
+// kindOf returns the kind of an HTTP status.
 func kindOf(status int) error {
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
@@ -125,7 +125,7 @@ func kindOf(status int) error {
 	return ErrServer
 }
 
-// retried holds the statuses that may pass. The header x-should-retry knows better where it is there.
+// retried holds the transient statuses. The header x-should-retry overrides it.
 var retried = map[int]bool{
 	http.StatusRequestTimeout:      true,
 	http.StatusTooManyRequests:     true,
@@ -135,7 +135,7 @@ var retried = map[int]bool{
 	http.StatusGatewayTimeout:      true,
 }
 
-// answerError is the error of an answer that is not a success.
+// answerError returns the error of an unsuccessful response.
 func answerError(status int, header http.Header, body []byte) *Error {
 	e := &Error{kind: kindOf(status), Status: status, RequestID: header.Get("X-Request-ID"), Body: body, Header: header}
 	var envelope struct {
@@ -149,7 +149,7 @@ func answerError(status int, header http.Header, body []byte) *Error {
 	}
 	if err := json.Unmarshal(body, &envelope); err == nil && envelope.Error.Message != "" {
 		e.Code, e.Message = envelope.Error.Code, envelope.Error.Message
-		// details that are no object stay in Body
+		// details of another type stay in Body
 		if json.Unmarshal(envelope.Error.Details, &e.Details) == nil {
 			e.Field, _ = e.Details["field"].(string)
 			e.JobID, _ = e.Details["job_id"].(string)
@@ -161,7 +161,7 @@ func answerError(status int, header http.Header, body []byte) *Error {
 			e.RetryAfter = time.Duration(*seconds * float64(time.Second))
 		}
 	} else {
-		e.Message = "the answer is " + http.StatusText(status) + ", not in the API's form: " + beginning(body)
+		e.Message = "unexpected response " + http.StatusText(status) + ": " + beginning(body)
 		if location := header.Get("Location"); location != "" && status < http.StatusBadRequest {
 			e.Message = "the server redirects to " + location + ": use that address as the base URL"
 		}
@@ -180,38 +180,38 @@ func answerError(status int, header http.Header, body []byte) *Error {
 	return e
 }
 
-// networkError is the error of an attempt without a whole answer. ctx is that of the call, not of the attempt.
+// networkError returns the error of an attempt without a complete response. ctx is the call's, not the attempt's.
 func networkError(ctx context.Context, err error) *Error {
 	if ctx.Err() != nil {
 		return contextError(ctx)
 	}
-	e := &Error{kind: ErrConnection, Code: "connection_error", Message: "the connection failed: " + err.Error(), cause: err, retry: true}
+	e := &Error{kind: ErrConnection, Code: "connection_error", Message: "connection failed: " + err.Error(), cause: err, retry: true}
 	var timeout net.Error
 	var certificate *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
 	switch {
 	case errors.As(err, &certificate), errors.As(err, &plain), strings.Contains(err.Error(), "gave HTTP response to HTTPS client"):
-		e.retry = false // another attempt meets the same server
+		e.retry = false // another attempt would meet the same server
 	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		e.kind, e.Code = ErrTimeout, "timeout"
-		e.Message = "no answer in time: " + err.Error()
+		e.Message = "no response in time: " + err.Error()
 	}
 	return e
 }
 
-// contextError is the error of a call whose context ended. Never retried.
+// contextError returns the error of a call whose context ended. It is never retried.
 func contextError(ctx context.Context) *Error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return &Error{kind: ErrTimeout, Code: "timeout", Message: "no answer before the deadline of the call", cause: ctx.Err()}
+		return &Error{kind: ErrTimeout, Code: "timeout", Message: "no response before the deadline of the call", cause: ctx.Err()}
 	}
 	return &Error{Code: "cancelled", Message: "the caller cancelled the call", cause: ctx.Err()}
 }
 
-// beginning is enough of a body to recognise what answered.
+// beginning returns the start of a body, enough to recognize what sent it.
 func beginning(body []byte) string {
 	const most = 200
 	if !utf8.Valid(body) {
-		return fmt.Sprintf("%d bytes that are no text", len(body))
+		return fmt.Sprintf("%d bytes of binary data", len(body))
 	}
 	letters := []rune(strings.Join(strings.Fields(string(body)), " "))
 	if len(letters) > most {

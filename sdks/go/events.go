@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Event is one event of a job. A newer server may send types and names that are not listed here.
+// Event is one event of a job. Newer servers may send other types and names.
 type Event struct {
-	ID          string         `json:"id"`   // the cursor to go on from; empty for text of a running agent
+	ID          string         `json:"id"`   // cursor; empty for text of a running agent
 	Type        string         `json:"type"` // "job_queued", "job_started", "job_progress", "agent_event", "job_completed", "job_failed"
-	Name        string         `json:"name"` // exactly what happened, such as "agent.completed"
+	Name        string         `json:"name"` // such as "agent.completed"
 	JobID       string         `json:"job_id"`
 	Status      JobStatus      `json:"status"`
 	State       string         `json:"state"`
@@ -22,16 +22,16 @@ type Event struct {
 	Extra Extra `json:"-"`
 }
 
-// Ends says whether the event is the last one of its job.
+// Ends reports whether this is the last event of the job.
 func (e *Event) Ends() bool { return e.Type == "job_completed" || e.Type == "job_failed" }
 
-// Text is the text of an event "agent.delta", which goes on where the one before ended.
+// Text returns the text of an "agent.delta" event. It continues the text of the previous one.
 func (e *Event) Text() string {
 	text, _ := e.Data["text"].(string)
 	return text
 }
 
-// Output is the complete output, of the event "job.completed"; nil of others.
+// Output returns the complete output of a "job.completed" event, nil for others.
 func (e *Event) Output() *Output {
 	output := new(Output)
 	if !member(e.Data, "output", output) {
@@ -40,7 +40,7 @@ func (e *Event) Output() *Output {
 	return output
 }
 
-// Failure is why a job or a call failed, of events that carry an error; nil of others.
+// Failure returns the error of an event of a failed job or call, nil for others.
 func (e *Event) Failure() *JobError {
 	failure := new(JobError)
 	if !member(e.Data, "error", failure) {
@@ -49,7 +49,7 @@ func (e *Event) Failure() *JobError {
 	return failure
 }
 
-// member reads one member of free data into a structure; false where there is none.
+// member decodes one member of data. It returns false if there is none of that form.
 func member(data map[string]any, name string, into any) bool {
 	if data[name] == nil {
 		return false

@@ -5,21 +5,21 @@ import (
 	"net/http"
 )
 
-// HealthService asks whether the server is up. See Client.Health.
+// HealthService probes the server. See Client.Health.
 type HealthService struct{ client *Client }
 
-// Live says that the server answers, and nothing of the parts behind it.
+// Live reports that the server responds. It does not check its backends.
 func (s *HealthService) Live(ctx context.Context, options ...Option) (*Liveness, error) {
 	return answered[Liveness](ctx, s.client, call{method: http.MethodGet, path: "/healthz"}, options)
 }
 
-// Ready says whether each part behind the server answers. A server that is not ready is no error: see Readiness.Ready.
+// Ready reports whether each backend of the server responds. A server that is not ready is not an error; see Readiness.
 func (s *HealthService) Ready(ctx context.Context, options ...Option) (*Readiness, error) {
 	probe := call{method: http.MethodGet, path: "/readyz", accepts: []int{http.StatusServiceUnavailable}}
 	return answered[Readiness](ctx, s.client, probe, options)
 }
 
-// Liveness says that the server answers.
+// Liveness is the status of the server itself.
 type Liveness struct {
 	Status string `json:"status"`
 
@@ -27,7 +27,7 @@ type Liveness struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Readiness says whether each part behind the server answers.
+// Readiness is the status of the server's backends.
 type Readiness struct {
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks"`
@@ -36,7 +36,7 @@ type Readiness struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Check is what one part said.
+// Check is the status of one backend.
 type Check struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`

@@ -11,10 +11,13 @@ import (
 // JobService reads and controls jobs. See Client.Jobs.
 type JobService struct{ client *Client }
 
-// JobListParams says which jobs are listed. Zero fields do not filter.
+// JobListParams filters jobs. Zero fields do not filter.
 type JobListParams struct {
 	Status         JobStatus
-	Owner          string // for an admin
+	States         []string  // exact states, such as "PAUSED"
+	Since          time.Time // created at or after this time
+	Until          time.Time // created before this time
+	Owner          string    // for an admin
 	AgentID        string
 	WorkflowID     string
 	Reasons        []string // open jobs with one of these reasons
@@ -22,12 +25,17 @@ type JobListParams struct {
 	Page
 }
 
-// List gives one page of jobs, newest first. [JobService.All] goes through all pages.
+// List returns one page of jobs, newest first. [JobService.All] iterates over all pages.
 func (s *JobService) List(ctx context.Context, params *JobListParams, options ...Option) (*JobList, error) {
 	query := url.Values{}
 	if params != nil {
 		params.Page.set(query)
 		set(query, "status", string(params.Status))
+		for _, state := range params.States {
+			query.Add("state", state)
+		}
+		setTime(query, "since", params.Since)
+		setTime(query, "until", params.Until)
 		set(query, "owner", params.Owner)
 		set(query, "agent_id", params.AgentID)
 		set(query, "workflow_id", params.WorkflowID)
@@ -39,12 +47,12 @@ func (s *JobService) List(ctx context.Context, params *JobListParams, options ..
 	return get[JobList](ctx, s.client, query, options, "jobs")
 }
 
-// All goes through all jobs that match, and fetches pages as it goes.
+// All iterates over all matching jobs and fetches pages as needed.
 func (s *JobService) All(ctx context.Context, params *JobListParams, options ...Option) iter.Seq2[*JobSummary, error] {
 	return all(value(params).Page, func(at Page) ([]JobSummary, position, error) {
-		wanted := value(params)
-		wanted.Page = at
-		page, err := s.List(ctx, &wanted, options...)
+		filter := value(params)
+		filter.Page = at
+		page, err := s.List(ctx, &filter, options...)
 		if err != nil {
 			return nil, position{}, err
 		}
@@ -52,24 +60,24 @@ func (s *JobService) All(ctx context.Context, params *JobListParams, options ...
 	})
 }
 
-// Get gives a job as it is now.
+// Get returns the current state of a job.
 func (s *JobService) Get(ctx context.Context, jobID string, options ...Option) (*Job, error) {
 	return get[Job](ctx, s.client, nil, options, "jobs", jobID)
 }
 
-// Output gives the complete output of a job, or what is left of one that failed. While there is none it is an error.
+// Output returns the complete output of a job, or the partial output of a failed one. It fails while there is no output.
 func (s *JobService) Output(ctx context.Context, jobID string, options ...Option) (*Output, error) {
 	return get[Output](ctx, s.client, nil, options, "jobs", jobID, "output")
 }
 
-// EventListParams says which events a page holds.
+// EventListParams selects a page of events.
 type EventListParams struct {
 	After string // the id of the last event seen
 	Limit int    // at most 1000, by default 100
 }
 
-// Events gives one page of a job's events, oldest first. [JobService.AllEvents] goes through all pages,
-// [JobService.Stream] follows those to come, too.
+// Events returns one page of a job's events, oldest first. [JobService.AllEvents] goes through all pages,
+// [JobService.Stream] also follows future ones.
 func (s *JobService) Events(ctx context.Context, jobID string, params *EventListParams, options ...Option) (*EventList, error) {
 	query := url.Values{}
 	if params != nil {
@@ -79,11 +87,11 @@ func (s *JobService) Events(ctx context.Context, jobID string, params *EventList
 	return get[EventList](ctx, s.client, query, options, "jobs", jobID, "events")
 }
 
-// AllEvents goes through all events that a job has until now, and fetches pages as it goes.
+// AllEvents iterates over all past events of a job and fetches pages as needed.
 func (s *JobService) AllEvents(ctx context.Context, jobID string, params *EventListParams, options ...Option) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
-		for wanted := value(params); ; {
-			page, err := s.Events(ctx, jobID, &wanted, options...)
+		for query := value(params); ; {
+			page, err := s.Events(ctx, jobID, &query, options...)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -96,43 +104,43 @@ func (s *JobService) AllEvents(ctx context.Context, jobID string, params *EventL
 			if !page.HasMore || page.Next == nil {
 				return
 			}
-			wanted.After = *page.Next
+			query.After = *page.Next
 		}
 	}
 }
 
-// Cancel cancels a job. The reason may be empty. Done says whether it is in force already.
+// Cancel cancels a job. The reason may be empty. Control.Done reports whether the job has stopped already.
 func (s *JobService) Cancel(ctx context.Context, jobID, reason string, options ...Option) (*Control, error) {
 	return s.control(ctx, jobID, "cancel", cancelBody{reason}, options)
 }
 
-// Pause starts nothing new of a job; calls under way finish. The note may be empty.
+// Pause starts no further calls of a job; running calls finish. The note may be empty.
 func (s *JobService) Pause(ctx context.Context, jobID, note string, options ...Option) (*Control, error) {
 	return s.control(ctx, jobID, "pause", noteBody{note}, options)
 }
 
-// Resume goes on after a pause. The note may be empty.
+// Resume continues a paused job. The note may be empty.
 func (s *JobService) Resume(ctx context.Context, jobID, note string, options ...Option) (*Control, error) {
 	return s.control(ctx, jobID, "resume", noteBody{note}, options)
 }
 
-// Decision says which waiting step is decided on, and why. The step may be left out where only one waits.
+// Decision names the waiting step and the reason. Step may be empty if only one step waits.
 type Decision struct {
 	Step string `json:"step,omitempty"`
 	Note string `json:"note,omitempty"`
 }
 
-// Approve lets a step run that waits for a person.
+// Approve runs a step that waits for approval.
 func (s *JobService) Approve(ctx context.Context, jobID string, decision Decision, options ...Option) (*Control, error) {
 	return s.control(ctx, jobID, "approve", decision, options)
 }
 
-// Reject refuses a step that waits for a person; it counts as failed.
+// Reject refuses a step that waits for approval. The step fails.
 func (s *JobService) Reject(ctx context.Context, jobID string, decision Decision, options ...Option) (*Control, error) {
 	return s.control(ctx, jobID, "reject", decision, options)
 }
 
-// Retry finishes a job that failed, was cancelled or timed out, in a new job that takes over each finished call.
+// Retry starts a job that finishes a failed, cancelled or timed-out one. It reuses the results of finished calls.
 func (s *JobService) Retry(ctx context.Context, jobID string, options ...Option) (*StartedJob, error) {
 	job, err := post[StartedJob](ctx, s.client, struct{}{}, options, "jobs", jobID, "retry")
 	if err != nil {
@@ -142,7 +150,7 @@ func (s *JobService) Retry(ctx context.Context, jobID string, options ...Option)
 	return job, nil
 }
 
-// Deliveries gives one page of what webhooks were sent about a job, newest first.
+// Deliveries returns one page of webhook deliveries of a job, newest first.
 func (s *JobService) Deliveries(ctx context.Context, jobID string, params *Page, options ...Option) (*DeliveryList, error) {
 	query := url.Values{}
 	if params != nil {
@@ -163,10 +171,10 @@ func (s *JobService) control(ctx context.Context, jobID, verb string, body any, 
 	return post[Control](ctx, s.client, body, options, "jobs", jobID, verb)
 }
 
-// JobStatus is where a job is, in one of five words. A newer server may have others.
+// JobStatus is the status of a job. Newer servers may send other values.
 type JobStatus string
 
-// The five words.
+// Statuses of a job.
 const (
 	StatusQueued    JobStatus = "queued"
 	StatusRunning   JobStatus = "running"
@@ -175,7 +183,7 @@ const (
 	StatusCancelled JobStatus = "cancelled"
 )
 
-// Ended says whether nothing can follow.
+// Ended reports whether the status is final.
 func (s JobStatus) Ended() bool {
 	return s == StatusCompleted || s == StatusFailed || s == StatusCancelled
 }
@@ -188,7 +196,7 @@ type Job struct {
 	AgentID     string         `json:"agent_id"`    // of an agent's job
 	WorkflowID  string         `json:"workflow_id"` // of a workflow's job
 	Status      JobStatus      `json:"status"`
-	State       string         `json:"state"` // exactly where it is: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
+	State       string         `json:"state"` // exact state: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
 	Reason      *Reason        `json:"reason"`
 	Progress    int            `json:"progress"` // percent
 	Input       map[string]any `json:"input"`
@@ -211,10 +219,10 @@ type Job struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Deliverables are the files of the output.
+// Deliverables returns the files of the output.
 func (j *Job) Deliverables() []Deliverable { return j.Output.files() }
 
-// Result is what became of a job that ended.
+// Result is the result of an ended job.
 type Result struct {
 	JobID       string        `json:"job_id"`
 	AgentID     string        `json:"agent_id"`    // of an agent's job
@@ -223,7 +231,7 @@ type Result struct {
 	Output      *Output       `json:"output"` // prints as its text
 	Error       *JobError     `json:"error"`
 	Metrics     JobMetrics    `json:"metrics"`
-	Progress    *StepProgress `json:"progress"` // where the answer to Run held it
+	Progress    *StepProgress `json:"progress"` // only in results of Run
 	StepsStatus []StepStatus  `json:"steps_status"`
 	ETASeconds  int           `json:"eta_seconds"`
 	CreatedAt   time.Time     `json:"created_at"`
@@ -234,10 +242,10 @@ type Result struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Deliverables are the files of the output.
+// Deliverables returns the files of the output.
 func (r *Result) Deliverables() []Deliverable { return r.Output.files() }
 
-// Output is what a job made: an agent's answer, or a digest of a whole workflow, and files.
+// Output is the output of a job: the text of an agent or a digest of a workflow, and files.
 type Output struct {
 	Status       string         `json:"status"` // "success" or "partial"
 	Output       string         `json:"output"` // Markdown
@@ -248,7 +256,7 @@ type Output struct {
 	Extra     Extra  `json:"-"`
 }
 
-// String is the text, so that an output prints as it.
+// String returns the text, so that fmt.Println prints it.
 func (o *Output) String() string {
 	if o == nil {
 		return ""
@@ -263,7 +271,7 @@ func (o *Output) files() []Deliverable {
 	return o.Deliverables
 }
 
-// Deliverable is a file that a job made.
+// Deliverable is a file of an output.
 type Deliverable struct {
 	Path      string  `json:"path"`
 	MediaType string  `json:"media_type"`
@@ -275,7 +283,7 @@ type Deliverable struct {
 	Extra Extra `json:"-"`
 }
 
-// JobMetrics is what a job used. Costs are USD, nil where no price is known.
+// JobMetrics is the usage of a job. Costs are USD, nil without a known price.
 type JobMetrics struct {
 	TotalTokens      int      `json:"total_tokens"`
 	PromptTokens     int      `json:"prompt_tokens"`
@@ -289,7 +297,7 @@ type JobMetrics struct {
 	Extra Extra `json:"-"`
 }
 
-// JobError is why a job, a call or an attempt failed.
+// JobError is the error of a job, a call or an attempt.
 type JobError struct {
 	Type      string  `json:"type"`
 	Message   string  `json:"message"`
@@ -300,7 +308,7 @@ type JobError struct {
 	Extra Extra `json:"-"`
 }
 
-// Reason is why an open job is where it is.
+// Reason explains the state of an open job.
 type Reason struct {
 	Code          string     `json:"code"` // "running", "waiting_for_approval", "no_worker", …
 	Message       string     `json:"message"`
@@ -313,7 +321,7 @@ type Reason struct {
 	Extra Extra `json:"-"`
 }
 
-// Step is one call of an agent in a job.
+// Step is one agent call of a job.
 type Step struct {
 	Step       string    `json:"step"`
 	Agent      string    `json:"agent"`
@@ -343,7 +351,7 @@ type Attempt struct {
 	Extra Extra `json:"-"`
 }
 
-// Links are where the parts of a job are, relative to the server.
+// Links are paths of the job and its parts, relative to the server.
 type Links struct {
 	Self   string `json:"self"`
 	Events string `json:"events"`
@@ -389,7 +397,7 @@ type JobSummary struct {
 	Extra Extra `json:"-"`
 }
 
-// SeenReason is why an open job was where it was at SeenAt.
+// SeenReason explains the state of an open job at SeenAt.
 type SeenReason struct {
 	Code    string     `json:"code"`
 	Message string     `json:"message"`
@@ -399,7 +407,7 @@ type SeenReason struct {
 	Extra Extra `json:"-"`
 }
 
-// ListedError is why a job failed, in short.
+// ListedError is the short error of a failed job.
 type ListedError struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
@@ -407,7 +415,7 @@ type ListedError struct {
 	Extra Extra `json:"-"`
 }
 
-// Control is what became of a control: Done, or requested and not yet in force.
+// Control is the outcome of a control. Done is false while it is requested but not yet in force.
 type Control struct {
 	JobID       string     `json:"job_id"`
 	Status      JobStatus  `json:"status"`
@@ -421,7 +429,7 @@ type Control struct {
 	Extra     Extra  `json:"-"`
 }
 
-// EventList is one page of events. Next is nil once nothing can follow.
+// EventList is one page of events. Next is nil after the last event of the job.
 type EventList struct {
 	Events  []Event `json:"events"`
 	Next    *string `json:"next"`

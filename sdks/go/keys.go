@@ -12,7 +12,7 @@ import (
 // KeyService issues and changes API keys, for admins. See Client.Keys.
 type KeyService struct{ client *Client }
 
-// KeyCreateRequest is a key to issue. Without an owner the key is an account of its own; without an end it never
+// KeyCreateRequest issues a key. Without Owner the key is a separate account; without an end it never
 // expires.
 type KeyCreateRequest struct {
 	Name      string     `json:"name"`
@@ -23,19 +23,19 @@ type KeyCreateRequest struct {
 	ExpiresIn *int       `json:"expires_in,omitempty"` // seconds, instead of ExpiresAt
 }
 
-// Create issues a key. Its secret is in this answer and nowhere else.
+// Create issues a key. No later response shows its secret.
 func (s *KeyService) Create(ctx context.Context, request *KeyCreateRequest, options ...Option) (*IssuedKey, error) {
 	return post[IssuedKey](ctx, s.client, request, options, "auth", "api-keys")
 }
 
-// List gives one page of keys, newest first, without secrets. [KeyService.All] goes through all pages.
+// List returns one page of keys, newest first, without secrets. [KeyService.All] iterates over all pages.
 func (s *KeyService) List(ctx context.Context, page *Page, options ...Option) (*KeyList, error) {
 	query := url.Values{}
 	value(page).set(query)
 	return get[KeyList](ctx, s.client, query, options, "auth", "api-keys")
 }
 
-// All goes through all keys, and fetches pages as it goes.
+// All iterates over all keys and fetches pages as needed.
 func (s *KeyService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*Key, error] {
 	return all(value(page), func(at Page) ([]Key, position, error) {
 		page, err := s.List(ctx, &at, options...)
@@ -46,21 +46,21 @@ func (s *KeyService) All(ctx context.Context, page *Page, options ...Option) ite
 	})
 }
 
-// Get gives one key, without its secret.
+// Get returns one key, without its secret.
 func (s *KeyService) Get(ctx context.Context, keyID string, options ...Option) (*Key, error) {
 	return get[Key](ctx, s.client, nil, options, "auth", "api-keys", keyID)
 }
 
-// KeyUpdateRequest is what to change of a key. What is left out stays.
+// KeyUpdateRequest changes a key. Zero fields stay unchanged.
 type KeyUpdateRequest struct {
 	Name         string     `json:"name"`
 	Scopes       []string   `json:"scopes"`
 	Tier         string     `json:"tier"`
 	ExpiresAt    *time.Time `json:"expires_at"`
-	NeverExpires bool       `json:"-"` // lets the key live on, instead of ExpiresAt
+	NeverExpires bool       `json:"-"` // removes the end, instead of ExpiresAt
 }
 
-// MarshalJSON sends what is to change.
+// MarshalJSON sends only the changes.
 func (r KeyUpdateRequest) MarshalJSON() ([]byte, error) {
 	changes := map[string]any{}
 	if r.Name != "" {
@@ -85,7 +85,7 @@ func (s *KeyService) Update(ctx context.Context, keyID string, request *KeyUpdat
 	return fetch[Key](ctx, s.client, call{method: http.MethodPatch, body: request}, options, "auth", "api-keys", keyID)
 }
 
-// KeyRotateRequest says how long the old secret stays valid; by default an hour, 0 ends it now.
+// KeyRotateRequest says how long the old secret stays valid; by default an hour, 0 ends it at once.
 type KeyRotateRequest struct {
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
@@ -100,7 +100,7 @@ func (s *KeyService) Revoke(ctx context.Context, keyID string, options ...Option
 	return fetch[Key](ctx, s.client, call{method: http.MethodDelete}, options, "auth", "api-keys", keyID)
 }
 
-// IssuedKey is a key with its secret, which is shown this once.
+// IssuedKey is a key with its secret. No later response shows the secret.
 type IssuedKey struct {
 	ID            string     `json:"id"`
 	APIKey        string     `json:"api_key"`
@@ -116,7 +116,7 @@ type IssuedKey struct {
 	Extra     Extra  `json:"-"`
 }
 
-// Key is a key without its secret. Prefix is how that begins.
+// Key is a key without its secret. Prefix is the start of the secret.
 type Key struct {
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`

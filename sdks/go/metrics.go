@@ -8,19 +8,19 @@ import (
 // MetricsService reads figures of jobs. See Client.Metrics.
 type MetricsService struct{ client *Client }
 
-// Get gives the figures of the last 24 hours.
+// Get returns the figures of the last 24 hours.
 func (s *MetricsService) Get(ctx context.Context, options ...Option) (*Metrics, error) {
 	return get[Metrics](ctx, s.client, nil, options, "metrics")
 }
 
-// Agent gives the figures of one agent over "1h", "24h", "7d", "30d" or "all". An empty period is 24 hours.
+// Agent returns the figures of one agent over "1h", "24h", "7d", "30d" or "all". An empty period is 24 hours.
 func (s *MetricsService) Agent(ctx context.Context, agentID, period string, options ...Option) (*AgentMetrics, error) {
 	query := url.Values{}
 	set(query, "period", period)
 	return get[AgentMetrics](ctx, s.client, query, options, "metrics", "agents", agentID)
 }
 
-// Metrics is the figures of the last 24 hours.
+// Metrics are the figures of the last 24 hours.
 type Metrics struct {
 	Period     string              `json:"period"`
 	Summary    MetricsSummary      `json:"summary"`
@@ -31,7 +31,7 @@ type Metrics struct {
 	Extra     Extra  `json:"-"`
 }
 
-// MetricsSummary is the figures of all jobs. Rates are percent, times seconds, costs USD.
+// MetricsSummary are the figures of all jobs. Rates are percent, times seconds, costs USD.
 type MetricsSummary struct {
 	TotalJobs        int      `json:"total_jobs"`
 	CompletedJobs    int      `json:"completed_jobs"`
@@ -44,7 +44,7 @@ type MetricsSummary struct {
 	Extra Extra `json:"-"`
 }
 
-// Averages is how the executions of one agent or workflow went.
+// Averages are figures of the executions of one agent or workflow.
 type Averages struct {
 	Executions  int     `json:"executions"`
 	AvgTokens   int     `json:"avg_tokens"`
@@ -54,7 +54,7 @@ type Averages struct {
 	Extra Extra `json:"-"`
 }
 
-// AgentMetrics is the figures of one agent over a period.
+// AgentMetrics are the figures of one agent over a period.
 type AgentMetrics struct {
 	AgentID  string        `json:"agent_id"`
 	Period   string        `json:"period"`
@@ -65,7 +65,7 @@ type AgentMetrics struct {
 	Extra     Extra  `json:"-"`
 }
 
-// AgentFigures is how the attempts of an agent went. Times are seconds, costs USD.
+// AgentFigures are figures of an agent's attempts. Times are seconds, costs USD.
 type AgentFigures struct {
 	TotalExecutions       int      `json:"total_executions"`
 	Successful            int      `json:"successful"`

@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// Extra holds the fields of an answer that this package does not know, and those whose values are not of the type that
-// it knows, as they came.
+// Extra holds the fields of a response that this package does not know, and fields whose values have another type than
+// expected, as raw JSON.
 type Extra = map[string]json.RawMessage
 
-// decodeObject reads a JSON object into a structure and keeps in its field Extra what the structure cannot hold. An
-// answer of a newer server is still read that way.
+// decodeObject decodes a JSON object. What the structure cannot hold goes to its field Extra, so that responses of newer
+// servers can still be read.
 func decodeObject(data []byte, structure any) error {
 	var members Extra
 	if err := json.Unmarshal(data, &members); err != nil {
@@ -36,7 +36,7 @@ func decodeObject(data []byte, structure any) error {
 	return nil
 }
 
-// encodeObject writes a structure with what is in its Extra.
+// encodeObject encodes a structure with its Extra.
 func encodeObject(structure any, extra Extra) ([]byte, error) {
 	encoded, err := json.Marshal(structure)
 	if err != nil || len(extra) == 0 {
@@ -54,7 +54,7 @@ func encodeObject(structure any, extra Extra) ([]byte, error) {
 
 var knownFields sync.Map // of reflect.Type to map[string]int
 
-// fieldsOf gives the index of each field by its name in JSON.
+// fieldsOf returns the index of each field by its JSON name.
 func fieldsOf(structure reflect.Type) map[string]int {
 	if fields, ok := knownFields.Load(structure); ok {
 		return fields.(map[string]int)
@@ -70,7 +70,7 @@ func fieldsOf(structure reflect.Type) map[string]int {
 	return fields
 }
 
-// setRequestID notes the request id in an answer's field of that name.
+// setRequestID sets the field RequestID, if there is one.
 func setRequestID(into any, id string) {
 	value := reflect.ValueOf(into).Elem()
 	if value.Kind() != reflect.Struct {

@@ -14,41 +14,41 @@ func WithAPIKey(key string) Option {
 	return func(c *config) { c.apiKey = func() string { return key } }
 }
 
-// WithBaseURL sets where the API is, with or without "/v1". The environment variable is DEVORA_BASE_URL.
+// WithBaseURL sets the address of the API, with or without "/v1". The default is DEVORA_BASE_URL.
 func WithBaseURL(address string) Option {
 	return func(c *config) { c.baseURL = address }
 }
 
-// WithHTTPClient sends requests with another client. Leave its Timeout at 0: it would end streams.
+// WithHTTPClient sets the HTTP client. Keep its Timeout at 0: it would end streams.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) { c.http = client }
 }
 
-// WithTimeout bounds a call with all its attempts; of a client, each call that waits for no job. Without it, such a call
-// has 60 seconds, a blocking Execute or Run 10 minutes, Wait and streams as long as their context. A negative timeout is
-// none.
+// WithTimeout limits a call with all its attempts. For a client it limits only calls that do not wait for a job. The
+// defaults are 60 seconds, 10 minutes for Execute and Run, and none for Wait and streams. A negative timeout disables
+// the limit.
 func WithTimeout(timeout time.Duration) Option {
 	return func(c *config) { c.timeout = &timeout }
 }
 
-// WithMaxRetries sets how often a failed call is tried again; the default is 2.
+// WithMaxRetries sets how often a failed request is retried. The default is 2.
 func WithMaxRetries(retries int) Option {
 	return func(c *config) { c.maxRetries = retries }
 }
 
-// WithBackoff sets the pause before the first retry (0.5 s), which doubles up to the longest (8 s). Half to all of it is
-// waited, at random.
+// WithBackoff sets the pause before the first retry (0.5 s). It doubles up to the longest (8 s). A random 50 to 100 % of
+// it is used.
 func WithBackoff(first, longest time.Duration) Option {
 	return func(c *config) { c.backoff = backoff{first: first, longest: longest} }
 }
 
-// WithReconnectBackoff sets the same for streams that reconnect (0.1 s, 5 s).
+// WithReconnectBackoff sets the pauses of streams that reconnect (0.1 s, 5 s).
 func WithReconnectBackoff(first, longest time.Duration) Option {
 	return func(c *config) { c.reconnect = backoff{first: first, longest: longest} }
 }
 
-// WithStallTimeout sets how long a stream may be silent before it is opened again. The server writes at least every 15
-// seconds; the default is 45 s.
+// WithStallTimeout sets after how much silence a stream reconnects. The default is 45 s; the server writes at least every
+// 15 s.
 func WithStallTimeout(timeout time.Duration) Option {
 	return func(c *config) { c.stallTimeout = timeout }
 }
@@ -56,7 +56,7 @@ func WithStallTimeout(timeout time.Duration) Option {
 // WithHeader adds a header to each request.
 func WithHeader(name, value string) Option {
 	return func(c *config) {
-		c.header = c.header.Clone() // a call's header is not the client's
+		c.header = c.header.Clone() // the client's own headers stay as they are
 		if c.header == nil {
 			c.header = http.Header{}
 		}
@@ -65,7 +65,7 @@ func WithHeader(name, value string) Option {
 }
 
 // WithLogger logs each attempt at debug level and each retry at info level: method, path, status, attempt, seconds and
-// request id, never a key, a secret or a body. Without it, DEVORA_LOG=debug or info logs to standard error.
+// request id, never a key, a secret or a body. By default, DEVORA_LOG=debug or info logs to standard error.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) { c.logger = logger }
 }
@@ -75,33 +75,33 @@ func WithRetryHook(hook func(Retry)) Option {
 	return func(c *config) { c.onRetry = hook }
 }
 
-// WithIdempotencyKey names a call. The same key with the same request does nothing twice, even from another process.
-// Without it, each POST has a random key, the same on its retries.
+// WithIdempotencyKey sets the Idempotency-Key of one call. Repeated requests with the same key have one effect, also from
+// other processes. By default, each POST has a random key.
 func WithIdempotencyKey(key string) Option {
 	return func(c *config) { c.idempotencyKey = key }
 }
 
-// WithResponse stores the HTTP answer of a call: its last one, of errors too.
+// WithResponse stores the last HTTP response of a call, also if the call fails.
 func WithResponse(into *Response) Option {
 	return func(c *config) { c.response = into }
 }
 
-// Response is an HTTP answer as it came.
+// Response is a raw HTTP response.
 type Response struct {
 	Status  int
 	Header  http.Header
 	Body    []byte
-	Attempt int // 0, or how many retries it took
+	Attempt int // 0 for the first attempt
 }
 
-// Retry says what a retry hook is called for.
+// Retry describes a retry for the hook of [WithRetryHook].
 type Retry struct {
 	Method  string
 	Path    string
-	Attempt int           // the retry that follows, from 1
+	Attempt int           // number of the retry, from 1
 	Delay   time.Duration // the pause before it
-	Err     error         // why the last attempt failed; nil where a server ended a stream
+	Err     error         // error of the last attempt; nil if the server ended a stream
 }
 
-// Ptr makes a pointer, for optional fields.
+// Ptr returns a pointer to a value, for optional fields.
 func Ptr[T any](value T) *T { return &value }

@@ -4,13 +4,14 @@ import (
 	"iter"
 	"net/url"
 	"strconv"
+	"time"
 )
 
-// Page says which page of a list is wanted. All fetches pages by itself; Limit is then the size of each.
+// Page selects a page of a list. For All, Limit is the size of each page.
 type Page struct {
-	Limit  int    // entries of a page; 0 is the server's default
-	After  string // Next of the page before
-	Offset int    // how many entries to skip, instead of After
+	Limit  int    // entries per page; 0 for the server's default
+	After  string // Next of the previous page
+	Offset int    // number of entries to skip, instead of After
 }
 
 func (p Page) set(query url.Values) {
@@ -31,14 +32,20 @@ func setNumber(query url.Values, name string, value int) {
 	}
 }
 
-// position is what a page says of the next one.
+func setTime(query url.Values, name string, moment time.Time) {
+	if !moment.IsZero() {
+		query.Set(name, moment.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// position is the end of a page.
 type position struct {
 	next    *string
 	hasMore bool
 	total   int
 }
 
-// all goes through pages from the first one on. A server without cursors is asked by offset.
+// all iterates over pages from first on. Older servers have no cursors: they get offsets.
 func all[T any](first Page, fetch func(Page) ([]T, position, error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		for where := first; ; {
@@ -64,7 +71,7 @@ func all[T any](first Page, fetch func(Page) ([]T, position, error)) iter.Seq2[*
 	}
 }
 
-// value is what a pointer points to, or a zero value.
+// value dereferences a pointer; nil is the zero value.
 func value[T any](pointer *T) T {
 	if pointer == nil {
 		var zero T

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/devora/sdk-go"
 )
@@ -75,6 +76,40 @@ func TestPagesFetchNoMoreThanIsReadAndReportFaults(t *testing.T) {
 	}
 	if ids, err := jobIDs(t, client, nil); !errors.Is(err, devora.ErrNotFound) || !slices.Equal(ids, []string{"1"}) {
 		t.Error(ids, err)
+	}
+}
+
+func TestFiltersOfJobs(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { io.WriteString(w, `{"jobs": []}`) })
+	moment := time.Date(2026, 11, 26, 12, 0, 0, 0, time.FixedZone("", 3600))
+	params := &devora.JobListParams{States: []string{"PAUSED", "RUNNING"}, Since: moment, Until: moment.Add(time.Hour), WorkflowID: "w"}
+	if _, err := client.Jobs.List(context.Background(), params); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen.all[0].URL.RawQuery; got != "since=2026-11-26T11%3A00%3A00Z&state=PAUSED&state=RUNNING&until=2026-11-26T12%3A00%3A00Z&workflow_id=w" {
+		t.Error(got)
+	}
+}
+
+func TestTheTrailByEitherCursor(t *testing.T) {
+	for _, cursor := range []string{`41`, `"41"`} {
+		client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+			if r.URL.Query().Get("before") == "" {
+				fmt.Fprintf(w, `{"entries": [{"id": 42}], "next": %s}`, cursor)
+				return
+			}
+			io.WriteString(w, `{"entries": [{"id": 40}], "next": null}`)
+		})
+		var ids []int
+		for entry, err := range client.Audit.All(context.Background(), &devora.AuditListParams{Action: "POST"}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids = append(ids, entry.ID)
+		}
+		if !slices.Equal(ids, []int{42, 40}) || seen.all[1].URL.RawQuery != "action=POST&before=41" {
+			t.Error(ids, seen.all[1].URL)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// WebhookTolerance is how far the time of a delivery may be from now, unless [WithTolerance] sets another.
+// WebhookTolerance is the default maximum age of a delivery. See [WithTolerance].
 const WebhookTolerance = 5 * time.Minute
 
 // WebhookOption changes how a delivery is verified.
@@ -23,22 +23,22 @@ type verification struct {
 	now       time.Time
 }
 
-// WithTolerance sets how far the time of a delivery may be from now, for clocks that differ.
+// WithTolerance sets how far the timestamp of a delivery may differ from now.
 func WithTolerance(tolerance time.Duration) WebhookOption {
 	return func(v *verification) { v.tolerance = tolerance }
 }
 
-// WithNow sets the time that counts as now, for tests.
+// WithNow sets the current time, for tests.
 func WithNow(now time.Time) WebhookOption {
 	return func(v *verification) { v.now = now }
 }
 
-// WebhookEvent is a delivery that was verified.
+// WebhookEvent is a verified delivery.
 type WebhookEvent struct {
-	// ID is the same for each attempt of a message: remember it to skip what was seen.
+	// ID is the same for repeated deliveries of a message: store it to skip duplicates.
 	ID        string          `json:"-"`
 	Event     string          `json:"event"`  // "job.completed", "job.failed", …
-	JobID     *string         `json:"job_id"` // nil of events that are not of a job
+	JobID     *string         `json:"job_id"` // nil for events without a job
 	Timestamp time.Time       `json:"timestamp"`
 	Data      json.RawMessage `json:"data"`
 	Signature string          `json:"signature"`
@@ -46,7 +46,7 @@ type WebhookEvent struct {
 	Extra Extra `json:"-"`
 }
 
-// Job is the data of the events "job.completed" and "job.failed".
+// Job decodes the data of "job.completed" and "job.failed" events.
 func (e *WebhookEvent) Job() (*Job, error) {
 	job := new(Job)
 	if err := json.Unmarshal(e.Data, job); err != nil {
@@ -56,21 +56,21 @@ func (e *WebhookEvent) Job() (*Job, error) {
 	return job, nil
 }
 
-// UnwrapWebhook verifies a delivery and reads it. body is the request's body as it came, before anything parses it. An
-// error is of the kind [ErrWebhookVerification]; answer it with 400.
+// UnwrapWebhook verifies and decodes a delivery. body is the raw request body. If the delivery is not genuine or too old,
+// the error is [ErrWebhookVerification]; respond with 400.
 func UnwrapWebhook(body []byte, header http.Header, secret string, options ...WebhookOption) (*WebhookEvent, error) {
 	if err := VerifyWebhook(body, header, secret, options...); err != nil {
 		return nil, err
 	}
 	event := &WebhookEvent{}
 	if err := json.Unmarshal(body, event); err != nil {
-		return nil, unverified("the body is signed, but is not an event: " + err.Error())
+		return nil, unverified("the body is not an event: " + err.Error())
 	}
 	event.ID = header.Get("webhook-id")
 	return event, nil
 }
 
-// VerifyWebhook checks that a delivery was signed with the secret, and not long ago.
+// VerifyWebhook checks the signature and the timestamp of a delivery.
 func VerifyWebhook(body []byte, header http.Header, secret string, options ...WebhookOption) error {
 	check := verification{tolerance: WebhookTolerance, now: time.Now()}
 	for _, option := range options {
@@ -88,26 +88,26 @@ func VerifyWebhook(body []byte, header http.Header, secret string, options ...We
 	}
 	seconds, parseErr := strconv.ParseInt(sent, 10, 64)
 	if parseErr != nil {
-		return unverified("the header webhook-timestamp is " + quoted(sent) + ", not a Unix time in seconds")
+		return unverified("invalid header webhook-timestamp " + quoted(sent) + ": expected a Unix time in seconds")
 	}
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(id + "." + sent + "."))
 	mac.Write(body)
 	if !contains(signatures, mac.Sum(nil)) {
-		return unverified("no signature of the header webhook-signature matches: check the secret, and that the body is as it came")
+		return unverified("no signature in the header webhook-signature matches: check the secret and pass the raw body")
 	}
 	age := check.now.Sub(time.Unix(seconds, 0))
 	switch {
 	case age > check.tolerance:
-		return unverified("the delivery is from " + age.Round(time.Second).String() + " ago: it was sent again, or a clock is wrong")
+		return unverified("the delivery is too old, sent " + age.Round(time.Second).String() + " ago: it was replayed or a clock is wrong")
 	case -age > check.tolerance:
-		return unverified("the delivery is from " + (-age).Round(time.Second).String() + " ahead: a clock is wrong")
+		return unverified("the timestamp of the delivery is " + (-age).Round(time.Second).String() + " ahead: check the clocks")
 	}
 	return nil
 }
 
-// SignatureMatches says whether a signature, that of the header X-Devora-Signature, is that of the body. It does not say
-// how old the delivery is: prefer [UnwrapWebhook].
+// SignatureMatches checks the value of the header X-Devora-Signature. It does not check the age of the delivery: prefer
+// [UnwrapWebhook].
 func SignatureMatches(body []byte, signature, secret string) bool {
 	digest, err := hex.DecodeString(strings.TrimPrefix(signature, "sha256="))
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -115,20 +115,20 @@ func SignatureMatches(body []byte, signature, secret string) bool {
 	return err == nil && secret != "" && hmac.Equal(digest, mac.Sum(nil))
 }
 
-// Unwrap is [UnwrapWebhook].
+// Unwrap calls [UnwrapWebhook].
 func (s *WebhookService) Unwrap(body []byte, header http.Header, secret string, options ...WebhookOption) (*WebhookEvent, error) {
 	return UnwrapWebhook(body, header, secret, options...)
 }
 
-// Verify is [VerifyWebhook].
+// Verify calls [VerifyWebhook].
 func (s *WebhookService) Verify(body []byte, header http.Header, secret string, options ...WebhookOption) error {
 	return VerifyWebhook(body, header, secret, options...)
 }
 
-// signingKey is the key in a secret: base64 behind "whsec_", else the text itself.
+// signingKey returns the key of a secret: decoded base64 after "whsec_", otherwise the text itself.
 func signingKey(secret string) ([]byte, error) {
 	if secret == "" {
-		return nil, unverified("the secret is empty: anybody could have signed")
+		return nil, unverified("the secret is empty")
 	}
 	encoded, prefixed := strings.CutPrefix(secret, "whsec_")
 	if !prefixed {
@@ -136,18 +136,18 @@ func signingKey(secret string) ([]byte, error) {
 	}
 	key, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
 	if err != nil || len(key) == 0 {
-		return nil, unverified("the secret begins with whsec_, but base64 does not follow")
+		return nil, unverified("invalid secret: expected base64 after whsec_")
 	}
 	return key, nil
 }
 
-// contains says whether one of the signatures is this one, in a time that does not depend on which.
-func contains(signatures string, wanted []byte) bool {
+// contains reports whether one of the signatures is correct, in constant time.
+func contains(signatures string, digest []byte) bool {
 	found := false
 	for _, signature := range strings.Fields(signatures) {
 		version, encoded, _ := strings.Cut(signature, ",")
 		decoded, err := base64.StdEncoding.DecodeString(encoded)
-		if version == "v1" && err == nil && hmac.Equal(decoded, wanted) {
+		if version == "v1" && err == nil && hmac.Equal(decoded, digest) {
 			found = true
 		}
 	}

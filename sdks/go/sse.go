@@ -13,7 +13,7 @@ type frame struct {
 	data  []byte
 }
 
-// frameReader reads frames as the standard of event streams defines them.
+// frameReader reads frames of a text/event-stream body.
 type frameReader struct {
 	lines *bufio.Reader
 	begun bool
@@ -23,7 +23,7 @@ func newFrameReader(body io.Reader) *frameReader {
 	return &frameReader{lines: bufio.NewReaderSize(body, 1<<16)}
 }
 
-// next is the next frame with data. A frame that the end of the stream cuts is dropped: io.EOF.
+// next returns the next frame with data. It drops an incomplete frame at the end of the stream.
 func (r *frameReader) next() (frame, error) {
 	var read frame
 	var data [][]byte

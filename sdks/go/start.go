@@ -16,7 +16,7 @@ type startBody struct {
 	WebhookURL string                 `json:"webhook_url,omitempty"`
 }
 
-// MarshalJSON sends no input as an empty object.
+// MarshalJSON sends a nil input as an empty object.
 func (b startBody) MarshalJSON() ([]byte, error) {
 	type plain startBody
 	if b.Input == nil {
@@ -25,7 +25,7 @@ func (b startBody) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(b))
 }
 
-// start starts a job that runs on its own.
+// start starts a job and returns at once.
 func (c *Client) start(ctx context.Context, body startBody, options []Option, parts ...string) (*StartedJob, error) {
 	job, err := post[StartedJob](ctx, c, body, options, parts...)
 	if err != nil {
@@ -35,7 +35,7 @@ func (c *Client) start(ctx context.Context, body startBody, options []Option, pa
 	return job, nil
 }
 
-// runToEnd starts a job and waits for its end, whatever becomes of the connection. It starts one job only.
+// runToEnd starts one job and waits for its end, through lost connections.
 func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option, parts ...string) (*Result, error) {
 	ctx, cancel := c.config.with(options).deadline(ctx, blockTimeout)
 	defer cancel()
@@ -44,7 +44,7 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	result, err := fetch[Result](ctx, c, blocking, options, parts...)
 	var fault *Error
 	if errors.As(err, &fault) && fault.Status == http.StatusServiceUnavailable && fault.JobID != "" {
-		return c.resultOf(ctx, fault.JobID, options) // the server's own wait ran out; the job goes on
+		return c.resultOf(ctx, fault.JobID, options) // the server's wait ran out; the job continues
 	}
 	if err != nil {
 		return nil, err
@@ -52,13 +52,13 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	if err := result.failure(); err != nil {
 		return nil, err
 	}
-	if !result.Status.Ended() { // something between answered before the end
+	if !result.Status.Ended() { // answered before the end of the job
 		return c.resultOf(ctx, result.JobID, options)
 	}
 	return result, nil
 }
 
-// resultOf waits for a job that was started.
+// resultOf waits for a started job.
 func (c *Client) resultOf(ctx context.Context, jobID string, options []Option) (*Result, error) {
 	job, err := c.Jobs.Wait(ctx, jobID, options...)
 	if err != nil {
@@ -67,12 +67,12 @@ func (c *Client) resultOf(ctx context.Context, jobID string, options []Option) (
 	return job.result(), nil
 }
 
-// StartedJob is a job that was started and runs on its own. Its methods ask the API.
+// StartedJob is a started job. Its methods call the API.
 type StartedJob struct {
 	ID          string        `json:"job_id"`
 	AgentID     string        `json:"agent_id"`    // of an agent's job
 	WorkflowID  string        `json:"workflow_id"` // of a workflow's job
-	Status      JobStatus     `json:"status"`      // as it was at the start
+	Status      JobStatus     `json:"status"`      // at the start
 	Progress    *StepProgress `json:"progress"`    // of a workflow's job
 	StepsStatus []StepStatus  `json:"steps_status"`
 	CreatedAt   time.Time     `json:"created_at"`
@@ -80,7 +80,7 @@ type StartedJob struct {
 	WebhookURL  *string       `json:"webhook_url"`
 	Links       Links         `json:"links"`
 
-	// Of a retry: the job that it finishes, and what it takes over from it.
+	// For a retry: the job that it finishes, and what it reuses of that job.
 	RetryOf      string   `json:"retry_of"`
 	ReusedCalls  int      `json:"reused_calls"`
 	ReusedTokens int      `json:"reused_tokens"`
@@ -92,7 +92,7 @@ type StartedJob struct {
 	client *Client
 }
 
-// StepProgress is how many steps are done.
+// StepProgress counts finished steps.
 type StepProgress struct {
 	CurrentStep int `json:"current_step"`
 	TotalSteps  int `json:"total_steps"`
@@ -101,7 +101,7 @@ type StepProgress struct {
 	Extra Extra `json:"-"`
 }
 
-// StepStatus is one step that has begun.
+// StepStatus is one started step.
 type StepStatus struct {
 	Step        string     `json:"step"`
 	Status      string     `json:"status"`
@@ -111,12 +111,12 @@ type StepStatus struct {
 	Extra Extra `json:"-"`
 }
 
-// Get gives the job as it is now: its progress, steps and the reason why it is where it is.
+// Get returns the current state of the job: progress, steps and reason.
 func (j *StartedJob) Get(ctx context.Context, options ...Option) (*Job, error) {
 	return j.client.Jobs.Get(ctx, j.ID, options...)
 }
 
-// IsComplete says whether the job has ended, well or not.
+// IsComplete reports whether the job has ended, successfully or not.
 func (j *StartedJob) IsComplete(ctx context.Context, options ...Option) (bool, error) {
 	job, err := j.Get(ctx, options...)
 	return err == nil && job.Status.Ended(), err
@@ -127,7 +127,7 @@ func (j *StartedJob) Wait(ctx context.Context, options ...Option) (*Job, error) 
 	return j.client.Jobs.Wait(ctx, j.ID, options...)
 }
 
-// Result gives the job, which has ended. See [JobService.Result].
+// Result returns the ended job. See [JobService.Result].
 func (j *StartedJob) Result(ctx context.Context, options ...Option) (*Job, error) {
 	return j.client.Jobs.Result(ctx, j.ID, options...)
 }

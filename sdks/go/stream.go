@@ -11,34 +11,34 @@ import (
 	"time"
 )
 
-// rememberedEvents is how many ids a stream keeps to drop what comes twice.
+// rememberedEvents is the number of event ids that a stream keeps to drop duplicates.
 const rememberedEvents = 5000
 
-// StreamParams says where a stream begins and what it carries.
+// StreamParams selects the start and the content of a stream.
 type StreamParams struct {
-	After  string // the id of the last event seen, or "now" to skip the past; empty is from the first event on
-	Deltas bool   // the text of running agents as well
+	After  string // id of the last seen event, or "now" to skip past events; empty starts at the first event
+	Deltas bool   // include the text of running agents
 }
 
-// Stream follows a job: each event once and in order, from the first to the last, which ends the stream.
+// Stream follows a job. It yields each event once and in order, and ends after the last event of the job.
 //
-// A stream that breaks, falls silent or meets a server that restarts is opened again where it was, for as long as the
-// context lasts. It ends with an error where no retry can help: no valid key, no such job. Leaving the loop closes the
-// connection.
+// If the connection breaks or goes silent, or the server restarts, the stream reconnects after the last event, until the
+// context ends. Errors that a retry cannot fix, such as an invalid key or an unknown job, end it. Leaving the loop closes
+// the connection.
 func (s *JobService) Stream(ctx context.Context, jobID string, params *StreamParams, options ...Option) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		config := s.client.config.with(options)
 		ctx, cancel := config.deadline(ctx, noTimeout)
 		defer cancel()
-		wanted := value(params)
-		stream := &stream{jobs: s, config: config, jobID: jobID, deltas: wanted.Deltas, cursor: wanted.After, seen: map[string]bool{}}
+		start := value(params)
+		stream := &stream{jobs: s, config: config, jobID: jobID, deltas: start.Deltas, cursor: start.After, seen: map[string]bool{}}
 		if err := stream.follow(ctx, yield); err != nil {
 			yield(nil, unfinished(err, jobID))
 		}
 	}
 }
 
-// stream is one reader's place in the events of a job.
+// stream is the state of one reader.
 type stream struct {
 	jobs   *JobService
 	config config
@@ -49,11 +49,11 @@ type stream struct {
 	cursor   string
 	seen     map[string]bool
 	order    []string // of seen, oldest first
-	failures int      // connections in a row that brought nothing
-	brought  bool     // whether the connection brought a frame after the snapshot
+	failures int      // consecutive connections without an event
+	brought  bool     // the connection delivered a frame after the snapshot
 }
 
-// follow opens connections until the last event. It returns nil at the end and where the reader left.
+// follow opens connections until the last event. It returns nil at the end, also if the reader leaves.
 func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) error {
 	if fault := s.config.check(); fault != nil {
 		return fault
@@ -101,8 +101,8 @@ func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) err
 	}
 }
 
-// connect opens one connection and hands on its events. done: nothing follows, or the reader left. A nil fault: the
-// server ended the stream.
+// connect opens one connection and yields its events. done reports the last event, or that the reader left. Without
+// done and fault, the server closed the stream.
 func (s *stream) connect(ctx context.Context, number int, yield func(*Event, error) bool) (fault *Error, done bool) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,7 +150,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 		if ctx.Err() != nil {
 			return contextError(ctx), false
 		}
-		silence.Stop() // a slow reader is not a silent server
+		silence.Stop() // a slow reader is not a stalled server
 		fault, done := s.take(frame, response.Header, yield)
 		if fault != nil || done {
 			return fault, done
@@ -159,7 +159,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 	}
 }
 
-// take hands one frame on.
+// take yields the event of one frame.
 func (s *stream) take(frame frame, header http.Header, yield func(*Event, error) bool) (fault *Error, done bool) {
 	switch frame.event {
 	case "snapshot":
@@ -171,7 +171,7 @@ func (s *stream) take(frame frame, header http.Header, yield func(*Event, error)
 	event := new(Event)
 	if err := json.Unmarshal(frame.data, event); err != nil {
 		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Body: frame.data, cause: err,
-			Message: "an event is not as documented: " + err.Error() + ": " + beginning(frame.data)}, false
+			Message: "invalid event: " + err.Error() + ": " + beginning(frame.data)}, false
 	}
 	if event.Type == "" {
 		event.Type = frame.event
@@ -200,7 +200,7 @@ func (s *stream) remember(id string) {
 	}
 }
 
-// fixCursor gives "now" a place that survives a reconnect. over: the job has ended, nothing follows.
+// fixCursor replaces "now" by the id of the last event: a reconnect must not skip events. over: the job has ended.
 func (s *stream) fixCursor(ctx context.Context) (over bool, err error) {
 	job, page, err := s.look(ctx)
 	if err != nil {
@@ -213,13 +213,13 @@ func (s *stream) fixCursor(ctx context.Context) (over bool, err error) {
 	return page.Next == nil && job.Status.Ended(), nil
 }
 
-// nothingFollows says whether the job has ended and the cursor stands behind its last event.
+// nothingFollows reports whether the job has ended and the cursor is at its last event.
 func (s *stream) nothingFollows(ctx context.Context) (bool, error) {
 	job, page, err := s.look(ctx)
 	return err == nil && job.Status.Ended() && len(page.Events) == 0, err
 }
 
-// look reads the job first and then the page behind the cursor: of a job that has ended, the page holds its last event.
+// look reads the job, then the page after the cursor. In this order the page of an ended job is complete.
 func (s *stream) look(ctx context.Context) (*Job, *EventList, error) {
 	patient := func(c *config) {
 		*c = s.config
@@ -234,7 +234,7 @@ func (s *stream) look(ctx context.Context) (*Job, *EventList, error) {
 	return job, page, err
 }
 
-// broken is the fault of a connection that gave way or was silent for too long. It is opened again.
+// broken returns the error of a broken or stalled connection.
 func (s *stream) broken(ctx, within context.Context, err error) *Error {
 	if ctx.Err() == nil && within.Err() != nil {
 		return &Error{kind: ErrTimeout, Code: "stalled", cause: err, retry: true,
@@ -243,7 +243,7 @@ func (s *stream) broken(ctx, within context.Context, err error) *Error {
 	return networkError(ctx, err)
 }
 
-// streamFault says of an answer whether the stream is opened again: unless the same request cannot work.
+// streamFault decides whether the stream reconnects after an error of the server.
 func streamFault(fault *Error) *Error {
 	switch fault.Status {
 	case 400, 401, 403, 404, 410, 422:
@@ -254,14 +254,14 @@ func streamFault(fault *Error) *Error {
 	return fault
 }
 
-// statusOf is the HTTP status that the error of a frame would have had.
+// statusOf returns the HTTP status for the error code of a frame.
 func statusOf(body []byte) int {
 	var envelope struct {
 		Error struct {
 			Code string `json:"code"`
 		} `json:"error"`
 	}
-	_ = json.Unmarshal(body, &envelope) // a body of another form has no code: 500
+	_ = json.Unmarshal(body, &envelope) // a body of another form has no code and counts as 500
 	switch envelope.Error.Code {
 	case "invalid_request":
 		return http.StatusBadRequest
@@ -279,7 +279,7 @@ func statusOf(body []byte) int {
 	return http.StatusInternalServerError
 }
 
-// watched starts the watch over silence again with each piece that is read.
+// watched restarts the stall timer with each read.
 type watched struct {
 	io.Reader
 	silence *time.Timer

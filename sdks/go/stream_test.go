@@ -170,7 +170,7 @@ func TestASlowReaderIsNoSilentServer(t *testing.T) {
 	}
 }
 
-func TestWhatNoReconnectCanPass(t *testing.T) {
+func TestPermanentErrorsEndAStream(t *testing.T) {
 	for status, kind := range map[int]error{400: devora.ErrInvalidRequest, 401: devora.ErrAuthentication, 403: devora.ErrPermissionDenied,
 		404: devora.ErrNotFound, 410: devora.ErrNotFound, 422: devora.ErrInvalidRequest} {
 		client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
@@ -202,7 +202,7 @@ func TestErrorFrames(t *testing.T) {
 	}
 }
 
-func TestNowSkipsThePastButNotABreak(t *testing.T) {
+func TestNowSkipsPastEventsOnly(t *testing.T) {
 	reached := 6
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		switch {

@@ -11,7 +11,7 @@ import (
 // UserService adds and removes users, for admins. See Client.Users.
 type UserService struct{ client *Client }
 
-// UserCreateRequest is a user to add.
+// UserCreateRequest adds a user.
 type UserCreateRequest struct {
 	Username string   `json:"username"`
 	Password string   `json:"password"`
@@ -23,14 +23,14 @@ func (s *UserService) Create(ctx context.Context, request *UserCreateRequest, op
 	return post[User](ctx, s.client, request, options, "users")
 }
 
-// List gives one page of users, by name. [UserService.All] goes through all pages.
+// List returns one page of users, by name. [UserService.All] iterates over all pages.
 func (s *UserService) List(ctx context.Context, page *Page, options ...Option) (*UserList, error) {
 	query := url.Values{}
 	value(page).set(query)
 	return get[UserList](ctx, s.client, query, options, "users")
 }
 
-// All goes through all users, and fetches pages as it goes.
+// All iterates over all users and fetches pages as needed.
 func (s *UserService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*User, error] {
 	return all(value(page), func(at Page) ([]User, position, error) {
 		page, err := s.List(ctx, &at, options...)
@@ -41,7 +41,7 @@ func (s *UserService) All(ctx context.Context, page *Page, options ...Option) it
 	})
 }
 
-// Delete removes a user and ends the user's tokens.
+// Delete removes a user and revokes the user's tokens.
 func (s *UserService) Delete(ctx context.Context, username string, options ...Option) error {
 	return send(ctx, s.client, call{method: http.MethodDelete}, options, "users", username)
 }

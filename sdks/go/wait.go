@@ -12,12 +12,12 @@ import (
 
 const (
 	longPoll      = 30 * time.Second
-	longPollSlack = 15 * time.Second // how much later than asked for an answer may come
+	longPollSlack = 15 * time.Second // extra time for the response
 )
 
-// Wait waits until a job has ended, as long as the context or [WithTimeout] allows, through restarts of the server and
-// lost connections. It returns the job with its output, or an error: [ErrJobFailed], [ErrJobCancelled], or [ErrTimeout], after which
-// the job goes on.
+// Wait waits for the end of a job, through restarts of the server and lost connections, until the context ends or
+// [WithTimeout] expires. It returns the job with its output, or an error: [ErrJobFailed], [ErrJobCancelled], or
+// [ErrTimeout], after which the job continues.
 func (s *JobService) Wait(ctx context.Context, jobID string, options ...Option) (*Job, error) {
 	config := s.client.config.with(options)
 	ctx, cancel := config.deadline(ctx, noTimeout)
@@ -38,7 +38,7 @@ func (s *JobService) Wait(ctx context.Context, jobID string, options ...Option) 
 		if job.Status.Ended() {
 			return job.outcome()
 		}
-		if time.Since(began) < time.Second { // a server that did not wait must not be asked without a pause
+		if time.Since(began) < time.Second { // the server did not wait: do not poll in a tight loop
 			if sleep(ctx, config.backoff.pause(1)) != nil {
 				return nil, unfinished(contextError(ctx), jobID)
 			}
@@ -46,20 +46,20 @@ func (s *JobService) Wait(ctx context.Context, jobID string, options ...Option) 
 	}
 }
 
-// unfinished names the job in the error of a wait.
+// unfinished adds the job id to the error of a wait or a stream.
 func unfinished(err error, jobID string) error {
 	var fault *Error
 	if errors.As(err, &fault) {
 		fault.JobID = jobID
 		if fault.kind == ErrTimeout {
-			fault.Message = "job " + jobID + " has not ended before the deadline; it goes on"
+			fault.Message = "job " + jobID + " has not ended before the deadline; it continues"
 		}
 	}
 	return err
 }
 
-// Result gives a job that has completed, with its output. Of one that failed or was cancelled it is an error, [ErrJobFailed] or
-// [ErrJobCancelled]; of one that is still open, [ErrConflict].
+// Result returns a completed job with its output. A failed or cancelled job is an error, [ErrJobFailed] or
+// [ErrJobCancelled]; so is an open one, [ErrConflict].
 func (s *JobService) Result(ctx context.Context, jobID string, options ...Option) (*Job, error) {
 	job, err := s.Get(ctx, jobID, options...)
 	if err != nil {
@@ -67,12 +67,12 @@ func (s *JobService) Result(ctx context.Context, jobID string, options ...Option
 	}
 	if !job.Status.Ended() {
 		return nil, &Error{kind: ErrConflict, Code: "not_ended", JobID: jobID, RequestID: job.RequestID,
-			Message: "job " + jobID + " has not ended, it is " + string(job.Status) + ": use Wait"}
+			Message: "job " + jobID + " has not ended (status " + string(job.Status) + "): use Wait"}
 	}
 	return job.outcome()
 }
 
-// result is the job as the result of its end.
+// result converts an ended job.
 func (j *Job) result() *Result {
 	return &Result{
 		JobID: j.ID, AgentID: j.AgentID, WorkflowID: j.WorkflowID, Status: j.Status, Output: j.Output, Error: j.Error,
@@ -80,7 +80,7 @@ func (j *Job) result() *Result {
 	}
 }
 
-// outcome is the job if it completed, else its error.
+// outcome returns the job if it completed, otherwise its error.
 func (j *Job) outcome() (*Job, error) {
 	if err := j.result().failure(); err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (j *Job) outcome() (*Job, error) {
 	return j, nil
 }
 
-// failure is the error of a job that failed or was cancelled; nil of others.
+// failure returns the error of a failed or cancelled job, nil for others.
 func (r *Result) failure() error {
 	if r.Status != StatusFailed && r.Status != StatusCancelled {
 		return nil

@@ -93,7 +93,7 @@ func TestAWaitThatRunsOutNamesTheJob(t *testing.T) {
 	} {
 		client, _ := serve(t, handle)
 		_, err := client.Jobs.Wait(context.Background(), "job_1", devora.WithTimeout(50*time.Millisecond))
-		if !errors.Is(err, devora.ErrTimeout) || asError(t, err).JobID != "job_1" || !strings.Contains(err.Error(), "goes on") {
+		if !errors.Is(err, devora.ErrTimeout) || asError(t, err).JobID != "job_1" || !strings.Contains(err.Error(), "continues") {
 			t.Error(name, err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestTheHandleOfAJob(t *testing.T) {
 	}
 }
 
-func TestABlockingCallThatIsAnsweredBeforeTheEndWaits(t *testing.T) {
+func TestABlockingCallWaitsIfItIsAnsweredEarly(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		if number == 1 {
 			w.WriteHeader(http.StatusAccepted)

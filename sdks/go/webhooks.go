@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// WebhookService registers webhooks and shows what they were sent. See Client.Webhooks. To verify what was received,
+// WebhookService registers webhooks and lists their deliveries. See Client.Webhooks. To verify received deliveries,
 // use [UnwrapWebhook].
 type WebhookService struct{ client *Client }
 
-// WebhookCreateRequest is a webhook to register. Without a secret, a strong one is made and shown this once.
+// WebhookCreateRequest registers a webhook. If Secret is empty, the server creates one and shows it once.
 type WebhookCreateRequest struct {
 	URL    string   `json:"url"`
 	Events []string `json:"events"` // "job.completed", "job.failed", …
@@ -24,30 +24,30 @@ func (s *WebhookService) Create(ctx context.Context, request *WebhookCreateReque
 	return post[Webhook](ctx, s.client, request, options, "webhooks")
 }
 
-// List gives one page of webhooks, oldest first. [WebhookService.All] goes through all pages.
+// List returns one page of webhooks, oldest first. [WebhookService.All] iterates over all pages.
 func (s *WebhookService) List(ctx context.Context, page *Page, options ...Option) (*WebhookList, error) {
 	query := url.Values{}
 	value(page).set(query)
 	return get[WebhookList](ctx, s.client, query, options, "webhooks")
 }
 
-// All goes through all webhooks, and fetches pages as it goes.
+// All iterates over all webhooks and fetches pages as needed.
 func (s *WebhookService) All(ctx context.Context, page *Page, options ...Option) iter.Seq2[*Webhook, error] {
 	return all(value(page), func(at Page) ([]Webhook, position, error) {
 		page, err := s.List(ctx, &at, options...)
 		if err != nil {
 			return nil, position{}, err
 		}
-		return page.Webhooks, position{total: page.Total}, nil
+		return page.Webhooks, position{page.Next, page.HasMore, page.Total}, nil
 	})
 }
 
-// Get gives one webhook, without its secret.
+// Get returns one webhook, without its secret.
 func (s *WebhookService) Get(ctx context.Context, webhookID string, options ...Option) (*Webhook, error) {
 	return get[Webhook](ctx, s.client, nil, options, "webhooks", webhookID)
 }
 
-// WebhookUpdateRequest is what to change of a webhook. What is left out stays.
+// WebhookUpdateRequest changes a webhook. Zero fields stay unchanged.
 type WebhookUpdateRequest struct {
 	URL    string   `json:"url,omitempty"`
 	Events []string `json:"events,omitempty"`
@@ -59,13 +59,13 @@ func (s *WebhookService) Update(ctx context.Context, webhookID string, request *
 	return fetch[Webhook](ctx, s.client, call{method: http.MethodPatch, body: request}, options, "webhooks", webhookID)
 }
 
-// Delete removes a webhook. What it was not sent yet is dropped.
+// Delete removes a webhook. Pending deliveries are dropped.
 func (s *WebhookService) Delete(ctx context.Context, webhookID string, options ...Option) error {
 	return send(ctx, s.client, call{method: http.MethodDelete}, options, "webhooks", webhookID)
 }
 
-// SecretRotateRequest is the new secret, made when left out, and how long the old one signs, too: a day by default, 0
-// ends it now.
+// SecretRotateRequest sets the new secret (created if empty) and how long the old one also signs: a day by default, 0
+// ends it at once.
 type SecretRotateRequest struct {
 	Secret         string `json:"secret,omitempty"`
 	OverlapSeconds *int   `json:"overlap_seconds,omitempty"`
@@ -76,18 +76,18 @@ func (s *WebhookService) RotateSecret(ctx context.Context, webhookID string, req
 	return post[Webhook](ctx, s.client, value(request), options, "webhooks", webhookID, "rotate-secret")
 }
 
-// Test sends the event "webhook.test" once.
+// Test sends a "webhook.test" event once.
 func (s *WebhookService) Test(ctx context.Context, webhookID string, options ...Option) (*Delivery, error) {
 	return post[Delivery](ctx, s.client, nil, options, "webhooks", webhookID, "test")
 }
 
-// DeliveryListParams says which deliveries are listed.
+// DeliveryListParams filters deliveries.
 type DeliveryListParams struct {
 	State string // "pending", "delivered", "failed" or "dropped"; empty is all
 	Page
 }
 
-// Deliveries gives one page of what a webhook was sent, newest first. [WebhookService.AllDeliveries] goes through all
+// Deliveries returns one page of a webhook's deliveries, newest first. [WebhookService.AllDeliveries] iterates over all
 // pages.
 func (s *WebhookService) Deliveries(ctx context.Context, webhookID string, params *DeliveryListParams, options ...Option) (*DeliveryList, error) {
 	query := url.Values{}
@@ -98,11 +98,11 @@ func (s *WebhookService) Deliveries(ctx context.Context, webhookID string, param
 	return get[DeliveryList](ctx, s.client, query, options, "webhooks", webhookID, "deliveries")
 }
 
-// AllDeliveries goes through all deliveries that match, and fetches pages as it goes.
+// AllDeliveries iterates over all matching deliveries and fetches pages as needed.
 func (s *WebhookService) AllDeliveries(ctx context.Context, webhookID string, params *DeliveryListParams, options ...Option) iter.Seq2[*Delivery, error] {
 	return all(value(params).Page, func(at Page) ([]Delivery, position, error) {
-		wanted := DeliveryListParams{value(params).State, at}
-		page, err := s.Deliveries(ctx, webhookID, &wanted, options...)
+		filter := DeliveryListParams{value(params).State, at}
+		page, err := s.Deliveries(ctx, webhookID, &filter, options...)
 		if err != nil {
 			return nil, position{}, err
 		}
@@ -110,7 +110,7 @@ func (s *WebhookService) AllDeliveries(ctx context.Context, webhookID string, pa
 	})
 }
 
-// Redeliver sends the message of a delivery that has ended once more.
+// Redeliver sends the message of a finished delivery again.
 func (s *WebhookService) Redeliver(ctx context.Context, webhookID, deliveryID string, options ...Option) (*Delivery, error) {
 	return post[Delivery](ctx, s.client, nil, options, "webhooks", webhookID, "deliveries", deliveryID, "redeliver")
 }
@@ -125,9 +125,9 @@ type Webhook struct {
 	DisabledAt     *time.Time `json:"disabled_at"`
 	CreatedAt      time.Time  `json:"created_at"`
 	UpdatedAt      time.Time  `json:"updated_at"`
-	// Secret is there when it was made for this answer, this once.
+	// Secret is set only in the response that created it.
 	Secret string `json:"secret"`
-	// PreviousUntil is how long the secret before a rotation signs, too.
+	// PreviousUntil is the time until which the secret before a rotation also signs.
 	PreviousUntil *time.Time `json:"previous_until"`
 
 	RequestID string `json:"-"`
@@ -140,19 +140,21 @@ type WebhookList struct {
 	Total    int       `json:"total"`
 	Limit    int       `json:"limit"`
 	Offset   int       `json:"offset"`
+	Next     *string   `json:"next"`
+	HasMore  bool      `json:"has_more"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`
 }
 
-// Delivery is one message to a receiver with its attempts so far.
+// Delivery is one message to a receiver, with its attempts.
 type Delivery struct {
 	ID            string            `json:"id"`
-	WebhookID     *string           `json:"webhook_id"` // nil for the webhook_url of a job
+	WebhookID     *string           `json:"webhook_id"` // nil for a job's own webhook_url
 	JobID         *string           `json:"job_id"`
 	Event         string            `json:"event"`
 	URL           string            `json:"url"`
-	MessageID     string            `json:"message_id"` // what the receiver sees as webhook-id
+	MessageID     string            `json:"message_id"` // the webhook-id header
 	State         string            `json:"state"`
 	Attempts      []DeliveryAttempt `json:"attempts"`
 	CreatedAt     time.Time         `json:"created_at"`

@@ -5,41 +5,41 @@ import "context"
 // WorkflowService runs workflows. See Client.Workflows.
 type WorkflowService struct{ client *Client }
 
-// WorkflowRunRequest is what a workflow is started with.
+// WorkflowRunRequest starts a workflow.
 type WorkflowRunRequest struct {
 	WorkflowID string                 `json:"-"`
 	Input      map[string]interface{} `json:"input"`
 	Config     *JobConfig             `json:"config,omitempty"`
-	// WebhookURL is called when the job has ended. It is for Start.
+	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
 }
 
-// Run runs a workflow and waits for the result, 10 minutes unless [WithTimeout] says otherwise.
+// Run runs a workflow and waits for its result. The default timeout is 10 minutes; see [WithTimeout].
 //
-// If the wait of the server ends before the job, or the connection breaks, Run goes on waiting for the same job. A job
-// that fails or is cancelled is an error: [ErrJobFailed], [ErrJobCancelled].
+// If the server's wait runs out or the connection breaks, Run keeps waiting for the same job. A failed or cancelled
+// job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *WorkflowService) Run(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*Result, error) {
 	body := startBody{Input: request.Input, Config: request.Config}
 	return s.client.runToEnd(ctx, body, options, "workflows", request.WorkflowID, "run")
 }
 
-// Start starts a workflow and returns at once. The job goes on without the caller.
+// Start starts a workflow and returns at once. The job continues without the caller.
 func (s *WorkflowService) Start(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*StartedJob, error) {
 	body := startBody{Input: request.Input, Config: request.Config, WebhookURL: request.WebhookURL, Async: true}
 	return s.client.start(ctx, body, options, "workflows", request.WorkflowID, "run")
 }
 
-// List gives every workflow.
+// List returns all workflows.
 func (s *WorkflowService) List(ctx context.Context, options ...Option) (*WorkflowList, error) {
 	return get[WorkflowList](ctx, s.client, nil, options, "workflows")
 }
 
-// Get gives one workflow with its steps and schemas.
+// Get returns one workflow with its steps and schemas.
 func (s *WorkflowService) Get(ctx context.Context, workflowID string, options ...Option) (*Workflow, error) {
 	return get[Workflow](ctx, s.client, nil, options, "workflows", workflowID)
 }
 
-// WorkflowList is every workflow.
+// WorkflowList is the list of all workflows.
 type WorkflowList struct {
 	Workflows []WorkflowSummary `json:"workflows"`
 	Total     int               `json:"total"`
@@ -79,7 +79,7 @@ type Workflow struct {
 	Extra     Extra  `json:"-"`
 }
 
-// WorkflowStep is one step of a workflow. Needs are the steps that must be done before it.
+// WorkflowStep is one step of a workflow. It starts after the steps in Needs.
 type WorkflowStep struct {
 	Order         int      `json:"order"`
 	ID            string   `json:"id"`
@@ -88,7 +88,7 @@ type WorkflowStep struct {
 	Agents        []string `json:"agents"`
 	Needs         []string `json:"needs"`
 	EstimatedTime string   `json:"estimated_time"`
-	Approval      bool     `json:"approval"` // whether the step waits for a person
+	Approval      bool     `json:"approval"` // the step waits for a person
 
 	Extra Extra `json:"-"`
 }

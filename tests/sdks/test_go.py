@@ -141,8 +141,8 @@ def fragments(page: Path) -> Iterator[str]:
 
 
 def as_program(parts: list[str]) -> str:
-    """One program that runs the parts of a page, each with a job of its own where it speaks of one: one that ends by
-    itself where its events are read, else one that goes on until it is cancelled."""
+    """Return one program that runs all parts of a page. A part that uses `jobID` gets a new job: a short one if it
+    reads events, otherwise one that runs until it is cancelled."""
     body = "".join(f"func part{number}() error {{\n{part}return nil\n}}\n\n" for number, part in enumerate(parts))
     calls = ""
     for number, part in enumerate(parts):

@@ -41,7 +41,7 @@ type callOptions struct {
 	Log string `json:"log"`
 }
 
-// arguments are those of all calls: each reads its own.
+// arguments holds the arguments of all calls.
 type arguments struct {
 	AgentID        string                 `json:"agent_id"`
 	WorkflowID     string                 `json:"workflow_id"`
@@ -130,11 +130,11 @@ func run(input io.Reader, output io.Writer) error {
 	for {
 		text, err := lines.ReadBytes('\n')
 		if len(text) > 1 {
-			var asked command
-			if err := json.Unmarshal(text, &asked); err != nil {
+			var request command
+			if err := json.Unmarshal(text, &request); err != nil {
 				return fmt.Errorf("a command is not JSON: %w", err)
 			}
-			if err := encoder.Encode(answer(asked, encoder)); err != nil {
+			if err := encoder.Encode(answer(request, encoder)); err != nil {
 				return err
 			}
 		}
@@ -147,26 +147,26 @@ func run(input io.Reader, output io.Writer) error {
 	}
 }
 
-// answer performs a command and gives its last line.
-func answer(asked command, encoder *json.Encoder) line {
-	var given arguments
-	if len(asked.Arguments) > 0 {
-		if err := json.Unmarshal(asked.Arguments, &given); err != nil {
-			return line{ID: asked.ID, OK: devora.Ptr(false), Error: &errorRow{Kind: "Runner", Message: err.Error()}}
+// answer performs a command and returns its last line.
+func answer(request command, encoder *json.Encoder) line {
+	var args arguments
+	if len(request.Arguments) > 0 {
+		if err := json.Unmarshal(request.Arguments, &args); err != nil {
+			return line{ID: request.ID, OK: devora.Ptr(false), Error: &errorRow{Kind: "Runner", Message: err.Error()}}
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	client := devora.NewClient(asked.Options.APIKey, asked.Options.client()...)
+	client := devora.NewClient(request.Options.APIKey, request.Options.client()...)
 	defer client.Close()
-	after := asked.Options.CancelAfter
+	after := request.Options.CancelAfter
 	if after != nil && after.Seconds != nil {
 		timer := time.AfterFunc(duration(*after.Seconds), cancel)
 		defer timer.Stop()
 	}
 	yielded := 0
 	show := func(value any) error {
-		if err := encoder.Encode(line{ID: asked.ID, Event: value}); err != nil {
+		if err := encoder.Encode(line{ID: request.ID, Event: value}); err != nil {
 			return err
 		}
 		if yielded++; after != nil && after.Events != nil && yielded == *after.Events {
@@ -174,11 +174,11 @@ func answer(asked command, encoder *json.Encoder) line {
 		}
 		return nil
 	}
-	value, err := perform(ctx, client, asked.Call, given, show, asked.Options.call())
+	value, err := perform(ctx, client, request.Call, args, show, request.Options.call())
 	if err != nil {
-		return line{ID: asked.ID, OK: devora.Ptr(false), Error: row(err)}
+		return line{ID: request.ID, OK: devora.Ptr(false), Error: row(err)}
 	}
-	return line{ID: asked.ID, OK: devora.Ptr(true), Value: value, RequestID: requestID(value)}
+	return line{ID: request.ID, OK: devora.Ptr(true), Value: value, RequestID: requestID(value)}
 }
 
 func (o callOptions) client() []devora.Option {
@@ -334,7 +334,7 @@ func unwrap(client *devora.Client, a arguments) (any, error) {
 	return client.Webhooks.Unwrap([]byte(a.Body), header, a.Secret, options...)
 }
 
-// each shows all that an iterator yields.
+// each passes all values of an iterator to show.
 func each[T any](values iter.Seq2[T, error], show func(any) error) error {
 	for value, err := range values {
 		if err != nil {
@@ -375,7 +375,7 @@ func requestID(value any) string {
 	return ""
 }
 
-// some is a pointer to a value that is there, null in JSON otherwise.
+// some returns a pointer to a value, nil for zero, which is null in JSON.
 func some[T comparable](value T) *T {
 	var zero T
 	if value == zero {
