@@ -86,6 +86,7 @@ class Config:
             )
         self.api_key = key.strip()
         self.base_url = _base_url(base_url or os.environ.get(url_variable) or default_base_url, prefix)
+        self.root_url = self.base_url.removesuffix(prefix)
         self.timeout = timeout
         self.max_retries = max_retries
         self.backoff = backoff

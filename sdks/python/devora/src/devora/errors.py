@@ -46,10 +46,21 @@ class DevoraError(Exception):
         """The job that goes on, or that has ended."""
         self.response = response
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The arguments that are given by name would be lost on the way to another process.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         known = [f"HTTP {self.status}" if self.status else "", self.code or "", self.request_id or ""]
         context = ", ".join(filter(None, known))
         return f"{self.message} ({context})" if context else self.message
+
+
+def _restored(kind: type[DevoraError], arguments: tuple[Any, ...], state: dict[str, Any]) -> DevoraError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(DevoraError):

@@ -25,7 +25,7 @@ _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalPro
 class Request:
     """One call: what is sent, and what the caller wants of it."""
 
-    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query")
+    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query", "url")
 
     def __init__(
         self,
@@ -37,10 +37,12 @@ class Request:
         body: Any = None,
         default_timeout: float | None = None,
         attempt_timeout: float | None = None,
+        at_root: bool = False,
         **options: Unpack[CallOptions],
     ) -> None:
         self.method = method
         self.path = path
+        self.url = (config.root_url if at_root else config.base_url) + path
         self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         self.body = body
         self.attempt_timeout = attempt_timeout
@@ -86,7 +88,8 @@ class AsyncTransport:
             pause = error.retry_after if error.retry_after is not None else backoff.next()
             if not again or attempt > request.max_retries or not request.deadline.allows(pause):
                 raise error
-            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, error, attempt + 1, pause)
+            why = error.code or error.status or type(error).__name__
+            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, why, attempt + 1, pause)
             if self.config.on_retry is not None:
                 self.config.on_retry(Retry(request.method, request.path, attempt, pause, error))
             await runtime.sleep(pause)
@@ -139,7 +142,7 @@ class AsyncTransport:
         try:
             built = self._http.build_request(
                 request.method,
-                self.config.base_url + request.path,
+                request.url,
                 params=request.query or None,
                 json=request.body,
                 headers={**self.config.headers, **request.headers, **headers},

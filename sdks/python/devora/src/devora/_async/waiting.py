@@ -41,8 +41,10 @@ async def wait_for(
         except DevoraError as fault:
             if not _passes(fault):
                 raise
-            log.info("waiting for %s goes on: %s", job_id, fault)
+            log.info("waiting for %s goes on (%s)", job_id, fault.code or type(fault).__name__)
             pause = max(fault.retry_after or 0.0, backoff.next())
+            if fault.retry_after is not None and not deadline.allows(pause):
+                raise
         if not deadline.allows(pause):
             raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it goes on", job_id=job_id)
         await runtime.sleep(pause)
