@@ -9,7 +9,7 @@ from tests.ledger import ledger
 from tests.sdks.programs import run_python
 from tests.sdks.proxy import Proxy
 
-# As printed, but for the key, the elided `[...]`, and, where it says so, the description that the workflow needs (C-58).
+# As printed, but for the key, the elided `[...]`, and in one test the description that the workflow needs (C-58).
 CLIENT = """
 import time
 from devora import DevoraClient

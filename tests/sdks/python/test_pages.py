@@ -16,9 +16,8 @@ async def test_the_code_of_a_page_runs(page, server: str, new_key: Callable[...,
     assert blocks
     key = await new_key()
     environment = {
-        f"{product}_{name}": value
-        for product in ("DEVORA", "AI_ORCHESTRA", "DEVSKYY")
-        for name, value in (("API_KEY", key), ("BASE_URL", server))
+        **{f"{product}_API_KEY": key for product in ("DEVORA", "AI_ORCHESTRA", "DEVSKYY")},
+        **dict.fromkeys(("DEVORA_BASE_URL", "AI_ORCHESTRA_BASE_URL", "DEVSKYY_API_URL"), server),
     }
     ended = await run_python("\n".join(blocks), **environment)
     assert ended.code == 0, ended.err

@@ -138,6 +138,15 @@ class WebhookVerificationError(DevoraError, ValueError):
     """A delivery is not genuine, or too old."""
 
 
+# The words of the chat socket, which has no HTTP status.
+_BY_CODE: dict[str, int] = {
+    "VALIDATION_ERROR": 400,
+    "AUTHENTICATION_ERROR": 401,
+    "RATE_LIMIT_ERROR": 429,
+    "INTERNAL_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+    "TIMEOUT_ERROR": 504,
+}
 _BY_STATUS: dict[int, type[APIStatusError]] = {
     400: InvalidRequestError,
     401: AuthenticationError,
@@ -160,7 +169,7 @@ def status_error(response: RawResponse) -> APIStatusError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         error = body if isinstance(body, dict) else {}
-    code, message = error.get("code"), error.get("message") or error.get("detail")
+    code, message = error.get("code") or error.get("error"), error.get("message") or error.get("detail")
     details = error.get("details")
     details = details if isinstance(details, dict) else {}
     job_id = details.get("job_id")
@@ -175,4 +184,21 @@ def status_error(response: RawResponse) -> APIStatusError:
         retry_after=response.retry_after(error.get("retry_after")),
         job_id=job_id if isinstance(job_id, str) else None,
         response=response,
+    )
+
+
+def frame_error(error: dict[str, Any], request_id: str | None) -> APIStatusError:
+    """The error of a socket's frame."""
+    status = _BY_CODE.get(str(error.get("code")), 500)
+    details = error.get("details")
+    details = details if isinstance(details, dict) else {}
+    retry_after = details.get("retry_after")
+    return _BY_STATUS.get(status, ServerError)(
+        str(error.get("message", "")),
+        code=error.get("code"),
+        request_id=request_id,
+        details=details,
+        body=error,
+        retry_after=retry_after if isinstance(retry_after, int | float) else None,
+        job_id=details.get("job_id"),
     )
