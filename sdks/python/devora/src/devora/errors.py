@@ -70,6 +70,9 @@ class ConfigurationError(DevoraError):
 class APIConnectionError(DevoraError):
     """The server did not answer, or its answer broke off."""
 
+    retryable = True
+    """Whether to try again may help; not with an unknown certificate, or a URL that is none."""
+
 
 class APITimeoutError(APIConnectionError, TimeoutError):
     """The time of the call ran out before the server answered."""

@@ -84,7 +84,7 @@ class Transport:
                 error: DevoraError = status_error(response)
                 again = is_retried(response.status, response.headers) and not _job_goes_on(error)
             except APIConnectionError as fault:
-                error, again = fault, not _is_final(fault)
+                error, again = fault, fault.retryable
             pause = error.retry_after if error.retry_after is not None else backoff.next()
             if not again or attempt > request.max_retries or not request.deadline.allows(pause):
                 raise error
@@ -153,12 +153,11 @@ class Transport:
                 answer.close()
         except httpx2.TimeoutException as fault:
             raise _timed_out(request, fault) from fault
-        except httpx2.TransportError as fault:
-            raise APIConnectionError(
-                f"No answer to {request.method} {request.path}: {fault or type(fault).__name__}"
-            ) from fault
-        except (httpx2.DecodingError, httpx2.InvalidURL) as fault:
-            raise APIConnectionError(f"{request.method} {request.path}: {fault}") from fault
+        except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL) as fault:
+            why = str(fault) or type(fault).__name__
+            error = APIConnectionError(f"No answer to {request.method} {request.path}: {why}")
+            error.retryable = not _is_final(fault)
+            raise error from fault
 
     @contextmanager
     def stream(self, request: Request, stall_timeout: float) -> Iterator[Iterator[bytes]]:
@@ -190,13 +189,13 @@ def _timed_out(request: Request, fault: Exception | None = None) -> APITimeoutEr
     return APITimeoutError(f"{request.method} {request.path} was not answered: {type(fault).__name__}")
 
 
-def _is_final(fault: APIConnectionError) -> bool:
-    """Whether to send it again would end in the same way: an unknown certificate, a URL that is none."""
+def _is_final(fault: BaseException) -> bool:
+    """Whether to send it again would end in the same way."""
     cause: BaseException | None = fault
     while cause is not None:
         if type(cause).__name__ in _FINAL:
             return True
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 
