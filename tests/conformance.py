@@ -21,10 +21,7 @@ _NAMES: Final = {
 _MARK: Final = re.compile(r"\b([DMASO]-\d{3}|C-\d{2})\b")
 # Lines that no test of the server can prove, with the reason.
 ELSEWHERE: Final = {
-    **dict.fromkeys([f"D-{n:03}" for n in range(72, 95)], "client libraries and their command line: not built yet"),
-    **dict.fromkeys([f"A-{n:03}" for n in range(30, 34)], "client libraries: not built yet"),
-    **dict.fromkeys(["A-037"], "advice to clients; the libraries are to follow it"),
-    **dict.fromkeys(["S-034"], "client libraries: not built yet"),
+    **dict.fromkeys(["D-090"], "libraries of the community, which the product does not have to bring"),
     **dict.fromkeys(["D-107", "D-108", "D-110", "A-038", "S-037", "C-62"], "says nothing that a server does"),
     **dict.fromkeys(["S-026", "S-031", "S-036"], "a promise of an operator, not of the software"),
 }

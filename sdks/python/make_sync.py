@@ -1,4 +1,4 @@
-"""Makes the client for threads, `devora/_sync`, from the one for asyncio, `devora/_async`.
+"""Makes the clients for threads, `_sync`, from those for asyncio, `_async`.
 
     python sdks/python/make_sync.py
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = Path(__file__).parent / "devora" / "src" / "devora"
+PACKAGES = [ROOT / "sdks/python/devora/src/devora", ROOT / "sdks/python/devskyy-client/src/devskyy_client"]
 BY_HAND = {"__init__.py", "runtime.py"}
 WORDS = {
     "__aenter__": "__enter__",
@@ -40,9 +40,9 @@ def to_sync(text: str) -> str:
     return _WORD.sub(lambda match: WORDS[match[1]], text)
 
 
-def make(folder: Path) -> None:
-    """Write every file that is made into a folder, as the formatter leaves it."""
-    for source in sorted((PACKAGE / "_async").glob("*.py")):
+def make(package: Path, folder: Path) -> None:
+    """Write every file that is made of a package into a folder, as the formatter leaves it."""
+    for source in sorted((package / "_async").glob("*.py")):
         if source.name not in BY_HAND:
             (folder / source.name).write_text(to_sync(source.read_text()))
     ruff = [sys.executable, "-m", "ruff"]
@@ -52,4 +52,5 @@ def make(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(PACKAGE / "_sync")
+    for each in PACKAGES:
+        make(each, each / "_sync")

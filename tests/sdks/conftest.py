@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 import pytest_asyncio
+from pydantic import SecretStr
 
 from api.app import create_app
 from orchestrator.domain.access import Scope
@@ -28,6 +29,8 @@ from tests.e2e.processes import free_port
 from tests.sdks import node_packages
 from tests.sdks.runners import LANGUAGES, ROOT, Runner, need
 
+PASSWORD = "correct horse battery"
+
 
 @pytest.fixture(scope="session")
 def orchestrator_plugins() -> list[Plugin]:
@@ -40,7 +43,8 @@ async def behind(
 ) -> AsyncIterator[Engine]:
     """The engine behind the server."""
     wide = dict.fromkeys(SurfaceLimit, Window(limit=10**6, seconds=60))
-    settings = {"surface_limits": wide, "webhook_allow_private": True}
+    user = {"admin_username": "admin", "admin_password": SecretStr(PASSWORD)}
+    settings = {"surface_limits": wide, "webhook_allow_private": True, **user}
     folder = tmp_path_factory.mktemp("sdks")
     async with running_engine(temporal_address, folder, orchestrator_plugins, **settings) as engine:
         await eventually(engine.services.readiness.checks, lambda checks: all(check.ok for check in checks))

@@ -76,9 +76,10 @@ class Config:
         url_variable: str = "DEVORA_BASE_URL",
         default_base_url: str = DEFAULT_BASE_URL,
         prefix: str = "/v1",
+        needs_key: bool = True,
     ) -> None:
         key = api_key if api_key is not None else os.environ.get(key_variable, "")
-        if not key.strip():
+        if needs_key and not key.strip():
             raise ConfigurationError(f"No API key: give api_key, or set the environment variable {key_variable}")
         if not (key.isascii() and key.isprintable()):
             raise ConfigurationError(
@@ -86,6 +87,7 @@ class Config:
             )
         self.api_key = key.strip()
         self.base_url = _base_url(base_url or os.environ.get(url_variable) or default_base_url, prefix)
+        self.root_url = self.base_url.removesuffix(prefix)
         self.timeout = timeout
         self.max_retries = max_retries
         self.backoff = backoff
@@ -95,8 +97,9 @@ class Config:
             "Accept": "application/json",
             "User-Agent": user_agent(product),
             **(default_headers or {}),
-            "Authorization": f"Bearer {self.api_key}",
         }
+        if self.api_key:
+            self.headers["Authorization"] = f"Bearer {self.api_key}"
         _configure_log()
 
 

@@ -7,6 +7,7 @@ from collections import deque
 
 from devora._sse import Frame
 from devora.errors import (
+    APIConnectionError,
     APIStatusError,
     AuthenticationError,
     DevoraError,
@@ -64,6 +65,8 @@ class Cursor:
 
 def is_permanent(error: DevoraError) -> bool:
     """Whether to connect again would end in the same way."""
+    if isinstance(error, APIConnectionError):
+        return not error.retryable
     return error.status in PERMANENT_STATUSES or isinstance(error, AuthenticationError | PermissionDeniedError)
 
 

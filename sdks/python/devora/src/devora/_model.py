@@ -29,7 +29,8 @@ class Model:
         unknown = values.keys() - _.fields().keys()
         if unknown:
             raise TypeError(f"{type(_).__name__} has no field {', '.join(sorted(unknown))}")
-        _.__dict__.update({name: values.get(name) for name in _.fields()}, extra={}, _wire=values, _response=None)
+        filled = {name: values.get(name) for name in _.fields()}
+        _.__dict__.update({"request_id": None, **filled, "extra": {}, "_wire": values, "_response": None})
 
     @classmethod
     def fields(cls) -> dict[str, _Decoder]:
@@ -47,7 +48,11 @@ class Model:
         known = cls.fields()
         values = {name: decode(wire.get(name)) for name, decode in known.items()}
         extra = {name: value for name, value in wire.items() if name not in known}
-        model.__dict__.update(values, extra=extra, _wire=wire, _response=response)
+        request_id = None if response is None else response.request_id
+        # A few things have a request id of their own, which wins.
+        model.__dict__.update(
+            {"request_id": request_id, **values, "extra": extra, "_wire": wire, "_response": response}
+        )
         return model
 
     if typing.TYPE_CHECKING:
@@ -55,6 +60,10 @@ class Model:
         @property
         def extra(self) -> dict[str, Any]:
             """Fields that this version of the library does not know."""
+
+        @property
+        def request_id(self) -> str | None:
+            """The id of the request, to quote to those who run the server."""
 
     def to_dict(self) -> dict[str, Any]:
         """The object as it was sent."""
@@ -66,12 +75,6 @@ class Model:
         """Status, headers and body of the answer."""
         response: RawResponse | None = self.__dict__["_response"]
         return response
-
-    @property
-    def request_id(self) -> str | None:
-        """The id of the request, to quote to whoever runs the server."""
-        response = self.raw_response
-        return None if response is None else response.request_id
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is read-only: cannot set {name}")

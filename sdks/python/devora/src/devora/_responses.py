@@ -58,7 +58,7 @@ class RawResponse:
         """Seconds after which the server says to come back."""
         seconds = seconds_of_retry_after(self.headers.get("retry-after"))
         if seconds is None and isinstance(in_body, int | float):
-            return float(in_body)
+            return in_body
         return seconds
 
     def __repr__(self) -> str:

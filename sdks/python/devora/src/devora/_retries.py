@@ -70,7 +70,9 @@ def seconds_of_retry_after(value: str | None) -> float | None:
         seconds = float(value)
     except ValueError:
         return _seconds_until(value)
-    return seconds if 0 <= seconds < float("inf") else None
+    if not 0 <= seconds < float("inf"):
+        return None
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _seconds_until(date: str) -> float | None:

@@ -46,10 +46,21 @@ class DevoraError(Exception):
         """The job that goes on, or that has ended."""
         self.response = response
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The arguments that are given by name would be lost on the way to another process.
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         known = [f"HTTP {self.status}" if self.status else "", self.code or "", self.request_id or ""]
         context = ", ".join(filter(None, known))
         return f"{self.message} ({context})" if context else self.message
+
+
+def _restored(kind: type[DevoraError], arguments: tuple[Any, ...], state: dict[str, Any]) -> DevoraError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigurationError(DevoraError):
@@ -58,6 +69,9 @@ class ConfigurationError(DevoraError):
 
 class APIConnectionError(DevoraError):
     """The server did not answer, or its answer broke off."""
+
+    retryable = True
+    """Whether to try again may help; not with an unknown certificate, or a URL that is none."""
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
@@ -127,6 +141,15 @@ class WebhookVerificationError(DevoraError, ValueError):
     """A delivery is not genuine, or too old."""
 
 
+# The words of the chat socket, which has no HTTP status.
+_BY_CODE: dict[str, int] = {
+    "VALIDATION_ERROR": 400,
+    "AUTHENTICATION_ERROR": 401,
+    "RATE_LIMIT_ERROR": 429,
+    "INTERNAL_ERROR": 500,
+    "SERVICE_UNAVAILABLE": 503,
+    "TIMEOUT_ERROR": 504,
+}
 _BY_STATUS: dict[int, type[APIStatusError]] = {
     400: InvalidRequestError,
     401: AuthenticationError,
@@ -149,7 +172,7 @@ def status_error(response: RawResponse) -> APIStatusError:
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         error = body if isinstance(body, dict) else {}
-    code, message = error.get("code"), error.get("message") or error.get("detail")
+    code, message = error.get("code") or error.get("error"), error.get("message") or error.get("detail")
     details = error.get("details")
     details = details if isinstance(details, dict) else {}
     job_id = details.get("job_id")
@@ -164,4 +187,21 @@ def status_error(response: RawResponse) -> APIStatusError:
         retry_after=response.retry_after(error.get("retry_after")),
         job_id=job_id if isinstance(job_id, str) else None,
         response=response,
+    )
+
+
+def frame_error(error: dict[str, Any], request_id: str | None) -> APIStatusError:
+    """The error of a socket's frame."""
+    status = _BY_CODE.get(str(error.get("code")), 500)
+    details = error.get("details")
+    details = details if isinstance(details, dict) else {}
+    retry_after = details.get("retry_after")
+    return _BY_STATUS.get(status, ServerError)(
+        str(error.get("message", "")),
+        code=error.get("code"),
+        request_id=request_id,
+        details=details,
+        body=error,
+        retry_after=retry_after if isinstance(retry_after, int | float) else None,
+        job_id=details.get("job_id"),
     )

@@ -588,5 +588,45 @@ class WebhookEvent(Model):
     signature: str | None
 
 
+class Check(Model):
+    """What one part of the server said."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class Readiness(Model):
+    """Whether the server can run jobs, part by part."""
+
+    ready: bool
+    checks: list[Check]
+
+
+class User(Model):
+    """A user, without the password."""
+
+    id: str
+    username: str
+    roles: list[str]
+    created_at: datetime
+
+
+class AuditEntry(Model):
+    """One call: who asked for what, from where, and with which status."""
+
+    id: int
+    at: datetime
+    principal: str
+    key_id: str | None
+    action: str
+    path: str
+    status: int
+    address: str | None
+    request_id: str
+    surface: str | None
+    calls: int
+
+
 ENDED = frozenset({"completed", "failed", "cancelled"})
 """The words of `status` after which nothing can follow."""

@@ -7,17 +7,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from devora._async.agents import AsyncAgents
+from devora._async.audit import AsyncAudit
 from devora._async.handles import AsyncJob
 from devora._async.jobs import AsyncJobs
 from devora._async.keys import AsyncKeys
 from devora._async.metrics import AsyncMetrics
-from devora._async.resource import AsyncResource
-from devora._async.transport import AsyncTransport
+from devora._async.resource import AsyncResource, read
+from devora._async.transport import AsyncTransport, Request
+from devora._async.users import AsyncUsers
 from devora._async.webhooks import AsyncWebhooks
 from devora._async.workflows import AsyncWorkflows
 from devora._config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, CallOptions, Config, Retry
 from devora._responses import RawResponse
-from devora.models import Accepted, Limits, Me
+from devora.errors import ServiceUnavailableError
+from devora.models import Accepted, Limits, Me, Readiness
 
 if TYPE_CHECKING:
     import httpx2
@@ -58,6 +61,8 @@ class AsyncDevoraClient(AsyncResource):
         self.metrics = AsyncMetrics(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
+        self.users = AsyncUsers(self._transport)
+        self.audit = AsyncAudit(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -75,6 +80,18 @@ class AsyncDevoraClient(AsyncResource):
     async def limits(self, **options: Unpack[CallOptions]) -> Limits:
         """What the caller may use, and has used."""
         return await self._call(Limits, "GET", "/limits", **options)
+
+    async def health(self, **options: Unpack[CallOptions]) -> Readiness:
+        """Whether the server can run jobs, part by part. One that cannot is no error: see `ready`."""
+        request = Request(
+            self._transport.config, "GET", "/readyz", at_root=True, default_timeout=DEFAULT_TIMEOUT, **options
+        )
+        try:
+            return read(Readiness, await self._transport.send(request))
+        except ServiceUnavailableError as fault:
+            if fault.response is None or not isinstance(fault.body, dict) or "checks" not in fault.body:
+                raise
+            return read(Readiness, fault.response)
 
     async def request(
         self,

@@ -1,4 +1,4 @@
-"""What asyncio gives: sleeping, and a limit on how long something may take."""
+"""What asyncio gives: sleeping, locks, and a limit on how long something may take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 sleep = asyncio.sleep
+Lock = asyncio.Lock
 
 
 @asynccontextmanager

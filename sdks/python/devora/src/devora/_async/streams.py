@@ -88,7 +88,7 @@ class AsyncEventStream:
             except DevoraError as fault:
                 if is_permanent(fault) or isinstance(fault, JobTimeoutError):
                     raise
-                log.info("stream of %s broke off: %s", self._cursor.job_id, fault)
+                log.info("stream of %s broke off (%s)", self._cursor.job_id, fault.code or type(fault).__name__)
                 pause = fault.retry_after or 0.0
             pause = max(pause, self._backoff.next())
             if not self._request.deadline.allows(pause):

@@ -8,7 +8,7 @@ from devora._async import runtime
 from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request, refuse_empty
 from devora._config import WaitOptions, log
-from devora._retries import Backoff
+from devora._retries import RETRIED_STATUSES, Backoff
 from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
@@ -41,8 +41,10 @@ async def wait_for(
         except DevoraError as fault:
             if not _passes(fault):
                 raise
-            log.info("waiting for %s goes on: %s", job_id, fault)
+            log.info("waiting for %s goes on (%s)", job_id, fault.code or type(fault).__name__)
             pause = max(fault.retry_after or 0.0, backoff.next())
+            if fault.retry_after is not None and not deadline.allows(pause):
+                raise
         if not deadline.allows(pause):
             raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it goes on", job_id=job_id)
         await runtime.sleep(pause)
@@ -50,4 +52,6 @@ async def wait_for(
 
 def _passes(fault: DevoraError) -> bool:
     """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
-    return isinstance(fault, APIConnectionError) or fault.status in (408, 429, 500, 502, 503, 504)
+    if isinstance(fault, APIConnectionError):
+        return fault.retryable
+    return fault.status in RETRIED_STATUSES

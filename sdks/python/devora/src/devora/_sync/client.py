@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from devora._config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, CallOptions, Config, Retry
 from devora._responses import RawResponse
 from devora._sync.agents import Agents
+from devora._sync.audit import Audit
 from devora._sync.handles import Job
 from devora._sync.jobs import Jobs
 from devora._sync.keys import Keys
 from devora._sync.metrics import Metrics
-from devora._sync.resource import Resource
-from devora._sync.transport import Transport
+from devora._sync.resource import Resource, read
+from devora._sync.transport import Request, Transport
+from devora._sync.users import Users
 from devora._sync.webhooks import Webhooks
 from devora._sync.workflows import Workflows
-from devora.models import Accepted, Limits, Me
+from devora.errors import ServiceUnavailableError
+from devora.models import Accepted, Limits, Me, Readiness
 
 if TYPE_CHECKING:
     import httpx2
@@ -58,6 +61,8 @@ class DevoraClient(Resource):
         self.metrics = Metrics(self._transport)
         self.keys = Keys(self._transport)
         self.webhooks = Webhooks(self._transport)
+        self.users = Users(self._transport)
+        self.audit = Audit(self._transport)
 
     @property
     def base_url(self) -> str:
@@ -75,6 +80,18 @@ class DevoraClient(Resource):
     def limits(self, **options: Unpack[CallOptions]) -> Limits:
         """What the caller may use, and has used."""
         return self._call(Limits, "GET", "/limits", **options)
+
+    def health(self, **options: Unpack[CallOptions]) -> Readiness:
+        """Whether the server can run jobs, part by part. One that cannot is no error: see `ready`."""
+        request = Request(
+            self._transport.config, "GET", "/readyz", at_root=True, default_timeout=DEFAULT_TIMEOUT, **options
+        )
+        try:
+            return read(Readiness, self._transport.send(request))
+        except ServiceUnavailableError as fault:
+            if fault.response is None or not isinstance(fault.body, dict) or "checks" not in fault.body:
+                raise
+            return read(Readiness, fault.response)
 
     def request(
         self,

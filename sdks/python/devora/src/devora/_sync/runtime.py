@@ -1,12 +1,14 @@
-"""What threads give: sleeping. Nothing can interrupt a read, so that limits are those of the socket."""
+"""What threads give: sleeping and locks. Nothing can interrupt a read, so that limits are those of the socket."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 sleep = time.sleep
+Lock = threading.Lock
 
 
 @contextmanager

@@ -25,7 +25,7 @@ _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalPro
 class Request:
     """One call: what is sent, and what the caller wants of it."""
 
-    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query")
+    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query", "url")
 
     def __init__(
         self,
@@ -37,10 +37,12 @@ class Request:
         body: Any = None,
         default_timeout: float | None = None,
         attempt_timeout: float | None = None,
+        at_root: bool = False,
         **options: Unpack[CallOptions],
     ) -> None:
         self.method = method
         self.path = path
+        self.url = (config.root_url if at_root else config.base_url) + path
         self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         self.body = body
         self.attempt_timeout = attempt_timeout
@@ -82,11 +84,12 @@ class Transport:
                 error: DevoraError = status_error(response)
                 again = is_retried(response.status, response.headers) and not _job_goes_on(error)
             except APIConnectionError as fault:
-                error, again = fault, not _is_final(fault)
+                error, again = fault, fault.retryable
             pause = error.retry_after if error.retry_after is not None else backoff.next()
             if not again or attempt > request.max_retries or not request.deadline.allows(pause):
                 raise error
-            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, error, attempt + 1, pause)
+            why = error.code or error.status or type(error).__name__
+            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, why, attempt + 1, pause)
             if self.config.on_retry is not None:
                 self.config.on_retry(Retry(request.method, request.path, attempt, pause, error))
             runtime.sleep(pause)
@@ -137,7 +140,7 @@ class Transport:
         try:
             built = self._http.build_request(
                 request.method,
-                self.config.base_url + request.path,
+                request.url,
                 params=request.query or None,
                 json=request.body,
                 headers={**self.config.headers, **request.headers, **headers},
@@ -150,12 +153,11 @@ class Transport:
                 answer.close()
         except httpx2.TimeoutException as fault:
             raise _timed_out(request, fault) from fault
-        except httpx2.TransportError as fault:
-            raise APIConnectionError(
-                f"No answer to {request.method} {request.path}: {fault or type(fault).__name__}"
-            ) from fault
-        except (httpx2.DecodingError, httpx2.InvalidURL) as fault:
-            raise APIConnectionError(f"{request.method} {request.path}: {fault}") from fault
+        except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL) as fault:
+            why = str(fault) or type(fault).__name__
+            error = APIConnectionError(f"No answer to {request.method} {request.path}: {why}")
+            error.retryable = not _is_final(fault)
+            raise error from fault
 
     @contextmanager
     def stream(self, request: Request, stall_timeout: float) -> Iterator[Iterator[bytes]]:
@@ -187,13 +189,13 @@ def _timed_out(request: Request, fault: Exception | None = None) -> APITimeoutEr
     return APITimeoutError(f"{request.method} {request.path} was not answered: {type(fault).__name__}")
 
 
-def _is_final(fault: APIConnectionError) -> bool:
-    """Whether to send it again would end in the same way: an unknown certificate, a URL that is none."""
+def _is_final(fault: BaseException) -> bool:
+    """Whether to send it again would end in the same way."""
     cause: BaseException | None = fault
     while cause is not None:
         if type(cause).__name__ in _FINAL:
             return True
-        cause = cause.__cause__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from devora._config import WaitOptions, log
-from devora._retries import Backoff
+from devora._retries import RETRIED_STATUSES, Backoff
 from devora._sync import runtime
 from devora._sync.resource import read
 from devora._sync.transport import Request, Transport, refuse_empty
@@ -39,8 +39,10 @@ def wait_for(transport: Transport, job_id: str, timeout: float | None, **options
         except DevoraError as fault:
             if not _passes(fault):
                 raise
-            log.info("waiting for %s goes on: %s", job_id, fault)
+            log.info("waiting for %s goes on (%s)", job_id, fault.code or type(fault).__name__)
             pause = max(fault.retry_after or 0.0, backoff.next())
+            if fault.retry_after is not None and not deadline.allows(pause):
+                raise
         if not deadline.allows(pause):
             raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it goes on", job_id=job_id)
         runtime.sleep(pause)
@@ -48,4 +50,6 @@ def wait_for(transport: Transport, job_id: str, timeout: float | None, **options
 
 def _passes(fault: DevoraError) -> bool:
     """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
-    return isinstance(fault, APIConnectionError) or fault.status in (408, 429, 500, 502, 503, 504)
+    if isinstance(fault, APIConnectionError):
+        return fault.retryable
+    return fault.status in RETRIED_STATUSES

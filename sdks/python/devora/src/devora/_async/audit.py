@@ -1,0 +1,30 @@
+"""The audit trail: who changed what; for administrators."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Unpack
+
+from devora._async.pages import AsyncPage
+from devora._async.resource import AsyncResource, given
+from devora._config import CallOptions
+from devora.models import AuditEntry
+
+
+class AsyncAudit(AsyncResource):
+    """The audit trail: who changed what; for administrators."""
+
+    async def list(
+        self,
+        *,
+        principal: str | None = None,
+        username: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncPage[AuditEntry]:
+        """Who changed, or tried to change, what; newest first. `action` is how it begins: `POST /v1/jobs`."""
+        query = given(principal=principal, username=username, action=action, since=since, until=until, limit=limit)
+        return await self._page(AuditEntry, "entries", "/audit", query, **options)
