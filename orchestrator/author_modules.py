@@ -1,4 +1,4 @@
-"""Imports modules of authors: what happens at their top level ends neither the process nor what it depends on."""
+"""Imports modules of authors, and protects the process from their top-level code."""
 
 import contextlib
 import importlib
@@ -14,32 +14,32 @@ from typing import Final
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.text import error_message, error_name
 
-# The process needs its own answer to these. A module may set others, such as SIGUSR1.
+# The process handles these signals itself. A module may set handlers for others, such as SIGUSR1.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
 
 
 def import_module(name: str) -> ModuleType:
-    """The module. Raises `CatalogueError` for a `BaseException` such as `SystemExit`; lets every `Exception` through.
+    """Import a module. Raises `CatalogueError` for a `BaseException` such as `SystemExit`, and every `Exception` as is.
 
-    Prints go to standard error. The working directory and the signal handlers of the process stay as they were.
+    Its prints go to standard error. Working directory and signal handlers of the process are restored.
     """
     try:
         with _undisturbed():
             return importlib.import_module(name)
     except Exception:
         raise
-    except BaseException as error:  # the edge to an author's code, which may end the program
+    except BaseException as error:  # the edge of author code, which may call `sys.exit`
         raise CatalogueError(name, import_fault(error)) from error
 
 
 def import_fault(error: BaseException) -> str:
-    """What an operator reads of an exception that an author's top-level code raised."""
+    """The message for an exception of an author's top-level code."""
     frames = traceback.extract_tb(error.__traceback__)
     modules = [frame for frame in frames if frame.name == "<module>"]
-    # An exit comes from the module that asks for it, not from `argparse` or `site`, which do it.
+    # An exit is reported at the line of the module, not inside `argparse` or `site`, which raise it.
     place = frames[-1] if isinstance(error, Exception) or not modules else modules[-1]
-    told = f"{error_name(error)}: {error_message(error)}".removesuffix(": ")
-    return f"cannot be imported: {told} ({place.filename}, line {place.lineno})"
+    text = f"{error_name(error)}: {error_message(error)}".removesuffix(": ")
+    return f"cannot be imported: {text} ({place.filename}, line {place.lineno})"
 
 
 @contextlib.contextmanager
@@ -51,7 +51,7 @@ def _undisturbed() -> Iterator[None]:
             yield
     finally:
         os.chdir(folder)
-        if threading.current_thread() is threading.main_thread():  # Elsewhere a module cannot have changed them.
+        if threading.current_thread() is threading.main_thread():  # Only the main thread can set handlers.
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) is not handler:
                     signal.signal(number, handler)

@@ -1,6 +1,6 @@
-"""Everything that authors of agents and workflows need, in one import (A13). Safe to import in a workflow file.
+"""Everything that authors of agents and workflows need, in one import (A13). Workflow files may import it.
 
-`call_agent` is not here: workflow code imports it from `workflows.steps`, which the sandbox loads afresh.
+Except `call_agent`: workflow code imports it from `workflows.steps`, which the sandbox loads for each workflow.
 """
 
 from orchestrator.domain.agents import (

@@ -1,4 +1,4 @@
-"""Logging of a process: structlog over the standard library, one line per event, on standard error."""
+"""The logs of a process: structlog over the standard library, one line for each event, on standard error."""
 
 import io
 import logging
@@ -11,11 +11,11 @@ from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 from orchestrator.domain.text import escaped_json, visible
 from orchestrator.security.redaction import without_secrets
 
-# Whose details are told. What libraries say at the level of DEBUG holds payloads: what jobs were given, and SQL.
+# Loggers with DEBUG lines. DEBUG lines of libraries contain payloads: inputs of jobs, and SQL.
 _OURS: Final = ("orchestrator", "api", "workflows", "activities", "temporalio.workflow", "temporalio.activity")
-# Libraries whose every request would be a line of its own.
-_SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
+# Libraries that log a line for every request.
 _QUIET: Final = ("httpx2", "httpcore2", "openai", "anthropic", "alembic", "asyncio", "watchfiles")
+_SERVER: Final = ("uvicorn", "uvicorn.error", "uvicorn.access")
 _SECRET_WORDS: Final = ("authorization", "api_key", "apikey", "password", "secret", "token", "cookie")
 _COUNTS: Final = ("tokens", "_tokens", "max_tokens")
 _LEADING: Final = ("timestamp", "level", "event", "job_id")
@@ -23,9 +23,9 @@ _DROPPED: Final = ("color_message", "_record", "_from_structlog", "temporal_log"
 
 
 def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = None) -> None:
-    """Send every log line of this process, its libraries' too, to `stream` (default: standard error).
+    """Send every log line of this process and its libraries to `stream` (default: standard error).
 
-    `json` is one JSON object a line with an ISO time in UTC; `pretty` is for people; `auto` is `pretty` on a terminal.
+    `fmt` is `json` (one object a line, time in UTC), `pretty` (for people), or `auto`: `pretty` on a terminal.
     `job_id`, `step`, `agent`, `attempt` and `request_id` come from the context. Raises `ValueError` for an unknown
     level.
     """
@@ -61,7 +61,7 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
     for name in _OURS:
         logging.getLogger(name).setLevel(root.level)
     root.setLevel(max(root.level, logging.INFO))
-    for name in _SERVER:  # a bare uvicorn has set up handlers of its own before us
+    for name in _SERVER:  # a bare uvicorn has already set its own handlers
         server = logging.getLogger(name)
         server.handlers.clear()
         server.propagate = True
@@ -72,32 +72,32 @@ def configure(level: str = "INFO", fmt: str = "auto", stream: TextIO | None = No
 
 
 def log_details_of(module: str) -> None:
-    """Log what a module of an author's, or its package, says at the level that is set, also where that is DEBUG."""
+    """Log the lines of an author's package at the level of this process, DEBUG included."""
     logging.getLogger(module.partition(".")[0]).setLevel(logging.getLogger("orchestrator").level)
 
 
 def _rendering(out: TextIO, *, pretty: bool) -> list[Processor]:
     if pretty:
-        # The plain formatter: the rich one shows local variables, and with them keys.
+        # The plain formatter: the rich one shows local variables, which may be keys.
         console = structlog.dev.ConsoleRenderer(
             colors=out.isatty(), exception_formatter=_plain_traceback, pad_event_to=30
         )
-        return [_without_secrets, _harmless, console]
+        return [_without_secrets, _escape, console]
     return [
         structlog.processors.format_exc_info,
         _without_secrets,
         _leading_fields_first,
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
-        _harmless_json,
+        _escape_json,
     ]
 
 
-def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Texts of others must not move the cursor of whoever reads the log."""
+def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape control characters, which could rewrite the terminal of a reader: models and users write some texts."""
     return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _harmless_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+def _escape_json(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
     return escaped_json(str(line))
 
 
@@ -108,7 +108,7 @@ def _plain_traceback(out: TextIO, exc_info: ExcInfo) -> None:
 
 
 def _name_the_job(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Give lines of Temporal's own loggers the `job_id` that all others carry."""
+    """Add the `job_id` to lines of Temporal's loggers, as all other lines have it."""
     for key in ("temporal_activity", "temporal_workflow"):
         facts = event.get(key)
         if isinstance(facts, dict) and "workflow_id" in facts:

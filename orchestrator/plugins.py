@@ -1,4 +1,4 @@
-"""Plugins: what they are loaded from, and the check of everything that they bring together (A13)."""
+"""Loads plugins and checks the catalogue that they form together (A13)."""
 
 import functools
 import inspect
@@ -35,31 +35,31 @@ _NO_SOURCE: Final = "built-in"
 
 
 def load_plugins(modules: Sequence[str]) -> list[Plugin]:
-    """The built-in plugin, those of installed packages (entry points), and the `plugin` of each module named.
+    """The built-in plugin, the plugins of installed packages (entry points), and the `plugin` of each named module.
 
-    A plugin that is found in two of these ways counts once.
-    Raises `CatalogueError` when one cannot be imported, has no `plugin`, or defines something invalid.
+    A plugin that is found in two of these ways is loaded once.
+    Raises `CatalogueError` if a module cannot be imported, has no `plugin`, or defines something invalid.
     """
-    loaded = [BUILT_IN]
-    found = [_from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
-    found += [(_import(name), "plugin") for name in modules]
-    seen: list[object] = []
-    for module, attribute in found:
+    plugins = [BUILT_IN]
+    places = [_from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
+    places += [(_import(name), "plugin") for name in modules]
+    originals: list[object] = []
+    for module, attribute in places:
         plugin = getattr(module, attribute, None)
         if not isinstance(plugin, Plugin):
             raise CatalogueError(_file(module), f"has no top-level {attribute!r} of type orchestrator Plugin")
-        if not any(plugin is one for one in seen):
-            seen.append(plugin)
-            loaded.append(_with_source(plugin, _file(module)))
-    return loaded
+        if not any(plugin is original for original in originals):
+            originals.append(plugin)
+            plugins.append(_with_source(plugin, _file(module)))
+    return plugins
 
 
 def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
-    """Everything that the plugins add, checked as a whole.
+    """The catalogue of all plugins, checked as a whole.
 
-    Raises `CatalogueError`, which names the file and the fault: ids that are not unique or would start another
-    workflow's class, steps that name unknown agents, schemas that are not JSON Schema, agents with nothing to run,
-    classes that do not run under their entry's id, built-in agents that no workflow uses.
+    Raises `CatalogueError` with the file and the fault: ids that are not unique or are the type of a workflow class,
+    steps with unknown agents, schemas that are not JSON Schema, agents without instructions and function, classes whose
+    type is not their entry's id, built-in agents that no workflow uses.
     """
     agents = [agent for plugin in plugins for agent in plugin.agents]
     code = tuple(entry for plugin in plugins for entry in plugin.code_workflows)
@@ -72,7 +72,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     for definition in definitions:
         _check_workflow(definition, {agent.id for agent in agents})
     for plugin in plugins:
-        if plugin is not BUILT_IN:  # A test checks the built-in ones, which would take each start 0.3 seconds.
+        if plugin is not BUILT_IN:  # A test checks the built-in schemas: here it would cost 0.3 seconds at each start.
             _check_schemas(plugin)
     _check_code(declared, code)
     _check_types([*agents, *declared], [*WORKFLOWS, *(entry.workflow for entry in code)])
@@ -97,7 +97,7 @@ def _import(name: str) -> ModuleType:
         raise CatalogueError(name, f"cannot be imported: {error_message(error)}") from error
     except ValidationError as error:
         raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
-    except Exception as error:  # the edge to an author's code, which can raise anything
+    except Exception as error:  # the edge of author code, which may raise anything
         raise CatalogueError(name, import_fault(error)) from error
 
 
@@ -110,18 +110,18 @@ def _file(module: ModuleType) -> str:
 
 
 def _faulty_file(error: ValidationError, default: str) -> str:
-    """The file whose top-level code made the invalid object: the innermost module frame."""
+    """The file whose top-level code created the invalid object: the innermost module frame."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.filename for frame in reversed(frames) if frame.name == "<module>"), default)
 
 
 def _fault(error: ValidationError) -> str:
-    places = ((".".join(map(str, one["loc"])), one["msg"]) for one in error.errors())
-    return f"{error.title}: " + "; ".join(f"{place}: {message}" if place else message for place, message in places)
+    faults = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors())
+    return f"{error.title}: " + "; ".join(f"{place}: {message}" if place else message for place, message in faults)
 
 
 def _with_source(plugin: Plugin, file: str) -> Plugin:
-    """The plugin with its file as the source of all that names none. Raises `CatalogueError` for another kind."""
+    """The plugin with its file as the source of entries without one. Raises `CatalogueError` for a wrong type."""
     for name, kind in _KINDS.items():
         _check_kind(file, name, getattr(plugin, name), kind)
 
@@ -138,11 +138,11 @@ def _with_source(plugin: Plugin, file: str) -> Plugin:
 
 def _check_kind(file: str, name: str, entries: object, kind: type) -> None:
     if not isinstance(entries, tuple | list):
-        fault = f"`{name}` of the plugin is {type(entries).__name__}: it takes a tuple, also for one: ({name[:-1]},)"
+        fault = f"`{name}` of the plugin is a {type(entries).__name__}: use a tuple, also for one entry: ({name[:-1]},)"
         raise CatalogueError(file, fault)
     for entry in entries:
         if not isinstance(entry, kind):
-            fault = f"`{name}` of the plugin holds {type(entry).__name__} where {kind.__name__} belongs"
+            fault = f"`{name}` of the plugin contains a {type(entry).__name__}: expected {kind.__name__}"
             raise CatalogueError(file, fault)
 
 
@@ -150,13 +150,13 @@ def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> N
     counts = Counter(entry.id for entry in entries)
     for entry in reversed(entries):
         if counts[entry.id] > 1:
-            sources = sorted({one.source for one in entries if one.id == entry.id})
+            sources = sorted({other.source for other in entries if other.id == entry.id})
             raise CatalogueError(entry.source, f"{what} id {entry.id!r} is defined twice (in {', '.join(sources)})")
 
 
 def _check_agent(agent: Agent) -> None:
     if agent.id in OWN_ACTIVITIES:
-        raise CatalogueError(agent.source, f"agent id {agent.id!r} is the name of an activity of the engine's own")
+        raise CatalogueError(agent.source, f"agent id {agent.id!r} is reserved by the engine: choose another id")
     if agent.function is None and not agent.instructions.strip():
         raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")
     if agent.function is not None and (fault := _function_fault(agent.function)):
@@ -164,25 +164,25 @@ def _check_agent(agent: Agent) -> None:
 
 
 def _function_fault(function: AgentFunction) -> str | None:
-    """Why an agent's function can never answer, found before it has an effect; None if it can."""
+    """Why an agent's function can never return an answer, or None. Checked before the first call."""
     target = function
     while isinstance(target, functools.partial):
         target = target.func
-    called = target if inspect.isroutine(target) else getattr(target, "__call__", target)  # noqa: B004 - its code
-    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+    function_code = target if inspect.isroutine(target) else getattr(target, "__call__", target)  # noqa: B004 - for its code
+    if inspect.isgeneratorfunction(function_code) or inspect.isasyncgenfunction(function_code):
         return "is a generator (it has a yield): it must return one AgentOutput"
     try:
         inspect.signature(function).bind(None)
     except TypeError as error:
         return f"cannot be called with one FunctionCall: {error}"
-    except ValueError:  # a function in C that does not tell
+    except ValueError:  # a function in C without a signature
         return None
     return None
 
 
-def _check_workflow(definition: WorkflowDefinition, known: set[str]) -> None:
+def _check_workflow(definition: WorkflowDefinition, agent_ids: set[str]) -> None:
     for step in definition.plan.steps:
-        unknown = sorted(set(step.agents) - known)
+        unknown = sorted(set(step.agents) - agent_ids)
         if unknown:
             fault = f"workflow {definition.id!r}, step {step.id!r}: unknown agents: {', '.join(unknown)}"
             raise CatalogueError(definition.source, fault)
@@ -196,7 +196,7 @@ def _check_schemas(plugin: Plugin) -> None:
             raise CatalogueError(
                 agent.source, f"agent {agent.id!r} has a model without a schema: {error.message}"
             ) from error
-        except BaseException as error:  # the edge to an author's code: a model may write its schema itself
+        except BaseException as error:  # the edge of author code: a model may build its schema itself
             fault = f"agent {agent.id!r} has a model without a schema: {type(error).__name__}: {error}"
             raise CatalogueError(agent.source, fault) from error
         for which, schema in schemas.items():
@@ -216,30 +216,32 @@ def _check_schema(schema: dict[str, Any], source: str, what: str) -> None:
 def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkflow]) -> None:
     for definition in declared:
         if definition.code:
-            fault = f"workflow {definition.id!r} says code=True but comes without a class; list it in code_workflows"
+            fault = f"workflow {definition.id!r} has code=True but no class: list it in code_workflows"
             raise CatalogueError(definition.source, fault)
     for entry in code:
         if not entry.definition.code:
-            fault = f"workflow {entry.definition.id!r} has a class of its own: its definition must say code=True"
+            fault = f"workflow {entry.definition.id!r} has a class: set code=True in its definition"
             raise CatalogueError(entry.definition.source, fault)
 
         if workflow_type(entry.workflow) != entry.definition.id:
-            wanted = f"@workflow.defn(name={entry.definition.id!r})"
-            fault = f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {wanted}"
+            decorator = f"@workflow.defn(name={entry.definition.id!r})"
+            fault = (
+                f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {decorator}"
+            )
             raise CatalogueError(entry.definition.source, fault)
 
 
 def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Iterable[type]) -> None:
-    """What is started under its own id to be interpreted must not find a class of that name."""
-    taken = {workflow_type(one): one for one in classes}
+    """Check that no class has the id of an interpreted workflow or agent as its type: it would run in its place."""
+    class_by_type = {workflow_type(workflow): workflow for workflow in classes}
     for entry in interpreted:
-        if entry.id in taken:
-            fault = f"id {entry.id!r} is taken by the workflow class {taken[entry.id].__name__}"
+        if entry.id in class_by_type:
+            fault = f"id {entry.id!r} is taken by the workflow class {class_by_type[entry.id].__name__}"
             raise CatalogueError(entry.source, fault)
 
 
 def _described(definition: WorkflowDefinition) -> WorkflowDefinition:
-    """The definition with an output schema: what every job answers, unless the author says more."""
+    """The definition with an output schema: the author's, or that of every job's result."""
     if definition.output_schema:
         return definition
     return definition.model_copy(update={"output_schema": JobResult.model_json_schema()})

@@ -39,7 +39,7 @@ _SESSION = pytest.StashKey[pytest.Session]()
 
 
 class Engine:
-    """A running engine: worker, index and Temporal, with the shortest way to start a job and see it through."""
+    """A running engine (worker, index and Temporal) with short methods to start a job and wait for its end."""
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
@@ -53,11 +53,11 @@ class Engine:
         return await self.services.starter.start(TESTER, request)
 
     async def job(self, job_id: str) -> Job:
-        """The job as it stands."""
+        """The present state of a job."""
         return await self.services.reader.get(TESTER, job_id)
 
     async def ended(self, job_id: str, seconds: float = 60) -> Job:
-        """The job once it has ended; fails the test when it does not."""
+        """The job once it has ended. Fails the test if it does not end within `seconds`."""
         job = await self.services.follower.until_end(TESTER, job_id, seconds)
         assert job.state.terminal, f"{job_id} is still {job.state}: {job.reason}"
         return job
@@ -67,34 +67,34 @@ class Engine:
         await self.parts.backend.gateway.signal(job_id, name, message)
 
     async def approve(self, job_id: str, step: str | None = None) -> Job:
-        """Let a step run that waits for approval; `step` may be left out where only one waits."""
+        """Approve a waiting step. `step` is optional if only one waits."""
         return (await self.services.controller.approve(TESTER, job_id, step)).job
 
     async def history(self, job_id: str) -> WorkflowHistory:
-        """What Temporal holds of a job, for a replay."""
+        """The history of a job, for a replay."""
         return await self.parts.backend.client.get_workflow_handle(job_id).fetch_history()
 
     async def run(self, target: str, input: dict[str, Any], **more: Any) -> Job:
-        """Start a job and see it through."""
+        """Start a job and wait for its end."""
         return await self.ended((await self.start(target, input, **more)).job_id)
 
     async def eventually(self, job_id: str, holds: Callable[[Job], bool], seconds: float = 30) -> Job:
-        """The job as soon as `holds` is true of it; fails the test when it never is."""
-        seen: Job = await eventually(lambda: self.job(job_id), holds, seconds)
-        return seen
+        """The job as soon as `holds` is true of it. Fails the test after `seconds`."""
+        job: Job = await eventually(lambda: self.job(job_id), holds, seconds)
+        return job
 
 
 async def eventually(look: Callable[[], Awaitable[Any]], holds: Callable[[Any], bool], seconds: float = 30) -> Any:
-    """What `look` gives as soon as `holds` is true of it. Raises `AssertionError` after `seconds`."""
+    """The result of `look` as soon as `holds` is true of it. Raises `AssertionError` after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not holds(seen := await look()):
-        assert time.monotonic() < deadline, f"never became true; last seen: {seen!r}"
+    while not holds(result := await look()):
+        assert time.monotonic() < deadline, f"never became true; the last result: {result!r}"
         await asyncio.sleep(0.05)
-    return seen
+    return result
 
 
 class GivenSettings(Settings):
-    """Settings that are given and no others: a test must not find a model's key or a database in the environment."""
+    """Settings from arguments alone: tests must not read model keys or a database from the environment."""
 
     @classmethod
     def settings_customise_sources(
@@ -113,7 +113,7 @@ class GivenSettings(Settings):
 async def running_engine(
     address: str, folder: Path, plugins: list[Plugin], *, worker: bool = True, **settings: Any
 ) -> AsyncIterator[Engine]:
-    """An engine on a task queue and an index of its own; prompted agents are drafted offline unless configured."""
+    """An engine with a new task queue and a new index. Agents are drafted offline unless a model is configured."""
     values: dict[str, Any] = {
         "data_dir": folder,
         "task_queue": f"test-{uuid.uuid4().hex[:12]}",
@@ -135,12 +135,12 @@ async def running_engine(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make sure that the test run leaves with pytest's own exit code."""
+    """Make the test run exit with the exit code of pytest."""
     atexit.register(_leave, config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Remember whose exit code that is."""
+    """Store the session, which has the exit code."""
     session.config.stash[_SESSION] = session
 
 

@@ -19,12 +19,14 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
-from orchestrator.security.sealing import Sealer, kept_secret, secret_file
+from orchestrator.security.sealing import Sealer, read_or_make_secret, secret_file
 from orchestrator.services.access.authentication import IssuedKeys
 from orchestrator.services.chat.records import ConversationRecords
 from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.partial_output import PartialOutputs
 from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.reasons import ReasonNotes
+from orchestrator.services.jobs.values import JobValues
 from orchestrator.services.secrets.installation import Installation, SecretKey
 from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.settings import Settings
@@ -115,7 +117,8 @@ def build_backend(settings: Settings, client: Client) -> Backend:
     jobs = JobRepository(database, dispatcher.dispatch, values)
     attempts = AttemptRepository(database, patience=_START_DELAY)
     partials = PartialOutputs(gateway, artifacts, values)
-    reader = JobReader(gateway, jobs, attempts, partials, values=values, clock=now)
+    reasons = ReasonNotes(jobs, clock=now)
+    reader = JobReader(gateway, jobs, attempts, partials, JobValues(values), reasons, clock=now)
     follower = JobFollower(gateway, reader)
     return Backend(
         client=client,
@@ -175,7 +178,7 @@ def open_value_store(url: str) -> "ValueBucket":
     try:
         return ValueBucket(url)
     except ValueError as error:
-        raise Misconfigured(f"{error}.", remedy="It takes s3://BUCKET/PREFIX; AWS_* name region and key.") from error
+        raise Misconfigured(f"{error}.", remedy="Use s3://BUCKET/PREFIX, and set AWS_* for region and key.") from error
 
 
 def _value_store(settings: Settings, database: Database) -> ValueStore:
@@ -194,10 +197,10 @@ def secret_key_of(settings: Settings) -> SecretKey:
         return SecretKey(Sealer(settings.secret_key.get_secret_value(), fallback), "ORCHESTRATOR_SECRET_KEY")
     file = secret_file(settings.data_dir)
     try:
-        return SecretKey(Sealer(kept_secret(settings.data_dir), fallback), f"the file {file}")
+        return SecretKey(Sealer(read_or_make_secret(settings.data_dir), fallback), f"the file {file}")
     except OSError as error:
         raise Misconfigured(
-            f"The secret key cannot be kept in {file} ({error.strerror}).",
+            f"The secret key cannot be stored in {file} ({error.strerror}).",
             remedy="Set ORCHESTRATOR_SECRET_KEY, or name a directory that this user may write to in "
             "ORCHESTRATOR_DATA_DIR.",
         ) from error

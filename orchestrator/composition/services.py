@@ -33,13 +33,18 @@ from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import LATELY, Readiness
 from orchestrator.services.reports.resources import ResourceMeter
-from orchestrator.services.user_agents.own_work import OwnWork, own_work
+from orchestrator.services.user_agents.agents import UserAgents
+from orchestrator.services.user_agents.configurations import Configurations
+from orchestrator.services.user_agents.executions import Executions
 from orchestrator.services.webhooks.registry import WebhookRegistry
 from orchestrator.settings import Settings
+from orchestrator.storage.configurations import ConfigurationRepository
+from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.idempotency import IdempotencyRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.token_use import TokenRepository
+from orchestrator.storage.user_agents import UserAgentRepository
 from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.storage.work import WorkRepository
@@ -52,22 +57,14 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
     """Build all services. Opens no connection."""
     tokens, work = TokenRepository(backend.database), WorkRepository(backend.reports)
     quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
-    starter = JobStarter(
-        catalogue,
-        backend.gateway,
-        backend.jobs,
-        quotas,
-        check_url=_url_check(settings, backend),
-        clock=now,
-        new_id=new_id,
-        max_input_bytes=settings.max_input_bytes,
-    )
+    starter = _starter(settings, catalogue, backend, quotas)
     controller = JobController(backend.gateway, backend.reader, backend.follower, backend.jobs)
     outputs = JobOutputs(backend.reader, backend.partials, backend.artifacts, JobValues(backend.values))
     metrics = MetricsReader(MetricsRepository(backend.reports), catalogue, clock=now)
     readiness = _readiness(settings, backend, work)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
     access, users = _authentication(settings, backend)
+    user_agents, configurations, executions = _user_agents(settings, backend, starter, controller)
     return Services(
         access=access,
         keys=KeyIssuer(backend.keys, backend.sealer, backend.issued_keys, clock=now, new_id=new_id),
@@ -95,23 +92,25 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
         conversations=_conversations(settings, backend, quotas, outputs),
-        own=_own_work(settings, backend, starter, controller),
+        user_agents=user_agents,
+        configurations=configurations,
+        executions=executions,
         public_sessions=settings.public_sessions is True,
         sync_timeout=settings.sync_timeout,
         temporal_ui=f"{settings.temporal_ui_url}/namespaces/{backend.client.namespace}",
     )
 
 
-def _own_work(settings: Settings, backend: Backend, starter: JobStarter, controller: JobController) -> OwnWork:
-    return own_work(
-        backend.database,
+def _starter(settings: Settings, catalogue: Catalogue, backend: Backend, quotas: Quotas) -> JobStarter:
+    return JobStarter(
+        catalogue,
         backend.gateway,
-        starter,
-        backend.reader,
-        controller,
+        backend.jobs,
+        quotas,
+        check_url=_url_check(settings, backend),
         clock=now,
         new_id=new_id,
-        most_rows=settings.most_rows,
+        max_input_bytes=settings.max_input_bytes,
     )
 
 
@@ -123,6 +122,27 @@ def _idempotency(settings: Settings, backend: Backend) -> IdempotentRequests:
         new_id=new_id,
         lease=timedelta(seconds=settings.sync_timeout) + _LONGEST_REQUEST,
     )
+
+
+def _user_agents(
+    settings: Settings, backend: Backend, starter: JobStarter, controller: JobController
+) -> tuple[UserAgents, Configurations, Executions]:
+    most = settings.most_rows
+    agents, rows = UserAgentRepository(backend.database), ExecutionRepository(backend.database)
+    saved = ConfigurationRepository(backend.database)
+    configurations = Configurations(saved, clock=now, new_id=new_id, most=most)
+    executions = Executions(
+        agents,
+        rows,
+        backend.gateway,
+        configurations=configurations,
+        starter=starter,
+        reader=backend.reader,
+        controller=controller,
+        clock=now,
+    )
+    user_agents = UserAgents(agents, rows, controller, clock=now, new_id=new_id, most=most)
+    return user_agents, configurations, executions
 
 
 def _readiness(settings: Settings, backend: Backend, work: WorkRepository) -> Readiness:

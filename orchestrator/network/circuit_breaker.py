@@ -1,4 +1,4 @@
-"""Calls to a part that is away fail at once, instead of each one waiting for its own deadline (decision 0022)."""
+"""A circuit breaker: calls to a part that is away fail at once, before their own deadlines (decision 0022)."""
 
 import asyncio
 import math
@@ -10,20 +10,20 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PROBE_SECONDS: Final = 2.0  # how long a look at a part may take: a caller hears of an outage within three seconds
-_DOUBT: Final = 0.75  # seconds without an answer after which a call has its part looked at
-_STALL: Final = 0.5  # seconds by which a timer of a process that gets its share of the processor is never late
-_PAUSE: Final = 0.5  # seconds between two looks while the part is away
+PROBE_SECONDS: Final = 2.0  # Time limit of a probe: a caller gets the error of an outage within three seconds.
+_DOUBT: Final = 0.75  # A call without an answer for so many seconds starts a probe.
+_STALL: Final = 0.5  # A timer that is later than so many seconds shows that this process itself stood still.
+_PAUSE: Final = 0.5  # Seconds between two probes while the part is away.
 
 T = TypeVar("T")
 
 
 class CircuitBreaker:
-    """Whether a part answers, as far as this process knows. Only a failed `probe` says that it does not.
+    """Knows whether a part answers. Only a failed `probe` opens the circuit.
 
-    A call that fails or gets no answer starts the probe. While the probe fails, every call fails with the probe's
-    error: those under way are cut off, and further ones are not made. The probe goes on until it succeeds. Of the
-    `errors` that calls raise, `lost` tells those of a part that does not answer from its refusals, which are answers.
+    A call that fails or gets no answer starts the probe. While the probe fails, every call fails with the error of the
+    probe: running calls are cancelled, and new ones are not made. The probe is repeated until it succeeds. `errors` are
+    the errors of calls; `lost` is true of those that mean no answer. The others are refusals, which are answers.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class CircuitBreaker:
         self._patience = patience
         self._clock = clock
         self._calls: set[asyncio.Timeout] = set()
-        self._looking: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
         self._fault: Exception | None = None
         self._answered_at = -math.inf
         self._returned_at: float | None = None
@@ -58,18 +58,18 @@ class CircuitBreaker:
         return self._fault is not None
 
     def returned_within(self, seconds: float) -> bool:
-        """Whether the part answers again since no more than so many seconds ago."""
+        """Whether the part came back within the last `seconds`."""
         return self._returned_at is not None and self._clock() - self._returned_at < seconds
 
     async def call(self, make: Callable[[], Awaitable[T]], seconds: float | None = None) -> T:
-        """What a call answers within `seconds`, its retries included.
+        """The result of a call, which has `seconds` for all its retries.
 
         Raises what the call raises, the probe's error, or `TimeoutError`.
         """
         if self._fault is not None:
-            self._look()
+            self._start_probe()
             raise self._fault.with_traceback(None)
-        doubt = asyncio.get_running_loop().call_later(self._doubt, self._look)
+        doubt = asyncio.get_running_loop().call_later(self._doubt, self._start_probe)
         try:
             async with asyncio.timeout(seconds) as limit:
                 self._calls.add(limit)
@@ -81,7 +81,7 @@ class CircuitBreaker:
             if isinstance(error, TimeoutError) and self._fault is not None:
                 raise self._fault.with_traceback(None) from None
             if self._lost(error):
-                self._look()
+                self._start_probe()
             raise
         else:
             self._answered_at = asyncio.get_running_loop().time()
@@ -89,13 +89,13 @@ class CircuitBreaker:
         finally:
             doubt.cancel()
 
-    def _look(self) -> None:
-        """Have one probe under way."""
-        if self._looking is None or self._looking.done():
-            looking = self._until_answered()
-            self._looking = asyncio.get_running_loop().create_task(looking, name=f"probe of {self._part}")
+    def _start_probe(self) -> None:
+        """Start the probe, unless it is running."""
+        if self._probing is None or self._probing.done():
+            probing = self._probe_until_answered()
+            self._probing = asyncio.get_running_loop().create_task(probing, name=f"probe of {self._part}")
 
-    async def _until_answered(self) -> None:
+    async def _probe_until_answered(self) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
         while (fault := await self._failure()) is not None:
@@ -113,7 +113,7 @@ class CircuitBreaker:
 
     async def _failure(self) -> Exception | None:
         try:
-            # A deadline of the call itself does not count the time that it takes to connect.
+            # The deadline of the call itself does not include the time to connect.
             async with asyncio.timeout(self._patience):
                 await self._probe()
         except self._errors as error:
@@ -121,8 +121,8 @@ class CircuitBreaker:
         return None
 
     def _proves(self, began: float) -> bool:
-        """Whether a failed probe proves something. One that was late does not if another call was answered meanwhile,
-        or if this process itself stood still."""
-        took = asyncio.get_running_loop().time() - began
-        late = took > 0.9 * self._patience
-        return self.away or not late or (self._answered_at < began and took < self._patience + _STALL)
+        """Whether a failed probe proves an outage. A probe that timed out does not, if another call was answered
+        meanwhile, or if this process itself stood still."""
+        seconds = asyncio.get_running_loop().time() - began
+        timed_out = seconds > 0.9 * self._patience
+        return self.away or not timed_out or (self._answered_at < began and seconds < self._patience + _STALL)

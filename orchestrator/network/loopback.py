@@ -1,19 +1,19 @@
-"""Addresses of this machine, to which no proxy leads: the one rule for every client of ours."""
+"""Addresses of this machine. Every client of the product reaches them without a proxy."""
 
 from collections.abc import MutableMapping
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-# With and without the network: some libraries understand only one of the two.
+# Some libraries understand only single addresses, others only networks.
 _THIS_MACHINE: Final = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
-# As they stand in the header `Host`: what a browser on this machine can be told to open.
+# As a browser on this machine writes them in the header `Host`.
 HOST_NAMES: Final = ("localhost", "127.0.0.1", "[::1]")
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or an address is this machine's own."""
+    """Whether a host name or an address is a loopback address."""
     try:
         return ip_address((host or "").strip("[]")).is_loopback
     except ValueError:
@@ -29,7 +29,7 @@ def leads_to_this_machine(url: str) -> bool:
 
 
 def exempt_from_proxies(environment: MutableMapping[str, str]) -> None:
-    """Have libraries whose clients we do not build, and authors' code, reach this machine without a proxy, too."""
+    """Set `NO_PROXY`, so that author code and libraries reach this machine without a proxy, too."""
     if not any(environment.get(name) or environment.get(name.upper()) for name in _PROXIES):
         return
     exempt = [entry.strip() for name in ("no_proxy", "NO_PROXY") for entry in environment.get(name, "").split(",")]

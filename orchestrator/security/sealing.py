@@ -1,4 +1,4 @@
-"""Keeps secrets at rest: keyed digests of what is only compared, encryption of what has to be used again."""
+"""Stores secrets: keyed digests of those that are only compared, encryption of those that are used again."""
 
 import base64
 import hashlib
@@ -23,13 +23,13 @@ _BOUND: Final = "v2."
 
 
 class Unsealable(OrchestratorError):
-    """What is stored was sealed with another `ORCHESTRATOR_SECRET_KEY`, or for another row."""
+    """A stored secret was sealed with another `ORCHESTRATOR_SECRET_KEY`, or for another row."""
 
     code = "unsealable"
 
 
 class _Key:
-    """Everything that follows from one secret."""
+    """The keys that are derived from one secret."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -47,10 +47,10 @@ class _Key:
 
 
 class Sealer:
-    """Keeps secrets with one secret key, which every process of an installation shares.
+    """Seals secrets with the secret key that all processes of an installation share.
 
-    While that key is exchanged there is a second one, the next or the previous: it opens, and seals nothing.
-    A sealed text is bound to its place, the table and row that it is for: it does not open in another one.
+    While the key is rotated there is a fallback, the next or the previous key: it unseals, but seals nothing.
+    A sealed text is bound to its place, a table and row: it cannot be unsealed for another place.
     """
 
     def __init__(self, secret: str, fallback: str | None = None) -> None:
@@ -63,23 +63,23 @@ class Sealer:
         return list(self._keys)
 
     def derived(self, purpose: str) -> bytes:
-        """A secret of 32 bytes for one purpose alone; always the same."""
+        """A secret of 32 bytes for one purpose. The same key and purpose give the same secret."""
         return self._key.derived(purpose)
 
     def derived_by_each(self, purpose: str) -> list[bytes]:
-        """The same for the key and the fallback."""
+        """The secrets for one purpose of the key and the fallback."""
         return [key.derived(purpose) for key in self._keys.values()]
 
     def check_value(self) -> str:
-        """Tells whether two processes share the secret, and nothing else: derived for that alone, and cut short."""
+        """A short value by which two processes see whether they have the same key. It reveals nothing else."""
         return self._key.id
 
     def digest(self, text: str) -> str:
-        """The keyed digest of a secret that is only ever compared."""
+        """The keyed digest of a secret that is only compared."""
         return self._key.digest(text)
 
     def matches(self, text: str, digest: str) -> bool:
-        """Whether a digest is that of the text, with the key or the fallback; takes the same time either way."""
+        """Whether `digest` is the digest of `text` with the key or the fallback. Takes the same time in both cases."""
         return any([hmac.compare_digest(key.digest(text), digest) for key in self._keys.values()])  # noqa: C419
 
     def seal(self, text: str, place: str) -> str:
@@ -89,17 +89,17 @@ class Sealer:
         return f"{_BOUND}{self._key.id}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 
     def unseal(self, sealed: str, place: str) -> str:
-        """The text again. Raises `Unsealable` for another secret key, and in another place."""
+        """The plain text. Raises `Unsealable` for another secret key or another place."""
         return self._opened(sealed, place)[1]
 
     def key_of(self, sealed: str, place: str) -> str:
-        """The check value of the key that sealed a text. Raises `Unsealable` for none of these."""
+        """The check value of the key that sealed a text. Raises `Unsealable` for a key that is not here."""
         return self._opened(sealed, place)[0]
 
     def _opened(self, sealed: str, place: str) -> tuple[str, str]:
         for key in self._keys.values():
             try:
-                if not sealed.startswith(_BOUND):  # by an earlier release
+                if not sealed.startswith(_BOUND):  # sealed by an earlier release
                     return key.id, key.unbound.decrypt(sealed.encode()).decode()
                 data = base64.urlsafe_b64decode(sealed.rpartition(".")[2])
                 return key.id, key.box.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], place.encode()).decode()
@@ -108,25 +108,25 @@ class Sealer:
         raise Unsealable("A stored secret was sealed with another ORCHESTRATOR_SECRET_KEY, or for another row")
 
     def is_current(self, sealed: str) -> bool:
-        """Whether a text is sealed with the key itself and bound to a place; those of earlier releases are not."""
+        """Whether a text is sealed with the key itself and bound to a place. Those of early releases are not bound."""
         return sealed.startswith(f"{_BOUND}{self._key.id}.")
 
 
 def callback_secrets(sealer: Sealer, owner: str) -> list[str]:
-    """What signs the callbacks of an owner's jobs, `whsec_` and base64: one per account, always the same (C-54).
+    """The secret that signs the callbacks of an owner's jobs: `whsec_` and base64, always the same (C-54).
 
-    While the secret key is exchanged there is a second one, that of the fallback.
+    While the secret key is rotated there is a second one, of the fallback.
     """
     return ["whsec_" + base64.b64encode(secret).decode() for secret in sealer.derived_by_each(f"webhook:{owner}")]
 
 
 def secret_file(data_dir: Path) -> Path:
-    """Where a data directory's secret lies."""
+    """The file with the secret of a data directory."""
     return data_dir / _FILE
 
 
-def kept_secret(data_dir: Path) -> str:
-    """The secret of a data directory, made by the first process that needs it and readable by its owner alone.
+def read_or_make_secret(data_dir: Path) -> str:
+    """The secret of a data directory. The first process generates it; only the owner of the file may read it.
 
     Raises `OSError`.
     """
@@ -138,7 +138,7 @@ def kept_secret(data_dir: Path) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(_BYTES))
         try:
-            os.link(draft, path)  # atomic: of two processes, both read the first one's
+            os.link(draft, path)  # Atomic: of two processes, the second one reads the secret of the first.
         except FileExistsError:
             pass
         finally:

@@ -1,4 +1,4 @@
-"""Work that nobody waits for."""
+"""Tasks in the background."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -6,18 +6,18 @@ from typing import Any
 
 
 class Background:
-    """Tasks under way, held until they are done: the event loop itself would let them be collected."""
+    """Holds running tasks until they are done. The event loop holds only weak references to them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Begin some work; it says itself what goes wrong with it."""
+        """Run `work` as a task. `work` must log its own errors."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def settle(self) -> None:
-        """Wait until all of it is done. Before the connections are closed."""
+        """Wait until all tasks are done. Call it before the connections are closed."""
         await asyncio.gather(*self._tasks)

@@ -1,8 +1,8 @@
-"""What can be run, and how it fares: agents with live availability, workflows with estimates."""
+"""Reads the catalogue: agents with availability and health, workflows with estimates."""
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,66 +23,59 @@ _FIRST_GUESS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether agents can run now, and when that was looked at."""
+    """Whether agents can run now, and when this was checked."""
 
     available: bool
     checked_at: datetime
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CatalogueReader:
     """Reads the catalogue (D-016, D-021, D-031, D-032, D-035)."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        gateway: TemporalGateway,
-        attempts: AttemptRepository,
-        *,
-        task_queue: str,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._catalogue = catalogue
-        self._gateway = gateway
-        self._attempts = attempts
-        self._task_queue = task_queue
-        self._clock = clock
+    catalogue: Catalogue
+    gateway: TemporalGateway
+    attempts: AttemptRepository
+    _: KW_ONLY
+    task_queue: str
+    clock: Callable[[], datetime]
 
     def agents(self) -> list[Agent]:
         """Every agent, in the catalogue's order."""
-        return list(self._catalogue.agents.values())
+        return list(self.catalogue.agents.values())
 
     def agent(self, agent_id: str) -> Agent:
         """One agent. Raises `NotFound`."""
-        return self._catalogue.agent(agent_id)
+        return self.catalogue.agent(agent_id)
 
     def workflows(self) -> list[WorkflowDefinition]:
         """Every workflow, in the catalogue's order."""
-        return list(self._catalogue.workflows.values())
+        return list(self.catalogue.workflows.values())
 
     def workflow(self, workflow_id: str) -> WorkflowDefinition:
         """One workflow. Raises `NotFound`."""
-        return self._catalogue.workflow(workflow_id)
+        return self.catalogue.workflow(workflow_id)
 
     async def availability(self) -> Availability:
         """Agents are available while a worker polls the task queue (C-56)."""
         try:
-            pollers = await self._gateway.pollers(self._task_queue)
+            pollers = await self.gateway.pollers(self.task_queue)
         except Unavailable:
             pollers = 0
-        return Availability(available=bool(pollers), checked_at=self._clock())
+        return Availability(available=bool(pollers), checked_at=self.clock())
 
     async def health(self, agent_id: str) -> tuple[AgentHealth, Availability]:
-        """How one agent fared in the last 24 hours. Raises `NotFound`, `Unavailable`."""
-        self._catalogue.agent(agent_id)
-        health = await self._attempts.agent_health(agent_id, since=self._clock() - _HEALTH_WINDOW)
+        """The health of one agent in the last 24 hours. Raises `NotFound`, `Unavailable`."""
+        self.catalogue.agent(agent_id)
+        health = await self.attempts.agent_health(agent_id, since=self.clock() - _HEALTH_WINDOW)
         return health, await self.availability()
 
     async def eta_seconds(self, kind: JobKind, target: str) -> int:
-        """How long such a job will take: an agent's recent mean, a workflow's own estimate. Seconds."""
+        """The expected seconds of a job: the recent mean of an agent, the declared estimate of a workflow."""
         if kind is JobKind.WORKFLOW:
-            return estimated_seconds(self._catalogue.workflow(target).estimated_time)
+            return estimated_seconds(self.catalogue.workflow(target).estimated_time)
         try:
-            health = await self._attempts.agent_health(target, since=self._clock() - _HEALTH_WINDOW)
+            health = await self.attempts.agent_health(target, since=self.clock() - _HEALTH_WINDOW)
         except Unavailable:
             return _FIRST_GUESS
         return max(1, round(health.avg_response_time)) if health.avg_response_time else _FIRST_GUESS
@@ -90,5 +83,5 @@ class CatalogueReader:
 
 def estimated_seconds(text: str) -> int:
     """The upper end of an estimate such as "5-10 minutes", in seconds; a first guess for any other text."""
-    found = _RANGE.search(text)
-    return int(found[2]) * _SECONDS[found[3]] if found else _FIRST_GUESS
+    estimate = _RANGE.search(text)
+    return int(estimate[2]) * _SECONDS[estimate[3]] if estimate else _FIRST_GUESS

@@ -1,4 +1,4 @@
-"""The services that the API layer is given, in one value."""
+"""All services of one process, as the API receives them."""
 
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -27,13 +27,15 @@ from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import Readiness
 from orchestrator.services.reports.resources import ResourceMeter
-from orchestrator.services.user_agents.own_work import OwnWork
+from orchestrator.services.user_agents.agents import UserAgents
+from orchestrator.services.user_agents.configurations import Configurations
+from orchestrator.services.user_agents.executions import Executions
 from orchestrator.services.webhooks.registry import WebhookRegistry
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One of each use-case group."""
+    """One service for each group of use cases."""
 
     access: Authenticator
     keys: KeyIssuer
@@ -59,16 +61,18 @@ class Services:
     deployment: Deployment
     resources: ResourceMeter
     conversations: Conversations
-    own: OwnWork
+    user_agents: UserAgents
+    configurations: Configurations
+    executions: Executions
     public_sessions: bool
     sync_timeout: float
     temporal_ui: str
 
     @property
     def jobs_page(self) -> str:
-        """Where the Temporal UI lists the jobs, without the engine's own workflows."""
+        """The page of the Temporal UI that lists the jobs, without workflows of the engine."""
         return f"{self.temporal_ui}/workflows?{urlencode({'query': f'{names.ATTRIBUTE_KIND} IS NOT NULL'})}"
 
     def run_page(self, job_id: str) -> str:
-        """Where the Temporal UI shows the job to operators."""
+        """The page of the Temporal UI that shows a job."""
         return f"{self.temporal_ui}/workflows/{quote(job_id, safe=':')}"

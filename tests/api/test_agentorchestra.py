@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,7 +23,6 @@ from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.services.access.keys import KeyRequest
 from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.services.jobs.start import JobStarter
-from orchestrator.services.user_agents.own_work import own_work
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
 from tests.api.documented import component, strict
@@ -286,17 +286,11 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         new_id=new_id,
         max_input_bytes=1024,
     )
-    own = own_work(
-        parts.backend.database,
-        parts.backend.gateway,
-        starter,
-        services.reader,
-        services.controller,
-        clock=now,
-        new_id=new_id,
-        most_rows=10,
+    return app_with(
+        user_agents=replace(services.user_agents, most=10),
+        configurations=replace(services.configurations, most=10),
+        executions=replace(services.executions, starter=starter),
     )
-    return app_with(own=own)
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def fresh_limits(**changes: Any) -> RequestLimits:
 @pytest.fixture
 def make(app_with: Make, running: Engine) -> Make:
     """An application with the documented bootstrap user, whose limits have counted nothing yet."""
-    on, signer = running.parts.backend, running.services.users._signer
+    on, signer = running.parts.backend, running.services.users.signer
     rows, bootstrap = UserRepository(on.database), BootstrapUser("admin", SecretStr("password"))
     accounts = Accounts(rows, signer, bootstrap=bootstrap)
     users = UserAccounts(rows, accounts, signer, bootstrap=bootstrap, clock=now)
@@ -75,7 +75,7 @@ def as_user(running: Engine) -> Callable[..., dict[str, str]]:
     def headers(*roles: str, name: str = "ada") -> dict[str, str]:
         until = now() + timedelta(minutes=5)
         claims = Claims(name, TokenType.ACCESS, until, roles=roles)
-        return {"Authorization": f"Bearer {running.services.users._signer.sign(claims)}"}
+        return {"Authorization": f"Bearer {running.services.users.signer.sign(claims)}"}
 
     return headers
 
@@ -559,7 +559,7 @@ async def test_readiness_for_production_is_checked_not_claimed(make: Make, runni
     [
         ("eleven-char", "is short"),
         ("aaaaaaaabbbbbbbb", "repeats a few characters"),
-        ("PassWord-of-2026", "everybody tries first"),
+        ("PassWord-of-2026", "a common word"),
         ("ROOT-of-the-tree", "the user's name"),
         ("correct horse battery", None),
     ],

@@ -32,7 +32,7 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
         assert (await http.get("/v1/agents")).json()["available"] == 0
         (listed,) = (await http.get("/v1/jobs")).json()["jobs"]
         assert "has not answered the start" in listed["reason"]["message"]
-    row = (await parts.backend.jobs.unfinished(before=parts.services.reader._clock()))[0]
+    row = (await parts.backend.jobs.unfinished(before=parts.services.reader.clock()))[0]
     assert row.start_state == "doubtful"
     await parts.aclose()
 

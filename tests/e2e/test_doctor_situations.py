@@ -385,7 +385,7 @@ async def a_plugin_forgets_a_comma(machine: Machine) -> AsyncIterator[Situation]
         "from workflows.registry import DEFINITIONS\n"
         "plugin = Plugin(name='acme', workflows=(DEFINITIONS[0]))\n"
     )
-    report = "`workflows` of the plugin is WorkflowDefinition: it takes a tuple, also for one: (workflow,)"
+    report = "`workflows` of the plugin is a WorkflowDefinition: use a tuple, also for one entry: (workflow,)"
     yield Situation("catalogue", report, "Fix the plugin", machine.plugin("doctor_comma", source))
 
 

@@ -307,13 +307,13 @@ async def test_a_stream_goes_on_when_its_key_becomes_an_admins(
 
 
 async def test_the_memory_of_keys_is_bounded(issued: IssuedKeys, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_cache, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(credential_cache, "_MOST_ENTRIES", 2)
     assert await issued.principal(TOKEN)
     for index.prefix in ("one", "two", "three"):
         await issued.still_valid(replace(PRINCIPAL, prefix=index.prefix))
     index.prefix = KEY.prefix
-    assert len(issued._known._known) == 2
-    assert TOKEN not in repr(issued._known)
+    assert len(issued._verified._entries) == 2
+    assert TOKEN not in repr(issued._verified)
     reads = index.reads
     assert await issued.principal(TOKEN)
     assert index.reads == reads + 1, "the oldest is forgotten first"

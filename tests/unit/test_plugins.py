@@ -198,7 +198,7 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
         (
             Plugin("p", agents=(agent("record_outcome"),)),
             "a.py",
-            "agent id 'record_outcome' is the name of an activity of the engine's own",
+            "agent id 'record_outcome' is reserved by the engine",
         ),
         (
             Plugin("p", agents=(agent(input_model=Unpublishable),)),
@@ -208,12 +208,12 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
         (
             Plugin("p", agents=(agent(),), workflows=(workflow(code=True),)),
             "w.py",
-            "workflow 'flow' says code=True but comes without a class",
+            "workflow 'flow' has code=True but no class",
         ),
         (
             Plugin("p", agents=(agent(),), code_workflows=(CodeWorkflow(workflow(), CountdownWorkflow),)),
             "w.py",
-            "workflow 'flow' has a class of its own",
+            "workflow 'flow' has a class: set code=True",
         ),
         (
             Plugin(

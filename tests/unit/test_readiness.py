@@ -32,10 +32,14 @@ async def models(found: Asked | Unavailable | None) -> Finding:
     ("found", "ok", "message"),
     [
         (None, False, "no provider is configured here: answers are drafted offline"),
-        (Asked(0, 0), True, "a provider is configured; no call asked it in the last 5 minutes"),
+        (Asked(0, 0), True, "a provider is configured; no call used it in the last 5 minutes"),
         (Asked(3, 1), True, "the provider answered 3 of the 4 calls of the last 5 minutes"),
         (Asked(0, 2), False, "the provider answered 0 of the 2 calls of the last 5 minutes"),
-        (Unavailable("The job index does not answer."), False, "how the provider fares is not known: The job index"),
+        (
+            Unavailable("The job index does not answer."),
+            False,
+            "the health of the provider is not known: The job index",
+        ),
     ],
 )
 async def test_a_provider_is_judged_by_the_calls_that_asked_it(

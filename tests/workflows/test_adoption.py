@@ -225,9 +225,9 @@ async def test_the_cancel_of_a_parent_reaches_its_child(engine: Engine) -> None:
     ("type", "inputs", "words"),
     [
         ("t_strict", [{}], "Missing required field: topic"),
-        ("t_three", [["tea"]], "a JSON object, and this is a list"),
-        ("t_countdown", ["tea"], "a JSON object, and this is a text"),
-        ("t_three", [{}, {}], "one input, and this workflow was started with 2"),
+        ("t_three", [["tea"]], "must be a JSON object, not a list"),
+        ("t_countdown", ["tea"], "must be a JSON object, not a text"),
+        ("t_three", [{}, {}], "one input, but this workflow was started with 2"),
         ("t_at_init", [{}], "takes its input in __init__"),
     ],
 )

@@ -33,9 +33,9 @@ ROOT = Path(__file__).parents[2]
 async def execute(engine: Engine, framework: Framework, configuration: dict[str, Any]) -> Job:
     """Start an execution of a new agent."""
     request = AgentRequest("Ada", framework, "Explains engines", configuration, tags=[], active=True)
-    made = await engine.services.own.agents.create(TESTER, request)
+    made = await engine.services.user_agents.create(TESTER, request)
     wanted = ExecutionRequest(made.agent.id, {"question": "How does a difference engine work?"}, {})
-    started = await engine.services.own.executions.start(TESTER, wanted)
+    started = await engine.services.executions.start(TESTER, wanted)
     return await engine.job(started.job_id)
 
 
@@ -115,7 +115,7 @@ async def test_cancelling_an_execution_ends_its_program(engine: Engine, tmp_path
             return pid.read_text() if pid.exists() else ""
 
         number = await eventually(running, bool)
-        await engine.services.own.executions.cancel(TESTER, started.id)
+        await engine.services.executions.cancel(TESTER, started.id)
         job = await engine.ended(started.id)
     assert job.state is JobState.CANCELLED
     assert not Path(f"/proc/{number}").exists()

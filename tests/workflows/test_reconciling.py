@@ -69,7 +69,7 @@ def statements() -> Iterator[list[str]]:
 async def _listed(engine: Engine, count: int) -> None:
     """Wait until the visibility store has caught up."""
     running = visibility.Visibility(engine.parts.backend.client).running
-    own = {row.id for row in await engine.parts.backend.jobs.unfinished(before=engine.parts.services.reader._clock())}
+    own = {row.id for row in await engine.parts.backend.jobs.unfinished(before=engine.parts.services.reader.clock())}
     assert len(own) == count
     await eventually(running, lambda runs: own <= set(runs))
 

@@ -135,7 +135,7 @@ async def test_a_wait_for_a_job_that_temporal_does_not_know_yet_looks_now_and_th
     job = await engine.services.starter.composed(
         StartRequest(kind=JobKind.WORKFLOW, target="t_three", input={}), owner=TESTER.id, job_id="wf_job_not_yet"
     )
-    now = engine.services.reader._clock()
+    now = engine.services.reader.clock()
     await engine.parts.backend.jobs.accept(job, request_hash="x", at=now)
     reads: list[str] = []
     read = TemporalGateway.read

@@ -417,7 +417,7 @@ async def _pauses(engine: Engine, delivery_id: str) -> list[float]:
 
 
 ENDS: list[tuple[dict[str, Any], str]] = [
-    ({"revoked_at": datetime(2026, 1, 2, tzinfo=UTC)}, "was revoked: activate it with another one"),
+    ({"revoked_at": datetime(2026, 1, 2, tzinfo=UTC)}, "was revoked: activate the webhook with another key"),
     ({"expires_at": datetime(2026, 1, 2, tzinfo=UTC)}, "has expired"),
     ({"scopes": frozenset({Scope.WORKFLOWS_RUN})}, "lacks the scope jobs:read"),
 ]

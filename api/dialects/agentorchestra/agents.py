@@ -38,7 +38,7 @@ async def list_agents(
 ) -> AgentPage:
     """The caller's agents, newest first."""
     offset = (min(page, LAST_PAGE) - 1) * limit
-    result = await services.own.agents.list(principal, AgentFilter(framework, status, limit, offset))
+    result = await services.user_agents.list(principal, AgentFilter(framework, status, limit, offset))
     rows = [mapping.agent(live) for live in result.rows]
     return AgentPage(agents=rows, pagination=mapping.pagination(page, limit, result.total))
 
@@ -46,25 +46,25 @@ async def list_agents(
 @router.post("", status_code=201, response_model_exclude_none=True)
 async def create_agent(body: CreateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
     """Create an agent."""
-    return mapping.agent(await services.own.agents.create(principal, mapping.agent_request(body)))
+    return mapping.agent(await services.user_agents.create(principal, mapping.agent_request(body)))
 
 
 @router.get("/{id}", response_model_exclude_none=True)
 async def get_agent(id: str, principal: AgentsRead, services: Svc) -> AgentDetailed:
     """One agent with its newest executions."""
-    live = await services.own.agents.get(principal, id)
-    newest = await services.own.executions.list(principal, ExecutionFilter(agent_id=id, limit=SHOWN_EXECUTIONS))
+    live = await services.user_agents.get(principal, id)
+    newest = await services.executions.list(principal, ExecutionFilter(agent_id=id, limit=SHOWN_EXECUTIONS))
     return mapping.agent_detailed(live, newest.rows)
 
 
 @router.put("/{id}", response_model_exclude_none=True)
 async def update_agent(id: str, body: UpdateAgentRequest, principal: AgentsWrite, services: Svc) -> Agent:
     """Change the fields that are in the body."""
-    return mapping.agent(await services.own.agents.change(principal, id, mapping.agent_changes(body)))
+    return mapping.agent(await services.user_agents.change(principal, id, mapping.agent_changes(body)))
 
 
 @router.delete("/{id}")
 async def delete_agent(id: str, principal: AgentsWrite, services: Svc) -> Message:
     """Delete an agent and its executions. Open executions are cancelled."""
-    cancelled = await services.own.agents.delete(principal, id)
+    cancelled = await services.user_agents.delete(principal, id)
     return Message(message=f"Agent deleted; {cancelled} open executions cancelled")

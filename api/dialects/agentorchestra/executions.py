@@ -60,7 +60,7 @@ async def list_executions(
     page, limit = within(page, 1, LAST_PAGE), within(limit, 1, MOST_EXECUTIONS)
     states = None if status is None else mapping.states_of(status)
     criteria = ExecutionFilter(agent_id=agent_id, states=states, limit=limit, offset=(page - 1) * limit)
-    result = await services.own.executions.list(principal, criteria)
+    result = await services.executions.list(principal, criteria)
     rows = [mapping.execution(job) for job in result.rows]
     return ExecutionList(executions=rows, pagination=mapping.pagination(page, limit, result.total))
 
@@ -68,14 +68,14 @@ async def list_executions(
 @router.post("", status_code=201, dependencies=[Depends(counted_execution)])
 async def start_execution(body: StartExecutionRequest, principal: AgentsWrite, services: Svc) -> ExecutionStarted:
     """Start an execution of one of the caller's agents."""
-    started = await services.own.executions.start(principal, mapping.start_request(body))
+    started = await services.executions.start(principal, mapping.start_request(body))
     return ExecutionStarted(execution_id=started.job_id)
 
 
 @router.get("/{id}", response_model_exclude_none=True)
 async def get_execution(principal: JobsRead, services: Svc, id: ExecutionId) -> ExecutionDetailed:
     """One execution, with its log."""
-    job = await services.own.executions.get(principal, id)
+    job = await services.executions.get(principal, id)
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
     execution = mapping.execution(job, await whole_output(services, job))
     return ExecutionDetailed(**dict(execution), logs=lines)
@@ -84,7 +84,7 @@ async def get_execution(principal: JobsRead, services: Svc, id: ExecutionId) -> 
 @router.delete("/{id}")
 async def cancel_execution(principal: JobsCancel, services: Svc, id: ExecutionId) -> Message:
     """Cancel an execution that has not ended."""
-    done = (await services.own.executions.cancel(principal, id)).done
+    done = (await services.executions.cancel(principal, id)).done
     return Message(message="Execution cancelled" if done else "Cancellation requested")
 
 
@@ -99,7 +99,7 @@ async def get_logs(
     offset: Annotated[int, Query()] = 0,
 ) -> LogList:
     """The log of an execution, oldest line first."""
-    job = await services.own.executions.get(principal, id)
+    job = await services.executions.get(principal, id)
     offset, limit = within(offset, 0, LAST_PAGE), within(limit, 1, MOST_LINES)
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
     matching = [line for line in lines if level in (None, line.level)]
@@ -118,7 +118,7 @@ async def stream_execution(
     last_event_id: Annotated[str | None, Header(description="`id` of the last event received.")] = None,
 ) -> EventStream:
     """Events of an execution until its end, from the first one or after the last one received."""
-    job = await services.own.executions.get(principal, id)
+    job = await services.executions.get(principal, id)
     past = await services.follower.past(principal, id, None)
     start = skipped(past, last_event_id)
     frames = sse.execution_frames(services, principal, job, past, start)

@@ -37,7 +37,7 @@ async def list_configurations(
 ) -> ConfigurationList:
     """Saved configurations, newest first."""
     criteria = ConfigurationFilter(framework=framework, templates=template, public=public, search=search)
-    rows = await services.own.configurations.list(principal, criteria)
+    rows = await services.configurations.list(principal, criteria)
     return ConfigurationList(configurations=[mapping.configuration(saved) for saved in rows])
 
 
@@ -52,7 +52,7 @@ async def save_configuration(body: SaveConfigurationRequest, principal: AgentsWr
         template=body.is_template,
         public=body.is_public,
     )
-    return mapping.configuration(await services.own.configurations.save(principal, request))
+    return mapping.configuration(await services.configurations.save(principal, request))
 
 
 @router.get("/webhooks", tags=[*WEBHOOKS], response_model_exclude_none=True)

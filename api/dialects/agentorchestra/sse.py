@@ -73,13 +73,13 @@ async def dashboard_frames(services: Services, principal: Principal) -> AsyncGen
     before: dict[str, tuple[JobState, int]] | None = None
     try:
         while True:
-            page = await services.own.executions.list(principal, ExecutionFilter(limit=_WATCHED))
+            page = await services.executions.list(principal, ExecutionFilter(limit=_WATCHED))
             now = {job.id: (job.state, job.progress) for job in page.rows}
             changed = [job for job in reversed(page.rows) if before is not None and before.get(job.id) != now[job.id]]
             for job in changed:
                 yield _frame("execution", mapping.execution(job))
             if changed or before is None:
-                figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS["24h"])
+                figures = await services.executions.dashboard(principal, dashboard.LENGTHS["24h"])
                 yield _frame("metrics", dashboard.metrics(figures, page.rows[: dashboard.RECENT]))
             before = now
             await asyncio.sleep(POLL_SECONDS)

@@ -29,8 +29,8 @@ async def dashboard_metrics(
     principal: MetricsRead, services: Svc, timeframe: Annotated[Timeframe, Query()] = "30d"
 ) -> DashboardMetrics:
     """The caller's metrics of a period, compared with the period before it."""
-    figures = await services.own.executions.dashboard(principal, dashboard.LENGTHS[timeframe])
-    recent = await services.own.executions.list(principal, ExecutionFilter(limit=dashboard.RECENT))
+    figures = await services.executions.dashboard(principal, dashboard.LENGTHS[timeframe])
+    recent = await services.executions.list(principal, ExecutionFilter(limit=dashboard.RECENT))
     return dashboard.metrics(figures, recent.rows)
 
 

@@ -1,1 +1,1 @@
-"""Who may call and how much: credentials, keys, users, permissions, limits, and the audit trail."""
+"""Access: credentials, keys, users, permissions, limits, and the audit trail."""

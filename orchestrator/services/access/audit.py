@@ -1,4 +1,4 @@
-"""The audit trail: who changed, or tried to change, what; who was refused; who read what is confidential."""
+"""The audit trail: every change and attempted change, every refused call, every read of confidential data."""
 
 import asyncio
 from collections import Counter
@@ -18,17 +18,17 @@ from orchestrator.storage.audit import AuditRepository
 log = structlog.get_logger(__name__)
 
 MINUTE: Final = 60.0
-_OF_ONE: Final = 10  # Entries of refused calls of one client in a minute.
-_OF_ALL: Final = 300
-_MOST_CLIENTS: Final = 100  # Of which more calls are counted apart.
-_TOGETHER: Final = "(refused)"
+_MOST_OF_CLIENT: Final = 10  # Entries for refused calls of one client in one minute.
+_MOST_OF_ALL: Final = 300  # Entries for refused calls of all clients in one minute.
+_MOST_COUNTED: Final = 100  # Clients whose further refused calls are counted one by one.
+_SUMMARY_ACTION: Final = "(refused)"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries are wanted. Empty fields do not filter; `before` is the id to go on from.
+    """Selects entries. Empty fields do not filter. `before` is the id of the last entry of the page before.
 
-    `username` is the name of failed sign-ins, which stands in the trail as a digest.
+    `username` is the name of failed sign-ins. The trail holds its digest.
     """
 
     principal: str | None = None
@@ -42,14 +42,14 @@ class AuditFilter:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Entries, newest first. `next` is where to go on from, None at the end."""
+    """Entries, newest first. `next` is `before` for the next page, None on the last page."""
 
     entries: list[AuditEntry]
     next: int | None
 
 
 class AuditLog:
-    """Writes and reads the trail."""
+    """Writes and reads the trail. Holds the entries that are not written yet."""
 
     def __init__(
         self, entries: AuditRepository, sealer: Sealer, *, clock: Callable[[], datetime], minute: float = MINUTE
@@ -65,39 +65,39 @@ class AuditLog:
         self._minutes: asyncio.Task[None] | None = None
 
     async def record(self, entry: AuditEntry) -> None:
-        """Write one entry. Never raises: the call that it tells of is over; an entry that is lost is logged.
+        """Write one entry. Never raises, because the recorded call is over: an entry that cannot be written is logged.
 
-        Entries that come meanwhile are written together with the next one.
+        Entries that arrive during a write are written together in the next one.
         """
         self._waiting.append(entry)
         await asyncio.shield(self._work.start(self._write(), "audit"))
 
     async def record_refused(self, entry: AuditEntry, client: str) -> None:
-        """Write an entry for a call that was refused: ten of one client in a minute, the others as one at its end."""
+        """Record a refused call. In each minute a client gets ten entries; one more entry counts its further calls."""
         if self._minutes is None:
             self._minutes = asyncio.create_task(self._end_minute(), name="audit minute")
         if self._refused.admit(entry, client):
             await self.record(entry)
 
     def alias(self, username: str) -> str:
-        """What stands in the trail for the name of a failed sign-in, which may be a password in the wrong field."""
+        """The digest of the name of a failed sign-in: the name may be a password typed into the wrong field."""
         return f"name:{self._sealer.digest(f'sign-in name {username}')[:32]}"
 
-    async def list(self, wanted: AuditFilter) -> AuditPage:
+    async def list(self, filter: AuditFilter) -> AuditPage:
         """One page of the trail. Raises `Unavailable`."""
-        found = await self._entries.list(
-            principal=wanted.principal if wanted.username is None else self.alias(wanted.username),
-            action=wanted.action,
-            since=wanted.since,
-            until=wanted.until,
-            before=wanted.before,
-            limit=wanted.limit + 1,
+        rows = await self._entries.list(
+            principal=filter.principal if filter.username is None else self.alias(filter.username),
+            action=filter.action,
+            since=filter.since,
+            until=filter.until,
+            before=filter.before,
+            limit=filter.limit + 1,
         )
-        entries = found[: wanted.limit]
-        return AuditPage(entries, entries[-1].id if len(found) > wanted.limit else None)
+        entries = rows[: filter.limit]
+        return AuditPage(entries, entries[-1].id if len(rows) > filter.limit else None)
 
     async def aclose(self) -> None:
-        """Write what has been counted. Before the connections are closed."""
+        """Write the counted calls. Call it before the connections are closed."""
         if self._minutes is not None:
             self._minutes.cancel()
             self._minutes = None
@@ -116,13 +116,13 @@ class AuditLog:
     async def _write(self) -> None:
         async with self._writing:
             entries, self._waiting = self._waiting, []
-            if not entries:  # written with those before
+            if not entries:  # the write before included them
                 return
             try:
                 await self._entries.add(*entries)
-            except Unavailable as fault:
+            except Unavailable as error:
                 for entry in entries:
-                    _log_lost(entry, fault)
+                    _log_lost(entry, error)
             except InvalidInput:
                 for entry in entries:
                     await self._write_alone(entry)
@@ -130,50 +130,59 @@ class AuditLog:
     async def _write_alone(self, entry: AuditEntry) -> None:
         try:
             await self._entries.add(entry)
-        except (Unavailable, InvalidInput) as fault:
-            _log_lost(entry, fault)
+        except (Unavailable, InvalidInput) as error:
+            _log_lost(entry, error)
 
 
 class RefusedCalls:
-    """The refused calls of a minute: strangers fill neither the trail nor the memory."""
+    """Counts the refused calls of a minute, so that anonymous clients fill neither the trail nor the memory."""
 
     def __init__(self) -> None:
-        self._seen: Counter[str] = Counter()
-        self._more: dict[str, AuditEntry] = {}
+        self._calls: Counter[str] = Counter()
+        self._summaries: dict[str, AuditEntry] = {}
 
     def admit(self, entry: AuditEntry, client: str) -> bool:
-        """Whether a call gets an entry of its own; otherwise it is counted."""
-        own = client in self._seen or len(self._seen) < _OF_ALL
-        name = client if own else ""
-        self._seen[name] += 1
-        if own and self._seen[name] <= _OF_ONE and sum(min(seen, _OF_ONE) for seen in self._seen.values()) <= _OF_ALL:
+        """Whether a call gets its own entry. If not, it is added to a summary."""
+        counted_alone = client in self._calls or len(self._calls) < _MOST_OF_ALL
+        name = client if counted_alone else ""  # "" stands for all other clients
+        self._calls[name] += 1
+        if counted_alone and self._calls[name] <= _MOST_OF_CLIENT and self._entries() <= _MOST_OF_ALL:
             return True
-        name = name if name in self._more or len(self._more) < _MOST_CLIENTS else ""
-        known = self._more.get(name)
-        self._more[name] = _together(entry, known, alone=bool(name))
+        name = name if name in self._summaries or len(self._summaries) < _MOST_COUNTED else ""
+        self._summaries[name] = _summary(entry, self._summaries.get(name), alone=bool(name))
         return False
 
+    def _entries(self) -> int:
+        return sum(min(calls, _MOST_OF_CLIENT) for calls in self._calls.values())
+
     def counted(self, at: datetime) -> Iterator[AuditEntry]:
-        """One entry for each client with more calls than have entries, and the beginning of another minute."""
-        more = self._more
-        self._seen, self._more = Counter(), {}
-        for entry in more.values():
+        """The summaries of this minute, one for each client with further calls. Starts a new minute."""
+        summaries = self._summaries
+        self._calls, self._summaries = Counter(), {}
+        for entry in summaries.values():
             yield replace(entry, at=at)
 
 
-def _together(entry: AuditEntry, known: AuditEntry | None, *, alone: bool) -> AuditEntry:
-    if known is not None:
-        return replace(known, calls=known.calls + entry.calls)
+def _summary(entry: AuditEntry, summary: AuditEntry | None, *, alone: bool) -> AuditEntry:
+    if summary is not None:
+        return replace(summary, calls=summary.calls + entry.calls)
     address = entry.address if alone else None
     return replace(
-        entry, principal=NOBODY, key_id=None, action=_TOGETHER, path="", address=address, surface=None, request_id=""
+        entry,
+        principal=NOBODY,
+        key_id=None,
+        action=_SUMMARY_ACTION,
+        path="",
+        address=address,
+        surface=None,
+        request_id="",
     )
 
 
-def _log_lost(entry: AuditEntry, fault: Unavailable | InvalidInput) -> None:
+def _log_lost(entry: AuditEntry, error: Unavailable | InvalidInput) -> None:
     log.warning(
         "audit_not_written",
-        error=fault.message,
+        error=error.message,
         action=entry.action,
         actor=entry.principal,
         key_id=entry.key_id,

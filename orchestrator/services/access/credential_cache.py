@@ -1,4 +1,4 @@
-"""What was verified of a credential, for a few seconds."""
+"""A cache of verified credentials."""
 
 import time
 from collections.abc import Callable
@@ -6,50 +6,50 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 LIFETIME: Final = 2.5
-"""Seconds that a verified credential is known without another look at the index.
+"""Seconds for which a verified credential is valid without another read of the index.
 
-A credential that ends in another process is refused after that.
+A credential that another process has ended is refused after this time.
 """
 
-_MOST_KNOWN: Final = 10_000
+_MOST_ENTRIES: Final = 10_000
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known(Generic[T]):
+class _Entry(Generic[T]):
     value: T
-    until: float
+    expires_at: float
 
 
 class CredentialCache(Generic[T]):
-    """Values by name, each for `LIFETIME` seconds at most."""
+    """Holds values by name, each for at most `LIFETIME` seconds."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
-        self._known: dict[str, _Known[T]] = {}
-        self._forgotten = 0
+        self._entries: dict[str, _Entry[T]] = {}
+        self._generation = 0
 
     @property
     def generation(self) -> int:
-        """Grows with each `forget`: what was read before may be older than the change that was its cause."""
-        return self._forgotten
+        """Grows with each `forget`. A value that was read in an earlier generation may be out of date."""
+        return self._generation
 
     def get(self, name: str) -> T | None:
-        """What is known under a name, or None."""
-        known = self._known.get(name)
-        return known.value if known is not None and self._timer() < known.until else None
+        """The value under a name, or None."""
+        entry = self._entries.get(name)
+        return entry.value if entry is not None and self._timer() < entry.expires_at else None
 
     def put(self, name: str, value: T, *, generation: int, seconds: float = LIFETIME) -> None:
-        """Keep a value that was read in a generation, unless another one has begun since."""
-        if generation != self._forgotten:
+        """Store a value that was read in `generation`, unless a new generation has begun since."""
+        if generation != self._generation:
             return
-        self._known.pop(name, None)
-        self._known[name] = _Known(value, self._timer() + min(seconds, LIFETIME))
-        if len(self._known) > _MOST_KNOWN:
-            del self._known[next(iter(self._known))]
+        self._entries.pop(name, None)
+        self._entries[name] = _Entry(value, self._timer() + min(seconds, LIFETIME))
+        if len(self._entries) > _MOST_ENTRIES:
+            del self._entries[next(iter(self._entries))]  # the oldest
 
     def forget(self, changed: Callable[[T], bool]) -> None:
-        """Look at the index again before what has changed is let in."""
-        self._forgotten += 1
-        self._known = {name: known for name, known in self._known.items() if not changed(known.value)}
+        """Remove the values for which `changed` is true. Their credentials are read from the index again."""
+        self._generation += 1
+        self._entries = {name: entry for name, entry in self._entries.items() if not changed(entry.value)}

@@ -5,6 +5,7 @@ Starts of jobs have their own mechanism: the key becomes part of the job's id.
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,40 +32,35 @@ class FirstAnswer(BaseModel):
     headers: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IdempotentRequests:
-    """The requests with an idempotency key, per owner."""
+    """The requests with an idempotency key, per owner.
 
-    def __init__(
-        self,
-        requests: IdempotencyRepository,
-        sealer: Sealer,
-        *,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-        lease: timedelta,
-    ) -> None:
-        """`lease` is longer than any request runs: a claim that is older belongs to a dead process."""
-        self._requests = requests
-        self._sealer = sealer
-        self._clock = clock
-        self._new_id = new_id
-        self._lease = lease
+    `lease` is longer than any request runs: an older claim belongs to a dead process.
+    """
+
+    requests: IdempotencyRepository
+    sealer: Sealer
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    lease: timedelta
 
     async def claim(self, principal: Principal, key: str, request: str) -> KeyClaim | FirstAnswer:
-        """KeyClaim a key for a request, or return the answer of the first request with it.
+        """Claim a key for a request, or return the answer of the first request with it.
 
         `request` has all that must be the same in a repeated request. The caller must complete or release the claim.
         Raises `InvalidInput` for the key, `IdempotencyReuse`, `RequestInProgress`, `Unavailable`.
         """
         check_idempotency_key(key)
         # The key itself may be a text of the caller's; nothing needs it again.
-        claim = KeyClaim(principal.id, hashlib.sha256(key.encode()).hexdigest(), self._new_id())
-        at = self._clock()
-        first = await self._requests.claim(
+        claim = KeyClaim(principal.id, hashlib.sha256(key.encode()).hexdigest(), self.new_id())
+        at = self.clock()
+        first = await self.requests.claim(
             claim,
-            request_digest=self._sealer.digest(request),
+            request_digest=self.sealer.digest(request),
             at=at,
-            until=at + self._lease,
+            until=at + self.lease,
             forgotten=at - KEPT,
         )
         return claim if first is None else self._repeated(claim, first, request)
@@ -72,19 +68,19 @@ class IdempotentRequests:
     async def complete(self, claim: KeyClaim, answer: FirstAnswer) -> None:
         """Store the answer of a request. It is carried out, so a failure is only logged."""
         try:
-            await self._requests.complete(claim, self._sealer.seal(answer.model_dump_json(), _place(claim)))
+            await self.requests.complete(claim, self.sealer.seal(answer.model_dump_json(), _place(claim)))
         except Unavailable as fault:
             log.warning("idempotent_answer_not_stored", owner=claim.owner, error=fault.message)
 
     async def release(self, claim: KeyClaim) -> None:
         """Forget a request that was refused. If that fails, the key is free after the lease."""
         try:
-            await self._requests.release(claim)
+            await self.requests.release(claim)
         except Unavailable as fault:
             log.warning("idempotency_key_not_released", owner=claim.owner, error=fault.message)
 
     def _repeated(self, claim: KeyClaim, first: FirstRequest, request: str) -> FirstAnswer:
-        if not self._sealer.matches(request, first.request_digest):
+        if not self.sealer.matches(request, first.request_digest):
             raise IdempotencyReuse(
                 "This Idempotency-Key was used with another request",
                 field="Idempotency-Key",
@@ -94,7 +90,7 @@ class IdempotentRequests:
             raise RequestInProgress(
                 "The first request with this Idempotency-Key is still running", retry_after=_RETRY_AFTER
             )
-        return FirstAnswer.model_validate_json(self._sealer.unseal(first.answer, _place(claim)))
+        return FirstAnswer.model_validate_json(self.sealer.unseal(first.answer, _place(claim)))
 
 
 def check_idempotency_key(key: str) -> None:

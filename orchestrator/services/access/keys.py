@@ -1,10 +1,10 @@
-"""Issuing keys, and what happens to them later (D-011 to D-014, C-18). For callers with the scope `admin:*`."""
+"""Issues, lists, changes, rotates and revokes API keys (D-011 to D-014, C-18). For callers with the scope `admin:*`."""
 
 import builtins
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from types import EllipsisType
 from typing import Any, Final
@@ -22,12 +22,12 @@ from orchestrator.storage.keys import KeyedDigest, KeyRepository
 log = structlog.get_logger(__name__)
 
 _KEY_ID: Final = re.compile(r"key_[0-9a-f]{32}")
-_SECRET_BYTES: Final = {KeyForm.DVR: 40, KeyForm.AO: 32}  # 8 that find the key, and others that nobody can guess
+_SECRET_BYTES: Final = {KeyForm.DVR: 40, KeyForm.AO: 32}  # The first 8 find the key; nobody can guess the others.
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """What a new key is to be. Without an owner it is its own; keys with the same owner share their jobs."""
+    """The values of a new key. Keys with the same owner share their jobs. Without an owner a key owns its own jobs."""
 
     name: str
     scopes: frozenset[Scope]
@@ -39,7 +39,7 @@ class KeyRequest:
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key with its secret, which is told this once, and the account's secret for callbacks (C-54)."""
+    """A key with its secret, which is returned this once, and the account's secret for callbacks (C-54)."""
 
     key: ApiKey
     token: str
@@ -54,32 +54,25 @@ class KeyPage:
     total: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeyIssuer:
-    """Keys from their first to their last day. Every method raises `Unavailable` when the index does not answer."""
+    """Issues and manages keys. Every method raises `Unavailable` if the index does not answer."""
 
-    def __init__(
-        self,
-        keys: KeyRepository,
-        sealer: Sealer,
-        issued: IssuedKeys,
-        *,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-    ) -> None:
-        self._keys = keys
-        self._sealer = sealer
-        self._issued = issued
-        self._clock = clock
-        self._new_id = new_id
+    keys: KeyRepository
+    sealer: Sealer
+    issued: IssuedKeys
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
 
     async def issue(self, principal: Principal, request: KeyRequest) -> IssuedKey:
         """A new key. Raises `Forbidden`, `InvalidInput`."""
         principal.require(Scope.ADMIN)
         principal.require_reach(request.scopes, request.tier)
-        at = self._clock()
+        at = self.clock()
         _refuse_past(request.expires_at, at)
         token, prefix = _new_token(request.form)
-        key_id = f"key_{self._new_id()}"
+        key_id = f"key_{self.new_id()}"
         key = ApiKey(
             id=key_id,
             owner=request.owner or key_id,
@@ -93,46 +86,46 @@ class KeyIssuer:
             last_used_at=None,
             prefix=prefix,
         )
-        await self._keys.add(key, self._digest(token))
-        self._issued.forget(key_id)
+        await self.keys.add(key, self._digest(token))
+        self.issued.forget(key_id)
         log.info("key_issued", key_id=key.id, owner=key.owner)
-        return self._shown(key, token)
+        return self._issued_key(key, token)
 
     async def list(self, *, limit: int, offset: int = 0, after: Position | None = None) -> KeyPage:
         """One page of all keys."""
-        return KeyPage(*await self._keys.list(limit=limit, offset=offset, after=after))
+        return KeyPage(*await self.keys.list(limit=limit, offset=offset, after=after))
 
     async def get(self, key_id: str) -> ApiKey:
-        """A key. Raises `NotFound`."""
-        key = await self._keys.get(key_id) if _KEY_ID.fullmatch(key_id) else None
+        """One key. Raises `NotFound`."""
+        key = await self.keys.get(key_id) if _KEY_ID.fullmatch(key_id) else None
         if key is None:
-            raise NotFound("Unknown API key")  # not echoed: it may be a secret in the wrong place
+            raise NotFound("Unknown API key")  # The id is not echoed: it may be a secret in the wrong place.
         return key
 
     async def revoke(self, key_id: str) -> ApiKey:
-        """End a key, at once here and within `LIFETIME` seconds elsewhere. Asked twice, it changes nothing.
+        """End a key: at once in this process, within `LIFETIME` seconds in others. Idempotent.
 
         Raises `NotFound`.
         """
         await self.get(key_id)
-        if await self._keys.change(key_id, revoked_at=self._clock()):
+        if await self.keys.change(key_id, revoked_at=self.clock()):
             log.info("key_revoked", key_id=key_id)
-        self._issued.forget(key_id)
+        self.issued.forget(key_id)
         return await self.get(key_id)
 
     async def rotate(self, principal: Principal, key_id: str, *, overlap: timedelta) -> IssuedKey:
-        """A new secret for a key; the old one stays valid for a while. Raises `Forbidden`, `NotFound`, `WrongState`."""
-        key, at = await self.get(key_id), self._clock()
+        """A new secret for a key. The old one is valid for `overlap`. Raises `Forbidden`, `NotFound`, `WrongState`."""
+        key, at = await self.get(key_id), self.clock()
         principal.require_reach(key.scopes, key.tier)
         token, prefix = _new_token(key.form)
         digest = self._digest(token)
-        if key.state(at) is not KeyState.ACTIVE or not await self._keys.rotate(
+        if key.state(at) is not KeyState.ACTIVE or not await self.keys.rotate(
             key_id, prefix=prefix, digest=digest, at=at, until=at + overlap
         ):
             raise WrongState("Only an active key can be rotated", key_id=key_id)
-        self._issued.forget(key_id)
+        self.issued.forget(key_id)
         log.info("key_rotated", key_id=key_id)
-        return self._shown(replace(key, prefix=prefix), token)
+        return self._issued_key(replace(key, prefix=prefix), token)
 
     async def change(
         self,
@@ -144,29 +137,29 @@ class KeyIssuer:
         tier: Tier | None = None,
         expires_at: datetime | EllipsisType | None = ...,
     ) -> ApiKey:
-        """Change what is given; with `expires_at` None the key never expires.
+        """Change the given fields. With `expires_at` None the key never expires.
 
         Raises `Forbidden`, `InvalidInput`, `NotFound`, `WrongState`.
         """
-        given = {"name": name, "scopes": scopes, "tier": tier}
-        values: dict[str, Any] = {field: value for field, value in given.items() if value is not None}
+        changes = {"name": name, "scopes": scopes, "tier": tier}
+        values: dict[str, Any] = {field: value for field, value in changes.items() if value is not None}
         if not isinstance(expires_at, EllipsisType):
-            _refuse_past(expires_at, self._clock())
+            _refuse_past(expires_at, self.clock())
             values["expires_at"] = expires_at
         key = await self.get(key_id)
         principal.require_reach(key.scopes | (scopes or frozenset()), key.tier)
         principal.require_reach((), tier or key.tier)
-        if key.revoked_at is not None or (values and not await self._keys.change(key_id, **values)):
+        if key.revoked_at is not None or (values and not await self.keys.change(key_id, **values)):
             raise WrongState("The key was revoked, which is final", key_id=key_id)
-        self._issued.forget(key_id)
+        self.issued.forget(key_id)
         log.info("key_changed", key_id=key_id, fields=builtins.list(values))
         return await self.get(key_id)
 
     def _digest(self, token: str) -> KeyedDigest:
-        return KeyedDigest(self._sealer.digest(token), self._sealer.check_value())
+        return KeyedDigest(self.sealer.digest(token), self.sealer.check_value())
 
-    def _shown(self, key: ApiKey, token: str) -> IssuedKey:
-        return IssuedKey(key, token, callback_secrets(self._sealer, key.owner)[0])
+    def _issued_key(self, key: ApiKey, token: str) -> IssuedKey:
+        return IssuedKey(key, token, callback_secrets(self.sealer, key.owner)[0])
 
 
 def _new_token(form: KeyForm) -> tuple[str, str]:

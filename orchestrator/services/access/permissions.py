@@ -1,4 +1,4 @@
-"""What the tier of a caller lets a job have: a priority, a model of its own, a callback."""
+"""What the tier of a caller permits a job: high priority, a chosen model, a callback."""
 
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import JobInput
@@ -8,7 +8,7 @@ from orchestrator.domain.limits import TierLimits
 
 
 def permitted(job: JobInput, principal: Principal, limits: TierLimits) -> JobInput:
-    """The job with the priority that it gets: the label keeps the word that the caller asked for.
+    """The job with the priority that the tier permits. The label `priority` keeps the requested word.
 
     Raises `Forbidden` for a model, a length or a callback that the caller's tier does not include.
     """

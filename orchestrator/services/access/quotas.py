@@ -1,7 +1,7 @@
-"""What a caller may have started: jobs at once, and tokens in a month (D-065, D-068, C-28)."""
+"""Quotas of a caller: concurrent jobs, and tokens in a calendar month (D-065, D-068, C-28)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
 from orchestrator.domain.access import Principal
@@ -18,7 +18,7 @@ from orchestrator.storage.token_use import TokenRepository
 
 @dataclass(frozen=True, slots=True)
 class QuotaUsage:
-    """What a caller uses of which limits, and what open jobs reserve. `month_ends` is when the tokens begin anew."""
+    """A caller's limits and usage. `reserved_tokens` are those of open jobs. The tokens start again at `month_ends`."""
 
     limits: TierLimits
     jobs: int
@@ -27,47 +27,41 @@ class QuotaUsage:
     month_ends: datetime
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Quotas:
-    """The limits of every tier, held against the job index. Every method raises `Unavailable` without the index."""
+    """Compares the limits of every tier with the job index. Every method raises `Unavailable` without the index."""
 
-    def __init__(
-        self,
-        tiers: Mapping[Tier, TierLimits],
-        jobs: JobRepository,
-        tokens: TokenRepository,
-        catalogue: Catalogue,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._tiers = tiers
-        self._jobs = jobs
-        self._tokens = tokens
-        self._catalogue = catalogue
-        self._clock = clock
+    tiers: Mapping[Tier, TierLimits]
+    jobs: JobRepository
+    tokens: TokenRepository
+    catalogue: Catalogue
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     def limits(self, principal: Principal) -> TierLimits:
-        """The limits of a caller; none for an administrator without a tier."""
-        return UNLIMITED_TIER if principal.tier is None else self._tiers[principal.tier]
+        """The limits of a caller. An administrator without a tier has no limits."""
+        return UNLIMITED_TIER if principal.tier is None else self.tiers[principal.tier]
 
     def within_budget(self, principal: Principal, job: JobInput) -> JobInput:
-        """The job with the tokens that its caller's tier allows, which `JobRepository.accept` holds it to."""
+        """The job with the token budget of its caller's tier. `JobRepository.accept` enforces the budget."""
         limit = self.limits(principal).monthly_tokens
         if limit is None:
             return job
-        budget = TokenBudget(monthly=limit, planned=planned_tokens(self._catalogue, job))
+        budget = TokenBudget(monthly=limit, planned=planned_tokens(self.catalogue, job))
         return job.model_copy(update={"tokens": budget})
 
     async def check_tokens(self, principal: Principal) -> None:
-        """Raises `LimitExceeded` when nothing is left of the tokens of this calendar month (UTC), for work whose job is
-        accepted later."""
+        """Refuse early: the job of this work is accepted later, and `JobRepository.accept` enforces the limit there.
+
+        Raises `LimitExceeded` if the tokens of this calendar month (UTC) are used up.
+        """
         limit = self.limits(principal).monthly_tokens
         if limit is not None:
-            now = self._clock()
-            (await self._tokens.use(principal.id, now)).check(limit, now)
+            now = self.clock()
+            (await self.tokens.use(principal.id, now)).check(limit, now)
 
     async def check_jobs(self, principal: Principal) -> None:
-        """Raises `LimitExceeded` when the caller has as many open jobs as the tier allows, for work whose job is
-        accepted later; `JobRepository.accept` holds the limit where it is accepted at once."""
+        """Refuse early, as `check_tokens` does. Raises `LimitExceeded` if the tier permits no further open job."""
         limit = self.limits(principal).concurrent_jobs
         if limit is None:
             return
@@ -82,12 +76,12 @@ class Quotas:
             )
 
     async def usage(self, principal: Principal) -> QuotaUsage:
-        """What the caller uses now."""
-        now = self._clock()
-        _, running = await self._jobs.list(
+        """The caller's usage now."""
+        now = self.clock()
+        _, running = await self.jobs.list(
             owner=principal.id, states=sorted(OPEN_STATES), kind=None, definition=None, limit=1, offset=0
         )
-        tokens = await self._tokens.use(principal.id, now)
+        tokens = await self.tokens.use(principal.id, now)
         return QuotaUsage(
             limits=self.limits(principal),
             jobs=running,
@@ -98,7 +92,7 @@ class Quotas:
 
 
 def planned_tokens(catalogue: Catalogue, job: JobInput) -> int:
-    """How many tokens the answers of a job's planned calls may have. A retry does not pay for what it takes over."""
+    """The most tokens that the answers of the planned calls may have. A retry does not pay for reused answers."""
     reused = {(call.step, call.agent) for call in job.retry.calls} if job.retry else set()
     return sum(
         _longest_answer(catalogue, job, step, agent)
@@ -111,5 +105,5 @@ def planned_tokens(catalogue: Catalogue, job: JobInput) -> int:
 def _longest_answer(catalogue: Catalogue, job: JobInput, step: Step, agent: str) -> int:
     try:
         return longest_answer(catalogue.agent(agent), job.config.max_tokens, framework=step.task_queue is not None)
-    except NotFound:  # a worker with other plugins has it, and claims what it needs
+    except NotFound:  # a worker with other plugins has the agent, and claims its tokens there
         return job.config.max_tokens or 0

@@ -1,6 +1,7 @@
-"""Counts requests in moving windows, here or in Redis (D-065, C-24).
+"""Counts requests in moving windows, in this process or in Redis (D-065, C-24).
 
-When Redis is gone most are let through; what strangers could abuse is counted in this process meanwhile.
+While Redis does not answer, most requests are admitted uncounted. This process counts those that anonymous clients
+could abuse.
 """
 
 import asyncio
@@ -33,17 +34,17 @@ from orchestrator.domain.limits import (
 log = structlog.get_logger(__name__)
 
 SOCKET_TIMEOUT: Final = 0.25
-PATIENCE: Final = 0.5  # Seconds that one request may wait in all, for its turn and for Redis.
-PAUSE: Final = 2.0  # Seconds until a Redis that failed is tried again, by one request.
+PATIENCE: Final = 0.5  # Seconds that one request may wait in all, for a connection and for Redis.
+PAUSE: Final = 2.0  # Seconds until one request tries a failed Redis again.
 _WARN_EVERY: Final = 60.0
 _CONNECTIONS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """At most `limit` requests of one identity in any `seconds`. Windows of policies with other names stand apart.
+    """At most `limit` requests of one identity in any `seconds`. Policies with different names count separately.
 
-    One that is `always_counted` is counted in this process while Redis does not answer.
+    An `always_counted` policy is counted in this process while Redis does not answer.
     """
 
     name: str
@@ -55,9 +56,9 @@ class Policy:
 class RateLimiter:
     """Counts requests by policy and identity: in this process, or in the Redis that all processes share.
 
-    The window moves, and is exact: no span of its length ever holds more than `limit` requests. A sliding counter only
-    estimates, and a fixed window lets twice as many through around its edge. The price is one stored time for each
-    request let through, `limit` at most. A request that is refused does not count.
+    The window moves and is exact: no span of its length contains more than `limit` requests. (A sliding counter only
+    estimates, and a fixed window admits twice as many around its edge.) It costs one stored time for each admitted
+    request, at most `limit`. A refused request does not count.
     """
 
     def __init__(
@@ -76,21 +77,21 @@ class RateLimiter:
         self._paused_until = self._silent_until = -math.inf
 
     async def hit(self, policy: Policy, identity: str) -> Allowance:
-        """Count a request, unless it is refused, and tell what is left.
+        """Count a request, unless it is refused, and return what remains.
 
-        Without an answer from Redis the request is let through uncounted, at once or within `PATIENCE` seconds, or is
-        counted here if the policy is `always_counted`.
+        If Redis does not answer within `PATIENCE` seconds, the request is admitted uncounted, or counted in this
+        process if the policy is `always_counted`.
         """
         if self._timer() < self._paused_until:
             return await self._without_redis(policy, identity)
-        if self._failed:  # This request looks whether Redis is back; the others go on meanwhile.
+        if self._failed:  # This request tries Redis; the others do without it meanwhile.
             self._paused_until = self._timer() + PAUSE
         windows = self._opened()
         try:
             async with asyncio.timeout(PATIENCE):
                 allowance = await self._counted(windows, policy, identity)
-        except (RedisError, OSError, TimeoutError) as fault:
-            self._pause(fault)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._pause(error)
             return await self._without_redis(policy, identity)
         self._failed, self._paused_until = False, -math.inf
         return allowance
@@ -109,12 +110,12 @@ class RateLimiter:
         )
 
     async def aclose(self) -> None:
-        """Let go of the connections; the next request opens them again."""
+        """Close the connections. The next request opens them again."""
         if self._pool is not None:
             await self._pool.disconnect()
 
     def _opened(self) -> MovingWindowRateLimiter:
-        if self._windows is None:  # Not before the first request: a store in memory needs a running loop.
+        if self._windows is None:  # Opened by the first request: a store in memory needs a running loop.
             if self._pool is None:
                 self._windows = MovingWindowRateLimiter(MemoryStorage())
             else:
@@ -123,12 +124,12 @@ class RateLimiter:
                 self._windows = MovingWindowRateLimiter(store)
         return self._windows
 
-    def _pause(self, fault: Exception) -> None:
+    def _pause(self, error: Exception) -> None:
         self._failed = True
         self._paused_until = self._timer() + PAUSE
         if self._timer() >= self._silent_until:
             self._silent_until = self._timer() + _WARN_EVERY
-            log.warning("limiter_unavailable", fault=type(fault).__name__, error=str(fault)[:300])
+            log.warning("limiter_unavailable", fault=type(error).__name__, error=str(error)[:300])
 
     async def _without_redis(self, policy: Policy, identity: str) -> Allowance:
         if not policy.always_counted:
@@ -143,7 +144,7 @@ class RateLimiter:
 
 
 class RequestLimits:
-    """Which policy holds for whom: the tier's on the native surface, on the others the one that they document."""
+    """Selects the policy of a request: the tier's on the native surface, the documented one on each other surface."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class RequestLimits:
         tiers: Mapping[Tier, TierLimits],
         surfaces: Mapping[SurfaceLimit, Window] = SURFACE_LIMITS,
     ) -> None:
-        """`surfaces` are the windows that differ from the documented ones."""
+        """`surfaces` are the windows that replace documented ones."""
         self._limiter = limiter
         self._surfaces = {
             name: Policy(name, window.limit, window.seconds, always_counted=name in ALWAYS_COUNTED)
@@ -164,7 +165,7 @@ class RequestLimits:
         }
 
     async def admit(self, principal: Principal) -> Allowance | None:
-        """Count one request of an authenticated caller, per API key (D-065); None when nothing limits them."""
+        """Count one request of an authenticated caller, per API key (D-065). None for a caller without a limit."""
         policy = self._tiers.get(principal.tier) if principal.tier is not None else None
         if policy is None:
             return None
@@ -172,18 +173,18 @@ class RequestLimits:
         return await self._limiter.hit(policy, identity)
 
     async def admit_surface(self, limit: SurfaceLimit, client: str) -> Allowance:
-        """Count one request of a client against a surface's own limit (C-24)."""
+        """Count one request of a client against the limit of a surface (C-24)."""
         return await self._limiter.hit(self._surfaces[limit], client)
 
     async def aclose(self) -> None:
-        """Let go of the limiter's connections."""
+        """Close the connections of the limiter."""
         await self._limiter.aclose()
 
 
 def _pool(url: str) -> BlockingConnectionPool:
-    """Connections that give up soon and are not tried again: the request is let through instead.
+    """Connections with short timeouts and no retries: a slow Redis must not delay requests.
 
-    A burst waits for its turn: a pool that refuses would let it through uncounted.
+    A burst waits for free connections. If the pool refused, the burst would be admitted uncounted.
     """
     return BlockingConnectionPool.from_url(
         url,

@@ -1,4 +1,4 @@
-"""Signed tokens of users: HS256, fifteen minutes, refreshed for seven days (M-032, S-004, C-20)."""
+"""Signs and reads the tokens of users: HS256, valid for 15 minutes, refreshed for 7 days (M-032, S-004, C-20)."""
 
 import hashlib
 import hmac
@@ -18,14 +18,14 @@ REFRESH_LIFETIME: Final = timedelta(days=7)
 LONGEST_LIFE: Final = timedelta(days=1)
 _ALGORITHM: Final = "HS256"
 _LONGEST_SUBJECT: Final = 200
-# Where other issuers say what a token is for; one that is for something else opens nothing here.
+# Claims in which other issuers name the use of a token. A token for another use is refused.
 _PURPOSES: Final = ("type", "typ", "token_type", "token_use", "use", "purpose")
-_OPENS: Final = frozenset({"access", "access_token", "bearer"})
+_ACCESS_USES: Final = frozenset({"access", "access_token", "bearer"})
 _HEADER_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 
 
 class TokenType(StrEnum):
-    """What a token is for. One without the claim is an access token: others mint them with the shared secret."""
+    """The use of a token. A token without the claim is an access token: other issuers sign with the shared secret."""
 
     ACCESS = "access"
     REFRESH = "refresh"
@@ -33,9 +33,9 @@ class TokenType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token says. `roles` is None where it says nothing of roles.
+    """The claims of a token. `roles` is None for a token without roles.
 
-    Our own tokens have an `account`, and a `family`: the sign-in that they descend from. A refresh token has an `id`.
+    Tokens of this product have an `account`, and a `family`: the id of their sign-in. A refresh token has an `id`.
     """
 
     subject: str
@@ -49,9 +49,10 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say beside its subject and its end.
+    """What a token must contain beside its subject and its expiry.
 
-    Without an issuer or an audience, tokens that name one are refused. A token of others may live for `longest_life`.
+    Without an issuer or an audience here, tokens that name one are refused. A token of another issuer may live for
+    at most `longest_life`.
     """
 
     issuer: str | None = None
@@ -60,9 +61,9 @@ class TokenRules:
 
 
 class TokenSigner:
-    """Signs and reads tokens. Judges them by signature, expiry and claims alone.
+    """Signs and reads tokens. Checks signature, expiry and claims, and nothing in the index.
 
-    Those that a `fallback` signed are read as well, while the secret is exchanged.
+    It also reads tokens that a fallback secret signed: there is one while the secret is exchanged.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class TokenSigner:
         self._rules = rules or TokenRules()
 
     def sign(self, claims: Claims) -> str:
-        """The token that says this."""
+        """The signed token with these claims."""
         body: dict[str, Any] = {
             "sub": claims.subject,
             "type": claims.type,
@@ -87,26 +88,26 @@ class TokenSigner:
             "account": claims.account or None,
             "roles": None if claims.roles is None else list(claims.roles),
         }
-        given = {name: value for name, value in body.items() if value is not None}
-        return jwt.encode(given, self._secret, algorithm=_ALGORITHM)
+        claims_set = {name: value for name, value in body.items() if value is not None}
+        return jwt.encode(claims_set, self._secret, algorithm=_ALGORITHM)
 
     def digest(self, text: str) -> str:
-        """A digest of a text that only who knows the secret can make."""
+        """The keyed digest of a text. Only a process with the secret can compute it."""
         return _digest(self._secret, text)
 
     def is_digest(self, text: str, digest: str) -> bool:
-        """Whether the digest is one of this text, by the secret or a fallback."""
-        known = [_digest(secret, text) for secret in (self._secret, *self._fallbacks)]
-        return any(hmac.compare_digest(one.encode(), digest.encode()) for one in known)
+        """Whether `digest` is the digest of `text` with the secret or a fallback."""
+        digests = [_digest(secret, text) for secret in (self._secret, *self._fallbacks)]
+        return any(hmac.compare_digest(expected.encode(), digest.encode()) for expected in digests)
 
     def read(self, token: str, expected: TokenType = TokenType.ACCESS) -> Claims:
-        """What a token says.
+        """The claims of a token.
 
-        Raises `Unauthenticated` for one that is forged, expired, of another issuer, or for another use (M-033).
+        Raises `Unauthenticated` for a token that is forged, expired, of another issuer, or for another use (M-033).
         """
         body = self._verified(token)
         roles = body.get("roles")
-        if (roles is not None and not _words(roles)) or body.get("iss") != self._rules.issuer:
+        if (roles is not None and not _are_texts(roles)) or body.get("iss") != self._rules.issuer:
             _refuse()
         if not _is_for(body, expected):
             _refuse()
@@ -134,7 +135,7 @@ class TokenSigner:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired") from None
-        except (jwt.InvalidTokenError, OverflowError, TypeError):  # the latter two for a time that is no number
+        except (jwt.InvalidTokenError, OverflowError, TypeError):  # the last two: a time that is not a number
             _refuse()
         header_type = whole["header"].get("typ", "JWT")
         if not isinstance(header_type, str) or header_type.lower() not in _HEADER_TYPES:
@@ -143,7 +144,7 @@ class TokenSigner:
         return body
 
     def _secret_of(self, token: str) -> str:
-        """The secret that signed a token: a fallback if that did, else the first one."""
+        """The secret to verify a token with: the fallback that signed it, else the secret itself."""
         for secret in self._fallbacks:
             try:
                 jwt.PyJWS().decode(token, secret, algorithms=[_ALGORITHM])
@@ -156,10 +157,10 @@ class TokenSigner:
         try:
             return self._time(body["exp"])
         except (OverflowError, ValueError, OSError, TypeError):
-            raise Unauthenticated("The token is not valid: its exp is no time in seconds") from None
+            raise Unauthenticated("The token is not valid: its exp is not a time in seconds") from None
 
     def _check_foreign(self, claims: Claims, body: dict[str, Any]) -> None:
-        """Refuse a token of others that lives too long or is taken for one of an account."""
+        """Refuse a token of another issuer that lives too long, or whose subject looks like an account."""
         now = self._clock()
         try:
             issued_at = min(now, self._time(body.get("iat", now.timestamp())))
@@ -167,7 +168,7 @@ class TokenSigner:
             _refuse()
         if claims.expires_at - issued_at > self._rules.longest_life:
             seconds = int(self._rules.longest_life.total_seconds())
-            raise Unauthenticated(f"The token lives too long: {seconds} seconds are the most")
+            raise Unauthenticated(f"The token lives too long: at most {seconds} seconds are allowed")
         if is_account(claims.subject):
             _refuse()
 
@@ -178,15 +179,15 @@ class TokenSigner:
 
 
 def _digest(secret: str, text: str) -> str:
-    # The zero byte keeps it apart from signatures: no token has one.
+    # The zero byte separates digests from signatures: no token contains one.
     return hmac.new(secret.encode(), b"digest\0" + text.encode(), hashlib.sha256).hexdigest()
 
 
 def _is_for(body: dict[str, Any], expected: TokenType) -> bool:
-    said = {name: body[name] for name in _PURPOSES if name in body}
+    uses = {name: body[name] for name in _PURPOSES if name in body}
     if expected is TokenType.REFRESH:
-        return said == {"type": TokenType.REFRESH}
-    return all(isinstance(word, str) and word.lower() in _OPENS for word in said.values())
+        return uses == {"type": TokenType.REFRESH}
+    return all(isinstance(word, str) and word.lower() in _ACCESS_USES for word in uses.values())
 
 
 def _subject(subject: Any) -> str:
@@ -195,7 +196,7 @@ def _subject(subject: Any) -> str:
     return subject
 
 
-def _words(roles: Any) -> bool:
+def _are_texts(roles: Any) -> bool:
     return isinstance(roles, list) and all(isinstance(role, str) for role in roles)
 
 

@@ -1,10 +1,10 @@
-"""Chat: one message in, one answer out; the work is a job, the session an entity workflow (A11, A-013 to A-015)."""
+"""Chat: each message is answered by a job; the session is an entity workflow (A11, A-013 to A-015)."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Final
 
 from orchestrator.agents.chat import REVIEWER, chat_plan, definition_id
@@ -42,7 +42,7 @@ from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
 MOST_CONTEXT_BYTES: Final = 64 * 1024
-_LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # What the acceptance of a turn may refuse it for.
+_LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # Limits for which a turn may be refused.
 _NOBODY_JUDGED: Final = "quality_score is null: in lite mode nothing judges the answer."
 _NOT_JUDGED: Final = "quality_score is null: the reviewing agent did not score the answer."
 _DRAFTED: Final = (
@@ -56,7 +56,7 @@ _OF_DRAFTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """What a client says. `request_id` is the client's own: the same one with the same message is the same turn."""
+    """A message of a client. The client chooses `request_id`: the same id with the same message is the same turn."""
 
     text: str
     session_id: str
@@ -69,7 +69,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One answered message. `seconds` is how long its job ran, `score` the review's own, None when nothing judged."""
+    """One answered message. `seconds` is the duration of its job, `score` that of the review, None without a review."""
 
     job: Job
     session_id: str
@@ -82,110 +82,98 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A message on its way: the job that will answer it, and what its conversation is asked."""
+    """A message that is accepted: the job that will answer it, and the request to its conversation."""
 
     job_id: str
     request: TurnRequest
     conversation: ConversationInput
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Conversations:
-    """Sessions of one owner each. What is raised names the job where there is one."""
+    """Sessions, each of one owner. Errors name the job, if there is one."""
 
-    def __init__(
-        self,
-        gateway: ConversationGateway,
-        records: ConversationLog,
-        bus: DeltaBus,
-        *,
-        quotas: Quotas,
-        reader: JobReader,
-        outputs: JobOutputs,
-        idle: float,
-        patience: float,
-        job_timeout: float | None,
-        new_id: Callable[[], str],
-    ) -> None:
-        self._gateway = gateway
-        self._quotas = quotas
-        self._reader = reader
-        self._outputs = outputs
-        self._records = records
-        self._bus = bus
-        self._idle = idle
-        self._patience = patience
-        self._job_timeout = job_timeout
-        self._new_id = new_id
+    gateway: ConversationGateway
+    records: ConversationLog
+    bus: DeltaBus
+    _: KW_ONLY
+    quotas: Quotas
+    reader: JobReader
+    outputs: JobOutputs
+    idle: float
+    patience: float
+    job_timeout: float | None
+    new_id: Callable[[], str]
 
     async def begin(self, principal: Principal, message: ChatMessage) -> Begun:
-        """Look at a message and at the caller's limits; nothing is started yet.
+        """Check a message and the caller's limits. Starts nothing.
 
         Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
         """
-        job = self._quotas.within_budget(principal, self._job(principal, message))
+        job = self.quotas.within_budget(principal, self._job(principal, message))
         await self._check_limits(principal, job.job_id)
         request = TurnRequest(
             job=job,
             request_hash=_digest(message),
             use_memory=message.use_memory,
-            job_timeout=self._job_timeout,
-            most_open=self._quotas.limits(principal).concurrent_jobs,
+            job_timeout=self.job_timeout,
+            most_open=self.quotas.limits(principal).concurrent_jobs,
         )
         return Begun(job.job_id, request, self._conversation(principal, message.session_id))
 
     async def answer(self, principal: Principal, begun: Begun) -> Turn:
-        """The answer to a message, after all that was said before it in its session.
+        """The answer to a message, after the answers to all earlier messages of its session.
 
-        Raises `DeadlineExceeded` when it takes longer than the server waits (the turn goes on), `StepFailed` and
-        `WrongState` when the turn's job failed or was cancelled, `LimitExceeded`, `Unavailable`.
+        Raises `DeadlineExceeded` if it takes longer than the server waits (the turn continues), `StepFailed` and
+        `WrongState` if the turn's job failed or was cancelled, `LimitExceeded`, `Unavailable`.
         """
         try:
-            result = await self._asked(begun)
-        except DeadlineExceeded as late:
+            result = await self._result(begun)
+        except DeadlineExceeded as error:
             raise DeadlineExceeded(
-                f"{late.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=late.retry_after
+                f"{error.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=error.retry_after
             ) from None
         if not result.state.succeeded:
-            raise _not_answered(result)
-        job = await self._reader.get(principal, result.job_id)
+            raise _failure(result)
+        job = await self.reader.get(principal, result.job_id)
         return await self._turn(begun, job)
 
     async def _check_limits(self, principal: Principal, job_id: str) -> None:
-        """Refuses early; the slot itself is taken when the message's turn comes. What has its job is not refused."""
+        """Refuse early: the turn itself takes the slot. A message that has its job already is not refused."""
         try:
-            await self._quotas.check_tokens(principal)
-            await self._quotas.check_jobs(principal)
-        except LimitExceeded as full:
+            await self.quotas.check_tokens(principal)
+            await self.quotas.check_jobs(principal)
+        except LimitExceeded as error:
             try:
-                await self._reader.get(principal, job_id)
+                await self.reader.get(principal, job_id)
             except NotFound:
-                raise full from None
+                raise error from None
 
-    async def _asked(self, begun: Begun) -> TurnResult:
+    async def _result(self, begun: Begun) -> TurnResult:
         try:
             return await self._ask(begun, begun.job_id)
-        except LimitExceeded as refused:
-            if refused.details["limit"] not in _LIMITS:
+        except LimitExceeded as error:
+            if error.details["limit"] not in _LIMITS:
                 raise
-        # Temporal remembers refusals: this one may be of an earlier request for the same turn.
-        return await self._ask(begun, f"{begun.job_id}.{self._new_id()}")
+        # Temporal stores the refusal of an update: it may answer an earlier request for the same turn. Ask once more.
+        return await self._ask(begun, f"{begun.job_id}.{self.new_id()}")
 
     async def _ask(self, begun: Begun, update_id: str) -> TurnResult:
-        return await self._gateway.ask(
+        return await self.gateway.ask(
             begun.conversation,
             names.UPDATE_TURN,
             begun.request,
             TurnResult,
             update_id=update_id,
-            seconds=self._patience,
+            seconds=self.patience,
         )
 
     async def stream(self, principal: Principal, begun: Begun) -> AsyncGenerator[Delta | Turn]:
-        """The text of the answer as it is written, then the turn itself. Raises as `answer` does."""
+        """The text of the answer as the agent writes it, then the turn. Raises as `answer` does."""
         step = begun.request.job.answer
-        deltas = self._bus.subscribe(begun.job_id)
+        deltas = self.bus.subscribe(begun.job_id)
         piece = asyncio.ensure_future(anext(deltas))
-        await asyncio.sleep(0)  # listen before there is something to hear
+        await asyncio.sleep(0)  # subscribe before the turn can write text
         answering = asyncio.ensure_future(self.answer(principal, begun))
         try:
             while not answering.done():
@@ -203,18 +191,18 @@ class Conversations:
             await deltas.aclose()
 
     async def history(self, principal: Principal, session_id: str) -> Memory:
-        """What a session remembers. Raises `Unavailable`."""
-        return await self._records.recall(conversation_id(principal.id, session_id))
+        """The memory of a session. Raises `Unavailable`."""
+        return await self.records.recall(conversation_id(principal.id, session_id))
 
     async def reset(self, principal: Principal, session_id: str) -> None:
-        """Let a session forget, after the turns under way. Raises `DeadlineExceeded`, `Unavailable`."""
-        await self._gateway.ask(
+        """Clear the memory of a session, after its running turns. Raises `DeadlineExceeded`, `Unavailable`."""
+        await self.gateway.ask(
             self._conversation(principal, session_id),
             names.UPDATE_RESET,
             Control(actor=principal.id),
             Recorded,
-            update_id=self._new_id(),
-            seconds=self._patience,
+            update_id=self.new_id(),
+            seconds=self.patience,
         )
 
     def _conversation(self, principal: Principal, session_id: str) -> ConversationInput:
@@ -222,7 +210,7 @@ class Conversations:
             conversation_id=conversation_id(principal.id, session_id),
             owner=principal.id,
             session_id=session_id,
-            idle=self._idle,
+            idle=self.idle,
         )
 
     def _job(self, principal: Principal, message: ChatMessage) -> JobInput:
@@ -249,7 +237,7 @@ class Conversations:
 
     def _job_id(self, principal: Principal, message: ChatMessage) -> str:
         if message.request_id is None:
-            return job_id(JobKind.WORKFLOW, self._new_id())
+            return job_id(JobKind.WORKFLOW, self.new_id())
         return turn_job_id(principal.id, message.session_id, message.request_id, _digest(message))
 
     async def _turn(self, begun: Begun, job: Job) -> Turn:
@@ -257,12 +245,12 @@ class Conversations:
         _, answering, judging = chat_plan(Swarm(swarm), Mode(mode))
         calls = {call.step: call for call in job.calls}
         call = calls[answering]
-        whole = await self._outputs.of(job)
-        score, notes = _judged(job, calls.get(judging or ""))
+        output = await self.outputs.of(job)
+        score, notes = _score(job, calls.get(judging or ""))
         return Turn(
             job=job,
             session_id=begun.conversation.session_id,
-            answer=_whole_answer(whole, call),
+            answer=_full_answer(output, call),
             model=call.model,
             score=score,
             seconds=job.duration or 0.0,
@@ -270,17 +258,17 @@ class Conversations:
         )
 
 
-def _whole_answer(whole: dict[str, Any], call: AgentCall) -> str:
-    """The answer in full: the job's own output is only a preview of a very long one."""
+def _full_answer(output: dict[str, Any], call: AgentCall) -> str:
+    """The full answer. For a very long answer, the `output` field is only a preview."""
     path = f"reports/{call.step}/{call.agent}.md"
-    full = next((file["content"] for file in whole["deliverables"] if file["path"] == path), None)
-    return str(full or whole["output"])
+    full = next((file["content"] for file in output["deliverables"] if file["path"] == path), None)
+    return str(full or output["output"])
 
 
-def _judged(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, ...]]:
-    """The review's own score, and what has to be said of it."""
+def _score(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, ...]]:
+    """The score of the review, and notes that explain it."""
     if call is None:
-        drafted = any(one.model == OFFLINE_MODEL for one in job.calls)
+        drafted = any(each.model == OFFLINE_MODEL for each in job.calls)
         return None, (_DRAFTED,) if drafted else (_NOBODY_JUDGED,)
     if call.model == OFFLINE_MODEL:
         return None, (_DRAFTED,)
@@ -291,13 +279,13 @@ def _judged(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, 
     return float(score), (_OF_DRAFTS,) if call.agent == REVIEWER else ()
 
 
-def _not_answered(result: TurnResult) -> Exception:
-    why = result.error.message if result.error else result.state.lower()
+def _failure(result: TurnResult) -> Exception:
+    reason = result.error.message if result.error else result.state.lower()
     if result.state is JobState.CANCELLED:
         return WrongState("The message was cancelled before it was answered", job_id=result.job_id)
     if result.state is JobState.TIMEOUT:
-        return DeadlineExceeded(f"The job of this message ran out of time: {why}", job_id=result.job_id)
-    return StepFailed(f"The message could not be answered: {why}", job_id=result.job_id)
+        return DeadlineExceeded(f"The job of this message ran out of time: {reason}", job_id=result.job_id)
+    return StepFailed(f"The message could not be answered: {reason}", job_id=result.job_id)
 
 
 def _digest(message: ChatMessage) -> str:

@@ -1,6 +1,7 @@
-"""What conversations keep in the index: rows of their turns' jobs, what they remember, and that they ended."""
+"""The records of conversations in the index: the jobs of their turns, their memory, and their end."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 
 from orchestrator.domain.access import Principal
@@ -24,65 +25,55 @@ _NAME = "memory"
 _PATIENCE = 20.0
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ConversationRecords:
     """The port `ConversationLog`."""
 
-    def __init__(
-        self,
-        jobs: JobRepository,
-        artifacts: ArtifactRepository,
-        follower: JobFollower,
-        deliveries: DeliveryRepository,
-        dispatcher: DeliveryDispatcher,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._jobs = jobs
-        self._artifacts = artifacts
-        self._follower = follower
-        self._deliveries = deliveries
-        self._dispatcher = dispatcher
-        self._clock = clock
+    jobs: JobRepository
+    artifacts: ArtifactRepository
+    follower: JobFollower
+    deliveries: DeliveryRepository
+    dispatcher: DeliveryDispatcher
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     async def accept(self, turn: TurnAcceptance) -> bool:
-        """Write the row of a turn's job; False when the row tells that it has ended.
+        """Write the row of a turn's job. False if the row exists and the job has ended.
 
-        Raises `LimitExceeded` when its owner has as many open jobs as the tier allows.
+        Raises `LimitExceeded` if the tier of the owner permits no further open job.
         """
-        there = await self._jobs.accept(
-            turn.job, request_hash=turn.request_hash, at=self._clock(), limit=turn.most_open
-        )
-        return there is None or not there.state.terminal
+        row = await self.jobs.accept(turn.job, request_hash=turn.request_hash, at=self.clock(), limit=turn.most_open)
+        return row is None or not row.state.terminal
 
     async def ended(self, query: JobQuery) -> JobEnded | None:
-        """How a job ended, waiting some seconds for it; None while it goes on."""
+        """How a job ended. Waits some seconds for the end. None while the job runs."""
         owner = Principal(id=query.owner, scopes=frozenset())
-        job = await self._follower.until_end(owner, query.job_id, _PATIENCE)
+        job = await self.follower.until_end(owner, query.job_id, _PATIENCE)
         if not job.state.terminal:
             return None
         output = str(job.result["output"]) if job.result else ""
         return JobEnded(job_id=job.id, state=job.state, error=job.error, output=output)
 
     async def recall(self, conversation_id: str) -> Memory:
-        """What a conversation stored; empty when it never did."""
+        """The stored memory of a conversation, or an empty memory."""
         try:
-            return Memory.model_validate(await self._artifacts.get(f"{conversation_id}/{_NAME}"))
+            return Memory.model_validate(await self.artifacts.get(f"{conversation_id}/{_NAME}"))
         except NotFound:
             return Memory()
 
     async def remember(self, record: ConversationRecord) -> None:
-        """Store it over what was stored before."""
-        await self._artifacts.put(record.conversation_id, _NAME, record.memory.model_dump(mode="json"))
+        """Store the memory of a conversation in place of the old one."""
+        await self.artifacts.put(record.conversation_id, _NAME, record.memory.model_dump(mode="json"))
 
     async def end(self, end: SessionEnd) -> None:
-        """Store the memory and write the deliveries of `session.ended`; both again when it comes again.
+        """Store the memory and write the deliveries of `session.ended`. Idempotent.
 
-        Nothing is told of a session that took no message.
+        A session without messages has no deliveries.
         """
         await self.remember(ConversationRecord(conversation_id=end.conversation_id, memory=end.memory))
         if not end.turns:
             return
-        due = await self._deliveries.notify(
+        due = await self.deliveries.notify(
             end.owner,
             WebhookEvent.SESSION_ENDED,
             cause=f"{end.run_id}/{end.turns}",
@@ -90,4 +81,4 @@ class ConversationRecords:
             at=end.at,
         )
         if due:
-            self._dispatcher.dispatch(due)
+            self.dispatcher.dispatch(due)

@@ -1,1 +1,1 @@
-"""Jobs: start, read, follow, control, retry; and the rows of jobs beside their histories."""
+"""Jobs: start, read, follow, control and retry them, and keep their rows in the index up to date."""

@@ -1,7 +1,8 @@
-"""Makes jobs of workflows that were not started through the API: copies, schedules' starts, children."""
+"""Adopts workflows that were not started through the API as jobs: operators' copies, schedules, child workflows."""
 
 import asyncio
 import hashlib
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 import structlog
@@ -28,34 +29,26 @@ _INDEX_PATIENCE: Final = 5.0  # Seconds that an adoption waits for the index.
 _MOST_LABELS: Final = 20
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobAdopter:
     """The port `JobAdoption`.
 
-    It trusts the owner that an input or a search attribute names: who may start workflows in Temporal is an operator.
+    It trusts the owner that an input or a search attribute names: only an operator may start workflows in Temporal.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        starter: JobStarter,
-        gateway: TemporalGateway,
-        jobs: JobRepository,
-        values: JobValues,
-        *,
-        worker: str,
-    ) -> None:
-        self._catalogue = catalogue
-        self._starter = starter
-        self._gateway = gateway
-        self._jobs = jobs
-        self._values = values
-        self._worker = worker
+    catalogue: Catalogue
+    starter: JobStarter
+    gateway: TemporalGateway
+    jobs: JobRepository
+    values: JobValues
+    _: KW_ONLY
+    worker: str
 
     async def adopt(self, adoption: Adoption) -> Adopted:
-        """The job that the workflow is from now on. Its owner's slots are counted and not checked.
+        """The job of the workflow. It counts as an open job of its owner, and no limit refuses it.
 
-        Raises `UnknownWorkflow` if only a worker with other plugins can; `NotFound`, `PayloadTooLarge`, `InvalidInput`,
-        also for the id of another job; `Unavailable` if nobody can say who owns the parent.
+        Raises `UnknownWorkflow` if only a worker with other plugins can adopt it; `NotFound`, `PayloadTooLarge`,
+        `InvalidInput`, also for the id of another job; `Unavailable` if the owner of the parent cannot be read.
         """
         _check(adoption)
         parent = await self._parent(adoption.parent) if adoption.parent else None
@@ -64,135 +57,135 @@ class JobAdopter:
             job = job.model_copy(update={"tokens": _budget(parent)})
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
-                there = await self._jobs.get(job.job_id)
-                if there is not None:  # an earlier attempt, or a reset
-                    _check_not_used(adoption, there)
-                    job = job.model_copy(update={"owner": there.owner})
+                row = await self.jobs.get(job.job_id)
+                if row is not None:  # of an earlier attempt, or of the run before a reset
+                    _check_not_used(adoption, row)
+                    job = job.model_copy(update={"owner": row.owner})
                 await self.index(JobIndexing(job=job, run_id=adoption.run_id, at=adoption.at))
-        except (Unavailable, TimeoutError) as fault:
-            log.warning("adopted_job_not_indexed", job_id=job.job_id, error=str(fault))
+        except (Unavailable, TimeoutError) as error:
+            log.warning("adopted_job_not_indexed", job_id=job.job_id, error=str(error))
             return Adopted(job=job, indexed=False)
         log.info("job_adopted", job_id=job.job_id, definition=job.definition, owner=job.owner)
         return Adopted(job=job, indexed=True)
 
     async def index(self, indexing: JobIndexing) -> None:
-        """Write the row of an adopted job as that of one that runs, unless it is there. Raises `Unavailable`."""
+        """Write the row of an adopted job, as a running one, unless the row exists. Raises `Unavailable`."""
         job = indexing.job
         digest = hashlib.sha256(job.model_dump_json().encode()).hexdigest()
-        await self._jobs.accept(job, request_hash=digest, at=indexing.at, runs=True)
-        await self._jobs.started(job.job_id, indexing.run_id, await self._gateway.namespace_id())
+        await self.jobs.accept(job, request_hash=digest, at=indexing.at, runs=True)
+        await self.jobs.started(job.job_id, indexing.run_id, await self.gateway.namespace_id())
 
     async def _job(self, adoption: Adoption, owner: str) -> JobInput:
-        """An operator's copy keeps its plan; anything else gets the catalogue's plan of today.
+        """The job. An operator's copy keeps its plan; every other workflow gets the present plan of the catalogue.
 
-        A child's input may be what a user sent: it names neither a plan nor another job whose large parts it gets.
+        The input of a child may come from a user, so its plan and its references to another job are ignored.
         """
-        given = adoption.given
+        source = adoption.given
         labels = _origin(adoption)
-        if given is not None and adoption.parent is None:
-            given = await self._whole(given, adoption.job_id)
-            if given.definition == adoption.definition:
-                return await self._copy(given, adoption, owner, labels)
-        value = given.input if given is not None else {} if adoption.value is None else adoption.value
+        if source is not None and adoption.parent is None:
+            source = await self._whole(source, adoption.job_id)
+            if source.definition == adoption.definition:
+                return await self._copy(source, adoption, owner, labels)
+        value = source.input if source is not None else {} if adoption.value is None else adoption.value
         if not isinstance(value, dict):
             raise InvalidInput(
-                f"The input of a job is a JSON object, and this is {_kind(value)}",
+                f"The input of a job must be a JSON object, not {_type_name(value)}",
                 field="input",
                 expected="a JSON object",
             )
         _check_no_broken_copy(value)
         request = StartRequest(kind=self._kind(adoption.definition), target=adoption.definition, input=value)
-        job = await self._starter.composed(request, owner=owner, job_id=adoption.job_id)
-        kept = {} if given is None else {"config": given.config, "webhook_url": _webhook_url(given, adoption)}
-        return job.model_copy(update={"labels": labels, **kept})
+        job = await self.starter.composed(request, owner=owner, job_id=adoption.job_id)
+        options = {} if source is None else {"config": source.config, "webhook_url": _webhook_url(source, adoption)}
+        return job.model_copy(update={"labels": labels, **options})
 
-    async def _whole(self, given: JobInput, job_id: str) -> JobInput:
-        """A copy with its large parts: the UI copies an input without the references to them.
+    async def _whole(self, copy: JobInput, job_id: str) -> JobInput:
+        """A copy with its large parts: the Temporal UI copies an input without its references to them.
 
         Parts that were changed in the copy stay as they are. Raises `NotFound` for a part that is gone, `Unavailable`.
         """
-        if given.job_id == job_id:
-            return given
+        if copy.job_id == job_id:
+            return copy
         try:
-            facts, pending = await self._gateway.read(given.job_id)
+            facts, pending = await self.gateway.read(copy.job_id)
         except NotFound:
-            return given
-        source = project(given.job_id, facts, pending)
-        before, now = {"input": source.input}, {"input": given.input}
-        left = [
-            part for part in source.stored if part.at[:1] == ("input",) and _at(now, part.at) == _at(before, part.at)
+            return copy
+        job = project(copy.job_id, facts, pending)
+        before, now = {"input": job.input}, {"input": copy.input}
+        unchanged = [
+            part for part in job.stored if part.at[:1] == ("input",) and _at(now, part.at) == _at(before, part.at)
         ]
-        update = {"input": given.input, "result": None, "stored": left}
-        whole = await self._values.whole(source.model_copy(update=update))
-        return given.model_copy(update={"input": whole.input})
+        update = {"input": copy.input, "result": None, "stored": unchanged}
+        whole = await self.values.whole(job.model_copy(update=update))
+        return copy.model_copy(update={"input": whole.input})
 
-    async def _copy(self, given: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
-        await self._check_copied(given)
+    async def _copy(self, source: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
+        await self._check_copied(source)
         changes = {
             "job_id": adoption.job_id,
             "owner": owner,
-            "name": headline(given.name),
-            "labels": {**_bounded(given.labels), **labels},
-            "webhook_url": _webhook_url(given, adoption),
+            "name": headline(source.name),
+            "labels": {**_bounded(source.labels), **labels},
+            "webhook_url": _webhook_url(source, adoption),
             "carried": None,  # a copy begins with the first step
             "retry": None,
         }
-        return given.model_copy(update=changes)
+        return source.model_copy(update=changes)
 
-    async def _check_copied(self, given: JobInput) -> None:
-        """Raise as `JobStarter.composed` does if a copy's input was changed into one that does not fit."""
+    async def _check_copied(self, copy: JobInput) -> None:
+        """Raise as `JobStarter.composed` does if the input of a copy was changed into an invalid one."""
         try:
-            kind = self._kind(given.definition)
-        except UnknownWorkflow:  # such as a turn of a conversation: its plan came from elsewhere
+            kind = self._kind(copy.definition)
+        except UnknownWorkflow:  # such as a turn of a conversation, whose plan is not in the catalogue
             return
-        request = StartRequest(kind=kind, target=given.definition, input=given.input)
-        await self._starter.composed(request, owner=given.owner, job_id=given.job_id)
+        request = StartRequest(kind=kind, target=copy.definition, input=copy.input)
+        await self.starter.composed(request, owner=copy.owner, job_id=copy.job_id)
 
     def _kind(self, definition: str) -> JobKind:
         """Raises `UnknownWorkflow`."""
-        if definition in self._catalogue.workflows:
+        if definition in self.catalogue.workflows:
             return JobKind.WORKFLOW
         try:
-            self._catalogue.agent(definition)
+            self.catalogue.agent(definition)
         except NotFound:
             raise UnknownWorkflow(
-                f"Worker {self._worker} does not know workflow or agent {definition!r}; "
+                f"Worker {self.worker} does not know workflow or agent {definition!r}; "
                 "the job waits for a worker whose plugins have it.",
                 workflow_id=definition,
             ) from None
         return JobKind.AGENT
 
     async def _parent(self, job_id: str) -> JobInput | None:
-        """The job of a parent. Raises `Unavailable` if neither the index nor Temporal tells."""
+        """The job of a parent, from the index or from Temporal. Raises `Unavailable` if neither answers."""
         try:
             async with asyncio.timeout(_INDEX_PATIENCE):
-                row = await self._jobs.get(job_id)
+                row = await self.jobs.get(job_id)
         except (Unavailable, TimeoutError):
             row = None
         if row is not None:
             return row.job
         try:
-            facts, _ = await self._gateway.read(job_id)
+            facts, _ = await self.gateway.read(job_id)
         except NotFound:
             return None
         return job_input(job_id, facts)
 
 
 def _owner(adoption: Adoption, parent: JobInput | None) -> str:
-    """The parent's owner; else the one that the input or the search attribute names; else the admin."""
-    given = adoption.given.owner if adoption.given else None
-    return (parent.owner if parent else "") or given or adoption.owner or ADMIN.id
+    """The owner of the parent, else the one that the input or the search attribute names, else the admin."""
+    named = adoption.given.owner if adoption.given else None
+    return (parent.owner if parent else "") or named or adoption.owner or ADMIN.id
 
 
 def _budget(parent: JobInput | None) -> TokenBudget | None:
-    """A child pays from the same month as its parent."""
+    """The token budget of a child: that of its parent."""
     if parent is None or parent.tokens is None:
         return None
     return TokenBudget(monthly=parent.tokens.monthly, root=parent.tokens.root or parent.job_id)
 
 
 def _at(value: Any, place: Place) -> Any:
-    """What a message holds at a place, or None."""
+    """The value at a place of a message, or None."""
     for key in place:
         try:
             value = value[key]
@@ -210,14 +203,14 @@ def _check(adoption: Adoption) -> None:
         )
     if adoption.inputs > 1:
         raise InvalidInput(
-            f"A job has one input, and this workflow was started with {adoption.inputs}",
+            f"A job has one input, but this workflow was started with {adoption.inputs}",
             field="input",
             expected="one JSON object",
         )
 
 
 def _check_no_broken_copy(value: dict[str, Any]) -> None:
-    """Raise `InvalidInput` for the input of a job that was changed into one that no job can have."""
+    """Raise `InvalidInput` if the input of a job was copied and changed into one that no job can have."""
     if not {"job_id", "definition", "plan"} <= value.keys():
         return
     try:
@@ -225,12 +218,12 @@ def _check_no_broken_copy(value: dict[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        message = f"The copied input is not that of a job: {place}: {first['msg']}"
+        message = f"The copied input is not the input of a job: {place}: {first['msg']}"
         raise InvalidInput(message, field=place, expected="what the copied job was started with") from error
 
 
 def _bounded(labels: dict[str, str]) -> dict[str, str]:
-    """A stranger's labels, cut: every list of jobs carries them."""
+    """Labels from outside, shortened: every list of jobs includes them."""
     return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MOST_LABELS]}
 
 
@@ -247,12 +240,12 @@ def _origin(adoption: Adoption) -> dict[str, str]:
     return labels
 
 
-def _webhook_url(given: JobInput, adoption: Adoption) -> str | None:
-    """A copy reports to the same URL. A child does not: the end of its parent says all."""
-    return None if adoption.parent else given.webhook_url
+def _webhook_url(source: JobInput, adoption: Adoption) -> str | None:
+    """The callback of a copy is that of its source. A child has none: the end of its parent is reported."""
+    return None if adoption.parent else source.webhook_url
 
 
-def _kind(value: Any) -> str:
+def _type_name(value: Any) -> str:
     match value:
         case list():
             return "a list"
@@ -262,10 +255,10 @@ def _kind(value: Any) -> str:
             return repr(value)[:80]
 
 
-def _check_not_used(adoption: Adoption, there: JobRecord) -> None:
-    """Raise `InvalidInput` for another workflow under the id of a job: that job stays what it was."""
+def _check_not_used(adoption: Adoption, row: JobRecord) -> None:
+    """Raise `InvalidInput` for another workflow under the id of a job: the row belongs to that job."""
     new = adoption.first_run_id == adoption.run_id
-    if new and there.run_id is not None and there.run_id != adoption.run_id:
+    if new and row.run_id is not None and row.run_id != adoption.run_id:
         raise InvalidInput(
             f"The workflow id {adoption.job_id!r} is the id of a job that has ended; start it under another id",
             field="workflow id",

@@ -1,4 +1,4 @@
-"""Cancel, pause, resume, approve, reject: each says whether it is done or only requested."""
+"""Cancel, pause, resume, approve, reject. Each returns whether it is in force or only requested."""
 
 import asyncio
 from contextlib import suppress
@@ -17,49 +17,48 @@ from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.storage.jobs import JobRepository
 
-# Temporal holds a signal back from the history while a worker is at work on a workflow task.
+# Temporal delays a signal on its way into the history while a worker executes a workflow task.
 _LANDING_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """A job after a control was asked for. `done` is False while it is requested but not yet in force."""
+    """A job after a control. `done` is False while the control is requested but not yet in force."""
 
     job: Job
     done: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobController:
-    """Every control is durable once its call returns, whether or not a worker is there to act on it."""
+    """Controls jobs. A control is durable once its call returns, even if no worker runs."""
 
-    def __init__(self, gateway: TemporalGateway, reader: JobReader, follower: JobFollower, jobs: JobRepository) -> None:
-        self._gateway = gateway
-        self._reader = reader
-        self._follower = follower
-        self._jobs = jobs
+    gateway: TemporalGateway
+    reader: JobReader
+    follower: JobFollower
+    jobs: JobRepository
 
     async def cancel(self, principal: Principal, job_id: str, reason: str, *, patience: float = 10.0) -> Controlled:
-        """Ask for cancellation and wait up to `patience` seconds for the end. A second call changes nothing: the cancel
-        of a cancelled job is done.
+        """Request cancellation and wait up to `patience` seconds for the end. Idempotent.
 
-        Raises `NotFound`, `WrongState` when the job has ended in another way, `Unavailable`.
+        Raises `NotFound`, `WrongState` if the job has ended in another way, `Unavailable`.
         """
-        job = await self._reader.get(principal, job_id)
+        job = await self.reader.get(principal, job_id)
         if job.state is JobState.CANCELLED:
             return Controlled(job, done=True)
         self._refuse_ended(job, "cancelled")
         if job.cancel_requested_at is None:
-            await self._gateway.cancel(job_id, reason or f"by {principal.id}")
+            await self.gateway.cancel(job_id, reason or f"by {principal.id}")
         unattended = job.reason is not None and job.reason.code is ReasonCode.NO_WORKER
-        job = await self._follower.until_end(principal, job_id, 0 if unattended else patience)
+        job = await self.follower.until_end(principal, job_id, 0 if unattended else patience)
         return Controlled(job, done=job.state is JobState.CANCELLED)
 
     async def pause(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
-        """Start nothing new from now on. Raises `NotFound`, `WrongState`, `Unavailable`.
+        """Start no further step from now on. Raises `NotFound`, `WrongState`, `Unavailable`.
 
         `WrongState` also means that another request resumed the job at the same moment.
         """
-        job = self._declared(await self._open(principal, job_id, "paused"))
+        job = self._require_declared(await self._open(principal, job_id, "paused"))
         landed = True
         if not job.paused:
             control = Control(actor=principal.id, note=note, id=uuid4().hex)
@@ -70,49 +69,49 @@ class JobController:
         return await self._in_force(job, JobState.PAUSED)
 
     async def resume(self, principal: Principal, job_id: str, note: str = "") -> Controlled:
-        """Go on after a pause, one not yet in force included.
+        """Continue after a pause, also after one that is not yet in force.
 
-        Raises `NotFound`, `WrongState` when the job is not paused or is paused at the same moment, `Unavailable`.
+        Raises `NotFound`, `WrongState` if the job is not paused or is paused at the same moment, `Unavailable`.
         """
         job = await self._open(principal, job_id, "resumed")
         if not job.paused:
             raise WrongState(f"Job {job_id} is not paused", job_id=job_id, state=str(job.state))
         control = Control(actor=principal.id, note=note, id=uuid4().hex)
         landed = await self._signal(principal, job_id, names.SIGNAL_RESUME, control, "resumed")
-        job = await self._reader.get(principal, job_id)
+        job = await self.reader.get(principal, job_id)
         if landed and job.paused:
             raise WrongState(f"Job {job_id} was paused at the same moment", job_id=job_id, state=str(job.state))
         return await self._in_force(job, JobState.RUNNING)
 
     async def approve(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
-        """Let a waiting step run. Raises `NotFound`, `Unavailable`, and `WrongState` if the step does not wait.
+        """Approve a waiting step. Raises `NotFound`, `Unavailable`, and `WrongState` if the step does not wait.
 
-        Of two decisions at the same moment the first in the job's history is in force; the other raises `WrongState`.
+        Of two simultaneous decisions, the first one in the job's history is in force. The other raises `WrongState`.
         """
         return await self._decide(principal, job_id, step, note, names.SIGNAL_APPROVE)
 
     async def reject(self, principal: Principal, job_id: str, step: str | None, note: str = "") -> Controlled:
-        """Refuse a waiting step; it counts as failed. Raises as `approve` does."""
+        """Reject a waiting step, which then counts as failed. Raises as `approve` does."""
         return await self._decide(principal, job_id, step, note, names.SIGNAL_REJECT)
 
     async def _decide(self, principal: Principal, job_id: str, step: str | None, note: str, signal: str) -> Controlled:
-        job = self._declared(await self._open(principal, job_id, "decided on"))
+        job = self._require_declared(await self._open(principal, job_id, "decided on"))
         waiting = job.waiting_steps
         chosen = step or (waiting[0] if len(waiting) == 1 else None)
         if chosen is None or chosen not in waiting:
-            asks = ", ".join(waiting) or "none"
+            steps = ", ".join(waiting) or "none"
             raise WrongState(
-                f"Step {step or '(not named)'} of job {job_id} does not wait for approval; steps that do: {asks}",
+                f"Step {step or '(not named)'} of job {job_id} does not wait for approval; steps that do: {steps}",
                 job_id=job_id,
                 waiting=waiting,
             )
         decision = Decision(step=chosen, actor=principal.id, note=note, id=uuid4().hex)
         landed = await self._signal(principal, job_id, signal, decision, "decided on")
-        job = await self._reader.get(principal, job_id)
+        job = await self.reader.get(principal, job_id)
         done = job.decisions.get(chosen) == decision.id
         if landed and not done:
             raise WrongState(
-                f"Step {chosen} of job {job_id} does not wait for approval any more: {_why_closed(job, chosen)}",
+                f"Step {chosen} of job {job_id} does not wait for approval any more: {_closing_reason(job, chosen)}",
                 job_id=job_id,
                 waiting=job.waiting_steps,
             )
@@ -121,23 +120,23 @@ class JobController:
     async def _signal(
         self, principal: Principal, job_id: str, name: str, message: Control | Decision, what: str
     ) -> bool:
-        """Send a control and wait until the job's history holds it; False if that takes too long.
+        """Send a control and wait until the job's history contains it. False if that takes too long.
 
-        Only its place in the history says whether it is in force. Raises `WrongState` for a job that has just ended,
-        `NotFound`, `Unavailable`.
+        Whether a control is in force follows from its place in the history. Raises `WrongState` for a job that has
+        just ended, `NotFound`, `Unavailable`.
         """
         try:
-            await self._gateway.signal(job_id, name, message)
-        except NotFound:  # Temporal's answer for a workflow that has ended, too
+            await self.gateway.signal(job_id, name, message)
+        except NotFound:  # Temporal answers this for an ended workflow, too.
             await self._open(principal, job_id, what)
             raise
         with suppress(TimeoutError):
             async with asyncio.timeout(_LANDING_SECONDS):
-                return await self._gateway.holds(job_id, lambda fact: _is_signal(fact, message.id))
+                return await self.gateway.holds(job_id, lambda fact: _is_signal(fact, message.id))
         return False
 
     async def _open(self, principal: Principal, job_id: str, what: str) -> Job:
-        job = await self._reader.get(principal, job_id)
+        job = await self.reader.get(principal, job_id)
         self._refuse_ended(job, what)
         return job
 
@@ -149,25 +148,25 @@ class JobController:
             )
 
     @staticmethod
-    def _declared(job: Job) -> Job:
+    def _require_declared(job: Job) -> Job:
         if job.code:
             raise WrongState(
-                f"Workflow {job.definition} is written in code and answers to signals of its own", job_id=job.id
+                f"Workflow {job.definition} is written in code: control it by its own signals", job_id=job.id
             )
         return job
 
     async def _in_force(self, job: Job, state: JobState) -> Controlled:
-        """The answer for a job that a control reached; lists show its new state at once.
+        """The result of a control that reached the job. Writes the new state to the index, so that lists show it.
 
-        A silent index is repaired from history. A resumed job may have ended by now.
+        If the index does not answer, it is repaired from history later. A resumed job may have ended by now.
         """
         if job.state is state:
             with suppress(Unavailable):
-                await self._jobs.set_state(job.id, state)
+                await self.jobs.set_state(job.id, state)
         return Controlled(job, done=job.state is state or job.state.terminal)
 
 
-def _why_closed(job: Job, step: str) -> str:
+def _closing_reason(job: Job, step: str) -> str:
     if step in job.decisions:
         return "somebody else decided first"
     return "the job is being cancelled" if job.cancel_requested_at else "its time ran out"

@@ -1,6 +1,6 @@
-"""Strategic decisions: an agent's job that is waited for, and that stays inspectable like any other (S-014)."""
+"""Strategic decisions (S-014). Each one is a job of an agent, and the caller waits for its end."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
 from orchestrator.agents.deciding import DECISION_STRATEGIST, DecisionOutput
@@ -20,67 +20,58 @@ _RETRY_AFTER: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, and the job that it came from."""
+    """A decision, and the job that made it."""
 
     job_id: str
     decision: DecisionOutput
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DecisionMaker:
-    """Asks the decision strategist. `model` names its model; the configured default without it.
+    """Runs the agent that decides. `model` names its model; None takes the configured default.
 
-    The offline drafter, when it is named, answers in milliseconds: its call is a short one.
+    The offline drafter answers in milliseconds, so its call is marked `short`.
     """
 
-    def __init__(
-        self,
-        starter: JobStarter,
-        follower: JobFollower,
-        outputs: JobOutputs,
-        *,
-        model: str | None = None,
-        patience: float = PATIENCE,
-    ) -> None:
-        self._starter = starter
-        self._follower = follower
-        self._outputs = outputs
-        self._model = model
-        self._patience = patience
+    starter: JobStarter
+    follower: JobFollower
+    outputs: JobOutputs
+    _: KW_ONLY
+    model: str | None = None
+    patience: float = PATIENCE
 
     async def decide(self, principal: Principal, context: dict[str, Any], labels: dict[str, str]) -> Decided:
         """The decision on a context.
 
-        Raises `InvalidInput`, `PayloadTooLarge`, `LimitExceeded`; `Unavailable`, and `DeadlineExceeded` for a job that
-        takes longer than the patience of this service and goes on: both name the job once there is one.
+        Raises `InvalidInput`, `PayloadTooLarge`, `LimitExceeded`; `Unavailable`, and `DeadlineExceeded` if the job
+        takes longer than `patience` seconds (it continues). Both name the job, if it was started.
         """
         request = StartRequest(
             kind=JobKind.AGENT,
             target=DECISION_STRATEGIST,
             input={"context": context},
-            config=JobConfig(model=self._model),
+            config=JobConfig(model=self.model),
             labels=labels,
-            short=self._model == OFFLINE_MODEL,
+            short=self.model == OFFLINE_MODEL,
         )
-        started = await self._starter.start(principal, request)
+        started = await self.starter.start(principal, request)
         try:
-            job = await self._follower.until_end(
-                principal, started.job_id, self._patience, just_started=started.just_now
-            )
+            job = await self.follower.until_end(principal, started.job_id, self.patience, just_started=started.just_now)
             return Decided(job.id, await self._decision(job))
-        except Unavailable as fault:
-            if "job_id" in fault.details:
+        except Unavailable as error:
+            if "job_id" in error.details:
                 raise
-            message = f"Job {started.job_id} was started and goes on, but: {fault.message}"
-            raise DeadlineExceeded(message, job_id=started.job_id) from fault
+            message = f"Job {started.job_id} was started and goes on, but: {error.message}"
+            raise DeadlineExceeded(message, job_id=started.job_id) from error
 
     async def _decision(self, job: Job) -> DecisionOutput:
         if not job.state.terminal:
-            message = f"Job {job.id} has not decided within {self._patience:g} seconds; it goes on"
+            message = f"Job {job.id} has not decided within {self.patience:g} seconds; it goes on"
             raise DeadlineExceeded(message, retry_after=_RETRY_AFTER, job_id=job.id)
         if not job.state.succeeded or job.result is None:
-            why = f": {job.error.message}" if job.error else ""
-            raise Unavailable(f"Job {job.id} ended as {job.state} without a decision{why}", job_id=job.id)
-        result = await self._outputs.of(job)
+            reason = f": {job.error.message}" if job.error else ""
+            raise Unavailable(f"Job {job.id} ended as {job.state} without a decision{reason}", job_id=job.id)
+        result = await self.outputs.of(job)
         return DecisionOutput.model_validate(
             {"summary": "", "output": result["output"], **result["metadata"]["data"], "deliverables": []}
         )

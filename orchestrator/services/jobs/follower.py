@@ -1,9 +1,10 @@
-"""Waiting for a job without polling: until it changes, until it ends, or event by event with a cursor (A6)."""
+"""Waits for jobs without polling: for a change, for the end, or event by event from a cursor (A6)."""
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.domain.access import Principal
@@ -17,8 +18,8 @@ from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.reasons import ROUTINE
 
 NOW = "now"
-_LOOK_AGAIN = 30.0  # seconds
-_NOT_STARTED = 1.0  # seconds between two looks at a job that Temporal does not know
+_REREAD_SECONDS = 30.0
+_START_POLL_SECONDS = 1.0  # between two reads of a job that Temporal does not know yet
 
 
 class Until(StrEnum):
@@ -29,33 +30,34 @@ class Until(StrEnum):
     END = "end"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobFollower:
-    """Follows jobs over the one long-poll that this process holds for each."""
+    """Follows jobs. This process has one long-poll for each job, however many callers follow it."""
 
-    def __init__(self, gateway: TemporalGateway, reader: JobReader) -> None:
-        self._gateway = gateway
-        self._reader = reader
+    gateway: TemporalGateway
+    reader: JobReader
 
     async def until(self, principal: Principal, job_id: str, seconds: float, until: Until = Until.CHANGE) -> Job:
-        """The job at its next change of state, once it needs attention, or once it has ended; or after `seconds`.
+        """The job at its next change of state, once it needs attention, or once it has ended; at the latest after
+        `seconds`.
 
-        Answers at once where the job has ended or needs attention already. Raises `NotFound`, `Unavailable`.
+        Returns at once if the job has ended or already needs attention. Raises `NotFound`, `Unavailable`.
         """
         if until is Until.END:
             return await self.until_end(principal, job_id, seconds)
-        job = await self._reader.get(principal, job_id)
+        job = await self.reader.get(principal, job_id)
         first = _state(job)
         deadline = asyncio.get_running_loop().time() + seconds
         if seconds <= 0 or _holds(until, job, first):
             return job
-        async with self._gateway.watch(job_id) as watch:
-            while (left := deadline - asyncio.get_running_loop().time()) > 0:
+        async with self.gateway.watch(job_id) as watch:
+            while (remaining := deadline - asyncio.get_running_loop().time()) > 0:
                 try:
-                    # What only Temporal's pending calls tell makes no news: an operator's pause of a single call.
-                    await watch.news(job, min(left, _LOOK_AGAIN))
-                except NotFound:  # accepted, and not handed to Temporal yet
-                    await asyncio.sleep(min(left, _NOT_STARTED))
-                job = await self._reader.get(principal, job_id)
+                    # Some changes are only in pending calls and wake nobody, such as an operator's pause of one call.
+                    await watch.news(job, min(remaining, _REREAD_SECONDS))
+                except NotFound:  # accepted, but not yet started in Temporal
+                    await asyncio.sleep(min(remaining, _START_POLL_SECONDS))
+                job = await self.reader.get(principal, job_id)
                 if _holds(until, job, first):
                     break
         return job
@@ -63,24 +65,24 @@ class JobFollower:
     async def until_end(self, principal: Principal, job_id: str, seconds: float, *, just_started: bool = False) -> Job:
         """The job once it has ended, or as it is after `seconds`.
 
-        Unless it was `just_started` it may have ended long ago, and is looked up in the index first.
+        Reads the index first, because the job may have ended long ago; not for a job that was `just_started`.
         Raises `NotFound`, `Unavailable`.
         """
         if seconds <= 0:
-            return await self._reader.get(principal, job_id)
-        if not just_started and (job := await self._reader.closed(principal, job_id)) is not None:
+            return await self.reader.get(principal, job_id)
+        if not just_started and (job := await self.reader.closed(principal, job_id)) is not None:
             return job
         with suppress(TimeoutError, NotFound):
             async with asyncio.timeout(seconds):
-                facts = await self._gateway.ended(job_id)
-            return await self._reader.ended(principal, job_id, facts)
-        return await self._reader.get(principal, job_id)
+                facts = await self.gateway.ended(job_id)
+            return await self.reader.ended(principal, job_id, facts)
+        return await self.reader.get(principal, job_id)
 
     async def events(self, principal: Principal, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
-        """Every event after the cursor `after` (from the first without one), each new one as it happens.
+        """Every event after the cursor `after`, or every event without a cursor, then each new event as it happens.
 
-        Ends after the terminal event. `after` may be `now`. Raises `NotFound`, `InvalidInput` for a cursor that is
-        none of this job's, `Unavailable`.
+        Ends after the terminal event. `after` may be `now`. Raises `NotFound`, `InvalidInput` for a cursor of another
+        job, `Unavailable`.
         """
         past = await self.past(principal, job_id, None)
         async with aclosing(self.beyond(job_id, past, after)) as events:
@@ -89,11 +91,11 @@ class JobFollower:
                 yield event
 
     async def beyond(self, job_id: str, past: list[JobEvent], after: str | None) -> AsyncGenerator[JobEvent]:
-        """As `events`, for a caller that has read (and may see) the job's `past`, all of it, just now."""
+        """As `events`, for a caller that may see the job and has just read `past`: all events so far."""
         last = past[-1].id if past else None
         ended = bool(past) and past[-1].type.terminal
         rest = deque(past[skipped(past, after) :])
-        del past  # A stream may stay open for hours, next to hundreds of others.
+        del past  # Free the memory: hundreds of streams may stay open for hours.
         while rest:
             yield rest.popleft()
         if ended:
@@ -103,14 +105,14 @@ class JobFollower:
                 yield event
 
     async def past(self, principal: Principal, job_id: str, after: str | None) -> list[JobEvent]:
-        """The events so far, after a cursor. Raises `NotFound`, `InvalidInput`, `Unavailable`."""
-        await self._reader.get(principal, job_id)
-        events = await self._reader.events(job_id)
+        """The events so far after a cursor. Raises `NotFound`, `InvalidInput`, `Unavailable`."""
+        await self.reader.get(principal, job_id)
+        events = await self.reader.events(job_id)
         return events[skipped(events, after) :]
 
     async def _live(self, job_id: str, after: str | None) -> AsyncGenerator[JobEvent]:
         fold = EventFold(job_id)
-        async with aclosing(self._gateway.follow(job_id, after)) as facts:
+        async with aclosing(self.gateway.follow(job_id, after)) as facts:
             async for fact in facts:
                 if isinstance(fact, Rewound):
                     fold = EventFold(job_id)
@@ -121,9 +123,10 @@ class JobFollower:
 
 
 def skipped(events: list[JobEvent], after: str | None) -> int:
-    """How many events a reader with that cursor has seen; one that a reset undid counts as what came before the reset.
+    """How many events a reader with this cursor has seen. The cursor of an event that a reset removed stands for the
+    last event before the reset.
 
-    Raises `InvalidInput` for a cursor that is not here.
+    Raises `InvalidInput` for a cursor that is not among the events.
     """
     if after is None or after == "":
         return 0
@@ -135,14 +138,14 @@ def skipped(events: list[JobEvent], after: str | None) -> int:
             return index + 1
         if position and event.name == JOB_RESET and event.data["base_run"] == position[0] and _undone(event, position):
             return index
-    wrong = "is none of this job's events" if position else "is not a cursor"
+    problem = "is not an event of this job" if position else "is not a cursor"
     raise InvalidInput(
-        f"The cursor {after[:80]!r} {wrong}", field="after", provided=after[:80], expected="an event id, or now"
+        f"The cursor {after[:80]!r} {problem}", field="after", provided=after[:80], expected="an event id, or now"
     )
 
 
 def _undone(reset: JobEvent, position: tuple[str, int]) -> bool:
-    """Whether an event of the run that was reset came after the point that the reset went back to."""
+    """Whether a reset removed the event at a position: the event came after the point to which the job was reset."""
     at = parse_cursor(reset.id)
     return at is not None and position[1] >= at[1]
 

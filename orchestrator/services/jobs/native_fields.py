@@ -1,4 +1,4 @@
-"""What a job used, in the fields of the native API, which deliveries use too (D-049, D-100)."""
+"""The usage of a job in the fields of the native API. Webhook deliveries use the same fields (D-049, D-100)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from orchestrator.domain.jobs import Job
 
 
 def used(job: Job) -> dict[str, Any]:
-    """What the job used: costs are USD, null where no price is known; `execution_time` is seconds, once ended."""
+    """The usage of a job. Costs are USD, null for an unknown price. `execution_time` is seconds, null until the end."""
     usage, seconds = job.usage, job.duration
     return {
         "total_tokens": usage.total_tokens,
@@ -19,5 +19,5 @@ def used(job: Job) -> dict[str, Any]:
 
 
 def reused(job: Job) -> dict[str, Any]:
-    """What the calls cost that the job took over from an earlier one: it is not charged again."""
+    """The usage of calls that the job reused from an earlier job. It is not charged again."""
     return {"reused_tokens": job.reused.total_tokens, "reused_cost": job.reused.cost}

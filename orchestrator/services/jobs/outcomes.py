@@ -1,5 +1,6 @@
-"""Closes a job's row when its workflow says that it ended. The final snapshot follows from the closed history."""
+"""Closes the row of a job when its workflow reports the end. The final snapshot is written later, from the history."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -12,17 +13,17 @@ from orchestrator.storage.resets import ResetRepository
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OutcomeRecorder:
     """The port `OutcomeLog` over the job index."""
 
-    def __init__(self, jobs: JobRepository, resets: ResetRepository) -> None:
-        self._jobs = jobs
-        self._resets = resets
+    jobs: JobRepository
+    resets: ResetRepository
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
-        """Write the outcome; False when the index does not answer, which holds no job: history repairs it."""
+        """Write the outcome. False if the index does not answer: the job ends anyway, and history repairs the index."""
         try:
-            closed = await self._jobs.close(
+            closed = await self.jobs.close(
                 outcome.job_id,
                 state=outcome.state,
                 snapshot=None,
@@ -34,15 +35,15 @@ class OutcomeRecorder:
             )
             if not closed:
                 await self._doubt(outcome)
-        except Unavailable as fault:
-            log.warning("outcome_not_recorded", job_id=outcome.job_id, error=fault.message)
+        except Unavailable as error:
+            log.warning("outcome_not_recorded", job_id=outcome.job_id, error=error.message)
             return False
         return closed
 
     async def _doubt(self, outcome: Outcome) -> None:
-        """A job that had ended has ended again after a reset. Another workflow under its id changes nothing."""
-        first_run = await self._jobs.first_run(outcome.job_id)
+        """Reopen the row of a job that has ended again after a reset. Ignore another workflow under the same id."""
+        first_run = await self.jobs.first_run(outcome.job_id)
         if first_run is not None and first_run != outcome.first_run_id:
             log.warning("job_id_used_again", job_id=outcome.job_id, run_id=outcome.run_id)
-        elif await self._resets.doubt(outcome.job_id, run_id=outcome.run_id):
+        elif await self.resets.doubt(outcome.job_id, run_id=outcome.run_id):
             log.info("job_reopened", job_id=outcome.job_id, run_id=outcome.run_id)

@@ -1,5 +1,6 @@
-"""What is left of a job that ended without a result: the answers of the calls that it finished, and paid for."""
+"""The partial output of a job that ended without a result: the answers of its finished calls."""
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.domain.commands import AgentResult, JobInput
@@ -16,76 +17,76 @@ _NAME: Final = "partial"
 _ANSWERS: Final = "answers"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PartialOutputs:
-    """Keeps them beside the job when it is closed, so that they outlive its history."""
+    """Stores partial outputs when jobs are closed, so that they outlive the history."""
 
-    def __init__(self, gateway: TemporalGateway, artifacts: ArtifactStore, values: ValueStore) -> None:
-        self._gateway = gateway
-        self._artifacts = artifacts
-        self._values = values
+    gateway: TemporalGateway
+    artifacts: ArtifactStore
+    values: ValueStore
 
-    async def keep(self, job: Job, told: JobInput) -> None:
-        """Store what a job's finished calls answered, unless it has a result. `told` is what it was started with.
+    async def keep(self, job: Job, start: JobInput) -> None:
+        """Store the answers of a job's finished calls, unless the job has a result. `start` is the job's input.
 
         Raises `Unavailable`.
         """
-        if job.result is not None or _answers_nothing(job):
+        if job.result is not None or _has_no_answers(job):
             return
         try:
-            found = await self._gateway.answers(job.id, asked=job.code)
+            answers = await self.gateway.answers(job.id, asked=job.code)
         except NotFound:  # deleted in Temporal
             return
-        if found.results:
-            left = partial(told, found.results, _failures(job), job.closed_at or job.created_at)
-            await self._put(job.id, _NAME, left.model_dump(mode="json"))
-            results = [result.model_dump(mode="json") for result in found.results]
-            await self._put(job.id, _ANSWERS, {"results": results, "asks": dict(found.asks)})
+        if answers.results:
+            output = partial(start, answers.results, _failures(job), job.closed_at or job.created_at)
+            await self._put(job.id, _NAME, output.model_dump(mode="json"))
+            results = [result.model_dump(mode="json") for result in answers.results]
+            await self._put(job.id, _ANSWERS, {"results": results, "asks": dict(answers.asks)})
 
     async def of(self, job: Job) -> dict[str, Any] | None:
-        """What was stored of a job; None where nothing was. Raises `NotFound` for a value of it, `Unavailable`."""
+        """The stored partial output of a job, or None. Raises `NotFound` if a part of it is gone, `Unavailable`."""
         try:
-            body = await self._artifacts.get(f"{job.id}/{_NAME}")
+            body = await self.artifacts.get(f"{job.id}/{_NAME}")
         except NotFound:
             return None
-        if "result" not in body:  # stored whole, by an older release
+        if "result" not in body:  # an older release stored it in one piece
             return body
         whole: dict[str, Any] = await self._whole(body)
         return whole
 
     async def answers(self, job: Job) -> Answers:
-        """What the finished calls of an ended job answered, in full: from beside the job, else from its history.
+        """The full answers of an ended job's finished calls, from the store or else from history.
 
-        Raises `NotFound` if neither is kept any more, `Unavailable`.
+        Raises `NotFound` if neither has them, `Unavailable`.
         """
-        if _answers_nothing(job):
+        if _has_no_answers(job):
             return Answers()
         try:
-            body = await self._artifacts.get(f"{job.id}/{_ANSWERS}")
-        except NotFound:  # closed by an older release, or just now
-            return await self._gateway.answers(job.id, asked=job.code)
-        kept = await self._whole(body)
-        return Answers([AgentResult.model_validate(result) for result in kept["results"]], kept["asks"])
+            body = await self.artifacts.get(f"{job.id}/{_ANSWERS}")
+        except NotFound:  # closed by an older release, or not yet closed
+            return await self.gateway.answers(job.id, asked=job.code)
+        stored = await self._whole(body)
+        return Answers([AgentResult.model_validate(result) for result in stored["results"]], stored["asks"])
 
     async def _put(self, job_id: str, name: str, value: Any) -> None:
         parts = split(job_id, value)
-        if parts.bodies:  # Mostly those that the calls' own results have stored.
-            await self._values.put(job_id, parts.bodies)
+        if parts.bodies:  # Most of them are stored already, by the results of the calls.
+            await self.values.put(job_id, parts.bodies)
         stored = [part.model_dump() for part in parts.stored]
-        await self._artifacts.put(job_id, name, {"result": parts.rest, "stored": stored})
+        await self.artifacts.put(job_id, name, {"result": parts.rest, "stored": stored})
 
     async def _whole(self, body: dict[str, Any]) -> Any:
         stored = references(body["stored"])
-        return restored(body["result"], stored, await bodies_of(self._values, stored))
+        return restored(body["result"], stored, await bodies_of(self.values, stored))
 
 
-def _answers_nothing(job: Job) -> bool:
-    """Whether a job surely has no answers. Code that retries may have asked for none yet of those that it was given."""
-    given = job.code and job.retry_of is not None
-    return not given and all(call.status is not CallStatus.COMPLETED for call in job.calls)
+def _has_no_answers(job: Job) -> bool:
+    """Whether a job surely has no answers. A retry of workflow code has reused answers, which it may not show yet."""
+    reuses_answers = job.code and job.retry_of is not None
+    return not reuses_answers and all(call.status is not CallStatus.COMPLETED for call in job.calls)
 
 
 def _failures(job: Job) -> dict[str, JobError]:
-    found = {call.step: call.error for call in job.calls if call.error is not None}
-    if job.error is not None:  # what failed a step without a call, such as a person's refusal
-        found.setdefault(job.error.step or "", job.error)
-    return found
+    errors = {call.step: call.error for call in job.calls if call.error is not None}
+    if job.error is not None:  # a step may fail without a call, such as a rejected one
+        errors.setdefault(job.error.step or "", job.error)
+    return errors

@@ -1,4 +1,4 @@
-"""Why open jobs are where they are, for lists: noted whenever a job is looked at, and told with its age."""
+"""The reasons for the states of open jobs, for lists. Each read of a job stores its reason with the time."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.storage.lists import HELD
 
 ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
-"""Reasons that come and go while a job simply runs."""
-_AGAIN: Final = timedelta(seconds=30)  # What has not changed is noted again after so long.
-# Most jobs are over by then: a routine reason of theirs is not worth a write.
+"""Reasons that come and go while a job runs as it should."""
+_REPEAT: Final = timedelta(seconds=30)  # An unchanged reason is stored again after this time.
+# Most jobs have ended by then: their routine reasons are not worth a write.
 _YOUNG: Final = timedelta(seconds=10)
 _REMEMBERED: Final = 10_000
 _NO_WORKER: Final = "No worker polls the task queue; nothing new begins until one does."
-_DOUBTFUL: Final = "Temporal has not answered the start, as its caller was told; it is looked up when it answers."
+_DOUBTFUL: Final = "Temporal has not answered the start of this job. The job is looked up once Temporal answers."
 
 
 @dataclass(frozen=True, slots=True)
 class NotedReason:
-    """A reason as it was seen. `seen_at` is None for what holds at this moment."""
+    """A stored reason. `seen_at` is None for a reason that holds now."""
 
     code: ReasonCode
     message: str
@@ -31,15 +31,15 @@ class NotedReason:
     seen_at: datetime | None
 
 
-def noted(reason: Reason | None, pending: Pending) -> Reason | None:
-    """What is worth a note. That no worker is there at all is asked anew for each list: it holds for every job."""
+def reason_to_store(reason: Reason | None, pending: Pending) -> Reason | None:
+    """The reason to store, or None. `NO_WORKER` for lack of any worker holds for every job: each list asks for it."""
     if reason is None or (reason.code is ReasonCode.NO_WORKER and pending.pollers == 0):
         return None
     return reason
 
 
-def seen(row: JobRow, *, unattended: bool) -> NotedReason | None:
-    """Why the job of a row is where it is; `unattended` while no worker polls the queue of jobs."""
+def reason_of(row: JobRow, *, unattended: bool) -> NotedReason | None:
+    """The reason for the state of the job of a row. `unattended` is whether no worker polls the queue of jobs."""
     if row.state.terminal:
         return None
     if row.start_state is StartState.DOUBTFUL:
@@ -52,7 +52,7 @@ def seen(row: JobRow, *, unattended: bool) -> NotedReason | None:
 
 
 class ReasonNotes:
-    """Notes the reasons of the jobs that this process reads, as often as it is worth."""
+    """Stores the reasons of the jobs that this process reads. Holds the last one of each job, to skip repetitions."""
 
     def __init__(self, jobs: JobRepository, *, clock: Callable[[], datetime]) -> None:
         self._jobs = jobs
@@ -60,19 +60,19 @@ class ReasonNotes:
         self._last: OrderedDict[str, tuple[Reason, datetime]] = OrderedDict()
 
     def due(self, job: Job, pending: Pending) -> bool:
-        """Whether the reason of a job that was just read is to be noted."""
-        reason, now = noted(job.reason, pending), self._clock()
+        """Whether to store the reason of a job that was just read."""
+        reason, now = reason_to_store(job.reason, pending), self._clock()
         if reason is None:
             return False
-        known = self._last.get(job.id)
-        if known is None:
+        last = self._last.get(job.id)
+        if last is None:
             return reason.code not in ROUTINE or now - job.created_at > _YOUNG
-        before, at = known
+        before, at = last
         same = before.code is reason.code and (reason.code in ROUTINE or before.message == reason.message)
-        return not same or now - at > _AGAIN
+        return not same or now - at > _REPEAT
 
     async def note(self, job: Job) -> None:
-        """Note it. Raises `Unavailable`."""
+        """Store the reason of a job. Raises `Unavailable`."""
         if job.reason is None:
             return
         at = self._clock()

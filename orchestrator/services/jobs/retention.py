@@ -1,4 +1,4 @@
-"""Deletes from the index what was kept for as long as the settings say, in small batches."""
+"""Deletes old rows from the index, in small batches, when their retention time of the settings is over."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -14,9 +14,9 @@ from orchestrator.storage.pruning import PruningRepository
 
 log = structlog.get_logger(__name__)
 
-_BATCH: Final = 200  # Rows of one short transaction, so that jobs never wait for pruning.
+_BATCH: Final = 200  # Rows of one transaction. It is short, so that jobs do not wait for it.
 _BATCHES: Final = 5  # Transactions for each kind of row in one pass.
-_EXPIRED: Final = timedelta(days=1)  # How long an expired refresh token is kept; it is refused either way.
+_EXPIRED: Final = timedelta(days=1)  # Retention of an expired refresh token, which is refused in any case.
 
 
 class IndexPruner:
@@ -33,18 +33,18 @@ class IndexPruner:
             (_EXPIRED, rows.refresh_tokens),
             (KEPT, rows.idempotency_keys),
         ]
-        self._kinds = [(kept, prune) for kept, prune in kinds if kept is not None]
+        self._kinds = [(age, prune) for age, prune in kinds if age is not None]
 
     async def prune(self, now: datetime) -> int:
-        """Delete some of what is too old, and return how many rows. An index that does not answer stops it."""
+        """Delete some old rows and return their number. Stops if the index does not answer."""
         total = 0
         try:
-            for kept, prune in self._kinds:
+            for age, prune in self._kinds:
                 for _ in range(_BATCHES):
-                    pruned = await prune(now - kept, _BATCH)
+                    pruned = await prune(now - age, _BATCH)
                     total += pruned
                     if pruned < _BATCH:
                         break
-        except Unavailable as fault:
-            log.warning("index_not_pruned", error=fault.message)
+        except Unavailable as error:
+            log.warning("index_not_pruned", error=error.message)
         return total

@@ -1,7 +1,8 @@
-"""Finishes a job that failed: a new job on today's plan takes over what the old one has done (decision 0020)."""
+"""Retries a failed job: a new job on the present plan reuses the finished calls of the old one (decision 0020)."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -28,134 +29,128 @@ _Call = tuple[str, str, int]
 _SCOPE: Final = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobRetrier:
-    """Starts retries, each exactly once, and tells which jobs were retried."""
+    """Starts retries, each exactly once, and lists the retries of a job."""
 
-    def __init__(
-        self,
-        starter: JobStarter,
-        reader: JobReader,
-        jobs: JobRepository,
-        partials: PartialOutputs,
-        values: JobValues,
-    ) -> None:
-        self._starter = starter
-        self._reader = reader
-        self._jobs = jobs
-        self._partials = partials
-        self._values = values
+    starter: JobStarter
+    reader: JobReader
+    jobs: JobRepository
+    partials: PartialOutputs
+    values: JobValues
 
     async def retry(
         self, principal: Principal, job_id: str, *, idempotency_key: str | None = None
     ) -> tuple[Started, Retry]:
-        """Start a job that finishes one which failed, was cancelled or ran out of time; and what it takes over.
+        """Start a retry of a job that failed, was cancelled or timed out. Returns the start and what it reuses.
 
-        It belongs to the owner of the old one. Raises `NotFound`, `Forbidden`, `WrongState` for a job that has not
-        ended or is done, by itself or by another retry, and as `JobStarter.start` does.
+        The retry belongs to the owner of the old job. Raises `NotFound`, `Forbidden`, `WrongState` for a job that has
+        not ended, is completed, or is completed by another retry, and as `JobStarter.start` does.
         """
-        old = await self._reader.get(principal, job_id)
+        old = await self.reader.get(principal, job_id)
         principal.require(_SCOPE[old.kind])
-        new_id = self._starter.new_id(principal, old.kind, idempotency_key)
+        new_id = self.starter.job_id(principal, old.kind, idempotency_key)
         digest = hashlib.sha256(f"retry of {job_id}".encode()).hexdigest()
-        there = await self._jobs.get(new_id) if idempotency_key is not None else None
-        if there is not None:
-            job = await self._values.started_with(there)
-            return await self._starter.begin(principal, job, digest), _taken(job, job_id)
-        _check_ended_undone(old)
+        row = await self.jobs.get(new_id) if idempotency_key is not None else None
+        if row is not None:
+            job = await self.values.started_with(row)
+            return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
+        _check_retryable(old)
         job = await self._composed(old, new_id)
-        await self._starter.check_callback(principal, job.webhook_url)
-        return await self._starter.begin(principal, job, digest), _taken(job, job_id)
+        await self.starter.check_callback(principal, job.webhook_url)
+        return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
 
     async def retried_by(self, job_id: str) -> list[str] | None:
-        """The jobs that were started to finish a job, oldest first; None while the index does not answer."""
+        """The retries of a job, oldest first. None if the index does not answer."""
         try:
-            return (await self._jobs.retried_by(job_id)).get(job_id, [])
-        except Unavailable as fault:
-            log.warning("retries_not_read", job_id=job_id, error=fault.message)
+            return (await self.jobs.retried_by(job_id)).get(job_id, [])
+        except Unavailable as error:
+            log.warning("retries_not_read", job_id=job_id, error=error.message)
             return None
 
     async def _composed(self, old: Job, new_id: str) -> JobInput:
-        row = await self._jobs.get(old.id)
+        row = await self.jobs.get(old.id)
         if row is None:
-            raise Unavailable(f"The index does not know job {old.id} yet", job_id=old.id)
-        given = await self._values.started_with(row)
+            raise Unavailable(f"The index has no row of job {old.id} yet: try again", job_id=old.id)
+        start = await self.values.started_with(row)
         try:
-            job = await self._starter.composed(_request(given), owner=old.owner, job_id=new_id)
-        except NotFound as fault:
-            message = f"Job {old.id} cannot be retried: there is no {given.kind} {given.definition!r} today"
-            raise WrongState(message, job_id=old.id, state=str(old.state)) from fault
-        if job.code != given.code:
-            message = f"Job {old.id} cannot be retried: {given.definition!r} was rewritten since. Start a new job"
+            job = await self.starter.composed(_request(start), owner=old.owner, job_id=new_id)
+        except NotFound as error:
+            message = f"Job {old.id} cannot be retried: there is no {start.kind} {start.definition!r} any more"
+            raise WrongState(message, job_id=old.id, state=str(old.state)) from error
+        if job.code != start.code:
+            message = f"Job {old.id} cannot be retried: {start.definition!r} was rewritten since. Start a new job"
             raise WrongState(message, job_id=old.id, state=str(old.state))
-        root = given.retry.root if given.retry else old.id
-        return _taking_over(job, given, old, await self._answers(old), root)
+        root = start.retry.root if start.retry else old.id
+        return _with_reuse(job, start, old, await self._answers(old), root)
 
     async def _answers(self, old: Job) -> Answers:
         try:
-            return await self._partials.answers(old)
-        except NotFound as fault:
+            return await self.partials.answers(old)
+        except NotFound as error:
             message = (
                 f"Job {old.id} cannot be retried: the answers of its finished calls are no longer kept. Start a new job"
             )
-            raise WrongState(message, job_id=old.id, state=str(old.state)) from fault
+            raise WrongState(message, job_id=old.id, state=str(old.state)) from error
 
 
-def _check_ended_undone(job: Job) -> None:
+def _check_retryable(job: Job) -> None:
     if job.state.retryable:
         return
     if job.state.succeeded:
-        message = f"Job {job.id} is done: there is nothing to retry. Start a new job"
+        message = f"Job {job.id} is completed: there is nothing to retry. Start a new job"
     else:
         message = f"Job {job.id} is {job.state}: only a job that has failed, was cancelled or timed out can be retried"
     raise WrongState(message, job_id=job.id, state=str(job.state))
 
 
-def _request(given: JobInput) -> StartRequest:
-    """The request that the old job was started with, as far as its plan does not come from the catalogue."""
-    labels = {name: value for name, value in given.labels.items() if name not in ORIGIN_LABELS}
-    agent = given.kind is JobKind.AGENT
-    only = given.plan.steps[0]
+def _request(start: JobInput) -> StartRequest:
+    """The request that started the old job. The plan of a workflow comes from the catalogue again."""
+    labels = {name: value for name, value in start.labels.items() if name not in ORIGIN_LABELS}
+    agent = start.kind is JobKind.AGENT
+    only_step = start.plan.steps[0]
     return StartRequest(
-        kind=given.kind,
-        target=given.definition,
-        input=given.input,
-        config=given.config,
-        webhook_url=given.webhook_url,
-        name=given.name if agent else None,
-        subject=given.subject,
+        kind=start.kind,
+        target=start.definition,
+        input=start.input,
+        config=start.config,
+        webhook_url=start.webhook_url,
+        name=start.name if agent else None,
+        subject=start.subject,
         labels=labels,
-        task_queue=only.task_queue if agent else None,
-        short=only.short if agent else False,
+        task_queue=only_step.task_queue if agent else None,
+        short=only_step.short if agent else False,
     )
 
 
-def _taking_over(new: JobInput, given: JobInput, old: Job, answers: Answers, root: str) -> JobInput:
-    """The new job with all that stands of the old one."""
-    found = {_key(answer): answer for answer in answers.results if answer.artifact is None}
-    calls = _made(given, old, answers.asks)
+def _with_reuse(new: JobInput, start: JobInput, old: Job, answers: Answers, root: str) -> JobInput:
+    """The new job with the calls and approvals of the old one that are still valid."""
+    available = {_key(answer): answer for answer in answers.results if answer.artifact is None}
+    calls = _finished_calls(start, old, answers.asks)
     if new.code:
-        stands = Reuse(frozenset(key[:2] for key, call in calls.items() if call.asks))
-        kept = {key: call for key, call in calls.items() if key in found and call.asks}
+        valid = Reuse(frozenset(key[:2] for key, call in calls.items() if call.asks))
+        reused = {key: call for key, call in calls.items() if key in available and call.asks}
     else:
-        approved = [one.step for one in old.approvals]
-        stands = reuse(_walked(given), _walked(new), done={key[:2] for key in calls if key in found}, approved=approved)
-        kept = {key: call for key, call in calls.items() if key in found and key[:2] in stands.calls}
+        approved = [approval.step for approval in old.approvals]
+        done = {key[:2] for key in calls if key in available}
+        valid = reuse(_walked(start), _walked(new), done=done, approved=approved)
+        reused = {key: call for key, call in calls.items() if key in available and key[:2] in valid.calls}
     retry = Retry(
         of=old.id,
         root=root,
-        calls=list(kept.values()),
-        approvals=[one for one in old.approvals if one.step in stands.approvals],
+        calls=list(reused.values()),
+        approvals=[approval for approval in old.approvals if approval.step in valid.approvals],
     )
-    results = [found[key] for key in found if key in kept]
-    carried = Carried(results=results, approved=sorted(stands.approvals))
-    return new.model_copy(update={"retry": retry, "carried": carried if results or stands.approvals else None})
+    results = [available[key] for key in available if key in reused]
+    carried = Carried(results=results, approved=sorted(valid.approvals))
+    return new.model_copy(update={"retry": retry, "carried": carried if results or valid.approvals else None})
 
 
-def _made(given: JobInput, old: Job, asks: Mapping[str, str]) -> dict[_Call, ReusedCall]:
-    """The finished calls of a job, and those that it was given and, being code, has not asked for."""
+def _finished_calls(start: JobInput, old: Job, asks: Mapping[str, str]) -> dict[_Call, ReusedCall]:
+    """The finished calls of a job. For workflow code, also reused calls that the code has not made again yet."""
     calls: dict[_Call, ReusedCall] = {}
-    if given.code and given.retry is not None:
-        calls = {(call.step, call.agent, call.call): call for call in given.retry.calls}
+    if start.code and start.retry is not None:
+        calls = {(call.step, call.agent, call.call): call for call in start.retry.calls}
     for call in old.calls:
         if call.status is not CallStatus.COMPLETED:
             continue
@@ -168,7 +163,7 @@ def _made(given: JobInput, old: Job, asks: Mapping[str, str]) -> dict[_Call, Reu
             model=call.model,
             started_at=call.started_at,
             completed_at=call.completed_at,
-            asks=asks.get(names.activity_id(call.step, call.agent, call.number)) if given.code else None,
+            asks=asks.get(names.activity_id(call.step, call.agent, call.number)) if start.code else None,
         )
     return calls
 
@@ -178,9 +173,9 @@ def _key(answer: AgentResult) -> _Call:
 
 
 def _walked(job: JobInput) -> Plan:
-    """The plan as the interpreter walks it."""
+    """The plan as the interpreter executes it."""
     return job.plan if job.config.parallel_execution else job.plan.in_sequence()
 
 
-def _taken(job: JobInput, old_id: str) -> Retry:
+def _retry_of(job: JobInput, old_id: str) -> Retry:
     return job.retry or Retry(of=old_id, root=old_id)

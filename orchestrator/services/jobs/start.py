@@ -1,10 +1,10 @@
-"""Starting a job: check, accept in the index, start in Temporal, in that order (A4, A5)."""
+"""Starts jobs: check the request, write the row, start the workflow, in that order (A4, A5)."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -32,18 +32,18 @@ from orchestrator.services.jobs.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 AGENT_STEP = "execute"
-# One call on a framework is many calls of models.
+# One call of a framework makes many calls to models.
 _ON_FRAMEWORK = Timeouts(start_to_close=1800, schedule_to_close=7200)
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What a caller wants run: an agent or a workflow of the catalogue.
+    """A request to run an agent or a workflow of the catalogue.
 
-    `name` is what a single agent's job is called instead of after its agent. `subject` and `labels` are a surface's
-    own, as is `id_tail`, the end of the new job's id: random and never reused.
-    `task_queue` is where a single agent's call goes when it is not the job's own: a framework's queue. A `short` call
-    of an agent takes surely less than a second, and is made without its own round trip to Temporal.
+    `name` replaces the name of the agent as the name of a single agent's job. The surface chooses `subject`, `labels`
+    and `id_tail`, the end of the new job's id, which must be random and never reused.
+    `task_queue` is the queue of a framework, for a single agent's call that a framework executes. A `short` call of an
+    agent surely takes less than a second: it is made without its own round trip to Temporal.
     """
 
     kind: JobKind
@@ -62,7 +62,7 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that is accepted and durable. `replayed` when the idempotency key had started it before."""
+    """A job that is accepted and durable. `replayed` if an earlier request with the idempotency key started it."""
 
     job_id: str
     kind: JobKind
@@ -74,54 +74,44 @@ class Started:
 
     @property
     def just_now(self) -> bool:
-        """Whether this call started it in Temporal. Otherwise it may have ended long ago."""
+        """Whether this request started the job in Temporal. If not, the job may have ended long ago."""
         return bool(self.run_id)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobStarter:
     """Starts jobs, each exactly once."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        gateway: TemporalGateway,
-        jobs: JobRepository,
-        quotas: Quotas,
-        *,
-        check_url: Callable[[str, str], Awaitable[object]],
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-        max_input_bytes: int,
-    ) -> None:
-        self._catalogue = catalogue
-        self._gateway = gateway
-        self._jobs = jobs
-        self._quotas = quotas
-        self._check_url = check_url
-        self._clock = clock
-        self._new_id = new_id
-        self._max_input_bytes = max_input_bytes
+    catalogue: Catalogue
+    gateway: TemporalGateway
+    jobs: JobRepository
+    quotas: Quotas
+    _: KW_ONLY
+    check_url: Callable[[str, str], Awaitable[object]]
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    max_input_bytes: int
 
     async def start(self, principal: Principal, request: StartRequest) -> Started:
-        """Start a job. Nothing is started unless the whole request is sound.
+        """Start a job. Starts nothing unless the whole request is valid.
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`, and
-        `Forbidden` for what the caller's tier does not include, and for a callback without `jobs:read`.
+        `Forbidden` for options that the caller's tier does not include, and for a callback without `jobs:read`.
         """
-        job_id = self.new_id(principal, request.kind, request.idempotency_key, request.id_tail)
+        job_id = self.job_id(principal, request.kind, request.idempotency_key, request.id_tail)
         job = await self.composed(request, owner=principal.id, job_id=job_id)
-        job = permitted(job, principal, self._quotas.limits(principal))  # before a name is looked up
+        job = permitted(job, principal, self.quotas.limits(principal))  # before the look-up of a host name
         await self.check_callback(principal, request.webhook_url)
         return await self.begin(principal, job, _digest(request))
 
     async def begin(self, principal: Principal, job: JobInput, digest: str) -> Started:
-        """Start a job that is composed and sound. `digest` tells requests with the same idempotency key apart.
+        """Start a valid job. `digest` identifies the request: another one with the same idempotency key is refused.
 
-        Raises as `start` does, and `WrongState` for a retry of what another job has done or is about to do.
+        Raises as `start` does, and `WrongState` for a retry of a job that another retry has completed or is running.
         """
-        at = self._clock()
-        job = permitted(job, principal, self._quotas.limits(principal))
-        job = self._quotas.within_budget(principal, job)
+        at = self.clock()
+        job = permitted(job, principal, self.quotas.limits(principal))
+        job = self.quotas.within_budget(principal, job)
         await self._refuse_while_away(job.job_id)
         existing = await self._accept(principal, job, digest, at)
         if existing is not None:
@@ -129,50 +119,53 @@ class JobStarter:
             if existing.start_state is StartState.STARTED:
                 return _started(existing.job, existing.created_at, replayed=True)
         try:
-            run_id = await self._gateway.start(job)
+            run_id = await self.gateway.start(job)
         except (Unavailable, asyncio.CancelledError):
-            # Whether Temporal got it is not known: the reconciler looks, and drops the row when it did not.
-            await self._jobs.doubtful(job.job_id)
+            # Temporal may or may not have the job: the reconciler checks, and drops the row if it does not.
+            await self.jobs.doubtful(job.job_id)
             raise
         except OrchestratorError:
-            await self._jobs.drop(job.job_id)
+            await self.jobs.drop(job.job_id)
             raise
-        await self._jobs.started(job.job_id, run_id, await self._gateway.namespace_id())
+        await self.jobs.started(job.job_id, run_id, await self.gateway.namespace_id())
         return _started(job, existing.created_at if existing else at, replayed=existing is not None, run_id=run_id)
 
     async def _refuse_while_away(self, job_id: str) -> None:
-        """A job that cannot start leaves no row behind. Raises `Unavailable`, but for a job that is there already."""
-        if self._gateway.away and await self._jobs.get(job_id) is None:
+        """Raise `Unavailable` while Temporal is away, before a row is written. A job that has a row is not refused."""
+        if self.gateway.away and await self.jobs.get(job_id) is None:
             raise Unavailable("Temporal does not answer; nothing was started", job_id=job_id)
 
     async def check_callback(self, principal: Principal, url: str | None) -> None:
-        """Raises `Forbidden` for a caller who may not read what it carries, `InvalidInput` for a URL that nothing may
-        be sent to."""
+        """Check the callback of a job.
+
+        Raises `Forbidden` for a caller who may not read the job's output, which the callback contains; `InvalidInput`
+        for a URL to which nothing may be sent.
+        """
         if url is None:
             return
         principal.require(Scope.JOBS_READ)
         try:
-            await self._check_url(url, principal.id)
-        except InvalidInput as fault:
-            raise InvalidInput(fault.message, **{**fault.details, "field": "webhook_url"}) from fault
+            await self.check_url(url, principal.id)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, **{**error.details, "field": "webhook_url"}) from error
 
     async def _accept(self, principal: Principal, job: JobInput, digest: str, at: datetime) -> JobRecord | None:
-        """Write the job's row within the caller's limits; the row that was there, whose job is not refused again."""
-        limit = self._quotas.limits(principal).concurrent_jobs
-        return await self._jobs.accept(job, request_hash=digest, at=at, limit=limit)
+        """Write the row of a job within the caller's limits. Returns the row of an earlier request, if there is one."""
+        limit = self.quotas.limits(principal).concurrent_jobs
+        return await self.jobs.accept(job, request_hash=digest, at=at, limit=limit)
 
     async def composed(self, request: StartRequest, *, owner: str, job_id: str) -> JobInput:
-        """The job of a sound request, with the catalogue's plan of today.
+        """The job of a valid request, with the present plan of the catalogue.
 
         Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`.
         """
         name, schema, model, plan, code = self._target(request)
         size = _size(request.input)
-        if size > self._max_input_bytes:
+        if size > self.max_input_bytes:
             raise PayloadTooLarge(
-                f"The input is {size} bytes as JSON, more than {self._max_input_bytes}",
+                f"The input is {size} bytes as JSON, more than {self.max_input_bytes}",
                 field="input",
-                expected=f"at most {self._max_input_bytes} bytes as JSON",
+                expected=f"at most {self.max_input_bytes} bytes as JSON",
             )
         await check_whole(schema, model, request.input)
         return JobInput(
@@ -192,7 +185,7 @@ class JobStarter:
 
     def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], type[BaseModel] | None, Plan, bool]:
         if request.kind is JobKind.AGENT:
-            agent = self._catalogue.agent(request.target)
+            agent = self.catalogue.agent(request.target)
             name = request.name or agent.name
             step = Step(
                 id=AGENT_STEP,
@@ -204,7 +197,7 @@ class JobStarter:
                 short=request.short,
             )
             return name, agent.input_schema(), agent.input_model, Plan(steps=(step,)), False
-        definition = self._catalogue.workflow(request.target)
+        definition = self.catalogue.workflow(request.target)
         return (
             definition.name,
             definition.input_schema,
@@ -213,21 +206,21 @@ class JobStarter:
             definition.code,
         )
 
-    def new_id(self, principal: Principal, kind: JobKind, key: str | None, tail: str | None = None) -> str:
-        """The id that an idempotency key leads to; without one a new id. Raises `InvalidInput` for the key."""
+    def job_id(self, principal: Principal, kind: JobKind, key: str | None, tail: str | None = None) -> str:
+        """The job id of an idempotency key, or a new id without a key. Raises `InvalidInput` for an invalid key."""
         if key is None:
-            return new_job_id(kind, tail or self._new_id())
+            return new_job_id(kind, tail or self.new_id())
         check_idempotency_key(key)
         return idempotent_job_id(kind, principal.id, key)
 
 
 def _size(data: dict[str, Any]) -> int:
-    """Bytes of the input as JSON. Raises `InvalidInput` for what JSON cannot carry."""
+    """Bytes of the input as JSON. Raises `InvalidInput` for values that JSON does not have."""
     try:
         return len(json.dumps(data, ensure_ascii=False, allow_nan=False).encode())
     except ValueError as error:
         raise InvalidInput(
-            "The input holds a number or a text that JSON cannot carry", field="input", expected="plain JSON"
+            "The input contains a number or a text that JSON does not have", field="input", expected="plain JSON"
         ) from error
 
 

@@ -1,7 +1,8 @@
-"""One live stream of a job for every transport: its durable events, and the text of its running agents (A6, A7)."""
+"""The live stream of a job, for every transport: its durable events, and the text of its running agents (A6, A7)."""
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from orchestrator.domain.access import Principal
@@ -15,47 +16,41 @@ from orchestrator.services.jobs.follower import JobFollower
 _Item = JobEvent | Delta
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class JobWatcher:
-    """Follows jobs for streams that stay open; looks every `recheck_seconds` whether their reader still may."""
+    """Follows jobs for open streams. Checks the credential of the reader every `recheck_seconds`."""
 
-    def __init__(
-        self,
-        follower: JobFollower,
-        bus: DeltaBus,
-        access: Authenticator,
-        *,
-        recheck_seconds: float = RECHECK_SECONDS,
-    ) -> None:
-        self._follower = follower
-        self._bus = bus
-        self._access = access
-        self._recheck_seconds = recheck_seconds
+    follower: JobFollower
+    bus: DeltaBus
+    access: Authenticator
+    _: KW_ONLY
+    recheck_seconds: float = RECHECK_SECONDS
 
     async def watch(
         self, principal: Principal, job_id: str, after: str | None, *, deltas: bool = True
     ) -> AsyncGenerator[JobEvent | Delta]:
         """Every durable event after the cursor (`JobFollower.events`), interleaved with the deltas of running calls.
 
-        Without `deltas` the events alone. Ends after the terminal event, whatever text is still under way. Raises
-        `NotFound`, `InvalidInput` for a cursor that is none of this job's, `Unavailable`, and `Unauthenticated` once
+        With `deltas` False it is the events alone. Ends after the terminal event, even if text is on its way. Raises
+        `NotFound`, `InvalidInput` for a cursor of another job, `Unavailable`, and `Unauthenticated` once
         the caller's key is revoked or expired.
         """
-        # Read here, so that nobody hears the text of a job that they may not see.
-        past = await self._follower.past(principal, job_id, None)
-        events: AsyncGenerator[Any] = self._follower.beyond(job_id, past, after)
+        # Read the job first: this refuses a caller who may not see the text of this job.
+        past = await self.follower.past(principal, job_id, None)
+        events: AsyncGenerator[Any] = self.follower.beyond(job_id, past, after)
         del past
-        sources: list[AsyncGenerator[Any]] = [self._bus.subscribe(job_id), events] if deltas else [events]
+        sources: list[AsyncGenerator[Any]] = [self.bus.subscribe(job_id), events] if deltas else [events]
         waiting = {asyncio.create_task(_next(source)): source for source in sources}
         loop = asyncio.get_running_loop()
-        look = loop.time() + self._recheck_seconds
+        look = loop.time() + self.recheck_seconds
         try:
             while True:
                 patience = max(0.0, look - loop.time())
                 done, _ = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 if loop.time() >= look:
                     await self._recheck(principal)
-                    look = loop.time() + self._recheck_seconds
-                # Text first: it was there before the event that ends its call.
+                    look = loop.time() + self.recheck_seconds
+                # Text first: the agent wrote it before the event that ends its call.
                 for task in sorted(done, key=lambda ready: waiting[ready] is events):
                     source = waiting.pop(task)
                     if (item := task.result()) is None:
@@ -72,7 +67,7 @@ class JobWatcher:
                 await source.aclose()
 
     async def _recheck(self, principal: Principal) -> None:
-        if not await self._access.still_valid(principal):
+        if not await self.access.still_valid(principal):
             raise Unauthenticated("The API key is no longer valid")
 
 

@@ -1,4 +1,4 @@
-"""Which open jobs a worker cannot serve: said when it starts, so that a forgotten plugin is seen at once."""
+"""Finds the open jobs that a worker cannot serve. They are logged at its start: it may lack a plugin."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from orchestrator.storage.requirements import JobRequirements, RequirementsRepos
 
 log = structlog.get_logger(__name__)
 
-_LOOKED_AT: Final = 500
-_NAMED: Final = 20
+_MOST_CHECKED: Final = 500
+_MOST_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Unserved:
-    """Open jobs that have to wait for another worker, or for an upgrade of this one, and what they need."""
+    """Open jobs that wait for another worker or for an upgrade of this one, and the agents and workflows they need."""
 
     jobs: list[str]
     agents: list[str]
@@ -26,14 +26,14 @@ class Unserved:
 
 
 def unserved(jobs: Iterable[JobRequirements], catalogue: Catalogue, framework_queue: str | None = None) -> Unserved:
-    """What a worker with this catalogue lacks for open jobs; one of a framework takes the calls of its queue alone."""
+    """What a worker with this catalogue lacks for open jobs. A worker of a framework only takes calls of its queue."""
     classes = {entry.definition.id for entry in catalogue.code_workflows}
-    known = catalogue.agents.keys() | catalogue.unlisted.keys()
+    agent_ids = catalogue.agents.keys() | catalogue.unlisted.keys()
     waiting: list[str] = []
     agents: set[str] = set()
     workflows: set[str] = set()
     for job in jobs:
-        lacking = {agent for queue, agent in job.agents if queue == framework_queue and agent not in known}
+        lacking = {agent for queue, agent in job.agents if queue == framework_queue and agent not in agent_ids}
         classless = job.code and framework_queue is None and job.definition not in classes
         if lacking or classless:
             waiting.append(job.id)
@@ -45,20 +45,20 @@ def unserved(jobs: Iterable[JobRequirements], catalogue: Catalogue, framework_qu
 async def report_unserved(
     rows: RequirementsRepository, catalogue: Catalogue, framework_queue: str | None = None
 ) -> None:
-    """Log in one line which open jobs this worker cannot serve, if there are any. An absent index is no obstacle."""
+    """Log the open jobs that this worker cannot serve, in one line. Without the index it only logs a warning."""
     try:
-        jobs = await rows.oldest(_LOOKED_AT)
-    except Unavailable as fault:
-        log.warning("open_jobs_not_read", error=fault.message)
+        jobs = await rows.oldest(_MOST_CHECKED)
+    except Unavailable as error:
+        log.warning("open_jobs_not_read", error=error.message)
         return
-    found = unserved(jobs, catalogue, framework_queue)
-    if found.jobs:
+    report = unserved(jobs, catalogue, framework_queue)
+    if report.jobs:
         log.warning(
             "open_jobs_not_served",
-            count=len(found.jobs),
+            count=len(report.jobs),
             of=len(jobs),
-            agents=found.agents[:_NAMED],
-            workflows=found.workflows[:_NAMED],
-            jobs=found.jobs[:_NAMED],
-            remedy="a worker whose plugins have them goes on with these jobs",
+            agents=report.agents[:_MOST_NAMED],
+            workflows=report.workflows[:_MOST_NAMED],
+            jobs=report.jobs[:_MOST_NAMED],
+            remedy="start a worker whose plugins have these agents and workflows",
         )

@@ -1,4 +1,4 @@
-"""Checks a job's input against the schema and the model of what is to be run, before anything starts."""
+"""Checks the input of a job against the schema and the model of its agent or workflow, before anything starts."""
 
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,7 @@ from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.schemas import expected_by, expected_of, shown
 from orchestrator.runtime.inputs import in_thread, validated
 
-# More faults than this are not looked for: an input of a million wrong items is refused as fast as one of twenty.
+# Validation stops at this number: an input with a million wrong items is refused as fast as one with twenty.
 MOST_FAULTS: Final = 20
 _FORMATS: Final = FormatChecker(formats=("date", "email", "ipv4", "ipv6", "time", "uuid"))
 
@@ -24,9 +24,9 @@ def _moment(value: object) -> bool:
 
 
 async def check_whole(schema: dict[str, Any], model: type[BaseModel] | None, data: dict[str, Any]) -> None:
-    """Return if `data` fits the schema and, where there is one, the whole model: its formats and validators, too.
+    """Check `data` against the schema and, if there is a model, against its formats and validators too.
 
-    Raises `InvalidInput` as `check_input` does, and for what takes longer than ten seconds.
+    Raises `InvalidInput` as `check_input` does, and for a check that takes longer than ten seconds.
     """
     await in_thread(partial(_check_both, schema, model, data))
 
@@ -38,15 +38,14 @@ def _check_both(schema: dict[str, Any], model: type[BaseModel] | None, data: dic
 
 
 def check_input(schema: dict[str, Any], data: Any, *, formats: bool = True) -> None:
-    """Return if `data` fits `schema`; keys that the schema does not name are allowed unless it forbids them (D-025).
+    """Check `data` against `schema`. Keys that the schema does not name are allowed unless it forbids them (D-025).
 
     `formats` are those of JSON Schema, such as `date-time`.
-    Raises `InvalidInput` for the first fault, a missing field before a wrong one: `field` is its dotted path,
-    `provided` the value found (None when missing, shortened text when long), `expected` the type or the values allowed
-    (D-029).
+    Raises `InvalidInput` for the first fault, a missing field before a wrong one. `field` is its dotted path,
+    `provided` the value (None if missing, shortened if long), `expected` the type or the allowed values (D-029).
     """
     validator = Draft202012Validator(schema, format_checker=_FORMATS if formats else None)
-    # A missing field of the whole is looked for by itself: it may lie behind too many wrong values.
+    # Missing top-level fields are checked separately: too many wrong values may come before them.
     absent = validator.evolve(schema={name: schema[name] for name in ("required",) if name in schema})
     errors = [*islice(absent.iter_errors(data), 1), *islice(validator.iter_errors(data), MOST_FAULTS)]
     if not errors:
@@ -60,12 +59,12 @@ def check_input(schema: dict[str, Any], data: Any, *, formats: bool = True) -> N
 def _missing(schema: dict[str, Any], error: ValidationError) -> InvalidInput:
     required: Any = error.validator_value
     parent: Any = error.schema if error.absolute_path else schema
-    given: Any = error.instance
-    name = next(name for name in required if name not in given)
+    instance: Any = error.instance
+    name = next(name for name in required if name not in instance)
     field = ".".join([*map(str, error.absolute_path), name])
-    wanted = parent.get("properties", {}).get(name, {})
+    field_schema = parent.get("properties", {}).get(name, {})
     return InvalidInput(
-        f"Missing required field: {field}", field=field, provided=None, expected=expected_of(schema, wanted)
+        f"Missing required field: {field}", field=field, provided=None, expected=expected_of(schema, field_schema)
     )
 
 

@@ -1,1 +1,1 @@
-"""What operators read: readiness, figures, metrics, use of the machine, and the state of the deployment."""
+"""Reports for operators: readiness, figures, metrics, resources, partnerships, and the state of the deployment."""

@@ -1,4 +1,4 @@
-"""What the settings come to: shown without secrets (S-019), and judged for production (S-020)."""
+"""The settings of this deployment: shown without secrets (S-019), and checked for production (S-020)."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -43,31 +43,31 @@ class DeploymentReport:
         return [finding.remedy for finding in self.findings if finding.remedy and not finding.ok]
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Deployment:
-    """How this process was set up."""
+    """Shows and checks the settings of this process."""
 
-    def __init__(self, settings: Settings, readiness: Readiness, limits: RequestLimits) -> None:
-        self._settings = settings
-        self._readiness = readiness
-        self._limits = limits
+    settings: Settings
+    readiness: Readiness
+    limits: RequestLimits
 
     def configuration(self) -> dict[str, Any]:
-        """Every setting by name. Of a secret only whether it is set; URLs come without user, password and query."""
+        """Every setting by name. For a secret only whether it is set; a URL without user, password and query."""
         fields = Settings.model_fields
         secret = {name for name, field in fields.items() if is_secret(field)}
-        plain = self._settings.model_dump(mode="json", exclude=secret)
+        plain = self.settings.model_dump(mode="json", exclude=secret)
         plain |= {
-            "database_url": self._settings.index_url(),
-            "tiers": {tier: one.model_dump() for tier, one in self._settings.tier_limits().items()},
-            "surface_limits": {name: one.model_dump() for name, one in self._settings.surface_windows().items()},
+            "database_url": self.settings.index_url(),
+            "tiers": {tier: limits.model_dump() for tier, limits in self.settings.tier_limits().items()},
+            "surface_limits": {name: window.model_dump() for name, window in self.settings.surface_windows().items()},
         }
-        shown = {name: shown_value(value) for name, value in plain.items()}
-        given = {name: getattr(self._settings, name) is not None for name in sorted(secret)}
-        return {"settings": shown, "secrets_configured": given}
+        visible = {name: shown_value(value) for name, value in plain.items()}
+        configured = {name: getattr(self.settings, name) is not None for name in sorted(secret)}
+        return {"settings": visible, "secrets_configured": configured}
 
     async def report(self, *, encrypted: bool) -> DeploymentReport:
-        """Whether this can go into production. `encrypted` is whether the request for it came over TLS."""
-        findings = await self._readiness.checks()
+        """Whether this deployment is ready for production. `encrypted` is whether the present request came over TLS."""
+        findings = await self.readiness.checks()
         return DeploymentReport(
             [
                 *(_with_remedy(finding) for finding in findings),
@@ -79,26 +79,26 @@ class Deployment:
         )
 
     def _durability(self) -> Iterator[Finding]:
-        postgres = self._settings.index_url().startswith("postgresql")
+        postgres = self.settings.index_url().startswith("postgresql")
         yield _finding(
             "postgresql",
             postgres,
             "the index is in PostgreSQL" if postgres else "the index is in SQLite, in one file of one machine",
             "Set ORCHESTRATOR_DATABASE_URL to a PostgreSQL database",
         )
-        kept = self._settings.secret_key is not None
+        configured = self.settings.secret_key is not None
         yield _finding(
             "secret_key",
-            kept,
-            "a secret key is set" if kept else "the secret key was made here and lies in the data directory",
+            configured,
+            "a secret key is set" if configured else "the secret key was generated and is in the data directory",
             "Set ORCHESTRATOR_SECRET_KEY, the same for every process, and keep a copy in a safe place",
         )
 
     async def _sharing(self) -> Finding:
         message = "no Redis: every process counts requests for itself"
         ok = False
-        if self._settings.redis_url is not None:
-            ok = (await self._limits.admit_surface(SurfaceLimit.ORCHESTRATION, "deployment readiness")).counted
+        if self.settings.redis_url is not None:
+            ok = (await self.limits.admit_surface(SurfaceLimit.ORCHESTRATION, "deployment readiness")).counted
             message = "Redis counts requests for all processes" if ok else "Redis does not answer"
         return _finding("redis", ok, message, "Set ORCHESTRATOR_REDIS_URL to a Redis that every process can reach")
 
@@ -109,21 +109,21 @@ class Deployment:
             "this request came over TLS" if encrypted else "this request came without TLS",
             "Put a load balancer with TLS in front, and let it set X-Forwarded-Proto",
         )
-        hosts = self._settings.trusted_hosts.strip() != "*"
+        hosts = self.settings.trusted_hosts.strip() != "*"
         yield _finding(
             "trusted_hosts",
             hosts,
             "only known host names are answered" if hosts else "any host name is answered",
             "Set ORCHESTRATOR_TRUSTED_HOSTS to the names of this API",
         )
-        public = self._settings.public_sessions is True
+        public = self.settings.public_sessions is True
         yield _finding(
             "public_sessions",
             not public,
             "sessions start without a credential" if public else "every session needs a credential",
             "Set ORCHESTRATOR_PUBLIC_SESSIONS to false: then /execute-workflow and its siblings take a key",
         )
-        named = self._settings.cors_origins.strip()
+        named = self.settings.cors_origins.strip()
         allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
         yield _finding(
             "cors_origins",
@@ -131,16 +131,18 @@ class Deployment:
             allowed.get(named, "pages of named origins only may call"),
             "Set ORCHESTRATOR_CORS_ORIGINS to the origins of your own pages",
         )
-        given = self._settings.admin_password
-        weakness = None if given is None else _weakness(given.get_secret_value(), self._settings.admin_username or "")
+        password = self.settings.admin_password
+        weakness = (
+            None if password is None else _weakness(password.get_secret_value(), self.settings.admin_username or "")
+        )
         yield _finding(
             "admin_password",
             weakness is None,
             f"the bootstrap user's password {weakness}" if weakness else "no weak bootstrap password is set",
-            f"Set ORCHESTRATOR_ADMIN_PASSWORD to at least {SHORTEST_PASSWORD} characters that nobody guesses, "
+            f"Set ORCHESTRATOR_ADMIN_PASSWORD to at least {SHORTEST_PASSWORD} characters that nobody can guess, "
             "or unset it and add users",
         )
-        private = self._settings.webhook_allow_private
+        private = self.settings.webhook_allow_private
         yield _finding(
             "webhook_targets",
             not private,
@@ -149,42 +151,41 @@ class Deployment:
         )
 
     def _work(self) -> Iterator[Finding]:
-        given = self._settings
-        model = given.has_model_provider()
+        model = self.settings.has_model_provider()
         yield _finding(
             "model_provider",
             model,
             "a model provider is configured" if model else "no model provider: answers are offline drafts",
             "Set OPENAI_API_KEY, ANTHROPIC_API_KEY or ORCHESTRATOR_LLM_BASE_URL",
         )
-        bounded = given.job_timeout is not None
+        job_timeout = self.settings.job_timeout
         yield _finding(
             "job_timeout",
-            bounded,
-            f"a job ends after {given.job_timeout:g} seconds" if bounded else "a job may run for ever",
+            job_timeout is not None,
+            f"a job ends after {job_timeout:g} seconds" if job_timeout is not None else "a job may run for ever",
             "Set ORCHESTRATOR_JOB_TIMEOUT to the longest time that a job may take, in seconds",
         )
 
 
 def _weakness(password: str, username: str) -> str | None:
-    """Why somebody might guess a password, or None."""
+    """Why a password is easy to guess, or None."""
     lower = password.lower()
     if len(password) < SHORTEST_PASSWORD:
         return "is short"
     if len(set(lower)) < _FEWEST_CHARACTERS:
         return "repeats a few characters"
     if any(word in lower for word in (*_COMMON, *([username.lower()] if username else []))):
-        return "holds the user's name or a word that everybody tries first"
+        return "contains the user's name or a common word"
     return None
 
 
 def is_secret(field: FieldInfo) -> bool:
-    """Whether a setting's value must never be shown: its type says so."""
+    """Whether the type of a setting is secret: its value must never be shown."""
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
 def shown_value(value: Any) -> Any:
-    """A setting as it may be seen: without what a URL carries beside its address."""
+    """The visible value of a setting: a URL loses user, password and query."""
     return _QUERY.sub("", _USER_INFO.sub("", value)) if isinstance(value, str) and "://" in value else value
 
 

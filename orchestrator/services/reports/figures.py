@@ -1,4 +1,4 @@
-"""What operators watch, read from the job index at most every few seconds, however often it is asked for."""
+"""Figures of the job index for monitoring, read at most once in ten seconds, however often they are requested."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,16 +17,19 @@ from orchestrator.storage.figures import FiguresRepository
 log = structlog.get_logger(__name__)
 
 KEPT: Final = timedelta(seconds=10)
-# What ended long ago is counted again at this interval; in between only what ended since is read.
+# All ended jobs are counted again at this interval. In between, only the recent ones are read.
 RECOUNT: Final = timedelta(hours=1)
-# The end of a job may reach the index late, while it is repaired: what is younger is counted at every reading.
+# The end of a job may reach the index late, by a repair: younger ends are counted at every read.
 SETTLED: Final = timedelta(minutes=5)
 STALLED: Final = timedelta(minutes=15)
 OTHER: Final = "(other)"
 
 
 class FiguresReader:
-    """The figures of the whole index. Names that neither the catalogue nor chat has are `(other)`: labels stay few."""
+    """Reads figures of the whole index and holds them for some seconds.
+
+    Names outside the catalogue and chat become `(other)`, so that the number of labels stays small.
+    """
 
     def __init__(self, figures: FiguresRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
         self._figures = figures
@@ -38,7 +41,7 @@ class FiguresReader:
         self._read: tuple[datetime, IndexFigures | None] | None = None
 
     async def read(self) -> IndexFigures | None:
-        """The figures, at most ten seconds old; None while the index does not answer."""
+        """The figures, at most ten seconds old. None if the index does not answer."""
         async with self._lock:
             now = self._clock()
             if self._read is None or now - self._read[0] >= KEPT:
@@ -53,27 +56,27 @@ class FiguresReader:
             until, settled = self._settled
             recent = await self._figures.tally(TimeSpan(until, now))
             standing = await self._figures.standing(self._gates, quiet_since=now - STALLED)
-        except Unavailable as fault:
-            log.warning("index_not_read", error=fault.message)
+        except Unavailable as error:
+            log.warning("index_not_read", error=error.message)
             return None
         return IndexFigures(at=now, ended=self._bounded(settled.plus(recent)), now=standing)
 
     def _bounded(self, tally: IndexTotals) -> IndexTotals:
-        known = IndexTotals(
+        totals = IndexTotals(
             durations=tally.durations,
             duration_ms=tally.duration_ms,
             waits=tally.waits,
             wait_ms=tally.wait_ms,
         )
         for (kind, definition, state), jobs in tally.jobs.items():
-            known.jobs[kind, self._definition(kind, definition), state] += jobs
+            totals.jobs[kind, self._definition(kind, definition), state] += jobs
         for (agent, status), steps in tally.steps.items():
-            known.steps[self._agent(agent), status] += steps
+            totals.steps[self._agent(agent), status] += steps
         for (agent, kind), tokens in tally.tokens.items():
-            known.tokens[self._agent(agent), kind] += tokens
+            totals.tokens[self._agent(agent), kind] += tokens
         for agent, cost in tally.micro_usd.items():
-            known.micro_usd[self._agent(agent)] += cost
-        return known
+            totals.micro_usd[self._agent(agent)] += cost
+        return totals
 
     def _definition(self, kind: str, definition: str) -> str:
         if kind == JobKind.AGENT:
@@ -88,7 +91,7 @@ class FiguresReader:
 
 
 def gates(catalogue: Catalogue) -> list[Gate]:
-    """The approval steps of all declared workflows, each with the calls of the steps that it needs."""
+    """The approval steps of all declared workflows, each with the calls of the steps it needs."""
     return [
         Gate(
             definition=definition.id,

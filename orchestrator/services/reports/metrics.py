@@ -1,6 +1,7 @@
-"""The one aggregate over the job index that every surface shows in its own shape (C-05)."""
+"""Metrics over the job index. Every surface shows the same ones in its own shape (C-05)."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -12,29 +13,30 @@ from orchestrator.storage.metrics import MetricsRepository, Sum
 DAY: Final = timedelta(hours=24)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MetricsReader:
-    """Tells what ended in a stretch of time: the caller's own jobs, or everybody's for an admin (D-054, D-056)."""
+    """Sums up what ended in a time span: the caller's jobs or, for an admin, everybody's (D-054, D-056)."""
 
-    def __init__(self, metrics: MetricsRepository, catalogue: Catalogue, *, clock: Callable[[], datetime]) -> None:
-        self._metrics = metrics
-        self._catalogue = catalogue
-        self._clock = clock
+    metrics: MetricsRepository
+    catalogue: Catalogue
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     async def overview(self, principal: Principal, length: timedelta | None = DAY) -> Overview:
-        """Everything that ended in the last `length`, or ever for None. Raises `Unavailable`."""
-        return await self._overview(principal, TimeSpan.last(length, self._clock()))
+        """Everything that ended in the last `length`; with None, everything that ever ended. Raises `Unavailable`."""
+        return await self._overview(principal, TimeSpan.last(length, self.clock()))
 
     async def trend(self, principal: Principal, length: timedelta) -> tuple[Overview, Overview]:
-        """Everything that ended in the last `length`, and in the same length before that. Raises `Unavailable`."""
-        now = self._clock()
+        """Everything that ended in the last `length`, and in the same length before it. Raises `Unavailable`."""
+        now = self.clock()
         recent, before = TimeSpan(now - length, now), TimeSpan(now - 2 * length, now - length)
         return await self._overview(principal, recent), await self._overview(principal, before)
 
     async def agent(self, principal: Principal, agent_id: str, period: Period) -> AgentMetrics:
-        """How one agent's attempts ended. Raises `NotFound` for an agent outside the catalogue, `Unavailable`."""
-        self._catalogue.agent(agent_id)
-        window = TimeSpan.last(period.length, self._clock())
-        sums, percentiles = await self._metrics.agent(agent_id, window, owner=_owner(principal))
+        """The attempts of one agent. Raises `NotFound` for an agent outside the catalogue, `Unavailable`."""
+        self.catalogue.agent(agent_id)
+        window = TimeSpan.last(period.length, self.clock())
+        sums, percentiles = await self.metrics.agent(agent_id, window, owner=_owner(principal))
         return AgentMetrics(
             agent_id=agent_id,
             window=window,
@@ -44,15 +46,15 @@ class MetricsReader:
         )
 
     async def _overview(self, principal: Principal, window: TimeSpan) -> Overview:
-        sums = await self._metrics.overview(window, owner=_owner(principal))
+        sums = await self.metrics.overview(window, owner=_owner(principal))
         # Jobs are counted by their end, tokens by the end of the attempt that used them.
-        used = [Sum(each.name, each.day, _usage(each.executions)) for each in sums.agents]
+        usage = [Sum(each.name, each.day, _usage(each.executions)) for each in sums.agents]
         return Overview(
             window=window,
-            jobs=_total(each.executions for each in (*sums.jobs, *used)),
+            jobs=_total(each.executions for each in (*sums.jobs, *usage)),
             agents=_by_name(sums.agents),
             workflows=_by_name((*sums.workflows, *sums.workflow_usage)),
-            days=_days(window, (*sums.jobs, *used)),
+            days=_days(window, (*sums.jobs, *usage)),
         )
 
 
@@ -72,22 +74,22 @@ def _total(parts: Iterable[ExecutionCounts]) -> ExecutionCounts:
 
 
 def _by_name(sums: Iterable[Sum]) -> dict[str, ExecutionCounts]:
-    """The sums of each name, in order; a name of which nothing succeeded or failed is left out."""
-    found: dict[str, ExecutionCounts] = {}
+    """The sum of each name, sorted by name. A name without a success or failure is omitted."""
+    counts: dict[str, ExecutionCounts] = {}
     for each in sums:
-        found[each.name] = found.get(each.name, ExecutionCounts()).plus(each.executions)
-    return {name: found[name] for name in sorted(found) if found[name].total}
+        counts[each.name] = counts.get(each.name, ExecutionCounts()).plus(each.executions)
+    return {name: counts[name] for name in sorted(counts) if counts[name].total}
 
 
 def _days(window: TimeSpan, sums: Iterable[Sum]) -> list[Day]:
-    """Every UTC day of the window, empty ones too; without a beginning, from the first day that has something."""
-    found: dict[date, ExecutionCounts] = {}
+    """Every UTC day of the window, also empty ones. Without a start, from the first day that has counts."""
+    counts: dict[date, ExecutionCounts] = {}
     for each in sums:
-        found[each.day] = found.get(each.day, ExecutionCounts()).plus(each.executions)
-    if window.since is None and not found:
+        counts[each.day] = counts.get(each.day, ExecutionCounts()).plus(each.executions)
+    if window.since is None and not counts:
         return []
-    first = min(found) if window.since is None else window.since.date()
-    # A window that ends at midnight has nothing of the day that begins there.
+    first = min(counts) if window.since is None else window.since.date()
+    # A window that ends at midnight does not include the day that begins then.
     last = (window.until - timedelta(microseconds=1)).date()
     days = (first + timedelta(days=number) for number in range((last - first).days + 1))
-    return [Day(day, found.get(day, ExecutionCounts())) for day in days]
+    return [Day(day, counts.get(day, ExecutionCounts())) for day in days]

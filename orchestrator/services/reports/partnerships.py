@@ -1,4 +1,4 @@
-"""Partnerships: groups of agents and how their work fares, measured over the last 24 hours (S-012, S-013, S-016)."""
+"""Partnerships: groups of agents, with figures of their work in the last 24 hours (S-012, S-013, S-016)."""
 
 import asyncio
 from collections import Counter
@@ -25,7 +25,7 @@ MOST_DELIVERABLES: Final = 20
 
 
 class Health(StrEnum):
-    """How a partnership fares, by its score: from 95, from 85, from 70, below; unknown while nothing ended."""
+    """The health of a partnership by its score: from 95, from 85, from 70, below 70; unknown while nothing ended."""
 
     EXCELLENT = "excellent"
     GOOD = "good"
@@ -39,7 +39,7 @@ _THRESHOLDS: Final = ((95.0, Health.EXCELLENT), (85.0, Health.GOOD), (70.0, Heal
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The agents of some squads, under a name of their own."""
+    """A named group: the agents of some squads."""
 
     id: str
     name: str
@@ -50,12 +50,12 @@ ACROSS_SQUADS: Final = (
     Group("cursor_technical", "Cursor Technical Partnership", (Squad.BACKEND, Squad.DEVOPS, Squad.QA)),
     Group("grok_brand", "Grok Brand Partnership", (Squad.FRONTEND, Squad.BUSINESS)),
 )
-"""The two that are documented (S-017); every squad is one, too."""
+"""The two documented groups (S-017). Every squad is a group, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupDeliverable:
-    """One kind of work: a step of workflows, or an agent that ran alone. `progress` is percent of calls completed."""
+    """One kind of work: a step of workflows, or an agent that ran alone. `progress` is percent of completed calls."""
 
     name: str
     progress: float
@@ -63,11 +63,12 @@ class GroupDeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Partnership:
-    """One group, measured. Rates are percent with one decimal, `response_time` is milliseconds.
+    """The figures of one group. Rates are percent with one decimal, `response_time` is milliseconds.
 
-    `score` is the share of attempts that succeeded, of those that succeeded or failed; 0.0 while nothing ended, with
-    `health` unknown. `progress` is the share of begun calls that are completed. `uptime` is the share of begun attempts
-    that were not lost (no worker answered for them in time); while none began, it is whether a worker polls now.
+    `score` is the share of successful attempts among those that succeeded or failed. While nothing ended it is 0.0,
+    and `health` is unknown. `progress` is the share of completed calls among those that began. `uptime` is the share of
+    attempts that were not lost (their worker stopped responding). Before the first attempt it is 100.0 if a worker
+    polls, else 0.0.
     """
 
     id: str
@@ -82,7 +83,7 @@ class Partnership:
 
 @dataclass(frozen=True, slots=True)
 class PartnershipReport:
-    """Every partnership, and the parts of the installation that their agents need, at one moment."""
+    """The partnerships at one moment, with the state of the parts that their agents need."""
 
     at: datetime
     checks: Sequence[Finding]
@@ -95,7 +96,7 @@ class PartnershipReport:
 
 
 class PartnershipReader:
-    """Measures the partnerships, over everybody's jobs or one owner's, at most once in a few seconds."""
+    """Reads figures of the partnerships over the jobs of everybody or of one owner. Holds them for some seconds."""
 
     def __init__(
         self,
@@ -114,31 +115,31 @@ class PartnershipReader:
         self._readiness = readiness
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._read: dict[str | None, tuple[datetime, PartnershipReport | Unavailable]] = {}
+        self._reports: dict[str | None, tuple[datetime, PartnershipReport | Unavailable]] = {}
 
     async def report(self, principal: Principal) -> PartnershipReport:
-        """The partnerships, at most five seconds old: of everybody for an admin and for users, who belong to the
-        installation; of its own jobs for any other API key. Raises `Unavailable`, for as long without asking again.
+        """The partnerships, at most five seconds old. An admin and users, who belong to the installation, see the jobs
+        of everybody; any other API key sees its own jobs. Raises `Unavailable`, the same error for five seconds.
         """
         everybody = principal.admin or principal.roles
         owner = None if everybody else principal.id
         async with self._lock:
             now = self._clock()
-            self._read = {key: read for key, read in self._read.items() if now - read[0] < KEPT}
-            if owner not in self._read:
-                self._read[owner] = now, await self._measured_or_not(now, ADMIN if everybody else principal)
-            found = self._read[owner][1]
-        if isinstance(found, Unavailable):
-            raise Unavailable(found.message, retry_after=KEPT.total_seconds())
-        return found
+            self._reports = {key: report for key, report in self._reports.items() if now - report[0] < KEPT}
+            if owner not in self._reports:
+                self._reports[owner] = now, await self._report_or_error(now, ADMIN if everybody else principal)
+            report = self._reports[owner][1]
+        if isinstance(report, Unavailable):
+            raise Unavailable(report.message, retry_after=KEPT.total_seconds())
+        return report
 
-    async def _measured_or_not(self, now: datetime, principal: Principal) -> PartnershipReport | Unavailable:
+    async def _report_or_error(self, now: datetime, principal: Principal) -> PartnershipReport | Unavailable:
         try:
-            return await self._measured(now, principal)
-        except Unavailable as fault:
-            return fault
+            return await self._build_report(now, principal)
+        except Unavailable as error:
+            return error
 
-    async def _measured(self, now: datetime, principal: Principal) -> PartnershipReport:
+    async def _build_report(self, now: datetime, principal: Principal) -> PartnershipReport:
         checks, overview, work = await asyncio.gather(
             self._readiness.checks(),
             self._metrics.overview(principal, DAY),
@@ -155,21 +156,21 @@ class PartnershipReader:
         total = ExecutionCounts()
         for agent in members & ended.keys():
             total = total.plus(ended[agent])
-        own = [each for each in work if each.agent in members]
-        attempts, lost = sum(each.attempts for each in own), sum(each.lost for each in own)
+        members_work = [each for each in work if each.agent in members]
+        attempts, lost = sum(each.attempts for each in members_work), sum(each.lost for each in members_work)
         return Partnership(
             id=group.id,
             name=group.name,
             health=health(total),
             score=total.success_rate,
-            progress=percent(sum(each.completed for each in own), sum(each.calls for each in own)),
-            deliverables=self._deliverables(own),
+            progress=percent(sum(each.completed for each in members_work), sum(each.calls for each in members_work)),
+            deliverables=self._deliverables(members_work),
             uptime=percent(attempts - lost, attempts) if attempts else 100.0 * polled,
             response_time=round(1000 * total.mean_seconds, 1),
         )
 
     def _deliverables(self, work: Iterable[Work]) -> list[GroupDeliverable]:
-        """What was worked on most comes first."""
+        """The kinds of work, by number of calls."""
         calls: Counter[str] = Counter()
         completed: Counter[str] = Counter()
         for each in work:
@@ -189,13 +190,13 @@ def groups(catalogue: Catalogue) -> list[Group]:
 
 
 def health(ended: ExecutionCounts) -> Health:
-    """How those that ended add up."""
+    """The health that follows from ended attempts."""
     if not ended.total:
         return Health.UNKNOWN
     return next((word for least, word in _THRESHOLDS if ended.success_rate >= least), Health.POOR)
 
 
 def percent(part: int, whole: int) -> float:
-    """With one decimal; 0.0 of nothing. 100.0 only for the whole."""
+    """A percentage with one decimal: 0.0 for an empty whole, 100.0 only if `part` equals `whole`."""
     share = 100 * part / whole if whole else 0.0
     return min(round(share, 1), 99.9) if part < whole else round(share, 1)

@@ -1,6 +1,7 @@
 """The figures of the job index as Prometheus metrics."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 from typing import TypeVar
@@ -16,22 +17,22 @@ from orchestrator.domain.webhooks import DeliveryState
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class IndexCollector(Collector):
-    """Gives the figures of one reading; without them only says that the index is down."""
+    """Yields the figures of one read. Without figures it yields only that the index is down."""
 
-    def __init__(self, figures: IndexFigures | None) -> None:
-        self._figures = figures
+    figures: IndexFigures | None
 
     def collect(self) -> Iterable[Metric]:
-        """One family for each metric."""
+        """The metric families."""
         up = GaugeMetricFamily("orchestrator_index_up", "Whether the job index answered: what follows is read from it.")
-        up.add_metric([], 0.0 if self._figures is None else 1.0)
+        up.add_metric([], 0.0 if self.figures is None else 1.0)
         yield up
-        if self._figures is not None:
-            yield from _jobs(self._figures.ended)
-            yield from _calls(self._figures.ended)
-            yield from _open_jobs(self._figures.now, self._figures.at)
-            yield from _webhooks(self._figures.now)
+        if self.figures is not None:
+            yield from _jobs(self.figures.ended)
+            yield from _calls(self.figures.ended)
+            yield from _open_jobs(self.figures.now, self.figures.at)
+            yield from _webhooks(self.figures.now)
 
 
 def index_metrics(figures: IndexFigures | None) -> bytes:
@@ -90,25 +91,25 @@ def _webhooks(now: Standing) -> Iterable[Metric]:
     yield _counter("orchestrator_webhook_attempts", "Attempts of deliveries, by verdict.", ("verdict",), attempts)
 
 
-def _counter(name: str, told: str, labels: Sequence[str], counts: Mapping[Labels, float]) -> Metric:
-    family = CounterMetricFamily(name, told, labels=labels)
+def _counter(name: str, description: str, labels: Sequence[str], counts: Mapping[Labels, float]) -> Metric:
+    family = CounterMetricFamily(name, description, labels=labels)
     for key in sorted(counts):
         family.add_metric(key, counts[key])
     return family
 
 
-def _gauge(name: str, told: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, told, value=value)
+def _gauge(name: str, description: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, description, value=value)
 
 
 def _histogram(
     name: str,
-    told: str,
+    description: str,
     bounds: Sequence[float],
     counts: Mapping[tuple[str, float], int],
     milliseconds: Mapping[str, int],
 ) -> Metric:
-    family = HistogramMetricFamily(name, told, labels=["kind"])
+    family = HistogramMetricFamily(name, description, labels=["kind"])
     for kind in sorted(milliseconds):
         below, buckets = 0, []
         for bound in bounds:

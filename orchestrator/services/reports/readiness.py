@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import KW_ONLY, dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -17,71 +18,65 @@ _OFFLINE: Final = "no provider is configured here: answers are drafted offline"
 _LATELY: Final = f"the last {LATELY // timedelta(minutes=1)} minutes"
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Readiness:
-    """Looks at every part that a request may need.
+    """Checks every part that a request may need.
 
-    `models` tells how models' providers fared lately; without it none is configured. A probe of ours would cost money.
+    `models` returns the recent calls of model providers. It is None if no provider is configured. There is no probe of
+    a provider, because each one would cost money.
     """
 
-    def __init__(
-        self,
-        gateway: TemporalGateway,
-        database: Database,
-        *,
-        task_queue: str,
-        cache: Callable[[], Awaitable[None]],
-        models: Callable[[], Awaitable[Asked]] | None,
-    ) -> None:
-        self._gateway = gateway
-        self._database = database
-        self._task_queue = task_queue
-        self._cache = cache
-        self._models = models
+    gateway: TemporalGateway
+    database: Database
+    _: KW_ONLY
+    task_queue: str
+    cache: Callable[[], Awaitable[None]]
+    models: Callable[[], Awaitable[Asked]] | None
 
     async def checks(self) -> list[Finding]:
-        """All parts at once; never raises."""
+        """The state of every required part. Never raises."""
         return list(
             await asyncio.gather(
-                self._check("temporal", self._gateway.ping()),
-                self._check("database", self._database.ping()),
+                self._check("temporal", self.gateway.ping()),
+                self._check("database", self.database.ping()),
                 self._check("worker", self._worker()),
             )
         )
 
     async def further(self) -> list[Finding]:
-        """What makes the product better and is not needed: Redis where one is configured, a model's provider."""
-        return [await self._check("cache", self._cache()), await self._providers()]
+        """The state of the optional parts: Redis, if it is configured, and the model provider."""
+        return [await self._check("cache", self.cache()), await self._providers()]
 
     async def _providers(self) -> Finding:
-        if self._models is None:
+        if self.models is None:
             return Finding.of("models", ok=False, message=_OFFLINE)
         try:
-            lately = await self._models()
-        except Unavailable as fault:
-            return Finding.of("models", ok=False, message=f"how the provider fares is not known: {fault.message}")
-        calls = lately.answered + lately.failed
+            recent = await self.models()
+        except Unavailable as error:
+            return Finding.of("models", ok=False, message=f"the health of the provider is not known: {error.message}")
+        calls = recent.answered + recent.failed
         if not calls:
-            return Finding.of("models", ok=True, message=f"a provider is configured; no call asked it in {_LATELY}")
-        told = f"the provider answered {lately.answered} of the {calls} calls of {_LATELY}"
-        return Finding.of("models", ok=lately.answered > 0, message=told)
+            return Finding.of("models", ok=True, message=f"a provider is configured; no call used it in {_LATELY}")
+        message = f"the provider answered {recent.answered} of the {calls} calls of {_LATELY}"
+        return Finding.of("models", ok=recent.answered > 0, message=message)
 
     async def _worker(self) -> None:
-        if not await self._gateway.pollers(self._task_queue):
-            raise Unavailable(f"no worker polls the task queue {self._task_queue!r}")
+        if not await self.gateway.pollers(self.task_queue):
+            raise Unavailable(f"no worker polls the task queue {self.task_queue!r}")
 
     @staticmethod
-    async def _check(name: str, looking: Awaitable[None]) -> Finding:
+    async def _check(name: str, probe: Awaitable[None]) -> Finding:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(5):
-                await looking
-        except OrchestratorError as fault:
+                await probe
+        except OrchestratorError as error:
             return Finding.of(
                 name,
                 ok=False,
-                message=fault.message,
+                message=error.message,
                 seconds=time.perf_counter() - began,
-                operator_message=fault.for_operators,
+                operator_message=error.for_operators,
             )
         except TimeoutError:
             return Finding.of(name, ok=False, message="no answer within 5 seconds", seconds=time.perf_counter() - began)

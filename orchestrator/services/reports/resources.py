@@ -1,4 +1,4 @@
-"""What this process uses of its machine (S-018). Without `/proc`, what only it knows is null."""
+"""Resources that this process uses (S-018). Figures that only `/proc` has are null without it."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ _KIBIBYTE: Final = 1 if sys.platform == "darwin" else 1024
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """Bytes and seconds of this process; `cpu_percent` is of one core, over its whole life."""
+    """Bytes and seconds of this process. `cpu_percent` is of one core, since the meter was made."""
 
     rss_bytes: int | None
     peak_rss_bytes: int
@@ -30,7 +30,7 @@ class ResourceUsage:
 
 
 class ResourceMeter:
-    """Measures this process since it was made."""
+    """Measures this process. Holds the times at which it began."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

@@ -1,1 +1,1 @@
-"""The secret key: which installation an index belongs to, and the change to a new key."""
+"""The secret key: the installation that an index belongs to, and the rotation of the key."""

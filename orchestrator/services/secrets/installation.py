@@ -1,4 +1,4 @@
-"""Keeps processes of other installations away from a job index, which is marked with secret key and namespace."""
+"""Marks a job index with its secret key and namespace, and refuses processes of other installations."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -21,69 +21,69 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """The secret of this process, and where it comes from: a variable or a file."""
+    """The secret key of this process, and its source: a variable or a file."""
 
     sealer: Sealer
     source: str
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Installation:
     """The installation that an index belongs to (decision 0021).
 
-    The first process that opens an index marks it; every other one is compared with the mark before it works.
+    The first process that opens an index marks it. Every other process is compared with the mark at its start.
     """
 
-    def __init__(self, marks: InstallationRepository, key: SecretKey) -> None:
-        self._marks = marks
-        self._key = key
+    marks: InstallationRepository
+    key: SecretKey
 
     async def check_secret_key(self) -> None:
-        """Raises `Misconfigured` when the index belongs to another secret key; `Unavailable`."""
-        marks = await self._marks.read()
+        """Compare the secret key with the mark. Raises `Misconfigured` for another key, `Unavailable`."""
+        marks = await self.marks.read()
         if SECRET not in marks:
-            marks = await self._marks.keep({SECRET: await self._first_key()})
-        if not is_one_of(marks[SECRET], self._key.sealer.key_ids):
-            raise another_key(self._marks.place, self._key.source)
+            marks = await self.marks.keep({SECRET: await self._first_key()})
+        if not is_one_of(marks[SECRET], self.key.sealer.key_ids):
+            raise another_key(self.marks.place, self.key.source)
 
     async def check_namespace(self, namespace_id: str, name: str) -> None:
-        """Raises `Misconfigured` when the jobs of the index are in another Temporal namespace; `Unavailable`."""
-        marks = await self._marks.read()
+        """Compare the Temporal namespace with the mark. Raises `Misconfigured` for another namespace, `Unavailable`."""
+        marks = await self.marks.read()
         if NAMESPACE not in marks:
-            marks = await self._marks.keep({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
+            marks = await self.marks.keep({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
         if marks[NAMESPACE] != namespace_id:
-            raise another_namespace(self._marks.place, marks, namespace_id, name)
+            raise another_namespace(self.marks.place, marks, namespace_id, name)
 
     async def bind_secret_key(self) -> None:
-        """Have the index belong to this process's secret key from now on."""
-        await self._marks.replace({SECRET: self._key.sealer.check_value()})
+        """Mark the index with the secret key of this process."""
+        await self.marks.replace({SECRET: self.key.sealer.check_value()})
 
     async def bind_namespace(self, namespace_id: str, name: str) -> None:
-        """Have the index belong to this Temporal namespace from now on."""
-        before = await self._marks.keep({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
+        """Mark the index with this Temporal namespace."""
+        before = await self.marks.keep({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
         if before[NAMESPACE] != namespace_id:
             log.warning("index_bound_to_another_namespace", namespace=name, before=before.get(NAMESPACE_NAME))
-            await self._marks.replace({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
+            await self.marks.replace({NAMESPACE: namespace_id, NAMESPACE_NAME: name})
 
     async def _first_key(self) -> str:
-        """The key of an index that has no mark yet: one from before there were marks tells by what is sealed in it."""
-        sealer = self._key.sealer
-        sealed = await self._marks.sealed_secret()
+        """The key for an index without a mark. An index of an old release has sealed secrets, which show its key."""
+        sealer = self.key.sealer
+        sealed = await self.marks.sealed_secret()
         if sealed is None:
             return sealer.check_value()
         webhook_id, secret = sealed
         try:
             return sealer.key_of(secret, sealed_for(webhook_id))
         except Unsealable:
-            raise another_key(self._marks.place, self._key.source) from None
+            raise another_key(self.marks.place, self.key.source) from None
 
 
 def is_one_of(mark: str, key_ids: Sequence[str]) -> bool:
-    """Whether the mark of an index is that of a secret key or its fallback; in constant time."""
+    """Whether the mark of an index is that of a secret key or its fallback. Compares in constant time."""
     return any([hmac.compare_digest(mark, key_id) for key_id in key_ids])  # noqa: C419
 
 
 def another_key(place: str, source: str) -> Misconfigured:
-    """The refusal of a process with another secret key than its index's."""
+    """The error of a process whose secret key is not that of the index."""
     return Misconfigured(
         f"The job index {place} belongs to another secret key than that of {source}.",
         remedy="Give every process the same ORCHESTRATOR_SECRET_KEY, or name this installation's own index in "
@@ -93,10 +93,10 @@ def another_key(place: str, source: str) -> Misconfigured:
 
 
 def another_namespace(place: str, marks: Mapping[str, str], namespace_id: str, name: str) -> Misconfigured:
-    """The refusal of a process on another Temporal namespace than its index's."""
+    """The error of a process whose Temporal namespace is not that of the index."""
     return Misconfigured(
         f"The jobs of the index {place} are in the Temporal namespace {marks.get(NAMESPACE_NAME)!r} "
         f"(id {marks[NAMESPACE]}), and this process uses {name!r} (id {namespace_id}).",
         remedy="Correct TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or name this installation's own index in "
-        "ORCHESTRATOR_DATABASE_URL. If Temporal was set up anew for this index: `orchestrator bind --namespace`.",
+        "ORCHESTRATOR_DATABASE_URL. If this index has a new Temporal: `orchestrator bind --namespace`.",
     )

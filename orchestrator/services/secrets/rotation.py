@@ -1,7 +1,7 @@
-"""Exchanges the secret key: reseals what the fallback sealed, and tells what still depends on it (decision 0026)."""
+"""Rotates the secret key: seals all secrets with the new key, and reports uses of the old one (decision 0026)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -18,8 +18,8 @@ _PAGE: Final = 200
 
 @dataclass(slots=True)
 class Rotation:
-    """How far an exchange has come. `outdated` webhooks have a secret that is to be resealed, `lost` ones a secret that
-    neither key opens; `keys` still have a digest of the other key."""
+    """The progress of a rotation. `outdated` webhooks have a secret of the old key, `lost` ones a secret that neither
+    key opens. `keys` are API keys with a digest of the old key."""
 
     webhooks: int = 0
     outdated: int = 0
@@ -30,53 +30,46 @@ class Rotation:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing in the index needs the fallback any more, but keys that nobody has used since."""
+        """Whether nothing in the index needs the fallback any more, except `keys`: each changes at its next use."""
         return self.marked and self.outdated == self.resealed
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SecretRotation:
-    """Every method raises `Unavailable`. Ask `Installation.check_secret_key` first."""
+    """Rotates the secret key. Call `Installation.check_secret_key` first. Every method raises `Unavailable`."""
 
-    def __init__(
-        self,
-        webhooks: WebhookRepository,
-        keys: KeyRepository,
-        marks: InstallationRepository,
-        sealer: Sealer,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._webhooks = webhooks
-        self._keys = keys
-        self._marks = marks
-        self._sealer = sealer
-        self._clock = clock
+    webhooks: WebhookRepository
+    keys: KeyRepository
+    marks: InstallationRepository
+    sealer: Sealer
+    _: KW_ONLY
+    clock: Callable[[], datetime]
 
     async def look(self) -> Rotation:
-        """What an exchange would change."""
+        """What a rotation would change."""
         return await self._pass(change=False, progress=lambda _: None)
 
     async def rotate(self, progress: Callable[[Rotation], None]) -> Rotation:
-        """Reseal everything, row by row, and mark the index with the key once nothing is left.
+        """Seal every secret with the new key, row by row, then mark the index with the key.
 
-        May be interrupted and run again at any time, also beside processes that work. Calls `progress` now and then.
+        May be interrupted and repeated at any time, also while other processes run. Calls `progress` after each page.
         """
         rotation = await self._pass(change=True, progress=progress)
-        mark = (await self._marks.read())[SECRET]
+        mark = (await self.marks.read())[SECRET]
         if not rotation.marked and rotation.outdated == rotation.resealed:
-            await self._marks.replace_key(SECRET, mark, self._sealer.check_value())
+            await self.marks.replace_key(SECRET, mark, self.sealer.check_value())
             rotation.marked = True
         return rotation
 
     async def _pass(self, *, change: bool, progress: Callable[[Rotation], None]) -> Rotation:
-        mark, own = (await self._marks.read())[SECRET], self._sealer.check_value()
-        rotation, after = Rotation(marked=mark == own), ""
-        while page := await self._webhooks.secrets(after=after, limit=_PAGE):
+        mark, key_id = (await self.marks.read())[SECRET], self.sealer.check_value()
+        rotation, after = Rotation(marked=mark == key_id), ""
+        while page := await self.webhooks.secrets(after=after, limit=_PAGE):
             for row in page:
                 await self._row(row, rotation, change=change)
             after = page[-1].webhook_id
             progress(rotation)
-        rotation.keys = await self._keys.digested_otherwise(own, unsaid=mark, at=self._clock())
+        rotation.keys = await self.keys.digested_otherwise(key_id, unsaid=mark, at=self.clock())
         return rotation
 
     async def _row(self, row: SealedSecrets, rotation: Rotation, *, change: bool) -> None:
@@ -91,14 +84,14 @@ class SecretRotation:
             rotation.lost.append(row.webhook_id)
             return
         rotation.outdated += 1
-        if change and await self._webhooks.resealed(row, new):
+        if change and await self.webhooks.resealed(row, new):
             rotation.resealed += 1
 
     def _current(self, sealed: str | None) -> bool:
-        return sealed is None or self._sealer.is_current(sealed)
+        return sealed is None or self.sealer.is_current(sealed)
 
     def _resealed(self, row: SealedSecrets, sealed: str | None) -> str | None:
         if sealed is None:
             return None
         place = sealed_for(row.webhook_id)
-        return self._sealer.seal(self._sealer.unseal(sealed, place), place)
+        return self.sealer.seal(self.sealer.unseal(sealed, place), place)

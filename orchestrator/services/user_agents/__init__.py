@@ -1,1 +1,1 @@
-"""What users make for themselves: agents, saved configurations and their executions."""
+"""Users' agents: the agents, their saved configurations and their executions."""

@@ -1,10 +1,10 @@
-"""Agents that users make for themselves: create, list, change, delete (O-009 to O-017, C-41, C-42)."""
+"""Creates, lists, changes and deletes users' agents (O-009 to O-017, C-41, C-42)."""
 
 import asyncio
 import builtins
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ _SIZED: Final = ("name", "description", "configuration", "tags")
 
 @dataclass(frozen=True, slots=True)
 class AgentRequest:
-    """What a new agent is to be."""
+    """The values of a new agent."""
 
     name: str
     framework: Framework
@@ -38,7 +38,7 @@ class AgentRequest:
 
 @dataclass(frozen=True, slots=True)
 class AgentFilter:
-    """Which agents a list shows. Empty fields do not filter."""
+    """Selects agents for a list. Empty fields do not filter."""
 
     framework: Framework | None
     status: AgentStatus | None
@@ -48,38 +48,30 @@ class AgentFilter:
 
 @dataclass(frozen=True, slots=True)
 class AgentPage:
-    """One page of agents, newest first, and how many there are in all."""
+    """One page of agents, newest first, and the total."""
 
     rows: builtins.list[LiveAgent]
     total: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class UserAgents:
-    """Everybody, administrators too, sees their own agents alone. Every method raises `Unavailable`."""
+    """A caller sees only the caller's own agents, as an administrator too. Every method raises `Unavailable`."""
 
-    def __init__(
-        self,
-        agents: UserAgentRepository,
-        executions: ExecutionRepository,
-        controller: JobController,
-        *,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-        most: int,
-    ) -> None:
-        self._most = most
-        self._agents = agents
-        self._executions = executions
-        self._controller = controller
-        self._clock = clock
-        self._new_id = new_id
+    agents: UserAgentRepository
+    executions: ExecutionRepository
+    controller: JobController
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    most: int
 
     async def create(self, principal: Principal, request: AgentRequest) -> LiveAgent:
-        """A new agent of the caller's. Raises `InvalidInput` for one too large, or one too many."""
+        """A new agent of the caller. Raises `InvalidInput` if it is too large, or above the limit of `most` agents."""
         check_size("configuration", **_sized(request))
-        at = self._clock()
+        at = self.clock()
         agent = UserAgent(
-            id=new_agent_id(self._new_id()),
+            id=new_agent_id(self.new_id()),
             owner=principal.id,
             name=request.name,
             description=request.description,
@@ -90,61 +82,61 @@ class UserAgents:
             created_at=at,
             updated_at=at,
         )
-        await self._agents.add(agent, most=self._most)
+        await self.agents.add(agent, most=self.most)
         return LiveAgent(agent, AgentStatus.IDLE if agent.active else AgentStatus.STOPPED)
 
-    async def list(self, principal: Principal, wanted: AgentFilter) -> AgentPage:
+    async def list(self, principal: Principal, filter: AgentFilter) -> AgentPage:
         """One page of the caller's agents."""
-        rows, total = await self._agents.list(
+        rows, total = await self.agents.list(
             principal.id,
-            framework=wanted.framework,
-            status=wanted.status,
-            limit=wanted.limit,
-            offset=wanted.offset,
+            framework=filter.framework,
+            status=filter.status,
+            limit=filter.limit,
+            offset=filter.offset,
         )
         return AgentPage(rows, total)
 
     async def get(self, principal: Principal, agent_id: str) -> LiveAgent:
-        """One agent, as it is now. Raises `NotFound`."""
-        found = await self._agents.get(principal.id, agent_id)
-        if found is None:
+        """One agent with its present status. Raises `NotFound`."""
+        agent = await self.agents.get(principal.id, agent_id)
+        if agent is None:
             raise unknown_agent(agent_id)
-        return found
+        return agent
 
     async def change(self, principal: Principal, agent_id: str, values: dict[str, Any]) -> LiveAgent:
-        """Change what is given: `name`, `description`, `configuration`, `tags`, `active`.
+        """Change the given fields: `name`, `description`, `configuration`, `tags`, `active`.
 
-        Raises `NotFound`, and `InvalidInput` for what makes the agent too large.
+        Raises `NotFound`, and `InvalidInput` for values that make the agent too large.
         """
-        found = await self._agents.find(principal.id, agent_id)
-        if found is None:
+        agent = await self.agents.find(principal.id, agent_id)
+        if agent is None:
             raise unknown_agent(agent_id)
-        changed = {name: values.get(name, held) for name, held in _sized(found).items()}
+        changed = {name: values.get(name, value) for name, value in _sized(agent).items()}
         check_size("configuration", **changed)
-        if not await self._agents.change(principal.id, agent_id, **values, updated_at=self._clock()):
+        if not await self.agents.change(principal.id, agent_id, **values, updated_at=self.clock()):
             raise unknown_agent(agent_id)
         return await self.get(principal, agent_id)
 
     async def delete(self, principal: Principal, agent_id: str) -> int:
-        """Cancel the agent's open executions, then forget it and them; how many were cancelled. Raises `NotFound`."""
-        if await self._agents.find(principal.id, agent_id) is None:
+        """Cancel the open executions of an agent and delete it. Returns how many were cancelled. Raises `NotFound`."""
+        if await self.agents.find(principal.id, agent_id) is None:
             raise unknown_agent(agent_id)
         cancelled = await self._cancel_open(principal, agent_id, set())
-        if not await self._agents.delete(principal.id, agent_id, at=self._clock()):  # somebody else was faster
+        if not await self.agents.delete(principal.id, agent_id, at=self.clock()):  # another request has deleted it
             raise unknown_agent(agent_id)
-        cancelled = await self._cancel_open(principal, agent_id, cancelled)  # what was started in between
+        cancelled = await self._cancel_open(principal, agent_id, cancelled)  # executions that started in between
         log.info("user_agent_deleted", agent_id=agent_id, owner=principal.id, cancelled=len(cancelled))
         return len(cancelled)
 
-    async def _cancel_open(self, principal: Principal, agent_id: str, asked: set[str]) -> set[str]:
-        """Cancel what is open and was not `asked` before; all that has been asked now."""
-        found = set(await self._executions.open(principal.id, agent_id)) - asked
-        await asyncio.gather(*(self._cancel(principal, job_id) for job_id in found))
-        return asked | found
+    async def _cancel_open(self, principal: Principal, agent_id: str, cancelled: set[str]) -> set[str]:
+        """Cancel the open executions that are not in `cancelled`. Returns all that are cancelled now."""
+        open_ids = set(await self.executions.open(principal.id, agent_id)) - cancelled
+        await asyncio.gather(*(self._cancel(principal, job_id) for job_id in open_ids))
+        return cancelled | open_ids
 
     async def _cancel(self, principal: Principal, job_id: str) -> None:
-        with suppress(WrongState, NotFound):  # it ended by itself
-            await self._controller.cancel(principal, job_id, "its agent was deleted", patience=0)
+        with suppress(WrongState, NotFound):  # it has ended meanwhile
+            await self.controller.cancel(principal, job_id, "its agent was deleted", patience=0)
 
 
 def _sized(agent: AgentRequest | UserAgent) -> dict[str, Any]:
@@ -152,5 +144,5 @@ def _sized(agent: AgentRequest | UserAgent) -> dict[str, Any]:
 
 
 def unknown_agent(agent_id: str) -> NotFound:
-    """The one answer for an agent that is not there, or another owner's."""
+    """The error for an agent that does not exist or has another owner."""
     return NotFound(f"Unknown agent: {agent_id[:80]}", agent_id=agent_id[:80])

@@ -1,8 +1,8 @@
-"""Saved configurations of users' agents: save, list, use (O-032 to O-035)."""
+"""Saves, lists and uses configurations of users' agents (O-032 to O-035)."""
 
 import builtins
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ CONFIGURATION_ID: Final = "configurationId"
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRequest:
-    """What is to be saved."""
+    """The values of a new configuration."""
 
     name: str
     framework: Framework
@@ -30,7 +30,7 @@ class ConfigurationRequest:
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationFilter:
-    """Which configurations a list shows; `public` adds everybody's public ones. Empty fields do not filter."""
+    """Selects configurations for a list. `public` adds public ones of all owners. Empty fields do not filter."""
 
     framework: Framework | None = None
     templates: bool = False
@@ -38,30 +38,24 @@ class ConfigurationFilter:
     search: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Configurations:
-    """Every method raises `Unavailable` when the index does not answer."""
+    """Saved configurations. Every method raises `Unavailable` if the index does not answer."""
 
-    def __init__(
-        self,
-        configurations: ConfigurationRepository,
-        *,
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-        most: int,
-    ) -> None:
-        self._most = most
-        self._configurations = configurations
-        self._clock = clock
-        self._new_id = new_id
+    configurations: ConfigurationRepository
+    _: KW_ONLY
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
+    most: int
 
     async def save(self, principal: Principal, request: ConfigurationRequest) -> Configuration:
-        """A new configuration of the caller's. Raises `InvalidInput` for one too large, or one too many."""
+        """A new configuration of the caller. Raises `InvalidInput` if it is too large, or above the limit of `most`."""
         check_size(
             "configuration", name=request.name, description=request.description, configuration=request.configuration
         )
-        at = self._clock()
-        saved = Configuration(
-            id=f"config_{self._new_id()}",
+        at = self.clock()
+        configuration = Configuration(
+            id=f"config_{self.new_id()}",
             owner=principal.id,
             name=request.name,
             description=request.description,
@@ -73,39 +67,39 @@ class Configurations:
             created_at=at,
             updated_at=at,
         )
-        await self._configurations.add(saved, most=self._most)
-        return saved
+        await self.configurations.add(configuration, most=self.most)
+        return configuration
 
-    async def list(self, principal: Principal, wanted: ConfigurationFilter) -> builtins.list[Configuration]:
-        """The caller's configurations, newest first; at most `MOST_LISTED`, and what they hold up to `LIST_BYTES`."""
-        return await self._configurations.list(
+    async def list(self, principal: Principal, filter: ConfigurationFilter) -> builtins.list[Configuration]:
+        """The caller's configurations, newest first: at most `MOST_LISTED`, and at most `LIST_BYTES` of contents."""
+        return await self.configurations.list(
             principal.id,
-            framework=wanted.framework,
-            templates=wanted.templates,
-            public=wanted.public,
-            search=wanted.search,
+            framework=filter.framework,
+            templates=filter.templates,
+            public=filter.public,
+            search=filter.search,
             limit=MOST_LISTED,
             most_bytes=LIST_BYTES,
         )
 
     async def named(self, principal: Principal, *configurations: dict[str, Any]) -> Configuration | None:
-        """The saved configuration that the first of these names with `configurationId`, if one does.
+        """The saved configuration that the first of these names in `configurationId`, or None.
 
-        Raises `InvalidInput` for one that the caller does not see.
+        Raises `InvalidInput` for a configuration that the caller may not see.
         """
-        given = next((each[CONFIGURATION_ID] for each in configurations if CONFIGURATION_ID in each), None)
-        if given is None:
+        saved_id = next((each[CONFIGURATION_ID] for each in configurations if CONFIGURATION_ID in each), None)
+        if saved_id is None:
             return None
-        found = await self._configurations.get(given) if isinstance(given, str) else None
-        if found is None or not (found.public or found.owner == principal.id):
+        saved = await self.configurations.get(saved_id) if isinstance(saved_id, str) else None
+        if saved is None or not (saved.public or saved.owner == principal.id):
             raise InvalidInput(
-                "There is no such configuration",
+                f"Unknown configuration: {str(saved_id)[:80]}",
                 field=f"configuration.{CONFIGURATION_ID}",
-                provided=str(given)[:80],
+                provided=str(saved_id)[:80],
                 expected="the id of a saved configuration",
             )
-        return found
+        return saved
 
     async def used(self, configuration: Configuration) -> None:
-        """Count an execution that used it."""
-        await self._configurations.used(configuration.id)
+        """Count an execution that uses the configuration."""
+        await self.configurations.used(configuration.id)

@@ -1,9 +1,9 @@
-"""Executions of users' agents: started as jobs, listed, looked at, cancelled, summed up (O-020 to O-024, O-042)."""
+"""Starts, lists, reads, cancels and sums up executions of users' agents, which are jobs (O-020 to O-024, O-042)."""
 
 import asyncio
 import builtins
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -40,26 +40,27 @@ NOBODY: Final = "none"
 FALLBACK: Final = "fallback"
 _MODEL_SETTINGS: Final = {"model": "model", "temperature": "temperature", "maxTokens": "max_tokens"}
 _SHOWN_NAME: Final = 60  # characters: Temporal's summaries hold 400 bytes
-_NOT_TOLD: Final = frozenset({*_MODEL_SETTINGS, FALLBACK, CONFIGURATION_ID})
+_SETTINGS_KEYS: Final = frozenset({*_MODEL_SETTINGS, FALLBACK, CONFIGURATION_ID})
 
 
 @dataclass(frozen=True, slots=True)
 class Performer:
-    """Who performs an execution: an agent of the catalogue, and what the output's `executed_by` says of it."""
+    """The agent of the catalogue that performs an execution, and the value of `executed_by` in its output."""
 
     target: str
     executed_by: str
 
 
 def plan_for(framework: str, configuration: dict[str, Any], workers: Collection[str]) -> Performer:
-    """Who performs an agent of a framework; `workers` are the frameworks that workers offer now (O-018).
+    """The performer of an agent of a framework. `workers` are the frameworks that workers offer now (O-018).
 
-    Without one `fallback` decides: `native` (the default), or `none`, which fails at once. Raises `InvalidInput`.
+    Without such a worker, the `fallback` of the configuration decides: `native` (the default), or `none`, which fails
+    at once. Raises `InvalidInput`.
     """
     fallback = configuration.get(FALLBACK, NATIVE)
     if fallback not in (NATIVE, NOBODY):
         raise InvalidInput(
-            "The fallback is native or none",
+            f"Invalid fallback {str(fallback)[:80]!r}: expected {NATIVE} or {NOBODY}",
             field=f"configuration.{FALLBACK}",
             provided=str(fallback)[:80],
             expected=f"{NATIVE} or {NOBODY}",
@@ -71,7 +72,7 @@ def plan_for(framework: str, configuration: dict[str, Any], workers: Collection[
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRequest:
-    """What is to be executed. `labels` are the surface's own, on top of which the agent's are put."""
+    """A request to execute an agent. The labels of the agent are added to `labels`, which the surface chooses."""
 
     agent_id: str
     input: dict[str, Any]
@@ -81,7 +82,7 @@ class ExecutionRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter:
-    """Which executions a list shows. Empty fields do not filter."""
+    """Selects executions for a list. Empty fields do not filter."""
 
     agent_id: str | None = None
     states: Sequence[JobState] | None = None
@@ -91,60 +92,50 @@ class ExecutionFilter:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
-    """One page of executions, newest first, and how many there are in all."""
+    """One page of executions, newest first, and the total."""
 
     rows: builtins.list[Job]
     total: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Executions:
-    """Everybody, administrators too, sees the executions of their own agents alone. Methods raise `Unavailable`."""
+    """A caller sees only executions of the caller's agents, as an administrator too. Methods raise `Unavailable`."""
 
-    def __init__(
-        self,
-        agents: UserAgentRepository,
-        executions: ExecutionRepository,
-        gateway: TemporalGateway,
-        *,
-        configurations: Configurations,
-        starter: JobStarter,
-        reader: JobReader,
-        controller: JobController,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._agents = agents
-        self._executions = executions
-        self._gateway = gateway
-        self._configurations = configurations
-        self._starter = starter
-        self._reader = reader
-        self._controller = controller
-        self._clock = clock
+    agents: UserAgentRepository
+    executions: ExecutionRepository
+    gateway: TemporalGateway
+    _: KW_ONLY
+    configurations: Configurations
+    starter: JobStarter
+    reader: JobReader
+    controller: JobController
+    clock: Callable[[], datetime]
 
     async def start(self, principal: Principal, request: ExecutionRequest) -> Started:
-        """Start an execution of one of the caller's agents.
+        """Start an execution of an agent of the caller.
 
-        Raises `NotFound` for the agent, `WrongState` when it is not active, and what `JobStarter.start` raises.
+        Raises `NotFound` for the agent, `WrongState` if it is not active, and the errors of `JobStarter.start`.
         """
-        agent = await self._agents.find(principal.id, request.agent_id)
+        agent = await self.agents.find(principal.id, request.agent_id)
         if agent is None:
             raise unknown_agent(request.agent_id)
         if not agent.active:
-            raise WrongState(f"Agent {agent.id} is not active", agent_id=agent.id)
-        saved = await self._configurations.named(principal, request.configuration, agent.configuration)
-        below = (saved.configuration or {}) if saved is not None else {}
-        configuration = {**below, **agent.configuration, **request.configuration}
-        offered = (agent.framework,) if await self._gateway.offers(agent.framework) else ()
-        performer = plan_for(agent.framework, configuration, offered)
+            raise WrongState(f"Agent {agent.id} is not active: activate it first", agent_id=agent.id)
+        saved = await self.configurations.named(principal, request.configuration, agent.configuration)
+        defaults = (saved.configuration or {}) if saved is not None else {}
+        configuration = {**defaults, **agent.configuration, **request.configuration}
+        offers = (agent.framework,) if await self.gateway.offers(agent.framework) else ()
+        performer = plan_for(agent.framework, configuration, offers)
         on_framework = performer.executed_by == agent.framework
         command = StartRequest(
             kind=JobKind.AGENT,
             target=performer.target,
-            input=_told(agent, configuration, request.input),
+            input=_job_input(agent, configuration, request.input),
             config=model_settings(configuration),
             name=" ".join(agent.name.split())[:_SHOWN_NAME] or None,
             subject=agent.id,
-            task_queue=self._gateway.framework_queue(agent.framework) if on_framework else None,
+            task_queue=self.gateway.framework_queue(agent.framework) if on_framework else None,
             labels={
                 **request.labels,
                 JobLabel.AGENT_NAME: agent.name,
@@ -152,86 +143,86 @@ class Executions:
                 JobLabel.EXECUTED_BY: performer.executed_by,
             },
         )
-        started = await self._starter.start(principal, command)
-        if await self._agents.find(principal.id, agent.id) is None:  # deleted meanwhile, too early to see this job
-            await self._controller.cancel(principal, started.job_id, "its agent was deleted", patience=0)
+        started = await self.starter.start(principal, command)
+        if await self.agents.find(principal.id, agent.id) is None:  # deleted meanwhile, before it could cancel this job
+            await self.controller.cancel(principal, started.job_id, "its agent was deleted", patience=0)
             raise unknown_agent(agent.id)
         if saved is not None:
             await self._count_use(saved)
         return started
 
-    async def list(self, principal: Principal, wanted: ExecutionFilter) -> ExecutionPage:
-        """One page of the caller's executions; open ones without what only their history tells."""
-        rows, total = await self._executions.list(
+    async def list(self, principal: Principal, filter: ExecutionFilter) -> ExecutionPage:
+        """One page of the caller's executions. Open ones lack the fields that only their history has."""
+        rows, total = await self.executions.list(
             principal.id,
-            agent_id=wanted.agent_id,
-            states=wanted.states,
-            limit=wanted.limit,
-            offset=wanted.offset,
+            agent_id=filter.agent_id,
+            states=filter.states,
+            limit=filter.limit,
+            offset=filter.offset,
         )
         return ExecutionPage(await asyncio.gather(*(self._whole(principal, job) for job in rows)), total)
 
     async def get(self, principal: Principal, execution_id: str) -> Job:
-        """One execution, as it is now. Raises `NotFound`, also when its agent was deleted (C-41)."""
+        """One execution in its present state. Raises `NotFound`, also if its agent was deleted (C-41)."""
         try:
-            job = await self._reader.get(principal, execution_id)
+            job = await self.reader.get(principal, execution_id)
         except NotFound:
             raise unknown_execution(execution_id) from None
-        mine = job.owner == principal.id and job.definition in EXECUTING and job.subject is not None
-        if not mine or await self._agents.find(principal.id, job.subject or "") is None:
+        visible = job.owner == principal.id and job.definition in EXECUTING and job.subject is not None
+        if not visible or await self.agents.find(principal.id, job.subject or "") is None:
             raise unknown_execution(execution_id)
         return job
 
     async def cancel(self, principal: Principal, execution_id: str) -> Controlled:
-        """Cancel an execution. Raises `NotFound`, `WrongState` when it has ended."""
+        """Cancel an execution. Raises `NotFound`, `WrongState` if it has ended."""
         await self.get(principal, execution_id)
-        return await self._controller.cancel(principal, execution_id, "")
+        return await self.controller.cancel(principal, execution_id, "")
 
     async def dashboard(self, principal: Principal, length: timedelta) -> Dashboard:
-        """What began in the last `length`, and how much in the same length before that."""
-        now = self._clock()
-        return await self._executions.dashboard(
+        """The executions that began in the last `length`, and the figures of the same length before it."""
+        now = self.clock()
+        return await self.executions.dashboard(
             principal.id, before=now - 2 * length, since=now - length, until=now + timedelta(microseconds=1)
         )
 
     async def _count_use(self, saved: Configuration) -> None:
         try:
-            await self._configurations.used(saved)
-        except Unavailable as fault:  # the execution goes on
-            log.warning("use_not_counted", configuration_id=saved.id, error=fault.message)
+            await self.configurations.used(saved)
+        except Unavailable as error:  # The count is not worth the failure of the execution.
+            log.warning("use_not_counted", configuration_id=saved.id, error=error.message)
 
     async def _whole(self, principal: Principal, job: Job) -> Job:
-        """A job that has just ended is told from its history, until its end is written."""
-        return await self._reader.get(principal, job.id) if job.state.terminal and not job.run_id else job
+        """The job from its history if it has just ended and the index does not have its end yet."""
+        return await self.reader.get(principal, job.id) if job.state.terminal and not job.run_id else job
 
 
 def model_settings(configuration: dict[str, Any]) -> JobConfig:
     """The model settings that a configuration holds: `model`, `temperature`, `maxTokens`. Raises `InvalidInput`."""
-    given = {ours: configuration[theirs] for theirs, ours in _MODEL_SETTINGS.items() if theirs in configuration}
+    values = {ours: configuration[theirs] for theirs, ours in _MODEL_SETTINGS.items() if theirs in configuration}
     try:
-        return JobConfig.model_validate(given)
-    except ValidationError as fault:
-        wrong = fault.errors(include_url=False)[0]
-        name = next(theirs for theirs, ours in _MODEL_SETTINGS.items() if ours == wrong["loc"][0])
+        return JobConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = next(theirs for theirs, ours in _MODEL_SETTINGS.items() if ours == first["loc"][0])
         raise InvalidInput(
-            f"Invalid value for configuration.{name}: {wrong['msg']}",
+            f"Invalid value for configuration.{name}: {first['msg']}",
             field=f"configuration.{name}",
-            provided=str(wrong["input"])[:80],
+            provided=str(first["input"])[:80],
             expected="model: string, temperature: 0 to 2, maxTokens: 1 to 1000000",
         ) from None
 
 
-def _told(agent: UserAgent, configuration: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The input of the job: who is performed, set up how, asked what."""
+def _job_input(agent: UserAgent, configuration: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+    """The input of the job: the agent, its configuration, and the input of the execution."""
     return {
         "agent": agent.name,
         "description": agent.description or "",
         "framework": str(agent.framework),
-        "configuration": {name: value for name, value in configuration.items() if name not in _NOT_TOLD},
-        "input": given,
+        "configuration": {name: value for name, value in configuration.items() if name not in _SETTINGS_KEYS},
+        "input": input,
     }
 
 
 def unknown_execution(execution_id: str) -> NotFound:
-    """The one answer for an execution that is not there, or another owner's."""
+    """The error for an execution that does not exist or has another owner."""
     return NotFound(f"Unknown execution: {execution_id[:80]}", execution_id=execution_id[:80])

@@ -1,1 +1,1 @@
-"""Webhooks: who is to be notified, what of, and the attempts of each delivery."""
+"""Webhooks: subscriptions, deliveries and their attempts."""

@@ -1,7 +1,7 @@
-"""One attempt of a delivery: what is told, to whom, signed with what, and what follows from the answer (A10)."""
+"""Makes one attempt of a webhook delivery: body, signatures, post, and the state that follows (A10)."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,62 +32,52 @@ from orchestrator.storage.webhooks import WebhookRepository
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_WAIT: Final = 86400.0  # Seconds that a receiver may ask for.
+_LONGEST_WAIT: Final = 86400.0  # The most seconds that a receiver may request with Retry-After.
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WebhookDeliverer:
-    """The port `Deliveries`. At least once: an attempt whose record is lost is made again, with the same message id."""
+    """The port `Deliveries`. At least once: an attempt without a record is repeated with the same message id."""
 
-    def __init__(
-        self,
-        deliveries: DeliveryRepository,
-        webhooks: WebhookRepository,
-        keys: KeyRepository,
-        bodies: DeliveryBodies,
-        *,
-        sender: WebhookSender,
-        sealer: Sealer,
-        dispatcher: DeliveryDispatcher,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._deliveries = deliveries
-        self._webhooks = webhooks
-        self._keys = keys
-        self._bodies = bodies
-        self._sender = sender
-        self._sealer = sealer
-        self._dispatcher = dispatcher
-        self._clock = clock
+    deliveries: DeliveryRepository
+    webhooks: WebhookRepository
+    keys: KeyRepository
+    bodies: DeliveryBodies
+    _: KW_ONLY
+    sender: WebhookSender
+    sealer: Sealer
+    dispatcher: DeliveryDispatcher
+    clock: Callable[[], datetime]
 
     async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
-        """Make one attempt and write it down.
+        """Make one attempt and record it.
 
-        Raises `Unavailable` when the index does not answer, or the owner's other look-ups leave no room for this one.
+        Raises `Unavailable` if the index does not answer, or the owner has too many look-ups of host names at once.
         """
-        delivery = await self._deliveries.get(attempt.delivery_id)
+        delivery = await self.deliveries.get(attempt.delivery_id)
         if delivery is None:
             return DeliveryReport(state=DeliveryState.DROPPED)
         if delivery.state is not DeliveryState.PENDING:
             return DeliveryReport(state=delivery.state)
-        webhook = await self._webhooks.get(delivery.webhook_id) if delivery.webhook_id else None
+        webhook = await self.webhooks.get(delivery.webhook_id) if delivery.webhook_id else None
         if delivery.webhook_id and (webhook is None or webhook.disabled_at):
             return await self._dropped(delivery, "its webhook was deleted or disabled")
         if webhook:
-            delivery = replace(delivery, url=webhook.url)  # its owner may have moved it
-        at = self._clock()
+            delivery = replace(delivery, url=webhook.url)  # the owner may have changed the URL
+        at = self.clock()
         if webhook and (reason := await self._key_ended(webhook, at)) is not None:
-            await self._webhooks.change(webhook.id, disabled_at=at, disabled_reason=reason)
+            await self.webhooks.change(webhook.id, disabled_at=at, disabled_reason=reason)
             log.warning("webhook_disabled", webhook_id=webhook.id, owner=webhook.owner, reason=reason)
             return await self._dropped(delivery, reason)
         try:
-            body = await self._bodies.of(delivery)
+            body = await self.bodies.of(delivery)
             if webhook and body["event"] != delivery.event and body["event"] not in webhook.events:
                 return await self._dropped(delivery, f"the job's end is now {body['event']}")
             secrets = self._secrets(delivery, webhook, at)
-        except (NotFound, Unsealable) as fault:
-            posted = Posted(verdict=DeliveryVerdict.RETRY, error=fault.message)
+        except (NotFound, Unsealable) as error:
+            posted = Posted(verdict=DeliveryVerdict.RETRY, error=error.message)
         else:
-            posted = await self._sender.post(
+            posted = await self.sender.post(
                 Posting(
                     url=delivery.url,
                     message_id=delivery.message_id,
@@ -100,31 +90,31 @@ class WebhookDeliverer:
         return await self._recorded(delivery, webhook, attempt, posted, at)
 
     async def _key_ended(self, webhook: Webhook, at: datetime) -> str | None:
-        """Why the API key that answers for a webhook does so no longer, or None."""
+        """Why the API key of a webhook is no longer valid for it, or None."""
         if webhook.key_id is None:
             return None
-        key = await self._keys.get(webhook.key_id)
+        key = await self.keys.get(webhook.key_id)
         state = KeyState.REVOKED if key is None else key.state(at)
         if state is not KeyState.ACTIVE:
-            why = "was revoked" if state is KeyState.REVOKED else "has expired"
-            return f"The API key {webhook.key_id} that answers for it {why}: activate it with another one"
+            ending = "was revoked" if state is KeyState.REVOKED else "has expired"
+            return f"The API key {webhook.key_id} of this webhook {ending}: activate the webhook with another key"
         if key is not None and key.scopes.isdisjoint({Scope.JOBS_READ, Scope.ADMIN}):
-            return f"The API key {webhook.key_id} that answers for it lacks the scope {Scope.JOBS_READ}"
+            return f"The API key {webhook.key_id} of this webhook lacks the scope {Scope.JOBS_READ}"
         return None
 
     def _secrets(self, delivery: Delivery, webhook: Webhook | None, at: datetime) -> list[str]:
-        """The newest first. A job's own callback is signed with its account's secret (C-54). Raises `Unsealable`."""
+        """The signing secrets, newest first. A job's callback has its account's secret (C-54). Raises `Unsealable`."""
         if webhook is None:
-            return callback_secrets(self._sealer, delivery.owner)
+            return callback_secrets(self.sealer, delivery.owner)
         place = webhook.sealed_for
-        secrets = [self._sealer.unseal(webhook.secret, place)]
+        secrets = [self.sealer.unseal(webhook.secret, place)]
         if webhook.previous_secret and webhook.previous_until and webhook.previous_until > at:
-            secrets.append(self._sealer.unseal(webhook.previous_secret, place))
+            secrets.append(self.sealer.unseal(webhook.previous_secret, place))
         return secrets
 
-    async def _dropped(self, delivery: Delivery, why: str) -> DeliveryReport:
-        await self._deliveries.give_up(delivery.id, DeliveryState.DROPPED, at=self._clock())
-        log.info("delivery_dropped", delivery_id=delivery.id, webhook_id=delivery.webhook_id, why=why)
+    async def _dropped(self, delivery: Delivery, reason: str) -> DeliveryReport:
+        await self.deliveries.give_up(delivery.id, DeliveryState.DROPPED, at=self.clock())
+        log.info("delivery_dropped", delivery_id=delivery.id, webhook_id=delivery.webhook_id, why=reason)
         return DeliveryReport(state=DeliveryState.DROPPED)
 
     async def _recorded(
@@ -134,17 +124,17 @@ class WebhookDeliverer:
         retry_after = min(posted.retry_after, _LONGEST_WAIT) if posted.retry_after is not None else None
         wait = max(attempt.next_delay or 0.0, retry_after or 0.0)
         disabling = await self._disabling(delivery, webhook, posted) if state is DeliveryState.FAILED else None
-        told = await self._deliveries.record(
+        due = await self.deliveries.record(
             delivery,
             MadeAttempt(attempt.number, at, str(posted.verdict), posted.status, posted.error, posted.duration),
             state=state,
-            next_attempt_at=self._clock() + timedelta(seconds=wait) if state is DeliveryState.PENDING else None,
+            next_attempt_at=self.clock() + timedelta(seconds=wait) if state is DeliveryState.PENDING else None,
             disabling=disabling,
         )
         if disabling is not None:
             log.warning("webhook_disabled", webhook_id=delivery.webhook_id, owner=delivery.owner, reason=disabling)
-        if told:
-            self._dispatcher.dispatch(told)
+        if due:
+            self.dispatcher.dispatch(due)
         log.info(
             "delivery_attempted",
             delivery_id=delivery.id,
@@ -156,17 +146,18 @@ class WebhookDeliverer:
         return DeliveryReport(state=state, retry_after=retry_after)
 
     async def _disabling(self, delivery: Delivery, webhook: Webhook | None, posted: Posted) -> str | None:
-        """Why a failed delivery disables its webhook, if it does.
+        """Why a failed delivery disables its webhook, or None if it does not.
 
-        Not for a test, nor when the webhook took another delivery, or its owner changed it, while this one was tried.
+        It does not for a test delivery, nor if the receiver accepted another delivery meanwhile, nor if the owner
+        changed the webhook meanwhile.
         """
         if webhook is None or delivery.event == WebhookEvent.WEBHOOK_TEST:
             return None
         if posted.verdict is DeliveryVerdict.GONE:
-            return f"The receiver answered {posted.status}: it wants nothing any more"
+            return f"The receiver answered {posted.status}: it wants no further deliveries"
         if webhook.updated_at > delivery.created_at:
             return None
-        if await self._deliveries.delivered_since(webhook.id, delivery.created_at):
+        if await self.deliveries.delivered_since(webhook.id, delivery.created_at):
             return None
         return f"Every attempt since {stamp(delivery.created_at)} failed"
 

@@ -1,5 +1,6 @@
-"""What a delivery says: of a job what `/v1` shows of it, of anything else what its row holds (D-100)."""
+"""Builds the bodies of deliveries: for a job the fields of `/v1`, for other events the data of their row (D-100)."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,38 +18,38 @@ from orchestrator.services.jobs.reader import JobReader
 _PATIENCE: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DeliveryBodies:
-    """Builds the body of a delivery when it is sent: nothing large or secret waits in a row or in a history."""
+    """Builds the body of a delivery for each attempt, so that no row or history holds large or secret values."""
 
-    def __init__(self, reader: JobReader, follower: JobFollower, outputs: JobOutputs) -> None:
-        self._reader = reader
-        self._follower = follower
-        self._outputs = outputs
+    reader: JobReader
+    follower: JobFollower
+    outputs: JobOutputs
 
     async def of(self, delivery: Delivery) -> dict[str, Any]:
-        """`{event, job_id, timestamp, data}`. Raises `NotFound` when the job is gone, `Unavailable`."""
+        """`{event, job_id, timestamp, data}`. Raises `NotFound` if the job is gone, `Unavailable`."""
         if delivery.job_id is None:
             return _body(delivery.event, None, delivery.created_at, delivery.data or {})
         job = await self._ended(delivery.owner, delivery.job_id)
         data = {
             "status": job.state.status,
-            "output": await self._outputs.shown(job),
+            "output": await self.outputs.shown(job),
             "metrics": used(job),
             "error": None if job.error is None else job.error.model_dump(mode="json"),
             **(delivery.data or {}),
         }
         if (session_id := job.labels.get(JobLabel.SESSION_ID)) is not None:
             data["session_id"] = session_id
-        # The closed history may correct what the workflow said of its own end.
+        # The closed history may correct the end that the workflow reported.
         event = corrected(delivery.event, job.state, job.subject)
         return _body(event, job.id, job.closed_at or delivery.created_at, data)
 
     async def _ended(self, owner: str, job_id: str) -> Job:
-        """The job once Temporal has closed it, which is a moment after its workflow said how it ended."""
+        """The job once Temporal has closed it, which is a moment after the workflow reported its end."""
         reader = Principal(id=owner, scopes=frozenset())
-        job = await self._reader.get(reader, job_id)
+        job = await self.reader.get(reader, job_id)
         if not job.state.terminal:
-            job = await self._follower.until_end(reader, job_id, _PATIENCE)
+            job = await self.follower.until_end(reader, job_id, _PATIENCE)
         if not job.state.terminal:
             raise Unavailable("The job has not ended yet", job_id=job_id, retry_after=_PATIENCE)
         return job

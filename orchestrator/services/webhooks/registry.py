@@ -1,10 +1,10 @@
-"""Webhooks of a caller: register, list, change, rotate the secret, test, delete (D-098, D-099)."""
+"""Registers, lists, changes, tests and deletes webhooks, and rotates their secrets (D-098, D-099)."""
 
 import base64
 import builtins
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -31,13 +31,13 @@ from orchestrator.storage.webhooks import WebhookRepository
 log = structlog.get_logger(__name__)
 
 _SECRET_BYTES: Final = 32
-_MADE: Final = "whsec_"
-_TOLD: Final = Scope.JOBS_READ  # webhooks carry the outputs of every job of an owner away
+_SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - no secret follows
+_SCOPE: Final = Scope.JOBS_READ  # webhooks send the outputs of every job of an owner
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A webhook; `secret` only when it was made here, and never again."""
+    """A webhook. `secret` is set only if it was generated here, and returned only this once."""
 
     webhook: Webhook
     secret: str | None = field(default=None, repr=False)
@@ -45,7 +45,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class WebhookPage:
-    """One page of webhooks, oldest first, and how many there are in all."""
+    """One page of webhooks, oldest first, and the total."""
 
     rows: list[Webhook]
     total: int
@@ -53,34 +53,28 @@ class WebhookPage:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPage:
-    """One page of deliveries with their attempts, newest first, and how many there are in all."""
+    """One page of deliveries with their attempts, newest first, and the total."""
 
     rows: list[tuple[Delivery, list[MadeAttempt]]]
     total: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class WebhookRegistry:
-    """Every method raises `Unavailable`; those that name a webhook `NotFound`, also for another owner's; those that
-    change something `Forbidden`."""
+    """Webhooks of callers.
 
-    def __init__(
-        self,
-        webhooks: WebhookRepository,
-        deliveries: DeliveryRepository,
-        dispatcher: DeliveryDispatcher,
-        sealer: Sealer,
-        *,
-        check_url: Callable[[str, str], Awaitable[object]],
-        clock: Callable[[], datetime],
-        new_id: Callable[[], str],
-    ) -> None:
-        self._webhooks = webhooks
-        self._deliveries = deliveries
-        self._dispatcher = dispatcher
-        self._sealer = sealer
-        self._check_url = check_url
-        self._clock = clock
-        self._new_id = new_id
+    Every method raises `Unavailable`. Methods that name a webhook raise `NotFound`, also for another owner's webhook.
+    Methods that change something raise `Forbidden`.
+    """
+
+    webhooks: WebhookRepository
+    outbox: DeliveryRepository
+    dispatcher: DeliveryDispatcher
+    sealer: Sealer
+    _: KW_ONLY
+    check_url: Callable[[str, str], Awaitable[object]]
+    clock: Callable[[], datetime]
+    new_id: Callable[[], str]
 
     async def register(
         self,
@@ -91,48 +85,48 @@ class WebhookRegistry:
         secret: str | None = None,
         any_event: bool = False,
     ) -> Registered:
-        """A new webhook of the caller's own, which stops with their API key. One that a user registers has none.
+        """A new webhook of the caller. It ends with the caller's API key; the webhook of a user has no such key.
 
-        With `any_event` it may name events that nothing tells of (C-52).
-        Raises `InvalidInput` for the URL, an event, the secret, or one too many.
+        With `any_event` it may name events that never happen (C-52).
+        Raises `InvalidInput` for the URL, an event or the secret, or if the caller has too many webhooks.
         """
-        principal.require(_TOLD)
+        principal.require(_SCOPE)
         _check_secret(secret)
-        known = [*dict.fromkeys(events)] if any_event else _known(events)
-        await self._check_url(url, principal.id)
-        at = self._clock()
-        made = None if secret else _new_secret()
-        new_id = f"wh_{self._new_id()}"
+        event_names = [*dict.fromkeys(events)] if any_event else _checked(events)
+        await self.check_url(url, principal.id)
+        at = self.clock()
+        new_secret = None if secret else _new_secret()
+        new_id = f"wh_{self.new_id()}"
         row = Webhook(
             id=new_id,
             owner=principal.id,
             url=url,
-            events=known,
-            secret=self._sealer.seal(secret or made or "", sealed_for(new_id)),
+            events=event_names,
+            secret=self.sealer.seal(secret or new_secret or "", sealed_for(new_id)),
             created_at=at,
             updated_at=at,
             key_id=principal.key,
         )
-        await self._webhooks.add(row, most=MOST_WEBHOOKS)
-        log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=known)
-        return Registered(row, made)
+        await self.webhooks.add(row, most=MOST_WEBHOOKS)
+        log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=event_names)
+        return Registered(row, new_secret)
 
     async def list(
         self, principal: Principal, *, limit: int, offset: int = 0, after: Position | None = None
     ) -> WebhookPage:
-        """One page of the caller's webhooks, or of everybody's for an admin."""
+        """One page of the caller's webhooks. An admin lists the webhooks of everybody."""
         owner = None if principal.admin else principal.id
-        rows, total = await self._webhooks.list(owner=owner, limit=limit, offset=offset, after=after)
+        rows, total = await self.webhooks.list(owner=owner, limit=limit, offset=offset, after=after)
         return WebhookPage(rows, total)
 
     async def own(self, principal: Principal) -> builtins.list[Webhook]:
-        """Every webhook of the caller's own, oldest first."""
-        rows, _ = await self._webhooks.list(owner=principal.id, limit=MOST_WEBHOOKS, offset=0)
+        """Every webhook that the caller owns, oldest first."""
+        rows, _ = await self.webhooks.list(owner=principal.id, limit=MOST_WEBHOOKS, offset=0)
         return rows
 
     async def get(self, principal: Principal, webhook_id: str) -> Webhook:
         """One webhook."""
-        row = await self._webhooks.get(webhook_id)
+        row = await self.webhooks.get(webhook_id)
         if row is None or not principal.sees(row.owner):
             raise _unknown(webhook_id)
         return row
@@ -146,16 +140,16 @@ class WebhookRegistry:
         events: Sequence[str] | None = None,
         active: bool | None = None,
     ) -> Webhook:
-        """The webhook with other values; None leaves one as it is. To activate it forgets why it was disabled.
+        """Change the given fields; None leaves a field as it is. `active` True clears the reason of a disabled webhook.
 
         Raises `InvalidInput`.
         """
         row = await self._changeable(principal, webhook_id)
-        values: dict[str, Any] = {"updated_at": self._clock(), "key_id": _answering(principal, row)}
+        values: dict[str, Any] = {"updated_at": self.clock(), "key_id": _key_of(principal, row)}
         if events is not None:
-            values["events"] = _known(events)
+            values["events"] = _checked(events)
         if url is not None:
-            await self._check_url(url, row.owner)
+            await self.check_url(url, row.owner)
             values["url"] = url
         if active:
             values |= {"disabled_at": None, "disabled_reason": None}
@@ -166,41 +160,41 @@ class WebhookRegistry:
     async def rotate(
         self, principal: Principal, webhook_id: str, *, overlap: timedelta, secret: str | None = None
     ) -> Registered:
-        """Another secret. During the overlap the old one signs, too, so that receivers can change over.
+        """A new secret. During `overlap` the old one signs too, so that receivers can change over.
 
-        Raises `InvalidInput` for the secret.
+        Raises `InvalidInput` for an invalid secret.
         """
         _check_secret(secret)
         row = await self._changeable(principal, webhook_id)
-        at = self._clock()
-        made = None if secret else _new_secret()
+        at = self.clock()
+        new_secret = None if secret else _new_secret()
         changed = await self._changed(
             webhook_id,
-            secret=self._sealer.seal(secret or made or "", row.sealed_for),
+            secret=self.sealer.seal(secret or new_secret or "", row.sealed_for),
             previous_secret=row.secret if overlap else None,
             previous_until=at + overlap if overlap else None,
             updated_at=at,
-            key_id=_answering(principal, row),
+            key_id=_key_of(principal, row),
         )
-        return Registered(changed, made)
+        return Registered(changed, new_secret)
 
     async def delete(self, principal: Principal, webhook_id: str) -> None:
-        """Forget a webhook, and drop what it still should be told."""
+        """Delete a webhook. Pending deliveries are dropped."""
         await self._changeable(principal, webhook_id)
-        if not await self._webhooks.delete(webhook_id, at=self._clock()):
+        if not await self.webhooks.delete(webhook_id, at=self.clock()):
             raise _unknown(webhook_id)
         log.info("webhook_deleted", webhook_id=webhook_id)
 
     async def test(self, principal: Principal, webhook_id: str) -> Delivery:
-        """A delivery of `webhook.test`, attempted once, now. Raises `WrongState` for a disabled webhook."""
+        """A delivery of `webhook.test`, attempted once at once. Raises `WrongState` for a disabled webhook."""
         row = _active(await self._changeable(principal, webhook_id))
         new_id = self._delivery_id()
         return await self._deliver(row, WebhookEvent.WEBHOOK_TEST, new_id, new_id, data={"webhook_id": row.id})
 
     async def redeliver(self, principal: Principal, webhook_id: str, delivery_id: str) -> Delivery:
-        """The same message once more, with attempts of its own. Raises `NotFound`, `WrongState` while it is pending."""
+        """Deliver the same message again, with new attempts. Raises `NotFound`, `WrongState` while it is pending."""
         row = _active(await self._changeable(principal, webhook_id))
-        old = await self._deliveries.get(delivery_id)
+        old = await self.outbox.get(delivery_id)
         if old is None or old.webhook_id != webhook_id:
             raise NotFound(f"Unknown delivery: {delivery_id[:80]}", delivery_id=delivery_id[:80])
         if old.state is DeliveryState.PENDING:
@@ -221,7 +215,7 @@ class WebhookRegistry:
     ) -> DeliveryPage:
         """One page of a webhook's deliveries."""
         await self.get(principal, webhook_id)
-        rows, total = await self._deliveries.list(
+        rows, total = await self.outbox.list(
             webhook_id=webhook_id, state=state, limit=limit, offset=offset, after=after
         )
         return DeliveryPage(rows, total)
@@ -229,17 +223,17 @@ class WebhookRegistry:
     async def deliveries_of_job(
         self, job_id: str, *, limit: int, offset: int = 0, after: Position | None = None
     ) -> DeliveryPage:
-        """One page of what was told of a job that the caller was seen to see: its own callback's and its owner's."""
-        rows, total = await self._deliveries.list(job_id=job_id, limit=limit, offset=offset, after=after)
+        """One page of the deliveries for a job that the caller may see: its callback's and its owner's webhooks'."""
+        rows, total = await self.outbox.list(job_id=job_id, limit=limit, offset=offset, after=after)
         return DeliveryPage(rows, total)
 
     async def _changeable(self, principal: Principal, webhook_id: str) -> Webhook:
         """A webhook that the caller may change. Raises `Forbidden`, `NotFound`."""
-        principal.require(_TOLD)
+        principal.require(_SCOPE)
         return await self.get(principal, webhook_id)
 
     def _delivery_id(self) -> str:
-        return f"whd_{self._new_id()}"
+        return f"whd_{self.new_id()}"
 
     async def _deliver(
         self,
@@ -262,21 +256,21 @@ class WebhookRegistry:
             data=data,
             state=DeliveryState.PENDING,
             attempts=0,
-            created_at=self._clock(),
+            created_at=self.clock(),
         )
-        await self._deliveries.add(delivery)
-        self._dispatcher.dispatch([delivery])
+        await self.outbox.add(delivery)
+        self.dispatcher.dispatch([delivery])
         return delivery
 
     async def _changed(self, webhook_id: str, **values: Any) -> Webhook:
-        changed = await self._webhooks.change(webhook_id, **values)
+        changed = await self.webhooks.change(webhook_id, **values)
         if changed is None:
             raise _unknown(webhook_id)
         return changed
 
 
-def _known(events: Sequence[str]) -> list[str]:
-    """The events, each once. Raises `InvalidInput`, naming those that there are."""
+def _checked(events: Sequence[str]) -> list[str]:
+    """The events without duplicates. Raises `InvalidInput`, which names the existing events."""
     allowed = ", ".join(SUBSCRIBABLE)
     for event in events:
         if event not in SUBSCRIBABLE:
@@ -284,29 +278,33 @@ def _known(events: Sequence[str]) -> list[str]:
                 f"Unknown event: {event[:80]!r}", field="events", provided=event[:80], expected=f"one of {allowed}"
             )
     if not events:
-        raise InvalidInput("A webhook needs an event", field="events", provided=[], expected=f"some of {allowed}")
+        raise InvalidInput(
+            "A webhook needs at least one event", field="events", provided=[], expected=f"some of {allowed}"
+        )
     return [str(event) for event in dict.fromkeys(events)]
 
 
 def _new_secret() -> str:
-    return _MADE + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
+    return _SECRET_PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def _check_secret(secret: str | None) -> None:
-    """Raises `InvalidInput` for one that begins like those made here and is no base64: no receiver could read it."""
-    if secret is None or not secret.startswith(_MADE):
+    """Raise `InvalidInput` for `whsec_` without base64 after it: receivers could not read such a secret."""
+    if secret is None or not secret.startswith(_SECRET_PREFIX):
         return
     try:
-        readable = base64.b64decode(secret.removeprefix(_MADE), validate=True)
+        readable = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
     except ValueError:
         readable = b""
     if not readable:
-        expected = f"base64 after {_MADE}, or a secret that does not begin like this"
-        raise InvalidInput(f"What follows {_MADE} in the secret is not base64", field="secret", expected=expected)
+        expected = f"base64 after {_SECRET_PREFIX}, or a secret with another beginning"
+        raise InvalidInput(
+            f"What follows {_SECRET_PREFIX} in the secret is not base64", field="secret", expected=expected
+        )
 
 
-def _answering(principal: Principal, row: Webhook) -> str | None:
-    """The API key that answers for a webhook once a caller has changed it: theirs, unless they are its admin."""
+def _key_of(principal: Principal, row: Webhook) -> str | None:
+    """The API key of a webhook after a change: that of the caller, or the old one if an admin changed it."""
     return principal.key if principal.id == row.owner else row.key_id
 
 
