@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -18,7 +17,7 @@ type AuditListParams struct {
 	Action    string // prefix, such as "POST /v1/jobs"
 	Since     time.Time
 	Until     time.Time
-	After     Cursor // Next of the previous page
+	After     string // Next of the previous page
 	Limit     int    // at most 200, by default 50
 }
 
@@ -31,7 +30,7 @@ func (s *AuditService) List(ctx context.Context, params *AuditListParams, option
 		set(query, "action", params.Action)
 		setTime(query, "since", params.Since)
 		setTime(query, "until", params.Until)
-		set(query, "before", string(params.After))
+		set(query, "after", params.After)
 		setNumber(query, "limit", params.Limit)
 	}
 	return get[AuditList](ctx, s.client, query, options, "audit")
@@ -39,25 +38,16 @@ func (s *AuditService) List(ctx context.Context, params *AuditListParams, option
 
 // All iterates over all matching entries and fetches pages as needed.
 func (s *AuditService) All(ctx context.Context, params *AuditListParams, options ...Option) iter.Seq2[*AuditEntry, error] {
-	begin := value(params)
-	return func(yield func(*AuditEntry, error) bool) {
-		for filter := begin; ; {
-			page, err := s.List(ctx, &filter, options...)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range page.Entries {
-				if !yield(&page.Entries[i], nil) {
-					return
-				}
-			}
-			if page.Next == nil {
-				return
-			}
-			filter.After = *page.Next
+	filter := value(params)
+	return all(Page{Limit: filter.Limit, After: filter.After}, func(at Page) ([]AuditEntry, position, error) {
+		filter := filter
+		filter.After = at.After
+		page, err := s.List(ctx, &filter, options...)
+		if err != nil {
+			return nil, position{}, err
 		}
-	}
+		return page.Entries, position{next: page.Next, hasMore: page.HasMore}, nil
+	})
 }
 
 // AuditEntry is one recorded call: caller, action, address and status.
@@ -77,19 +67,10 @@ type AuditEntry struct {
 	Extra Extra `json:"-"`
 }
 
-// Cursor is a position in the trail.
-type Cursor string
-
-// UnmarshalJSON accepts a string or a number: servers send either.
-func (c *Cursor) UnmarshalJSON(data []byte) error {
-	*c = Cursor(strings.Trim(string(data), `"`))
-	return nil
-}
-
 // AuditList is one page of the trail. Next is nil at its end.
 type AuditList struct {
 	Entries []AuditEntry `json:"entries"`
-	Next    *Cursor      `json:"next"`
+	Next    *string      `json:"next"`
 	HasMore bool         `json:"has_more"`
 
 	RequestID string `json:"-"`
