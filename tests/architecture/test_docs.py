@@ -14,12 +14,14 @@ from starlette.routing import WebSocketRoute
 
 from api.app import create_app
 from api.v1.envelope import status_of
+from api.v1.jobs import JobQuery
 from orchestrator.cli import app as cli
 from orchestrator.domain import errors
 from orchestrator.domain.errors import OrchestratorError
 from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.domain.plans import RetryPolicy
+from orchestrator.domain.webhooks import SUBSCRIBABLE
 from orchestrator.settings import Settings
 from tests import page_commands
 from tests.api.conftest import Fixed
@@ -237,6 +239,17 @@ def test_a_decision_is_short_and_has_its_three_parts(path: Path) -> None:
     assert len(text.splitlines()) <= 35
 
 
-@pytest.mark.parametrize("page", ["authoring.md", "api.md"])
+@pytest.mark.parametrize("event", SUBSCRIBABLE)
+def test_every_event_of_webhooks_is_named_where_they_are_registered(event: str) -> None:
+    (row,) = [row for row in rows(API) if row[0] == "`events`" and "job.completed" in row[-1]]
+    assert f"`{event}`" in row[-1]
+
+
+@pytest.mark.parametrize("name", JobQuery.model_fields)
+def test_every_parameter_of_the_list_of_jobs_is_explained(name: str) -> None:
+    assert name in {word.partition("=")[0] for word in explained(API)}
+
+
+@pytest.mark.parametrize("page", ["authoring.md", "api.md", "operating.md"])
 def test_the_pages_state_the_default_number_of_attempts(page: str) -> None:
     assert f"{RetryPolicy().maximum_attempts} attempts" in (DOCS / page).read_text()
