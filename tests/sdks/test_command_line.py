@@ -20,6 +20,7 @@ from tests.ledger import ledger
 from tests.page_commands import ROOT, blocks
 from tests.sdks.node_packages import PACKAGES
 from tests.sdks.processes import Finished, run
+from tests.sdks.proxy import Proxy
 from tests.sdks.runners import neutral_environment
 
 Devora = Callable[..., Coroutine[Any, Any, Finished]]
@@ -169,6 +170,24 @@ async def test_the_same_key_starts_one_job(devora: Devora) -> None:
     arguments = ("agents", "execute", "t_echo", "--async", "--idempotency-key", "nightly")
     first, second = (await devora(*arguments)).succeeded(), (await devora(*arguments)).succeeded()
     assert first == second
+
+
+async def test_nothing_is_lost_on_a_bad_line(devora: Devora, server: str, tmp_path: Path) -> None:
+    """A lost answer, a limit, and streams that break: one job, each event once."""
+    faults = [
+        {"on": "POST /v1/workflows/*/run", "do": "cut", "when": "after"},
+        {"on": "POST /v1/workflows/*/run", "do": "answer", "status": 429, "headers": {"Retry-After": "0"}, "body": {}},
+        {"on": "GET /v1/jobs/*/events", "times": 2, "do": "cut", "when": "during", "events": 2},
+        {"on": "GET /v1/jobs/*", "do": "cut", "when": "before"},
+    ]
+    async with Proxy(server, faults) as proxy:
+        arguments = ("workflows", "run", "t_three", "--watch", "--json")
+        done = await devora(*arguments, DEVORA_BASE_URL=proxy.url)
+    result = json.loads(done.succeeded())
+    lines = [line.split()[1] for line in done.errors.splitlines() if re.match(r" *\d+%", line)]
+    assert lines == ["job.queued", "job.started", *["agent.scheduled", "agent.completed"] * 3, "job.completed"]
+    listed = json.loads((await devora("jobs", "list", "--json")).succeeded())
+    assert [job["job_id"] for job in listed] == [result["job_id"]]
 
 
 async def test_an_interrupt_leaves_the_job_and_a_terminal_gets_a_bar(

@@ -447,18 +447,43 @@ QUERIES = {
     ("get", "/v1/audit"): "AuditQuery",
     ("get", "/v1/webhooks/{webhook_id}/deliveries"): "DeliveryQuery",
 }
+# The same for the packages of the other surfaces. Schemas that are described in place are left out.
+CHAT_MODELS = {
+    "ChatData": "ChatResponse",
+    "ChatMetadata": "ChatMetadata",
+    "ChatRequest": "ChatRequest",
+    "Step": "ProcessingStep",
+}
+ORCHESTRATION_MODELS = {
+    "Activity": "Activity",
+    "ConfigResponse": "Configuration",
+    "DecisionPhase": "DecisionPhase",
+    "DecisionResponse": "Decision",
+    "DeploymentReadiness": "DeploymentReadiness",
+    "Endpoint": "Endpoint",
+    "EndpointList": "EndpointList",
+    "HealthResponse": "Health",
+    "MetricsResponse": "PartnershipMetrics",
+    "PartnershipStatus": "Partnership",
+    "SystemStatus": "SystemStatus",
+    "TokenResponse": "Tokens",
+}
 
 
-@pytest.fixture(scope="session")
-def types() -> dict[str, dict[str, dict[str, Any]]]:
+def types_of(package: str, *files: str) -> dict[str, dict[str, dict[str, Any]]]:
     """The fields of every exported interface."""
     need(node_packages.prepare())
-    folder = PACKAGES["@devora/sdk"] / "src"
-    files = [str(folder / name) for name in ("models.ts", "resources.ts")]
-    done = node_packages.program("node", "describe-models.mjs", *files, cwd=SDKS / "typescript")
+    paths = [str(PACKAGES[package] / "src" / name) for name in files]
+    done = node_packages.program("node", "describe-models.mjs", *paths, cwd=SDKS / "typescript")
     assert done.returncode == 0, done.stderr
-    described: dict[str, dict[str, dict[str, Any]]] = json.loads(done.stdout)
-    return described
+    fields: dict[str, dict[str, dict[str, Any]]] = json.loads(done.stdout)
+    return fields
+
+
+async def document_of(server: str, name: str) -> dict[str, Any]:
+    async with httpx2.AsyncClient(base_url=server) as http:
+        document: dict[str, Any] = (await http.get(f"/openapi/{name}.json")).json()
+    return document
 
 
 def resolved(document: dict[str, Any], schema: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -485,17 +510,13 @@ def camel(name: str) -> str:
     return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), name)
 
 
-async def test_types_match_the_document(server: str, types: dict[str, dict[str, dict[str, Any]]]) -> None:
-    async with httpx2.AsyncClient(base_url=server) as http:
-        document = (await http.get("/openapi/devora.json")).json()
-    schemas = document["components"]["schemas"]
-    objects = {name for name, schema in schemas.items() if schema.get("type") == "object"}
-    assert objects - WITHOUT == set(MODELS), "schemas of the document and of the table above"
-    models = {name for name in types if name not in {*QUERIES.values(), "PageOptions"}}
-    assert models - OWN == set(MODELS.values()), "types of the package and of the table above"
+def differences(
+    document: dict[str, Any], models: dict[str, str], types: dict[str, dict[str, dict[str, Any]]]
+) -> list[str]:
+    """Where the fields of a package are not those of the document."""
     faults = []
-    for schema_name, type_name in MODELS.items():
-        schema, fields = schemas[schema_name], types[type_name]
+    for schema_name, type_name in models.items():
+        schema, fields = document["components"]["schemas"][schema_name], types[type_name]
         properties = {camel(name): each for name, each in schema["properties"].items()}
         required = {camel(name) for name in schema.get("required", [])}
         if set(properties) != set(fields):
@@ -513,22 +534,49 @@ async def test_types_match_the_document(server: str, types: dict[str, dict[str, 
                 faults.append(f"{type_name}.{name}: nullable {field['nullable']}")
             if wanted["kinds"] != set(field["kinds"]):
                 faults.append(f"{type_name}.{name}: {field['kinds']} for {wanted['kinds']}")
-            if wanted["words"] and wanted["words"] != set(field["words"]):
+            if wanted["words"] and field["words"] and wanted["words"] != set(field["words"]):
                 faults.append(f"{type_name}.{name}: words {wanted['words'] ^ set(field['words'])}")
+    return faults
+
+
+async def test_types_match_the_document(server: str) -> None:
+    document = await document_of(server, "devora")
+    types = types_of("@devora/sdk", "models.ts", "resources.ts")
+    schemas = document["components"]["schemas"]
+    objects = {name for name, schema in schemas.items() if schema.get("type") == "object"}
+    assert objects - WITHOUT == set(MODELS), "schemas of the document and of the table above"
+    models = {name for name in types if name not in {*QUERIES.values(), "PageOptions"}}
+    assert models - OWN == set(MODELS.values()), "types of the package and of the table above"
+    faults = differences(document, MODELS, types)
     for (method, path), type_name in QUERIES.items():
-        parameters = {
-            camel(each["name"]) for each in document["paths"][path][method]["parameters"] if each["in"] == "query"
-        }
-        # Pages have a cursor of their own name.
-        if parameters - {"before", "after"} != set(types[type_name]) - {"after"}:
-            faults.append(f"{type_name}: {parameters ^ set(types[type_name])}")
+        parameters = document["paths"][path][method]["parameters"]
+        names = {camel(each["name"]) for each in parameters if each["in"] == "query"} - {"before"}  # an older `after`
+        if names != set(types[type_name]):
+            faults.append(f"{type_name}: {names ^ set(types[type_name])}")
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("surface", "package", "models"),
+    [
+        ("ai_orchestra", "@ai-orchestra/sdk", CHAT_MODELS),
+        ("devskyy", "@devskyy/client", ORCHESTRATION_MODELS),
+    ],
+    ids=["chat", "orchestration"],
+)
+async def test_types_match_the_documents_of_other_surfaces(
+    server: str, surface: str, package: str, models: dict[str, str]
+) -> None:
+    types = types_of(package, "index.ts")
+    # What a stream takes beside a request is the package's own.
+    assert set(types) - {"StreamRequest"} == set(models.values())
+    faults = differences(await document_of(server, surface), models, types)
     assert not faults, "\n".join(faults)
 
 
 async def test_every_route_is_reachable(server: str) -> None:
     """Each route of the document stands in the package's source, and no other does."""
-    async with httpx2.AsyncClient(base_url=server) as http:
-        document = (await http.get("/openapi/devora.json")).json()
+    document = await document_of(server, "devora")
     source = "".join(file.read_text() for file in sorted((PACKAGES["@devora/sdk"] / "src").glob("*.ts")))
     text = re.sub(r"\$\{encodeURIComponent\(\w+\)\}", "{}", source)
     for name, path in (

@@ -108,11 +108,12 @@ function writeOutput(path: string, result: Result): void {
 
 export async function listJobs(
   session: Session,
-  options: { status?: string; agent?: string; workflow?: string; needsAttention?: boolean; limit: number },
+  options: { status?: string; since?: string; agent?: string; workflow?: string; needsAttention?: boolean; limit: number },
 ): Promise<void> {
   const query = {
     limit: Math.min(options.limit, 100),
     ...(options.status === undefined ? {} : { status: options.status }),
+    ...(options.since === undefined ? {} : { since: options.since }),
     ...(options.agent === undefined ? {} : { agentId: options.agent }),
     ...(options.workflow === undefined ? {} : { workflowId: options.workflow }),
     ...(options.needsAttention ? { needsAttention: true } : {}),

@@ -5,11 +5,12 @@
  * and every job that is created later.
  */
 import { createHmac, randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
 
-import { NotFoundError, signWebhook, wireOf, type JobDetail, type JobSummary } from "@devora/sdk";
+import { NotFoundError, signWebhook, wireOf, type JobDetail } from "@devora/sdk";
 
 import { readConfig, writeConfig } from "./config.js";
-import { UsageError } from "./errors.js";
+import { EXIT, explained, UsageError } from "./errors.js";
 import { note, print, printJson } from "./output.js";
 import type { Session } from "./session.js";
 
@@ -22,7 +23,7 @@ export interface ListenOptions {
 
 const EVENTS = ["job.completed", "job.failed"];
 const ANSWER_TIME = 15_000;
-const MARGIN = 60_000; // the two clocks may differ
+const MARGIN = 60_000; // a list may show a job later than one that was created after it
 
 export async function listen(session: Session, options: ListenOptions): Promise<void> {
   const target = targetOf(options.forwardTo);
@@ -37,40 +38,35 @@ export async function listen(session: Session, options: ListenOptions): Promise<
       known.add(job.jobId);
     }
   }
-  let since = "";
+  // Jobs that have ended already are none of the news; the newest one names the server's time.
+  let newest = "";
   for (const job of (await jobs.list({ limit: 100 }, session.call)).items) {
     known.add(job.jobId);
-    if (job.createdAt > since) since = job.createdAt;
+    if (job.createdAt > newest) newest = job.createdAt;
   }
   note(`signing secret: ${secret}`);
   note(`ready: ${events.join(" and ")} of this account are forwarded to ${target} (interrupt to stop)`);
   for (;;) {
-    const listed = await newJobs(session, since, known);
-    for (const job of listed) {
-      open.add(job.jobId);
-      known.add(job.jobId);
-      if (job.createdAt > since) since = job.createdAt;
+    try {
+      const since = newest && new Date(Date.parse(newest) - MARGIN).toISOString();
+      for await (const job of jobs.list({ limit: 100, ...(since ? { since } : {}) }, session.call)) {
+        if (!known.has(job.jobId)) open.add(job.jobId);
+        known.add(job.jobId);
+        if (job.createdAt > newest) newest = job.createdAt;
+      }
+      for (const jobId of open) {
+        const job = await detailOf(session, jobId);
+        if (job !== undefined && !hasEnded(job.status)) continue;
+        open.delete(jobId);
+        if (job !== undefined) await forward(session, job, target, secret, events);
+      }
+    } catch (error) {
+      session.signal.throwIfAborted();
+      if (explained(error).code !== EXIT.unreachable) throw error;
+      note(`devora: ${(error as Error).message}; it is tried again`);
     }
-    for (const jobId of open) {
-      const summary = listed.find((job) => job.jobId === jobId);
-      if (summary !== undefined && !hasEnded(summary.status)) continue;
-      const job = await detailOf(session, jobId);
-      if (job !== undefined && !hasEnded(job.status)) continue;
-      open.delete(jobId);
-      if (job !== undefined) await forward(session, job, target, secret, events);
-    }
-    await pause(1000 * options.interval, session.signal);
+    await pause(1000 * options.interval, undefined, { signal: session.signal });
   }
-}
-
-/** Jobs that were created since the last look, newest first. */
-async function newJobs(session: Session, since: string, known: Set<string>): Promise<JobSummary[]> {
-  const found: JobSummary[] = [];
-  for await (const job of session.client().jobs.list({ limit: 100 }, session.call)) {
-    if (since && Date.parse(job.createdAt) < Date.parse(since) - MARGIN) break;
-    if (!known.has(job.jobId)) found.push(job);
-  }
-  return found;
 }
 
 async function detailOf(session: Session, jobId: string): Promise<JobDetail | undefined> {
@@ -130,15 +126,4 @@ function eventsOf(value: string | undefined): string[] {
 
 function hasEnded(status: string): boolean {
   return status === "completed" || status === "failed" || status === "cancelled";
-}
-
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error);
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    });
-  });
 }

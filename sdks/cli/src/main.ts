@@ -110,6 +110,7 @@ jobs
   .command("list")
   .description("the newest jobs")
   .option("--status <status>", "queued, running, completed, failed or cancelled")
+  .option("--since <time>", "created at or after this time, such as 2026-11-26T08:00:00Z")
   .option("--agent <agent_id>")
   .option("--workflow <workflow_id>")
   .option("--needs-attention", "only jobs that a person has to look at")

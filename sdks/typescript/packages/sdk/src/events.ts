@@ -3,7 +3,7 @@ import { AuthenticationError, DevoraError, errorOfFrame } from "./errors.js";
 import type { EventPage, JobEvent } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
-import { chunksOf, framesOf } from "./sse.js";
+import { chunksOf, framesOf, withinStall } from "./sse.js";
 import type { Transport } from "./transport.js";
 
 export interface StreamOptions {
@@ -92,9 +92,10 @@ function streamConnect(transport: Transport, jobId: string, options: StreamOptio
     const query = { deltas: options.deltas ?? false };
     const headers: Record<string, string> = cursor === undefined ? {} : { "Last-Event-ID": cursor };
     const call = { method: "GET", path: `${jobPath(jobId)}/events`, query, accept: "text/event-stream", options: { headers } };
-    const response = await transport.open(call, signal);
+    const stall = options.stallTimeout ?? STALL;
+    const response = await withinStall(transport.open(call, signal), stall);
     if (response.body === null) throw new Error("the stream has no body");
-    for await (const frame of framesOf(chunksOf(response.body, options.stallTimeout ?? STALL))) {
+    for await (const frame of framesOf(chunksOf(response.body, stall))) {
       alive();
       if (frame.data === undefined || frame.event === "snapshot") continue;
       const data: unknown = JSON.parse(frame.data);

@@ -45,33 +45,32 @@ export interface PageOptions {
   after?: string;
 }
 
-/** A list whose items are under `field` of the answer. `cursor` is the parameter that takes the answer's `next`. */
+/** A list whose items are under `field` of the answer. */
 export function list<Item>(
   transport: Transport,
   path: string,
   field: string,
   query: object,
   options: CallOptions | undefined,
-  cursor = "after",
 ): PagePromise<Item> {
   const wanted = toWire(query);
   const call: Call = { method: "GET", path, query: wanted, options };
   const read = (body: unknown): Page<Item> => {
     const page = isObject(body) ? body : {};
     const items = Array.isArray(page[field]) ? page[field].map((item) => fromWire<Item>(item)) : [];
-    const following = followingQuery(page, items.length, wanted, cursor);
+    const following = followingQuery(page, items.length, wanted);
     const total = typeof page["total"] === "number" ? page["total"] : undefined;
-    return new Page(items, total, following && (() => list<Item>(transport, path, field, following, options, cursor)));
+    return new Page(items, total, following && (() => list<Item>(transport, path, field, following, options)));
   };
   return new PagePromise<Item>(transport.answer(call, read) as Promise<Answer<Page<Item>>>);
 }
 
 /** The query of the next page: by the server's cursor if it gives one, since an offset shifts when items are added. */
-function followingQuery(page: JsonObject, length: number, query: JsonObject, cursor: string): JsonObject | undefined {
+function followingQuery(page: JsonObject, length: number, query: JsonObject): JsonObject | undefined {
   if (page["next"] !== undefined) {
     if (page["next"] === null || page["has_more"] === false) return undefined;
     const { offset: _, ...rest } = query;
-    return { ...rest, [cursor]: page["next"] };
+    return { ...rest, after: page["next"] };
   }
   const { offset, total } = page;
   if (typeof offset !== "number" || typeof total !== "number" || length === 0 || offset + length >= total) return undefined;

@@ -25,8 +25,8 @@ abstract class Resource {
     return this.transport.call<T>({ method, path, body: body && toWire(body), options });
   }
 
-  protected pages<Item>(path: string, field: string, query: object, options?: CallOptions, cursor?: string): PagePromise<Item> {
-    return list<Item>(this.transport, path, field, query, options, cursor);
+  protected pages<Item>(path: string, field: string, query: object, options?: CallOptions): PagePromise<Item> {
+    return list<Item>(this.transport, path, field, query, options);
   }
 }
 
@@ -105,6 +105,12 @@ export class Workflows extends Resource {
 
 export interface JobQuery extends PageOptions {
   status?: models.JobStatus;
+  /** Jobs in one of these exact states. */
+  state?: models.JobState[];
+  /** Created at or after this time, with its offset. */
+  since?: string;
+  /** Created before this time. */
+  until?: string;
   agentId?: string;
   workflowId?: string;
   /** Only jobs of this owner, for an admin. */
@@ -242,12 +248,13 @@ export interface AuditQuery {
   since?: string;
   until?: string;
   limit?: number;
+  after?: string;
 }
 
 export class Audit extends Resource {
   /** Who changed what, newest first. */
   list(query: AuditQuery = {}, options?: CallOptions): PagePromise<models.AuditEntry> {
-    return this.pages("/v1/audit", "entries", query, options, "before");
+    return this.pages("/v1/audit", "entries", query, options);
   }
 }
 

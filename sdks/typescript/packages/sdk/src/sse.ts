@@ -67,6 +67,7 @@ export class StallError extends Error {
   }
 }
 
+/** The promise's value, unless it takes longer than `stall` milliseconds. */
 export async function withinStall<T>(promise: Promise<T>, stall: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stalled = new Promise<never>((_, reject) => {

@@ -168,6 +168,18 @@ test("a stream that goes quiet is opened again", async () => {
   });
 });
 
+test("a stream that is not even answered is opened again", async () => {
+  const handler = (_, response, count) => {
+    if (count === 1) return; // the request hangs
+    streamOf(response);
+    response.end(frame(LAST));
+  };
+  await withServer(handler, async (server) => {
+    for await (const { id } of clientOf(server).jobs.stream("job_1", { stallTimeout: 50 })) assert.equal(id, "run:99");
+    await eventually(() => server.connections.size <= 1, "the hanging connection is released");
+  });
+});
+
 for (const status of [400, 401, 403, 404, 410, 422]) {
   test(`a stream that is refused with ${status} throws`, async () => {
     await withServer((_, response) => fault(response, status, "x"), async (server) => {
