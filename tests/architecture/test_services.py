@@ -2,7 +2,10 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+
+from orchestrator.composition.process import Parts
 
 SERVICES = Path(__file__).parents[2] / "orchestrator" / "services"
 
@@ -29,3 +32,21 @@ def test_no_constructor_of_a_service_only_assigns_its_parameters() -> None:
     found = list(constructors())
     assert found
     assert [name for name, method in found if only_assigns(method)] == []
+
+
+def composed(value: object) -> Iterator[object]:
+    """A value and the dataclasses of the product that it is composed of, each once."""
+    pending, done = [value], set[int]()
+    while pending:
+        part = pending.pop()
+        if is_dataclass(part) and type(part).__module__.startswith("orchestrator.services") and id(part) not in done:
+            done.add(id(part))
+            yield part
+            pending += [getattr(part, field.name) for field in fields(part)]
+
+
+async def test_no_service_prints_its_collaborators(parts: Parts) -> None:
+    """One service reaches the whole process: to print it with a traceback would take minutes."""
+    services = [part for part in composed(parts.services) if part is not parts.services]
+    assert len(services) > 20
+    assert [type(part).__name__ for part in services if type(part).__repr__ is not object.__repr__] == []
