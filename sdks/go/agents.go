@@ -31,14 +31,16 @@ type JobConfig struct {
 // If the server's wait runs out or the connection breaks, Execute keeps waiting for the same job. A failed or
 // cancelled job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *AgentService) Execute(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*Result, error) {
-	body := startBody{Input: request.Input, Config: request.Config}
-	return s.client.runToEnd(ctx, body, options, "agents", request.AgentID, "execute")
+	start := value(request)
+	body := startBody{Input: start.Input, Config: start.Config}
+	return s.client.runToEnd(ctx, body, options, "agents", start.AgentID, "execute")
 }
 
 // Start starts an agent and returns at once. The job continues without the caller.
 func (s *AgentService) Start(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*StartedJob, error) {
-	body := startBody{Input: request.Input, Config: request.Config, WebhookURL: request.WebhookURL, Async: true}
-	return s.client.start(ctx, body, options, "agents", request.AgentID, "execute")
+	start := value(request)
+	body := startBody{Input: start.Input, Config: start.Config, WebhookURL: start.WebhookURL, Async: true}
+	return s.client.start(ctx, body, options, "agents", start.AgentID, "execute")
 }
 
 // List returns all agents.

@@ -541,6 +541,9 @@ func TestAnEmptyIdIsRefused(t *testing.T) {
 			t.Error(id, err)
 		}
 	}
+	if _, err := client.Agents.Execute(context.Background(), nil); !errors.Is(err, devora.ErrInvalidRequest) {
+		t.Error(err)
+	}
 	if seen.count() != 0 {
 		t.Error(seen.count())
 	}

@@ -159,6 +159,17 @@ func (s *JobService) Deliveries(ctx context.Context, jobID string, params *Page,
 	return get[DeliveryList](ctx, s.client, query, options, "jobs", jobID, "deliveries")
 }
 
+// AllDeliveries iterates over all webhook deliveries of a job and fetches pages as needed.
+func (s *JobService) AllDeliveries(ctx context.Context, jobID string, params *Page, options ...Option) iter.Seq2[*Delivery, error] {
+	return all(value(params), func(at Page) ([]Delivery, position, error) {
+		page, err := s.Deliveries(ctx, jobID, &at, options...)
+		if err != nil {
+			return nil, position{}, err
+		}
+		return page.Deliveries, position{page.Next, page.HasMore, page.Total}, nil
+	})
+}
+
 type cancelBody struct {
 	Reason string `json:"reason,omitempty"`
 }

@@ -21,7 +21,11 @@ func WithBaseURL(address string) Option {
 
 // WithHTTPClient sets the HTTP client. Keep its Timeout at 0: it would end streams.
 func WithHTTPClient(client *http.Client) Option {
-	return func(c *config) { c.http = client }
+	return func(c *config) {
+		if client != nil {
+			c.http = client
+		}
+	}
 }
 
 // WithTimeout limits a call with all its attempts. For a client it limits only calls that do not wait for a job. The

@@ -19,14 +19,16 @@ type WorkflowRunRequest struct {
 // If the server's wait runs out or the connection breaks, Run keeps waiting for the same job. A failed or cancelled
 // job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *WorkflowService) Run(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*Result, error) {
-	body := startBody{Input: request.Input, Config: request.Config}
-	return s.client.runToEnd(ctx, body, options, "workflows", request.WorkflowID, "run")
+	start := value(request)
+	body := startBody{Input: start.Input, Config: start.Config}
+	return s.client.runToEnd(ctx, body, options, "workflows", start.WorkflowID, "run")
 }
 
 // Start starts a workflow and returns at once. The job continues without the caller.
 func (s *WorkflowService) Start(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*StartedJob, error) {
-	body := startBody{Input: request.Input, Config: request.Config, WebhookURL: request.WebhookURL, Async: true}
-	return s.client.start(ctx, body, options, "workflows", request.WorkflowID, "run")
+	start := value(request)
+	body := startBody{Input: start.Input, Config: start.Config, WebhookURL: start.WebhookURL, Async: true}
+	return s.client.start(ctx, body, options, "workflows", start.WorkflowID, "run")
 }
 
 // List returns all workflows.
