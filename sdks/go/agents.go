@@ -13,6 +13,7 @@ type AgentExecuteRequest struct {
 	AgentID string                 `json:"-"`
 	Input   map[string]interface{} `json:"input"`
 	Config  *JobConfig             `json:"config,omitempty"`
+	Labels  map[string]string      `json:"labels,omitempty"` // your own; lists filter by them
 	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
 }
@@ -32,14 +33,14 @@ type JobConfig struct {
 // cancelled job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *AgentService) Execute(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*Result, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels}
 	return s.client.runToEnd(ctx, body, options, "agents", start.AgentID, "execute")
 }
 
 // Start starts an agent and returns at once. The job continues without the caller.
 func (s *AgentService) Start(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*StartedJob, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config, WebhookURL: start.WebhookURL, Async: true}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, Async: true}
 	return s.client.start(ctx, body, options, "agents", start.AgentID, "execute")
 }
 

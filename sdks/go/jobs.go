@@ -20,7 +20,8 @@ type JobListParams struct {
 	Owner          string    // for an admin
 	AgentID        string
 	WorkflowID     string
-	Reasons        []string // open jobs with one of these reasons
+	Labels         map[string]string // jobs with all of these labels
+	Reasons        []string          // open jobs with one of these reasons
 	NeedsAttention bool
 	Page
 }
@@ -39,6 +40,9 @@ func (s *JobService) List(ctx context.Context, params *JobListParams, options ..
 		set(query, "owner", params.Owner)
 		set(query, "agent_id", params.AgentID)
 		set(query, "workflow_id", params.WorkflowID)
+		for name, text := range params.Labels {
+			query.Add("label", name+":"+text)
+		}
 		set(query, "reason", strings.Join(params.Reasons, ","))
 		if params.NeedsAttention {
 			query.Set("needs_attention", "true")
@@ -201,30 +205,31 @@ func (s JobStatus) Ended() bool {
 
 // Job is a job in full.
 type Job struct {
-	ID          string         `json:"job_id"`
-	Type        string         `json:"type"` // "agent" or "workflow"
-	Name        string         `json:"name"`
-	AgentID     string         `json:"agent_id"`    // of an agent's job
-	WorkflowID  string         `json:"workflow_id"` // of a workflow's job
-	Status      JobStatus      `json:"status"`
-	State       string         `json:"state"` // exact state: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
-	Reason      *Reason        `json:"reason"`
-	Progress    int            `json:"progress"` // percent
-	Input       map[string]any `json:"input"`
-	Config      map[string]any `json:"config"`
-	Output      *Output        `json:"output"`
-	Error       *JobError      `json:"error"`
-	Metrics     JobMetrics     `json:"metrics"`
-	Steps       []Step         `json:"steps"`
-	RetryOf     *string        `json:"retry_of"`
-	RetriedBy   []string       `json:"retried_by"` // nil while the index does not answer
-	WebhookURL  *string        `json:"webhook_url"`
-	CreatedAt   time.Time      `json:"created_at"`
-	StartedAt   *time.Time     `json:"started_at"`
-	CompletedAt *time.Time     `json:"completed_at"`
-	CancelledAt *time.Time     `json:"cancelled_at"`
-	RunPage     string         `json:"run_page"`
-	Links       Links          `json:"links"`
+	ID          string            `json:"job_id"`
+	Type        string            `json:"type"` // "agent" or "workflow"
+	Name        string            `json:"name"`
+	AgentID     string            `json:"agent_id"`    // of an agent's job
+	WorkflowID  string            `json:"workflow_id"` // of a workflow's job
+	Status      JobStatus         `json:"status"`
+	State       string            `json:"state"` // exact state: PENDING, RUNNING, PAUSED, COMPLETED, FAILED, CANCELLED, TIMEOUT
+	Reason      *Reason           `json:"reason"`
+	Progress    int               `json:"progress"` // percent
+	Input       map[string]any    `json:"input"`
+	Config      map[string]any    `json:"config"`
+	Labels      map[string]string `json:"labels"`
+	Output      *Output           `json:"output"`
+	Error       *JobError         `json:"error"`
+	Metrics     JobMetrics        `json:"metrics"`
+	Steps       []Step            `json:"steps"`
+	RetryOf     *string           `json:"retry_of"`
+	RetriedBy   []string          `json:"retried_by"` // nil while the index does not answer
+	WebhookURL  *string           `json:"webhook_url"`
+	CreatedAt   time.Time         `json:"created_at"`
+	StartedAt   *time.Time        `json:"started_at"`
+	CompletedAt *time.Time        `json:"completed_at"`
+	CancelledAt *time.Time        `json:"cancelled_at"`
+	RunPage     string            `json:"run_page"`
+	Links       Links             `json:"links"`
 
 	RequestID string `json:"-"`
 	Extra     Extra  `json:"-"`

@@ -82,11 +82,11 @@ func TestPagesFetchNoMoreThanIsReadAndReportFaults(t *testing.T) {
 func TestFiltersOfJobs(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { io.WriteString(w, `{"jobs": []}`) })
 	moment := time.Date(2026, 11, 26, 12, 0, 0, 0, time.FixedZone("", 3600))
-	params := &devora.JobListParams{States: []string{"PAUSED", "RUNNING"}, Since: moment, Until: moment.Add(time.Hour), WorkflowID: "w"}
+	params := &devora.JobListParams{States: []string{"PAUSED", "RUNNING"}, Since: moment, Until: moment.Add(time.Hour), WorkflowID: "w", Labels: map[string]string{"team": "a:b"}}
 	if _, err := client.Jobs.List(context.Background(), params); err != nil {
 		t.Fatal(err)
 	}
-	if got := seen.all[0].URL.RawQuery; got != "since=2026-11-26T11%3A00%3A00Z&state=PAUSED&state=RUNNING&until=2026-11-26T12%3A00%3A00Z&workflow_id=w" {
+	if got := seen.all[0].URL.RawQuery; got != "label=team%3Aa%3Ab&since=2026-11-26T11%3A00%3A00Z&state=PAUSED&state=RUNNING&until=2026-11-26T12%3A00%3A00Z&workflow_id=w" {
 		t.Error(got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 type startBody struct {
 	Input      map[string]interface{} `json:"input"`
 	Config     *JobConfig             `json:"config,omitempty"`
+	Labels     map[string]string      `json:"labels,omitempty"`
 	Async      bool                   `json:"async"`
 	WebhookURL string                 `json:"webhook_url,omitempty"`
 }

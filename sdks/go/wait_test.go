@@ -123,7 +123,7 @@ func TestAJobThatFailsIsAnError(t *testing.T) {
 }
 
 func TestTheHandleOfAJob(t *testing.T) {
-	client, _ := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) {
 		switch {
 		case number <= 2:
 			io.WriteString(w, `{"job_id": "job_1", "status": "queued", "workflow_id": "w"}`)
@@ -141,9 +141,12 @@ func TestTheHandleOfAJob(t *testing.T) {
 	if _, err := client.Jobs.Retry(ctx, "job_0"); err != nil {
 		t.Fatal(err)
 	}
-	job, err := client.Workflows.Start(ctx, &devora.WorkflowRunRequest{WorkflowID: "w", WebhookURL: "https://example.com"})
+	job, err := client.Workflows.Start(ctx, &devora.WorkflowRunRequest{WorkflowID: "w", WebhookURL: "https://example.com", Labels: map[string]string{"team": "press"}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if seen.body[1] != `{"input":{},"labels":{"team":"press"},"async":true,"webhook_url":"https://example.com"}` {
+		t.Error(seen.body[1])
 	}
 	now, err := job.Get(ctx)
 	if err != nil || now.Progress != 40 {

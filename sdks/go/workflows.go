@@ -10,6 +10,7 @@ type WorkflowRunRequest struct {
 	WorkflowID string                 `json:"-"`
 	Input      map[string]interface{} `json:"input"`
 	Config     *JobConfig             `json:"config,omitempty"`
+	Labels     map[string]string      `json:"labels,omitempty"` // your own; lists filter by them
 	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
 }
@@ -20,14 +21,14 @@ type WorkflowRunRequest struct {
 // job is an error: [ErrJobFailed], [ErrJobCancelled].
 func (s *WorkflowService) Run(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*Result, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels}
 	return s.client.runToEnd(ctx, body, options, "workflows", start.WorkflowID, "run")
 }
 
 // Start starts a workflow and returns at once. The job continues without the caller.
 func (s *WorkflowService) Start(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*StartedJob, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config, WebhookURL: start.WebhookURL, Async: true}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, Async: true}
 	return s.client.start(ctx, body, options, "workflows", start.WorkflowID, "run")
 }
 

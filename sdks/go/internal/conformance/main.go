@@ -51,6 +51,7 @@ type arguments struct {
 	DeliveryID     string                 `json:"delivery_id"`
 	Input          map[string]interface{} `json:"input"`
 	Config         *devora.JobConfig      `json:"config"`
+	Labels         map[string]string      `json:"labels"`
 	Async          bool                   `json:"async"`
 	WebhookURL     string                 `json:"webhook_url"`
 	Status         string                 `json:"status"`
@@ -221,8 +222,8 @@ func perform(ctx context.Context, client *devora.Client, call string, a argument
 	if a.Reason != "" {
 		listed.Reasons = []string{a.Reason}
 	}
-	agent := &devora.AgentExecuteRequest{AgentID: a.AgentID, Input: a.Input, Config: a.Config, WebhookURL: a.WebhookURL}
-	workflow := &devora.WorkflowRunRequest{WorkflowID: a.WorkflowID, Input: a.Input, Config: a.Config, WebhookURL: a.WebhookURL}
+	agent := &devora.AgentExecuteRequest{AgentID: a.AgentID, Input: a.Input, Config: a.Config, Labels: a.Labels, WebhookURL: a.WebhookURL}
+	workflow := &devora.WorkflowRunRequest{WorkflowID: a.WorkflowID, Input: a.Input, Config: a.Config, Labels: a.Labels, WebhookURL: a.WebhookURL}
 	decision := devora.Decision{Step: a.Step, Note: a.Note}
 	switch call {
 	case "agents.list":
