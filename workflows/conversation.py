@@ -120,7 +120,7 @@ class ConversationWorkflow:
         memory = await self._recalled()
         job = request.job
         if request.use_memory and memory.turns:
-            job = job.model_copy(update={"input": {**job.input, "history": memory.told()}})
+            job = job.model_copy(update={"input": {**job.input, "history": memory.texts()}})
         ended = await self._run_job(job, request)
         self._turns += 1
         if ended.state.succeeded:

@@ -41,11 +41,11 @@ _Stamp = Mapping[str, Any]
 
 
 def fact_of(event: HistoryEvent, run_id: str) -> facts.Fact:
-    """The fact that one history event states; `Untold` when it says nothing about the job."""
+    """The fact that one history event states; `OtherEvent` when it says nothing about the job."""
     stamp: dict[str, Any] = {"event_id": event.event_id, "run_id": run_id, "time": moment(event.event_time)}
     decode = DECODERS.get(event.event_type)
     fact = decode(event, stamp) if decode else None
-    return fact or facts.Untold(kind=EventType.Name(event.event_type), **stamp)
+    return fact or facts.OtherEvent(kind=EventType.Name(event.event_type), **stamp)
 
 
 def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
@@ -378,4 +378,4 @@ DECODERS: Final[Mapping[int, Decoder]] = {
 }
 
 # Events that say nothing about a job; together with DECODERS they are all that the server can write.
-UNTOLD: Final = frozenset(EventType.values()) - DECODERS.keys()
+OTHER_EVENTS: Final = frozenset(EventType.values()) - DECODERS.keys()

@@ -102,7 +102,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Untold():
+            case f.RunContinued() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
