@@ -1,4 +1,4 @@
-"""The activity behind every agent: its type is the agent's id (A2); the work itself lies in the runtime."""
+"""The activity of every agent: its type is the agent's id (A2). The runtime does the work."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -29,7 +29,7 @@ from orchestrator.domain.usage import Usage
 HEARTBEAT_SECONDS: Final = 1.0
 NOT_STORED: Final = "answer_not_stored"
 
-# The attempt ends itself a little before Temporal would, so that the error is ours.
+# The attempt ends a little before Temporal's limit, so that the error is ours.
 _TIME_SHARE: Final = 0.95
 _NO_LIMIT: Final = timedelta(hours=1)
 _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
@@ -37,7 +37,7 @@ _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 @dataclass(slots=True)
 class _Call:
-    """One attempt while it runs: how much has arrived, and what it has cost so far as is known."""
+    """One running attempt: the characters received and the known usage."""
 
     task: AgentTask
     agent: str
@@ -51,20 +51,20 @@ class _Call:
 
     @property
     def attempt(self) -> int:
-        """Which attempt of the agent's own it is; Temporal also counts tries in which none began."""
+        """The number of the agent's attempt. Temporal also counts tries in which no attempt began."""
         return self.tally.attempts + 1
 
     def received(self, chars: int) -> None:
         self.chars = chars
 
     def beat(self, tally: Tally | None = None) -> None:
-        """Give a sign of life, and hand on what became of the call's tries so far."""
+        """Send a heartbeat with the tally of the call's tries."""
         if not self.local:
             activity.heartbeat({"chars": self.chars, "tally": (tally or self.tally).model_dump()})
 
 
 class AgentActivities:
-    """Runs agent calls: attempt log, heartbeats, cancellation, large results, the error mapping. No thinking."""
+    """Runs agent calls: attempt log, heartbeats, cancellation, large results, error mapping."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class AgentActivities:
         """One attempt of one agent call; takes an `AgentTask`.
 
         Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped`,
-        `worker_shutdown` or `tokens_held`, or of the kind that the runtime's `AgentError` names: final once the agent's
-        own attempts are used up.
+        `worker_shutdown` or `tokens_held`, or of the kind of the runtime's `AgentError`. It is final after the agent's
+        last attempt.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
@@ -121,8 +121,8 @@ class AgentActivities:
 
     @contextmanager
     def _apart(self, call: _Call) -> Iterator[None]:
-        """Run a call over which workers died apart from other such calls. Raises `ApplicationError` of type
-        `worker_suspect`: it is not its turn."""
+        """Run only one call at a time of those during which workers died. Raises `ApplicationError` of type
+        `worker_suspect` if another one runs."""
         if call.local or call.tally.lost < SUSPECT_LIMIT:
             yield
             return
@@ -137,7 +137,7 @@ class AgentActivities:
 
     async def _attempt(self, agent: Agent, call: _Call) -> AgentResult:
         if call.tally.tries:
-            call.beat()  # At once: what is known by now must outlive this worker.
+            call.beat()  # At once: the tally must outlive this worker.
         try:
             async with _heartbeats(call, 0 if call.local else self._heartbeat_seconds):
                 await self._begin(agent, call)
@@ -151,17 +151,17 @@ class AgentActivities:
             call.beat(tries.tally_in(waiting))
             raise waiting from None
         except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
-            known = application_error(error)
-            failure = self._failed(call, known)
-            await self._ended(call, AttemptStatus.FAILED, known)
+            mapped = application_error(error)
+            failure = self._failed(call, mapped)
+            await self._ended(call, AttemptStatus.FAILED, mapped)
             raise failure from failure.__cause__
         await self._ended(call, AttemptStatus.COMPLETED)
         return result
 
     async def _begin(self, agent: Agent, call: _Call) -> None:
-        """Write that the attempt begins, with the tokens that it may use.
+        """Record the start of the attempt, and claim its tokens.
 
-        Raises `AgentError` without them, or `TokensHeld`: for half of the time that one attempt has.
+        Without tokens, raises `TokensHeld` for up to half of an attempt's time, then `AgentError`.
         """
         patience = timedelta(seconds=call.task.step.timeouts.start_to_close * _TIME_SHARE / 2)
         call.task = await budgets.begin(
@@ -208,9 +208,9 @@ class AgentActivities:
         return result
 
     async def _keep(self, call: _Call, result: AgentResult) -> None:
-        """Store the large parts of an answer while the call still beats, as long as the attempt has time.
+        """Store the large parts of an answer within the time of the attempt, while heartbeats continue.
 
-        The answer is paid for: what goes wrong from here on is no reason to ask again.
+        The answer is billed already: a failure here must not repeat the call.
         """
         info = activity.info()
         limit = (info.start_to_close_timeout or _NO_LIMIT).total_seconds() * _TIME_SHARE
@@ -224,10 +224,10 @@ class AgentActivities:
             ) from fault
 
     async def _with_artifacts(self, task: AgentTask) -> AgentTask:
-        """The task with the whole of every answer that a worker of an older release stored as an artifact."""
+        """The task with the whole answers that a worker of an older release stored as artifacts."""
         context = [
-            given.model_copy(update=await self._answer(given.artifact)) if given.artifact else given
-            for given in task.context
+            output.model_copy(update=await self._answer(output.artifact)) if output.artifact else output
+            for output in task.context
         ]
         return task.model_copy(update={"context": context})
 
@@ -236,7 +236,7 @@ class AgentActivities:
         return {"output": body["output"], "data": body["data"], "artifact": None}
 
     async def _cancelled(self, call: _Call) -> None:
-        """Record why the attempt was stopped. A stopping worker is not a user's cancel: it asks for another attempt."""
+        """Record why the attempt was cancelled. A stopping worker is not a user's cancel: the call is retried."""
         details = activity.cancellation_details()
         if details is None or details.cancel_requested:
             await self._ended(call, AttemptStatus.CANCELLED)
@@ -246,7 +246,7 @@ class AgentActivities:
             await self._ended(call, AttemptStatus.UNKNOWN, stopped)
             raise stopped from None
         else:
-            if details.paused:  # An operator's, of this call alone: the agent did not fail.
+            if details.paused:  # An operator paused this call: the agent did not fail.
                 call.beat(call.tally.after("held"))
             await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
 
@@ -275,13 +275,13 @@ class AgentActivities:
 
 @asynccontextmanager
 async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
-    """Beat every `every` seconds with the characters received so far; not at all when it is 0 (local activities)."""
+    """Send a heartbeat every `every` seconds; none if it is 0 (local activities)."""
     if not every:
         yield
         return
 
     async def beat() -> None:
-        # The first beat comes after a pause: a call that is done by then costs the server none.
+        # The first heartbeat comes after a pause: a short call sends none.
         while True:
             await asyncio.sleep(every)
             call.beat()

@@ -1,4 +1,4 @@
-"""Looks before each call whether its owner's month has tokens for it, and how many (decision 0024)."""
+"""Claims tokens of its owner's month for each call, before it starts (decision 0024)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,12 +14,12 @@ from orchestrator.domain.errors import AgentError, Unavailable
 from orchestrator.domain.ports import AttemptLog
 from orchestrator.runtime.prompts import tokens_of
 
-SILENCE: Final = 3.0  # Seconds for which an index is asked that does not answer.
+SILENCE: Final = 3.0  # Seconds of tries while the index does not answer.
 _ASK_AGAIN: Final = 0.5
 
 
 class TokensHeld(Exception):
-    """Other calls hold the tokens that a call needs; the message says so for its job's owner."""
+    """Other calls hold the tokens that a call needs. The message is for the job's owner."""
 
 
 async def begin(
@@ -32,26 +32,26 @@ async def begin(
     clock: Callable[[], datetime],
     waits: bool,
 ) -> AgentTask:
-    """Write that an attempt begins; the task with the tokens that it may use, where its owner has a limit.
+    """Record the start of an attempt; returns the task with its tokens if its owner has a limit.
 
-    Raises `AgentError` of kind `budget_exceeded` if the month has too few, and `TokensHeld` instead while calls that
-    run may give some back, if the call `waits`. An index that does not answer at all holds no call (A4); a slow one
-    does, so that many calls at once do not pass the limit: it raises `TokensHeld`, or `Unavailable`.
+    Raises `AgentError` of kind `budget_exceeded` if the month has too few tokens, or `TokensHeld` while running calls
+    may return some, if the call `waits`. An index that does not answer stops no call (A4). A slow index does, so that
+    many calls at once do not exceed the limit: then it raises `TokensHeld`, or `Unavailable`.
     """
     length = longest_answer(agent, task.config.max_tokens, framework=task.step.task_queue is not None)
     if task.tokens is None or not length:
         await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
         return task
-    wish = tokens_of(agent, task, length)
-    budget, limit, least = task.tokens, task.tokens.monthly, wish - length + 1
+    tokens = tokens_of(agent, task, length)
+    budget, limit, least = task.tokens, task.tokens.monthly, tokens - length + 1
 
     async def claim() -> Claim:
         return await attempts.claim(
-            task, attempt=attempt, at=clock(), run_id=run_id, budget=budget, tokens=wish, least=least
+            task, attempt=attempt, at=clock(), run_id=run_id, budget=budget, tokens=tokens, least=least
         )
 
     try:
-        got = await _answer(claim)
+        claimed = await _answer(claim)
     except Unavailable as fault:
         if not fault.slow:
             structlog.get_logger().warning("tokens_not_claimed", error=fault.message)
@@ -60,16 +60,16 @@ async def begin(
         if not waits:
             raise
         raise TokensHeld("The call waits for the job index, which is too slow to count its owner's tokens.") from fault
-    if got.tokens:
-        return task.model_copy(update={"allowance": got.tokens})
-    if waits and got.may_follow(limit, least):
-        raise TokensHeld(got.held(limit, least))
+    if claimed.tokens:
+        return task.model_copy(update={"allowance": claimed.tokens})
+    if waits and claimed.may_follow(limit, least):
+        raise TokensHeld(claimed.held(limit, least))
     await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
-    raise AgentError(got.refusal(limit, least, clock()), kind=BUDGET_EXCEEDED, retryable=False)
+    raise AgentError(claimed.refusal(limit, least, clock()), kind=BUDGET_EXCEEDED, retryable=False)
 
 
 async def _answer(claim: Callable[[], Awaitable[Claim]]) -> Claim:
-    """What the index answers to a claim; one that does not answer is asked for `SILENCE`. Raises `Unavailable`."""
+    """The claim of the index, with tries for `SILENCE` seconds while it does not answer. Raises `Unavailable`."""
     clock = asyncio.get_running_loop().time
     end = clock() + SILENCE
     while True:

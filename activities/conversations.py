@@ -3,7 +3,7 @@
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.errors import told_to_temporal
+from activities.errors import temporal_errors
 from orchestrator.domain import names
 from orchestrator.domain.commands import Recorded
 from orchestrator.domain.conversations import (
@@ -20,30 +20,30 @@ from orchestrator.domain.ports import ConversationLog
 
 
 class ConversationActivities:
-    """Bound to their port once, by the composition root."""
+    """The composition binds them to their port."""
 
     def __init__(self, records: ConversationLog) -> None:
         self._records = records
 
     @activity.defn(name=names.ACTIVITY_ACCEPT_TURN)
     async def accept_turn(self, turn: TurnAcceptance) -> Recorded:
-        """Write the row of a turn's job; one that is there stays, and `ok` is False when that job has ended.
+        """Write the row of a turn's job. An existing row stays; `ok` is False if its job has ended.
 
-        Without a free slot of its owner it fails with the code of `LimitExceeded`, and its details.
+        If its owner has no free slot, it fails with the code and the details of `LimitExceeded`.
         """
-        with told_to_temporal():
+        with temporal_errors():
             try:
                 return Recorded(ok=await self._records.accept(turn))
             except LimitExceeded as full:
-                benign = ApplicationErrorCategory.BENIGN  # a refusal that the caller is told of: nothing to log
+                benign = ApplicationErrorCategory.BENIGN  # the caller gets the refusal: nothing to log
                 raise ApplicationError(
                     full.message, full.details, type=full.code, non_retryable=True, category=benign
                 ) from None
 
     @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
     async def await_job(self, query: JobQuery) -> JobEnded:
-        """How a job ended that another has started. While it has not, the attempt fails and comes again."""
-        with told_to_temporal():
+        """The end of a job that another process started. While the job is open, the attempt fails and is retried."""
+        with temporal_errors():
             ended = await self._records.ended(query)
         if ended is None:
             raise ApplicationError("the job goes on", type="open", category=ApplicationErrorCategory.BENIGN)
@@ -51,20 +51,20 @@ class ConversationActivities:
 
     @activity.defn(name=names.ACTIVITY_RECALL)
     async def recall_conversation(self, query: ConversationQuery) -> Memory:
-        """What the session's last run stored; nothing for a new session."""
-        with told_to_temporal():
+        """The memory that the session's last run stored; empty for a new session."""
+        with temporal_errors():
             return await self._records.recall(query.conversation_id)
 
     @activity.defn(name=names.ACTIVITY_REMEMBER)
     async def remember_conversation(self, record: ConversationRecord) -> Recorded:
-        """Store what the session remembers."""
-        with told_to_temporal():
+        """Store the memory of the session."""
+        with temporal_errors():
             await self._records.remember(record)
         return Recorded()
 
     @activity.defn(name=names.ACTIVITY_END_SESSION)
     async def end_session(self, end: SessionEnd) -> Recorded:
-        """Store the memory for good, and tell webhooks of the end, once."""
-        with told_to_temporal():
+        """Store the memory, and notify webhooks of the end once."""
+        with temporal_errors():
             await self._records.end(end)
         return Recorded()

@@ -1,4 +1,4 @@
-"""The text of one attempt of one agent call, on its way to whoever watches the job (A7)."""
+"""The text of one attempt of one agent call, for the readers of its job (A7)."""
 
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.deltas import Delta, DeltaKind
@@ -6,7 +6,7 @@ from orchestrator.domain.ports import DeltaBus
 
 
 class CallText:
-    """A `TextSink` that numbers an attempt's deltas, from 0, and puts them on the bus."""
+    """A `TextSink` that numbers an attempt's deltas from 0 and publishes them on the bus."""
 
     def __init__(self, bus: DeltaBus, task: AgentTask, agent: str, attempt: int) -> None:
         self._bus = bus
@@ -18,11 +18,11 @@ class CallText:
         self._index = 0
 
     def text(self, piece: str) -> None:
-        """More of the answer."""
+        """Publish a piece of the answer."""
         self._publish(DeltaKind.TEXT, piece)
 
     def reset(self) -> None:
-        """What came before is void."""
+        """Publish that the text so far is void."""
         self._publish(DeltaKind.RESET)
 
     def _publish(self, kind: DeltaKind, text: str = "") -> None:

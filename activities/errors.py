@@ -1,4 +1,4 @@
-"""The one mapping from any error to what Temporal keeps of it, and to what it retries or not (A8, decision 0018)."""
+"""Maps every error to a Temporal failure, retryable or not (A8, decision 0018)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,22 +15,22 @@ LONGEST_RETRY_AFTER: Final = 300.0
 
 
 class BoundedError(ApplicationError):
-    """An error whose words and causes are cut: it may be logged, and written into a history."""
+    """An error with a bounded message and bounded causes: safe for logs and histories."""
 
 
 def application_error(error: BaseException) -> ApplicationError:
     """The error for Temporal: its type is the stable kind or code, or the class of a foreign exception.
 
-    It is retried only where another attempt can help. A provider's or store's own wish for a delay is honoured up to
-    300 seconds. Of this product's own errors nothing but the message enters the history; of a foreign one, its causes
-    too. Raise the result from its own `__cause__`.
+    It is retryable only if another attempt can help. A delay that a provider or store requests applies up to 300
+    seconds. For the product's errors, only the message enters the history; for foreign ones, also their causes. Raise
+    the result from its own `__cause__`.
     """
     return _bounded(error, MOST_CAUSES)
 
 
 @contextmanager
-def told_to_temporal() -> Iterator[None]:
-    """Raise this product's errors as Temporal's, so that it retries what another attempt can help."""
+def temporal_errors() -> Iterator[None]:
+    """Raise the product's errors as Temporal's, so that Temporal retries the retryable ones."""
     try:
         yield
     except OrchestratorError as error:
@@ -38,10 +38,10 @@ def told_to_temporal() -> Iterator[None]:
 
 
 def job_error(error: BaseException, *, step: str, agent: str) -> JobError:
-    """The error as the attempt log keeps it; foreign exceptions under their class name, as Temporal names them."""
-    known = application_error(error)
-    kind = known.type or "ApplicationError"
-    return JobError(type=kind, message=known.message, step=step, agent=agent, retryable=not known.non_retryable)
+    """The error for the attempt log; its type is the class name of a foreign exception, as in Temporal."""
+    mapped = application_error(error)
+    kind = mapped.type or "ApplicationError"
+    return JobError(type=kind, message=mapped.message, step=step, agent=agent, retryable=not mapped.non_retryable)
 
 
 def _bounded(error: BaseException, causes: int) -> ApplicationError:

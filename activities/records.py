@@ -5,7 +5,7 @@ from datetime import datetime
 
 from temporalio import activity
 
-from activities.errors import told_to_temporal
+from activities.errors import temporal_errors
 from orchestrator.domain import names
 from orchestrator.domain.commands import (
     Adopted,
@@ -21,7 +21,7 @@ from orchestrator.domain.ports import JobAdoption, OutcomeLog, Reconciler
 
 
 class RecordActivities:
-    """Bound to their ports once, by the composition root."""
+    """The composition binds them to their ports."""
 
     def __init__(
         self, outcomes: OutcomeLog, adoption: JobAdoption, reconciler: Reconciler, *, clock: Callable[[], datetime]
@@ -38,26 +38,26 @@ class RecordActivities:
 
     @activity.defn(name=names.ACTIVITY_ADOPT_JOB)
     async def adopt_job(self, adoption: Adoption) -> Adopted:
-        """Make a job of a workflow that was not started through the API. A local activity, the first of its workflow.
+        """Turn a workflow that was not started through the API into a job. A local activity, the first of its workflow.
 
-        What cannot be a job fails with the code of the error, non-retryable.
+        For a workflow that cannot be a job it fails with the code of the error, non-retryable.
         """
-        with told_to_temporal():
+        with temporal_errors():
             return await self._adoption.adopt(adoption)
 
     @activity.defn(name=names.ACTIVITY_INDEX_JOB)
     async def index_job(self, indexing: JobIndexing) -> Recorded:
-        """Write the row of an adopted job. Fails, and is tried again, while the index does not answer."""
-        with told_to_temporal():
+        """Write the row of an adopted job. Fails and is retried while the index does not answer."""
+        with temporal_errors():
             await self._adoption.index(indexing)
         return Recorded()
 
     @activity.defn(name=names.ACTIVITY_REUSE_CALL)
     async def reuse_call(self, reuse: CallReuse) -> Recorded:
-        """Nothing: its marker, under the id of the call, is the durable fact that an earlier job's answer stands."""
+        """Do nothing: its marker, under the id of the call, records that the call reused an earlier job's answer."""
         return Recorded()
 
     @activity.defn(name=names.ACTIVITY_RECONCILE)
     async def reconcile_index(self, request: ReconcileRequest) -> ReconcileReport:
-        """One pass of the reconciler."""
+        """Run one pass of the reconciler."""
         return await self._reconciler.reconcile(request)

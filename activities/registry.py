@@ -1,4 +1,4 @@
-"""Which activities the worker for jobs runs."""
+"""The activities of the worker for jobs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ def activities(
     conversations: ConversationActivities,
     plugins: Sequence[Callable[..., Any]] = (),
 ) -> list[Callable[..., Any]]:
-    """All of them: the dynamic one behind all agents, our own, and those that plugins add (A2, A13)."""
+    """All activities: the dynamic one of all agents, the engine's, and those of plugins (A2, A13)."""
     return [
         agents.run_agent,
         records.record_outcome,

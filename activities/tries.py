@@ -1,6 +1,6 @@
-"""Keeps an agent's own attempts apart from what befell the workers that tried a call (decision 0019).
+"""Separates an agent's attempts from tries that a worker's death or stop ended (decision 0019).
 
-Temporal counts every try alike and sets no bound here: the tally, handed on in heartbeats, tells what each came to.
+Temporal counts all tries alike and does not limit them here. The tally, passed on in heartbeats, counts each kind.
 """
 
 import random
@@ -34,7 +34,7 @@ from orchestrator.projection.failures import error_of
 
 LastError = Callable[[], Awaitable[JobError | None]]
 
-# What this module says of a try. An author's error of such a type gets another: it would be taken for one of these.
+# Error types of this module. An author's error of such a type gets another type, to avoid confusion.
 _OWN_TYPES: Final = WAITED | {WORKER_LOST, WORKER_SHUTDOWN, WORKER_STOPPED}
 _QUICK: Final = timedelta(seconds=3)
 _TURN: Final = timedelta(seconds=3)
@@ -42,7 +42,7 @@ _TOKEN_JITTER: Final = 0.2
 
 
 async def last_error() -> JobError | None:
-    """What Temporal says of how the try before this one ended."""
+    """The error of the try before this one, as Temporal reports it."""
     info = activity.info()
     handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
     described = await handle.describe(rpc_timeout=_QUICK)
@@ -53,24 +53,24 @@ async def last_error() -> JobError | None:
 
 
 async def tally_of(info: activity.Info, task: AgentTask, ask: LastError) -> Tally:
-    """What became of the call's tries before this one. Asks Temporal only if one of them ended without a word."""
-    if info.is_local:  # Its tries die with their worker, and begin anew with the next one.
+    """The tally of the call's earlier tries. Asks Temporal only if one of them ended without a tally."""
+    if info.is_local:  # Its tries end with their worker, and start again on the next one.
         return Tally(tries=info.attempt - 1, attempts=info.attempt - 1, failures=info.attempt - 1)
-    told = next((found for details in info.heartbeat_details if (found := Tally.of(details))), None)
-    known = told or task.tally or Tally()
-    error = await ask() if known.missing(info.attempt) else None
-    return known.before(info.attempt, error.type if error else None)
+    reported = next((tally for details in info.heartbeat_details if (tally := Tally.of(details))), None)
+    tally = reported or task.tally or Tally()
+    error = await ask() if tally.missing(info.attempt) else None
+    return tally.before(info.attempt, error.type if error else None)
 
 
 def tally_in(error: ApplicationError) -> Tally | None:
-    """The tally that an error of this module carries."""
-    return next((found for details in reversed(error.details) if (found := Tally.of(details))), None)
+    """The tally in an error of this module."""
+    return next((tally for details in reversed(error.details) if (tally := Tally.of(details))), None)
 
 
 def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> ApplicationError:
-    """The call waits for a worker that knows the agent: another one, or this one after its upgrade.
+    """The call waits for a worker that knows the agent: another one, or this one after an upgrade.
 
-    A local call is tied to its workflow's worker, so that the workflow makes it anew as one that any may take.
+    A local call runs only on its workflow's worker, so the workflow makes it again as a call for any worker.
     """
     return ApplicationError(
         f"Worker {worker} does not know agent {agent}; the call waits for a worker whose plugins have it.",
@@ -83,8 +83,8 @@ def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> Appl
 
 
 def refuse_poison(agent: str, tally: Tally) -> None:
-    """Raises `ApplicationError` of type `worker_lost` or `worker_stopped` once too many workers died over the call, or
-    were told to stop."""
+    """Raises `ApplicationError` of type `worker_lost` or `worker_stopped` if too many workers died or stopped during
+    the call."""
     if tally.lost >= LOST_LIMIT:
         raise ApplicationError(
             f"The worker process died or hung {tally.lost} times while it ran {agent}; the call is not made again.",
@@ -94,8 +94,8 @@ def refuse_poison(agent: str, tally: Tally) -> None:
         )
     if tally.stopped >= STOPPED_LIMIT:
         raise ApplicationError(
-            f"The worker was told to stop {tally.stopped} times in a row while it ran {agent}; the call is not made "
-            "again. Look whether the agent's code sends a signal to its own process.",
+            f"The worker stopped {tally.stopped} times in a row while it ran {agent}; the call is not made "
+            "again. Check whether the agent's code sends a signal to its own process.",
             {"tally": tally.model_dump()},
             type=WORKER_STOPPED,
             non_retryable=True,
@@ -103,8 +103,8 @@ def refuse_poison(agent: str, tally: Tally) -> None:
 
 
 def suspected(agent: str, tally: Tally) -> ApplicationError:
-    """The call waits its turn: several workers died over it, and another such call runs here. Only one of them may
-    be the one that ends its process."""
+    """The call waits: several workers died during it, and another such call runs on this worker. They run one at a
+    time, to find the call that ends its process."""
     return ApplicationError(
         f"{tally.lost} workers died while they ran {agent} beside other calls; it waits to run apart from those.",
         {"tally": tally.after("waited").model_dump()},
@@ -115,7 +115,7 @@ def suspected(agent: str, tally: Tally) -> ApplicationError:
 
 
 def tokens_held(why: str, tally: Tally, at: datetime) -> ApplicationError:
-    """The call waits for tokens that others hold, and leaves its place in the worker to calls that have some."""
+    """The call waits for tokens that other calls hold, and frees its slot in the worker."""
     waits = tally.waits_for_tokens(at)
     delay = jittered(waits.token_wait(at), _TOKEN_JITTER, random.uniform)
     return ApplicationError(
@@ -128,7 +128,7 @@ def tokens_held(why: str, tally: Tally, at: datetime) -> ApplicationError:
 
 
 def stopped(tally: Tally) -> ApplicationError:
-    """A stopping worker cut the call off, which is none of the agent's failures."""
+    """A stopping worker ended the call. That is not a failure of the agent."""
     after = tally.after("stopped")
     return ApplicationError(
         "The worker shut down during the call.",
@@ -140,21 +140,21 @@ def stopped(tally: Tally) -> ApplicationError:
 
 
 def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> ApplicationError:
-    """The error of an attempt, final once the agent's attempts, or those for an absent store, are used up."""
+    """The error of an attempt. It is final after the agent's last attempt, or the last one for an absent store."""
     end = end_of(error.type or "")
     after = tally.after(end)
-    told: dict[str, Any] = {"tally": after.model_dump(), "retryable": not error.non_retryable}
+    details: dict[str, Any] = {"tally": after.model_dump(), "retryable": not error.non_retryable}
     unkept = end == "unkept"
     used_up = {
         "unkept": after.unkept >= UNKEPT_LIMIT,
         "held": after.attempts >= HELD_LIMIT,
     }.get(end, after.failures >= retry.maximum_attempts)
-    wish = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
-    delay = timedelta(seconds=retry.pause(after.failures)) if wish is None else wish
+    requested = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
+    delay = timedelta(seconds=retry.pause(after.failures)) if requested is None else requested
     bounded = ApplicationError(
         error.message,
         *error.details,
-        told,
+        details,
         type=f"agent_{error.type}" if error.type in _OWN_TYPES else error.type,
         non_retryable=error.non_retryable or used_up,
         next_retry_delay=None if error.non_retryable or used_up else delay,

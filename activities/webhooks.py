@@ -2,20 +2,20 @@
 
 from temporalio import activity
 
-from activities.errors import told_to_temporal
+from activities.errors import temporal_errors
 from orchestrator.domain import names
 from orchestrator.domain.ports import Deliveries
 from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport
 
 
 class WebhookActivities:
-    """Bound to its port once, by the composition root."""
+    """The composition binds it to its port."""
 
     def __init__(self, deliveries: Deliveries) -> None:
         self._deliveries = deliveries
 
     @activity.defn(name=names.ACTIVITY_DELIVER_WEBHOOK)
     async def deliver_webhook(self, attempt: DeliveryAttempt) -> DeliveryReport:
-        """One POST, written down. What the receiver does is a result; only our own faults raise, and are retried."""
-        with told_to_temporal():
+        """Make and record one POST. A fault of the receiver is a result; only our own faults raise and are retried."""
+        with temporal_errors():
             return await self._deliveries.attempt(attempt)

@@ -1,4 +1,4 @@
-"""Makes a job of a workflow that was not started through the API, before its own code runs."""
+"""Turns a workflow that was not started through the API into a job, before its code runs."""
 
 import dataclasses
 from datetime import timedelta
@@ -20,7 +20,7 @@ from workflows.starts import search_attributes_of
 
 
 class UnknownWorkflowType(Exception):
-    """Fails the workflow task and not the workflow: it is tried again until a worker has it that knows the type."""
+    """Fails the workflow task, not the workflow: Temporal retries the task until a worker knows the type."""
 
 
 def foreign(input: ExecuteWorkflowInput) -> bool:
@@ -31,14 +31,15 @@ def foreign(input: ExecuteWorkflowInput) -> bool:
     if info.continued_run_id is not None:
         return False
     child = info.parent is not None and not is_conversation(info.parent.workflow_id)
-    # The API sets the attribute of every job: an input made by hand comes without.
+    # The API sets the attribute of every job: a workflow started by hand lacks it.
     return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
 
 
 async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
     """The input with the workflow's own job in it.
 
-    Raises `ApplicationError`, non-retryable, for what cannot be a job; `UnknownWorkflowType` if this worker cannot say.
+    Raises a non-retryable `ApplicationError` for a workflow that cannot be a job, and `UnknownWorkflowType` if this
+    worker lacks its type.
     """
     info = workflow.info()
     if hasattr(input.type.__init__, "__temporal_workflow_init"):  # type: ignore[misc]
@@ -47,17 +48,17 @@ async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
             f"The class of {info.workflow_type!r} takes its input in __init__ (@workflow.init), "
             "so that only the API can start it",
         )
-    done = await _adopt(_adoption(_arguments(input)))
+    adoption = await _adopt(_adoption(_arguments(input)))
     workflow.upsert_search_attributes(
-        [pair.key.value_set(pair.value) for pair in search_attributes_of(done.job).search_attributes]
+        [pair.key.value_set(pair.value) for pair in search_attributes_of(adoption.job).search_attributes]
     )
-    if not done.indexed:
-        await _index_later(done.job)
-    return dataclasses.replace(input, args=_with_job(input.args, done.job))
+    if not adoption.indexed:
+        await _index_later(adoption.job)
+    return dataclasses.replace(input, args=_with_job(input.args, adoption.job))
 
 
 def _arguments(input: ExecuteWorkflowInput) -> list[Any]:
-    """What the workflow was started with, whether or not its class is the interpreter, which takes a list."""
+    """The workflow's arguments. The interpreter gets them as one list."""
     return list(input.args[0]) if _raw(input.args) else list(input.args)
 
 
@@ -81,7 +82,7 @@ def _given(arguments: list[Any]) -> JobInput:
 
 
 def _with_job(args: Any, job: JobInput) -> list[Any]:
-    """Arguments for the class, in the form that it takes."""
+    """Arguments for the workflow's class, in the form that it expects."""
     if _raw(args):
         return [[RawValue(workflow.payload_converter().to_payload(job))]]
     return [job if not args or isinstance(args[0], JobInput) else job.model_dump(mode="json")]
@@ -111,7 +112,7 @@ def _attribute(name: str) -> str | None:
 
 async def _adopt(adoption: Adoption) -> Adopted:
     try:
-        done: Adopted = await workflow.execute_local_activity(
+        adopted: Adopted = await workflow.execute_local_activity(
             names.ACTIVITY_ADOPT_JOB,
             adoption,
             activity_id=names.ACTIVITY_ADOPT_JOB,
@@ -127,17 +128,17 @@ async def _adopt(adoption: Adoption) -> Adopted:
     except ActivityError as failure:
         if is_cancelled_exception(failure):
             raise
-        raise _refusal("not_adopted", f"It could not be adopted in time: {failure.cause or failure}") from None
-    return done
+        raise _refusal("not_adopted", f"The adoption took too long: {failure.cause or failure}") from None
+    return adopted
 
 
-def _refusal(kind: str, words: str) -> ApplicationError:
-    message = f"This workflow cannot be a job. {words}"
+def _refusal(kind: str, reason: str) -> ApplicationError:
+    message = f"This workflow cannot be a job. {reason}"
     return ApplicationError(message, JobError(type=kind, message=message), type=kind, non_retryable=True)
 
 
 async def _index_later(job: JobInput) -> None:
-    """A workflow of its own writes the row: it goes on when the job has ended."""
+    """Start a workflow that writes the row. It continues after the end of the job."""
     info = workflow.info()
     await workflow.start_child_workflow(
         names.WORKFLOW_INDEX_JOB,

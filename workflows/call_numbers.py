@@ -20,18 +20,18 @@ with workflow.unsafe.imports_passed_through():
 
 
 def next_number(step: str, agent: str) -> int:
-    """The number of the next call of this pair: 1, 2, … in the order in which the workflow's code makes them."""
+    """The number of the next call of this step and agent, from 1, in the order of the workflow's code."""
     counts = _counts()
     pair = activity_id(step, agent)
     number = counts.get(pair, 0) + 1
     if number > 1 and not workflow.patched(PATCH_NUMBERED_CALLS):
-        return 1  # A history of an earlier release, which gave every call of a pair the same identity.
+        return 1  # A history of an earlier release, in which all calls of a pair have the same id.
     counts[pair] = number
     return number
 
 
 class CallNumbers(Interceptor):
-    """Hands the counts to the run that continues a job, so that no call of a later run takes an earlier identity."""
+    """Passes the counts to the run that continues a job, so that later calls do not reuse the id of an earlier one."""
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
@@ -54,7 +54,7 @@ class _Outbound(WorkflowOutboundInterceptor):
 
 
 def _counts() -> dict[str, int]:
-    """Calls so far by pair. They belong to the run's event loop: a module of the sandbox is not the interceptor's."""
+    """Calls so far by pair. Kept at the run's event loop, because the sandbox has its own copy of this module."""
     run = vars(asyncio.get_running_loop())
     if HEADER_CALLS not in run:
         run[HEADER_CALLS] = _carried(workflow.info().headers)

@@ -15,7 +15,7 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as RanOutOfTime
 
-from workflows.lifecycle import error_told
+from workflows.lifecycle import job_error_of
 from workflows.starts import priority_of, search_attributes_of
 
 with workflow.unsafe.imports_passed_through():
@@ -45,7 +45,7 @@ _PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 @workflow.defn(name=names.WORKFLOW_CONVERSATION)
 class ConversationWorkflow:
-    """Takes turns strictly in order, remembers them, and ends after a while without one. No job itself."""
+    """Answers turns in order, remembers them, and ends after an idle time. It is not a job."""
 
     @workflow.init
     def __init__(self, conversation: ConversationInput) -> None:
@@ -54,11 +54,11 @@ class ConversationWorkflow:
         self._turns = conversation.turns
         self._order = asyncio.Lock()
         self._waiting = 0
-        self._moves = 0
+        self._changes = 0
 
     @workflow.run
     async def run(self, conversation: ConversationInput) -> ConversationEnd:
-        """Wait for turns until there are none for `idle` seconds; the session's next turn starts it again."""
+        """Handle turns until there is none for `idle` seconds. The session's next turn starts the workflow again."""
         try:
             while not await self._over():
                 if self._draining():
@@ -66,21 +66,21 @@ class ConversationWorkflow:
                     carried = {"memory": self._memory, "turns": self._turns}
                     workflow.continue_as_new(conversation.model_copy(update=carried))
         except asyncio.CancelledError:
-            await workflow.wait_condition(workflow.all_handlers_finished)  # what is being answered is answered
+            await workflow.wait_condition(workflow.all_handlers_finished)  # finish the turns that have begun
             raise
         return ConversationEnd(turns=self._turns)
 
     @workflow.update(name=names.UPDATE_TURN)
     async def turn(self, request: TurnRequest) -> TurnResult:
-        """Answer one message, after all that came before it. A turn whose job fails is answered, too."""
-        self._moves += 1
+        """Answer one message after all earlier ones. A failed job is an answer, too."""
+        self._changes += 1
         self._waiting += 1
         try:
             async with self._order:
                 return await self._answer(request)
         finally:
             self._waiting -= 1
-            self._moves += 1
+            self._changes += 1
 
     @turn.validator
     def _has_room(self, request: TurnRequest) -> None:
@@ -89,8 +89,8 @@ class ConversationWorkflow:
 
     @workflow.update(name=names.UPDATE_RESET)
     async def reset(self, control: Control) -> Recorded:
-        """Forget every turn so far."""
-        self._moves += 1
+        """Forget all turns."""
+        self._changes += 1
         async with self._order:
             self._memory = Memory()
             await self._store()
@@ -98,14 +98,14 @@ class ConversationWorkflow:
 
     def _draining(self) -> bool:
         many = self._turns - self._conversation.turns >= _MOST_TURNS
-        return self._moves > 0 and (many or workflow.info().is_continue_as_new_suggested())
+        return self._changes > 0 and (many or workflow.info().is_continue_as_new_suggested())
 
     async def _over(self) -> bool:
-        """Whether the session ended, once a turn has come or gone, or none has for `idle` seconds."""
-        moves = self._moves
+        """Wait for the start or end of a turn, or for `idle` seconds; returns whether the session has ended."""
+        changes = self._changes
         try:
             await workflow.wait_condition(
-                lambda: self._moves != moves or self._draining(),
+                lambda: self._changes != changes or self._draining(),
                 timeout=self._conversation.idle,
                 timeout_summary="session idles",
             )
@@ -114,13 +114,13 @@ class ConversationWorkflow:
                 await self._end_session()
         else:
             return False
-        return self._moves == moves and workflow.all_handlers_finished()
+        return self._changes == changes and workflow.all_handlers_finished()
 
     async def _answer(self, request: TurnRequest) -> TurnResult:
         memory = await self._recalled()
         job = request.job
         if request.use_memory and memory.turns:
-            job = job.model_copy(update={"input": {**job.input, "history": memory.told()}})
+            job = job.model_copy(update={"input": {**job.input, "history": memory.texts()}})
         ended = await self._run_job(job, request)
         self._turns += 1
         if ended.state.succeeded:
@@ -130,7 +130,7 @@ class ConversationWorkflow:
         return TurnResult(job_id=ended.job_id, state=ended.state, error=ended.error)
 
     async def _run_job(self, job: JobInput, request: TurnRequest) -> JobEnded:
-        """The turn's job, run as a child. Its row is written first, so that it is seen and counted like any other."""
+        """Run the turn's job as a child. Its row is written first, so that lists and limits include it."""
         accepted: Recorded = await workflow.execute_local_activity(
             names.ACTIVITY_ACCEPT_TURN,
             TurnAcceptance(job=job, request_hash=request.request_hash, most_open=request.most_open),
@@ -139,8 +139,8 @@ class ConversationWorkflow:
             schedule_to_close_timeout=timedelta(minutes=10),
             retry_policy=_PATIENT,
         )
-        if not accepted.ok:  # a repeated request, perhaps long after Temporal forgot the job
-            return await self._seen_through(job)
+        if not accepted.ok:  # a repeated request, perhaps after Temporal deleted the job
+            return await self._wait_for_job(job)
         timeout = timedelta(seconds=request.job_timeout) if request.job_timeout else None
         try:
             result: JobResult = await workflow.execute_child_workflow(
@@ -149,7 +149,7 @@ class ConversationWorkflow:
                 id=job.job_id,
                 result_type=JobResult,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                # The job is its owner's: it goes on when an operator ends the conversation.
+                # The job belongs to its owner: it continues when an operator ends the conversation.
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 execution_timeout=timeout,
                 static_summary=headline(inert(job.name)),
@@ -157,12 +157,14 @@ class ConversationWorkflow:
                 search_attributes=search_attributes_of(job),
             )
         except WorkflowAlreadyStartedError:
-            return await self._seen_through(job)  # a repeated request of an earlier run, or the reconciler was first
+            return await self._wait_for_job(
+                job
+            )  # a repeated request of an earlier run, or the reconciler started the job
         except ChildWorkflowError as failure:
             return _failed(job, failure)
         return JobEnded(job_id=job.job_id, state=JobState.COMPLETED, output=result.output)
 
-    async def _seen_through(self, job: JobInput) -> JobEnded:
+    async def _wait_for_job(self, job: JobInput) -> JobEnded:
         ended: JobEnded = await workflow.execute_activity(
             names.ACTIVITY_AWAIT_JOB,
             JobQuery(job_id=job.job_id, owner=job.owner),
@@ -174,7 +176,7 @@ class ConversationWorkflow:
         return ended
 
     async def _recalled(self) -> Memory:
-        """What the session's earlier turns were: this run's, else those that its last run stored."""
+        """The memory of the session: that of this run, else the one that the last run stored."""
         if self._memory is None:
             self._memory = await workflow.execute_local_activity(
                 names.ACTIVITY_RECALL,
@@ -187,7 +189,7 @@ class ConversationWorkflow:
         return self._memory
 
     async def _store(self) -> None:
-        """For readers, and the next run. A silent index holds no turn: the next one stores again."""
+        """Store the memory for readers and the next run. No turn waits for the index: the next turn stores again."""
         record = ConversationRecord(conversation_id=self._conversation.conversation_id, memory=self._memory or Memory())
         try:
             await workflow.execute_local_activity(
@@ -198,7 +200,7 @@ class ConversationWorkflow:
                 schedule_to_close_timeout=timedelta(seconds=4),
                 retry_policy=RetryPolicy(maximum_attempts=2),
             )
-        except FailureError as failure:  # of a local activity: `ActivityError` only when it timed out
+        except FailureError as failure:  # a local activity raises `ActivityError` only after a timeout
             workflow.logger.warning("memory_not_stored", extra={"error": str(failure.cause or failure)})
 
     async def _end_session(self) -> None:
@@ -233,5 +235,5 @@ def _failed(job: JobInput, failure: ChildWorkflowError) -> JobEnded:
             state=JobState.TIMEOUT,
             error=JobError(type="timeout", message="The job ran out of time."),
         )
-    error = error_told(cause) if isinstance(cause, ApplicationError) else JobError(type="error", message=str(cause))
+    error = job_error_of(cause) if isinstance(cause, ApplicationError) else JobError(type="error", message=str(cause))
     return JobEnded(job_id=job.job_id, state=JobState.FAILED, error=error)

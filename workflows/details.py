@@ -1,4 +1,4 @@
-"""What the Temporal UI shows of a running plan: steps, progress and cost, as Markdown."""
+"""The page of a running plan in the Temporal UI: steps, progress and cost, as Markdown."""
 
 from temporalio import workflow
 
@@ -10,20 +10,20 @@ with workflow.unsafe.imports_passed_through():
 
 
 def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) -> str:
-    """A short page: one line of progress, one list item for each step. True of a job that has ended, too."""
+    """A short page: a line with the progress and a list of the steps. It stays true after the end of the job."""
     total = len(plan.calls())
     usage = Usage.total(result.usage for result in state.results)
     cost = "unknown" if usage.cost is None else f"${usage.cost:.4f}"
     head = f"**{len(state.results)} of {total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
     if state.paused:
         head += ", **paused**"
-    # A list: the Temporal UI sets the cells of a table without a gap.
+    # A list, because the Temporal UI shows table cells without a gap.
     steps = [f"- {inert(step.name)}: {_status(step, state, settled, active)}" for step in plan.steps]
     return "\n".join([head, "", *steps])
 
 
 def _status(step: Step, state: Carried, settled: set[str], active: set[str]) -> str:
-    """Words that stay true when the job ends here: a call under way may be cancelled, and nothing says so again."""
+    """The status in words that stay true if the job ends now: the page is not updated after a cancellation."""
     if step.id in state.failures:
         return f"**failed** ({inert(state.failures[step.id].type)})"
     if step.id in settled:

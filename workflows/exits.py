@@ -1,4 +1,4 @@
-"""Exits in workflow code: a `SystemExit` and its like fail the job. Left alone, they leave the worker's event loop."""
+"""Exits in workflow code: a `SystemExit` fails the job. Otherwise it would end the worker's event loop."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from orchestrator.domain.text import error_message, error_name
 
 
 def is_exit(error: BaseException) -> bool:
-    """Whether an author's code raised it to end the program. Temporal ends runs and coroutines in that way, too."""
+    """Whether an author's code raised the error to end the program. Temporal's own ends of runs are not exits."""
     return not isinstance(error, Exception | asyncio.CancelledError) and not type(error).__module__.startswith(
         "temporalio."
     )

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=names.WORKFLOW_INDEX_JOB)
 class IndexJobWorkflow:
-    """One activity, tried again until the index answers. Outlives the job, whose end the reconciler then records."""
+    """Retries one activity until the index answers. If the job ends before, the reconciler records its end."""
 
     @workflow.run
     async def run(self, indexing: JobIndexing) -> Recorded:

@@ -1,4 +1,4 @@
-"""What every job's workflow does, whoever wrote it: become a job, record the outcome, fail on its own errors."""
+"""The lifecycle of every job's workflow, built-in or an author's: adoption, outcome, and failure by its own errors."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from workflows.exits import exit_error, is_exit
 
 
 class JobLifecycle(Interceptor):
-    """Puts `_JobLife` around every workflow that is a job."""
+    """Wraps every workflow that is a job in `_JobLife`."""
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
@@ -47,30 +47,30 @@ class _JobLife(WorkflowInboundInterceptor):
         if foreign(input):
             if workflow.patched(names.PATCH_ADOPTION):
                 input = await adopted(input)
-            elif kind_of(info.workflow_id) is None:  # began before there was an adoption
+            elif kind_of(info.workflow_id) is None:  # began before adoption existed
                 return await super().execute_workflow(input)
         try:
             result = await super().execute_workflow(input)
         except FailureError as error:
             cancelled = is_cancelled_exception(error)
-            await _record(JobState.CANCELLED if cancelled else JobState.FAILED, error=error_told(error))
+            await _record(JobState.CANCELLED if cancelled else JobState.FAILED, error=job_error_of(error))
             raise
         except asyncio.CancelledError:
             await _record(JobState.CANCELLED, error=JobError(type="cancelled", message="Cancelled on request."))
             raise
         except workflow.NondeterminismError:
-            # The task is tried again, so that a release that fits the history repairs the job.
+            # Temporal retries the task, so that a release that fits the history repairs the job.
             raise
         except Exception as error:
-            # The edge of an author's code: what it did not foresee fails the job instead of its task, for ever.
+            # The edge of an author's code: an unexpected error fails the job. A failed task would be retried for ever.
             mistake = _mistake(error)
-            await _record(JobState.FAILED, error=error_told(mistake))
+            await _record(JobState.FAILED, error=job_error_of(mistake))
             raise mistake from error
         except BaseException as error:
             if not _exits(error):
                 raise
             failure = exit_error(error)
-            if not isinstance(error, GeneratorExit):  # a coroutine that is closed must not wait for anything
+            if not isinstance(error, GeneratorExit):  # a closed coroutine must not await
                 await _record(JobState.FAILED, error=JobError(type=failure.type or "", message=failure.message))
             raise failure from error
         await _record(JobState.COMPLETED)
@@ -104,13 +104,13 @@ def _exits_fail() -> Iterator[None]:
 
 
 def _exits(error: BaseException) -> bool:
-    """Whether workflow code exits. A run that leaves the cache has its coroutines closed, outside of any workflow."""
+    """Whether workflow code exits. Temporal closes the coroutines of an evicted run outside a workflow."""
     return is_exit(error) and (not isinstance(error, GeneratorExit) or workflow.in_workflow())
 
 
 @contextmanager
 def _mistakes_fail() -> Iterator[None]:
-    """As in the workflow's own coroutine: a handler fails its job, or its update, instead of its task, for ever."""
+    """As in the workflow's coroutine: an error in a handler fails its job, or its update, instead of its task."""
     try:
         yield
     except (FailureError, workflow.NondeterminismError):
@@ -120,7 +120,7 @@ def _mistakes_fail() -> Iterator[None]:
 
 
 def _mistake(error: Exception) -> ApplicationError:
-    """The failure for an exception that an author's code did not foresee."""
+    """The failure for an unexpected exception of an author's code."""
     match error:
         case AgentError():
             word = error.kind
@@ -128,12 +128,12 @@ def _mistake(error: Exception) -> ApplicationError:
             word = error.code
         case _:
             word = "workflow_error"
-    told = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
-    return ApplicationError(told.message, told, type=told.type, non_retryable=True)
+    job_error = JobError(type=word, message=f"{error_name(error)}: {error_message(error)}")
+    return ApplicationError(job_error.message, job_error, type=job_error.type, non_retryable=True)
 
 
-def error_told(error: FailureError) -> JobError:
-    """The error that a failing workflow hands on: its own `JobError`, else its type and message."""
+def job_error_of(error: FailureError) -> JobError:
+    """The error of a failed workflow: its `JobError`, else its type and message."""
     if isinstance(error, ApplicationError):
         if error.details and isinstance(error.details[0], JobError):
             return error.details[0]
@@ -146,7 +146,7 @@ async def _record(
     *,
     error: JobError | None = None,
 ) -> None:
-    """One local activity (a marker, no extra hop). A silent index holds no job: history repairs it (A4)."""
+    """Run one local activity (a marker, no extra round trip). No job waits for the index: history repairs it (A4)."""
     info = workflow.info()
     outcome = Outcome(
         job_id=info.workflow_id,
@@ -165,5 +165,5 @@ async def _record(
     )
     try:
         await asyncio.shield(writing)
-    except FailureError as failure:  # of a local activity, the error itself: `ActivityError` only when it timed out
+    except FailureError as failure:  # a local activity raises its own error, and `ActivityError` only after a timeout
         workflow.logger.warning("outcome_not_recorded", extra={"error": str(failure.cause or failure)})

@@ -21,23 +21,23 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.signals import JSON_PROTOBUF, SignalInput, read_control
 
 
-# The sandbox cost a third of a job's processor time. Tests keep its rules for this class (decision 0012).
+# The sandbox took a third of a job's processor time. Tests enforce its rules for this class (decision 0012).
 @workflow.defn(dynamic=True, sandboxed=False)
 class PlanWorkflow:
-    """Runs each step as soon as the steps that it needs are done. State is what `Carried` holds, nothing more."""
+    """Runs each step once the steps that it needs are done. `Carried` is its whole state."""
 
     def __init__(self) -> None:
         self._state = Carried()
         self._settled: set[str] = set()
         self._active: set[str] = set()
-        self._told_to_pause: bool | None = None
+        self._pause_signal: bool | None = None
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> JobResult:
         """Walk the plan to its end. Fails with type `step_failed` at the first failed step if so configured."""
         job = workflow.payload_converter().from_payload(args[0].payload, JobInput)
         if job.code:
-            # Fails the task, not the job: it is tried again until a worker has it that knows the class.
+            # Fails the task, not the job: Temporal retries it until a worker knows the class.
             raise workflow.NondeterminismError(f"this worker has no class for workflow {job.definition!r}")
         self._job = job
         self._plan = job.plan if job.config.parallel_execution else job.plan.in_sequence()
@@ -46,7 +46,7 @@ class PlanWorkflow:
         try:
             await self._all_settled(walkers)
         except (asyncio.CancelledError, Exception):
-            # Not `finally`: a workflow that leaves the worker's cache must not await any more.
+            # Not `finally`: a workflow that leaves the worker's cache must not await.
             await _stop(walkers)
             raise
         if not self._state.results:
@@ -55,7 +55,7 @@ class PlanWorkflow:
 
     @workflow.signal(dynamic=True)
     def control(self, name: str, args: Sequence[RawValue]) -> None:
-        """`pause`, `resume`, `approve` or `reject`. Raw values, so that no input can fail the workflow task."""
+        """Handle `pause`, `resume`, `approve` or `reject`. Raw values, so that no input can fail the workflow task."""
         inputs = [SignalInput.of(arg.payload.metadata, arg.payload.data) for arg in args]
         message = read_control(name, inputs)
         if message is None:
@@ -64,13 +64,13 @@ class PlanWorkflow:
         if inputs and inputs[0].encoding == JSON_PROTOBUF and not workflow.patched(PATCH_JSON_PROTOBUF):
             return  # Earlier releases ignored this encoding; their histories must replay.
         if isinstance(message, Control):
-            self._told_to_pause = name == SIGNAL_PAUSE
-            self._state = self._state.model_copy(update={"paused": self._told_to_pause})
+            self._pause_signal = name == SIGNAL_PAUSE
+            self._state = self._state.model_copy(update={"paused": self._pause_signal})
         else:
             self._decide(message, approved=name == SIGNAL_APPROVE)
 
     def _decide(self, decision: Decision, *, approved: bool) -> None:
-        """Approve or reject a step. The first decision for a step is in force."""
+        """Approve or reject a step. Only the first decision for a step counts."""
         if decision.step in self._state.approved or decision.step in self._state.rejected:
             return
         if approved:
@@ -79,7 +79,7 @@ class PlanWorkflow:
             self._state.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
 
     def _restore(self, carried: Carried | None) -> None:
-        """Go on where an earlier run of the same job stopped; signals that came before this line stay."""
+        """Restore the state of the earlier run. Signals that arrived before this call are kept."""
         if carried is None:
             return
         early = self._state
@@ -89,7 +89,7 @@ class PlanWorkflow:
             update={
                 "approved": [*carried.approved, *(step for step in early.approved if step not in decided)],
                 "rejected": {**carried.rejected, **rejected},
-                "paused": carried.paused if self._told_to_pause is None else self._told_to_pause,
+                "paused": carried.paused if self._pause_signal is None else self._pause_signal,
             }
         )
         done = {(result.step, result.agent) for result in carried.results}
@@ -99,7 +99,7 @@ class PlanWorkflow:
                 self._settled.add(step.id)
 
     async def _all_settled(self, walkers: list[asyncio.Task[None]]) -> None:
-        """Wait for the last step; hand over to a fresh run when history grows long and nothing is under way."""
+        """Wait for the last step. Continue as new if history is long and no step is active."""
         await workflow.wait_condition(lambda: self._must_continue() or _over(walkers))
         for walker in walkers:
             if walker.done() and (error := walker.exception()) is not None:
@@ -116,7 +116,7 @@ class PlanWorkflow:
         return workflow.info().is_continue_as_new_suggested()
 
     async def _walk(self, step: Step) -> None:
-        """One step from waiting to settled."""
+        """Run one step, from its wait to its end."""
         if step.id in self._settled:
             return
         await workflow.wait_condition(lambda: self._settled.issuperset(step.needs) and self._free())
@@ -142,7 +142,7 @@ class PlanWorkflow:
         return not self._state.paused and not self._draining()
 
     async def _approved(self, step: Step, approval: Approval) -> None:
-        """Wait for a person. The timer that bounds the wait is the durable fact that the step waits."""
+        """Wait for a decision. The timer of the wait is in history and shows that the step waits."""
         deadline = self._state.approval_deadlines.setdefault(
             step.id, workflow.now() + timedelta(seconds=approval.timeout)
         )
@@ -159,7 +159,7 @@ class PlanWorkflow:
             raise ApplicationError(self._state.rejected[step.id], type="rejected", non_retryable=True)
 
     async def _run_agents(self, step: Step) -> None:
-        """All agents of a step, in parallel or in order. Raises the first failure once every call has ended."""
+        """Run all agents of a step, in parallel or in order. Raises the first failure after every call has ended."""
         done = {result.agent for result in self._state.results if result.step == step.id}
         open_calls = [agent for agent in step.agents if agent not in done]
         context = self._context(step)
@@ -175,7 +175,7 @@ class PlanWorkflow:
             raise
         await _stop(calls)
         errors = [error for call in calls if not call.cancelled() and (error := call.exception()) is not None]
-        # A sibling that was cancelled because another call failed is not what went wrong.
+        # Prefer the cause: other calls were cancelled because of it.
         errors.sort(key=is_cancelled_exception)
         if errors:
             raise errors[0]
@@ -189,17 +189,17 @@ class PlanWorkflow:
         self._show()
 
     def _context(self, step: Step) -> list[StepOutput]:
-        """The full answers of the steps that this one needs, and a summary of every other."""
+        """The full answers of the steps that this step needs, and a summary of every other answer."""
         return [result.as_context(full=result.step in step.needs) for result in self._state.results]
 
     def _fail(self, step: Step, error: JobError) -> None:
         self._state.failures[step.id] = error
         if self._job.config.stop_on_error:
-            # The cause says the same once more; the event of the failed call keeps it.
+            # `from None`: the event of the failed call has the same cause.
             raise _failure(error) from None
 
     def _show(self) -> None:
-        """Tell the operator's page where the job is."""
+        """Update the page of the job in the Temporal UI."""
         workflow.set_current_details(describe(self._plan, self._state, self._settled, self._active))
 
 
@@ -209,13 +209,13 @@ def _failure(error: JobError) -> ApplicationError:
 
 
 def _over(walkers: Sequence[asyncio.Task[None]]) -> bool:
-    """Whether every walker is done, or one has failed."""
+    """Whether every walker has ended, or one has failed."""
     done = [walker for walker in walkers if walker.done()]
     return len(done) == len(walkers) or any(walker.exception() is not None for walker in done)
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel what still runs and wait until it has ended."""
+    """Cancel the running tasks and wait for their end."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,11 +12,11 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=names.WORKFLOW_RECONCILE)
 class ReconcileWorkflow:
-    """Compares the index with Temporal once. No job, so it is not recorded in the index."""
+    """Compares the index with Temporal once. It is not a job."""
 
     @workflow.run
     async def run(self, request: ReconcileRequest) -> ReconcileReport:
-        """One pass; the next one is the schedule's business."""
+        """Make one pass; the schedule starts the next one."""
         report: ReconcileReport = await workflow.execute_activity(
             names.ACTIVITY_RECONCILE,
             request,

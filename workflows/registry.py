@@ -1,4 +1,4 @@
-"""Everything that a worker can run: the declared definitions, one per file, and the workflow classes."""
+"""The built-in workflows: declared definitions, one per file, and the workflow classes."""
 
 import importlib
 import pkgutil
@@ -22,13 +22,13 @@ def _definition(name: str) -> WorkflowDefinition:
     try:
         module = importlib.import_module(f"{definitions.__name__}.{name}")
     except ValidationError as error:
-        raise CatalogueError(source, "; ".join(one["msg"] for one in error.errors())) from error
-    found = getattr(module, "DEFINITION", None)
-    if not isinstance(found, WorkflowDefinition):
+        raise CatalogueError(source, "; ".join(detail["msg"] for detail in error.errors())) from error
+    definition = getattr(module, "DEFINITION", None)
+    if not isinstance(definition, WorkflowDefinition):
         raise CatalogueError(source, "has no top-level DEFINITION")
-    if found.id != name:
-        raise CatalogueError(source, f"defines {found.id!r}; the file must carry the definition's id")
-    return found.model_copy(update={"source": source})
+    if definition.id != name:
+        raise CatalogueError(source, f"defines {definition.id!r}; the file must have the definition's id as its name")
+    return definition.model_copy(update={"source": source})
 
 
 DEFINITIONS: Final[tuple[WorkflowDefinition, ...]] = tuple(

@@ -1,4 +1,4 @@
-"""What the workflow of a job is started with, by the API and by other workflows alike."""
+"""Options of the start of a job's workflow, for the API and for other workflows."""
 
 from temporalio.common import Priority, SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
@@ -8,13 +8,13 @@ from orchestrator.domain.labels import JobLabel, JobPriority
 
 
 def priority_of(job: JobInput) -> Priority:
-    """Jobs of the same priority take turns by owner."""
+    """The priority of a job. Temporal alternates between the owners of one priority."""
     priority = JobPriority.of(job.priority or job.labels.get(JobLabel.PRIORITY, ""))
     return Priority(priority_key=priority.rank if priority else None, fairness_key=names.fairness_key(job.owner))
 
 
 def search_attributes_of(job: JobInput) -> TypedSearchAttributes:
-    """What operators find a job by."""
+    """The search attributes of a job, for operators."""
     values = {
         names.ATTRIBUTE_KIND: str(job.kind),
         names.ATTRIBUTE_DEFINITION: job.definition,

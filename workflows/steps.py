@@ -1,4 +1,4 @@
-"""Agent calls from workflow code, for plans and authors alike: one activity each, named after the agent (A2)."""
+"""Agent calls from plans and from authors' code: one activity each, named after the agent (A2)."""
 
 from datetime import timedelta
 
@@ -23,36 +23,36 @@ async def call_agent(
 ) -> AgentResult:
     """Run one agent as one activity and wait for its result.
 
-    `step` is a step of the job's own plan, or its id. `context` is what the agent is told of earlier steps. The same
-    pair of step and agent may be called again, also in parallel: each call is one of its own, with its own number.
-    In a retry of workflow code, a call that asks for the same as the one of that number did is not made again.
-    Raises `temporalio.exceptions.ActivityError` once the agent's own attempts, which the step's retry policy bounds,
-    are used up. What befalls a worker uses up none: a call of an agent that no worker knows waits for one that does.
+    `step` is a step of the job's plan, or its id. `context` holds outputs of earlier steps for the agent. Code can call
+    the same step and agent again, also in parallel: each call has its own number. In a retry of a workflow in code, a
+    call is not made again if it asks the same as the earlier call of that number.
+    Raises `temporalio.exceptions.ActivityError` after the attempts that the step's retry policy allows. Faults of a
+    worker do not count as attempts: a call of an agent that no worker knows waits for a worker that does.
     """
-    known = job.plan.step(step) if isinstance(step, str) else step
-    if known is None:
+    plan_step = job.plan.step(step) if isinstance(step, str) else step
+    if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
-    number = next_number(known.id, agent)
-    task = _task(job, known, agent, number, context or [])
+    number = next_number(plan_step.id, agent)
+    task = _task(job, plan_step, agent, number, context or [])
     if job.code and (answer := _answered(job, task)) is not None:
-        await _take_over(*answer)
+        await _record_reuse(*answer)
         return answer[1]
     while True:
         try:
             return await _make(task)
-        except (ActivityError, ApplicationError) as error:  # a short call fails without the former around its cause
+        except (ActivityError, ApplicationError) as error:  # a short call raises its cause without an `ActivityError`
             unserved = _unserved(error)
             # Histories of earlier releases fail here.
             if unserved is None or not workflow.patched(names.PATCH_UNKNOWN_AGENTS_WAIT):
                 raise
-            tally = next((found for details in unserved.details if (found := Tally.of(details))), None) or Tally()
-            # Not a short one any more: beside its workflow it found no agent.
-            elsewhere = known.model_copy(update={"short": False})
+            tally = next((tally for details in unserved.details if (tally := Tally.of(details))), None) or Tally()
+            # No longer a short call: its workflow's worker lacks the agent.
+            elsewhere = plan_step.model_copy(update={"short": False})
             task = task.model_copy(update={"step": elsewhere, "tally": tally.model_copy(update={"tries": 0})})
 
 
 async def _make(task: AgentTask) -> AgentResult:
-    """Make a call as one activity, tried until the agent's own attempts or the step's time are used up."""
+    """Make a call as one activity, within the agent's attempts and the step's time."""
     step, id = task.step, names.activity_id(task.step.id, task.agent, task.call)
     start_to_close = timedelta(seconds=step.timeouts.start_to_close)
     schedule_to_close = timedelta(seconds=step.timeouts.schedule_to_close)
@@ -60,7 +60,7 @@ async def _make(task: AgentTask) -> AgentResult:
         initial_interval=timedelta(seconds=step.retry.initial_interval),
         backoff_coefficient=step.retry.backoff_coefficient,
         maximum_interval=timedelta(seconds=step.retry.maximum_interval),
-        # Temporal counts tries that died with their worker, too. The activity itself counts the agent's own.
+        # Temporal also counts tries that died with their worker. The activity counts the agent's attempts.
         maximum_attempts=step.retry.maximum_attempts if step.short else 0,
     )
     result: AgentResult
@@ -92,7 +92,7 @@ async def _make(task: AgentTask) -> AgentResult:
 
 
 def _unserved(error: BaseException) -> ApplicationError | None:
-    """What the last worker said if the call's time ran out, or its worker's was up, while none knew the agent."""
+    """The error of the last worker, if no worker knew the agent before the call's time was over."""
     cause: BaseException | None = error
     while isinstance(cause, ActivityError | TimeoutError):
         cause = cause.cause
@@ -101,7 +101,7 @@ def _unserved(error: BaseException) -> ApplicationError | None:
 
 def _task(job: JobInput, step: Step, agent: str, number: int, context: list[StepOutput]) -> AgentTask:
     return AgentTask(
-        # Not the input's: a copy of somebody's job must not write into theirs.
+        # Not the id in the input: a copy of another job's input must not write into that job.
         job_id=workflow.info().workflow_id,
         owner=job.owner,
         definition=job.definition,
@@ -117,7 +117,7 @@ def _task(job: JobInput, step: Step, agent: str, number: int, context: list[Step
 
 
 def _answered(job: JobInput, task: AgentTask) -> tuple[ReusedCall, AgentResult] | None:
-    """The answer that an earlier job of the line got to the same question. The interpreter asks for none of those."""
+    """The answer of a retried job to the same question. The interpreter gets such answers in `carried` instead."""
     this = (task.step.id, task.agent, task.call)
     calls = job.retry.calls if job.retry else ()
     call = next((each for each in calls if (each.step, each.agent, each.call) == this), None)
@@ -128,8 +128,8 @@ def _answered(job: JobInput, task: AgentTask) -> tuple[ReusedCall, AgentResult] 
     return None if result is None else (call, result)
 
 
-async def _take_over(call: ReusedCall, result: AgentResult) -> None:
-    """Leave the fact in history."""
+async def _record_reuse(call: ReusedCall, result: AgentResult) -> None:
+    """Record the reuse in history."""
     await workflow.execute_local_activity(
         names.ACTIVITY_REUSE_CALL,
         CallReuse(job_id=call.job_id),
@@ -140,7 +140,7 @@ async def _take_over(call: ReusedCall, result: AgentResult) -> None:
 
 
 def job_error(failure: FailureError, step: str) -> JobError:
-    """What a failed agent call tells: the stable word of its innermost cause, a sentence, and whose call it was."""
+    """The error of a failed agent call: the type and message of its innermost cause, with step and agent."""
     agent = failure.activity_type if isinstance(failure, ActivityError) else None
     cause: BaseException = failure
     while isinstance(cause, ActivityError) and cause.cause is not None:

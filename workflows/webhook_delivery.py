@@ -1,4 +1,4 @@
-"""The delivery of one webhook event: attempt, timer, attempt (A10). Its history is the delivery's log."""
+"""The delivery of one webhook event: attempt, timer, attempt (A10). Its history is the log of the delivery."""
 
 from datetime import timedelta
 from typing import Final
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     )
 
 _JITTER: Final = 0.1
-# An attempt is made again when the index or the worker fails it; what the receiver does is never such a fault.
+# For faults of the index or the worker. A fault of the receiver is a result, not an error.
 _RETRY: Final = RetryPolicy(
     initial_interval=timedelta(seconds=1), backoff_coefficient=2.0, maximum_interval=timedelta(minutes=1)
 )
@@ -27,11 +27,11 @@ _RETRY: Final = RetryPolicy(
 
 @workflow.defn(name=names.WORKFLOW_WEBHOOK_DELIVERY)
 class WebhookDeliveryWorkflow:
-    """Attempts a delivery until it is taken, refused for good, dropped, or its schedule is used up. No job."""
+    """Attempts a delivery until it succeeds, is refused for good or dropped, or its schedule ends. It is not a job."""
 
     @workflow.run
     async def run(self, delivery: DeliveryInput) -> DeliveryResult:
-        """One attempt for each entry of the schedule, at most. Needs nothing from whoever started it."""
+        """Make at most one attempt for each entry of the schedule."""
         delays = [jittered(seconds, _JITTER, workflow.random().uniform) for seconds in delivery.schedule]
         report = DeliveryReport(state=DeliveryState.PENDING)
         made = 0
@@ -40,20 +40,20 @@ class WebhookDeliveryWorkflow:
             if wait > 0:
                 _show(delivery, f"attempt {made} of {len(delays)} is due {wait:.0f} seconds after the one before")
                 await workflow.sleep(wait, summary=f"before attempt {made} of {len(delays)}")
-            following = delays[made] if made < len(delays) else None
-            report = await _attempt(delivery, made, following)
+            next_delay = delays[made] if made < len(delays) else None
+            report = await _attempt(delivery, made, next_delay)
             if report.state is not DeliveryState.PENDING:
                 break
         _show(delivery, f"**{report.state}** after {made} of {len(delays)} attempts")
         return DeliveryResult(state=report.state, attempts=made)
 
 
-async def _attempt(delivery: DeliveryInput, number: int, following: float | None) -> DeliveryReport:
-    last = following is None
+async def _attempt(delivery: DeliveryInput, number: int, next_delay: float | None) -> DeliveryReport:
+    last = next_delay is None
     try:
         report: DeliveryReport = await workflow.execute_activity(
             names.ACTIVITY_DELIVER_WEBHOOK,
-            DeliveryAttempt(delivery_id=delivery.delivery_id, number=number, last=last, next_delay=following),
+            DeliveryAttempt(delivery_id=delivery.delivery_id, number=number, last=last, next_delay=next_delay),
             activity_id=f"attempt_{number}",
             summary=f"attempt {number} of {len(delivery.schedule)}",
             task_queue=names.webhook_queue(workflow.info().task_queue),
@@ -71,5 +71,5 @@ async def _attempt(delivery: DeliveryInput, number: int, following: float | None
 
 
 def _show(delivery: DeliveryInput, where: str) -> None:
-    """Tell the operator's page where the delivery is."""
+    """Update the page of the delivery in the Temporal UI."""
     workflow.set_current_details(f"{delivery.delivery_id}: {where}")

@@ -1,4 +1,4 @@
-"""Who asks, with which key, what they may do and what they did (D-012 to D-015)."""
+"""Callers, their keys and scopes, and the entries of the audit trail (D-012 to D-015)."""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class Role(StrEnum):
-    """What users are (S-005)."""
+    """The roles of users (S-005)."""
 
     ADMIN = "admin"
     SYSTEM_ADMIN = "system_admin"
@@ -33,7 +33,7 @@ class Role(StrEnum):
 
 
 USER_OWNER: Final = "user:"
-"""How the owner of a user's jobs begins; the account follows."""
+"""Prefix of the owner of a user's jobs; the account follows."""
 
 _ACCOUNT: Final = re.compile(r"([^:]+):[0-9a-f]{16}")
 
@@ -44,32 +44,32 @@ def is_account(text: str) -> bool:
 
 
 def name_of(owner: str) -> str:
-    """An owner, for people: the name of a user, any other as it is."""
+    """An owner for people: the name of a user; every other owner unchanged."""
     account = owner.removeprefix(USER_OWNER)
     return _ACCOUNT.sub(r"\1", account) if is_account(account) else account
 
 
 ORDINARY: Final = frozenset(Scope) - {Scope.ADMIN}
-"""What everybody may who has signed in: all but administration (C-22)."""
+"""The scopes of every signed-in user: all except administration (C-22)."""
 
 
 def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
-    """The scopes that roles stand for (C-22)."""
-    held = set(roles)
-    if held & {Role.ADMIN, Role.SYSTEM_ADMIN}:
+    """The scopes of roles (C-22)."""
+    granted = set(roles)
+    if granted & {Role.ADMIN, Role.SYSTEM_ADMIN}:
         return frozenset({Scope.ADMIN})
-    return ORDINARY if held else frozenset()
+    return ORDINARY if granted else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of the API key that it came with,
-    `prefix` finds the secret of that key.
+    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of its API key, and `prefix` finds
+    the secret of that key.
 
-    A user came with a signed token instead, which says their roles and ends at `expires_at`; `sign_in` is the sign-in
-    that it descends from, None for a token that was minted elsewhere.
+    A user has a signed token instead. It names their roles and ends at `expires_at`; `sign_in` is the sign-in that the
+    token comes from, None for a token that another system issued.
 
-    Without a tier nothing is limited: that is for administrators. Others without one have the tier `free`.
+    An administrator without a tier has no limits. Every other caller without a tier has the tier `free`.
     """
 
     id: str
@@ -82,49 +82,50 @@ class Principal:
     sign_in: str | None = None
 
     def __post_init__(self) -> None:
-        """Give a tier to whoever must have one: no tier never means no limit but for administrators."""
+        """Give the tier `free` to a caller without one: only administrators may be without limits."""
         if self.tier is None and not self.admin:
             object.__setattr__(self, "tier", Tier.FREE)
 
     @property
     def admin(self) -> bool:
-        """Whether everything is allowed and every job visible."""
+        """Whether the caller may do everything and see every job."""
         return Scope.ADMIN in self.scopes
 
     def require_reach(self, scopes: Iterable[Scope], tier: Tier | None) -> None:
-        """Whether a key with these scopes and this tier is no more than its giver: who is `system_admin` and not
-        `admin` gives no administration away and no higher tier than their own. Raises `Forbidden`.
+        """Check that a new key can do no more than its creator. Raises `Forbidden`.
+
+        A `system_admin` who is not `admin` can grant neither administration nor a tier above their own.
         """
         if Role.SYSTEM_ADMIN not in self.roles or Role.ADMIN in self.roles:
             return
         order = list(Tier)
         if Scope.ADMIN in scopes or tier is None or self.tier is None or order.index(tier) > order.index(self.tier):
-            raise Forbidden(f"The role {Role.SYSTEM_ADMIN} cannot give a key more than it has: ask an {Role.ADMIN}")
+            raise Forbidden(f"The role {Role.SYSTEM_ADMIN} cannot grant a key more than it has: ask an {Role.ADMIN}")
 
     def require(self, scope: Scope) -> None:
-        """Raises `Forbidden` unless the scope, or `admin:*`, is held."""
+        """Raises `Forbidden` unless the caller has the scope or `admin:*`."""
         if not self.admin and scope not in self.scopes:
             raise Forbidden(f"This credential lacks the scope {scope}", scope=str(scope))
 
     def sees(self, owner: str) -> bool:
-        """Whether a job of that owner is visible."""
+        """Whether the caller may see jobs of that owner."""
         return self.admin or owner == self.id
 
 
 class KeyForm(StrEnum):
-    """What an issued key looks like: `dvr_sk_live_` and 80 hexadecimal digits, or `ao_` and 64 (D-013, C-17)."""
+    """The form of an issued key: `dvr_sk_live_` and 80 hexadecimal digits, or `ao_` and 64 (D-013, C-17)."""
 
     DVR = "dvr"
     AO = "ao"
 
     @property
     def start(self) -> str:
-        """How its keys begin."""
+        """The prefix of its keys."""
         return "dvr_sk_live_" if self is KeyForm.DVR else "ao_"
 
 
 class KeyState(StrEnum):
-    """Whether an issued key still opens anything."""
+    """Whether an issued key is still valid."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -135,7 +136,7 @@ class KeyState(StrEnum):
 class ApiKey:
     """An issued key (D-012), without its secret. `owner` is the principal whose jobs it starts and sees.
 
-    `prefix` finds the secret that it was looked up by, else the newest one; it is that secret's public part.
+    `prefix` is the public part of a secret: of the one that the caller sent, else of the newest.
     """
 
     id: str
@@ -152,36 +153,36 @@ class ApiKey:
 
     @property
     def principal(self) -> Principal:
-        """Who comes with this key."""
+        """The caller that uses this key."""
         return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id, prefix=self.prefix)
 
     @property
     def form(self) -> KeyForm:
-        """What its secrets look like."""
+        """The form of its secrets."""
         return KeyForm.AO if self.prefix.startswith(KeyForm.AO.start) else KeyForm.DVR
 
     @property
     def beginning(self) -> str:
-        """How its newest secret begins."""
+        """The first characters of its newest secret."""
         return self.prefix if self.form is KeyForm.AO else self.form.start + self.prefix
 
     def state(self, at: datetime) -> KeyState:
-        """Where the key is at a time; revoked is final."""
+        """The state of the key at a time; `revoked` is final."""
         if self.revoked_at is not None:
             return KeyState.REVOKED
         return KeyState.EXPIRED if self.expires_at is not None and self.expires_at <= at else KeyState.ACTIVE
 
 
 NOBODY: Final = "-"
-"""The principal of an entry of the audit trail whose caller had no valid credential."""
+"""The principal in an audit entry of a caller without a valid credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """What was asked of the service: by whom, from where, on which surface, and what became of it.
+    """A request to the service: its caller, address, surface and HTTP status.
 
-    `action` is the method and the route's template, `path` what was asked for without its query. An entry stands for
-    one call, or for `calls` refused ones of one address. `digest` binds the entry to the one before.
+    `action` is the method and the route's template, `path` the requested path without its query. An entry records one
+    request, or `calls` refused requests of one address. `digest` binds the entry to the one before.
     """
 
     at: datetime

@@ -1,4 +1,4 @@
-"""What an agent is: data for a prompted agent, or a plain function (A9, A13)."""
+"""Agents: data for a prompted agent, or a plain function (A9, A13)."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
@@ -26,7 +26,7 @@ def _safe(path: object) -> object:
 
 
 class Deliverable(BaseModel):
-    """A named artifact of a job: relative path, media type, text content. The path is made safe, never refused."""
+    """A named artifact of a job: relative path, media type, text content. An unsafe path is changed, not refused."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class Deliverable(BaseModel):
 
 
 class AgentOutput(BaseModel):
-    """What every agent answers. Output models of single agents extend it with typed fields of their own."""
+    """The output of every agent. The output model of an agent extends it with typed fields."""
 
     summary: str = Field(description="What was done, in at most three sentences.")
     output: str = Field(description="The full answer, as Markdown.")
@@ -67,8 +67,8 @@ class Pricing(BaseModel):
 
 
 class FunctionCall(BaseModel):
-    """What an agent function receives: the input as the agent's input model reads it, what earlier steps gave, and
-    an id that is the same on each attempt of the call, to be handed to side effects as their idempotency key."""
+    """What an agent function receives: the input as validated by the agent's input model, and the outputs of earlier
+    steps. `effect_id` is the same on each attempt of the call: pass it to side effects as their idempotency key."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,7 +81,7 @@ class FunctionCall(BaseModel):
 
 
 class StepOutput(BaseModel):
-    """What one agent call of an earlier step gave: in full to the steps that need it, else only its summary."""
+    """The output of an agent call of an earlier step: whole for the steps that need it, else only its summary."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,7 +90,7 @@ class StepOutput(BaseModel):
     summary: str
     output: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)
-    artifact: str | None = Field(default=None, description="Where the whole answer lies when `output` is a preview.")
+    artifact: str | None = Field(default=None, description="Id of the whole answer when `output` is a preview.")
 
 
 AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput] | AgentOutput]
@@ -113,14 +113,14 @@ class Agent(BaseModel):
     pricing: Pricing = Pricing()
     function: AgentFunction | None = None
     source: str = "built-in"
-    listed: bool = Field(default=True, description="False for one that a surface runs for itself: no list shows it.")
+    listed: bool = Field(default=True, description="False for an internal agent of a surface: lists leave it out.")
 
     def input_schema(self) -> dict[str, Any]:
-        """JSON Schema of the input that this agent takes when it is executed alone (D-021)."""
+        """JSON Schema of the input of a job of this agent (D-021)."""
         return self.input_model.model_json_schema()
 
     def output_schema(self) -> dict[str, Any]:
-        """JSON Schema of what a job of this agent answers (D-021, D-022); its typed fields are in `metadata.data`."""
+        """JSON Schema of the output of a job of this agent (D-021, D-022); typed fields are in `metadata.data`."""
         schema = self.output_model.model_json_schema()
         fields = schema["properties"]
         own = {name: field for name, field in fields.items() if name not in AgentOutput.model_fields}

@@ -9,17 +9,17 @@ from typing import Final
 from orchestrator.domain.access import AuditEntry
 
 BEGINNING: Final = ""
-"""What the first entry of a chain follows."""
+"""The digest before the first entry of a chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """Where the chain is: its last entry, and what pruning left of its beginning.
+    """The end of the chain: its last entry, and the last entry that was pruned from its beginning.
 
-    Entries up to `unchained` are of a release without a chain: they have no digests, and the first one after them
-    follows all of them. `broken` is the first entry that was written after the chain was found broken. `seal` is keyed
-    digests of the rest, one by each secret key of the writer, which nobody can make with the database alone;
-    `sealed_by` names the first of these keys.
+    Entries up to `unchained` were written by a release without a chain: they have no digests, and the first entry
+    after them covers all of them. `broken` is the first entry that was written after the chain was broken. `seal` holds
+    keyed digests of the other fields, one for each secret key of the writer: access to the database alone is not enough
+    to make them. `sealed_by` names the first of these keys.
     """
 
     number: int = 0
@@ -33,13 +33,13 @@ class ChainHead:
 
     @property
     def content(self) -> str:
-        """What is sealed."""
+        """The text that the seal covers."""
         return json.dumps([value for name, value in asdict(self).items() if name != "seal"])
 
 
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """What a look at the whole chain found. `broken` is the first entry at which it breaks, None for a whole chain."""
+    """The result of a check of the whole chain. `broken` is the first wrong entry, None if there is none."""
 
     checked: int
     head: ChainHead
@@ -48,7 +48,7 @@ class ChainVerdict:
 
 
 def digest_of(entry: AuditEntry, before: str) -> str:
-    """The digest of an entry that follows the one with the digest `before`."""
+    """The digest of an entry. `before` is the digest of the entry before it."""
     fields = {name: value for name, value in asdict(entry).items() if name not in ("at", "digest")}
     at = entry.at.astimezone(UTC).isoformat(timespec="microseconds")
     text = json.dumps([before, at, *(value for _, value in sorted(fields.items()))])

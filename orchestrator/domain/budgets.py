@@ -1,4 +1,4 @@
-"""Tokens of a calendar month: what a job reserves of its owner's, what one call of it may use (decision 0024)."""
+"""Monthly tokens of an owner: how many a job reserves, and how many one call may use (decision 0024)."""
 
 import math
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from orchestrator.domain.errors import LimitExceeded
 
 BUDGET_EXCEEDED: Final = "budget_exceeded"
 
-# One call on a framework is many calls of models.
+# One call on a framework makes many model calls.
 _FRAMEWORK_CALLS: Final = 16
 _SETTLES_SOON: Final = 5.0
 
 
 class TokenBudget(BaseModel):
-    """`monthly` is the limit of the job's owner, `planned` what the job's planned calls may ask for.
+    """`monthly` is the limit of the job's owner, `planned` the most that the job's planned calls may use.
 
-    A child plans nothing of its own: it uses what the first job of its family, `root`, has reserved.
+    A child job reserves nothing: it uses the reservation of the first job of its family, `root`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -32,9 +32,9 @@ class TokenBudget(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TokenUse:
-    """Tokens of an owner in a month: `used` are billed, `reserved` are held by open jobs.
+    """Tokens of an owner in a month: `used` are billed, `reserved` belong to open jobs.
 
-    Calls that run have `claimed` some of the reserved ones, and give back soon what they do not use.
+    Running calls have `claimed` a part of the reserved ones. They return unused ones soon.
     """
 
     used: int = 0
@@ -42,11 +42,11 @@ class TokenUse:
     claimed: int = 0
 
     def left(self, limit: int) -> int:
-        """What is neither used nor reserved."""
+        """Tokens that are neither used nor reserved."""
         return limit - self.used - self.reserved
 
     def check(self, limit: int, at: datetime) -> None:
-        """Raises `LimitExceeded` if nothing is left for another job."""
+        """Raises `LimitExceeded` if no tokens are left for another job."""
         if self.left(limit) > 0:
             return
         if self.used >= limit:
@@ -70,24 +70,24 @@ class TokenUse:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a call got: `tokens` of those it asked for, 0 if too few are left by the others' `use`."""
+    """The tokens that a call may use, 0 if too few are left. `use` is the use by other calls."""
 
     tokens: int
     use: TokenUse = TokenUse()
 
     def may_follow(self, limit: int, least: int) -> bool:
-        """Whether a call that got none may get `least` tokens once the calls that run have ended."""
+        """Whether a refused call may get `least` tokens once the running calls have ended."""
         return self.use.claimed > 0 and limit - self.use.used >= least
 
     def held(self, limit: int, least: int) -> str:
-        """What a call that got none waits for, for its job's owner."""
+        """The message for the job's owner while a refused call waits."""
         return (
             f"The call waits for tokens that other calls hold: it needs at least {least}, and of {limit} tokens of "
             f"this month {self.use.used} are used and {self.use.reserved} are reserved by other calls and jobs."
         )
 
     def refusal(self, limit: int, least: int, at: datetime) -> str:
-        """Why the call is not made, for its job's owner."""
+        """The message for the job's owner if the call fails for lack of tokens."""
         return (
             f"The tokens of this month do not suffice for this call: it needs at least {least}, and of {limit} tokens "
             f"{self.use.used} are used and {self.use.reserved} are reserved by other calls and jobs; "
@@ -96,7 +96,7 @@ class Claim:
 
 
 def longest_answer(agent: Agent, max_tokens: int | None, *, framework: bool) -> int:
-    """How many tokens the answer of one call may have. An agent that is plain code asks no model."""
+    """The most tokens that one call may answer with; 0 for plain code, which calls no model."""
     if agent.function is not None and not framework:
         return 0
     length = agent.settings.max_tokens if max_tokens is None else max_tokens
@@ -104,14 +104,14 @@ def longest_answer(agent: Agent, max_tokens: int | None, *, framework: bool) -> 
 
 
 def month_start(moment: datetime) -> datetime:
-    """The begin of the calendar month of a moment in UTC."""
+    """The start of the calendar month of a time in UTC."""
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def month_end(moment: datetime) -> datetime:
-    """The begin of the month after it."""
-    begin = month_start(moment)
-    return begin.replace(year=begin.year + begin.month // 12, month=begin.month % 12 + 1)
+    """The start of the next calendar month."""
+    start = month_start(moment)
+    return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
 
 
 def _renewal(at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""What can be run: agents, declared workflows and code-authored workflows, from plugins (A13)."""
+"""The catalogue: agents, declared workflows and workflows in code, from plugins (A13)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from orchestrator.domain.plans import WorkflowDefinition
 
 @dataclass(frozen=True, slots=True)
 class CodeWorkflow:
-    """A workflow class of an author's own, with the entry that describes it. The class runs under the entry's id."""
+    """An author's workflow class and its catalogue entry. The class runs under the entry's id."""
 
     definition: WorkflowDefinition
     workflow: type
@@ -19,7 +19,7 @@ class CodeWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """What one module adds. The built-in catalogue is a plugin like any other."""
+    """The entries that one module adds. The built-in catalogue is a plugin, too."""
 
     name: str
     agents: tuple[Agent, ...] = ()
@@ -30,9 +30,9 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Everything that can be run, checked as a whole; made by `orchestrator.plugins.build_catalogue`.
+    """All entries, checked as a whole by `orchestrator.plugins.build_catalogue`.
 
-    `unlisted` agents are found by their id and run like any other; lists and counts leave them out.
+    `unlisted` agents run like others, but lists and counts leave them out.
     """
 
     agents: Mapping[str, Agent]

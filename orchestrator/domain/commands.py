@@ -17,13 +17,13 @@ from orchestrator.domain.usage import Usage
 
 
 class Message(BaseModel):
-    """Anything that crosses Temporal: immutable, and tolerant of fields that a newer version added."""
+    """A message through Temporal: immutable; it ignores fields that a newer version added."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class JobConfig(Message):
-    """What a request may override (D-023, D-037)."""
+    """Settings that a request may override (D-023, D-037)."""
 
     model: str | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -33,7 +33,7 @@ class JobConfig(Message):
 
 
 class AgentTask(Message):
-    """Input of an agent's activity: all that one call needs, in plain data."""
+    """Input of an agent's activity: all data of one call."""
 
     job_id: str
     owner: str = ""
@@ -41,25 +41,25 @@ class AgentTask(Message):
     kind: JobKind
     step: Step
     agent: str
-    call: int = Field(default=1, description="Which call of this step and agent in the job it is, from 1.")
+    call: int = Field(default=1, description="The number of the call of this step and agent in the job, from 1.")
     input: dict[str, Any]
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
-    tally: Tally = Field(default=Tally(), description="Of the same call, scheduled earlier.")
-    tokens: TokenBudget | None = Field(default=None, description="The job's; None does not limit.")
+    tally: Tally = Field(default=Tally(), description="The tally of the same call, if it was scheduled before.")
+    tokens: TokenBudget | None = Field(default=None, description="The budget of the job; None does not limit.")
     allowance: int | None = Field(
-        default=None, description="Tokens that this attempt may use, as its worker claimed them; None does not limit."
+        default=None, description="Tokens that this attempt may use, claimed by its worker; None does not limit."
     )
 
     def asks(self) -> str:
-        """A digest of what the call asks for, whichever job makes it."""
-        asked = self.model_dump(mode="json", include={"agent", "call", "input", "config", "context"})
-        asked |= {"step": self.step.id, "instruction": self.step.instruction}
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        """A digest of the question of the call. It does not depend on the job."""
+        question = self.model_dump(mode="json", include={"agent", "call", "input", "config", "context"})
+        question |= {"step": self.step.id, "instruction": self.step.instruction}
+        return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 class AgentResult(Message):
-    """Output of an agent's activity. `artifact` names the stored body of a large one of an older release."""
+    """Output of an agent's activity. `artifact` is the id of a large body that an older release stored."""
 
     step: str
     agent: str
@@ -73,11 +73,11 @@ class AgentResult(Message):
     model: str
     artifact: str | None = None
     attempt: int | None = Field(
-        default=None, description="Which attempt gave it; a result of an older release is mute."
+        default=None, description="The attempt that gave it; None in a result of an older release."
     )
 
     def as_context(self, *, full: bool) -> StepOutput:
-        """What a later step is told of this call: all of it, or only the summary."""
+        """The output as a later step sees it: `full`, or only the summary."""
         if not full:
             return StepOutput(step=self.step, agent=self.agent, summary=self.summary)
         return StepOutput(
@@ -91,7 +91,7 @@ class AgentResult(Message):
 
 
 class JobDeliverable(Message):
-    """A deliverable of a job with where it came from. `artifact` holds the content of an older release's."""
+    """A deliverable of a job and its origin. `artifact` is the id of content that an older release stored."""
 
     path: str
     media_type: str
@@ -111,7 +111,7 @@ class JobResult(Message):
 
 
 class Carried(Message):
-    """What a run hands to the run that continues it."""
+    """The state that a run passes to the run that continues it."""
 
     results: list[AgentResult] = Field(default_factory=list)
     failures: dict[str, JobError] = Field(default_factory=dict)
@@ -122,9 +122,9 @@ class Carried(Message):
 
 
 class ReusedCall(Message):
-    """A finished call of an earlier job whose answer stands in a retry of it. `job_id` is the job that made the call.
+    """A finished call of an earlier job whose answer a retry reuses. `job_id` is the job that made the call.
 
-    `usage` is what the call cost then: nobody is charged for it again.
+    `usage` was billed to that job and is not billed again.
     """
 
     step: str
@@ -136,12 +136,12 @@ class ReusedCall(Message):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     asks: str | None = Field(
-        default=None, description="What it asked for, of a workflow in code: it stands if the code asks for it again."
+        default=None, description="Digest of its question, in a workflow in code, which reuses the answer."
     )
 
 
 class Retry(Message):
-    """What a job that retries another takes over from it. `root` is the first job of the line.
+    """The calls and approvals that a retry reuses. `of` is the job that it retries, `root` the first job of the chain.
 
     The answers of the calls are in `JobInput.carried`.
     """
@@ -153,7 +153,7 @@ class Retry(Message):
 
 
 class JobInput(Message):
-    """Input of every job's workflow, the plan included: editing a definition cannot touch a running job (A1)."""
+    """Input of every job's workflow. It contains the plan: an edited definition does not change a running job (A1)."""
 
     job_id: str
     kind: JobKind
@@ -164,19 +164,19 @@ class JobInput(Message):
     config: JobConfig = JobConfig()
     plan: Plan
     webhook_url: str | None = None
-    subject: str | None = Field(default=None, description="What the job is about, for lists: a user's own agent.")
-    labels: dict[str, str] = Field(default_factory=dict, description="A surface's own notes on the job.")
+    subject: str | None = Field(default=None, description="The user's agent or the conversation of the job.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Notes on the job, some of them of `JobLabel`.")
     code: bool = False
     answer: str | None = Field(
         default=None,
-        description="The step whose answer is the job's output, with the agents' typed fields in `metadata.data`; "
-        "without one it is a digest of all.",
+        description="The step whose answer is the job's output, with the agents' typed fields in `metadata.data`. "
+        "Without one, the output is a digest of all steps.",
     )
     carried: Carried | None = None
-    retry: Retry | None = Field(default=None, description="Of a job that finishes one which failed.")
+    retry: Retry | None = Field(default=None, description="Set in a job that retries another.")
     priority: str | None = Field(
         default=None,
-        description="The priority that the starter's tier includes; without one the label `priority` says it.",
+        description="The priority that the owner's tier allows; without one, the label `priority` holds.",
     )
     tokens: TokenBudget | None = Field(default=None, description="None does not limit the tokens of the job.")
 
@@ -203,7 +203,7 @@ class JobInput(Message):
 
 
 class PlainInput(JobInput):
-    """Stands for the input of a workflow that was started with something else than a `JobInput`."""
+    """Replaces the input of a workflow that was started with something other than a `JobInput`."""
 
     job_id: str = ""
     kind: JobKind = JobKind.WORKFLOW
@@ -212,19 +212,19 @@ class PlainInput(JobInput):
     owner: str = ""
     input: dict[str, Any] = Field(default_factory=dict)
     plan: Plan = Plan.model_construct(steps=())
-    value: Any = Field(default=None, description="What it was started with. None for nothing.")
+    value: Any = Field(default=None, description="The original input; None if there was none.")
 
 
 class CallReuse(Message):
-    """Input of the local activity whose marker says that workflow code took over an answer instead of a call."""
+    """Input of the local activity whose marker records that workflow code reused an answer."""
 
     job_id: str = Field(description="The job that made the call.")
 
 
 class Adoption(Message):
-    """Input of the local activity that makes a job of a workflow which was not started through the API.
+    """Input of the local activity that turns a workflow that was not started through the API into a job.
 
-    `given` is the `JobInput` that it was started with, usually a copy of another job's; `value` is anything else.
+    `given` is the `JobInput` that it was started with, usually a copy of another job's; `value` is any other input.
     """
 
     job_id: str
@@ -233,22 +233,22 @@ class Adoption(Message):
     definition: str = Field(description="The workflow's type.")
     given: JobInput | None = None
     value: Any = None
-    inputs: int = Field(default=1, description="How many inputs it was started with; a job has one.")
-    owner: str | None = Field(default=None, description="The owner that its search attribute names.")
+    inputs: int = Field(default=1, description="The number of its inputs; a job has one.")
+    owner: str | None = Field(default=None, description="The owner in its search attribute.")
     parent: str | None = Field(default=None, description="The workflow that started it as its child.")
     schedule: str | None = Field(default=None, description="The Temporal Schedule that started it.")
     at: datetime = Field(description="When it was started.")
 
 
 class Adopted(Message):
-    """Output of that activity: what the workflow runs with. `indexed` is False if the index did not answer."""
+    """Output of that activity: the input of the job. `indexed` is False if the index did not answer."""
 
     job: JobInput
     indexed: bool
 
 
 class JobIndexing(Message):
-    """Input of the workflow and the activity that write the row of an adopted job as soon as the index answers."""
+    """Input of the workflow and the activity that write the row of an adopted job once the index answers."""
 
     job: JobInput
     run_id: str
@@ -256,9 +256,9 @@ class JobIndexing(Message):
 
 
 class Decision(Message):
-    """Signal `approve` or `reject`: which step, by whom, and why. One sent past the API need not name its sender.
+    """Signal `approve` or `reject`: the step, the sender and a note. A signal from outside the API may omit the sender.
 
-    `id` is what the API finds its own signal by in the history.
+    By `id`, the API finds its signal in the history.
     """
 
     step: str
@@ -268,9 +268,9 @@ class Decision(Message):
 
 
 class Control(Message):
-    """Signal `pause` or `resume`: by whom, and why. One sent past the API need not name its sender.
+    """Signal `pause` or `resume`: the sender and a note. A signal from outside the API may omit the sender.
 
-    `id` is what the API finds its own signal by in the history.
+    By `id`, the API finds its signal in the history.
     """
 
     actor: str = "an operator"
@@ -289,15 +289,15 @@ class Outcome(Message):
 
 
 class Recorded(Message):
-    """Output of an activity that only writes. `ok` is False when the index did not answer: history repairs it."""
+    """Output of an activity that only writes. `ok` is False if the index did not answer: history repairs the row."""
 
     ok: bool = True
 
 
 class ReconcileRequest(Message):
-    """Input of the reconciler: open rows younger than `grace` seconds are left alone.
+    """Input of the reconciler, which skips open rows younger than `grace` seconds.
 
-    `limit` is the most jobs that one pass looks at because Temporal does not list them as running.
+    `limit` is the most jobs of one pass that Temporal does not list as running.
     """
 
     grace: float = 10.0
@@ -305,13 +305,13 @@ class ReconcileRequest(Message):
 
 
 class ReconcileReport(Message):
-    """What one pass of the reconciler did."""
+    """The result of one pass of the reconciler."""
 
     checked: int = 0
     closed: int = 0
     started: int = 0
     dropped: int = 0
-    reopened: int = Field(default=0, description="Jobs that had ended and go on after a reset.")
+    reopened: int = Field(default=0, description="Jobs that had ended and run again after a reset.")
     told: int = Field(default=0, description="Webhook deliveries that were started.")
-    given_up: int = Field(default=0, description="Webhook deliveries whose workflows had ended without a word.")
-    pruned: int = Field(default=0, description="Rows that were kept for as long as the settings say.")
+    given_up: int = Field(default=0, description="Webhook deliveries whose workflows ended without a result.")
+    pruned: int = Field(default=0, description="Rows that were deleted after their retention.")

@@ -1,4 +1,4 @@
-"""Conversations: what is said in a session, turn by turn, and what their workflow is told (A11, A-013 to A-015)."""
+"""Conversations: the turns of a session, and the messages of its workflow (A11, A-013 to A-015)."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from orchestrator.domain.jobs import JobError, JobState
 MOST_REMEMBERED: Final = 20
 MEMORY_BYTES: Final = 32 * 1024
 REMEMBERED_CHARACTERS: Final = 2000
-# Temporal takes ten updates of one workflow at a time; the rest is told to wait in words of ours.
+# Temporal accepts ten open updates of one workflow. We refuse further turns before that, with our own error.
 MOST_WAITING: Final = 8
 SESSION_BUSY: Final = "session_busy"
 SURFACE: Final = "chat"
@@ -21,7 +21,7 @@ _PREFIX: Final = "conv_"
 
 
 class Swarm(StrEnum):
-    """The groups of agents that a message can be given to (A-013)."""
+    """The groups of agents that can answer a message (A-013)."""
 
     CODING_TEAM = "coding-team"
     RESEARCH_TEAM = "research-team"
@@ -30,7 +30,7 @@ class Swarm(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much work goes into one answer (A-013)."""
+    """How much work one answer gets (A-013)."""
 
     LITE = "lite"
     BALANCED = "balanced"
@@ -38,7 +38,7 @@ class Mode(StrEnum):
 
 
 class Remembered(Message):
-    """One turn as later turns are told of it: both texts are cut."""
+    """One turn as later turns see it: both texts are shortened."""
 
     job_id: str
     at: datetime
@@ -52,7 +52,7 @@ class Memory(Message):
     turns: list[Remembered] = Field(default_factory=list)
 
     def with_turn(self, job_id: str, at: datetime, message: str, answer: str) -> "Memory":
-        """One turn more; a turn that is there already is not added again, the oldest make room."""
+        """The memory with another turn, without the oldest ones if it is full. A turn is added once."""
         if any(turn.job_id == job_id for turn in self.turns):
             return self
         new = Remembered(job_id=job_id, at=at, message=_cut(message), answer=_cut(answer))
@@ -61,15 +61,15 @@ class Memory(Message):
             turns.pop(0)
         return Memory(turns=turns)
 
-    def told(self) -> list[str]:
-        """The turns as a model is shown them."""
+    def texts(self) -> list[str]:
+        """The turns as texts for a model."""
         return [f"User: {turn.message}\nAssistant: {turn.answer}" for turn in self.turns]
 
 
 class ConversationInput(Message):
-    """Input of the workflow `conversation`: whose session it is. `idle` seconds without a turn end it.
+    """Input of the workflow `conversation`. The session ends after `idle` seconds without a turn.
 
-    `memory` and `turns` are what a run hands to the run that continues it.
+    A run passes `memory` and `turns` to the run that continues it.
     """
 
     conversation_id: str
@@ -81,9 +81,9 @@ class ConversationInput(Message):
 
 
 class TurnRequest(Message):
-    """Update `turn`: the job that answers one message, `input.message`. Its id is chosen beforehand.
+    """Update `turn`: the job that answers one message, `input.message`. The caller chooses its id.
 
-    With `most_open` it is refused where its owner has so many open jobs when its turn comes.
+    The turn is refused if its owner has `most_open` open jobs when it begins.
     """
 
     job: JobInput
@@ -94,7 +94,7 @@ class TurnRequest(Message):
 
 
 class TurnResult(Message):
-    """What became of a turn's job; the answer itself is the job's output."""
+    """How a turn's job ended. The answer is the job's output."""
 
     job_id: str
     state: JobState
@@ -102,7 +102,7 @@ class TurnResult(Message):
 
 
 class TurnAcceptance(Message):
-    """Input of the activity that writes the row of a turn's job before its start, within its owner's limit."""
+    """Input of the activity that writes the row of a turn's job before its start, and checks its owner's limit."""
 
     job: JobInput
     request_hash: str
@@ -110,33 +110,33 @@ class TurnAcceptance(Message):
 
 
 class JobQuery(Message):
-    """Input of the activity that waits for a job which somebody else has started."""
+    """Input of the activity that waits for a job that another process started."""
 
     job_id: str
     owner: str
 
 
 class JobEnded(TurnResult):
-    """How that job ended, with its output."""
+    """The end of that job, with its output."""
 
     output: str = ""
 
 
 class ConversationQuery(Message):
-    """Input of the activity that reads what an earlier run of a conversation remembered."""
+    """Input of the activity that reads the memory of an earlier run of a conversation."""
 
     conversation_id: str
 
 
 class ConversationRecord(Message):
-    """Input of the activity that stores what a conversation remembers."""
+    """Input of the activity that stores the memory of a conversation."""
 
     conversation_id: str
     memory: Memory
 
 
 class SessionEnd(Message):
-    """Input of the activity that stores the memory and tells webhooks that a session ended (`session.ended`)."""
+    """Input of the activity that stores the memory and notifies webhooks of the end of a session (`session.ended`)."""
 
     conversation_id: str
     run_id: str
@@ -154,18 +154,18 @@ class ConversationEnd(Message):
 
 
 def conversation_id(owner: str, session_id: str) -> str:
-    """The workflow id of one owner's session; the session id is the client's own text (C-30)."""
+    """The workflow id of an owner's session. The client chooses the session id (C-30)."""
     return _PREFIX + digest(owner, session_id)[:32]
 
 
 def is_conversation(subject: str) -> bool:
-    """Whether the subject of a job is a conversation, so that the job is a turn of it."""
+    """Whether the subject of a job is a conversation: then the job is one of its turns."""
     return subject.startswith(_PREFIX)
 
 
 def turn_job_id(owner: str, session_id: str, request_id: str, message: str) -> str:
-    """The job that a client's request id always leads to. The same id with another `message`, the digest
-    of all that was said, is another turn."""
+    """The job id for a client's request id. `message` is the digest of the whole request: another message under the
+    same request id is another turn."""
     return idempotent_job_id(JobKind.WORKFLOW, owner, "chat", session_id, request_id, message)
 
 

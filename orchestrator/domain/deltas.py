@@ -1,4 +1,4 @@
-"""Pieces of text of a running agent (A7). They are not history: a lost one is repaired by the final text."""
+"""Pieces of text of a running agent (A7). They are not in history: the final text replaces a lost one."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class DeltaKind(StrEnum):
-    """`text` goes on where the one before ended; `reset` begins an attempt: what came before is void."""
+    """`text` continues the text before it; `reset` begins a new attempt: discard the text before it."""
 
     TEXT = "text"
     RESET = "reset"

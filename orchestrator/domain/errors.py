@@ -1,21 +1,21 @@
-"""The error tree. HTTP statuses and dialect codes are chosen in `api`, never here.
+"""The error tree. `api` chooses HTTP statuses and dialect codes.
 
 OrchestratorError
-├── InvalidInput          the caller's data is wrong; `field`, `provided`, `expected` say where
+├── InvalidInput          the caller's data is wrong; `field`, `provided` and `expected` name the fault
 │   ├── PayloadTooLarge   the input is over the size limit
 │   └── IdempotencyReuse  an idempotency key was reused with another body
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound
-│   └── UnknownWorkflow   a worker lacks the type of a workflow that was started in Temporal; another one may have it
-├── WrongState            the job cannot do this now (cancel a finished job, approve what does not ask)
+│   └── UnknownWorkflow   a worker lacks the type of a workflow that was started in Temporal; another may have it
+├── WrongState            the job cannot do this now (cancel a finished job, approve a step that does not wait)
 ├── RequestInProgress     the first request with this idempotency key still runs; `retry_after` seconds
 ├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
-├── Unavailable           a part we need does not answer; `retry_after` seconds
-│   └── Misconfigured     a setting is wrong: no other try can help, the process refuses to start
-├── DeadlineExceeded      the caller's wait ended; the job goes on
+├── Unavailable           a required part does not answer; `retry_after` seconds
+│   └── Misconfigured     a setting is wrong: a retry cannot help, the process refuses to start
+├── DeadlineExceeded      the caller's wait ended; the job continues
 ├── CatalogueError        an agent or workflow definition is invalid; names the file and the fault
-├── AgentError            one agent call failed; `kind` is stable, `retryable` decides
+├── AgentError            one agent call failed; `kind` is stable, `retryable` says whether to retry
 └── StepFailed            a plan stopped at a failed step
 """
 
@@ -25,7 +25,7 @@ from orchestrator.domain.usage import Usage
 
 
 class OrchestratorError(Exception):
-    """Root of every error this product raises on purpose."""
+    """Base class of the errors that the product raises."""
 
     code = "internal"
 
@@ -36,7 +36,7 @@ class OrchestratorError(Exception):
 
     @property
     def for_operators(self) -> str:
-        """The message, with what only those who run this installation may read: never part of an answer to a caller."""
+        """The message with details for operators. Never part of a response to a caller."""
         return self.message
 
 
@@ -64,7 +64,7 @@ class PayloadTooLarge(InvalidInput):
 
 
 class IdempotencyReuse(InvalidInput):
-    """The same idempotency key came with another request body; nothing was started."""
+    """An idempotency key was used with another request body; nothing was started."""
 
     code = "idempotency_reuse"
 
@@ -82,19 +82,19 @@ class Forbidden(OrchestratorError):
 
 
 class NotFound(OrchestratorError):
-    """No such agent, workflow or job for this caller."""
+    """The agent, workflow or job does not exist, or the caller may not see it."""
 
     code = "not_found"
 
 
 class UnknownWorkflow(NotFound):
-    """This worker's plugins lack the type of a workflow: it waits for a worker that has it."""
+    """The worker's plugins lack the type of a workflow, which waits for a worker that has it."""
 
     code = "unknown_workflow"
 
 
 class WrongState(OrchestratorError):
-    """The job exists but cannot do what was asked in its present state."""
+    """The state of the job does not allow the operation."""
 
     code = "wrong_state"
 
@@ -110,7 +110,7 @@ class RequestInProgress(OrchestratorError):
 
 
 class LimitExceeded(OrchestratorError):
-    """A limit of the caller's tier is reached; nothing was started. Worth another try after `retry_after` seconds.
+    """A limit of the caller's tier is reached; nothing was started. Try again after `retry_after` seconds.
 
     `limit` names which: `requests_per_minute`, `concurrent_jobs` or `monthly_tokens` (D-067, D-068).
     """
@@ -122,14 +122,14 @@ class LimitExceeded(OrchestratorError):
         self.retry_after = retry_after
 
 
-# What `Unavailable` says as `fault` of a part that answers, though not in time.
+# Value of the detail `fault` of an `Unavailable` part that answers too late.
 SLOW: Final = "slow"
 
 
 class Unavailable(OrchestratorError):
     """A part that the request needs does not answer; try again after `retry_after` seconds.
 
-    `cause` is that part's own sentence and `remedy` what to do, both for operators alone.
+    `cause` is the message of that part and `remedy` what to do; both are for operators only.
     """
 
     code = "unavailable"
@@ -150,7 +150,7 @@ class Unavailable(OrchestratorError):
 
     @property
     def slow(self) -> bool:
-        """Whether the part answers, though not in time: it has too much to do at once."""
+        """Whether the part answers, but too late: it is overloaded."""
         return self.details.get("fault") == SLOW
 
     @property
@@ -160,7 +160,7 @@ class Unavailable(OrchestratorError):
 
 
 class Misconfigured(Unavailable):
-    """This process must not work as it is set up. `cause` and `remedy` are sentences for its operator."""
+    """The setup of this process is wrong, so it must not run. `cause` and `remedy` are sentences for its operator."""
 
     def __init__(self, cause: str, *, remedy: str) -> None:
         super().__init__(
@@ -169,12 +169,12 @@ class Misconfigured(Unavailable):
 
     @property
     def for_operators(self) -> str:
-        """What is wrong, and what to do."""
+        """The cause and the remedy."""
         return f"{self.cause} {self.remedy}"
 
 
 class DeadlineExceeded(Unavailable):
-    """The wait for a result ended; the durable job goes on (D-044)."""
+    """The wait for a result ended; the job continues (D-044)."""
 
     code = "timeout"
 
@@ -192,8 +192,8 @@ class AgentError(OrchestratorError):
     """One agent call failed.
 
     `kind` is a stable machine word (`provider_rate_limited`, `content_filtered`, …), `retryable` says whether
-    another attempt can help, `retry_after` is the provider's own wish in seconds, `usage` what the failed call is
-    billed for, when that is known.
+    another attempt can help, `retry_after` is the provider's requested wait in seconds, `usage` the billed usage of
+    the failed call if it is known.
     """
 
     code = "agent_failed"
@@ -207,7 +207,7 @@ class AgentError(OrchestratorError):
         retry_after: float | None = None,
         usage: Usage | None = None,
     ) -> None:
-        # Authors raise it: whatever they hand in, the call has to fail as they meant it.
+        # Authors raise it with any values. The call must fail with their error, not with a `TypeError` of ours.
         kind = kind if isinstance(kind, str) and kind else "error"
         super().__init__(message if isinstance(message, str) else str(message), kind=kind)
         self.kind = kind

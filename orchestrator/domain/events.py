@@ -26,7 +26,7 @@ class EventType(StrEnum):
 
 
 class JobEvent(BaseModel):
-    """One event. `id` is the cursor `run_id:event_id`; `name` says exactly what happened (`agent.completed`)."""
+    """One event. `id` is the cursor `run_id:event_id`; `name` is the exact event (`agent.completed`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,7 +48,7 @@ def cursor(run_id: str, event_id: int) -> str:
 
 
 def parse_cursor(value: str) -> tuple[str, int] | None:
-    """`(run_id, event_id)` of a cursor, or None when it is none."""
+    """`(run_id, event_id)` of a cursor, or None if it is not a cursor."""
     run_id, colon, number = value.rpartition(":")
     if not colon or not run_id or not number.isascii() or not number.isdigit():
         return None

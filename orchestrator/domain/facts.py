@@ -1,4 +1,4 @@
-"""What a job's history says, one value per history event, free of protobuf (A3)."""
+"""A job's history without protobuf: one value for each history event (A3)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from orchestrator.domain.values import Stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Anything that history recorded: its number within the run, and when."""
+    """One history event: its number within the run, and its time."""
 
     event_id: int
     run_id: str
@@ -22,7 +22,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Fact):
-    """A run began; `continued` when it carries on an earlier run of the same job."""
+    """A run began; `continued` if it continues an earlier run of the same job."""
 
     workflow_type: str
     task_queue: str
@@ -33,7 +33,7 @@ class RunStarted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAdopted(Fact):
-    """A workflow that was not started through the API became a job; `job` is what it runs with."""
+    """A workflow that was not started through the API became a job; `job` is its input."""
 
     job: JobInput
     stored: tuple[Stored, ...] = ()
@@ -41,12 +41,12 @@ class JobAdopted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowTaskDone(Fact):
-    """A worker took a step of the workflow's own code."""
+    """A worker ran the workflow's code up to its next wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowTaskBroken(Fact):
-    """The workflow's own code could not go on, for example because it no longer fits the history."""
+    """The workflow's code failed, for example because it no longer fits the history."""
 
     cause: str
     message: str
@@ -55,7 +55,7 @@ class WorkflowTaskBroken(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentScheduled(Fact):
-    """An agent call was asked for."""
+    """An agent call was scheduled."""
 
     step: str
     agent: str
@@ -65,7 +65,7 @@ class AgentScheduled(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStarted(Fact):
-    """The attempt that decided the call began. Written only once the call has closed."""
+    """The last attempt of the call began. Temporal writes this event once the call has ended."""
 
     scheduled_id: int
     attempt: int
@@ -74,7 +74,7 @@ class AgentStarted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCompleted(Fact):
-    """The call gave a result. `attempt` is which of the agent's own did; None if an older release ran it."""
+    """The call has a result. `attempt` is the agent's attempt that gave it; None if an older release ran it."""
 
     scheduled_id: int
     attempt: int | None = None
@@ -85,9 +85,9 @@ class AgentCompleted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFailed(Fact):
-    """The call failed for good; `timed_out` when a limit ended it, `unknown` when its effect is not known.
+    """The call failed and is not retried; `timed_out` if a time limit ended it.
 
-    `tally` tells what became of its tries; None if an older release made them.
+    `tally` counts its tries; None if an older release made them.
     """
 
     scheduled_id: int
@@ -105,7 +105,7 @@ class AgentCancelled(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortCallRecorded(Fact):
-    """A short step ran as a local activity; history keeps only its end."""
+    """A short step ran as a local activity; history records only its end."""
 
     step: str
     agent: str
@@ -120,7 +120,7 @@ class ShortCallRecorded(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallReused(Fact):
-    """Workflow code asked for a call that an earlier job of the line had made, and got its answer."""
+    """Workflow code reused the answer of a call of an earlier job that this job retries."""
 
     step: str
     agent: str
@@ -129,7 +129,7 @@ class CallReused(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked(Fact):
-    """A step waits for a person; the timer that bounds the wait is the durable fact."""
+    """A step waits for a person. The event is the start of the timer that limits the wait."""
 
     step: str
     timer_id: str
@@ -145,9 +145,9 @@ class ApprovalEnded(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalReceived(Fact):
-    """Somebody sent a signal. `control` is what it asks of a declared workflow, None if such a workflow ignores it.
+    """A signal arrived. `control` is its meaning for a declared workflow, None if such a workflow ignores it.
 
-    `payload` is what it says to a workflow written in code: its first input if that is a JSON object, else empty.
+    `payload` is for a workflow in code: the signal's first input if that is a JSON object, else empty.
     """
 
     name: str
@@ -157,7 +157,7 @@ class SignalReceived(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRequested(Fact):
-    """Somebody asked to cancel the job."""
+    """A cancellation of the job was requested."""
 
     reason: str
 
@@ -179,7 +179,7 @@ class RunFailed(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTimedOut(Fact):
-    """The workflow ran out of its own time."""
+    """The workflow reached its time limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +189,7 @@ class RunCancelled(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTerminated(Fact):
-    """An operator ended the workflow by force."""
+    """An operator terminated the workflow."""
 
     reason: str
     identity: str
@@ -197,22 +197,22 @@ class RunTerminated(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContinued(Fact):
-    """The run handed over to a fresh one."""
+    """A new run continues this run."""
 
     new_run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReset(Fact):
-    """An operator reset the job: this run goes on from an earlier event of `base_run_id`; what followed is undone."""
+    """An operator reset the job: this run continues from an earlier event of `base_run_id`; later events are void."""
 
     base_run_id: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Untold(Fact):
-    """An event that says nothing about the job's state."""
+class OtherEvent(Fact):
+    """An event that does not change the job."""
 
     kind: str
 
@@ -223,9 +223,9 @@ RUN_ENDS = (RunCompleted, RunFailed, RunTimedOut, RunCancelled, RunTerminated)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingCall:
-    """An agent call that Temporal holds open now; retries live only here, not in history.
+    """An open agent call. Temporal reports its retries here only, not in history.
 
-    `attempt` counts the agent's own; `heard_at` is when the worker that runs it last gave a sign of life.
+    `attempt` counts the agent's attempts; `heard_at` is the time of the last heartbeat of its worker.
     """
 
     step: str
@@ -243,10 +243,10 @@ class PendingCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """What Temporal knows beyond history: open calls, an open workflow task, and who polls the queue.
+    """What Temporal reports beside history: open calls, an open workflow task, and pollers of the task queue.
 
-    `pollers` is None when the queue could not be asked; `task_attempt` counts tries of the open workflow task.
-    `unattended` are queues of single steps on which a call waits and which nobody polls. `at` is when it was asked.
+    `pollers` is None if the task queue did not answer; `task_attempt` counts tries of the open workflow task.
+    `unattended` are task queues of single steps on which a call waits without a poller. `at` is the time of the report.
     """
 
     calls: tuple[PendingCall, ...] = ()

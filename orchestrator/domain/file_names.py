@@ -1,4 +1,4 @@
-"""Names of files that a model, an author or a server chose, made safe to write on any system. Pure."""
+"""Makes file names of a model, an author or a server safe on every operating system. Pure."""
 
 import re
 from collections.abc import Collection
@@ -6,15 +6,15 @@ from typing import Final
 
 from orchestrator.domain.text import sound
 
-LONGEST_PATH: Final = 240  # Of 255, so that a number can be added.
-_MOST_BYTES: Final = 200  # Of one part; file systems take 255.
+LONGEST_PATH: Final = 240  # Systems allow 255: there is room for a number.
+_MOST_BYTES: Final = 200  # Of one part; file systems allow 255.
 _UNNAMED: Final = "unnamed"
 # Control characters, and those that change the direction of text, so that `gpj.exe` can look like `exe.jpg`.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
 _EDGES: Final = re.compile(r"\A\s+|[\s.]+\Z")
 _DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])[ ]*(\.|\Z)")
-# Some file systems pass over these characters: there, `<U+200C>.git` is `.git`.
+# Some file systems ignore these characters: there, `<U+200C>.git` is `.git`.
 _IGNORED: Final = "\u200b-\u200f\u2060-\u206f\ufeff"
 _DOTTED: Final = re.compile(rf"\A[\s{_IGNORED}]*\.[.\s{_IGNORED}]*")
 _SHORT_NAME: Final = re.compile(r"~(?=[0-9])")  # `git~1` is another name of `.git` on Windows
@@ -22,23 +22,23 @@ _INVISIBLE: Final = re.compile(f"[{_IGNORED}]")
 
 
 def safe_path(name: str) -> str:
-    """A relative path below any folder, whatever the name.
+    """A relative path for any name, safe below any folder.
 
-    It has no root, no drive, no `..`, and nothing that some file system refuses; letters of every language and spaces
-    stay. At most 240 characters; a name that leaves nothing is `unnamed`.
+    It has no root, no drive, no `..`, and no character that a file system refuses; letters of every language and spaces
+    stay. It has at most 240 characters; a name without a valid character becomes `unnamed`.
     """
     parts = [_safe_part(part) for part in sound(name[: 4 * LONGEST_PATH]).replace("\\", "/").split("/")]
-    kept = [part for part in parts if part]
-    while len(kept) > 1 and len("/".join(kept)) > LONGEST_PATH:
-        kept.pop(0)
-    return "/".join(kept) or _UNNAMED
+    names = [part for part in parts if part]
+    while len(names) > 1 and len("/".join(names)) > LONGEST_PATH:
+        names.pop(0)
+    return "/".join(names) or _UNNAMED
 
 
 def harmless_path(name: str) -> str:
-    """A safe path that no tool obeys unasked: what a program finds by its name there, it does not find.
+    """A safe path that no tool reads as its configuration.
 
-    Version control, shells and editors run what lies in `.git`, `.envrc` or `.vscode`: a leading dot becomes `_`, in
-    every part. git also takes any folder that holds a `HEAD` for a repository.
+    Version control, shells and editors run files such as `.git`, `.envrc` or `.vscode`: a leading dot becomes `_` in
+    every part. git also treats every folder with a `HEAD` as a repository.
     """
     parts = [_SHORT_NAME.sub("_", _DOTTED.sub("_", part)) for part in safe_path(name).split("/")]
     if _INVISIBLE.sub("", parts[-1]).casefold() == "head":
@@ -58,7 +58,7 @@ def unique_path(path: str, taken: Collection[str]) -> str:
 
 
 def path_key(path: str) -> str:
-    """What two paths share that are one file where upper and lower case are the same."""
+    """A key that is equal for paths that differ only in upper and lower case: some systems store them as one file."""
     return path.casefold()
 
 
@@ -70,7 +70,7 @@ def _safe_part(part: str) -> str:
 
 
 def _shortened(part: str) -> str:
-    """The part with its suffix, in so many bytes as every file system takes."""
+    """The part with its suffix, shortened to the bytes that every file system accepts."""
     stem, suffix = _split(part)
     if len(suffix.encode()) > _MOST_BYTES // 4:
         stem, suffix = part, ""

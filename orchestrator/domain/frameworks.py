@@ -1,4 +1,4 @@
-"""What an adapter of an agent framework takes, asks and gives: plain data that also crosses pipes."""
+"""Inputs, questions and results of the adapters of agent frameworks: plain data that also crosses pipes."""
 
 from typing import Any, Final
 
@@ -8,10 +8,10 @@ from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.usage import Usage
 
 FRAMEWORK_PATTERN: Final = r"^[a-z][a-z0-9_\-]{0,62}$"
-# `executed_by` in the metadata of an output names the framework, or says this.
+# The value of `executed_by` in an output's metadata if no framework ran the agent.
 NATIVE: Final = "native"
 EXECUTED_BY: Final = "executed_by"
-# The error of an execution whose framework no worker offers, and whose agent allows no other way.
+# The error of an execution if no worker offers its framework and the agent allows no fallback.
 FRAMEWORK_UNAVAILABLE: Final = "framework_unavailable"
 
 
@@ -22,7 +22,7 @@ class Plain(BaseModel):
 
 
 class FrameworkTask(Plain):
-    """One attempt of one agent call that a framework is to make."""
+    """One attempt of an agent call, for a framework."""
 
     framework: str
     job_id: str
@@ -31,19 +31,19 @@ class FrameworkTask(Plain):
     effect_id: str = Field(description="The same on every attempt of the call: an idempotency key for side effects.")
     agent: str = Field(description="The agent's name.")
     description: str = ""
-    configuration: dict[str, Any] = Field(default={}, description="The agent's own, as its user wrote it.")
+    configuration: dict[str, Any] = Field(default={}, description="The agent's configuration, as its user wrote it.")
     input: dict[str, Any] = {}
-    context: list[StepOutput] = Field(default=[], description="What earlier steps of the job gave.")
+    context: list[StepOutput] = Field(default=[], description="Outputs of earlier steps of the job.")
     model: str | None = Field(default=None, description="`provider:model`, where the request names one.")
     temperature: float | None = None
     max_tokens: int | None = None
-    seconds: float = Field(description="The time that the attempt has.")
+    seconds: float = Field(description="The time limit of the attempt.")
 
 
 class FrameworkResult(Plain):
-    """What the framework made of it.
+    """The result of a framework.
 
-    `usage` and `model` are what it spent by itself, beside the questions that it asked the product.
+    `usage` and `model` describe the framework's own model calls, without the questions that it asked the product.
     """
 
     output: str = Field(description="The full answer, as Markdown.")
@@ -56,7 +56,7 @@ class FrameworkResult(Plain):
 
 
 class Question(Plain):
-    """One call of a model. The task's input is told with it."""
+    """One model call. The product adds the task's input."""
 
     title: str = Field(min_length=1, description="What the call is for, in a word or two.")
     instructions: str = Field(default="", description="The system prompt.")
@@ -65,7 +65,7 @@ class Question(Plain):
 
 
 class Answer(Plain):
-    """What the model said."""
+    """The answer of the model."""
 
     summary: str
     output: str

@@ -24,33 +24,33 @@ def job_id(kind: JobKind, tail: str) -> str:
 
 
 def idempotent_job_id(kind: JobKind, principal: str, *key: str) -> str:
-    """The id that one principal's idempotency key always leads to; Temporal itself rejects the duplicate."""
+    """The job id for a principal's idempotency key: always the same, so that Temporal rejects a duplicate."""
     return job_id(kind, digest(principal, kind, *key)[:32])
 
 
 def session_digest(session_id: str) -> str:
-    """What stands for the id of a session where it can be read: who knows a session's id may look at the session."""
+    """A digest that replaces a session id in public places: the id itself gives access to the session."""
     return digest("session", session_id.replace("-", "").lower())
 
 
 def digest(*parts: str) -> str:
-    """SHA-256 of several texts, in hexadecimal. Other texts, and the same ones cut elsewhere, have another digest."""
+    """SHA-256 of several texts, in hexadecimal. Texts that are split elsewhere have another digest."""
     return hashlib.sha256(joined(*parts).encode()).hexdigest()
 
 
 def joined(*parts: str, by: str = "\0") -> str:
-    """Several texts as one from which they can be told again.
+    """Several texts as one, without ambiguity.
 
-    Parts without the separator are joined by it, as they always were: ids that are in use stay the same. Where a part
-    holds it, each part follows its own length.
+    Parts without the separator are joined by it, as in earlier releases: existing ids stay the same. If a part contains
+    the separator, each part follows its length.
     """
     if parts[0] and not any(by in part for part in parts):
         return by.join(parts)
-    return by + "".join(f"{len(part)}:{part}" for part in parts)  # what is joined never begins with the separator
+    return by + "".join(f"{len(part)}:{part}" for part in parts)  # a joined text never begins with the separator
 
 
 def kind_of(value: str) -> JobKind | None:
-    """The kind that a job id names, or None when it is no job id."""
+    """The kind of a job id, or None if it is not a job id."""
     for kind in (JobKind.WORKFLOW, JobKind.AGENT):
         if value.startswith(_PREFIX[kind]):
             return kind
@@ -60,6 +60,6 @@ def kind_of(value: str) -> JobKind | None:
 def addressable(value: str) -> bool:
     """Whether an id can be a job's: one segment of a path, printable, at most 255 characters.
 
-    Ids that the API made have a prefix; the id of a workflow that was started in Temporal may have any form.
+    The API makes ids with a prefix; a workflow that was started in Temporal can have any id.
     """
     return 0 < len(value) <= JOB_ID_LIMIT and value.isprintable() and "/" not in value and value not in (".", "..")

@@ -78,11 +78,11 @@ OPEN_STATES: Final = frozenset(state for state in JobState if state.open)
 SUCCEEDED_STATES: Final = frozenset(state for state in JobState if state.succeeded)
 FAILED_STATES: Final = frozenset(state for state in JobState if state.failed)
 UNPAUSED_STATES: Final = OPEN_STATES - {JobState.PAUSED}
-"""Open states in which the job gets on unless something holds it up."""
+"""Open states in which the job makes progress unless a fault or a missing worker prevents it."""
 
 
 class StartState(StrEnum):
-    """How far the start of a job came: `accepted` has not reached Temporal yet, `doubtful` got no answer from it."""
+    """The progress of a job's start: `accepted` has not reached Temporal yet, `doubtful` got no answer from it."""
 
     ACCEPTED = "accepted"
     STARTED = "started"
@@ -90,7 +90,7 @@ class StartState(StrEnum):
 
 
 class ReasonCode(StrEnum):
-    """Why an open job is where it is."""
+    """Why an open job is in its state."""
 
     QUEUED = "queued"
     NO_WORKER = "no_worker"
@@ -114,11 +114,11 @@ NEEDS_ATTENTION = frozenset(
         ReasonCode.BUDGET_EXCEEDED,
     }
 )
-"""Reasons that do not go away unless a person does something."""
+"""Reasons that remain until a person acts."""
 
 
 class CallStatus(StrEnum):
-    """Where one planned agent call is."""
+    """The status of one planned agent call."""
 
     PENDING = "pending"
     WAITING_FOR_APPROVAL = "waiting_for_approval"
@@ -147,7 +147,7 @@ class CallStatus(StrEnum):
 
 
 class AttemptStatus(StrEnum):
-    """What is known of one attempt; `unknown` when it may or may not have had its effect."""
+    """The status of one attempt; `unknown` if it may have had its effect or not."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -179,7 +179,7 @@ class Value(BaseModel):
 class JobError(Value):
     """Why something failed: a stable machine word, a sentence for people, and the step if there is one.
 
-    Both may come from an author's exception or from anybody with access to Temporal, so they are cut here.
+    Both texts can come from an author's exception or from any client of Temporal, so they are shortened here.
     """
 
     type: Annotated[str, AfterValidator(text.name)]
@@ -190,7 +190,7 @@ class JobError(Value):
 
 
 class Reason(Value):
-    """Why an open job is where it is, in a word and in a sentence."""
+    """Why an open job is in its state, as a code and a sentence."""
 
     code: ReasonCode
     message: str
@@ -213,7 +213,7 @@ class Attempt(Value):
 
 
 class Approved(Value):
-    """Who let a step run, and why."""
+    """The approval of a step: by whom, with a note."""
 
     step: str
     actor: str
@@ -221,16 +221,16 @@ class Approved(Value):
 
 
 class AgentCall(Value):
-    """One agent call of a job and what became of it. `duration` is seconds.
+    """One agent call of a job. `duration` is seconds.
 
-    A step and agent called again is another call: `number` counts them from 1. A call that was `reused_from` an earlier
-    job was not made again: its times and `reused` usage are those of then, and its own usage is nothing.
+    `number` counts the calls of one step and agent from 1. A call that was `reused_from` an earlier job was not made
+    again: its times and its `reused` usage are those of the earlier job, and its `usage` is empty.
     """
 
     step: str
     agent: str
     number: int = 1
-    run_id: str = Field(default="", description="The workflow run that made it; empty for a call not made yet.")
+    run_id: str = Field(default="", description="The workflow run that made the call; empty for a call not made yet.")
     title: str
     status: CallStatus
     attempts: list[Attempt] = Field(default_factory=list)
@@ -252,7 +252,7 @@ class AgentCall(Value):
 
 
 class Job(Value):
-    """A job as its history tells it. `result` is the raw `JobResult` as plain data, once there is one."""
+    """A job as its history records it. `result` is the `JobResult` as plain data, once there is one."""
 
     id: str
     run_id: str
@@ -263,7 +263,7 @@ class Job(Value):
     code: bool = False
     state: JobState
     reason: Reason | None = None
-    paused: bool = Field(default=False, description="A pause was asked for; in force as soon as the job runs.")
+    paused: bool = Field(default=False, description="A pause was requested; it applies once the job runs.")
     progress: int = Field(ge=0, le=100)
     input: dict[str, Any]
     config: dict[str, Any]
@@ -279,25 +279,23 @@ class Job(Value):
     closed_at: datetime | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
-    decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the decisions in force, by step.")
-    began_at: datetime | None = Field(
-        default=None, description="When the course of events that counts began: its start, or its last reset."
-    )
+    decisions: dict[str, str] = Field(default_factory=dict, description="Ids of the effective decisions, by step.")
+    began_at: datetime | None = Field(default=None, description="The time of its start, or of its last reset.")
     stored: list[Stored] = Field(
         default_factory=list, description="Large parts of `input` and `result` that are stored beside the job."
     )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
-    retry_of: str | None = Field(default=None, description="The job that this one is to finish.")
-    approvals: list[Approved] = Field(default_factory=list, description="Approvals in force, carried over ones too.")
+    retry_of: str | None = Field(default=None, description="The job that this one retries.")
+    approvals: list[Approved] = Field(default_factory=list, description="Effective approvals, reused ones included.")
 
     @property
     def reused(self) -> Usage:
-        """What the calls cost whose answers were taken over from earlier jobs: it is not part of `usage`."""
+        """The usage of calls whose answers were reused from earlier jobs. It is not part of `usage`."""
         return Usage.total(call.reused for call in self.calls)
 
     @property
     def duration(self) -> float | None:
-        """Seconds from the first task to the end, or None while it is open."""
+        """Seconds from the first task to the end, or None while the job is open."""
         if self.started_at is None or self.closed_at is None:
             return None
         return max(0.0, (self.closed_at - self.started_at).total_seconds())

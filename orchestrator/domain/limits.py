@@ -1,4 +1,4 @@
-"""How much a caller may use: requests, jobs at once, tokens in a month (D-065)."""
+"""The limits of callers: requests, concurrent jobs, monthly tokens (D-065)."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 UNLIMITED: Final = 1_000_000
-"""What the headers say of a caller whose requests are not limited: they must be numbers (D-066)."""
+"""The value of limit headers for a caller without a limit: headers must be numbers (D-066)."""
 
 
 class Tier(StrEnum):
-    """The four documented tiers, and that of callers without a credential."""
+    """The four documented tiers, and the tier of callers without a credential."""
 
     FREE = "free"
     PRO = "pro"
@@ -50,7 +50,7 @@ TIERS: Final = {
 """As documented; Enterprise is by agreement, in the settings."""
 
 UNLIMITED_TIER: Final = TierLimits(high_priority=True)
-"""What holds for administrators without a tier."""
+"""The limits of administrators without a tier."""
 
 _PERMISSIONS: Final = frozenset({"high_priority", "overrides", "callbacks"})
 
@@ -58,21 +58,21 @@ _PERMISSIONS: Final = frozenset({"high_priority", "overrides", "callbacks"})
 def tier_limits(changed: Mapping[Tier, TierLimits]) -> dict[Tier, TierLimits]:
     """The limits of every tier, some of them `changed`.
 
-    A number that a changed tier leaves out does not limit. What it leaves out of its permissions stays as documented,
-    and so does every number of `public`: strangers never become unlimited by an omission.
+    A number that a changed tier omits does not limit. An omitted permission stays as documented, and so does every
+    omitted number of `public`: an omission must not give strangers unlimited use.
     """
     return {tier: _changed(tier, changed[tier]) if tier in changed else limits for tier, limits in TIERS.items()}
 
 
-def _changed(tier: Tier, given: TierLimits) -> TierLimits:
+def _changed(tier: Tier, limits: TierLimits) -> TierLimits:
     inherited = set(TierLimits.model_fields) if tier is Tier.PUBLIC else _PERMISSIONS
-    return given.model_copy(update={name: getattr(TIERS[tier], name) for name in inherited - given.model_fields_set})
+    return limits.model_copy(update={name: getattr(TIERS[tier], name) for name in inherited - limits.model_fields_set})
 
 
 class Allowance(BaseModel):
-    """What is left of a window of requests. `reset` is the Unix time, in seconds, at which requests come back.
+    """The rest of a window of requests. `reset` is the Unix time, in seconds, at which the window is full again.
 
-    A request that was refused has `retry_after`, in seconds. One that could not be counted is let through and says so.
+    A refused request has `retry_after`, in seconds. If it cannot be counted, it is allowed and `counted` is False.
     `seconds` is the length of the window.
     """
 
@@ -87,7 +87,7 @@ class Allowance(BaseModel):
 
     @classmethod
     def unlimited(cls, now: float) -> "Allowance":
-        """What a caller without a limit is told at a Unix time."""
+        """The allowance of a caller without a limit at a Unix time."""
         return cls(limit=UNLIMITED, remaining=UNLIMITED, reset=math.ceil(now) + 60)
 
 
@@ -125,7 +125,7 @@ SURFACE_LIMITS: Final = {
     SurfaceLimit.SIGN_IN: Window(limit=30, seconds=900),
     SurfaceLimit.CREDENTIALS: Window(limit=60, seconds=60),
 }
-"""As documented: M-037, A-006 with the burst of A-008 on top, A-007, S-022, O-006; sign-in is O-006's, too (C-27).
+"""As documented: M-037, A-006 plus the burst of A-008, A-007, S-022, O-006; sign-in is part of O-006 (C-27).
 
 The last two are ours: sign-ins under one user name, and credentials of one address that are not known to be valid.
 """
@@ -133,4 +133,4 @@ The last two are ours: sign-ins under one user name, and credentials of one addr
 ALWAYS_COUNTED: Final = frozenset(
     {SurfaceLimit.EXECUTE_WORKFLOW, SurfaceLimit.AUTHENTICATION, SurfaceLimit.SIGN_IN, SurfaceLimit.CREDENTIALS}
 )
-"""What must not go uncounted while Redis is away: each process counts it for itself meanwhile."""
+"""Limits that each process counts by itself while Redis is away."""

@@ -1,4 +1,4 @@
-"""What is counted over jobs and agent calls: one aggregate for every surface (C-05)."""
+"""Counts over jobs and agent calls: one aggregate for every surface (C-05)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ WAITS: Final = (0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, inf)
 
 
 class Period(StrEnum):
-    """How far back the figures of an agent go (D-056)."""
+    """The period of an agent's figures (D-056)."""
 
     HOUR = "1h"
     DAY = "24h"
@@ -36,14 +36,14 @@ class Period(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """A stretch of time that includes `since` but not `until`. Without `since` it goes back to the beginning."""
+    """A period that includes `since` but not `until`. Without `since` it has no beginning."""
 
     since: datetime | None
     until: datetime
 
     @classmethod
     def last(cls, length: timedelta | None, now: datetime) -> "TimeSpan":
-        """The stretch of that length that ends now; all time for None."""
+        """The period of that length that ends now; all time for None."""
         return cls(None if length is None else now - length, now)
 
 
@@ -96,20 +96,20 @@ class ExecutionCounts:
         return self.cost / self.total if self.total else 0.0
 
     def plus(self, other: "ExecutionCounts") -> "ExecutionCounts":
-        """Both together."""
-        known = [cost for cost in (self.known_cost, other.known_cost) if cost is not None]
+        """The sum of both."""
+        costs = [cost for cost in (self.known_cost, other.known_cost) if cost is not None]
         return ExecutionCounts(
             successful=self.successful + other.successful,
             failed=self.failed + other.failed,
             seconds=self.seconds + other.seconds,
             tokens=self.tokens + other.tokens,
-            known_cost=sum(known) if known else None,
+            known_cost=sum(costs) if costs else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What ended on one UTC day. At the ends of a window a day may be cut."""
+    """Executions that ended on one UTC day. The first and last day of a window may be partial."""
 
     date: date
     executions: ExecutionCounts
@@ -119,8 +119,8 @@ class Day:
 class Overview:
     """Every job that ended in a window; tokens and money are those of the attempts that ended in it (D-054).
 
-    `agents` counts attempts of agent calls, `workflows` jobs with the tokens of all their attempts; both hold only
-    what ended in the window. `days` is every UTC day of the window.
+    `agents` counts attempts of agent calls, `workflows` counts jobs with the tokens of all their attempts; both count
+    only what ended in the window. `days` has every UTC day of the window.
     """
 
     window: TimeSpan
@@ -132,7 +132,7 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Nearest-rank percentiles in seconds: each is the time of a call that really ran. 0.0 without any."""
+    """Nearest-rank percentiles in seconds: each is the time of an actual call. 0.0 without calls."""
 
     p50: float = 0.0
     p95: float = 0.0
@@ -141,7 +141,7 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class AgentMetrics:
-    """How one agent's attempts ended in a window, by themselves and by UTC day (D-056)."""
+    """How one agent's attempts ended in a window, in total and by UTC day (D-056)."""
 
     agent_id: str
     window: TimeSpan
@@ -152,9 +152,9 @@ class AgentMetrics:
 
 @dataclass(frozen=True, slots=True)
 class AgentHealth:
-    """How an agent fared (D-031): seconds per completed call, attempts that ended by themselves, and failed ones.
+    """The health of an agent (D-031): seconds per completed call, completed and failed attempts, and failed ones.
 
-    `last_execution` is when an attempt last began.
+    `last_execution` is the start of the last attempt.
     """
 
     last_execution: datetime | None
@@ -174,10 +174,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class IndexTotals:
-    """What only grows: sums over jobs and attempts that ended, by their labels.
+    """Totals that only grow: sums over ended jobs and attempts, by their labels.
 
-    `durations` and `waits` count jobs by kind and upper bound of the bucket, each bucket by itself. Times are whole
-    milliseconds and money (known prices only) whole millionths of a USD, so that no order of adding changes a sum.
+    `durations` and `waits` count jobs by kind and upper bound of the bucket; buckets are not cumulative. Times are in
+    whole milliseconds, known prices in whole millionths of a USD, so that the order of additions does not matter.
     """
 
     jobs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -190,7 +190,7 @@ class IndexTotals:
     micro_usd: Counter[str] = field(default_factory=Counter)
 
     def plus(self, other: "IndexTotals") -> "IndexTotals":
-        """Both together."""
+        """The sum of both."""
         total = IndexTotals()
         for each in fields(IndexTotals):
             for part in (self, other):
@@ -200,9 +200,9 @@ class IndexTotals:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is there now: open jobs by state, and webhook deliveries by event and state, their attempts by verdict.
+    """Current counts: open jobs by state, webhook deliveries by event and state, their attempts by verdict.
 
-    `stalled` open jobs made no progress for a while; `oldest` is when the oldest open job was accepted.
+    `stalled` open jobs made no progress for a while; `oldest` is the time at which the oldest open job was accepted.
     """
 
     open: Mapping[str, int]
@@ -214,7 +214,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class IndexFigures:
-    """What the job index tells operators, and when it was read."""
+    """The figures of the job index for operators, and the time at which they were read."""
 
     at: datetime
     ended: IndexTotals

@@ -1,4 +1,4 @@
-"""Every name that two rooms must agree on: workflow handlers, activities, search attributes, limits."""
+"""Names that several rooms share: workflow handlers, activities, search attributes."""
 
 from typing import Final
 
@@ -7,16 +7,16 @@ SIGNAL_RESUME: Final = "resume"
 SIGNAL_APPROVE: Final = "approve"
 SIGNAL_REJECT: Final = "reject"
 
-# Changes of workflow code that histories of earlier releases do not have: `workflow.patched` guards them.
+# Changes of workflow code. `workflow.patched` guards them, because histories of earlier releases lack them.
 PATCH_JSON_PROTOBUF: Final = "reads-json-protobuf"
 PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
-# How many calls of each step and agent the earlier runs of a job made.
+# The header with the numbers of calls, by step and agent, of the earlier runs of a job.
 HEADER_CALLS: Final = "orchestrator-calls"
 
-# The kind of error of a call whose code keeps others from running, and the worker's metric that counts these calls.
+# The error kind of a call whose code blocks other calls, and the metric of such calls.
 AGENT_BLOCKED: Final = "agent_blocked"
-# Of a call beside one that blocked: it is made again, and costs none of the agent's attempts.
+# The error kind of a call that another call blocked: it is retried and does not count as an attempt.
 AGENT_HELD_UP: Final = "agent_held_up"
 WORKFLOW_BLOCKED: Final = "workflow_blocked"
 METRIC_BLOCKED: Final = "orchestrator_agent_blocked"
@@ -32,7 +32,7 @@ ACTIVITY_AWAIT_JOB: Final = "await_job"
 ACTIVITY_RECALL: Final = "recall_conversation"
 ACTIVITY_REMEMBER: Final = "remember_conversation"
 ACTIVITY_END_SESSION: Final = "end_session"
-# What the worker of jobs runs beside agents, whose ids are activity types, too.
+# Activities of the engine. The ids of agents are activity types, too.
 OWN_ACTIVITIES: Final = frozenset(
     {
         ACTIVITY_RECORD_OUTCOME,
@@ -51,25 +51,25 @@ WORKFLOW_RECONCILE: Final = "reconcile"
 WORKFLOW_WEBHOOK_DELIVERY: Final = "webhook_delivery"
 WORKFLOW_CONVERSATION: Final = "conversation"
 WORKFLOW_INDEX_JOB: Final = "index_job"
-# Workflow types of the engine itself. An execution of any other type on our task queue is a job.
+# Workflow types of the engine. An execution of any other type on our task queue is a job.
 OWN_WORKFLOWS: Final = frozenset(
     {WORKFLOW_RECONCILE, WORKFLOW_WEBHOOK_DELIVERY, WORKFLOW_CONVERSATION, WORKFLOW_INDEX_JOB}
 )
-# Of `workflow.patched`: foreign workflows that began before there was an adoption go on without.
+# For `workflow.patched`: foreign workflows that began before adoption existed continue without it.
 PATCH_ADOPTION: Final = "adoption"
-# The type of the failure of a workflow task on a worker that lacks the workflow's type: the exception of `workflows`.
+# The failure type of a workflow task on a worker that lacks the workflow's type: an exception class of `workflows`.
 FAILURE_UNKNOWN_TYPE: Final = "UnknownWorkflowType"
 UPDATE_TURN: Final = "turn"
 UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
 
-# Set at start only: each later upsert costs a visibility write.
+# Set only at the start: each later upsert costs a visibility write.
 ATTRIBUTE_KIND: Final = "JobKind"
 ATTRIBUTE_DEFINITION: Final = "JobDefinition"
 ATTRIBUTE_OWNER: Final = "JobOwner"
 # Set by Temporal on a workflow whose tasks fail again and again.
 ATTRIBUTE_PROBLEMS: Final = "TemporalReportedProblems"
-# Set by Temporal on what a schedule starts.
+# Set by Temporal on a workflow that a schedule starts.
 ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
@@ -82,23 +82,23 @@ _FAIRNESS_KEY_CHARACTERS: Final = 64
 
 
 def fairness_key(owner: str) -> str:
-    """By what Temporal takes turns between owners; it refuses longer ones."""
+    """The key by which Temporal alternates between owners. Temporal refuses longer keys."""
     return owner[:_FAIRNESS_KEY_CHARACTERS]
 
 
 def webhook_queue(task_queue: str) -> str:
-    """The queue of webhook deliveries: receivers that hang must not take the slots of agent calls."""
+    """The task queue of webhook deliveries: hanging receivers must not use the slots of agent calls."""
     return f"{task_queue}-webhooks"
 
 
 def framework_queue(task_queue: str, framework: str) -> str:
-    """The queue of one framework's agents: `agents-<framework>`, behind the installation's own name if it has one."""
+    """The task queue of one framework's agents: `agents-<framework>`, with a prefix unless the queue is the default."""
     own = "" if task_queue == DEFAULT_TASK_QUEUE else f"{task_queue}-"
     return f"{own}agents-{framework}"
 
 
 def activity_id(step: str, agent: str, number: int = 1) -> str:
-    """The id of an agent's activity (A2), from which history alone names the step.
+    """The id of an agent's activity (A2): the projection reads the step and the agent from it.
 
     `<step>.<agent>` for the first call of the pair, `<step>.<agent>#2` and so on for later ones.
     """

@@ -12,13 +12,13 @@ _DAY = 86_400.0
 
 
 class Part(BaseModel):
-    """An immutable part of a plan. It travels with its job, so that keys of a newer version are kept, not refused."""
+    """An immutable part of a plan. A plan travels with its job, so it keeps the unknown keys of a newer version."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class RetryPolicy(Part):
-    """How often and how fast an agent call is tried again. Intervals are seconds. Always bounded (A8)."""
+    """How an agent call is retried. Intervals are seconds. Always bounded (A8)."""
 
     initial_interval: float = Field(default=1.0, gt=0)
     backoff_coefficient: float = Field(default=2.0, ge=1)
@@ -27,7 +27,7 @@ class RetryPolicy(Part):
         default=5,
         ge=1,
         le=100,
-        description="The agent's own: a worker that dies, stops or lacks the agent uses up none.",
+        description="Attempts of the agent: a worker that dies, stops or lacks the agent does not count.",
     )
 
     def pause(self, failures: int) -> float:
@@ -36,7 +36,7 @@ class RetryPolicy(Part):
 
 
 class Timeouts(Part):
-    """Limits of one agent call in seconds. `heartbeat` bounds how long a dead worker goes unnoticed."""
+    """Limits of one agent call in seconds. A dead worker is noticed after `heartbeat` seconds."""
 
     start_to_close: float = Field(default=300.0, gt=0)
     schedule_to_close: float = Field(default=3600.0, gt=0)
@@ -44,7 +44,7 @@ class Timeouts(Part):
 
 
 class Approval(Part):
-    """The step waits for a person before it runs; after `timeout` seconds it counts as rejected."""
+    """The step waits for an approval before it runs; after `timeout` seconds without one it fails."""
 
     message: str = "Approve this step to go on."
     timeout: float = Field(default=7 * _DAY, gt=0)
@@ -62,7 +62,7 @@ class Step(Part):
     instruction: str = ""
     short: bool = Field(default=False, description="Run as a local activity: only for work under a second.")
     task_queue: str | None = Field(
-        default=None, min_length=1, description="Where other workers than the workflow's own take the step's calls."
+        default=None, min_length=1, description="The task queue of the step's calls, if it is not the workflow's."
     )
     approval: Approval | None = None
     retry: RetryPolicy = RetryPolicy()
@@ -75,9 +75,9 @@ class Step(Part):
         return self
 
     @model_validator(mode="after")
-    def _short_steps_stay_home(self) -> Self:
+    def _short_steps_have_no_queue(self) -> Self:
         if self.short and self.task_queue is not None:
-            raise ValueError(f"step {self.id!r} is short, so it runs beside its workflow: it can name no task_queue")
+            raise ValueError(f"step {self.id!r} is short, so it runs beside its workflow: remove its task_queue")
         return self
 
 
@@ -107,7 +107,7 @@ class Plan(Part):
         return [(step.id, agent) for step in self.steps for agent in step.agents]
 
     def in_sequence(self) -> "Plan":
-        """The same plan with its steps one after another, in an order that their needs allow."""
+        """The same plan with its steps in sequence, in an order that their needs allow."""
         order = list(TopologicalSorter({s.id: s.needs for s in self.steps}).static_order())
         by_id = {step.id: step for step in self.steps}
         chained = [
@@ -147,12 +147,12 @@ class WorkflowDefinition(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _model_tells_the_schema(cls, data: Any) -> Any:
+    def _schema_of_model(cls, data: Any) -> Any:
         model = data.get("input_model") if isinstance(data, dict) else None
         if model is None or not hasattr(model, "model_json_schema"):
             return data
         if "input_schema" in data:
-            raise ValueError("give input_model or input_schema: the model tells its own schema")
+            raise ValueError("give input_model or input_schema, not both: the model defines the schema")
         return {**data, "input_schema": model.model_json_schema()}
 
     @model_validator(mode="after")

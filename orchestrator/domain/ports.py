@@ -1,4 +1,4 @@
-"""What the inner rooms ask of the outer ones. Activities and the runtime know these, never their makers."""
+"""Ports: protocols that activities and the runtime use, and that outer rooms implement."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from datetime import datetime
@@ -33,29 +33,29 @@ from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport, Posted
 
 
 class TextSink(Protocol):
-    """Takes the text of a running call for its readers (A7). Neither method waits or raises."""
+    """Receives the text of a running call for its readers (A7). Neither method waits or raises."""
 
     def text(self, piece: str) -> None:
-        """More of the answer; goes on where the piece before ended."""
+        """Add a piece of the answer."""
 
     def reset(self) -> None:
-        """What came before is void: the model answers anew."""
+        """Discard the text so far: the model starts its answer again."""
 
 
 class AgentRuntime(Protocol):
-    """Runs one agent call once. Never retries by itself (A8)."""
+    """Runs one agent call once, without retries (A8)."""
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Callable[[int], None], sink: TextSink
     ) -> AgentResult:
-        """The result of one call. `progress` takes the characters received so far, `sink` the text among them.
+        """The result of one call. `progress` receives the number of characters so far, `sink` the text.
 
-        Raises `AgentError`, already sorted into retryable or not.
+        Raises `AgentError`, which says whether it is retryable.
         """
 
 
 class AttemptLog(Protocol):
-    """Step and usage rows, written by the agent's activity itself (A4). History repairs a lost row."""
+    """Rows of attempts and usage, written by the agent's activity (A4). History repairs a lost row."""
 
     async def claim(
         self,
@@ -68,13 +68,13 @@ class AttemptLog(Protocol):
         tokens: int,
         least: int,
     ) -> Claim:
-        """Begin an attempt, as `started` does, that may use up to `tokens` of its owner's month.
+        """Record the start of an attempt, as `started` does, and claim up to `tokens` of its owner's month.
 
-        It gets what is left, and does not begin where that is less than `least`. Raises `Unavailable`.
+        The claim is what is left. The attempt does not start if that is less than `least`. Raises `Unavailable`.
         """
 
     async def started(self, task: AgentTask, *, attempt: int, at: datetime, run_id: str = "") -> None:
-        """An attempt began in a run of the workflow; the job counts as running from here on. Never raises."""
+        """Record the start of an attempt; the job is running from then on. Never raises."""
 
     async def ended(
         self,
@@ -88,104 +88,104 @@ class AttemptLog(Protocol):
         error: JobError | None = None,
         run_id: str = "",
     ) -> None:
-        """An attempt ended. Never raises."""
+        """Record the end of an attempt. Never raises."""
 
 
 class ArtifactStore(Protocol):
-    """Bodies too large for a payload, stored beside their job."""
+    """Stores bodies that are too large for a payload, beside their job."""
 
     async def put(self, job_id: str, name: str, body: dict[str, Any]) -> str:
-        """Store (or overwrite) a body; the answer is its artifact id. Raises `Unavailable`."""
+        """Store or overwrite a body; returns its artifact id. Raises `Unavailable`."""
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
         """A stored body. Raises `NotFound`, `Unavailable`."""
 
 
 class ValueStore(Protocol):
-    """Keeps the large parts of messages beside their job (decision 0013): JSON texts under the hash of their own."""
+    """Stores the large parts of messages beside their job (decision 0013): JSON texts by their hash."""
 
     async def put(self, job_id: str, bodies: Mapping[str, str]) -> None:
-        """Store texts by key; one that is there already stays. Raises `Unavailable`."""
+        """Store texts by key; an existing one stays. Raises `Unavailable`."""
 
     async def get(self, job_id: str, keys: Collection[str]) -> dict[str, str]:
         """Stored texts by key. Raises `NotFound`, `Unavailable`."""
 
     async def forget(self, job_id: str) -> None:
-        """Delete everything of one job. Raises `Unavailable`."""
+        """Delete all values of one job. Raises `Unavailable`."""
 
 
 class ResultKeeper(Protocol):
     """Stores the large parts of a result while its activity still runs."""
 
     async def keep(self, workflow_id: str, message: BaseModel) -> None:
-        """Store what a message of a workflow will refer to when it is sent; waits for a store that is away."""
+        """Store the large parts of a message before it is sent; waits while the store is away."""
 
 
 class OutcomeLog(Protocol):
     """Closes a job's row."""
 
     async def close(self, outcome: Outcome, *, at: datetime) -> bool:
-        """Write the outcome; whether that changed its row. Never so when the index does not answer."""
+        """Write the outcome; returns whether its row changed, False if the index does not answer."""
 
 
 class JobAdoption(Protocol):
-    """Makes jobs of workflows that were not started through the API."""
+    """Turns workflows that were not started through the API into jobs."""
 
     async def adopt(self, adoption: Adoption) -> Adopted:
-        """The job under the workflow's own id. A silent index is no obstacle.
+        """The job with the workflow's id. It does not need the index.
 
-        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge` for what cannot be a job, `Unavailable`.
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge` for a workflow that cannot be a job, `Unavailable`.
         """
 
     async def index(self, indexing: JobIndexing) -> None:
-        """Write the row of an adopted job, unless it is there. Raises `Unavailable`."""
+        """Write the row of an adopted job if it does not exist. Raises `Unavailable`."""
 
 
 class Reconciler(Protocol):
     """Compares the index with Temporal and repairs it."""
 
     async def reconcile(self, request: ReconcileRequest) -> ReconcileReport:
-        """One pass over the open rows."""
+        """Make one pass over the open rows."""
 
 
 class DeltaBus(Protocol):
-    """Carries deltas from the worker that runs a call to whoever watches its job (A7)."""
+    """Carries deltas from the worker that runs a call to the readers of its job (A7)."""
 
     def publish(self, delta: Delta) -> None:
-        """Hand a delta on. Neither waits nor raises: nobody may be listening, and a full queue drops it."""
+        """Publish a delta. Does not wait or raise: a full queue drops it, and there may be no reader."""
 
     def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
-        """The job's deltas from now on; close it when done. A reader that is too slow misses some."""
+        """The job's deltas from now on. Close the generator after use. A slow reader misses some."""
 
 
 class WebhookSender(Protocol):
     """Makes one signed POST to a subscriber."""
 
     async def post(self, posting: Posting) -> Posted:
-        """What came of it; never raises for what the receiver, its name or its network does."""
+        """The result of the POST. Faults of the receiver, its name or the network are results, not errors."""
 
 
 class Deliveries(Protocol):
-    """What the delivery workflow's activity asks of the product."""
+    """Makes attempts for the activity of the delivery workflow."""
 
     async def attempt(self, attempt: DeliveryAttempt) -> DeliveryReport:
-        """Make one attempt and write it down. Raises `Unavailable` when the index does not answer."""
+        """Make one attempt and record it. Raises `Unavailable` if the index does not answer."""
 
 
 class ConversationLog(Protocol):
-    """What a conversation's activities ask of the product. Every method raises `Unavailable`."""
+    """Reads and writes for the activities of a conversation. Every method raises `Unavailable`."""
 
     async def accept(self, turn: TurnAcceptance) -> bool:
-        """Write the row of a turn's job, before it is started; False when it has ended already."""
+        """Write the row of a turn's job before its start; returns False if the job has already ended."""
 
     async def ended(self, query: JobQuery) -> JobEnded | None:
-        """How a job ended, or None while it goes on. Raises `NotFound`."""
+        """The end of a job, or None while it is open. Raises `NotFound`."""
 
     async def recall(self, conversation_id: str) -> Memory:
-        """What a conversation stored last."""
+        """The memory that a conversation stored last."""
 
     async def remember(self, record: ConversationRecord) -> None:
-        """Store what it remembers."""
+        """Store the memory of a conversation."""
 
     async def end(self, end: SessionEnd) -> None:
-        """Store what it remembers and tell of its end."""
+        """Store the memory of a conversation and notify webhooks of its end."""

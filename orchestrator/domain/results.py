@@ -1,4 +1,4 @@
-"""What a job answers, put together from what its agent calls answered. Pure."""
+"""Assembles the result of a job from the results of its agent calls. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from orchestrator.domain.names import activity_id
 
 
 def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
-    """The result of a plan: a digest for people, every file, and what failed. `at` is when it ended."""
+    """The result of a plan: a digest for people, all files, and the failures. `at` is the time of its end."""
     ordered = _in_plan_order(job, results)
     if job.kind is JobKind.AGENT:
         only = ordered[0]
@@ -27,7 +27,7 @@ def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobE
 
 
 def partial(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
-    """What is left of a job that ended without a result, in the same form."""
+    """The partial result of a job that ended without a result, in the same form."""
     return assemble(job, results, failures, at).model_copy(update={"status": "partial"})
 
 
@@ -51,7 +51,7 @@ def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobEr
 
 
 def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliverable]:
-    """Every file under a path of its own; with `reports`, each agent's full answer is a file too."""
+    """All files, each under a unique path; with `reports`, each agent's full answer is a file, too."""
     files: list[JobDeliverable] = []
     taken: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""How long the index keeps what is over."""
+"""How long the index keeps ended jobs and their rows."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long each kind of row is kept after it ended. None keeps it for good."""
+    """How long each kind of row is kept after its end. None keeps it forever."""
 
     jobs: timedelta | None = None
     events: timedelta | None = None

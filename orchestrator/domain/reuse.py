@@ -1,4 +1,4 @@
-"""Which finished calls and approvals of a job still hold on another plan. Pure."""
+"""Which finished calls and approvals of a job a retry with another plan can reuse. Pure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ Call = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """What need not be done again: calls, and steps whose approval stands."""
+    """The reusable calls, and the steps whose approval is reusable."""
 
     calls: frozenset[Call] = field(default_factory=frozenset)
     approvals: frozenset[str] = field(default_factory=frozenset)
 
 
 def reuse(old: Plan, new: Plan, *, done: Collection[Call], approved: Collection[str]) -> Reuse:
-    """What the new plan can take over of the old one.
+    """The calls and approvals of the old plan that the new plan can reuse.
 
-    A finished call stands if its step is still there with that agent, asks for the same and needs the same steps, all
-    of which stand as a whole. So whatever depends on a step that runs again runs again, by the plan's edges. An
-    approval stands if all that the step needs does: the person saw what the step will work with.
+    A finished call is reusable if its step still exists with that agent, has the same instruction and needs the same
+    steps, all of which are reusable as a whole. So a step that runs again makes all steps that depend on it run again.
+    An approval is reusable if all steps that its step needs are: the person saw the same inputs of the step.
     """
     calls: set[Call] = set()
     approvals: set[str] = set()

@@ -1,4 +1,4 @@
-"""How many rows of a kind an owner may have, and how large one may be."""
+"""Limits of rows: how many an owner may have, and how large one may be."""
 
 from typing import Any, Final
 
@@ -11,11 +11,11 @@ MOST_KEYS: Final = 100
 MOST_SESSIONS: Final = 100
 ROW_BYTES: Final = 64 * 1024
 LIST_BYTES: Final = 1024 * 1024
-"""How much of what rows hold one list may show."""
+"""The most bytes of row contents in one list."""
 
 
 def check_size(field: str, **values: Any) -> None:
-    """Raises `InvalidInput` for values that are together larger than a row may be, as JSON."""
+    """Raises `InvalidInput` if the values together are larger, as JSON, than a row may be."""
     size = len(to_json(values))
     if size > ROW_BYTES:
         raise InvalidInput(
@@ -29,7 +29,7 @@ def check_size(field: str, **values: Any) -> None:
 
 
 def full(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
-    """The error for one row too many of a kind."""
+    """The error for a row over the limit of its kind."""
     return InvalidInput(
         f"There are {used} {kind} of {allowed} that an account may have: {remedy}",
         limit=kind,

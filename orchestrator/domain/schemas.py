@@ -1,4 +1,4 @@
-"""Reads JSON Schemas: what they expect, in a few words, and which parts of a path are their fields."""
+"""Reads JSON Schemas: a short description of the expected value, and the fields of a path."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ _SHOWN: Final = 100
 
 
 def expected_of(root: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What is expected where a field is missing: its type, even where only some values are allowed (D-029).
+    """The expected type of a missing field, even if only some values are allowed (D-029).
 
     `root` resolves the references of `schema`.
     """
@@ -17,13 +17,13 @@ def expected_of(root: dict[str, Any], schema: dict[str, Any]) -> str:
 
 
 def field_at(root: dict[str, Any], path: Sequence[str | int]) -> tuple[list[str | int], dict[str, Any]]:
-    """The parts of a path that a JSON Schema knows as fields or items, and the schema of the last one. Other parts are
-    skipped: pydantic names the members of a union, too."""
+    """The parts of a path that are fields or items in a JSON Schema, and the schema of the last one. Other parts are
+    skipped: pydantic also puts the members of a union into paths."""
     names: list[str | int] = []
     schema = root
     for part in path:
-        if (found := _part(root, schema, part)) is not None:
-            schema = found
+        if (inner := _part(root, schema, part)) is not None:
+            schema = inner
             names.append(part)
     return names, schema
 
@@ -47,7 +47,7 @@ def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def expected_by(root: dict[str, Any], schema: dict[str, Any]) -> str:
-    """What a schema asks for, in a few words such as `string` or `one of: rest, graphql`."""
+    """The value that a schema expects, in a few words such as `string` or `one of: rest, graphql`."""
     match schema:
         case {"$ref": str(ref)} if ref.startswith("#/$defs/"):
             return expected_by(root, _resolved(root, schema))
@@ -70,6 +70,6 @@ def _plain(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as JSON, cut to 100 characters."""
+    """A value as JSON, shortened to 100 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

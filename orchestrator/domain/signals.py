@@ -1,4 +1,4 @@
-"""The one decoder of control signals: the interpreter and the projection read the same bytes with it. Pure."""
+"""Decodes control signals, for the interpreter and for the projection. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from orchestrator.domain.commands import Control, Decision
 JSON_PLAIN: Final = b"json/plain"
 JSON_PROTOBUF: Final = b"json/protobuf"
 _NULL: Final = b"binary/null"
-# A larger value may travel by reference, which only the worker resolves; no control needs as much.
+# A larger value may travel by reference, which only the worker can resolve. No control is that large.
 MAX_INPUT_BYTES: Final = 32 * 1024
-# Anything else says that the bytes are not the whole value, or not the value itself.
+# Other metadata means that the bytes are encoded or incomplete.
 _KNOWN_METADATA: Final = frozenset({"encoding", "messageType"})
 
 _CONTROLS: Final[dict[str, type[Control | Decision]]] = {
@@ -28,14 +28,14 @@ _CONTROLS: Final[dict[str, type[Control | Decision]]] = {
 
 @dataclass(frozen=True, slots=True)
 class SignalInput:
-    """One input of a signal as it crosses Temporal: its encoding, empty if that is not known, and its bytes."""
+    """One input of a signal in Temporal: its encoding, empty if unknown, and its bytes."""
 
     encoding: bytes
     data: bytes
 
     @classmethod
     def of(cls, metadata: Mapping[str, bytes], data: bytes) -> "SignalInput":
-        """The input in a payload of that metadata."""
+        """The input of a payload."""
         plain = metadata.keys() <= _KNOWN_METADATA
         return cls(metadata.get("encoding", b"") if plain else b"", data)
 
@@ -46,9 +46,9 @@ def names_control(name: str) -> bool:
 
 
 def read_control(name: str, inputs: Sequence[SignalInput]) -> Control | Decision | None:
-    """What a signal asks of a declared workflow; None if the workflow ignores it.
+    """The control or decision of a signal to a declared workflow; None if the workflow ignores the signal.
 
-    A control takes one input, a JSON object. `pause` and `resume` need none; `null` counts as none.
+    A control has one input, a JSON object. For `pause` and `resume` it is optional; `null` counts as no input.
     """
     model = _CONTROLS.get(name)
     if model is None or len(inputs) > 1:
@@ -63,7 +63,7 @@ def read_control(name: str, inputs: Sequence[SignalInput]) -> Control | Decision
 
 
 def _body(value: SignalInput) -> bytes | None:
-    """The bytes to read as JSON; None for an encoding or a size that no control has."""
+    """The JSON bytes; None for a wrong encoding or size."""
     if len(value.data) > MAX_INPUT_BYTES:
         return None
     if value.encoding == _NULL:

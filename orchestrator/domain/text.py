@@ -1,4 +1,4 @@
-"""Text that others wrote, made fit to be stored, sent and shown (decision 0018). Pure."""
+"""Makes foreign text safe to store, send and show (decision 0018). Pure."""
 
 import re
 from typing import Any, Final
@@ -6,15 +6,15 @@ from typing import Any, Final
 MESSAGE_LIMIT: Final = 2000
 NAME_LIMIT: Final = 100
 MOST_CAUSES: Final = 4
-# Deeper data cannot be read back: the parsers of JSON stop at about 200 levels, and a result holds an answer.
+# JSON parsers stop at about 200 levels, and a result wraps an answer in more levels.
 MOST_LEVELS: Final = 100
-# Python refuses to print longer integers, and no database takes them.
+# Python refuses to print longer integers, and databases refuse them.
 _MOST_BITS: Final = 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# What a terminal obeys, but tab and newline, and what turns the direction of text or breaks lines.
+# Characters that control a terminal, except tab and newline, or that change the direction or the lines of text.
 _UNSAFE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# What makes a link, a picture, HTML or code in Markdown, and what is read in its place.
+# Characters of links, pictures, HTML and code in Markdown, and their replacements.
 _MARKUP: Final = str.maketrans({"[": "(", "]": ")", "<": "‹", ">": "›", "`": "'"})
 _ADDRESS: Final = re.compile(r"(?i)(://|www\.|@)")
 _CUT: Final = re.compile(r"… \((\d+) characters more\)\Z")
@@ -22,7 +22,7 @@ _ROOM_FOR_COUNT: Final = 40
 
 
 def sound(text: str) -> str:
-    """Text that every store and wire takes: halves of a surrogate pair joined, lone ones U+FFFD, without NUL."""
+    """Text that every store and protocol accepts: surrogate pairs are joined, lone ones become U+FFFD, NUL goes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -31,16 +31,16 @@ def sound(text: str) -> str:
 
 
 def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Sound text without control characters, of at most `limit` characters. What was cut off is counted at its end."""
-    unseen = max(0, len(text) - 2 * limit)  # Megabytes are not looked at: that would hold an event loop.
+    """Sound text without control characters, of at most `limit` characters. Its end says how many were cut off."""
+    unseen = max(0, len(text) - 2 * limit)  # Scanning megabytes would block the event loop.
     text = _CONTROL.sub("", sound(text[: 2 * limit]))
     if len(text) <= limit and not unseen:
         return text
     before = _CUT.search(text)
     whole = text[: before.start()] if before else text
-    kept = whole[: limit - _ROOM_FOR_COUNT]
-    more = len(whole) - len(kept) + unseen + (int(before[1]) if before else 0)
-    return f"{kept}… ({more} characters more)"
+    beginning = whole[: limit - _ROOM_FOR_COUNT]
+    more = len(whole) - len(beginning) + unseen + (int(before[1]) if before else 0)
+    return f"{beginning}… ({more} characters more)"
 
 
 def name(text: str, limit: int = NAME_LIMIT) -> str:
@@ -50,22 +50,22 @@ def name(text: str, limit: int = NAME_LIMIT) -> str:
 
 
 def inert(text: str) -> str:
-    """The text as it may stand in a page of Markdown: with no link, picture, HTML or code that its author meant."""
+    """The text for a page of Markdown: links, pictures, HTML and code in it have no effect."""
     return _ADDRESS.sub(r"\1 ", text.translate(_MARKUP))
 
 
 def visible(text: str) -> str:
-    """The text with every character that a terminal would obey shown as `�`."""
+    """The text with `�` for every character that controls a terminal."""
     return _UNSAFE.sub("\ufffd", text)
 
 
 def escaped_json(document: str) -> str:
-    """The same JSON, with an escape for every character that a terminal would obey."""
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
+    """The same JSON, with an escape for every character that controls a terminal."""
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
 
 
 def headline(text: str, limit: int = 200) -> str:
-    """One line of at most `limit` bytes: what Temporal takes as a summary."""
+    """One line of at most `limit` bytes, as Temporal requires of a summary."""
     line = name(text, limit)
     while len(line.encode()) > limit:
         line = line[: len(line) * 3 // 4].rstrip("…") + "…"
@@ -73,17 +73,17 @@ def headline(text: str, limit: int = 200) -> str:
 
 
 def error_name(error: BaseException) -> str:
-    """The class name of an exception, as the stable word of its kind."""
+    """The class name of an exception: the stable word of its kind."""
     return name(type(error).__name__) or "error"
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """The error that led to this one, as Python shows it in a traceback."""
+    """The cause of an error, as Python shows it in a traceback."""
     return error.__cause__ if error.__cause__ is not None or error.__suppress_context__ else error.__context__
 
 
 def error_message(error: BaseException) -> str:
-    """What an exception says; of one whose own `__str__` fails, that it does."""
+    """The text of an exception. If its `__str__` fails, a sentence that says so."""
     try:
         return cut(str(error))
     except BaseException as fault:  # noqa: BLE001 - the edge of an author's code, which may even exit
@@ -91,9 +91,9 @@ def error_message(error: BaseException) -> str:
 
 
 def sound_data(value: Any, levels: int = MOST_LEVELS) -> Any:
-    """JSON data with sound texts. NaN and infinities are null, as JSON has no word for them.
+    """JSON data with sound texts. NaN and infinities become null, because JSON lacks them.
 
-    Raises `ValueError` for data that cannot be carried: over `levels` levels deep, or with enormous integers.
+    Raises `ValueError` for data that is more than `levels` levels deep or has enormous integers.
     """
     match value:
         case str():

@@ -5,14 +5,14 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-# More than any call uses, and little enough that a database can add up many.
+# More than any call uses, and small enough that a database can sum many.
 _MOST_TOKENS: Final = 1_000_000_000
 _MOST_COST: Final = 1_000_000.0
 
 
 class Usage(BaseModel):
-    """What one call used. Costs are USD: `cost` from the agent's published price (D-030), `provider_cost` the
-    provider's own; each None when not known."""
+    """The usage of one call. Costs are USD: `cost` by the agent's published price (D-030), `provider_cost` by the
+    provider; None if unknown."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,9 +27,9 @@ class Usage(BaseModel):
         return self.prompt_tokens + self.completion_tokens
 
     def believable(self) -> "Usage":
-        """The same without what no call can have used: negative or enormous counts, costs that are no amount.
+        """The usage without impossible values: negative or enormous counts, costs that are not amounts.
 
-        A count that is left out is 0, and the price that depends on it is not known.
+        An impossible count becomes 0, and the costs that depend on it become unknown.
         """
         counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
         wrong = {name: 0 for name, count in counts.items() if not 0 <= count <= _MOST_TOKENS}
@@ -41,14 +41,14 @@ class Usage(BaseModel):
 
     @classmethod
     def total(cls, parts: "Iterable[Usage]") -> "Usage":
-        """The sum of any number, added as `plus` does."""
+        """The sum of any number of usages."""
         whole = cls()
         for part in parts:
             whole = whole.plus(part)
         return whole
 
     def plus(self, other: "Usage") -> "Usage":
-        """The sum; a cost that one side does not know stays the other side's."""
+        """The sum. If one side's cost is unknown, the cost is the other side's."""
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
@@ -63,7 +63,7 @@ def published_cost(total_tokens: int, per_1k_tokens: float) -> float:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has: four bytes are taken as one."""
+    """The approximate number of tokens of a text: one for four bytes."""
     return -(-len(text.encode(errors="replace")) // 4)
 
 

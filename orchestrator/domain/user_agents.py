@@ -1,4 +1,4 @@
-"""Agents that users make for themselves, their saved configurations and their figures (O-016, O-035, O-042)."""
+"""Agents of users, their saved configurations and their figures (O-016, O-035, O-042)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from typing import Any, Final
 from orchestrator.domain.jobs import JobState
 
 USER_AGENT: Final = "user_agent"
-"""The catalogue's agent that performs users' agents; no list shows it."""
+"""The catalogue's agent that runs users' agents; lists leave it out."""
 
 UNAVAILABLE_AGENT: Final = "user_agent_unavailable"
-"""The one that fails at once, because nothing may perform the user's agent."""
+"""The agent that fails at once, because nothing can run the user's agent."""
 
 EXECUTING: Final = (USER_AGENT, UNAVAILABLE_AGENT)
-"""What the jobs of executions run."""
+"""The agents that the jobs of executions run."""
 
 
 _PREFIX: Final = "agent_"
@@ -24,7 +24,7 @@ _DIGITS: Final = frozenset("0123456789abcdef")
 
 
 def agent_id(tail: str) -> str:
-    """The id of a new agent, which is the subject of its executions' jobs; `tail` is 32 hexadecimal digits."""
+    """The id of a new agent. It is the subject of the jobs of its executions; `tail` is 32 hexadecimal digits."""
     return _PREFIX + tail
 
 
@@ -35,7 +35,7 @@ def is_user_agent(subject: str) -> bool:
 
 
 class Framework(StrEnum):
-    """The frameworks that an agent may be made for (O-018)."""
+    """The frameworks of agents (O-018)."""
 
     AUTOGEN = "autogen"
     METAGPT = "metagpt"
@@ -51,7 +51,7 @@ class Framework(StrEnum):
 
 
 class AgentStatus(StrEnum):
-    """Where an agent is (O-019, C-71). Nothing is deployed, so that none is ever `DEPLOYING`."""
+    """The status of an agent (O-019, C-71). No agent is ever `DEPLOYING`, because nothing is deployed."""
 
     IDLE = "IDLE"
     RUNNING = "RUNNING"
@@ -63,7 +63,7 @@ class AgentStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UserAgent:
-    """An agent as its owner made it."""
+    """An agent as its owner defined it."""
 
     id: str
     owner: str
@@ -79,7 +79,7 @@ class UserAgent:
 
 @dataclass(frozen=True, slots=True)
 class AgentFigures:
-    """What became of an agent's executions. `mean_seconds` is that of the successful ones, None without any."""
+    """Figures of an agent's executions. `mean_seconds` is the mean time of successful ones, None without any."""
 
     total: int = 0
     successful: int = 0
@@ -98,9 +98,9 @@ class LiveAgent:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A saved configuration. Public ones are seen by everybody. `usage_count` counts the executions that used it.
+    """A saved configuration. Everybody sees public ones. `usage_count` counts the executions that used it.
 
-    A long list holds some without `configuration`.
+    In a long list, `configuration` may be None.
     """
 
     id: str
@@ -118,9 +118,9 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionTally:
-    """Executions of one framework's agents that began on a UTC day and are in one state now.
+    """Executions of one framework's agents that began on one UTC day and have one state.
 
-    `seconds` is the time of completed ones together; `cost` sums the known prices in USD, None where none is known.
+    `seconds` is the total time of completed ones; `cost` sums the known prices in USD, None where none is known.
     """
 
     day: date
@@ -134,7 +134,7 @@ class ExecutionTally:
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What an owner has now, and had of that when a period began."""
+    """Counts of an owner's agents and configurations, now and at the start of a period."""
 
     active_agents: int
     active_agents_before: int
@@ -146,7 +146,7 @@ class Estate:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """An owner's executions that began in a period, how many began in the one before, and what they have."""
+    """An owner's executions that began in a period, the number of the period before, and the owner's estate."""
 
     since: datetime
     until: datetime

@@ -1,6 +1,6 @@
-"""Large parts of a message: taken out, stored beside their job, referenced out of band and put back (decision 0013).
+"""Large parts of a message: removed, stored beside their job, referenced out of band and put back (decision 0013).
 
-Pure. A reference is never part of the data itself, so that nothing which a caller sends can name a stored value.
+Pure. References are never part of the data, so that a caller's data cannot name a stored value.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 METADATA: Final = "orchestrator-stored"  # Where a Temporal payload carries its references.
-INLINE_BYTES: Final = 64 * 1024  # A message up to this size is carried whole.
-LEFT_BYTES: Final = 32 * 1024  # At most this much of a larger one stays inline.
+INLINE_BYTES: Final = 64 * 1024  # A message up to this size is sent whole.
+LEFT_BYTES: Final = 32 * 1024  # The most of a larger one that stays inline.
 PART_BYTES: Final = 4 * 1024  # A smaller part is not worth a reference.
 KEPT: Final = ("plan", "retry")  # Of a job's input; the projection reads them from history alone.
 _MOST_KEPT: Final = 1024 * 1024
 _PREVIEW_CHARACTERS: Final = 80
-# Each part of each level is measured: deeper ones, and those among very many, are taken out with their parent.
+# The size of every part is measured. Deeper parts, and parts of very long lists, are removed with their parent.
 _DEPTH: Final = 8
 _MOST_PARTS: Final = 1000
 
@@ -27,9 +27,9 @@ Place = tuple[str | int, ...]
 
 
 class Stored(BaseModel):
-    """Where a part of a message was, and where its body is: value `key` of job `job_id`, `bytes` long as JSON.
+    """The place of a part in its message, and of its body: value `key` of job `job_id`, `bytes` long as JSON.
 
-    The body of a `nested` one is `{"value": …, "stored": [references within it]}`.
+    The body of a `nested` part is `{"value": …, "stored": [references within it]}`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,11 +41,11 @@ class Stored(BaseModel):
     nested: bool = False
 
     def under(self, *place: str | int) -> "Stored":
-        """The same value, seen from further out."""
+        """The same value; its place is relative to a container."""
         return self.model_copy(update={"at": (*place, *self.at)})
 
     def within(self, *place: str | int) -> "Stored":
-        """The same value, seen from a part of the message that holds it."""
+        """The same value; its place is relative to a part of the message."""
         return self.model_copy(update={"at": self.at[len(place) :]})
 
 
@@ -54,7 +54,7 @@ _REFERENCES: Final = TypeAdapter(tuple[Stored, ...])
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A message whose large parts are taken out. `bodies` are JSON texts by key."""
+    """A message without its large parts. `bodies` are JSON texts by key."""
 
     rest: Any
     stored: tuple[Stored, ...]
@@ -62,26 +62,26 @@ class Split:
 
 
 def split(job_id: str, message: Any, *, inline: int = INLINE_BYTES, keep: Sequence[str] = KEPT) -> Split:
-    """Take the large parts out of plain JSON data that is over `inline` bytes, the biggest first.
+    """Remove the large parts of plain JSON data over `inline` bytes, the biggest first.
 
-    What is left fits `LEFT_BYTES`, apart from the fields named by `keep`, which stay unless they are huge.
-    In the place of a text stays its beginning, in that of an object or a list an empty one: the rest keeps its form.
+    The rest fits `LEFT_BYTES`, without the fields of `keep`, which stay unless they are huge. A removed text leaves its
+    beginning, a removed object or list an empty one, so that the rest keeps its form.
     """
     bodies: dict[str, str] = {}
-    kept: dict[str, Any] = {}
+    retained: dict[str, Any] = {}
     if isinstance(message, dict):
-        kept = {name: message[name] for name in keep if name in message and _size(message[name]) <= _MOST_KEPT}
-    free = {name: value for name, value in message.items() if name not in kept} if kept else message
+        retained = {name: message[name] for name in keep if name in message and _size(message[name]) <= _MOST_KEPT}
+    free = {name: value for name, value in message.items() if name not in retained} if retained else message
     if _size(free) <= inline:
         return Split(message, (), bodies)
     rest, stored = _split(job_id, free, min(inline, LEFT_BYTES), bodies, 0)
-    if kept:  # In the order of the message.
-        rest = {name: kept.get(name, rest.get(name)) for name in message if name in kept or name in rest}
+    if retained:  # In the order of the message.
+        rest = {name: retained.get(name, rest.get(name)) for name in message if name in retained or name in rest}
     return Split(rest, stored, bodies)
 
 
 def restored(rest: Any, stored: Iterable[Stored], bodies: Mapping[tuple[str, str], str]) -> Any:
-    """A message with every part put back. `bodies` holds the texts by job and key, those of nested references too."""
+    """The whole message. `bodies` holds the texts by job and key, those of nested references too."""
     for reference in stored:
         value = value_of(bodies[reference.job_id, reference.key])
         if reference.nested:
@@ -91,7 +91,7 @@ def restored(rest: Any, stored: Iterable[Stored], bodies: Mapping[tuple[str, str
 
 
 def references(raw: Any) -> tuple[Stored, ...]:
-    """References from their plain form; none from anything else."""
+    """References from plain data; empty for other data."""
     try:
         return _REFERENCES.validate_python(raw)
     except ValidationError:
@@ -99,7 +99,7 @@ def references(raw: Any) -> tuple[Stored, ...]:
 
 
 def references_of(text: bytes | str) -> tuple[Stored, ...]:
-    """References from their JSON form; none from anything else, which somebody else has written."""
+    """References from JSON; empty for other text, which another program wrote."""
     try:
         return _REFERENCES.validate_json(text)
     except ValidationError:
@@ -112,7 +112,7 @@ def references_text(stored: Sequence[Stored]) -> bytes:
 
 
 def text_of(value: Any) -> str:
-    """A value as JSON text: the same value is always the same text, whichever message carries it."""
+    """A value as JSON text. Equal values give equal texts."""
     return _bytes_of(value).decode(errors="surrogatepass")
 
 
@@ -125,7 +125,7 @@ def value_of(text: str | bytes) -> Any:
 
 
 def _bytes_of(value: Any) -> bytes:
-    """A value as JSON. An input may have hundreds of thousands of keys: the fast writer saves seconds of a job."""
+    """A value as JSON. Inputs can have hundreds of thousands of keys: the fast writer saves seconds."""
     try:
         return to_json(value, inf_nan_mode="constants")
     except PydanticSerializationError:  # half a surrogate pair, which the fast writer refuses
@@ -133,7 +133,7 @@ def _bytes_of(value: Any) -> bytes:
 
 
 def _split(job_id: str, value: Any, target: int, bodies: dict[str, str], depth: int) -> tuple[Any, tuple[Stored, ...]]:
-    """A value over `target` bytes without its large parts; an empty one if nothing less helps."""
+    """A value over `target` bytes without its large parts; an empty value if that is not enough."""
     if not isinstance(value, dict | list) or depth == _DEPTH or len(value) > _MOST_PARTS:
         return _replaced(job_id, value, (), bodies)
     places: list[tuple[Any, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
@@ -177,7 +177,7 @@ def _placeholder(value: Any) -> Any:
 
 
 def _put(rest: Any, place: Sequence[str | int], value: Any) -> Any:
-    if not place:  # What was kept of an object stays beside it.
+    if not place:  # The kept fields of an object stay.
         return {**rest, **value} if isinstance(rest, dict) and isinstance(value, dict) else value
     first, *inner = place
     changed = rest.copy()

@@ -1,4 +1,4 @@
-"""Webhooks: what is told to whom, and what became of each delivery (D-098 to D-103, A10)."""
+"""Webhooks: subscriptions, their events, and deliveries with their attempts (D-098 to D-103, A10)."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from orchestrator.domain.user_agents import is_user_agent
 
 
 class WebhookEvent(StrEnum):
-    """What a subscriber can be told. A cancelled or timed-out job is told as `job.failed` (C-49)."""
+    """The events of webhooks. A cancelled or timed-out job sends `job.failed` (C-49)."""
 
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
@@ -53,8 +53,8 @@ def event_of(state: JobState) -> WebhookEvent:
 
 
 def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
-    """Every event that the end of a job is told as: the native one, then that of the chat whose turn it was, or of the
-    user's agent whose execution it was (C-52)."""
+    """All webhook events for the end of a job: the native one, then that of the chat turn or of the execution of a
+    user's agent (C-52)."""
     native = event_of(state)
     if subject is not None and is_user_agent(subject):
         return [native, _EXECUTION_EVENTS[state.status]]
@@ -64,22 +64,22 @@ def events_of(state: JobState, subject: str | None) -> list[WebhookEvent]:
 
 
 def corrected(event: str, state: JobState, subject: str | None) -> WebhookEvent:
-    """What an event is called once the closed history has said how the job ended: its own kind, or the native one."""
+    """The event for the end that the closed history shows: of the same kind as `event`, else the native one."""
     events = events_of(state, subject)
     kind = event.partition(".")[0]
-    return next((one for one in events if one.partition(".")[0] == kind), events[0])
+    return next((candidate for candidate in events if candidate.partition(".")[0] == kind), events[0])
 
 
 def delivery_id(cause: str, webhook_id: str | None) -> str:
-    """The id of the delivery that tells one webhook (None: the job's own callback) of one cause: always the same.
+    """The id of the delivery of one cause to one webhook (None: the job's callback): always the same.
 
-    It is the id of the delivery's workflow, too.
+    It is also the id of the delivery's workflow.
     """
     return "whd_" + digest(cause, webhook_id or "")[:32]
 
 
 class DeliveryState(StrEnum):
-    """Where one delivery is. `dropped`: its webhook was deleted or disabled before it came through."""
+    """The state of one delivery. `dropped`: its webhook was deleted or disabled before the delivery succeeded."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -88,7 +88,7 @@ class DeliveryState(StrEnum):
 
 
 class DeliveryVerdict(StrEnum):
-    """What one attempt's answer means for the next one."""
+    """The result of one attempt: delivered, retry, or the receiver is gone."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
@@ -96,18 +96,18 @@ class DeliveryVerdict(StrEnum):
 
 
 class Posting(Message):
-    """One HTTP POST to a subscriber. `secrets` sign it, the newest first."""
+    """One HTTP POST to a subscriber, signed with all `secrets`, the newest first."""
 
     url: str
     message_id: str
     at: datetime
     body: dict[str, Any] = Field(description="Without the key `signature`, which the sender adds (C-53).")
     secrets: list[str]
-    owner: str = Field(default="", description="Whose look-ups the receiver's name is counted with.")
+    owner: str = Field(default="", description="The owner whose limit the DNS look-up of the receiver counts against.")
 
 
 class Posted(Message):
-    """What came of one POST. `retry_after` is the receiver's own wish and `duration` how long it took, in seconds."""
+    """The result of one POST. `retry_after` is the receiver's requested wait, `duration` the time, both in seconds."""
 
     verdict: DeliveryVerdict
     status: int | None = None
@@ -117,16 +117,16 @@ class Posted(Message):
 
 
 class DeliveryInput(Message):
-    """Input of the workflow `webhook_delivery`. `schedule` holds the seconds before each attempt, jitter apart."""
+    """Input of the workflow `webhook_delivery`. `schedule` holds the seconds before each attempt, without jitter."""
 
     delivery_id: str
     schedule: list[float]
 
 
 class DeliveryAttempt(Message):
-    """Input of the activity that makes one attempt; `last` when no other will follow.
+    """Input of the activity that makes one attempt; `last` if none follows.
 
-    `next_delay` is how many seconds after this attempt the next one is due.
+    The next attempt is due `next_delay` seconds after this one.
     """
 
     delivery_id: str
@@ -136,7 +136,7 @@ class DeliveryAttempt(Message):
 
 
 class DeliveryReport(Message):
-    """Output of that activity: go on only while `state` is pending."""
+    """Output of that activity. Further attempts follow only while `state` is pending."""
 
     state: DeliveryState
     retry_after: float | None = None
@@ -150,15 +150,15 @@ class DeliveryResult(Message):
 
 
 def sealed_for(webhook_id: str) -> str:
-    """The place that the secrets of a webhook are sealed for: its row."""
+    """The context in which the secrets of a webhook are sealed: its row."""
     return f"webhooks/{webhook_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook. Both secrets are sealed; the previous one signs, too, until `previous_until`.
+    """One webhook. Both secrets are sealed; the previous one also signs, until `previous_until`.
 
-    `key_id` is the API key that answers for it: it stops with that key. One of a user or the admin has none.
+    `key_id` is the API key that created it: the webhook stops with that key. A user's or the admin's has none.
     """
 
     id: str
@@ -176,7 +176,7 @@ class Webhook:
 
     @property
     def sealed_for(self) -> str:
-        """The place that its secrets are sealed for."""
+        """The context in which its secrets are sealed."""
         return sealed_for(self.id)
 
 
@@ -192,8 +192,8 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DueDelivery):
-    """One delivery. `webhook_id` is None for a job's own callback, `data` is the body, or what a job's
-    body has on top."""
+    """One delivery. `webhook_id` is None for a job's callback. `data` is the body; for a job, the additional fields of
+    its body."""
 
     webhook_id: str | None
     job_id: str | None

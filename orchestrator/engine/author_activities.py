@@ -14,7 +14,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from activities.errors import told_to_temporal
+from activities.errors import temporal_errors
 from orchestrator.runtime.bulkhead import Bulkhead
 
 _COMPLETES_LATER: Final = object()
@@ -54,7 +54,7 @@ class _Inbound(ActivityInboundInterceptor):
                 return _COMPLETES_LATER
 
         async def contained(*arguments: Any) -> Any:
-            with told_to_temporal():
+            with temporal_errors():
                 return await self._bulkhead.call(name, run, *arguments, finish=lambda value: value)
 
         input.fn = contained

@@ -28,9 +28,9 @@ from orchestrator.domain.facts import (
     CALLS,
     NOTHING_PENDING,
     Fact,
+    OtherEvent,
     Pending,
     RunStarted,
-    Untold,
     WorkflowTaskDone,
 )
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
@@ -297,7 +297,7 @@ class JobWatch:
         position = parse_cursor(job.last_event or "")
         # The end of a workflow task means that the job has started, or that a stuck one goes on.
         starts = job.state is JobState.PENDING or (job.reason is not None and job.reason.code is ReasonCode.STUCK)
-        routine = (*CALLS, Untold) if starts else (*CALLS, Untold, WorkflowTaskDone)
+        routine = (*CALLS, OtherEvent) if starts else (*CALLS, OtherEvent, WorkflowTaskDone)
         while not self._history.ended:
             if any(not isinstance(fact, routine) for fact in self._history.since(position)):
                 return

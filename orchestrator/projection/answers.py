@@ -1,4 +1,4 @@
-"""What the finished calls of a job answered, in full: read once, when a job ends without a result of its own."""
+"""The full answers of a job's finished calls: read once, when a job ends without a result."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,43 +14,43 @@ from orchestrator.projection.facts import plain
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers, and what each call asked for, by its activity id, as far as history tells that."""
+    """Answers, and the digest of each call's question by activity id, if history records it."""
 
     results: list[AgentResult] = field(default_factory=list)
     asks: Mapping[str, str] = field(default_factory=dict)
 
 
 def answers(events: Iterable[HistoryEvent]) -> list[AgentResult]:
-    """The answers in the history of a job's last run, those that earlier runs handed on included.
+    """The answers in the history of a job's last run, with those that earlier runs passed on.
 
-    Stored parts must have been put back.
+    The caller must have put stored parts back.
     """
-    found: list[AgentResult] = []
+    results: list[AgentResult] = []
     for event in events:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                found += _handed_on(event.workflow_execution_started_event_attributes.input.payloads)
+                results += _carried(event.workflow_execution_started_event_attributes.input.payloads)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED:
-                found += _answer(event.activity_task_completed_event_attributes.result.payloads)
+                results += _answer(event.activity_task_completed_event_attributes.result.payloads)
             case EventType.EVENT_TYPE_MARKER_RECORDED:
                 details = event.marker_recorded_event_attributes.details
-                found += _answer(details["result"].payloads) if "result" in details else []
-    return found
+                results += _answer(details["result"].payloads) if "result" in details else []
+    return results
 
 
 def asks(events: Iterable[HistoryEvent]) -> dict[str, str]:
-    """What the calls of a job's last run asked for, short ones apart, and those that it took over from another job."""
-    found: dict[str, str] = {}
+    """Digests of the questions of a job's last run by activity id: of calls that are not short, and of reused ones."""
+    digests: dict[str, str] = {}
     for event in events:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-                found |= _taken_over(event.workflow_execution_started_event_attributes.input.payloads)
+                digests |= _reused(event.workflow_execution_started_event_attributes.input.payloads)
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
-                found |= _asks(event.activity_task_scheduled_event_attributes.input.payloads)
-    return found
+                digests |= _asks(event.activity_task_scheduled_event_attributes.input.payloads)
+    return digests
 
 
-def _handed_on(payloads: Iterable[object]) -> list[AgentResult]:
+def _carried(payloads: Iterable[object]) -> list[AgentResult]:
     try:
         carried = Carried.model_validate(plain(payloads).get("carried") or {})
     except ValidationError:
@@ -59,14 +59,14 @@ def _handed_on(payloads: Iterable[object]) -> list[AgentResult]:
 
 
 def _answer(payloads: Iterable[object]) -> list[AgentResult]:
-    """One, or none: other activities answer with something else."""
+    """The answer, or nothing: other activities have other results."""
     try:
         return [AgentResult.model_validate(plain(payloads))]
     except ValidationError:
         return []
 
 
-def _taken_over(payloads: Iterable[object]) -> dict[str, str]:
+def _reused(payloads: Iterable[object]) -> dict[str, str]:
     try:
         retry = Retry.model_validate(plain(payloads).get("retry") or {})
     except ValidationError:
@@ -75,7 +75,7 @@ def _taken_over(payloads: Iterable[object]) -> dict[str, str]:
 
 
 def _asks(payloads: Iterable[object]) -> dict[str, str]:
-    """One, or none: other activities are asked something else."""
+    """The question, or nothing: other activities have other inputs."""
     try:
         task = AgentTask.model_validate(plain(payloads))
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Fills in what history forgets, from the index rows: attempts that came to nothing, and what those have cost."""
+"""Completes a job with the attempts that history does not record: failed ones, and their usage, from index rows."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,102 +8,104 @@ from orchestrator.domain.usage import Usage
 
 Row = tuple[str, str, int, Attempt, str]
 """Step, agent, number of the call, attempt, and the workflow run that made it."""
-Known = dict[str, dict[int, Attempt]]
+RowsByRun = dict[str, dict[int, Attempt]]
 """Attempts of one call by run and number."""
 
 
 def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
-    """The job with its attempts completed from the attempt rows; where both know a thing, history wins.
+    """The job with its attempts completed from the attempt rows. If both record a field, history wins.
 
-    What was used by attempts that a reset undid counts: in their call, which may be made again, else in the job.
+    The usage of attempts before a reset counts: in their call if the job makes it again, else in the job.
     """
-    known = _by_call(rows)
-    if not known:
+    by_call = _by_call(rows)
+    if not by_call:
         return job
-    calls = [_complete(job, call, known.pop(_key(call), {})) for call in job.calls]
-    undone = [_used(attempts.values()) for runs in known.values() for attempts in runs.values()]
+    calls = [_complete(job, call, by_call.pop(_key(call), {})) for call in job.calls]
+    undone = [_used(attempts.values()) for runs in by_call.values() for attempts in runs.values()]
     return job.model_copy(update={"calls": calls, "usage": Usage.total([*(call.usage for call in calls), *undone])})
 
 
 def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
-    """Attempts whose end the job's history tells and no row does: the index was away when it was to be written.
+    """Attempts whose end is in the job's history but in no row, because the index did not answer.
 
-    `job` is as its history alone tells it. Of a call that goes on, history may still tell more.
+    `job` comes from history alone. Open calls are left out: their history is not complete.
     """
-    known = _by_call(rows)
+    by_call = _by_call(rows)
     missing: list[tuple[AgentCall, Attempt]] = []
     for call in job.calls:
         if not call.status.ended:
             continue
-        written = _of_this_course(job, call, known.get(_key(call), {}))
-        for one in call.attempts:
-            row = written.get(one.number)
-            if one.status.ended and (row is None or row.completed_at is None):
-                used = {"usage": call.usage} if one.status is AttemptStatus.COMPLETED else {}
-                missing.append((call, one.model_copy(update=used)))
+        written = _of_current_run(job, call, by_call.get(_key(call), {}))
+        for attempt in call.attempts:
+            row = written.get(attempt.number)
+            if attempt.status.ended and (row is None or row.completed_at is None):
+                usage = {"usage": call.usage} if attempt.status is AttemptStatus.COMPLETED else {}
+                missing.append((call, attempt.model_copy(update=usage)))
     return missing
 
 
-def _by_call(rows: Iterable[Row]) -> dict[tuple[str, str, int], Known]:
-    known: dict[tuple[str, str, int], Known] = defaultdict(lambda: defaultdict(dict))
+def _by_call(rows: Iterable[Row]) -> dict[tuple[str, str, int], RowsByRun]:
+    by_call: dict[tuple[str, str, int], RowsByRun] = defaultdict(lambda: defaultdict(dict))
     for step, agent, number, attempt, run_id in rows:
-        known[step, agent, number][run_id][attempt.number] = attempt
-    return known
+        by_call[step, agent, number][run_id][attempt.number] = attempt
+    return by_call
 
 
-def _of_this_course(job: Job, call: AgentCall, known: Known) -> dict[int, Attempt]:
-    """The rows of the run that made the call. Those of other runs were undone by a reset."""
-    return next((known[run_id] for run_id in (job.run_id, call.run_id, "") if run_id in known), {})
+def _of_current_run(job: Job, call: AgentCall, by_run: RowsByRun) -> dict[int, Attempt]:
+    """The rows of the run that made the call. A reset made the rows of other runs void."""
+    return next((by_run[run_id] for run_id in (job.run_id, call.run_id, "") if run_id in by_run), {})
 
 
 def _key(call: AgentCall) -> tuple[str, str, int]:
     return call.step, call.agent, call.number
 
 
-def _complete(job: Job, call: AgentCall, known: Known) -> AgentCall:
-    rows = _of_this_course(job, call, known)
-    attempts = [_merge(one, rows.get(one.number)) for one in call.attempts]
-    attempts += _untold(call, rows)
-    # A short call leaves no trace in history until it has ended; its rows tell that it began.
+def _complete(job: Job, call: AgentCall, by_run: RowsByRun) -> AgentCall:
+    rows = _of_current_run(job, call, by_run)
+    attempts = [_merge(attempt, rows.get(attempt.number)) for attempt in call.attempts]
+    attempts += _unrecorded(call, rows)
+    # A short call is in history only once it has ended; a row shows that it began.
     began = call.status is CallStatus.SKIPPED and attempts
     status = CallStatus.CANCELLED if began else call.status
-    undone = [_used(other.values()) for other in known.values() if other is not rows]
+    undone = [_used(other.values()) for other in by_run.values() if other is not rows]
     usage = Usage.total([_spent(call, attempts), *undone])
     return call.model_copy(update={"attempts": attempts, "status": status, "usage": usage})
 
 
 def _spent(call: AgentCall, attempts: Iterable[Attempt]) -> Usage:
-    """What the call used: its result, which history holds, and every attempt that led to none."""
-    return Usage.total([call.usage, _used(one for one in attempts if one.status is not AttemptStatus.COMPLETED)])
+    """The usage of the call: of its result, from history, and of every attempt without a result."""
+    return Usage.total(
+        [call.usage, _used(attempt for attempt in attempts if attempt.status is not AttemptStatus.COMPLETED)]
+    )
 
 
 def _used(attempts: Iterable[Attempt]) -> Usage:
-    return Usage.total(one.usage for one in attempts if one.usage is not None)
+    return Usage.total(attempt.usage for attempt in attempts if attempt.usage is not None)
 
 
-def _untold(call: AgentCall, known: dict[int, Attempt]) -> list[Attempt]:
-    """Attempts of a call that ended while it waited to be tried again, or with its job: history names none of them."""
+def _unrecorded(call: AgentCall, rows: dict[int, Attempt]) -> list[Attempt]:
+    """Attempts of a call that ended while it waited for a retry, or with its job: history does not record them."""
     if not call.status.ended or call.status is CallStatus.COMPLETED:
         return []
-    told = max((one.number for one in call.attempts), default=0)
-    return [_cut_off(known[number]) for number in sorted(known) if number > told]
+    last = max((attempt.number for attempt in call.attempts), default=0)
+    return [_cut_off(rows[number]) for number in sorted(rows) if number > last]
 
 
 def _cut_off(row: Attempt) -> Attempt:
     return row.model_copy(update={"status": AttemptStatus.UNKNOWN}) if row.status is AttemptStatus.RUNNING else row
 
 
-def _merge(told: Attempt, row: Attempt | None) -> Attempt:
+def _merge(attempt: Attempt, row: Attempt | None) -> Attempt:
     if row is None:
-        return told
-    status = told.status
+        return attempt
+    status = attempt.status
     if status is AttemptStatus.UNKNOWN and row.status is not AttemptStatus.RUNNING:
         status = row.status
     return Attempt(
-        number=told.number,
+        number=attempt.number,
         status=status,
-        started_at=row.started_at or told.started_at,
-        completed_at=told.completed_at or row.completed_at,
-        error=told.error or row.error,
+        started_at=row.started_at or attempt.started_at,
+        completed_at=attempt.completed_at or row.completed_at,
+        error=attempt.error or row.error,
         usage=row.usage,
     )

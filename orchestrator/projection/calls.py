@@ -1,4 +1,4 @@
-"""What became of one agent call: a small accumulator that the fold of a job keeps for each."""
+"""The fold of one agent call, a part of the fold of its job."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +13,7 @@ from orchestrator.projection.failures import is_timeout
 
 @dataclass(slots=True)
 class CallFold:
-    """One planned or seen call. Terminal statuses are final."""
+    """One planned or scheduled call. Terminal statuses are final."""
 
     step: str
     agent: str
@@ -32,28 +32,28 @@ class CallFold:
     reused_from: str | None = None
     reused: Usage = field(default_factory=Usage)
 
-    def reuse(self, given: ReusedCall) -> None:
-        """The call was made by an earlier job; its answer stands."""
-        self.status, self.model = CallStatus.COMPLETED, given.model
-        self.reused_from, self.reused = given.job_id, given.usage
-        self.started_at, self.completed_at = given.started_at, given.completed_at
+    def reuse(self, call: ReusedCall) -> None:
+        """Complete the call with the answer of an earlier job."""
+        self.status, self.model = CallStatus.COMPLETED, call.model
+        self.reused_from, self.reused = call.job_id, call.usage
+        self.started_at, self.completed_at = call.started_at, call.completed_at
 
     def counted(self, tally: Tally | None) -> None:
-        """Count the agent's own attempts, where they are known, instead of Temporal's."""
+        """Count the agent's attempts, if they are known, instead of Temporal's tries."""
         if tally is not None:
             self.attempt = tally.number(self.attempt) if self.attempt else tally.attempts
 
     def end(self, status: CallStatus, at: datetime, error: JobError | None = None) -> None:
-        """The call ended."""
+        """End the call."""
         self.status, self.completed_at, self.error = status, at, error
         if self.attempt == 0 and self.started_at is not None and (error is None or error.type not in WAITED):
             self.attempt = 1
 
     def call(self, pending: PendingCall | None, *, job_ended: bool, waiting: bool, deciding: bool) -> AgentCall:
-        """The call as it stands, with what Temporal holds open for it.
+        """The call as it is now, with its pending activity in Temporal.
 
-        `waiting` when its step asks for approval; `deciding` while the workflow's own code is at work: an end that
-        comes then is written only afterwards, though the call is pending no more.
+        `waiting` if its step waits for approval; `deciding` while the workflow's code runs: the end of a call is then
+        not in history yet, although the call is no longer pending.
         """
         status, attempt, last_error, started = self.status, self.attempt, self.last_error, self.started_at
         if pending is not None and not self.status.ended:
@@ -102,20 +102,20 @@ _LAST: dict[CallStatus, AttemptStatus] = {
 def _attempts(
     fold: CallFold, status: CallStatus, attempt: int, last_error: JobError | None, started: datetime | None
 ) -> list[Attempt]:
-    """Attempts as history knows them: the last one exactly, the one before by its error, earlier ones not at all."""
-    told: list[Attempt] = []
+    """Attempts in history: the last one whole, the one before only by its error, earlier ones without details."""
+    attempts: list[Attempt] = []
     for number in range(1, attempt):
-        # A worker that lacks the agent begins no attempt: what it says is not how the one before ended.
-        known = last_error if number == attempt - 1 and not (last_error and last_error.type in WAITED) else None
-        told.append(Attempt(number=number, status=_past(known), error=known))
+        # A worker that lacks the agent begins no attempt: its error is not the end of the attempt before.
+        error = last_error if number == attempt - 1 and not (last_error and last_error.type in WAITED) else None
+        attempts.append(Attempt(number=number, status=_past(error), error=error))
     if attempt and status in _LAST:
         last = _LAST[status]
         if last is AttemptStatus.FAILED and fold.error is not None and is_timeout(fold.error):
             last = AttemptStatus.TIMED_OUT
-        told.append(
+        attempts.append(
             Attempt(number=attempt, status=last, started_at=started, completed_at=fold.completed_at, error=fold.error)
         )
-    return told
+    return attempts
 
 
 def _past(error: JobError | None) -> AttemptStatus:

@@ -23,7 +23,7 @@ _SIGNALS = {
     names.SIGNAL_APPROVE: ("step.approved", "Approved."),
     names.SIGNAL_REJECT: ("step.rejected", "Rejected."),
 }
-_Told = tuple[EventType, str, str, dict[str, Any]]
+_Content = tuple[EventType, str, str, dict[str, Any]]
 
 
 def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
@@ -32,41 +32,41 @@ def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
     return [event for fact in facts if (event := fold.apply(fact)) is not None]
 
 
-def _said(payload: dict[str, Any]) -> dict[str, Any]:
-    """What a signal says of its sender, its step and its reason."""
-    return {key: cut(said) for key in ("step", "actor", "note") if (said := payload.get(key)) and isinstance(said, str)}
+def _note_of(payload: dict[str, Any]) -> dict[str, Any]:
+    """The step, sender and note of a signal."""
+    return {key: cut(text) for key in ("step", "actor", "note") if (text := payload.get(key)) and isinstance(text, str)}
 
 
-def _whose(step: str, agent: str, number: int) -> dict[str, Any]:
-    """Which call an event is about; `call` only where a step and agent was called again."""
+def _call_fields(step: str, agent: str, number: int) -> dict[str, Any]:
+    """The call of an event; `call` only if the step and agent were called more than once."""
     return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
 
 
 def _reused(call: ReusedCall) -> dict[str, Any]:
-    """A call that is not made again, and the job that made it."""
+    """A reused call, and the job that made it."""
     cost = {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
-    return {**_whose(call.step, call.agent, call.call), "reused_from": call.job_id, "model": call.model, **cost}
+    return {**_call_fields(call.step, call.agent, call.call), "reused_from": call.job_id, "model": call.model, **cost}
 
 
 class EventFold:
-    """Turns facts into events one by one; each fact gives at most one event, whose cursor is the fact's own."""
+    """Turns facts into events one by one. A fact gives at most one event, which has the fact's cursor."""
 
     def __init__(self, job_id: str) -> None:
         self.fold = JobFold(job_id)
         self._scheduled: dict[int, CallFold] = {}
 
     def apply(self, fact: Fact) -> JobEvent | None:
-        """The event of the next fact, or None when it tells a reader nothing."""
+        """The event of the next fact, or None if it has none."""
         before = self.fold.state
         self.fold.apply(fact)
         if isinstance(fact, f.AgentScheduled):
             self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
-        told = self._tell(fact, before)
-        if told is None:
+        content = self._content(fact, before)
+        if content is None:
             return None
-        kind, name, message, data = told
+        kind, name, message, data = content
         return JobEvent(
             id=cursor(fact.run_id, fact.event_id),
             type=kind,
@@ -80,7 +80,7 @@ class EventFold:
             data=data,
         )
 
-    def _tell(self, fact: Fact, before: JobState) -> _Told | None:
+    def _content(self, fact: Fact, before: JobState) -> _Content | None:
         if isinstance(fact, f.RUN_ENDS):
             return self._end()
         match fact:
@@ -113,44 +113,44 @@ class EventFold:
             case _:
                 return self._agent(fact)
 
-    def _queued(self) -> _Told:
+    def _queued(self) -> _Content:
         retry = self.fold.input.retry if self.fold.input else None
         if retry is None:
             return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
         data = {
             "retry_of": retry.of,
             "reused": [_reused(call) for call in retry.calls],
-            "approvals": [one.model_dump(mode="json") for one in retry.approvals],
+            "approvals": [approval.model_dump(mode="json") for approval in retry.approvals],
         }
         data["reused"] = [] if self.fold.input and self.fold.input.code else data["reused"]
         message = f"The job was accepted to finish {retry.of}."
         return EventType.JOB_QUEUED, "job.queued", message, data
 
-    def _signal(self, fact: f.SignalReceived) -> _Told | None:
+    def _signal(self, fact: f.SignalReceived) -> _Content | None:
         job = self.fold.input
         if not is_control(job, fact):
-            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _said(fact.payload)
+            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _note_of(fact.payload)
         control = control_of(job, fact)
         if control is None or not self.fold.signal_applied:
             return None
         name, message = _SIGNALS[fact.name]
-        return EventType.JOB_PROGRESS, name, message, _said(control.model_dump(exclude_unset=True))
+        return EventType.JOB_PROGRESS, name, message, _note_of(control.model_dump(exclude_unset=True))
 
-    def _agent(self, fact: Fact) -> _Told | None:
+    def _agent(self, fact: Fact) -> _Content | None:
         match fact:
             case f.AgentScheduled():
-                data = _whose(fact.step, fact.agent, fact.call)
+                data = _call_fields(fact.step, fact.agent, fact.call)
                 return EventType.AGENT_EVENT, "agent.scheduled", f"{fact.agent} was asked.", data
             case f.AgentCompleted() if call := self._scheduled.get(fact.scheduled_id):
                 return self._completed(call, fact.summary)
             case f.AgentFailed() if call := self._scheduled.get(fact.scheduled_id):
                 return self._failed(call)
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
-                data = _whose(call.step, call.agent, call.number)
+                data = _call_fields(call.step, call.agent, call.number)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
             case f.CallReused():
                 call = self.fold.calls[fact.step, fact.agent, fact.call]
-                data = {**_whose(call.step, call.agent, call.number), "reused_from": call.reused_from}
+                data = {**_call_fields(call.step, call.agent, call.number), "reused_from": call.reused_from}
                 data |= {"model": call.model, "tokens": call.reused.total_tokens, "cost": call.reused.cost}
                 return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
             case f.ShortCallRecorded():
@@ -160,9 +160,9 @@ class EventFold:
                 return None
 
     @staticmethod
-    def _completed(call: CallFold, summary: str) -> _Told:
+    def _completed(call: CallFold, summary: str) -> _Content:
         data = {
-            **_whose(call.step, call.agent, call.number),
+            **_call_fields(call.step, call.agent, call.number),
             "attempt": call.attempt,
             "model": call.model,
             "tokens": call.usage.total_tokens,
@@ -172,18 +172,18 @@ class EventFold:
         return EventType.JOB_PROGRESS, "agent.completed", f"{call.agent} is done.", data
 
     @staticmethod
-    def _failed(call: CallFold) -> _Told:
+    def _failed(call: CallFold) -> _Content:
         error = call.error.model_dump(mode="json") if call.error else None
-        data = {**_whose(call.step, call.agent, call.number), "attempt": call.attempt, "error": error}
+        data = {**_call_fields(call.step, call.agent, call.number), "attempt": call.attempt, "error": error}
         word = call.error.type if call.error else "error"
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 
-    def _end(self) -> _Told:
+    def _end(self) -> _Content:
         return _end(self.fold.state, self.fold.result, self.fold.error)
 
 
 def end_event(job: Job) -> JobEvent:
-    """The last event of a job that has ended, from its snapshot: for a job whose other events are no longer kept."""
+    """The last event of an ended job, from its snapshot. For a job whose events were pruned."""
     kind, name, message, data = _end(job.state, job.result, job.error)
     return JobEvent(
         id=cursor(job.run_id, 0),
@@ -198,7 +198,7 @@ def end_event(job: Job) -> JobEvent:
     )
 
 
-def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> _Told:
+def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> _Content:
     if state.succeeded:
         return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": result}
     message = error.message if error else "The job failed."

@@ -25,13 +25,13 @@ from orchestrator.domain.values import METADATA, Stored, references_of
 from orchestrator.projection.failures import error_of
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
-_AT_WORK: Final = (
+_STARTED_STATES: Final = (
     PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
     PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
     PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
 )
-# No fault of the workflow's code: something arrived while it decided, or the server moved the task elsewhere.
-_ASKED_AGAIN: Final = (
+# Not a fault of the workflow's code: a new event arrived during its task, or the server moved the task.
+_REPEATED: Final = (
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND,
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FAILOVER_CLOSE_COMMAND,
@@ -41,29 +41,29 @@ _Stamp = Mapping[str, Any]
 
 
 def fact_of(event: HistoryEvent, run_id: str) -> facts.Fact:
-    """The fact that one history event states; `Untold` when it says nothing about the job."""
+    """The fact of one history event; `OtherEvent` if it does not change the job."""
     stamp: dict[str, Any] = {"event_id": event.event_id, "run_id": run_id, "time": moment(event.event_time)}
     decode = DECODERS.get(event.event_type)
     fact = decode(event, stamp) if decode else None
-    return fact or facts.Untold(kind=EventType.Name(event.event_type), **stamp)
+    return fact or facts.OtherEvent(kind=EventType.Name(event.event_type), **stamp)
 
 
 def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
-    """An agent call that Temporal holds open, or None for an activity that is no agent's."""
+    """An open agent call, or None for an activity that is not an agent's."""
     split = names.split_activity_id(info.activity_id)
     if split is None:
         return None
     tally = Tally.of(_last(info.heartbeat_details.payloads)) or Tally()
-    started = info.state in _AT_WORK
-    signs = [_optional(info, field) for field in ("last_started_time", "last_heartbeat_time")]
+    started = info.state in _STARTED_STATES
+    times = [_optional(info, field) for field in ("last_started_time", "last_heartbeat_time")]
     return facts.PendingCall(
         step=split[0],
         agent=split[1],
         call=split[2],
         started=started,
         attempt=max(1, tally.number(info.attempt)),
-        last_started_at=signs[0],
-        heard_at=max((sign for sign in signs if sign), default=None) if started else None,
+        last_started_at=times[0],
+        heard_at=max((time for time in times if time), default=None) if started else None,
         next_attempt_at=_optional(info, "next_attempt_schedule_time") or _optional(info, "scheduled_time"),
         last_error=error_of(info.last_failure) if info.HasField("last_failure") else None,
         cancel_requested=info.state == PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
@@ -82,7 +82,7 @@ def _optional(info: PendingActivityInfo, field: str) -> datetime | None:
 
 
 def _value(payloads: Any) -> Any:
-    """The first payload as plain data: None for none and for null, the bytes of one that is not JSON."""
+    """The first payload as plain data: None for no payload and for null, bytes if it is not JSON."""
     first: Payload | None = next(iter(payloads), None)
     encoding = first.metadata.get("encoding", b"") if first else b"binary/null"
     if first is None or encoding == b"binary/null":
@@ -91,9 +91,9 @@ def _value(payloads: Any) -> Any:
 
 
 def _json(data: bytes) -> Any:
-    """What the bytes hold as JSON; the bytes themselves when they are none, whatever their writer called them.
+    """The bytes as JSON; the bytes themselves if they are not JSON, whatever their encoding says.
 
-    The parser is the worker's own: it refuses a lone surrogate, which no answer of the API could carry.
+    The worker uses the same parser. It refuses a lone surrogate, which a response of the API cannot contain.
     """
     try:
         return from_json(data)
@@ -107,13 +107,13 @@ def _last(payloads: Any) -> Any:
 
 
 def plain(payloads: Any) -> dict[str, Any]:
-    """The first payload as plain data; an empty mapping for none, or for one that is not a JSON object."""
+    """The first payload as plain data; empty if there is none, or if it is not a JSON object."""
     value = _value(payloads)
     return value if isinstance(value, dict) else {}
 
 
 def _stored(payloads: Any) -> tuple[Stored, ...]:
-    """Which parts of the first payload are stored beside the job: a part of them is only here, not in the data."""
+    """References to the parts of the first payload that are stored beside the job."""
     first: Payload | None = next(iter(payloads), None)
     if first is None or METADATA not in first.metadata:
         return ()
@@ -121,7 +121,7 @@ def _stored(payloads: Any) -> tuple[Stored, ...]:
 
 
 def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a call's result says of itself; an activity of an author's own may answer with anything."""
+    """Usage, model and summary of a call's result. The result of an author's activity can be anything."""
     model, summary = result.get("model"), result.get("summary")
     try:
         usage = Usage.model_validate(result.get("usage") or {})
@@ -130,22 +130,22 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
 
 
-def _attempt(told: Any) -> int | None:
-    """Which attempt a result says that it comes from."""
-    return told if isinstance(told, int) and told > 0 else None
+def _attempt(number: Any) -> int | None:
+    """The attempt in a result, if it is valid."""
+    return number if isinstance(number, int) and number > 0 else None
 
 
 def _tally(failure: Failure) -> Tally | None:
-    """What became of a failed call's tries; one that ran out of all its time tells by its last heartbeat."""
+    """The tally of a failed call; after a timeout, the one in its last heartbeat."""
     if failure.HasField("application_failure_info"):
         return Tally.of(_last(failure.application_failure_info.details.payloads))
     return Tally.of(_last(failure.timeout_failure_info.last_heartbeat_details.payloads))
 
 
 def job_input(payloads: Any) -> JobInput | None:
-    """What a job was started with, without what an earlier run handed on. Large parts may be stored beside the job.
+    """The input of a job, without the state of an earlier run. Large parts may be stored beside the job.
 
-    None for a workflow that somebody started past the API, with something else.
+    None for a workflow that was started with another input, outside the API.
     """
     try:
         return JobInput.model_validate({**plain(payloads), "carried": None})
@@ -154,13 +154,13 @@ def job_input(payloads: Any) -> JobInput | None:
 
 
 def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.workflow_execution_started_event_attributes
+    attributes = event.workflow_execution_started_event_attributes
     return facts.RunStarted(
-        workflow_type=about.workflow_type.name,
-        task_queue=about.task_queue.name,
-        job=job_input(about.input.payloads),
-        continued=bool(about.continued_execution_run_id),
-        stored=tuple(part for part in _stored(about.input.payloads) if part.at[:1] == ("input",)),
+        workflow_type=attributes.workflow_type.name,
+        task_queue=attributes.task_queue.name,
+        job=job_input(attributes.input.payloads),
+        continued=bool(attributes.continued_execution_run_id),
+        stored=tuple(part for part in _stored(attributes.input.payloads) if part.at[:1] == ("input",)),
         **stamp,
     )
 
@@ -170,80 +170,82 @@ def _task_done(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    about = event.workflow_task_failed_event_attributes
-    if about.base_run_id:
-        return facts.RunReset(base_run_id=about.base_run_id, reason=cut(about.failure.message), **stamp)
-    if about.cause in _ASKED_AGAIN:
+    attributes = event.workflow_task_failed_event_attributes
+    if attributes.base_run_id:
+        return facts.RunReset(base_run_id=attributes.base_run_id, reason=cut(attributes.failure.message), **stamp)
+    if attributes.cause in _REPEATED:
         return None
-    cause = WorkflowTaskFailedCause.Name(about.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
-    if about.failure.application_failure_info.type == names.FAILURE_UNKNOWN_TYPE:
+    cause = WorkflowTaskFailedCause.Name(attributes.cause).removeprefix("WORKFLOW_TASK_FAILED_CAUSE_").lower()
+    if attributes.failure.application_failure_info.type == names.FAILURE_UNKNOWN_TYPE:
         cause = UnknownWorkflow.code
-    return facts.WorkflowTaskBroken(cause=cause, message=cut(about.failure.message), worker=about.identity, **stamp)
+    return facts.WorkflowTaskBroken(
+        cause=cause, message=cut(attributes.failure.message), worker=attributes.identity, **stamp
+    )
 
 
 def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    about = event.activity_task_scheduled_event_attributes
-    split = names.split_activity_id(about.activity_id)
+    attributes = event.activity_task_scheduled_event_attributes
+    split = names.split_activity_id(attributes.activity_id)
     if split is None:
         return None
     return facts.AgentScheduled(step=split[0], agent=split[1], call=split[2], title=_summary(event), **stamp)
 
 
 def _summary(event: HistoryEvent) -> str:
-    told = _json(event.user_metadata.summary.data)
-    return told if isinstance(told, str) else ""
+    summary = _json(event.user_metadata.summary.data)
+    return summary if isinstance(summary, str) else ""
 
 
 def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.activity_task_started_event_attributes
+    attributes = event.activity_task_started_event_attributes
     return facts.AgentStarted(
-        scheduled_id=about.scheduled_event_id,
-        attempt=about.attempt,
-        last_error=error_of(about.last_failure) if about.HasField("last_failure") else None,
+        scheduled_id=attributes.scheduled_event_id,
+        attempt=attributes.attempt,
+        last_error=error_of(attributes.last_failure) if attributes.HasField("last_failure") else None,
         **stamp,
     )
 
 
 def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.activity_task_completed_event_attributes
-    result = plain(about.result.payloads)
+    attributes = event.activity_task_completed_event_attributes
+    result = plain(attributes.result.payloads)
     return facts.AgentCompleted(
-        scheduled_id=about.scheduled_event_id, attempt=_attempt(result.get("attempt")), **_answer(result), **stamp
+        scheduled_id=attributes.scheduled_event_id, attempt=_attempt(result.get("attempt")), **_answer(result), **stamp
     )
 
 
 def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.activity_task_failed_event_attributes
+    attributes = event.activity_task_failed_event_attributes
     return facts.AgentFailed(
-        scheduled_id=about.scheduled_event_id,
-        error=error_of(about.failure),
-        tally=_tally(about.failure),
+        scheduled_id=attributes.scheduled_event_id,
+        error=error_of(attributes.failure),
+        tally=_tally(attributes.failure),
         timed_out=False,
         **stamp,
     )
 
 
 def _activity_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.activity_task_timed_out_event_attributes
+    attributes = event.activity_task_timed_out_event_attributes
     return facts.AgentFailed(
-        scheduled_id=about.scheduled_event_id,
-        error=error_of(about.failure),
-        tally=_tally(about.failure),
+        scheduled_id=attributes.scheduled_event_id,
+        error=error_of(attributes.failure),
+        tally=_tally(attributes.failure),
         timed_out=True,
         **stamp,
     )
 
 
 def _activity_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.activity_task_canceled_event_attributes
-    return facts.AgentCancelled(scheduled_id=about.scheduled_event_id, **stamp)
+    attributes = event.activity_task_canceled_event_attributes
+    return facts.AgentCancelled(scheduled_id=attributes.scheduled_event_id, **stamp)
 
 
 def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    about = event.marker_recorded_event_attributes
-    if about.marker_name != _LOCAL_ACTIVITY:
+    attributes = event.marker_recorded_event_attributes
+    if attributes.marker_name != _LOCAL_ACTIVITY:
         return None
-    call = plain(about.details["data"].payloads)
+    call = plain(attributes.details["data"].payloads)
     if call.get("activity_type") == names.ACTIVITY_ADOPT_JOB:
         return _adopted(event, stamp)
     split = names.split_activity_id(str(call.get("activity_id", "")))
@@ -251,21 +253,21 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
         return None
     if call.get("activity_type") == names.ACTIVITY_REUSE_CALL:
         return facts.CallReused(step=split[0], agent=split[1], call=split[2], **stamp)
-    result = plain(about.details["result"].payloads) if "result" in about.details else {}
+    result = plain(attributes.details["result"].payloads) if "result" in attributes.details else {}
     return facts.ShortCallRecorded(
         step=split[0],
         agent=split[1],
         call=split[2],
         attempt=int(call.get("attempt", 1)),
         started_at=_local_start(call, stamp["time"]),
-        error=error_of(about.failure) if about.HasField("failure") else None,
+        error=error_of(attributes.failure) if attributes.HasField("failure") else None,
         **_answer(result),
         **stamp,
     )
 
 
 def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    """The job that the workflow runs with; None if the adoption was refused."""
+    """The adopted job; None if the adoption was refused."""
     details = event.marker_recorded_event_attributes.details
     if "result" not in details:
         return None
@@ -275,7 +277,7 @@ def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
 
 
 def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:
-    """When a local activity was first scheduled, as the marker tells it; else when it was recorded."""
+    """When a local activity was first scheduled, by its marker; else when the marker was recorded."""
     original = call.get("original_schedule_time")
     if isinstance(original, Mapping) and "seconds" in original:
         seconds = int(original["seconds"]) + int(original.get("nanos", 0)) / 1e9
@@ -300,11 +302,14 @@ def _timer_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.workflow_execution_signaled_event_attributes
-    payloads = about.input.payloads
+    attributes = event.workflow_execution_signaled_event_attributes
+    payloads = attributes.input.payloads
     inputs = [SignalInput.of(payload.metadata, payload.data) for payload in payloads]
     return facts.SignalReceived(
-        name=about.signal_name, control=read_control(about.signal_name, inputs), payload=plain(payloads), **stamp
+        name=attributes.signal_name,
+        control=read_control(attributes.signal_name, inputs),
+        payload=plain(payloads),
+        **stamp,
     )
 
 
@@ -314,9 +319,9 @@ def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.workflow_execution_completed_event_attributes
-    stored = tuple(part.under("result") for part in _stored(about.result.payloads))
-    result = plain(about.result.payloads)
+    attributes = event.workflow_execution_completed_event_attributes
+    stored = tuple(part.under("result") for part in _stored(attributes.result.payloads))
+    result = plain(attributes.result.payloads)
     return facts.RunCompleted(result=result if result or stored else None, stored=stored, **stamp)
 
 
@@ -325,10 +330,10 @@ def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _job_error(failure: Failure) -> JobError:
-    """What the workflow said itself when it failed, else what its failure tells."""
-    told = plain(failure.application_failure_info.details.payloads)
+    """The error that the workflow raised, else the one of its failure."""
+    details = plain(failure.application_failure_info.details.payloads)
     try:
-        return JobError.model_validate(told)
+        return JobError.model_validate(details)
     except ValidationError:
         return error_of(failure)
 
@@ -342,13 +347,13 @@ def _run_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _run_terminated(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.workflow_execution_terminated_event_attributes
-    return facts.RunTerminated(reason=cut(about.reason), identity=about.identity, **stamp)
+    attributes = event.workflow_execution_terminated_event_attributes
+    return facts.RunTerminated(reason=cut(attributes.reason), identity=attributes.identity, **stamp)
 
 
 def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    about = event.workflow_execution_continued_as_new_event_attributes
-    return facts.RunContinued(new_run_id=about.new_execution_run_id, **stamp)
+    attributes = event.workflow_execution_continued_as_new_event_attributes
+    return facts.RunContinued(new_run_id=attributes.new_execution_run_id, **stamp)
 
 
 Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
@@ -377,5 +382,5 @@ DECODERS: Final[Mapping[int, Decoder]] = {
     EventType.EVENT_TYPE_TIMER_CANCELED: _timer_cancelled,
 }
 
-# Events that say nothing about a job; together with DECODERS they are all that the server can write.
-UNTOLD: Final = frozenset(EventType.values()) - DECODERS.keys()
+# Events that do not change a job. Together with DECODERS they are all event types of the server.
+OTHER_EVENTS: Final = frozenset(EventType.values()) - DECODERS.keys()

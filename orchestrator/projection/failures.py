@@ -1,4 +1,4 @@
-"""Temporal failures as job errors: what went wrong in a stable word and a sentence."""
+"""Temporal failures as job errors: a stable word and a sentence."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ _TIMEOUTS: Final = {
 
 
 def error_of(failure: Failure) -> JobError:
-    """The error that a failure tells, from the innermost cause that names one."""
+    """The error of a failure, by its innermost cause that has one."""
     if failure.HasField("timeout_failure_info"):
         word, sentence = _TIMEOUTS.get(failure.timeout_failure_info.timeout_type, ("timeout", failure.message))
         return JobError(type=word, message=sentence, retryable=True)
@@ -34,17 +34,17 @@ def error_of(failure: Failure) -> JobError:
 
 
 def _retryable(info: ApplicationFailureInfo) -> bool:
-    """Whether another attempt could help. The last one allowed is final for Temporal, and says in its details why."""
+    """Whether another attempt can help. Temporal does not retry the last allowed one: its details say if it could."""
     if not info.non_retryable:
         return True
     last = next((payload.data for payload in reversed(info.details.payloads)), b"")
     try:
-        told = from_json(last)
-    except ValueError:  # an author's own details, in an encoding of theirs
+        details = from_json(last)
+    except ValueError:  # an author's details, in another encoding
         return False
-    return isinstance(told, dict) and "tally" in told and told.get("retryable") is True
+    return isinstance(details, dict) and "tally" in details and details.get("retryable") is True
 
 
 def is_timeout(error: JobError) -> bool:
-    """Whether a limit ended the attempt, so that its effect on the world is not known."""
+    """Whether a time limit ended the attempt, so that its effect is unknown."""
     return error.type.endswith("_timeout")

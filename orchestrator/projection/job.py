@@ -1,4 +1,4 @@
-"""The fold: facts and what is pending in, one truthful job out (A3)."""
+"""The fold from facts and pending calls to a job (A3)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,11 +19,11 @@ from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
 CallKey = tuple[str, str, int]
-"""Step, agent, and which call of the two it is."""
+"""Step, agent, and the number of their call."""
 
 
 def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
-    """The job that its facts tell. Raises `NotFound` when there is not even a start."""
+    """The job of its facts. Raises `NotFound` if there is no start."""
     fold = JobFold(job_id)
     for fact in facts:
         fold.apply(fact)
@@ -31,23 +31,23 @@ def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDI
 
 
 def job_input(job_id: str, facts: Iterable[Fact]) -> JobInput | None:
-    """What the job runs with: what it was adopted with, else its own first input. None if there is neither."""
-    found: JobInput | None = None
+    """The input of the job: that of its adoption, else its first own input. None if there is neither."""
+    job: JobInput | None = None
     for fact in facts:
         if isinstance(fact, f.JobAdopted):
-            found = fact.job
-        elif isinstance(fact, f.RunStarted) and found is None:
-            found = own_input(job_id, fact)
-    return found
+            job = fact.job
+        elif isinstance(fact, f.RunStarted) and job is None:
+            job = own_input(job_id, fact)
+    return job
 
 
 def own_input(job_id: str, start: f.RunStarted) -> JobInput | None:
-    """The input of a start if it is that of this job. A copy of another job's says nothing about this one."""
+    """The input of a start if it belongs to this job. A copy of another job's input does not."""
     return start.job if start.job is not None and start.job.job_id == job_id else None
 
 
 class JobFold:
-    """Applies facts one by one, in order, over all runs of one job; pure of I/O and clock."""
+    """Applies facts in order, over all runs of one job. Uses no I/O and no clock."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
@@ -79,7 +79,7 @@ class JobFold:
         self._early: list[f.SignalReceived] = []
 
     def apply(self, fact: Fact) -> None:
-        """Take one more fact into account."""
+        """Apply the next fact."""
         self.last_event = f"{fact.run_id}:{fact.event_id}"
         match fact:
             case f.RunStarted() | f.JobAdopted():
@@ -102,13 +102,13 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Untold():
+            case f.RunContinued() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
 
     def job(self, pending: Pending = NOTHING_PENDING) -> Job:
-        """The job as it stands. Raises `NotFound` when no start was applied."""
+        """The job as it is now. Raises `NotFound` if no start was applied."""
         if self.created_at is None:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
         open_calls = {(call.step, call.agent, call.call): call for call in pending.calls}
@@ -143,7 +143,7 @@ class JobFold:
         )
 
     def _unknown_input(self) -> PlainInput:
-        """Stands for the input of a workflow that was not started as a job and is not adopted yet."""
+        """Replaces the input of a workflow that was not started as a job and is not adopted yet."""
         return PlainInput(
             job_id=self.job_id,
             kind=kind_of(self.job_id) or JobKind.WORKFLOW,
@@ -153,7 +153,7 @@ class JobFold:
         )
 
     def _ordered(self) -> list[tuple[CallKey, CallFold]]:
-        """The calls in the plan's order; those of one step and agent stand together."""
+        """The calls in the plan's order; calls of one step and agent are adjacent."""
         places: dict[tuple[str, str], int] = {}
         for step, agent, _ in self.calls:
             places.setdefault((step, agent), len(places))
@@ -176,31 +176,31 @@ class JobFold:
         self.approvals.clear()
         if self.created_at is None:
             self.created_at = self.began_at = fact.time
-        if self.input is None and (given := own_input(self.job_id, fact)) is not None:
-            self._runs_with(given, fact.stored)
+        if self.input is None and (job := own_input(self.job_id, fact)) is not None:
+            self._set_input(job, fact.stored)
 
     def _adopted(self, fact: f.JobAdopted) -> None:
-        self._runs_with(fact.job, fact.stored)
-        # The workflow keeps signals that came before it was adopted.
+        self._set_input(fact.job, fact.stored)
+        # The workflow keeps signals that arrived before its adoption.
         early, self._early = self._early, []
         for signal in early:
             self._signal(signal)
 
-    def _runs_with(self, job: JobInput, stored: tuple[Stored, ...]) -> None:
+    def _set_input(self, job: JobInput, stored: tuple[Stored, ...]) -> None:
         self.input, self.stored = job, stored
         for step in job.plan.steps:
             for agent in step.agents:
                 self._call((step.id, agent, 1), step.name)
-        if job.retry is not None and not job.code:  # Code takes over what it asks for.
-            self._takes_over(job.retry)
+        if job.retry is not None and not job.code:  # Code reuses answers when it asks for them.
+            self._apply_retry(job.retry)
 
-    def _takes_over(self, retry: Retry) -> None:
-        """The calls and approvals of an earlier job that stand in this one."""
-        for given in retry.calls:
-            self._call((given.step, given.agent, given.call), given.step).reuse(given)
-        for one in retry.approvals:
-            self.approved[one.step] = one
-            self.decisions[one.step] = Decision(step=one.step, actor=one.actor, note=one.note)
+    def _apply_retry(self, retry: Retry) -> None:
+        """Reuse the calls and approvals of an earlier job."""
+        for call in retry.calls:
+            self._call((call.step, call.agent, call.call), call.step).reuse(call)
+        for approval in retry.approvals:
+            self.approved[approval.step] = approval
+            self.decisions[approval.step] = Decision(step=approval.step, actor=approval.actor, note=approval.note)
         self._advance()
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
@@ -258,11 +258,11 @@ class JobFold:
     def _reuse(self, fact: f.CallReused) -> None:
         key = (fact.step, fact.agent, fact.call)
         calls = self.input.retry.calls if self.input and self.input.retry else ()
-        for given in calls:
-            if (given.step, given.agent, given.call) == key:
+        for reused in calls:
+            if (reused.step, reused.agent, reused.call) == key:
                 call = self._call(key, fact.step)
                 call.run_id = fact.run_id
-                call.reuse(given)
+                call.reuse(reused)
         self.current_step = fact.step
         self._advance()
 
@@ -301,15 +301,15 @@ class JobFold:
     def _decides(self, step_id: str) -> bool:
         """Whether a decision that arrives now takes effect in the interpreter: the first one for a step does.
 
-        It may come before the step asks. A step whose time ran out is closed once a worker has acted on that: signals
-        of the same workflow task are applied before its timers.
+        It can arrive before the step waits. After the step's timeout it has no effect once a worker has handled the
+        timeout: the signals of a workflow task apply before its timers.
         """
         step = self.step(step_id)
-        asks = step is not None and step.approval is not None
-        return asks and self.cancel is None and step_id not in self.decisions and step_id not in self._expired
+        needs_approval = step is not None and step.approval is not None
+        return needs_approval and self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def _advance(self) -> None:
-        """Progress is completed calls over planned ones; it never falls, and is 100 only at completion."""
+        """Update the progress: completed calls over planned ones. It never falls, and is 100 only at completion."""
         done = sum(call.status is CallStatus.COMPLETED for call in self.calls.values())
         self.progress = max(self.progress, min(99, 100 * done // max(1, len(self.calls))))
 

@@ -1,4 +1,4 @@
-"""Why an open job is where it is: one word, one sentence, nothing running needed (architecture, section 4)."""
+"""Why an open job is in its state: a code and a sentence. Needs no running worker (architecture, section 4)."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from orchestrator.projection.job import JobFold
 
 # Workers report every second or two.
-_SILENCE: Final = timedelta(seconds=5)
+_MISSED_HEARTBEATS: Final = timedelta(seconds=5)
 
 
 def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
-    """The reason, the most telling first: what a person must do comes before what the engine does."""
+    """The most important reason: a reason that needs a person comes before one that does not."""
     return (
         _cancelling(fold, pending)
         or _stuck(fold)
@@ -44,7 +44,7 @@ def _cancelling(fold: "JobFold", pending: Pending) -> Reason | None:
     tail = ""
     if _unattended(pending):
         tail = "; no worker is there to end it, it will end when one is"
-    elif fold.broken is not None and fold.broken.cause != UnknownWorkflow.code:  # those end at their next task
+    elif fold.broken is not None and fold.broken.cause != UnknownWorkflow.code:  # such jobs end at their next task
         tail = f"; the workflow's own code fails ({fold.broken.cause}) and cannot end it: terminate it in Temporal"
     message = f"Cancellation was requested{note}{tail}."
     return Reason(code=ReasonCode.CANCELLING, message=message, step=fold.current_step)
@@ -70,9 +70,7 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
     waits_for_person = bool(fold.approvals) or fold.paused
     if not _unattended(pending) or (waits_for_person and not pending.task_open):
         return None
-    if any(
-        _beats(call, pending) for call in pending.calls
-    ):  # in a worker that takes nothing new, because it is to stop
+    if any(_beats(call, pending) for call in pending.calls):  # on a worker that stops and takes no new work
         return None
     return Reason(
         code=ReasonCode.NO_WORKER,
@@ -82,13 +80,13 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
 
 
 def _beats(call: PendingCall, pending: Pending) -> bool:
-    """Whether a worker has given a sign of life from the call just now."""
+    """Whether the call had a heartbeat just now."""
     heard = call.heard_at if call.started else None
-    return heard is not None and pending.at is not None and pending.at - heard < _SILENCE
+    return heard is not None and pending.at is not None and pending.at - heard < _MISSED_HEARTBEATS
 
 
 def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:
-    """Only if nothing else is under way: a job with one such step may well be busy with others."""
+    """Only if no call runs: other steps of the job may be running."""
     if not pending.unattended or any(call.started for call in pending.calls):
         return None
     return Reason(
@@ -116,11 +114,11 @@ def _approval(fold: "JobFold") -> Reason | None:
 
 
 def _held(pending: Pending) -> Reason | None:
-    """An operator paused a single call in Temporal itself."""
-    held = [call for call in pending.calls if call.paused and not call.started]
-    if not held:
+    """An operator paused a single call in Temporal."""
+    paused = [call for call in pending.calls if call.paused and not call.started]
+    if not paused:
         return None
-    call = held[0]
+    call = paused[0]
     return Reason(
         code=ReasonCode.PAUSED,
         message=f"An operator paused {call.agent} in Temporal; it goes on when unpaused there.",
@@ -152,12 +150,12 @@ def _is_unserved(call: PendingCall) -> bool:
 
 
 def _silent(pending: Pending) -> Reason | None:
-    """A call that a worker took, and of which nothing was heard since: the worker may have died."""
+    """A running call without heartbeats: its worker may have died."""
     if pending.at is None:
         return None
-    heard = [(pending.at - call.heard_at, call) for call in pending.calls if call.started and call.heard_at]
-    age, call = max(heard, key=lambda one: one[0], default=(timedelta(), None))
-    if call is None or age < _SILENCE:
+    ages = [(pending.at - call.heard_at, call) for call in pending.calls if call.started and call.heard_at]
+    age, call = max(ages, key=lambda pair: pair[0], default=(timedelta(), None))
+    if call is None or age < _MISSED_HEARTBEATS:
         return None
     return Reason(
         code=ReasonCode.NO_SIGN_OF_LIFE,
@@ -180,7 +178,7 @@ def _retrying(pending: Pending) -> Reason | None:
     ]
     if not late:
         return None
-    call = max(late, key=lambda one: (not one.started, one.attempt))
+    call = max(late, key=lambda call: (not call.started, call.attempt))
     return Reason(
         code=ReasonCode.RETRYING,
         message=_retry_sentence(call),
@@ -193,7 +191,7 @@ def _retrying(pending: Pending) -> Reason | None:
 
 
 def _without_tokens(pending: Pending) -> Reason | None:
-    """Calls wait for tokens, and none of the job runs: it waits for calls of other jobs, or for its next look."""
+    """All open calls of the job wait for tokens."""
     waiting = [call for call in pending.calls if call.last_error is not None and call.last_error.type == TOKENS_HELD]
     if not waiting or len(waiting) < len(pending.calls):
         return None

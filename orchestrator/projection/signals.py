@@ -1,4 +1,4 @@
-"""Which signals control a job: those that its workflow acts on, and no others, are reported as applied."""
+"""Signals that control a job. Signals that the workflow ignores are not reported as applied."""
 
 from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.facts import SignalReceived
@@ -6,10 +6,10 @@ from orchestrator.domain.signals import names_control
 
 
 def is_control(job: JobInput | None, signal: SignalReceived) -> bool:
-    """Whether a signal of that name controls the job. In a workflow written in code it is the author's own."""
+    """Whether a signal of that name controls the job. In a workflow in code, the signal belongs to its author."""
     return job is not None and not job.code and names_control(signal.name)
 
 
 def control_of(job: JobInput | None, signal: SignalReceived) -> Control | Decision | None:
-    """What a signal asks of the job; None if it controls nothing, or if the interpreter cannot read it."""
+    """The control or decision of a signal; None if it is not a control, or if the interpreter cannot read it."""
     return signal.control if is_control(job, signal) else None

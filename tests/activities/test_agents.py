@@ -526,7 +526,7 @@ async def test_an_agent_that_has_its_worker_stopped_again_and_again_is_given_up(
     with pytest.raises(ApplicationError) as failed:
         await bench.run()
     assert (failed.value.type, failed.value.non_retryable) == ("worker_stopped", True)
-    assert "told to stop 10 times in a row" in failed.value.message
+    assert "stopped 10 times in a row" in failed.value.message
     assert bench.runtime.calls == []
 
 

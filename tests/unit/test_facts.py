@@ -10,7 +10,7 @@ from orchestrator.domain import names
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.domain.values import METADATA
 from orchestrator.projection.events import EventFold, job_events
-from orchestrator.projection.facts import DECODERS, UNTOLD, fact_of, pending_call
+from orchestrator.projection.facts import DECODERS, OTHER_EVENTS, fact_of, pending_call
 from orchestrator.projection.job import JobFold, project
 
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
@@ -23,8 +23,8 @@ def empty(event_type: int, number: int = 1) -> HistoryEvent:
 
 
 def test_every_event_type_of_the_server_is_either_read_or_known_to_say_nothing() -> None:
-    assert DECODERS.keys() | UNTOLD == set(EventType.values())
-    assert not DECODERS.keys() & UNTOLD
+    assert DECODERS.keys() | OTHER_EVENTS == set(EventType.values())
+    assert not DECODERS.keys() & OTHER_EVENTS
 
 
 @pytest.mark.parametrize("event_type", EventType.values(), ids=EventType.Name)
@@ -55,7 +55,7 @@ def test_only_ends_end_a_job(event_type: int) -> None:
 def test_an_activity_that_is_no_agents_says_nothing() -> None:
     event = empty(EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED)
     event.activity_task_scheduled_event_attributes.activity_id = "1"
-    assert isinstance(fact_of(event, "run"), f.Untold)
+    assert isinstance(fact_of(event, "run"), f.OtherEvent)
 
 
 @pytest.mark.parametrize(

@@ -559,7 +559,7 @@ def test_the_queue_of_a_framework_carries_the_installations_own_name_unless_that
 
 
 def test_a_short_step_can_name_no_queue() -> None:
-    with pytest.raises(ValueError, match="can name no task_queue"):
+    with pytest.raises(ValueError, match="remove its task_queue"):
         Step(id="a", name="A", squad="s", agents=("x",), short=True, task_queue="q")
     assert json.loads(Step(id="a", name="A", squad="s", agents=("x",)).model_dump_json())["task_queue"] is None
 

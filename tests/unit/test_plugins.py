@@ -422,7 +422,7 @@ MISSPELT = 'Step(id="a", name="A", squad="s", agents=("x",), need=("b",)),'
     [
         (FILE.format(id="new", steps=LOOP), "steps need each other in a circle: a -> a"),
         (FILE.format(id="new", steps=MISSPELT), "the plan has unknown keys: Step.need"),
-        (FILE.format(id="other", steps=SOUND), "defines 'other'; the file must carry the definition's id"),
+        (FILE.format(id="other", steps=SOUND), "defines 'other'; the file must have the definition's id as its name"),
         ("definition = None\n", "has no top-level DEFINITION"),
     ],
 )
