@@ -245,14 +245,13 @@ class PendingCall:
 class Pending:
     """What Temporal knows beyond history: open calls, an open workflow task, and who polls the queue.
 
-    `pollers` is None when the queue could not be asked; `task_attempt` counts tries of the open workflow task.
-    `unattended` are queues of single steps on which a call waits and which nobody polls. `at` is when it was asked.
+    `pollers` is None when the queue could not be asked. `unattended` are queues of
+    single steps on which a call waits and no worker polls. `at` is the time of the answers.
     """
 
     calls: tuple[PendingCall, ...] = ()
     task_open: bool = False
     task_started: bool = False
-    task_attempt: int = 0
     pollers: int | None = None
     unattended: tuple[str, ...] = ()
     at: datetime | None = None

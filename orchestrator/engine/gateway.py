@@ -321,7 +321,6 @@ def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None
         calls=tuple(calls),
         task_open=task is not None,
         task_started=task is not None and task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
-        task_attempt=task.attempt if task else 0,
         pollers=pollers,
         at=datetime.now(UTC),
     )
