@@ -104,7 +104,7 @@ async def measure(dev: Command, address: str, port: int, key: str, amount: Amoun
     calls: list[Call] = [partial(synchronous, connection) for connection in connections]
     raw, product = _Measured(), _Measured()
     others = {"?wait": partial(waited_for, connections[0]), "events": partial(streamed, connections[0], stream)}
-    taken: dict[str, list[float]] = {name: [] for name in others}
+    other_times: dict[str, list[float]] = {name: [] for name in others}
     cost = _Cost({"the product": dev.pid, "Temporal": await child_named(dev.pid, "start-dev")})
     async with raw_worker(address) as run:
         for lanes in ([run] * IN_FLIGHT, calls):
@@ -119,10 +119,10 @@ async def measure(dev: Command, address: str, port: int, key: str, amount: Amoun
                 measured.rates.append(await per_second(lanes, amount.in_parallel))
                 await cost.end(name, amount.in_parallel)
             for other, call in others.items():
-                taken[other] += await one_at_a_time(call, amount.in_sequence)
+                other_times[other] += await one_at_a_time(call, amount.in_sequence)
     for connection in [*connections, stream]:
         await connection.close()
-    return [*_ratios(raw, product), *_other_ways(taken, raw), *cost.figures()]
+    return [*_ratios(raw, product), *_other_ways(other_times, raw), *cost.figures()]
 
 
 def _ratios(raw: _Measured, product: _Measured) -> list[Figure]:
@@ -138,10 +138,10 @@ def _ratios(raw: _Measured, product: _Measured) -> list[Figure]:
     ]
 
 
-def _other_ways(taken: dict[str, list[float]], raw: _Measured) -> list[Figure]:
+def _other_ways(other_times: dict[str, list[float]], raw: _Measured) -> list[Figure]:
     return [
         Figure(f"  product, asynchronous start, then {name}, p50 ÷ bare SDK", median(times) / median(raw.times), "×")
-        for name, times in taken.items()
+        for name, times in other_times.items()
     ]
 
 

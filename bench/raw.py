@@ -16,21 +16,21 @@ class Text(BaseModel):
 
 
 @activity.defn
-async def first(given: Text) -> Text:
+async def first(value: Text) -> Text:
     """Return at once."""
-    return given
+    return value
 
 
 @activity.defn
-async def second(given: Text) -> Text:
+async def second(value: Text) -> Text:
     """Return at once."""
-    return given
+    return value
 
 
 @activity.defn
-async def third(given: Text) -> Text:
+async def third(value: Text) -> Text:
     """Return at once."""
-    return given
+    return value
 
 
 @workflow.defn
@@ -38,8 +38,8 @@ class RawWorkflow:
     """Three activities in sequence."""
 
     @workflow.run
-    async def run(self, given: Text) -> Text:
+    async def run(self, value: Text) -> Text:
         """Return the result of the last activity."""
         for step in (first, second, third):
-            given = await workflow.execute_activity(step, given, start_to_close_timeout=timedelta(seconds=30))
-        return given
+            value = await workflow.execute_activity(step, value, start_to_close_timeout=timedelta(seconds=30))
+        return value

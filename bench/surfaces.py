@@ -71,15 +71,15 @@ async def _paced(
 async def _held(ports: Sequence[int], key: str) -> Figure:
     """A thousand open connections, with two responses on each."""
     connections = [Connection(port, key) for port, _ in zip(cycle(ports), range(HELD), strict=False)]
-    answered = 0
+    responses = 0
     for _ in range(2):
         for start in range(0, HELD, 100):
             batch = connections[start : start + 100]
             await asyncio.gather(*(connection.call("GET", "/healthz") for connection in batch))
-            answered += len(batch)
+            responses += len(batch)
     for connection in connections:
         await connection.close()
-    return at_least(f"{HELD} connections held, answers on them", 2 * HELD, answered, "answers")
+    return at_least(f"{HELD} connections held, answers on them", 2 * HELD, responses, "answers")
 
 
 async def _next(connection: Connection, paths: Any) -> None:
