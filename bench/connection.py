@@ -1,4 +1,4 @@
-"""A small HTTP client: what it costs itself must not show in the figures."""
+"""A small HTTP client, whose own cost must not affect the figures."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,13 +20,13 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer. Raises `BenchFailed` for any status but 200, 201 and 202."""
+        """Send a request and return the JSON response. Raises `BenchFailed` for any status but 200, 201 and 202."""
         reader = await self._send(method, path, body)
         headers = await self._head(reader, method, path)
         return from_json(await reader.readexactly(int(headers["content-length"])))
 
     async def events(self, path: str) -> AsyncIterator[tuple[str, bytes]]:
-        """Name and data of each server-sent event of a stream, which has a connection of its own."""
+        """Yield name and data of each server-sent event. A stream has its own connection."""
         reader = await self._send("GET", path, None, "Accept: text/event-stream\r\n")
         await self._head(reader, "GET", path)
         name = ""
@@ -46,7 +46,7 @@ class Connection:
             self._streams = None
 
     async def _send(self, method: str, path: str, body: Any, more: str = "") -> asyncio.StreamReader:
-        if self._streams is None or self._streams[0].at_eof():  # the server closes idle connections
+        if self._streams is None or self._streams[0].at_eof():  # The server closes idle connections.
             await self.close()
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=_LIMIT)
         reader, writer = self._streams

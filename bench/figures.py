@@ -1,4 +1,4 @@
-"""One measured figure, its target, and how all of them are shown."""
+"""A measured figure with its target, and the table of all figures."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from rich.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured. `met` is None where there is no target."""
+    """A measured figure. `met` is None without a target."""
 
     name: str
     measured: float
@@ -20,17 +20,17 @@ class Figure:
 
 
 def at_most(name: str, limit: float, measured: float, unit: str, note: str = "") -> Figure:
-    """A figure that should not be larger than `limit`."""
+    """A figure that should be at most `limit`."""
     return Figure(name, measured, unit, f"≤ {limit:g} {unit}", measured <= limit, note)
 
 
 def at_least(name: str, limit: float, measured: float, unit: str, note: str = "") -> Figure:
-    """A figure that should not be smaller than `limit`."""
+    """A figure that should be at least `limit`."""
     return Figure(name, measured, unit, f"≥ {limit:g} {unit}", measured >= limit, note)
 
 
 def show(console: Console, figures: list[Figure]) -> None:
-    """A table of all figures."""
+    """Print a table of all figures."""
     table = Table("figure", "target", "measured", "", "note")
     words = {True: "met", False: "[bold]missed[/]", None: ""}
     for figure in figures:

@@ -1,4 +1,4 @@
-"""The job index under many jobs: a list filtered out of a hundred thousand, a reconciler's pass over waiting ones."""
+"""The job index with many jobs: a filtered list of a hundred thousand, and a reconciler pass over waiting jobs."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ _OWNER: Final = Principal(id="bench", scopes=frozenset({Scope.ADMIN}))
 
 
 async def measure(folder: Path, address: str, *, waiting: int) -> list[Figure]:
-    """Both figures, on an index in `folder` and a Temporal server without a worker. Raises `BenchFailed`."""
+    """Measure both figures, on an index in `folder` and a Temporal server without a worker. Raises `BenchFailed`."""
     settings = Settings(data_dir=folder, task_queue="bench-index", admin_api_key=SecretStr("dvr_sk_bench_index"))
     client = await connect(connect_options({}, address), lazy=False)
     parts = build_parts(settings, build_catalogue([bench_plugin]), client)
@@ -48,7 +48,7 @@ async def measure(folder: Path, address: str, *, waiting: int) -> list[Figure]:
 
 
 async def _pass(parts: Parts, waiting: int) -> Figure:
-    """The processor time of this process in one pass. Before it, every job has been looked at once."""
+    """The processor time of this process in one pass. Every job was checked once before."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def start() -> None:

@@ -27,7 +27,7 @@ _INPUT: Final = {"text": "x" * 200}
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much is measured."""
+    """The number of repeats and jobs of a measurement."""
 
     repeats: int
     in_sequence: int
@@ -36,7 +36,7 @@ class Amount:
 
 @dataclass(slots=True)
 class _Measured:
-    """One way to run the job: all its times in ms, and for each repeat the median time and the jobs per second."""
+    """Results of one way to run the job: all times in ms; for each repeat the median time and the jobs per second."""
 
     times: list[float] = field(default_factory=list)
     medians: list[float] = field(default_factory=list)
@@ -45,7 +45,7 @@ class _Measured:
 
 @asynccontextmanager
 async def raw_worker(address: str) -> AsyncIterator[Call]:
-    """A worker and client of the bare SDK in this process; gives the call that runs one job."""
+    """Start a worker and a client of the bare SDK in this process, and yield the call that runs one job."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
 
     async def run() -> None:
@@ -68,13 +68,13 @@ async def synchronous(connection: Connection) -> None:
 
 
 async def started(connection: Connection, workflow: str) -> str:
-    """Start a job and answer its id."""
+    """Start a job and return its id."""
     accepted = await connection.call("POST", f"/v1/workflows/{workflow}/run", {"input": _INPUT, "async": True})
     return str(accepted["job_id"])
 
 
 async def waited_for(connection: Connection) -> None:
-    """Start the job, then ask for it with `?wait` until it has ended."""
+    """Start the job, then read it with `?wait` until it has ended."""
     job_id = await started(connection, J3)
     while True:
         job = await connection.call("GET", f"/v1/jobs/{job_id}?wait=30")
@@ -83,7 +83,7 @@ async def waited_for(connection: Connection) -> None:
 
 
 async def streamed(connection: Connection, stream: Connection) -> None:
-    """Start the job, then follow its events to the last, which carries the result."""
+    """Start the job, then follow its events to the last, which contains the result."""
     job_id = await started(connection, J3)
     last = b"{}"
     async for _, data in stream.events(f"/v1/jobs/{job_id}/events"):
@@ -104,7 +104,7 @@ async def measure(dev: Command, address: str, port: int, key: str, amount: Amoun
     calls: list[Call] = [partial(synchronous, connection) for connection in connections]
     raw, product = _Measured(), _Measured()
     others = {"?wait": partial(waited_for, connections[0]), "events": partial(streamed, connections[0], stream)}
-    taken: dict[str, list[float]] = {name: [] for name in others}
+    other_times: dict[str, list[float]] = {name: [] for name in others}
     cost = _Cost({"the product": dev.pid, "Temporal": await child_named(dev.pid, "start-dev")})
     async with raw_worker(address) as run:
         for lanes in ([run] * IN_FLIGHT, calls):
@@ -119,10 +119,10 @@ async def measure(dev: Command, address: str, port: int, key: str, amount: Amoun
                 measured.rates.append(await per_second(lanes, amount.in_parallel))
                 await cost.end(name, amount.in_parallel)
             for other, call in others.items():
-                taken[other] += await one_at_a_time(call, amount.in_sequence)
+                other_times[other] += await one_at_a_time(call, amount.in_sequence)
     for connection in [*connections, stream]:
         await connection.close()
-    return [*_ratios(raw, product), *_other_ways(taken, raw), *cost.figures()]
+    return [*_ratios(raw, product), *_other_ways(other_times, raw), *cost.figures()]
 
 
 def _ratios(raw: _Measured, product: _Measured) -> list[Figure]:
@@ -138,10 +138,10 @@ def _ratios(raw: _Measured, product: _Measured) -> list[Figure]:
     ]
 
 
-def _other_ways(taken: dict[str, list[float]], raw: _Measured) -> list[Figure]:
+def _other_ways(other_times: dict[str, list[float]], raw: _Measured) -> list[Figure]:
     return [
         Figure(f"  product, asynchronous start, then {name}, p50 ÷ bare SDK", median(times) / median(raw.times), "×")
-        for name, times in taken.items()
+        for name, times in other_times.items()
     ]
 
 
@@ -150,7 +150,7 @@ def _spread(values: list[float]) -> str:
 
 
 class _Cost:
-    """Processor time per job, where the system tells it."""
+    """Processor time per job, if the system reports it."""
 
     def __init__(self, processes: dict[str, int]) -> None:
         self._processes = processes

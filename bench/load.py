@@ -1,4 +1,4 @@
-"""Puts load on something: calls one after another, or a number of them at any time."""
+"""Generates load: calls in sequence, or a constant number of calls in flight."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ Call = Callable[[], Awaitable[object]]
 
 
 async def one_at_a_time(call: Call, count: int) -> list[float]:
-    """Milliseconds that each of `count` calls took."""
+    """The milliseconds of each of `count` calls in sequence."""
     took = []
     for _ in range(count):
         began = time.perf_counter()
@@ -18,7 +18,7 @@ async def one_at_a_time(call: Call, count: int) -> list[float]:
 
 
 async def per_second(calls: Sequence[Call], count: int) -> float:
-    """Calls per second, over `count` of them, while each of `calls` runs again as soon as it is done."""
+    """The rate of `count` calls per second, while each of `calls` repeats as soon as it is done."""
     left = iter(range(count))
 
     async def lane(call: Call) -> None:

@@ -1,4 +1,4 @@
-"""What the benchmark runs: three trivial agents in sequence, and a job that waits for ever and costs nothing."""
+"""The workflows of the benchmark: three trivial agents in sequence, and a job that waits for an approval."""
 
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ class Subject(BaseModel):
 
 
 async def answer(call: FunctionCall) -> AgentOutput:
-    """Answer at once."""
+    """Return at once."""
     return AgentOutput(summary=f"{call.step} done", output="x" * 200)
 
 

@@ -1,4 +1,4 @@
-"""Jobs that wait and jobs that have ended, for the measurements that read them."""
+"""Prepares waiting and ended jobs for the measurements of reads."""
 
 import asyncio
 import time
@@ -13,7 +13,10 @@ PATIENCE: Final = 120.0
 
 
 async def waiting_and_ended(connection: Connection, count: int) -> tuple[list[str], list[str]]:
-    """The ids of `count` new jobs that wait for an approval, and of as many that completed. Raises `BenchFailed`."""
+    """Start `count` jobs that wait for an approval and `count` that complete, and return their ids.
+
+    Raises `BenchFailed`.
+    """
     waiting = [await started(connection, WAIT) for _ in range(count)]
     ended = [await started(connection, J3) for _ in range(count)]
     for job_id in waiting:

@@ -16,12 +16,14 @@ _POLL: Final = 0.02
 
 
 class BenchFailed(Exception):
-    """Something did not work, so there is nothing to measure."""
+    """A step failed, so there is nothing to measure."""
 
 
 class Command:
-    """One `orchestrator` command on a data directory, from its start to the end of the block; its output is kept in
-    a file there. `ready_seconds` is the time from the start to the line that begins with `ready`."""
+    """One `orchestrator` command on a data directory, from its start to the end of the block.
+
+    Its output goes to a file there. `ready_seconds` is the time from the start to the line that begins with `ready`.
+    """
 
     def __init__(self, data_dir: Path, *arguments: str, **environment: str) -> None:
         self._arguments = (*arguments, "--data-dir", str(data_dir))
@@ -46,7 +48,7 @@ class Command:
         while _READY.search(self._log.read_text(errors="replace")) is None:
             if self._process.returncode is not None or time.perf_counter() - began > _PATIENCE:
                 await self.stop()
-                raise BenchFailed(f"`orchestrator {self._arguments[0]}` did not get ready")
+                raise BenchFailed(f"`orchestrator {self._arguments[0]}` did not become ready")
             await asyncio.sleep(_POLL)
         self.ready_seconds = time.perf_counter() - began
         return self
@@ -56,7 +58,7 @@ class Command:
         await self.stop()
 
     async def stop(self) -> None:
-        """End the process, gently for 20 s."""
+        """Stop the process: it may shut down for 20 s, then it is killed."""
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -82,7 +84,7 @@ def tail(log: Path) -> str:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody holds now."""
+    """A free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -95,7 +97,7 @@ async def memory(pid: int) -> float:
 
 
 async def processor_seconds(pid: int) -> float | None:
-    """Processor time that a process has used, to the hundredth; None where the system tells whole seconds only."""
+    """Processor time of a process in hundredths of a second, or None if the system reports whole seconds only."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return None
@@ -104,7 +106,7 @@ async def processor_seconds(pid: int) -> float | None:
 
 
 async def child_named(parent: int, name: str) -> int:
-    """The process below `parent` whose command line has a word. Raises `BenchFailed`."""
+    """The child of `parent` whose command line contains `name`. Raises `BenchFailed`."""
     listing = await _run("ps", "-A", "-o", "pid=,ppid=,args=")
     rows = [line.split(None, 2) for line in listing.splitlines()]
     for pid, above, arguments in (row for row in rows if len(row) == 3):

@@ -1,4 +1,4 @@
-"""The floor: the same job written against the bare Temporal SDK, worker and client in one process."""
+"""The baseline: the same job with the bare Temporal SDK, worker and client in one process."""
 
 from datetime import timedelta
 from typing import Final
@@ -10,36 +10,36 @@ QUEUE: Final = "bench-raw"
 
 
 class Text(BaseModel):
-    """200 bytes of payload, in and out."""
+    """A payload of 200 bytes, as input and output."""
 
     text: str
 
 
 @activity.defn
-async def first(given: Text) -> Text:
-    """Answer at once."""
-    return given
+async def first(value: Text) -> Text:
+    """Return at once."""
+    return value
 
 
 @activity.defn
-async def second(given: Text) -> Text:
-    """Answer at once."""
-    return given
+async def second(value: Text) -> Text:
+    """Return at once."""
+    return value
 
 
 @activity.defn
-async def third(given: Text) -> Text:
-    """Answer at once."""
-    return given
+async def third(value: Text) -> Text:
+    """Return at once."""
+    return value
 
 
 @workflow.defn
 class RawWorkflow:
-    """Three activities, one after another."""
+    """Three activities in sequence."""
 
     @workflow.run
-    async def run(self, given: Text) -> Text:
-        """The answer of the last."""
+    async def run(self, value: Text) -> Text:
+        """Return the result of the last activity."""
         for step in (first, second, third):
-            given = await workflow.execute_activity(step, given, start_to_close_timeout=timedelta(seconds=30))
-        return given
+            value = await workflow.execute_activity(step, value, start_to_close_timeout=timedelta(seconds=30))
+        return value

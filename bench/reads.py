@@ -1,4 +1,4 @@
-"""Reads and memory: one API process and one worker, each on its own, with jobs that stay open."""
+"""Reads and memory: one API process and one worker, with open jobs."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ LANES: Final = 8
 
 
 async def measure(api: Command, worker: Command, *, metrics_port: int, port: int, key: str, reads: int) -> list[Figure]:
-    """Read latency and rate with open jobs, then the memory of both processes once the worker holds many jobs."""
+    """Measure reads with open jobs, then the memory of both processes while the worker caches many jobs."""
     connections = [Connection(port, key) for _ in range(LANES)]
     one = connections[0]
     waiting, ended = await waiting_and_ended(one, OPEN_JOBS)
@@ -58,7 +58,7 @@ async def _rate(name: str, lanes: list[Call], count: int) -> Figure:
 
 
 async def _start_alone(connection: Connection) -> float:
-    """Milliseconds that a start took; its job ends before this returns, so that none is in the way of the next."""
+    """The milliseconds of a start. The job ends before this returns, so that it does not slow the next one."""
     began = time.perf_counter()
     job_id = await started(connection, J3)
     took = (time.perf_counter() - began) * 1000
@@ -71,7 +71,7 @@ async def _read(connection: Connection, jobs: Any) -> None:
 
 
 async def _until_cached(metrics_port: int) -> None:
-    """Wait until the worker itself says that it holds all the open jobs."""
+    """Wait until the worker's metrics show that it caches all open jobs."""
     deadline = time.monotonic() + PATIENCE
     held = 0.0
     async with httpx2.AsyncClient(trust_env=False) as http:

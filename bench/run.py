@@ -1,6 +1,6 @@
 """`make bench`: measures the product on this machine against its targets, and prints a table.
 
-The exit code tells only whether everything could be measured: a missed target is a finding, not a fault.
+The exit code says only whether the measurement succeeded: a missed target is a result, not an error.
 """
 
 import argparse
@@ -35,9 +35,9 @@ QUICK: Final = jobs.Amount(repeats=2, in_sequence=10, in_parallel=48)
 
 
 async def measure(folder: Path, *, quick: bool, console: Console) -> list[Figure]:
-    """Every figure. Raises `BenchFailed` when something does not work."""
+    """Measure every figure. Raises `BenchFailed` if a step fails."""
     key = f"dvr_sk_test_{secrets.token_urlsafe(24)}"
-    await locate(os.environ)  # Built before the clock starts.
+    await locate(os.environ)  # Provide the server before the measurement starts.
     amount = QUICK if quick else FULL
     console.print("Embedded: one process with API and worker, Temporal beside it")
     address, port = f"127.0.0.1:{free_port()}", free_port()
@@ -47,7 +47,7 @@ async def measure(folder: Path, *, quick: bool, console: Console) -> list[Figure
         figures += await jobs.measure(dev, address, port, key, amount)
     console.print("Index: a Temporal server, and no worker")
     figures += await _index(folder / "index", waiting=1000 if quick else 5000)
-    console.print("Scaled: Temporal, API and worker as processes of their own")
+    console.print("Scaled: Temporal, API and worker as separate processes")
     return figures + await _scaled(folder / "scaled", key, reads_count=200 if quick else 600)
 
 
@@ -62,7 +62,7 @@ async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
     shared = {
         "TEMPORAL_ADDRESS": address,
         "ORCHESTRATOR_ADMIN_API_KEY": key,
-        # Counted like any caller's, and never reached.
+        # Requests count as for any caller, but never reach the limit.
         "ORCHESTRATOR_TIERS": json.dumps({"enterprise": _WIDE}),
         "ORCHESTRATOR_SURFACE_LIMITS": json.dumps({name: {"limit": 10**6, "seconds": 60} for name in SurfaceLimit}),
     }
@@ -80,7 +80,7 @@ async def _scaled(folder: Path, key: str, *, reads_count: int) -> list[Figure]:
 
 
 async def _issued(port: int, admin_key: str) -> str:
-    """A key of a caller with limits: what is measured is what callers get."""
+    """Issue a key with limits, so that the measured requests are like those of callers."""
     admin = Connection(port, admin_key)
     scopes = [str(scope) for scope in ORDINARY]
     answer = await admin.call("POST", "/v1/auth/api-keys", {"name": "bench", "scopes": scopes, "tier": "enterprise"})
@@ -89,7 +89,7 @@ async def _issued(port: int, admin_key: str) -> str:
 
 
 def main() -> int:
-    """Run; answers the exit code."""
+    """Run the benchmark and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute, with wider spread")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to a file")

@@ -1,4 +1,4 @@
-"""Many WebSockets on one API process: whether each gets every event, how soon, and what they take."""
+"""Many WebSockets on one API process: completeness of events, delay, and memory."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ EACH: Final = 10
 
 
 async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
-    """500 sockets, each on one of 20 jobs; those that are open go on once all sockets listen."""
+    """500 sockets on 20 jobs. The open jobs continue after all sockets listen."""
     http = Connection(port, key)
     waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
@@ -31,29 +31,29 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
         await listening.acquire()
     resident = await memory(api.pid)
     measured.set()
-    began = time.perf_counter()
+    start = time.perf_counter()
     for job_id in waiting:
         await http.call("POST", f"/v1/jobs/{job_id}/approve")
-    told = await asyncio.gather(*readers)
-    seconds = time.perf_counter() - began
-    whole = {job_id: await event_ids(http, job_id) for job_id in jobs}
-    right = sum(ids == whole[job_id] for job_id, ids in told)
+    received = await asyncio.gather(*readers)
+    seconds = time.perf_counter() - start
+    expected = {job_id: await event_ids(http, job_id) for job_id in jobs}
+    complete = sum(ids == expected[job_id] for job_id, ids in received)
     await http.close()
     note = f"{before:.0f} MB before, {(resident - before) * 1024 / SOCKETS:.0f} KB each"
     return [
-        at_least(f"{SOCKETS} WebSockets on {len(jobs)} jobs, with every event", SOCKETS, right, "sockets"),
+        at_least(f"{SOCKETS} WebSockets on {len(jobs)} jobs, with every event", SOCKETS, complete, "sockets"),
         Figure("  API process, resident", resident, "MB", note=note),
-        Figure("  10 approvals → the last of 500 sockets told of the end", seconds, "s"),
+        Figure("  10 approvals → the end of the job at the last of 500 sockets", seconds, "s"),
     ]
 
 
 async def _read(
     port: int, key: str, job_id: str, listening: asyncio.Semaphore, measured: asyncio.Event
 ) -> tuple[str, list[str]]:
-    """The ids of a job's events; `listening` is released once all that has happened so far was told. The socket stays
-    open until `measured` is set."""
+    """The ids of a job's events. `listening` is released after all events so far. The socket stays open until
+    `measured` is set."""
     ids: list[str] = []
-    heard = False
+    is_listening = False
     async with connect(f"ws://127.0.0.1:{port}/v1/ws", proxy=None, open_timeout=60) as socket:
         await socket.send(json.dumps({"type": "auth", "token": key}))
         await socket.send(json.dumps({"type": "subscribe", "channel": "job", "job_id": job_id}))
@@ -62,8 +62,8 @@ async def _read(
             if "id" in frame:
                 ids.append(frame["id"])
             last = frame["type"] == "unsubscribed"
-            if not heard and (last or frame.get("name") == "step.waiting"):
-                heard = True
+            if not is_listening and (last or frame.get("name") == "step.waiting"):
+                is_listening = True
                 listening.release()
             if last:
                 await measured.wait()

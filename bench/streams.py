@@ -1,4 +1,4 @@
-"""Many readers of event streams on one API process: whether each gets every event, and what they take."""
+"""Many readers of event streams on one API process: completeness of events, and memory."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ EACH: Final = 10
 
 
 async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
-    """500 readers, each on one of 20 jobs; those that are open go on once all readers listen."""
+    """500 readers on 20 jobs. The open jobs continue after all readers listen."""
     http = Connection(port, key)
     waiting, ended = await waiting_and_ended(http, EACH)
     jobs = [*waiting, *ended]
@@ -25,28 +25,28 @@ async def measure(api: Command, *, port: int, key: str) -> list[Figure]:
     resident = await memory(api.pid)
     for job_id in waiting:
         await http.call("POST", f"/v1/jobs/{job_id}/approve")
-    told = await asyncio.gather(*readers)
+    received = await asyncio.gather(*readers)
     resident = max(resident, await memory(api.pid))
-    whole = {job_id: await event_ids(http, job_id) for job_id in jobs}
+    expected = {job_id: await event_ids(http, job_id) for job_id in jobs}
     await http.close()
-    right = sum(ids == whole[job_id] for job_id, ids in told)
+    complete = sum(ids == expected[job_id] for job_id, ids in received)
     return [
-        at_least(f"{READERS} event streams on {len(jobs)} jobs, with every event", READERS, right, "streams"),
+        at_least(f"{READERS} event streams on {len(jobs)} jobs, with every event", READERS, complete, "streams"),
         at_most("  API process, resident", 300, resident, "MB"),
     ]
 
 
 async def _read(port: int, key: str, job_id: str, listening: asyncio.Semaphore) -> tuple[str, list[str]]:
-    """The ids of a job's events; `listening` is released once all that has happened so far was told."""
+    """The ids of a job's events. `listening` is released after all events so far."""
     ids: list[str] = []
-    heard = False
+    is_listening = False
     connection = Connection(port, key)
     async for name, data in connection.events(f"/v1/jobs/{job_id}/events"):
         body: dict[str, Any] = json.loads(data)
         if name != "snapshot" and "id" in body:
             ids.append(body["id"])
-        if not heard and (name in ("job_completed", "job_failed") or body.get("name") == "step.waiting"):
-            heard = True
+        if not is_listening and (name in ("job_completed", "job_failed") or body.get("name") == "step.waiting"):
+            is_listening = True
             listening.release()
     await connection.close()
     return job_id, ids

@@ -1,4 +1,4 @@
-"""The other surfaces under many clients: latency with fifty at once, a mix of reads, and a thousand connections."""
+"""The other surfaces under load: latency with fifty clients, a mix of reads, and a thousand connections."""
 
 import asyncio
 import time
@@ -17,14 +17,14 @@ from bench.prepared import until
 CLIENTS: Final = 50
 HELD: Final = 1000
 HERE: Final = "/api/v1/orchestration"
-# Seconds of one client's pause between its calls: dashboards that refresh, people who decide.
+# Seconds between the calls of a client: dashboards that refresh, people who decide.
 PACE: Final = 0.5
 DECISION_PACE: Final = 4.0
 TARGETS: Final = {"health": 50, "metrics": 100, "partnerships": 200}
 
 
 async def measure(ports: Sequence[int], key: str, *, calls: int) -> list[Figure]:
-    """Every figure of the surfaces over these API processes."""
+    """Measure the surfaces of these API processes."""
     connections = [Connection(port, key) for port, _ in zip(cycle(ports), range(CLIENTS), strict=False)]
     jobs = [await started(connections[0], J3) for _ in range(5)]
     for job_id in jobs:
@@ -32,11 +32,11 @@ async def measure(ports: Sequence[int], key: str, *, calls: int) -> list[Figure]
     figures = []
     for name, target in TARGETS.items():
         await _paced(connections, "GET", f"{HERE}/{name}", None, 1)  # warm-up
-        took = await _paced(connections, "GET", f"{HERE}/{name}", None, calls)
-        figures.append(at_most(f"{name}, {CLIENTS} clients, p95", target, _p95(took), "ms"))
+        times = await _paced(connections, "GET", f"{HERE}/{name}", None, calls)
+        figures.append(at_most(f"{name}, {CLIENTS} clients, p95", target, _p95(times), "ms"))
     context = {"context": {"business_goal": "grow", "timeframe": "a year", "budget": 100000}}
-    took = await _paced(connections, "POST", f"{HERE}/decisions", context, 3, pace=DECISION_PACE)
-    figures.append(at_most(f"decisions, {CLIENTS} clients, p95", 500, _p95(took), "ms"))
+    times = await _paced(connections, "POST", f"{HERE}/decisions", context, 3, pace=DECISION_PACE)
+    figures.append(at_most(f"decisions, {CLIENTS} clients, p95", 500, _p95(times), "ms"))
     paths = cycle([f"{HERE}/health", f"{HERE}/partnerships", "/workflow-types", "/v1/agents", f"/v1/jobs/{jobs[0]}"])
     lanes: list[Call] = [partial(_next, connection, paths) for connection in connections]
     await per_second(lanes, calls * 10)  # warm-up
@@ -50,34 +50,36 @@ async def measure(ports: Sequence[int], key: str, *, calls: int) -> list[Figure]
 async def _paced(
     connections: Sequence[Connection], method: str, path: str, body: Any, calls: int, *, pace: float = PACE
 ) -> list[float]:
-    """Milliseconds of each call, while every client calls again after a pause; they begin spread over one pause."""
+    """Milliseconds of each call. Every client pauses between calls, and the first calls are spread over one pause."""
 
     async def client(number: int, connection: Connection) -> list[float]:
         await asyncio.sleep(pace * number / len(connections))
-        took = []
+        times = []
         for _ in range(calls):
             began = time.perf_counter()
             await connection.call(method, path, body)
-            took.append((time.perf_counter() - began) * 1000)
+            times.append((time.perf_counter() - began) * 1000)
             await asyncio.sleep(pace)
-        return took
+        return times
 
-    told = await asyncio.gather(*(client(number, one) for number, one in enumerate(connections)))
-    return [milliseconds for times in told for milliseconds in times]
+    times_by_client = await asyncio.gather(
+        *(client(number, connection) for number, connection in enumerate(connections))
+    )
+    return [milliseconds for times in times_by_client for milliseconds in times]
 
 
 async def _held(ports: Sequence[int], key: str) -> Figure:
-    """A thousand connections, open at once, each of which is answered twice."""
+    """A thousand open connections, with two responses on each."""
     connections = [Connection(port, key) for port, _ in zip(cycle(ports), range(HELD), strict=False)]
-    answered = 0
+    responses = 0
     for _ in range(2):
         for start in range(0, HELD, 100):
             batch = connections[start : start + 100]
-            await asyncio.gather(*(one.call("GET", "/healthz") for one in batch))
-            answered += len(batch)
+            await asyncio.gather(*(connection.call("GET", "/healthz") for connection in batch))
+            responses += len(batch)
     for connection in connections:
         await connection.close()
-    return at_least(f"{HELD} connections held, answers on them", 2 * HELD, answered, "answers")
+    return at_least(f"{HELD} connections held, answers on them", 2 * HELD, responses, "answers")
 
 
 async def _next(connection: Connection, paths: Any) -> None:

@@ -1,4 +1,4 @@
-"""`make demo`: starts the whole product on free ports, runs one job from start to end, shows it, and stops again."""
+"""`make demo`: starts the product on free ports, runs one job, shows its progress and result, and stops."""
 
 import asyncio
 import os
@@ -29,15 +29,15 @@ INPUT: Final[dict[str, Any]] = {
     "tech_stack": {"frontend": ["React", "TypeScript"], "backend": ["FastAPI", "PostgreSQL"]},
     "requirements": ["JWT authentication", "CRUD tasks", "Real-time collaboration"],
 }
-# The demo is the same on every machine: no server, database or paid model of the user's own takes part. A server that
-# TEMPORAL_ADDRESS names may be a production one, whose namespace the engine would prepare for itself.
+# The demo is the same on every machine: it uses no server, database or paid model of the user. The server in
+# TEMPORAL_ADDRESS may be a production server, whose namespace the engine would change.
 FOREIGN: Final = ("ORCHESTRATOR_", "TEMPORAL_", "OPENAI_", "ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
 START_SECONDS: Final = 300
 STOP_SECONDS: Final = 20
 
 
 def main() -> int:
-    """Run the demo. 0 when the job completed and everything stopped cleanly."""
+    """Run the demo. Returns 0 if the job completed and everything stopped cleanly."""
     console = Console()
     DATA_DIR.mkdir(parents=True, exist_ok=True)
     say(f"Starting Temporal, API and worker; data and log in {DATA_DIR}")
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 async def show(api_url: str, key: str, console: Console) -> FollowedJob:
-    """Start the job, follow it, and print what came of it."""
+    """Start the job, follow it, and print its result."""
     client = ApiClient(api_url, key)
     try:
         job_id = await client.start(JobKind.WORKFLOW, WORKFLOW, {"input": INPUT, "async": True})
@@ -69,9 +69,9 @@ async def show(api_url: str, key: str, console: Console) -> FollowedJob:
 
 @contextmanager
 def stack() -> Iterator[tuple[str, str]]:
-    """`orchestrator dev` as its users run it, on free ports: the API's address and the Temporal UI's.
+    """Run `orchestrator dev` on free ports, and yield the addresses of the API and of the Temporal UI.
 
-    Raises `Refused` when it does not come up, or does not stop cleanly.
+    Raises `Refused` if it does not start, or does not stop cleanly.
     """
     ui_port = free_port()
     ports = ["--port", "0", "--temporal-port", "0", "--ui-port", str(ui_port)]
@@ -79,7 +79,7 @@ def stack() -> Iterator[tuple[str, str]]:
     with log.open("w") as errors:
         process = subprocess.Popen(  # noqa: S603 - this very product
             [sys.executable, "-m", "orchestrator", "dev", *ports, "--data-dir", str(DATA_DIR)],
-            cwd=DATA_DIR,  # away from the .env file of a checkout
+            cwd=DATA_DIR,  # Without the .env file of a checkout.
             env={name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -100,7 +100,7 @@ def stack() -> Iterator[tuple[str, str]]:
 
 
 def ready_url(process: "subprocess.Popen[str]", log: Path) -> str:
-    """Wait for the line that begins with `ready ` and answer the address in it. Raises `Refused`."""
+    """Wait for the line that begins with `ready ` and return its address. Raises `Refused`."""
     overdue = threading.Timer(START_SECONDS, process.terminate)
     overdue.start()
     try:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates the namespace with its retention and search attributes, or brings an existing one to them. Needs `temporal` on
-# the path; TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE name the place, RETENTION_DAYS the days that closed jobs are kept.
+# Creates or updates the namespace with its retention and search attributes. Needs `temporal` on the path.
+# TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE select it; RETENTION_DAYS is the retention of closed jobs in days.
 set -eu
 here=$(dirname "$0")
 namespace="${TEMPORAL_NAMESPACE:-default}"
@@ -29,7 +29,7 @@ until ensure_namespace; do
 done
 
 sed -n 's/.*"\([A-Za-z]*\)": *"\([A-Za-z]*\)".*/\1 \2/p' "$here/search-attributes.json" | while read -r name type; do
-    tries=30 # the servers see a new namespace after up to 10 s
+    tries=30 # The servers load a new namespace within 10 s.
     until temporal operator search-attribute create -n "$namespace" --name "$name" --type "$type"; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates a role each for Temporal and for the job index, each with nothing but its own databases. Run once by a superuser
-# on an empty server: docker-compose.yml has PostgreSQL's image do so. The passwords are files in SECRETS_DIR.
+# Creates a role for Temporal and one for the job index, each with access to its own databases only. A superuser runs this
+# once on an empty server; in docker-compose.yml PostgreSQL's image does. The passwords are files in SECRETS_DIR.
 set -eu
 secrets="${SECRETS_DIR:-/run/secrets}"
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \

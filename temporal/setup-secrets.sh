@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes the passwords and keys of docker-compose.yml, one file each, in the folder named by the first argument (secrets).
-# A file that exists stays as it is: the secret key must be kept for good.
+# Creates the passwords and keys of docker-compose.yml, one file each, in the folder of the first argument (secrets).
+# Existing files are not changed: the secret key must be kept for good.
 set -eu
 folder="${1:-secrets}"
 umask 077
 mkdir -p "$folder"
-chmod 700 "$folder" # nobody else of this machine gets in
+chmod 700 "$folder" # Closed to other users of this machine.
 random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 keep() {
     [ -s "$folder/$1" ] || printf '%s\n' "$2" >"$folder/$1"
-    chmod 644 "$folder/$1" # the users inside the containers have other numbers
+    chmod 644 "$folder/$1" # The users inside the containers have other ids.
 }
 keep postgres_password "$(random)"
 keep temporal_db_password "$(random)"

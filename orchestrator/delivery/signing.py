@@ -64,10 +64,5 @@ def key_bytes(secret: str) -> bytes:
     return secret.encode()
 
 
-def verify_webhook(payload: str, signature: str, secret: str) -> bool:
-    """Whether `signature` (`sha256=…`) is valid for the payload as received; compares in constant time (D-101)."""
-    return hmac.compare_digest(_sha256(payload.encode(), secret).encode(), signature.encode())
-
-
 def _sha256(data: bytes, secret: str) -> str:
     return "sha256=" + hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()

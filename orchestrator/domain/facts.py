@@ -245,14 +245,13 @@ class PendingCall:
 class Pending:
     """What Temporal reports beside history: open calls, an open workflow task, and pollers of the task queue.
 
-    `pollers` is None if the task queue did not answer; `task_attempt` counts tries of the open workflow task.
-    `unattended` are task queues of single steps on which a call waits without a poller. `at` is the time of the report.
+    `pollers` is None if the task queue did not answer. `unattended` are task queues of single steps on which a call
+    waits without a poller. `at` is the time of the report.
     """
 
     calls: tuple[PendingCall, ...] = ()
     task_open: bool = False
     task_started: bool = False
-    task_attempt: int = 0
     pollers: int | None = None
     unattended: tuple[str, ...] = ()
     at: datetime | None = None

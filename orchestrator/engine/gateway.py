@@ -199,16 +199,16 @@ class TemporalGateway:
         )
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 
-    async def answers(self, job_id: str, *, asked: bool = False) -> Answers:
-        """The full results of the finished calls of a job and, with `asked`, their inputs.
+    async def answers(self, job_id: str, *, with_inputs: bool = False) -> Answers:
+        """The full results of the finished calls of a job and, with `with_inputs`, their inputs.
 
         Raises `NotFound`, also for a stored value that is missing, and `Unavailable`.
         """
         with rpc_errors(f"job: {job_id}", job_id=job_id):
             history = await self._client.get_workflow_handle(job_id).fetch_history(rpc_timeout=_RPC_TIMEOUT)
         for event in history.events:
-            await self._codec.put_back(event, asked=asked)
-        return Answers(answers(history.events), asks(history.events) if asked else {})
+            await self._codec.put_back(event, with_inputs=with_inputs)
+        return Answers(answers(history.events), asks(history.events) if with_inputs else {})
 
     async def follow(self, job_id: str, after: str | None = None) -> AsyncGenerator[Fact | Rewound]:
         """Yield every fact of a job after a cursor, then each new one as it happens. Ends with the job.
@@ -321,7 +321,6 @@ def _pending(description: DescribeWorkflowExecutionResponse, pollers: int | None
         calls=tuple(calls),
         task_open=task is not None,
         task_started=task is not None and task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED,
-        task_attempt=task.attempt if task else 0,
         pollers=pollers,
         at=datetime.now(UTC),
     )

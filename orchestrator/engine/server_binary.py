@@ -22,7 +22,7 @@ from orchestrator.engine.server_release import CLI_VERSION
 MINIMUM_SERVER: Final = (1, 31)
 
 _PACKAGE = "github.com/temporalio/cli/cmd/temporal"
-_VERSION = re.compile(r"temporal version (\S+) \(Server (\d+)\.(\d+)(\S*?)[,)]")
+_VERSION = re.compile(r"temporal version \S+ \(Server (\d+)\.(\d+)(\S*?)[,)]")
 _ADVICE = """\
 Do one of these:
   name a running server: TEMPORAL_ADDRESS=host:port
@@ -33,10 +33,9 @@ Do one of these:
 
 @dataclass(frozen=True, slots=True)
 class ServerBinary:
-    """A `temporal` executable with its versions."""
+    """A `temporal` executable and the version of its server."""
 
     path: Path
-    cli_version: str
     server_version: str
 
 
@@ -47,7 +46,7 @@ def cache_directory(environ: Mapping[str, str]) -> Path:
 
 
 async def inspect(path: Path) -> ServerBinary:
-    """Read the versions of an executable. Raises `Unavailable` if it is not a usable Temporal server."""
+    """Read the server version of an executable. Raises `Unavailable` if it is not a usable Temporal server."""
     path = _absolute(path)
     try:
         process = await asyncio.create_subprocess_exec(
@@ -71,10 +70,10 @@ async def inspect(path: Path) -> ServerBinary:
     match = _VERSION.search(output.decode(errors="replace"))
     if process.returncode != 0 or match is None:
         raise Unavailable(f"{path} --version ended with code {process.returncode} and printed no server version")
-    cli, major, minor, rest = match.groups()
+    major, minor, rest = match.groups()
     if (int(major), int(minor)) < MINIMUM_SERVER:
         raise Unavailable(f"{path} has server {major}.{minor}{rest}, older than {'.'.join(map(str, MINIMUM_SERVER))}")
-    return ServerBinary(path=path, cli_version=cli, server_version=f"{major}.{minor}{rest}")
+    return ServerBinary(path=path, server_version=f"{major}.{minor}{rest}")
 
 
 async def locate(environ: Mapping[str, str], *, explicit: Path | None = None, out: TextIO = sys.stderr) -> ServerBinary:

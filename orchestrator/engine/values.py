@@ -135,17 +135,17 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
         pauses = _PAUSES if len(payload.data) <= _WHOLE_BYTES else chain(_PAUSES, repeat(_KEEP_PAUSE))
         await type(self)(self.values, workflow_id, pauses).encode([payload])
 
-    async def put_back(self, event: HistoryEvent, *, asked: bool = False) -> None:
+    async def put_back(self, event: HistoryEvent, *, with_inputs: bool = False) -> None:
         """Put stored parts back into an event that has the input of a run or the result of a call.
 
-        With `asked`, also into the input of a call. Raises the same errors as `decode`.
+        With `with_inputs`, also into the input of a call. Raises the same errors as `decode`.
         """
         details = event.marker_recorded_event_attributes.details
         for payloads in (
             event.workflow_execution_started_event_attributes.input,
             event.activity_task_completed_event_attributes.result,
             *([details["result"]] if "result" in details else ()),
-            *([event.activity_task_scheduled_event_attributes.input] if asked else ()),
+            *([event.activity_task_scheduled_event_attributes.input] if with_inputs else ()),
         ):
             if payloads.payloads:
                 await self.decode_wrapper(payloads)

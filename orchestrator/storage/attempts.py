@@ -43,7 +43,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.late_writes import LateWrites
 from orchestrator.storage.moments import Seconds
 from orchestrator.storage.tables import attempts, jobs
-from orchestrator.storage.token_use import BILLED_SINCE, TokenClaim, token_use
+from orchestrator.storage.token_use import TokenClaim, token_use
 
 log = structlog.get_logger(__name__)
 
@@ -264,16 +264,6 @@ class AttemptRepository:
         ).where(attempts.c.agent == agent_id, attempts.c.started_at >= since)
         row = await self._db.autocommit(lambda connection: connection.execute(query).one())
         return AgentHealth(row.last, row.mean, row.executions, row.failures)
-
-    async def tokens_since(self, owner: str, since: datetime) -> int:
-        """The prompt and completion tokens billed to an owner for attempts that ended since a time (D-065).
-
-        Failed and repeated attempts count too. Raises `Unavailable`.
-        """
-        parameters = {"this_owner": owner, "since": since}
-        return await self._db.autocommit(
-            lambda connection: int(connection.execute(BILLED_SINCE, parameters).scalar_one())
-        )
 
     async def _unwritten_start(self, key: dict[str, Any]) -> datetime | None:
         """The start time of an attempt if it is not written yet, else None. Waits for a write that has begun."""

@@ -231,8 +231,8 @@ class AuditRepository:
         return replace(head, number=number, broken=number + 1 if head.broken is None else head.broken)
 
     def _write_head(self, connection: Connection, head: ChainHead) -> None:
-        named = replace(head, sealed_by=_key_name(self._keys[0]))
-        sealed = asdict(replace(named, seal=" ".join(_seal(key, named) for key in self._keys)))
+        head_with_key = replace(head, sealed_by=_key_name(self._keys[0]))
+        sealed = asdict(replace(head_with_key, seal=" ".join(_seal(key, head_with_key) for key in self._keys)))
         result = connection.execute(update(audit_chain).where(audit_chain.c.id == 1).values(**sealed))
         if not result.rowcount:
             connection.execute(insert(audit_chain).values(id=1, **sealed))

@@ -303,7 +303,7 @@ class DeliveryRepository:
             page = page.where(keyset.after(after, deliveries.c.created_at, deliveries.c.id, newest_first=True))
 
         def read(connection: Connection) -> tuple[builtins.list[tuple[Delivery, builtins.list[MadeAttempt]]], int]:
-            rows = [_row(found) for found in connection.execute(page).mappings()]
+            rows = [_row(columns) for columns in connection.execute(page).mappings()]
             attempts = _attempts(connection, [row.id for row in rows])
             return [(row, attempts.get(row.id, [])) for row in rows], connection.execute(count).scalar_one()
 

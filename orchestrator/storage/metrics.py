@@ -74,9 +74,9 @@ class MetricsRepository:
         ranks = _percentiles(_in_window(attempts, window, owner).where(of_agent, _DONE))
 
         def read(connection: Connection) -> tuple[Sequence[Sum], Percentiles]:
-            found = _sums(connection.execute(sums).mappings())
+            by_day = _sums(connection.execute(sums).mappings())
             rank = connection.execute(ranks).one()
-            return found, Percentiles(*(value or 0.0 for value in rank))
+            return by_day, Percentiles(*(value or 0.0 for value in rank))
 
         return await self._db.autocommit(read)
 
@@ -144,9 +144,9 @@ def _workflow_usage(window: TimeSpan, owner: str | None) -> Select[Any]:
     )
 
 
-def _percentiles(chosen: Select[Any]) -> Select[Any]:
+def _percentiles(attempts_query: Select[Any]) -> Select[Any]:
     """Nearest-rank percentiles: of `n` sorted durations, the one at the rounded-up share of `n`."""
-    times = chosen.add_columns(_SECONDS.label("seconds")).subquery()
+    times = attempts_query.add_columns(_SECONDS.label("seconds")).subquery()
     ranked = select(
         times.c.seconds,
         func.row_number().over(order_by=times.c.seconds).label("rank"),
@@ -156,18 +156,18 @@ def _percentiles(chosen: Select[Any]) -> Select[Any]:
     return select(*(func.max(case((ranked.c.rank == rank, ranked.c.seconds))) for rank in at))
 
 
-def _sums(row: Iterable[RowMapping]) -> list[Sum]:
+def _sums(rows: Iterable[RowMapping]) -> list[Sum]:
     return [
         Sum(
-            name=each["name"],
-            day=date.fromisoformat(each["day"]),
+            name=row["name"],
+            day=date.fromisoformat(row["day"]),
             executions=ExecutionCounts(
                 **{
-                    column: each[column]
+                    column: row[column]
                     for column in ("successful", "failed", "seconds", "tokens", "known_cost")
-                    if each.get(column) is not None
+                    if row.get(column) is not None
                 }
             ),
         )
-        for each in row
+        for row in rows
     ]

@@ -27,7 +27,7 @@ _RUNS: Final = (
     _UNTIL.is_(None) | (bindparam("now", type_=_UNTIL.type) < _UNTIL),
 )
 
-BILLED_SINCE: Final = select(_BILLED).where(
+_BILLED_SINCE: Final = select(_BILLED).where(
     attempts.c.owner == _OWNER, attempts.c.completed_at >= bindparam("since", type_=attempts.c.completed_at.type)
 )
 
@@ -58,7 +58,7 @@ _IGNORED: Final = (attempts.c.job_id == _JOB) & (
 _CLAIMS: Final = select(_CLAIMED).where(attempts.c.owner == _OWNER, *_RUNS, ~_IGNORED)
 
 # One statement: a call that ends between two statements would be neither billed nor claimed.
-_USE: Final = select(BILLED_SINCE.scalar_subquery(), _UNSPENT.scalar_subquery(), _CLAIMS.scalar_subquery())
+_USE: Final = select(_BILLED_SINCE.scalar_subquery(), _UNSPENT.scalar_subquery(), _CLAIMS.scalar_subquery())
 
 
 class TokenClaim(NamedTuple):
@@ -88,7 +88,7 @@ def token_use(connection: Connection, owner: str, at: datetime, call: TokenClaim
 
 def check_month(connection: Connection, owner: str, budget: TokenBudget, at: datetime) -> None:
     """Raise `LimitExceeded` if the owner has used up the month. Reservations of running jobs do not count here."""
-    used = connection.execute(BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
+    used = connection.execute(_BILLED_SINCE, {"this_owner": owner, "since": month_start(at)}).scalar_one()
     if used >= budget.monthly:
         TokenUse(int(used)).check(budget.monthly, at)
 

@@ -10,6 +10,7 @@ from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, Job, JobState
 from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.storage.token_use import TokenRepository
 from orchestrator.testing import TESTER, Engine, running_engine
 from tests.catalogue import CALLS
 from tests.code_workflow import AgainWorkflow
@@ -44,7 +45,7 @@ async def test_three_calls_in_turn_are_three_calls_in_steps_tokens_and_limits(
         ]
         assert job.usage.total_tokens == 450
         assert job.usage.cost == pytest.approx(3 * (drafts[0].usage.cost or 0))
-        assert await engine.parts.backend.attempts.tokens_since(TESTER.id, job.created_at) == 450
+        assert (await TokenRepository(engine.parts.backend.database).use(TESTER.id, job.created_at)).used == 450
 
 
 @pytest.mark.parametrize("gather", [False, True])

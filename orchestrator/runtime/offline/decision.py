@@ -49,8 +49,8 @@ def decision_fields(subject: Subject) -> dict[str, Any]:
 def _goal(titles: list[str], facts: list[tuple[str, str]], points: list[str]) -> str | None:
     """The fact labelled as the goal, else the description, else the first other text."""
     other_facts = (text for label, text in facts if not _TIME.search(label) and not _MONEY.search(label))
-    chosen = _first(facts, _GOAL) or next(iter([*reversed(titles), *other_facts, *points]), None)
-    return clean(chosen.replace("_", " "), _LIMIT) if chosen else None
+    goal = _first(facts, _GOAL) or next(iter([*reversed(titles), *other_facts, *points]), None)
+    return clean(goal.replace("_", " "), _LIMIT) if goal else None
 
 
 def _plan(goal: str, duration: str | None, money: str | None) -> list[dict[str, Any]]:

@@ -62,8 +62,8 @@ def offline_model(agent: Agent, task: AgentTask, bulkhead: Bulkhead) -> Function
     """A model that answers this call with its draft, streamed in pieces."""
 
     async def stream(_: list[ModelMessage], info: AgentInfo) -> AsyncIterator[DeltaToolCalls]:
-        drafted = await bulkhead.watch(agent.id, partial(draft, agent, task))  # Validators are author code.
-        text = json.dumps(drafted, ensure_ascii=False)
+        output = await bulkhead.watch(agent.id, partial(draft, agent, task))  # Validators are author code.
+        text = json.dumps(output, ensure_ascii=False)
         yield {0: DeltaToolCall(name=info.output_tools[0].name, json_args="", tool_call_id="draft")}
         for start in range(0, len(text), _PIECE):
             yield {0: DeltaToolCall(json_args=text[start : start + _PIECE])}

@@ -33,7 +33,7 @@ class PartialOutputs:
         if job.result is not None or _has_no_answers(job):
             return
         try:
-            answers = await self.gateway.answers(job.id, asked=job.code)
+            answers = await self.gateway.answers(job.id, with_inputs=job.code)
         except NotFound:  # deleted in Temporal
             return
         if answers.results:
@@ -63,7 +63,7 @@ class PartialOutputs:
         try:
             body = await self.artifacts.get(f"{job.id}/{_ANSWERS}")
         except NotFound:  # closed by an older release, or not yet closed
-            return await self.gateway.answers(job.id, asked=job.code)
+            return await self.gateway.answers(job.id, with_inputs=job.code)
         stored = await self._whole(body)
         return Answers([AgentResult.model_validate(result) for result in stored["results"]], stored["asks"])
 
