@@ -5,7 +5,7 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.budgets import TokenBudget
@@ -312,6 +312,11 @@ class ReconcileReport(Message):
     started: int = 0
     dropped: int = 0
     reopened: int = Field(default=0, description="Jobs that had ended and run again after a reset.")
-    told: int = Field(default=0, description="Webhook deliveries that were started.")
+    dispatched: int = Field(
+        default=0,
+        # The name in the histories of earlier releases.
+        validation_alias=AliasChoices("dispatched", "told"),
+        description="Webhook deliveries that were started.",
+    )
     given_up: int = Field(default=0, description="Webhook deliveries whose workflows ended without a result.")
     pruned: int = Field(default=0, description="Rows that were deleted after their retention.")

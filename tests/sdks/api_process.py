@@ -1,6 +1,6 @@
 """Runs `orchestrator …` in a process of its own for each line of standard input, and prints that process's id.
 
-The product is imported once: to import it anew takes most of the time in which a server starts.
+The product is imported once: its import takes most of the start time of a server.
 """
 
 import json

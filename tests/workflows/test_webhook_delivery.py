@@ -237,9 +237,9 @@ async def test_what_the_process_could_not_start_the_reconciler_starts_once(
             await engine.parts.backend.dispatcher.settle()
         ((delivery, _),) = await log_of(engine, webhook)
         assert (delivery.state, receiver.requests) == (DeliveryState.PENDING, [])
-        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).told == 1
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).dispatched == 1
         ((delivery, _),) = await settled(engine, webhook)
-        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).told == 0
+        assert (await engine.parts.workers.reconciler.reconcile(AT_ONCE)).dispatched == 0
         engine.parts.backend.dispatcher.dispatch([delivery])
         await engine.parts.backend.dispatcher.settle()
         runs = [run async for run in engine.parts.backend.client.list_workflows(f"WorkflowId = '{delivery.id}'")]

@@ -75,7 +75,7 @@ class IndexReconciler:
             "closed": 0,
             "started": 0,
             "dropped": 0,
-            "told": dispatched,
+            "dispatched": dispatched,
             "given_up": given_up,
         }
         histories: dict[str, str] = {}
