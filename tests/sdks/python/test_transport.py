@@ -52,11 +52,11 @@ def test_each_repetition_is_reported() -> None:
 
 def test_any_request_can_be_sent() -> None:
     def handle(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, json={"query": dict(request.url.params), "body": request.content.decode()})
+        return httpx2.Response(200, json={"query": request.url.params.multi_items(), "body": request.content.decode()})
 
     client = DevoraClient("k", "http://mock", http_client=httpx2.Client(transport=httpx2.MockTransport(handle)))
     response = client.request("post", "/new", query={"a": [1, 2], "b": True, "c": None}, body={"x": "é"})
-    assert response.json() == {"query": {"a": "1,2", "b": "true"}, "body": '{"x":"é"}'}
+    assert response.json() == {"query": [["a", "1"], ["a", "2"], ["b", "true"]], "body": '{"x":"é"}'}
 
 
 @pytest.mark.parametrize("job_id", ["", "..", "."])

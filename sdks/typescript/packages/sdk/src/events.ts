@@ -62,6 +62,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
         cursor = newest.id;
       }
       for await (const event of connect(cursor, controller.signal, alive)) {
+        options.signal?.throwIfAborted(); // what was received already is not what a caller who left wants
         const id = typeof event["id"] === "string" ? event["id"] : undefined;
         if (id !== undefined) {
           if (recent.has(id)) continue;

@@ -23,8 +23,11 @@ class AsyncAudit(AsyncResource):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = None,
+        after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[AuditEntry]:
         """Who changed, or tried to change, what; newest first. `action` is how it begins: `POST /v1/jobs`."""
-        query = given(principal=principal, username=username, action=action, since=since, until=until, limit=limit)
+        query = given(
+            principal=principal, username=username, action=action, since=since, until=until, limit=limit, after=after
+        )
         return await self._page(AuditEntry, "entries", "/audit", query, **options)

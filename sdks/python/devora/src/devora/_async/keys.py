@@ -33,10 +33,17 @@ class AsyncKeys(AsyncResource):
         return await self._call(IssuedKey, "POST", "/auth/api-keys", body=body, **options)
 
     async def list(
-        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> AsyncPage[ApiKey]:
         """Every issued key, newest first."""
-        return await self._page(ApiKey, "keys", "/auth/api-keys", given(limit=limit, offset=offset), **options)
+        return await self._page(
+            ApiKey, "keys", "/auth/api-keys", given(limit=limit, offset=offset, after=after), **options
+        )
 
     async def get(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKey:
         """One key, without its secret."""

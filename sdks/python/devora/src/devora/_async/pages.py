@@ -61,14 +61,10 @@ class AsyncPage(Generic[Item]):
         query = dict(self._query)
         if self.next is not None:
             query.pop("offset", None)
-            query[self._cursor_name()] = self.next
+            query["after"] = self.next
         else:
             query["offset"] = (self.offset or 0) + len(self.items)
         return AsyncPage(model, key, await fetch(query), query, fetch)
-
-    def _cursor_name(self) -> str:
-        # The audit trail goes backwards, and calls its cursor so.
-        return "before" if self._arguments[1] == "entries" else "after"
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         page: AsyncPage[Item] | None = self

@@ -205,7 +205,7 @@ def _query_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple | set | frozenset):
-        return ",".join(str(each) for each in value)
+        return [_query_text(each) for each in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 

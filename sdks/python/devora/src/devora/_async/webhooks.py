@@ -24,10 +24,17 @@ class AsyncWebhooks(AsyncResource):
         return await self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
     async def list(
-        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> AsyncPage[Webhook]:
         """The caller's webhooks, oldest first."""
-        return await self._page(Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset), **options)
+        return await self._page(
+            Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset, after=after), **options
+        )
 
     async def get(self, webhook_id: str, **options: Unpack[CallOptions]) -> Webhook:
         """One webhook, without its secret."""
@@ -73,10 +80,11 @@ class AsyncWebhooks(AsyncResource):
         state: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[Delivery]:
         """What was sent, newest first, attempt by attempt."""
-        query = given(state=state, limit=limit, offset=offset)
+        query = given(state=state, limit=limit, offset=offset, after=after)
         return await self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     async def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:

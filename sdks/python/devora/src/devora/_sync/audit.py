@@ -23,8 +23,11 @@ class Audit(Resource):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = None,
+        after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[AuditEntry]:
         """Who changed, or tried to change, what; newest first. `action` is how it begins: `POST /v1/jobs`."""
-        query = given(principal=principal, username=username, action=action, since=since, until=until, limit=limit)
+        query = given(
+            principal=principal, username=username, action=action, since=since, until=until, limit=limit, after=after
+        )
         return self._page(AuditEntry, "entries", "/audit", query, **options)

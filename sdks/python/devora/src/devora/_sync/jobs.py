@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Unpack
 
 from devora._config import CallOptions, WaitOptions, Words
@@ -24,29 +25,38 @@ class Jobs(Resource):
         self,
         *,
         status: str | None = None,
+        state: Words | None = None,
         agent_id: str | None = None,
         workflow_id: str | None = None,
         reason: Words | None = None,
         needs_attention: bool | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         owner: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: str | None = None,
         filters: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[JobSummary]:
         """The caller's jobs, newest first. Iterate over the page to go on over all.
 
-        `filters` are query parameters that have no argument here.
+        `since` and `until` are aware times of creation. `after` is `next` of an earlier page. `filters` are query
+        parameters that have no argument here.
         """
         query = given(
             status=status,
+            state=state,
             agent_id=agent_id,
             workflow_id=workflow_id,
             reason=reason,
             needs_attention=needs_attention,
+            since=since,
+            until=until,
             owner=owner,
             limit=limit,
             offset=offset,
+            after=after,
         )
         return self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
 
@@ -135,10 +145,16 @@ class Jobs(Resource):
         return self._call(Accepted, "POST", f"{_path(job_id)}/retry", body={}, **options)
 
     def deliveries(
-        self, job_id: str, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+        self,
+        job_id: str,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> Page[Delivery]:
         """What webhooks were sent about the end of a job."""
-        query = given(limit=limit, offset=offset)
+        query = given(limit=limit, offset=offset, after=after)
         return self._page(Delivery, "deliveries", f"{_path(job_id)}/deliveries", query, **options)
 
     def _control(self, job_id: str, verb: str, body: dict[str, Any], options: CallOptions) -> Controlled:

@@ -33,10 +33,15 @@ class Keys(Resource):
         return self._call(IssuedKey, "POST", "/auth/api-keys", body=body, **options)
 
     def list(
-        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> Page[ApiKey]:
         """Every issued key, newest first."""
-        return self._page(ApiKey, "keys", "/auth/api-keys", given(limit=limit, offset=offset), **options)
+        return self._page(ApiKey, "keys", "/auth/api-keys", given(limit=limit, offset=offset, after=after), **options)
 
     def get(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKey:
         """One key, without its secret."""

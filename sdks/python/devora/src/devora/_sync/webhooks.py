@@ -22,10 +22,15 @@ class Webhooks(Resource):
         return self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
     def list(
-        self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
+        self,
+        *,
+        limit: int | None = None,
+        offset: int | None = None,
+        after: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> Page[Webhook]:
         """The caller's webhooks, oldest first."""
-        return self._page(Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset), **options)
+        return self._page(Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset, after=after), **options)
 
     def get(self, webhook_id: str, **options: Unpack[CallOptions]) -> Webhook:
         """One webhook, without its secret."""
@@ -71,10 +76,11 @@ class Webhooks(Resource):
         state: str | None = None,
         limit: int | None = None,
         offset: int | None = None,
+        after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[Delivery]:
         """What was sent, newest first, attempt by attempt."""
-        query = given(state=state, limit=limit, offset=offset)
+        query = given(state=state, limit=limit, offset=offset, after=after)
         return self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:

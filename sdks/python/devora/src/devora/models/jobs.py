@@ -1,0 +1,279 @@
+"""Jobs, what came of them, and their events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from devora._model import Model
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+"""The words of `status` after which nothing can follow."""
+
+
+class Links(Model):
+    """Where the parts of a job are, relative to the server."""
+
+    self: str
+    events: str
+    output: str
+    cancel: str
+
+
+class JobError(Model):
+    """Why a job, a call or an attempt failed. `type` is a word for machines."""
+
+    type: str
+    message: str
+    step: str | None
+    agent: str | None
+    retryable: bool
+
+
+class Metrics(Model):
+    """What a job has used. A cost is None where no price is known."""
+
+    total_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+    execution_time: float | None
+    cost: float | None
+    provider_cost: float | None
+    reused_tokens: int
+    reused_cost: float | None
+
+
+class Deliverable(Model):
+    """A file that a job made."""
+
+    path: str
+    media_type: str
+    content: str
+    step: str | None
+    agent: str | None
+    artifact: str | None
+
+
+class Output(Model):
+    """The output of a job. `str(output)` is its text."""
+
+    status: str
+    output: str
+    deliverables: list[Deliverable]
+    metadata: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.output or ""
+
+
+class Result(Model):
+    """A job that has ended well."""
+
+    job_id: str
+    agent_id: str | None
+    workflow_id: str | None
+    status: str
+    output: Output
+    error: JobError | None
+    metrics: Metrics
+    created_at: datetime
+    completed_at: datetime | None
+    links: Links
+
+    @property
+    def deliverables(self) -> list[Deliverable]:
+        """The files that the job made."""
+        return self.output.deliverables or [] if self.output else []
+
+
+class Attempt(Model):
+    """One attempt of a call. `unknown` may or may not have had its effect."""
+
+    number: int
+    status: str
+    started_at: datetime | None
+    completed_at: datetime | None
+    error: JobError | None
+
+
+class Step(Model):
+    """One call of an agent. `call` counts the calls of one step and agent, from 1."""
+
+    step: str
+    agent: str
+    call: int
+    title: str
+    status: str
+    attempts: list[Attempt]
+    tokens: int
+    cost: float | None
+    duration: float | None
+    model: str | None
+    error: JobError | None
+    reused: bool
+    reused_from: str | None
+
+
+class Reason(Model):
+    """Why an open job is where it is."""
+
+    code: str
+    message: str
+    step: str | None
+    agent: str | None
+    attempt: int | None
+    next_attempt_at: datetime | None
+    last_error: JobError | None
+
+
+class JobDetail(Model):
+    """A job in full. `status` is one of five words, `state` the exact one, `progress` is percent."""
+
+    job_id: str
+    agent_id: str | None
+    workflow_id: str | None
+    type: str
+    name: str
+    status: str
+    state: str
+    reason: Reason | None
+    progress: int
+    input: dict[str, Any]
+    config: dict[str, Any]
+    output: Output | None
+    error: JobError | None
+    metrics: Metrics
+    steps: list[Step]
+    retry_of: str | None
+    retried_by: list[str] | None
+    webhook_url: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    cancelled_at: datetime | None
+    run_page: str
+    links: Links
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can follow."""
+        return self.status in ENDED
+
+
+class ReasonInList(Model):
+    """Why an open job was where it was when it was looked at last."""
+
+    code: str
+    message: str
+    since: datetime | None
+    seen_at: datetime | None
+
+
+class ErrorInList(Model):
+    """Why a job failed, in short."""
+
+    type: str
+    message: str
+
+
+class JobSummary(Model):
+    """A job in the list."""
+
+    job_id: str
+    agent_id: str | None
+    workflow_id: str | None
+    type: str
+    name: str
+    owner: str
+    status: str
+    state: str
+    progress: int
+    reason: ReasonInList | None
+    error: ErrorInList | None
+    retry_of: str | None
+    retried_by: list[str]
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    links: Links
+
+
+class StepProgress(Model):
+    """How many steps are done."""
+
+    current_step: int
+    total_steps: int
+    percentage: int
+
+
+class StepStatus(Model):
+    """One step that has begun."""
+
+    step: str
+    status: str
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+class Accepted(Model):
+    """A job that was started and goes on."""
+
+    job_id: str
+    agent_id: str | None
+    workflow_id: str | None
+    status: str
+    progress: StepProgress | None
+    steps_status: list[StepStatus] | None
+    created_at: datetime
+    eta_seconds: int
+    webhook_url: str | None
+    links: Links
+    retry_of: str | None
+    reused_calls: int | None
+    reused_tokens: int | None
+    reused_cost: float | None
+
+
+class Controlled(Model):
+    """What became of a control. `done` is False while it is durable and not yet in force."""
+
+    job_id: str
+    status: str
+    state: str
+    done: bool
+    cancelled_at: datetime | None
+    reason: Reason | None
+    links: Links
+
+
+class Event(Model):
+    """One event of a job. `id` is the cursor to go on from; the pieces of text of running agents have none.
+
+    `name` says exactly what happened, `type` is one of six kinds. The text of a running agent is named `agent.delta`,
+    with its piece in `data["text"]`; `agent.reset` voids the pieces of that call so far.
+    """
+
+    id: str | None
+    type: str
+    name: str
+    job_id: str
+    status: str
+    state: str | None
+    progress: int | None
+    current_step: str | None
+    message: str | None
+    timestamp: datetime
+    data: dict[str, Any]
+
+    @property
+    def ends(self) -> bool:
+        """Whether nothing can follow."""
+        return self.type in ("job_completed", "job_failed")
+
+
+class EventPage(Model):
+    """Events after a cursor, oldest first. `next` is None once nothing can follow."""
+
+    events: list[Event]
+    next: str | None
+    has_more: bool
