@@ -20,7 +20,8 @@ from api.errors import MethodNotAllowed, as_domain
 from api.hardening import ApiOptions, Hardening
 from api.head import HeadAsGet
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
-from api.prefix import PathPrefix, located
+from api.openapi import DESCRIPTION, TITLE, VERSION, native_document
+from api.prefix import PathPrefix
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
 from api.surfaces import SURFACES, ServedSurfaces, render, surface_of
@@ -28,23 +29,17 @@ from orchestrator.domain.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-TITLE = "Multi-Agent Orchestrator API"
-DESCRIPTION = "API for orchestrating AI agents in software development workflows"
-VERSION = "1.0.0"
 METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _BEFORE_ENDPOINT = frozenset({405, 408, 413, 415})  # refused before an endpoint runs
-LOGO = {"url": "https://example.com/logo.png"}
 
 
 class OrchestratorApi(FastAPI):
-    """A FastAPI application whose OpenAPI document carries the logo (M-048)."""
+    """A FastAPI application whose OpenAPI document is that of the native surface (M-048)."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, built once. Behind a proxy with a path prefix, its server is that prefix."""
-        document = super().openapi()
-        document["info"]["x-logo"] = LOGO
-        prefix = located("")
-        return {**document, "servers": [{"url": prefix}]} if prefix else document
+        """Return the document of the native surface."""
+        self.openapi_schema = native_document()
+        return self.openapi_schema
 
 
 def create_app(

@@ -1,4 +1,4 @@
-"""One OpenAPI document for each surface, and pages to browse them (C-08)."""
+"""Serves the OpenAPI document of each surface, and pages to browse them (C-08)."""
 
 from functools import cache
 from html import escape
@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, Response
 
 from api.dialects.surface import Surface
+from api.openapi import TITLE, document_of
 from api.prefix import located
 from api.routes import error_route
 from api.surfaces import SURFACES, render
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "page_files"
 
 router = APIRouter(include_in_schema=False, route_class=error_route(render, any_query=True))
 
-_EVERYTHING = "/openapi.json"
+_NATIVE = "/openapi.json"
 # Served from here: a script from a CDN would run in the page into which people paste their keys.
 _FILES = {name: FOLDER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")}
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -29,17 +29,17 @@ _NO_ICON = "data:,"
 
 
 @router.get("/docs")
-async def everything() -> HTMLResponse:
-    """Every route, and links to each surface's own page (M-049, D-109)."""
-    return _page(_EVERYTHING, "Multi-Agent Orchestrator API")
+async def docs() -> HTMLResponse:
+    """The native routes, and links to each surface's page (M-049, D-109)."""
+    return _page(_NATIVE, TITLE)
 
 
 @router.get("/redoc")
 async def redoc() -> HTMLResponse:
-    """Every route, as one page to read."""
+    """The native routes, as one page to read."""
     return get_redoc_html(
-        openapi_url=located(_EVERYTHING),
-        title="Multi-Agent Orchestrator API - ReDoc",
+        openapi_url=located(_NATIVE),
+        title=f"{TITLE} - ReDoc",
         redoc_js_url=_file("redoc.standalone.js"),
         redoc_favicon_url=_NO_ICON,
         with_google_fonts=False,
@@ -70,15 +70,7 @@ async def browse(name: str) -> HTMLResponse:
 @router.get("/openapi/{name}.json")
 async def document(name: str) -> dict[str, Any]:
     """One surface's OpenAPI document."""
-    surface = _named(name)
-    routes = [route for part in surface.routers for route in part.routes]
-    return get_openapi(
-        title=surface.title,
-        version=surface.version,
-        description=surface.description,
-        routes=routes,
-        servers=[{"url": prefix}] if (prefix := located("")) else None,
-    )
+    return document_of(_named(name))
 
 
 def _file(name: str) -> str:
@@ -107,7 +99,7 @@ def _page(document_url: str, title: str) -> HTMLResponse:
         swagger_favicon_url=_NO_ICON,
     )
     page = bytes(shown.body).decode()
-    links = [("/docs", "Everything"), *((f"/docs/{surface.name}", surface.title) for surface in SURFACES)]
+    links = [(f"/docs/{surface.name}", surface.title) for surface in SURFACES]
     listed = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
     navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{listed}</nav>'
     return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))

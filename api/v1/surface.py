@@ -8,7 +8,7 @@ from api.v1.envelope import render
 
 DEVORA: Final = Surface(
     name="devora",
-    title="Orchestration API",
+    title="Native API",
     version="v1",
     description="The native API: agents, workflows, jobs, webhooks, API keys and metrics.",
     prefixes=("/v1",),

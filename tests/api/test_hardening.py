@@ -23,6 +23,7 @@ from orchestrator.commandline.server.http_server import ApiServer
 from orchestrator.commandline.server.ports import listen
 from orchestrator.testing import Engine, GivenSettings, eventually
 from tests.api.conftest import ADMIN, Fixed, over
+from tests.api.surface_documents import operations
 from tests.ledger import ledger
 
 EXECUTE = "/v1/agents/t_echo/execute"
@@ -428,8 +429,7 @@ LEAKY = create_app(Fixed(Leaky()))
 
 
 def _every_operation() -> list[tuple[str, str]]:
-    paths = LEAKY.openapi()["paths"]
-    return [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    return list(operations())
 
 
 async def test_no_answer_of_any_route_may_be_stored(client: httpx2.AsyncClient):

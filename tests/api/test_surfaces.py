@@ -8,7 +8,10 @@ import pytest
 from starlette.routing import Route, WebSocketRoute
 
 from api import documents, health
+from api.dialects.surface import Surface
+from api.openapi import TITLE, document_of
 from api.surfaces import SURFACES, surface_of
+from api.v1.surface import DEVORA
 from tests.ledger import ledger
 
 
@@ -59,11 +62,29 @@ async def test_each_surface_has_a_document_and_a_page(client: httpx2.AsyncClient
     for surface in SURFACES:
         assert f'href="/docs/{surface.name}"' in docs
         document = (await client.get(surface.document or f"/openapi/{surface.name}.json")).json()
-        assert document["info"]["title"] == surface.title
+        assert document["info"]["title"] == (TITLE if surface is DEVORA else surface.title)
         assert document["paths"]
         page = await client.get(f"/docs/{surface.name}")
         assert page.status_code == 200
         assert surface.title in page.text
+
+
+@ledger("C-08")
+async def test_the_document_of_the_application_is_that_of_the_native_surface(client: httpx2.AsyncClient):
+    document = (await client.get("/openapi.json")).json()
+    assert (await client.get("/openapi/devora.json")).json() == document
+    assert {path for path in document["paths"] if not path.startswith("/v1/")} == {"/healthz", "/readyz", "/metrics"}
+    page = (await client.get("/docs")).text
+    assert "url: '/openapi.json'" in page
+
+
+@pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
+def test_operations_are_named_after_functions(surface: Surface):
+    names = [
+        operation["operationId"] for methods in document_of(surface)["paths"].values() for operation in methods.values()
+    ]
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*[0-9]?", name) for name in names), names
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("path", ["/docs/nothing", "/openapi/nothing.json"])

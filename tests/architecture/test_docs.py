@@ -25,6 +25,7 @@ from orchestrator.domain.webhooks import SUBSCRIBABLE
 from orchestrator.settings import Settings
 from tests import page_commands
 from tests.api.conftest import Fixed
+from tests.api.surface_documents import operations
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -56,13 +57,10 @@ def explained(page: str) -> set[str]:
 
 
 def routes() -> set[str]:
-    """Every route of the OpenAPI document, and every WebSocket, which it cannot name."""
+    """Every route of the OpenAPI documents, and every WebSocket, which they cannot name."""
     app = create_app(Fixed(None))
-    paths = app.openapi()["paths"]
     known = [context for context in iter_route_contexts(app.routes) if isinstance(context.route, WebSocketRoute)]
-    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods} | {
-        f"WS {context.path}" for context in known
-    }
+    return {f"{method} {path}" for method, path in operations()} | {f"WS {context.path}" for context in known}
 
 
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 from rich.console import Console
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.api.explored import ACCEPTED, faults
 from tests.attack.attacks import ATTACKS
-from tests.attack.target import GaveWay, Target
+from tests.attack.target import GaveWay, Target, documents
 from tests.e2e.processes import Command
 
 _KEY: Final = "dvr_sk_attack_0123456789abcdef"
@@ -53,9 +53,13 @@ async def given(url: str, key: str) -> AsyncIterator[Target]:
 async def explored(target: Target, seconds: float) -> str:
     """Requests that schemathesis makes up from the document, for so many seconds. Raises `GaveWay`."""
     async with httpx2.AsyncClient(base_url=target.url) as client:
-        document: dict[str, Any] = (await client.get("/openapi.json")).json()
+        served = await documents(client)
     operations = [
-        (method.upper(), path) for path, methods in document["paths"].items() for method in methods if path != _ENDLESS
+        (document, (method.upper(), path))
+        for document in served
+        for path, methods in document["paths"].items()
+        for method in methods
+        if path != _ENDLESS
     ]
     checks = {
         "enabled": False,
@@ -65,7 +69,7 @@ async def explored(target: Target, seconds: float) -> str:
     }
     known = {"path.agent_id": [target.agent], "path.workflow_id": [target.workflow]}
     until, tried = time.monotonic() + seconds, 0
-    for operation in operations:
+    for document, operation in operations:
         if time.monotonic() > until:
             break
         headers = {"Authorization": f"Bearer {target.admin_key}"}

@@ -20,7 +20,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.attack.bodies import worst_bodies
-from tests.attack.target import ORDINARY, GaveWay, Target, hold
+from tests.attack.target import ORDINARY, GaveWay, Target, documents, hold
 
 Attack = Callable[[Target], Awaitable[str]]
 
@@ -60,21 +60,23 @@ async def bodies(target: Target) -> str:
     worst: tuple[float, str] = (0.0, "")
     tried = 0
     async with target.client() as caller:
-        document = (await caller.get("/openapi.json")).json()
-        for path, methods in document["paths"].items():
-            for method, operation in methods.items():
-                schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-                if schema is None:
-                    continue
-                where = path.replace("{agent_id}", target.agent).replace("{workflow_id}", target.workflow)
-                for kind, body in worst_bodies(schema, document, scale=target.scale):
-                    ratio, status = await _cost(target, caller, method, where, body)
-                    name = f"{method.upper()} {path}, {kind}: {len(body):,} bytes, {status}"
-                    hold(status < 500 or status == 503, f"{name}")
-                    most = _REFUSAL if status >= 400 else _RUN
-                    hold(ratio <= most, f"{name}: {ratio:.0f} times as long as to parse it, more than {most}")
-                    worst = max(worst, (ratio, name))
-                    tried += 1
+        for document in await documents(caller):
+            for path, methods in document["paths"].items():
+                for method, operation in methods.items():
+                    schema = (
+                        operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+                    )
+                    if schema is None:
+                        continue
+                    where = path.replace("{agent_id}", target.agent).replace("{workflow_id}", target.workflow)
+                    for kind, body in worst_bodies(schema, document, scale=target.scale):
+                        ratio, status = await _cost(target, caller, method, where, body)
+                        name = f"{method.upper()} {path}, {kind}: {len(body):,} bytes, {status}"
+                        hold(status < 500 or status == 503, f"{name}")
+                        most = _REFUSAL if status >= 400 else _RUN
+                        hold(ratio <= most, f"{name}: {ratio:.0f} times as long as to parse it, more than {most}")
+                        worst = max(worst, (ratio, name))
+                        tried += 1
     return f"{tried} bodies; the worst took {worst[0]:.0f} times as long as to parse it: {worst[1]}"
 
 

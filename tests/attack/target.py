@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import httpx2
 
+from api.surfaces import SURFACES
+
 ORDINARY: Final = ("agents:read", "agents:execute", "workflows:read", "workflows:run", "jobs:read", "jobs:cancel")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -68,3 +70,8 @@ def hold(held: bool, otherwise: str) -> None:
     """Raises `GaveWay` when the product did not hold."""
     if not held:
         raise GaveWay(otherwise)
+
+
+async def documents(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    """The generated OpenAPI document of every surface."""
+    return [(await client.get(f"/openapi/{surface.name}.json")).raise_for_status().json() for surface in SURFACES]
