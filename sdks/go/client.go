@@ -82,8 +82,8 @@ func (c *Client) Close() {
 	c.config.http.CloseIdleConnections()
 }
 
-// String returns the base URL. It never shows the key.
-func (c *Client) String() string { return "devora.Client(" + c.config.baseURL + ")" }
+// String returns the base URL, without key and password.
+func (c *Client) String() string { return "devora.Client(" + c.config.shownURL() + ")" }
 
 // GoString is the same as String, so that %#v does not show the key either.
 func (c *Client) GoString() string { return c.String() }
@@ -148,7 +148,7 @@ func (c config) check() *Error {
 	address, err := url.Parse(c.baseURL)
 	if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Host == "" {
 		return &Error{kind: ErrConfiguration, Code: "bad_base_url",
-			Message: "invalid base URL " + quoted(c.baseURL) + ": expected an http or https URL such as " + DefaultBaseURL}
+			Message: "invalid base URL " + quoted(c.shownURL()) + ": expected an http or https URL such as " + DefaultBaseURL}
 	}
 	return nil
 }
@@ -156,6 +156,15 @@ func (c config) check() *Error {
 // root is the base URL without "/v1": each path starts with it.
 func (c config) root() string {
 	return strings.TrimSuffix(strings.TrimRight(c.baseURL, "/"), "/v1")
+}
+
+// shownURL is the base URL without a password, for messages.
+func (c config) shownURL() string {
+	address, err := url.Parse(c.baseURL)
+	if err != nil {
+		return c.baseURL
+	}
+	return address.Redacted()
 }
 
 // sharedHTTPClient serves all clients without WithHTTPClient: a new client per request reuses connections.

@@ -348,6 +348,15 @@ func TestInvalidConfigurations(t *testing.T) {
 	}
 }
 
+func TestAPasswordInTheBaseURLIsNotShown(t *testing.T) {
+	for _, address := range []string{"https://user:hidden@example.com/v1", "ftp://user:hidden@example.com"} {
+		client := devora.NewClient(key, devora.WithBaseURL(address))
+		if shown := fmt.Sprint(client, client.Err()); strings.Contains(shown, "hidden") {
+			t.Error(shown)
+		}
+	}
+}
+
 func TestBaseURLWithAndWithoutVersion(t *testing.T) {
 	var paths []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package devora
 
 import (
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 )
@@ -51,9 +52,12 @@ func WithReconnectBackoff(first, longest time.Duration) Option {
 	return func(c *config) { c.reconnect = backoff{first: first, longest: longest} }
 }
 
-// WithStallTimeout sets after how much silence a stream reconnects. The default is 45 s; the server writes at least every
-// 15 s.
+// WithStallTimeout sets after how much silence a stream reconnects. The default is 45 s; the server writes at least
+// every 15 s. 0 disables it.
 func WithStallTimeout(timeout time.Duration) Option {
+	if timeout <= 0 {
+		timeout = math.MaxInt64
+	}
 	return func(c *config) { c.stallTimeout = timeout }
 }
 

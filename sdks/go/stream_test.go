@@ -155,6 +155,13 @@ func TestCommentsKeepAStreamOpen(t *testing.T) {
 	}
 }
 
+func TestTheStallTimeoutCanBeDisabled(t *testing.T) {
+	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { log{3}.send(w, r, 9) }, devora.WithStallTimeout(0))
+	if ids, err := collect(t, client, nil); err != nil || len(ids) != 3 || seen.count() != 1 {
+		t.Error(ids, err, seen.count())
+	}
+}
+
 func TestASlowReaderIsNoSilentServer(t *testing.T) {
 	client, seen := serve(t, func(w http.ResponseWriter, r *http.Request, number int) { log{3}.send(w, r, 9) }, devora.WithStallTimeout(200*time.Millisecond))
 	events := 0
