@@ -33,7 +33,7 @@ var operations = map[string]operation{
 	"GET /v1/jobs":                                                      {query: append([]string{"status", "state", "since", "until", "owner", "agent_id", "workflow_id", "reason", "label", "needs_attention"}, pageQuery...), answer: JobList{}},
 	"GET /v1/jobs/{job_id}":                                             {query: []string{"wait", "until"}, answer: Job{}},
 	"GET /v1/jobs/{job_id}/output":                                      {answer: Output{}},
-	"GET /v1/jobs/{job_id}/events":                                      {query: []string{"after", "limit", "deltas"}, answer: EventList{}},
+	"GET /v1/jobs/{job_id}/events":                                      {query: []string{"after", "limit", "deltas", "snapshot"}, answer: EventList{}},
 	"POST /v1/jobs/{job_id}/cancel":                                     {body: cancelBody{}, answer: Control{}},
 	"POST /v1/jobs/{job_id}/pause":                                      {body: noteBody{}, answer: Control{}},
 	"POST /v1/jobs/{job_id}/resume":                                     {body: noteBody{}, answer: Control{}},
@@ -68,7 +68,7 @@ var operations = map[string]operation{
 }
 
 // newer is what the module knows and an earlier server lacks: fields by type, query parameters.
-var newer = map[string][]string{"Job": {"labels"}, "startBody": {"labels"}, "query": {"label"}}
+var newer = map[string][]string{"Job": {"labels"}, "startBody": {"labels"}, "query": {"label", "snapshot"}}
 
 // schema is the part of JSON Schema that the document uses.
 type schema struct {
