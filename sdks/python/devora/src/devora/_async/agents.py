@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Unpack, overload
 
 from devora._async.handles import AsyncJob
@@ -34,6 +35,7 @@ class AsyncAgents(AsyncStarting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: Literal[False] = False,
         **options: Unpack[CallOptions],
@@ -46,6 +48,7 @@ class AsyncAgents(AsyncStarting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: Literal[True],
         **options: Unpack[CallOptions],
@@ -57,13 +60,14 @@ class AsyncAgents(AsyncStarting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | AsyncJob:
         """Run an agent. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
         job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
-        body = {"input": input, **given(config=config, webhook_url=webhook_url)}
+        body = {"input": input, **given(config=config, labels=labels, webhook_url=webhook_url)}
         path = f"{_path(agent_id)}/execute"
         return await self._start(path, body, **options) if async_mode else await self._run(path, body, **options)
 

@@ -25,7 +25,18 @@ _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalPro
 class Request:
     """One call: what is sent, and what the caller wants of it."""
 
-    __slots__ = ("attempt_timeout", "body", "deadline", "headers", "max_retries", "method", "path", "query", "url")
+    __slots__ = (
+        "attempt_timeout",
+        "body",
+        "deadline",
+        "headers",
+        "max_retries",
+        "method",
+        "path",
+        "query",
+        "repeated_body",
+        "url",
+    )
 
     def __init__(
         self,
@@ -45,6 +56,8 @@ class Request:
         self.url = (config.root_url if at_root else config.base_url) + path
         self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         self.body = body
+        self.repeated_body = body
+        """What a repetition sends instead."""
         self.attempt_timeout = attempt_timeout
         """Seconds that one attempt may stay without a byte, where the call as a whole has longer."""
         self.deadline = Deadline(options.get("timeout", default_timeout))
@@ -98,11 +111,12 @@ class AsyncTransport:
     async def _attempt(self, request: Request, attempt: int) -> RawResponse:
         started = time.monotonic()
         headers = {"X-Devora-Retry-Count": str(attempt - 1)} if attempt > 1 else {}
+        content = request.body if attempt == 1 else request.repeated_body
         body = bytearray()
         try:
             async with (
                 runtime.limit(request.deadline.left()),
-                self._answer(request, headers, request.attempt_timeout) as answer,
+                self._answer(request, headers, content, request.attempt_timeout) as answer,
             ):
                 async for piece in answer.aiter_bytes():
                     body += piece
@@ -134,7 +148,7 @@ class AsyncTransport:
 
     @asynccontextmanager
     async def _answer(
-        self, request: Request, headers: Mapping[str, str], silence: float | None
+        self, request: Request, headers: Mapping[str, str], body: Any, silence: float | None
     ) -> AsyncIterator[httpx2.Response]:
         """The answer, whose body is to be read inside. `silence` is the longest time without a byte."""
         httpx2 = self._httpx2
@@ -144,7 +158,7 @@ class AsyncTransport:
                 request.method,
                 request.url,
                 params=request.query or None,
-                json=request.body,
+                json=body,
                 headers={**self.config.headers, **request.headers, **headers},
                 timeout=httpx2.Timeout(left, connect=request.deadline.left(CONNECT_TIMEOUT)),
             )
@@ -165,7 +179,7 @@ class AsyncTransport:
     async def stream(self, request: Request, stall_timeout: float) -> AsyncIterator[AsyncIterator[bytes]]:
         """The bytes of an endless answer, in one attempt. Silence of `stall_timeout` seconds is an `APITimeoutError`;
         raises as `send` does."""
-        async with self._answer(request, {}, stall_timeout) as answer:
+        async with self._answer(request, {}, request.body, stall_timeout) as answer:
             if answer.status_code >= 400:
                 body = await answer.aread()
                 raise status_error(RawResponse(answer.status_code, answer.headers, body, reason=answer.reason_phrase))

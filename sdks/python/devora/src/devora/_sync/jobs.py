@@ -28,6 +28,7 @@ class Jobs(Resource):
         state: Words | None = None,
         agent_id: str | None = None,
         workflow_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         reason: Words | None = None,
         needs_attention: bool | None = None,
         since: datetime | None = None,
@@ -41,14 +42,15 @@ class Jobs(Resource):
     ) -> Page[JobSummary]:
         """The caller's jobs, newest first. Iterate over the page to go on over all.
 
-        `since` and `until` are aware times of creation. `after` is `next` of an earlier page. `filters` are query
-        parameters that have no argument here.
+        `since` and `until` are aware times of creation; a job has to have all `labels`. `after` is `next` of an
+        earlier page. `filters` are query parameters that have no argument here.
         """
         query = given(
             status=status,
             state=state,
             agent_id=agent_id,
             workflow_id=workflow_id,
+            label=[f"{name}:{value}" for name, value in labels.items()] if labels else None,
             reason=reason,
             needs_attention=needs_attention,
             since=since,

@@ -47,6 +47,10 @@ class Starting(Resource):
             attempt_timeout=_LONGEST_SILENCE,
             **options,
         )
+        # A connection that did not last as long as the job will not the next time: a repetition finds or starts the
+        # job, which is then waited for. A callback is for asynchronous starts, and this one was none.
+        request.repeated_body = {**body, "async": True}
+        request.repeated_body.pop("webhook_url", None)
         try:
             response = self._transport.send(request)
         except DevoraError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Unpack, overload
 
 from devora._config import CallOptions
@@ -30,6 +31,7 @@ class Workflows(Starting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: Literal[False] = False,
         **options: Unpack[CallOptions],
@@ -42,6 +44,7 @@ class Workflows(Starting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: Literal[True],
         **options: Unpack[CallOptions],
@@ -53,13 +56,14 @@ class Workflows(Starting):
         input: dict[str, Any],
         *,
         config: ConfigOptions | None = None,
+        labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | Job:
         """Run a workflow. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
         job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
-        body = {"input": input, **given(config=config, webhook_url=webhook_url)}
+        body = {"input": input, **given(config=config, labels=labels, webhook_url=webhook_url)}
         path = f"{_path(workflow_id)}/run"
         return self._start(path, body, **options) if async_mode else self._run(path, body, **options)
 

@@ -144,6 +144,7 @@ class JobDetail(Model):
     error: JobError | None
     metrics: Metrics
     steps: list[Step]
+    labels: dict[str, str]
     retry_of: str | None
     retried_by: list[str] | None
     webhook_url: str | None
