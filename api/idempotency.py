@@ -5,14 +5,21 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request
+from pydantic import WithJsonSchema
 from starlette.responses import Response
 
 from api.deps import Svc, api_state
 from api.security import Caller
+from orchestrator.domain.ids import IDEMPOTENCY_KEY_LIMIT
 from orchestrator.services.access.idempotency import FirstAnswer
 
+# Only described: the value is checked with the message that names the header.
+_KeyText = Annotated[
+    str, WithJsonSchema({"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_LIMIT, "pattern": "^[!-~]+$"})
+]
+
 IdempotencyKey = Annotated[
-    str | None,
+    _KeyText | None,
     Header(
         alias="Idempotency-Key",
         description="1 to 255 printable characters. The same key with the same request returns the first answer with "

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from api.storable import JsonObject, storable
 from orchestrator.domain.commands import JobConfig
+from orchestrator.domain.labels import JobLabel
 
 _MOST_FIELDS: Final = 100
 _URL: Final = TypeAdapter(HttpUrl)
@@ -44,6 +45,12 @@ def _moment(value: Any) -> Any:
     raise PydanticCustomError("moment", "Input should be {expected}", {"expected": "an ISO 8601 time with its offset"})
 
 
+def _whole(value: Any) -> Any:
+    """Return 5 for 5.0, which is an integer in JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 WebUrl = Annotated[
@@ -81,6 +88,18 @@ class ConfigBody(JobConfig):
         return JobConfig.model_validate(self.model_dump())
 
 
+def _own_labels(labels: dict[str, str]) -> dict[str, str]:
+    taken = sorted(set(JobLabel) & set(labels))
+    if taken:
+        raise PydanticCustomError("label", "Input should be {expected}", {"expected": f"no label {taken[0]!r}"})
+    return labels
+
+
+LabelName = Annotated[str, Field(max_length=60, pattern=r"^[A-Za-z][A-Za-z0-9_.\-]*$")]
+LabelValue = Annotated[str, Field(max_length=60, pattern=r"^[^\x00-\x1f\x7f]*$"), AfterValidator(storable)]
+Labels = Annotated[dict[LabelName, LabelValue], Field(max_length=10), AfterValidator(_own_labels)]
+
+
 class StartBody(Body):
     """Starts an agent or a workflow. `input` may have fields that its schema does not define (D-025)."""
 
@@ -92,6 +111,9 @@ class StartBody(Body):
     webhook_url: WebUrl | None = Field(
         default=None,
         description="Receives the end of an asynchronous job. Accepted and ignored in synchronous mode.",
+    )
+    labels: Labels = Field(
+        default_factory=dict, description="Your own notes on the job, for example `team`. Lists filter by them."
     )
 
 

@@ -53,6 +53,11 @@ class JobQuery(CursorQuery):
         description="Open jobs with one of these reasons. Repeat the parameter, or separate codes by commas. "
         f"Codes: {', '.join(ReasonCode)}.",
     )
+    label: list[str] = Field(
+        default=[],
+        max_length=10,
+        description="Jobs with this label, as `NAME:VALUE`. Repeat it; a job must have all of them.",
+    )
     needs_attention: bool = Field(
         default=False,
         description="Jobs that need a person: stuck, waiting for an approval, without a worker, or failed or timed out "
@@ -70,6 +75,16 @@ class JobQuery(CursorQuery):
                 expected=", ".join(ReasonCode),
             )
         return [ReasonCode(word) for word in words] or None
+
+    def _labels(self) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        for text in self.label:
+            name, separator, value = text.partition(":")
+            if not name or not separator or not text.isprintable() or labels.get(name, value) != value:
+                expected = "NAME:VALUE, each name once"
+                raise InvalidInput("This is not a label", field="label", provided=text[:80], expected=expected)
+            labels[name] = value
+        return labels
 
     def _states(self) -> list[JobState] | None:
         if self.status is None and not self.state:
@@ -96,6 +111,7 @@ class JobQuery(CursorQuery):
             attention=self.needs_attention,
             since=self.since,
             until=self.until,
+            labels=self._labels(),
             after=self.position(Listing.JOBS),
             limit=self.limit + 1,
             offset=self.offset,

@@ -96,6 +96,7 @@ class JobDetail(Target):
     error: JobError | None
     metrics: Metrics
     steps: list[CallBody]
+    labels: dict[str, str] = Field(description="Your own labels, and those of the surface that started the job.")
     retry_of: str | None = Field(description="The job that this job retries.")
     retried_by: list[str] | None = Field(
         description="Retries of this job, oldest first; null while the job index does not answer."

@@ -63,6 +63,7 @@ def job_detail(
         error=job.error,
         metrics=metrics(job),
         steps=[call_body(call) for call in job.calls],
+        labels=job.labels,
         retry_of=job.retry_of,
         retried_by=None if retried_by is None else list(retried_by),
         webhook_url=job.webhook_url,

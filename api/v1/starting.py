@@ -40,6 +40,7 @@ def start_request(kind: JobKind, target: str, body: StartBody, key: str | None) 
         config=body.config.job_config(),
         webhook_url=body.webhook_url if body.asynchronous else None,
         idempotency_key=key,
+        labels=body.labels,
     )
 
 

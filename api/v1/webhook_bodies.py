@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, WithJsonSchema
 
 from api.storable import FIRST_FAULT
-from api.v1.bodies import Body, WebUrl
+from api.v1.bodies import Body, WebUrl, WholeNumber
 from api.v1.pages import CursorPage, CursorQuery, Listing, cut
 from api.v1.wire import Timestamp, Wire, absent
 from api.webhooks import MOST_EVENTS, Event, Secret
@@ -41,7 +41,9 @@ class RotateSecretBody(Body):
     """The new secret, generated if left out, and how long the old secret also signs."""
 
     secret: Secret | None = None
-    overlap_seconds: int = Field(default=_DAY, ge=0, le=_THIRTY_DAYS, description="0 removes the old secret now.")
+    overlap_seconds: WholeNumber = Field(
+        default=_DAY, ge=0, le=_THIRTY_DAYS, description="0 removes the old secret now."
+    )
 
     def overlap(self) -> timedelta:
         """Return the overlap as a duration."""

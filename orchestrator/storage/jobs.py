@@ -31,6 +31,7 @@ from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
+from orchestrator.storage.labels import packed
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_retried, retried_by, retry_columns
@@ -155,6 +156,7 @@ class JobRepository(OpenJobs):
             "total_calls": len(job.plan.calls()),
             "created_at": at,
             "reserved_tokens": 0,
+            "labels": packed(job.labels),
             **retry_columns(job),
         }
         for _ in range(_INSERT_TRIES):
@@ -301,12 +303,14 @@ class JobRepository(OpenJobs):
         unattended: bool = False,
         since: datetime | None = None,
         until: datetime | None = None,
+        labels: Mapping[str, str] | None = None,
         after: Position | None = None,
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
         """One page of jobs, newest first, and the exact number of all matches. See `Filter`."""
-        job_filter = Filter(owner, states, kind, definition, subject, reasons, attention, unattended, since, until)
+        equal = (owner, states, kind, definition, subject)
+        job_filter = Filter(*equal, reasons, attention, unattended, since, until, labels or {})
         page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:

@@ -3,8 +3,8 @@
 The index finds the ids of a page first, with one scan per state. Then only those rows are read.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import reduce
 from operator import add
@@ -18,6 +18,7 @@ from sqlalchemy import (
     TextClause,
     false,
     func,
+    null,
     select,
     type_coerce,
     union_all,
@@ -27,6 +28,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import Position
 from orchestrator.storage import keyset
+from orchestrator.storage.labels import labelled
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
@@ -64,17 +66,18 @@ class Filter:
     unattended: bool = False
     since: datetime | None = None
     until: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
-        return [*(jobs.c[name] == value for name, value in self._equal().items()), *self._created()]
+        return [*(jobs.c[name] == value for name, value in self._equal().items()), *self._more()]
 
     def row_conditions(self) -> list[ColumnElement[bool]]:
         """The same conditions, checked on rows that another condition has found: no index is scanned for them."""
-        return [*(_row_has(name, [value]) for name, value in self._equal().items()), *self._created()]
+        return [*(_row_has(name, [value]) for name, value in self._equal().items()), *self._more()]
 
-    def _created(self) -> list[ColumnElement[bool]]:
-        bounds: list[ColumnElement[bool]] = []
+    def _more(self) -> list[ColumnElement[bool]]:
+        bounds = [labelled(name, value) for name, value in self.labels.items()]
         if self.since is not None:
             bounds.append(jobs.c.created_at >= self.since)
         if self.until is not None:
@@ -99,7 +102,7 @@ def job_page(
     newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
     if after is not None:
         newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
-    if job_filter.reasons is None and not job_filter.attention:
+    if job_filter.reasons is None and not job_filter.attention and not job_filter.labels:
         newest, number = newest.where(*matching), number.where(*matching)
         ids = newest_ids(newest, job_filter.states, limit + offset)
         total = number if job_filter.states is None else number.where(jobs.c.state.in_(list(job_filter.states)))
@@ -113,11 +116,13 @@ def job_page(
 
 
 def _parts(job_filter: Filter) -> list[_Conditions]:
-    """The disjoint parts of a filter by reason or attention. Each part has its own index."""
-    codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
-    open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
+    """The disjoint parts of a filter by label, reason or attention. Each part has its own index."""
     states = set(JobState) if job_filter.states is None else set(job_filter.states)
     conditions = job_filter.row_conditions()
+    if job_filter.reasons is None and not job_filter.attention:
+        return [[jobs.c.labels.is_not(null()), _row_has("state", states), *conditions]]
+    codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
+    open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes
     parts: list[_Conditions] = [
         [jobs.c.reason_code.in_(sorted(noted_codes)), _row_has("state", states & OPEN_STATES), *conditions]

@@ -135,3 +135,44 @@ async def test_jobs_by_state_and_time(app: FastAPI, key: Issue):
                 400,
                 next(iter(wrong)),
             )
+
+
+async def test_jobs_by_label(app: FastAPI, key: Issue):
+    async with over(app, **await key()) as caller:
+
+        async def labelled(labels: dict[str, str]) -> str:
+            body = {"input": {}, "async": True, "labels": labels}
+            return str((await caller.post("/v1/workflows/t_three/run", json=body)).json()["job_id"])
+
+        press = await labelled({"team": "press", "desk": "a:b"})
+        sales = await labelled({"team": "sales"})
+        await labelled({})
+
+        async def ids(*labels: str) -> list[str]:
+            return [row["job_id"] for row in await walked(caller, "/v1/jobs", "jobs", label=list(labels))]
+
+        assert await ids("team:press") == [press]
+        assert await ids("team:sales") == [sales]
+        assert await ids("team:press", "desk:a:b") == [press]
+        assert await ids("team:press", "desk:b") == await ids("team:Press") == []
+        assert (await caller.get(f"/v1/jobs/{press}")).json()["labels"] == {"team": "press", "desk": "a:b"}
+        for wrong in ("team", ":x", "a\0:b"):
+            refused = await caller.get("/v1/jobs", params={"label": wrong})
+            assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "label")
+
+
+@pytest.mark.parametrize(
+    "labels", [{"priority": "high"}, {"surface": "x"}, {"a b": "c"}, {"a": "x" * 61}, {"a": 1}, {"a": "\n"}]
+)
+async def test_labels_that_are_refused(client: httpx2.AsyncClient, labels: dict[str, Any]):
+    body = {"input": {}, "async": True, "labels": labels}
+    refused = await client.post("/v1/workflows/t_three/run", json=body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_labels_are_part_of_the_request(client: httpx2.AsyncClient):
+    headers = {"Idempotency-Key": f"labels-{datetime.now(UTC).isoformat()}"}
+    body = {"input": {}, "async": True, "labels": {"team": "press"}}
+    assert (await client.post("/v1/agents/t_echo/execute", json=body, headers=headers)).status_code == 202
+    other = await client.post("/v1/agents/t_echo/execute", json={**body, "labels": {}}, headers=headers)
+    assert other.status_code == 422

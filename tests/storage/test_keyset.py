@@ -14,7 +14,7 @@ from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from tests.storage.ended import job_row, write
-from tests.storage.rows import at
+from tests.storage.rows import at, job_input
 from tests.storage.test_keys import digested, new_key
 from tests.storage.test_webhooks import delivery, webhook
 
@@ -112,3 +112,31 @@ async def test_jobs_of_a_time(database: Database):
     assert ([row.id for row in rows], total) == (["wf_job_2"], 2)
     rows, total = await jobs.list(**wanted, attention=True, since=at(3), limit=5, offset=0)
     assert ([row.id for row in rows], total) == (["wf_job_3"], 1)
+
+
+async def test_jobs_with_a_label(jobs: JobRepository):
+    odd = {"a:b": "c", "a": "b:c", "line\n": "x\\"}
+    for number, labels in enumerate([{"team": "press"}, {"team": "Press"}, {}, {"team": "press", "x": "y"}, odd]):
+        await jobs.accept(job_input(f"wf_job_{number}", labels=labels), request_hash="h", at=at(number))
+
+    async def ids(labels: dict[str, str], **more: Any) -> list[str]:
+        wanted: dict[str, Any] = {"owner": None, "states": None, "kind": None, "definition": None} | more
+        rows, total = await jobs.list(**wanted, labels=labels, limit=10, offset=0)
+        assert total == len(rows)
+        return [row.id[-1] for row in rows]
+
+    assert await ids({"team": "press"}) == ["3", "0"]
+    assert await ids({"team": "press", "x": "y"}) == ["3"]
+    assert await ids({"team": "pres"}) == await ids({"eam": "press"}) == await ids({"team": "%"}) == []
+    assert [await ids({name: value}) for name, value in odd.items()] == [["4"]] * 3
+    assert await ids({"a": "b"}) == await ids({"b": "c"}) == []
+    assert await ids({"team": "press"}, owner="bob") == []
+    assert await ids({"team": "press"}, states=[JobState.PENDING]) == ["3", "0"]
+    assert await ids({"team": "press"}, attention=True) == []
+
+
+async def test_labels_that_are_too_long_for_an_index_do_not_fail_a_start(jobs: JobRepository):
+    labels = {f"label-{number:02}": "ü" * 200 for number in range(20)}
+    await jobs.accept(job_input("wf_job_1", labels=labels), request_hash="h", at=at(0))
+    wanted: dict[str, Any] = {"owner": None, "states": None, "kind": None, "definition": None}
+    assert (await jobs.list(**wanted, labels={"label-00": "ü" * 200}, limit=1, offset=0))[1] == 1

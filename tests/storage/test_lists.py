@@ -34,6 +34,8 @@ _FILTERS: list[dict[str, Any]] = [
     {"after": Position(T0, "wf_job_9"), "attention": True},
     {"since": T0 - timedelta(hours=1), "until": T0},
     {"since": T0 - timedelta(hours=1), "attention": True},
+    {"labels": {"team": "press"}},
+    {"labels": {"team": "press"}, "states": [JobState.COMPLETED], "after": Position(T0, "wf_job_9")},
 ]
 JOB_FILTERS = [
     about | states | {"owner": owner} for about in ({}, WORKFLOW) for states in _FILTERS for owner in (None, "alice")

@@ -49,6 +49,7 @@ class JobFilter:
     attention: bool = False
     since: datetime | None = None
     until: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     after: Position | None = None
     limit: int = 20
     offset: int = 0
@@ -128,6 +129,7 @@ class JobReader:
             unattended=unattended,
             since=filter.since,
             until=filter.until,
+            labels=filter.labels,
             after=filter.after,
             limit=filter.limit,
             offset=filter.offset,

@@ -23,6 +23,7 @@ from orchestrator.domain.errors import (
 from orchestrator.domain.ids import JobKind, idempotent_job_id
 from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.jobs import StartState
+from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.plans import Plan, Step, Timeouts
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.access.idempotency import check_idempotency_key
@@ -231,8 +232,14 @@ def _digest(request: StartRequest) -> str:
         "input": request.input,
         "config": request.config.model_dump(mode="json"),
         "webhook_url": request.webhook_url,
+        # A surface's labels do not tell requests apart; digests of earlier releases have none.
+        **({"labels": own} if (own := _own_labels(request)) else {}),
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _own_labels(request: StartRequest) -> dict[str, str]:
+    return {name: value for name, value in request.labels.items() if name not in set(JobLabel)}
 
 
 def _same_request(existing: JobRecord, digest: str) -> None:

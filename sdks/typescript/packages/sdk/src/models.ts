@@ -202,6 +202,8 @@ export interface StartRequest {
   /** `true` answers at once with a job; otherwise the call waits for the end. */
   async?: boolean;
   config?: JobConfig;
+  /** Your own notes on the job; lists filter by them. */
+  labels?: Record<string, string>;
   /** Notified when an asynchronous job ends. */
   webhookUrl?: string | null;
 }
@@ -311,6 +313,8 @@ export interface JobDetail {
   error: JobError | null;
   metrics: Metrics;
   steps: AgentCall[];
+  /** Your own labels, and those of the surface that started the job. */
+  labels: Record<string, string>;
   retryOf: string | null;
   retriedBy: string[] | null;
   webhookUrl: string | null;
