@@ -39,10 +39,6 @@ class MemoryBus:
             if not readers:
                 del self._readers[job_id]
 
-    def listeners(self, job_id: str) -> int:
-        """The number of readers of a job."""
-        return len(self._readers.get(job_id, ()))
-
     async def ping(self) -> None:
         """Always reachable."""
 

@@ -184,7 +184,7 @@ class TemporalGateway:
         pending = _pending(current.description, await self.pollers(current.task_queue or self._task_queue))
         return facts, replace(pending, unattended=await self._unattended_queues(job_id, facts, pending))
 
-    def ours(self, start: RunStarted) -> bool:
+    def is_job(self, start: RunStarted) -> bool:
         """Whether an execution with this start is a job, not one of the engine's own or a foreign workflow."""
         return start.workflow_type not in names.OWN_WORKFLOWS and start.task_queue == self._task_queue
 
@@ -222,7 +222,7 @@ class TemporalGateway:
             async for fact in facts:
                 yield fact
 
-    async def holds(self, job_id: str, matches: Callable[[Fact], bool]) -> bool:
+    async def wait_for_fact(self, job_id: str, matches: Callable[[Fact], bool]) -> bool:
         """Wait for a fact in the job's history. False if the job ended without it. Raises `NotFound`."""
         async with self._histories.open(job_id) as history, aclosing(history.follow()) as facts:
             async for fact in facts:
@@ -230,7 +230,7 @@ class TemporalGateway:
                     return True
         return False
 
-    async def ended(self, job_id: str) -> list[Fact]:
+    async def wait_for_end(self, job_id: str) -> list[Fact]:
         """Wait until the job has ended, and return all its facts. Raises `NotFound`."""
         async with self._histories.open(job_id) as history:
             await history.end()
@@ -247,7 +247,7 @@ class TemporalGateway:
         """The number of workers that poll a queue for workflow tasks, or for activities; cached for a second."""
         return await self._poller_counts.count(queue, activities=activities)
 
-    async def attended(self) -> bool:
+    async def has_workers(self) -> bool:
         """Whether a worker polls for jobs. Raises `Unavailable`."""
         return bool(await self.pollers(self._task_queue))
 
@@ -255,7 +255,7 @@ class TemporalGateway:
         """The task queue of one framework's agents."""
         return names.framework_queue(self._task_queue, framework)
 
-    async def offers(self, framework: str) -> bool:
+    async def has_framework_workers(self, framework: str) -> bool:
         """Whether a worker polls for calls of that framework's agents. Raises `Unavailable`."""
         return bool(await self.pollers(self.framework_queue(framework), activities=True))
 
@@ -277,7 +277,7 @@ class JobWatch:
         self._queue = queue
         self._flips = poller_counts.flips(queue)
 
-    async def news(self, job: Job, seconds: float) -> None:
+    async def wait_for_change(self, job: Job, seconds: float) -> None:
         """Wait until the job may differ from `job`, at most for `seconds`.
 
         It may differ if the history has new events other than the start and end of calls, or if the first worker came

@@ -43,7 +43,7 @@ _Stamp = Mapping[str, Any]
 def fact_of(event: HistoryEvent, run_id: str) -> facts.Fact:
     """The fact of one history event; `OtherEvent` if it does not change the job."""
     stamp: dict[str, Any] = {"event_id": event.event_id, "run_id": run_id, "time": moment(event.event_time)}
-    decode = DECODERS.get(event.event_type)
+    decode = _DECODERS.get(event.event_type)
     fact = decode(event, stamp) if decode else None
     return fact or facts.OtherEvent(kind=EventType.Name(event.event_type), **stamp)
 
@@ -356,9 +356,9 @@ def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.RunContinued(new_run_id=attributes.new_execution_run_id, **stamp)
 
 
-Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
+_Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
 
-DECODERS: Final[Mapping[int, Decoder]] = {
+_DECODERS: Final[Mapping[int, _Decoder]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _started,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _run_completed,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: _run_failed,
@@ -381,6 +381,3 @@ DECODERS: Final[Mapping[int, Decoder]] = {
     EventType.EVENT_TYPE_TIMER_FIRED: _timer_fired,
     EventType.EVENT_TYPE_TIMER_CANCELED: _timer_cancelled,
 }
-
-# Events that do not change a job. Together with DECODERS they are all event types of the server.
-OTHER_EVENTS: Final = frozenset(EventType.values()) - DECODERS.keys()

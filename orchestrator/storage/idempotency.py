@@ -1,4 +1,4 @@
-"""Rows of requests with an idempotency key: claimed while the request runs, then with its sealed answer."""
+"""Stores the first answer to each idempotency key. Before the answer exists, a claim reserves the key."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ _READ: Final = select(rows.c.request_digest, rows.c.answer).where(*_THIS)
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:
-    """A request that runs under an idempotency key. `key` is a digest; `id` is of this request alone."""
+    """The request that runs with an idempotency key. `key` is the digest of the key; `id` is unique to the request."""
 
     owner: str
     key: str
@@ -41,10 +41,10 @@ class IdempotencyRepository:
     async def claim(
         self, claim: KeyClaim, *, request_digest: str, at: datetime, until: datetime, forgotten: datetime
     ) -> FirstRequest | None:
-        """KeyClaim a key until a time. Returns None, or the request that has the key.
+        """Reserve a key until `until`. Returns None, or the first request if the key is in use.
 
-        The key is free again if its answer is older than `forgotten`, or if its claim ended without an answer: the
-        process died.
+        An entry older than `forgotten` is replaced. So is a claim that expired without an answer, because its process
+        died.
         """
         dead = and_(rows.c.answer.is_(None), rows.c.claimed_until < at)
         free = delete(rows).where(*_THIS, or_(dead, rows.c.created_at < forgotten))
@@ -72,7 +72,7 @@ class IdempotencyRepository:
         await self._db.autocommit(lambda connection: connection.execute(change, _named(claim)).close())
 
     async def release(self, claim: KeyClaim) -> None:
-        """Forget a request that was refused."""
+        """Delete the claim of a refused request, so that the key can be used again."""
         forget = delete(rows).where(*_OF_CLAIM)
         await self._db.autocommit(lambda connection: connection.execute(forget, _named(claim)).close())
 

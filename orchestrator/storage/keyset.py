@@ -1,4 +1,4 @@
-"""Pages that begin after a row instead of at an offset, as one range of an index on time and id."""
+"""Keyset pagination: a page begins after a row, not at an offset. The condition is one range of an index."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from orchestrator.domain.pages import Position
 
 
 def after(position: Position, created_at: Column[Any], id: Column[Any], *, newest_first: bool) -> ColumnElement[bool]:
-    """Return the condition for the rows that follow a row."""
+    """The condition for the rows after `position`, in the order of `created_at` and `id`."""
     row = tuple_(created_at, id)
-    place = tuple_(literal(position.at, created_at.type), literal(position.id, id.type))
-    return row < place if newest_first else row > place
+    start = tuple_(literal(position.at, created_at.type), literal(position.id, id.type))
+    return row < start if newest_first else row > start

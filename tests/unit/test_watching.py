@@ -15,6 +15,7 @@ from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.jobs import JobState
 from orchestrator.services.jobs.stream import JobWatcher
 from orchestrator.testing import eventually
+from tests.bus_readers import count_readers
 
 READER = Principal(id="reader", scopes=frozenset({Scope.JOBS_READ}))
 JOB = "job_1"
@@ -81,7 +82,7 @@ class Desk:
         self.watch = watcher.watch
 
     async def listened_to(self) -> None:
-        await eventually(lambda: asyncio.sleep(0, self.bus.listeners(JOB)), bool)
+        await eventually(lambda: asyncio.sleep(0, count_readers(self.bus, JOB)), bool)
 
 
 async def test_text_and_events_come_in_the_order_in_which_they_happen():
@@ -111,7 +112,7 @@ async def test_nothing_follows_the_last_event():
     assert entries[-1] == event(2, EventType.JOB_COMPLETED)
     assert len(entries) < 10  # an endless text does not hold up the end
     assert desk.follower.closed.is_set()
-    assert desk.bus.listeners(JOB) == 0
+    assert count_readers(desk.bus, JOB) == 0
 
 
 async def test_without_deltas_nobody_listens_for_them():
@@ -119,7 +120,7 @@ async def test_without_deltas_nobody_listens_for_them():
     news = desk.watch(READER, JOB, None, deltas=False)
     desk.follower.events.put_nowait(event(1))
     assert await anext(news) == event(1)
-    assert desk.bus.listeners(JOB) == 0
+    assert count_readers(desk.bus, JOB) == 0
     await news.aclose()
     assert desk.follower.closed.is_set()
 
@@ -128,7 +129,7 @@ async def test_a_reader_who_may_not_see_the_job_hears_nothing_of_it():
     desk = Desk(fault=NotFound("Unknown job"))
     with pytest.raises(NotFound):
         await anext(desk.watch(READER, JOB, None))
-    assert desk.bus.listeners(JOB) == 0
+    assert count_readers(desk.bus, JOB) == 0
 
 
 async def test_a_fault_of_the_events_ends_the_stream():
@@ -136,7 +137,7 @@ async def test_a_fault_of_the_events_ends_the_stream():
     desk.follower.events.put_nowait(InvalidInput("no cursor"))
     with pytest.raises(InvalidInput):
         await anext(desk.watch(READER, JOB, "x"))
-    assert desk.bus.listeners(JOB) == 0
+    assert count_readers(desk.bus, JOB) == 0
 
 
 async def test_a_reader_that_leaves_leaves_nothing_behind():
@@ -148,7 +149,7 @@ async def test_a_reader_that_leaves_leaves_nothing_behind():
     with pytest.raises(asyncio.CancelledError):
         await reading
     await asyncio.wait_for(desk.follower.closed.wait(), 5)
-    assert desk.bus.listeners(JOB) == 0
+    assert count_readers(desk.bus, JOB) == 0
 
 
 async def test_a_quiet_stream_ends_when_the_key_does():

@@ -43,7 +43,7 @@ async def execute(engine: Engine, framework: Framework, configuration: dict[str,
 async def offering(engine: Engine, adapter: Any) -> AsyncIterator[None]:
     """A worker of a framework, in this process, and the API's knowledge of it."""
     async with engine.parts.workers.for_framework(adapter):
-        await eventually(lambda: engine.parts.backend.gateway.offers(adapter.name), bool)
+        await eventually(lambda: engine.parts.backend.gateway.has_framework_workers(adapter.name), bool)
         yield
 
 

@@ -132,7 +132,7 @@ class JobController:
             raise
         with suppress(TimeoutError):
             async with asyncio.timeout(_LANDING_SECONDS):
-                return await self.gateway.holds(job_id, lambda fact: _is_signal(fact, message.id))
+                return await self.gateway.wait_for_fact(job_id, lambda fact: _is_signal(fact, message.id))
         return False
 
     async def _open(self, principal: Principal, job_id: str, what: str) -> Job:

@@ -54,7 +54,7 @@ class JobFollower:
             while (remaining := deadline - asyncio.get_running_loop().time()) > 0:
                 try:
                     # Some changes are only in pending calls and wake nobody, such as an operator's pause of one call.
-                    await watch.news(job, min(remaining, _REREAD_SECONDS))
+                    await watch.wait_for_change(job, min(remaining, _REREAD_SECONDS))
                 except NotFound:  # accepted, but not yet started in Temporal
                     await asyncio.sleep(min(remaining, _START_POLL_SECONDS))
                 job = await self.reader.get(principal, job_id)
@@ -74,7 +74,7 @@ class JobFollower:
             return job
         with suppress(TimeoutError, NotFound):
             async with asyncio.timeout(seconds):
-                facts = await self.gateway.ended(job_id)
+                facts = await self.gateway.wait_for_end(job_id)
             return await self.reader.ended(principal, job_id, facts)
         return await self.reader.get(principal, job_id)
 

@@ -143,7 +143,7 @@ class JobReader:
         """Whether no worker polls for jobs. False if Temporal does not answer."""
         try:
             async with asyncio.timeout(_POLLERS_PATIENCE):
-                return await self.gateway.attended() is False
+                return await self.gateway.has_workers() is False
         except (Unavailable, TimeoutError):
             return False
 
@@ -213,7 +213,7 @@ class JobReader:
         return await self._projected(job_id, facts, pending, wait=True)
 
     async def _projected(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
-        if kind_of(job_id) is None and not any(self.gateway.ours(f) for f in facts if isinstance(f, RunStarted)):
+        if kind_of(job_id) is None and not any(self.gateway.is_job(f) for f in facts if isinstance(f, RunStarted)):
             raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
         projected = project(job_id, facts, pending)
         try:

@@ -125,8 +125,8 @@ class Executions:
         saved = await self.configurations.named(principal, request.configuration, agent.configuration)
         defaults = (saved.configuration or {}) if saved is not None else {}
         configuration = {**defaults, **agent.configuration, **request.configuration}
-        offers = (agent.framework,) if await self.gateway.offers(agent.framework) else ()
-        performer = plan_for(agent.framework, configuration, offers)
+        frameworks = (agent.framework,) if await self.gateway.has_framework_workers(agent.framework) else ()
+        performer = plan_for(agent.framework, configuration, frameworks)
         on_framework = performer.executed_by == agent.framework
         command = StartRequest(
             kind=JobKind.AGENT,
