@@ -72,6 +72,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
           fresh += 1;
         }
         yield fromWire<JobEvent>(event);
+        options.signal?.throwIfAborted(); // further events may be here already
         if (isTerminal(event)) return;
       }
       // A server that stops ends its streams, too. Only a job's page of events says that nothing can follow.

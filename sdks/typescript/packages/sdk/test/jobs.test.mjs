@@ -314,7 +314,7 @@ test("ten thousand events and a frame of megabytes pass, in pieces that cut lett
 test("leaving the loop, and an abort, release the connection", async () => {
   const handler = (_, response) => {
     streamOf(response);
-    response.write(frame(event(1)));
+    response.write(frame(event(1)) + frame(event(2)));
   };
   await withServer(handler, async (server) => {
     for await (const item of clientOf(server).jobs.stream("job_1")) {
