@@ -204,6 +204,8 @@ export interface StartRequest {
   config?: JobConfig;
   /** Notified when an asynchronous job ends. */
   webhookUrl?: string | null;
+  /** Your own notes on the job, such as `team`; lists filter by them. */
+  labels?: Record<string, string>;
 }
 
 /** Why something failed. */
@@ -311,6 +313,8 @@ export interface JobDetail {
   error: JobError | null;
   metrics: Metrics;
   steps: AgentCall[];
+  /** Your own, and those of the surface that started the job. */
+  labels: Record<string, string>;
   retryOf: string | null;
   retriedBy: string[] | null;
   webhookUrl: string | null;

@@ -117,6 +117,8 @@ export interface JobQuery extends PageOptions {
   owner?: string;
   /** Open jobs with one of these reasons. */
   reason?: models.ReasonCode[];
+  /** Jobs with all of these labels, each as `NAME:VALUE`. */
+  label?: string[];
   /** Only jobs that a person has to look at. */
   needsAttention?: boolean;
 }

@@ -264,7 +264,7 @@ test("keys of inputs, metadata and ids are never renamed", async () => {
   });
 });
 
-test("a key may come from a function, for each request anew", async () => {
+test("a key may come from a function, for each request", async () => {
   await withServer((_, response, count) => (count === 1 ? fault(response, 503, "x") : json(response, 200, AGENTS)), async (server) => {
     let issued = 0;
     await clientOf(server, { apiKey: async () => `key_${(issued += 1)}` }).agents.list();
