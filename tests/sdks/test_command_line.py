@@ -172,6 +172,17 @@ async def test_the_same_key_starts_one_job(devora: Devora) -> None:
     assert first == second
 
 
+async def test_jobs_have_labels(devora: Devora) -> None:
+    start = ("agents", "execute", "t_echo", "--async", "--label", "team:news room", "--label", "Run_Of:7")
+    job_id = (await devora(*start)).succeeded().strip()
+    await devora("agents", "execute", "t_echo", "--async", "--label", "team:sport")
+    listed = json.loads((await devora("jobs", "list", "--json", "--label", "team:news room")).succeeded())
+    assert [job["job_id"] for job in listed] == [job_id]
+    shown = json.loads((await devora("jobs", "show", job_id, "--json")).succeeded())
+    assert {"team": "news room", "Run_Of": "7"}.items() <= shown["labels"].items()
+    assert (await devora("jobs", "list", "--label", "team")).code == 2
+
+
 async def test_nothing_is_lost_on_a_bad_line(devora: Devora, server: str, tmp_path: Path) -> None:
     """A lost answer, a limit, and streams that break: one job, each event once."""
     faults = [

@@ -578,7 +578,7 @@ async def test_every_route_is_reachable(server: str) -> None:
     """Each route of the document stands in the package's source, and no other does."""
     document = await document_of(server, "devora")
     source = "".join(file.read_text() for file in sorted((PACKAGES["@devora/sdk"] / "src").glob("*.ts")))
-    text = re.sub(r"\$\{encodeURIComponent\(\w+\)\}", "{}", source)
+    text = re.sub(r"\$\{segment\(\w+\)\}", "{}", source)
     for name, path in (
         ("agentPath(agentId)", "/v1/agents/{}"),
         ("jobPath(jobId)", "/v1/jobs/{}"),

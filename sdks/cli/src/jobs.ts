@@ -8,7 +8,7 @@ import { readInput } from "./input.js";
 import { note, plain, print, printJson, ProgressBar, table } from "./output.js";
 import type { Session } from "./session.js";
 
-interface StartOptions {
+export interface StartOptions {
   input?: string;
   output?: string;
   watch?: boolean;
@@ -17,6 +17,7 @@ interface StartOptions {
   temperature?: number;
   maxTokens?: number;
   webhookUrl?: string;
+  label: string[];
   idempotencyKey?: string;
 }
 
@@ -31,6 +32,7 @@ export function withStartOptions(command: Command): Command {
     .option("--temperature <number>", "0 to 2", numberOf)
     .option("--max-tokens <number>", "the most tokens of one answer", numberOf)
     .option("--webhook-url <url>", "notified when the job ends")
+    .option("--label <name:value>", "your own note on the job; may be repeated", (text: string, before: string[]) => [...before, text], [])
     .option("--idempotency-key <key>", "the same key and input start one job, however often the command runs");
 }
 
@@ -40,6 +42,7 @@ interface StartRequest {
   input: Record<string, unknown>;
   config: JobConfig;
   webhookUrl?: string;
+  labels: Record<string, string>;
   async: true;
 }
 
@@ -53,7 +56,7 @@ export async function startJob(session: Session, options: StartOptions, start: S
     ...(temperature === undefined ? {} : { temperature }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };
-  const request: StartRequest = { input, config, async: true, ...(webhookUrl === undefined ? {} : { webhookUrl }) };
+  const request: StartRequest = { input, config, labels: labelsOf(options.label), async: true, ...(webhookUrl === undefined ? {} : { webhookUrl }) };
   const job = await start(session.client(), request, idempotencyKey === undefined ? {} : { idempotencyKey });
   if (options.async) {
     if (session.json) printJson(wireOf(job.accepted as object));
@@ -65,6 +68,16 @@ export async function startJob(session: Session, options: StartOptions, start: S
   const result = await job.wait({ signal: session.signal });
   if (options.output !== undefined) writeOutput(options.output, result);
   printResult(session, result, options.output);
+}
+
+function labelsOf(texts: string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const colon = text.indexOf(":");
+      if (colon < 1) throw new UsageError(`--label ${text}: expected NAME:VALUE`);
+      return [text.slice(0, colon), text.slice(colon + 1)];
+    }),
+  );
 }
 
 /** Follows a job to its end; throws what became of it if that is a failure. */
@@ -108,7 +121,7 @@ function writeOutput(path: string, result: Result): void {
 
 export async function listJobs(
   session: Session,
-  options: { status?: string; since?: string; agent?: string; workflow?: string; needsAttention?: boolean; limit: number },
+  options: { status?: string; since?: string; agent?: string; workflow?: string; label: string[]; needsAttention?: boolean; limit: number },
 ): Promise<void> {
   const query = {
     limit: Math.min(options.limit, 100),
@@ -116,6 +129,7 @@ export async function listJobs(
     ...(options.since === undefined ? {} : { since: options.since }),
     ...(options.agent === undefined ? {} : { agentId: options.agent }),
     ...(options.workflow === undefined ? {} : { workflowId: options.workflow }),
+    label: options.label,
     ...(options.needsAttention ? { needsAttention: true } : {}),
   };
   const jobs = [];

@@ -6,7 +6,7 @@ import { candidates, completionScript, SHELLS } from "./completion.js";
 import { configPath, readConfig, settingOf, SETTINGS, shown, writeConfig } from "./config.js";
 import { EXIT, explained, UsageError } from "./errors.js";
 import { readStandardInput } from "./input.js";
-import { controlJobs, listJobs, numberOf, printOutput, showJob, startJob, watchJob, withStartOptions } from "./jobs.js";
+import { controlJobs, listJobs, numberOf, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
 import { note, print, printJson, table } from "./output.js";
 import { Session, type GlobalOptions } from "./session.js";
@@ -82,7 +82,7 @@ agents
   .description("one agent, with its input schema")
   .action(async (agentId: string) => printJson(wireOf(await session.client().agents.get(agentId, session.call))));
 withStartOptions(agents.command("execute <agent_id>").description("run one agent and print its answer")).action(
-  (agentId: string, options: object) =>
+  (agentId: string, options: StartOptions) =>
     startJob(session, options, (client, request, call) => client.agents.execute({ ...request, agentId }, { ...session.call, ...call })),
 );
 
@@ -101,7 +101,7 @@ workflows
   .description("one workflow, with its steps and its input schema")
   .action(async (workflowId: string) => printJson(wireOf(await session.client().workflows.get(workflowId, session.call))));
 withStartOptions(workflows.command("run <workflow_id>").description("run one workflow and print its output")).action(
-  (workflowId: string, options: object) =>
+  (workflowId: string, options: StartOptions) =>
     startJob(session, options, (client, request, call) => client.workflows.run({ ...request, workflowId }, { ...session.call, ...call })),
 );
 
@@ -113,6 +113,7 @@ jobs
   .option("--since <time>", "created at or after this time, such as 2026-11-26T08:00:00Z")
   .option("--agent <agent_id>")
   .option("--workflow <workflow_id>")
+  .option("--label <name:value>", "only jobs with this label; may be repeated", (text: string, before: string[]) => [...before, text], [])
   .option("--needs-attention", "only jobs that a person has to look at")
   .option("--limit <number>", "how many", numberOf, 20)
   .action((options: Parameters<typeof listJobs>[1]) => listJobs(session, options));

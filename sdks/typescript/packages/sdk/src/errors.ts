@@ -10,6 +10,7 @@ export interface ErrorFields {
   details?: JsonObject | undefined;
   body?: unknown;
   retryAfter?: number | undefined;
+  shouldRetry?: boolean | undefined;
   cause?: unknown;
 }
 
@@ -32,6 +33,8 @@ export class DevoraError extends Error {
   readonly body: unknown;
   /** Seconds after which the API asks the caller to come back. */
   readonly retryAfter: number | undefined;
+  /** What the server says of another attempt (`x-should-retry`), if it says anything. */
+  readonly shouldRetry: boolean | undefined;
 
   constructor(message: string, fields: ErrorFields = {}) {
     super(message, fields.cause === undefined ? undefined : { cause: fields.cause });
@@ -43,6 +46,7 @@ export class DevoraError extends Error {
     this.details = fields.details ?? {};
     this.body = fields.body;
     this.retryAfter = fields.retryAfter;
+    this.shouldRetry = fields.shouldRetry;
     Object.defineProperty(this, KINDS, { value: kindsOf(own) });
   }
 
@@ -110,12 +114,12 @@ export class RateLimitError extends DevoraError {
   static override readonly kind: string = "RateLimitError";
 }
 
-/** 500 and above, or an answer that is none of the API's. */
+/** 500 and any other status, or an answer that is not JSON. */
 export class ServerError extends DevoraError {
   static override readonly kind: string = "ServerError";
 }
 
-/** 502, 503, 504: the API cannot answer now. */
+/** 503: the API cannot answer now. */
 export class ServiceUnavailableError extends ServerError {
   static override readonly kind: string = "ServiceUnavailableError";
 }
@@ -161,6 +165,12 @@ export class WebhookVerificationError extends DevoraError {
   }
 }
 
+/** The error, which names the job that it came up with. */
+export function namingJob(error: unknown, jobId: string): unknown {
+  if (error instanceof DevoraError) error.details["job_id"] ??= jobId;
+  return error;
+}
+
 /** The job whose id an error carries, if it carries one. */
 export function jobIdOf(error: unknown): string | undefined {
   const jobId = error instanceof DevoraError ? error.details["job_id"] : undefined;
@@ -178,7 +188,7 @@ const STATUSES: Record<string, number> = {
 };
 
 /** The error of an API answer. `body` is the parsed JSON, or the text of an answer that is none. */
-export function errorOf(status: number, body: unknown, fields: { requestId?: string; retryAfter?: number } = {}): DevoraError {
+export function errorOf(status: number, body: unknown, fields: { requestId?: string | undefined; retryAfter?: number | undefined; shouldRetry?: boolean | undefined } = {}): DevoraError {
   const envelope = isObject(body) ? body : {};
   const fault = isObject(envelope["error"]) ? envelope["error"] : envelope;
   const message = textOf(fault["message"]) ?? textOf(envelope["detail"]) ?? `the API answered ${status}${excerpt(body)}`;
@@ -187,8 +197,9 @@ export function errorOf(status: number, body: unknown, fields: { requestId?: str
     code: textOf(fault["code"]) ?? codeOf(status),
     status,
     requestId: fields.requestId ?? textOf(fault["request_id"]) ?? textOf(metadata["request_id"]),
-    details: isObject(fault["details"]) ? fault["details"] : {},
+    details: isObject(fault["details"]) ? { ...fault["details"] } : {},
     body,
+    shouldRetry: fields.shouldRetry,
     retryAfter: fields.retryAfter ?? (typeof fault["retry_after"] === "number" ? fault["retry_after"] : undefined),
   };
   return new (classOf(status))(message, known);
@@ -206,9 +217,8 @@ function classOf(status: number): typeof DevoraError {
   if (status === 404 || status === 405 || status === 410) return NotFoundError;
   if (status === 409) return ConflictError;
   if (status === 429) return RateLimitError;
-  if (status === 502 || status === 503 || status === 504) return ServiceUnavailableError;
-  if (status >= 500) return ServerError;
-  return status >= 400 ? InvalidRequestError : DevoraError;
+  if (status === 503) return ServiceUnavailableError;
+  return status === 400 || status === 413 || status === 415 || status === 422 ? InvalidRequestError : ServerError;
 }
 
 function codeOf(status: number): string {

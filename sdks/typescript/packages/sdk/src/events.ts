@@ -1,10 +1,10 @@
 import { fromWire, isObject, type JsonObject } from "./casing.js";
-import { AuthenticationError, DevoraError, errorOfFrame } from "./errors.js";
+import { AuthenticationError, DevoraError, errorOfFrame, namingJob, ServerError } from "./errors.js";
 import type { EventPage, JobEvent } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
 import { chunksOf, framesOf, withinStall } from "./sse.js";
-import type { Transport } from "./transport.js";
+import { segment, type Transport } from "./transport.js";
 
 export interface StreamOptions {
   /** The id of the last event that you have, or `now`. Default: from the first event on. */
@@ -51,6 +51,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
     options.signal?.throwIfAborted();
     options.signal?.addEventListener("abort", stop, { once: true });
     let fresh = 0;
+    let wait = 0; // milliseconds that the server asks for
     try {
       const alive = () => {
         failures = 0;
@@ -71,19 +72,21 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
           fresh += 1;
         }
         yield fromWire<JobEvent>(event);
+        options.signal?.throwIfAborted(); // further events may be here already
         if (isTerminal(event)) return;
       }
       // A server that stops ends its streams, too. Only a job's page of events says that nothing can follow.
       if (fresh === 0 && (await nothingFollows(transport, jobId, cursor, options.signal))) return;
     } catch (error) {
       options.signal?.throwIfAborted();
-      if (isPermanent(error)) throw error;
+      if (isPermanent(error)) throw namingJob(error, jobId);
+      wait = 1000 * ((error instanceof DevoraError && error.retryAfter) || 0);
       transport.log("info", `the stream of ${jobId} broke and is opened again: ${String(error)}`);
     } finally {
       options.signal?.removeEventListener("abort", stop);
       controller.abort();
     }
-    await sleep(pauseOf(failures, backoff), options.signal);
+    await sleep(Math.max(pauseOf(failures, backoff), wait), options.signal);
     failures += 1;
   }
 }
@@ -99,7 +102,7 @@ function streamConnect(transport: Transport, jobId: string, options: StreamOptio
     for await (const frame of framesOf(chunksOf(response.body, stall))) {
       alive();
       if (frame.data === undefined || frame.event === "snapshot") continue;
-      const data: unknown = JSON.parse(frame.data);
+      const data = parsedFrame(frame.data);
       if (frame.event === "stream_error") throw errorOfFrame(data);
       if (isObject(data)) yield data;
     }
@@ -153,6 +156,15 @@ function socketConnect(
   };
 }
 
+/** A frame that is not JSON would be the same after another connection, so that it is an error at once. */
+function parsedFrame(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ServerError(`a frame of the stream is not JSON: ${text.slice(0, 200)}`, { code: "unexpected_response", cause });
+  }
+}
+
 /** The event as in a stream: a socket's frame carries the output beside `data`. */
 function wholeEvent(frame: JsonObject): JsonObject {
   if (!("output" in frame) || !isObject(frame["data"])) return frame;
@@ -186,11 +198,13 @@ function isTerminal(event: JsonObject): boolean {
 }
 
 function isPermanent(error: unknown): boolean {
-  return error instanceof DevoraError && error.status !== undefined && PERMANENT.has(error.status);
+  if (!(error instanceof DevoraError)) return false;
+  if (error.shouldRetry === false || error.code === "unexpected_response") return true;
+  return error.status !== undefined && PERMANENT.has(error.status);
 }
 
 export function jobPath(jobId: string): string {
-  return `/v1/jobs/${encodeURIComponent(jobId)}`;
+  return `/v1/jobs/${segment(jobId)}`;
 }
 
 /** The latest ids of events, against a server that sends one twice. */

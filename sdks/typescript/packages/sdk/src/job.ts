@@ -1,5 +1,5 @@
-import { fromWire } from "./casing.js";
-import { APITimeoutError, DevoraError, JobCancelled, JobFailed } from "./errors.js";
+import { fromWire, toWire } from "./casing.js";
+import { APITimeoutError, DevoraError, JobCancelled, JobFailed, namingJob } from "./errors.js";
 import { eventsOf, jobPath, socketEventsOf, type StreamOptions } from "./events.js";
 import type {
   AgentAccepted,
@@ -16,7 +16,7 @@ import type {
   WorkflowAccepted,
 } from "./models.js";
 import { APIPromise } from "./promise.js";
-import { pauseOf, sleep } from "./retries.js";
+import { isAway, isRetried, pauseOf, sleep } from "./retries.js";
 import type { CallOptions, Transport } from "./transport.js";
 
 export interface WaitOptions {
@@ -42,6 +42,7 @@ export interface JobListeners {
 
 const LONGEST_POLL = 30_000;
 const ANSWER_TIME = 15_000;
+const FAULTS = 2;
 
 /** A job on the server. It goes on whether or not anything here waits for it. */
 export class Job {
@@ -104,16 +105,16 @@ export class Job {
     return this.#transport.call<EventPage>({ method: "GET", path: `${jobPath(this.id)}/events`, query, options });
   }
 
-  cancel(reason = "", options?: CallOptions): APIPromise<Cancelled> {
+  cancel(reason?: string, options?: CallOptions): APIPromise<Cancelled> {
     return this.#control<Cancelled>("cancel", { reason }, options);
   }
 
   /** Starts nothing new; calls under way finish. */
-  pause(note = "", options?: CallOptions): APIPromise<Controlled> {
+  pause(note?: string, options?: CallOptions): APIPromise<Controlled> {
     return this.#control<Controlled>("pause", { note }, options);
   }
 
-  resume(note = "", options?: CallOptions): APIPromise<Controlled> {
+  resume(note?: string, options?: CallOptions): APIPromise<Controlled> {
     return this.#control<Controlled>("resume", { note }, options);
   }
 
@@ -201,7 +202,7 @@ export class Job {
   }
 
   #control<T>(action: string, body: object, options: CallOptions | undefined): APIPromise<T> {
-    return this.#transport.call<T>({ method: "POST", path: `${jobPath(this.id)}/${action}`, body, options });
+    return this.#transport.call<T>({ method: "POST", path: `${jobPath(this.id)}/${action}`, body: toWire(body), options });
   }
 }
 
@@ -226,9 +227,12 @@ export async function waitFor(transport: Transport, jobId: string, { timeout, si
       if (Date.now() - started < wait / 2) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isPassing(error)) throw error;
-      pause = Math.max(pauseOf(failures, transport.backoff), 1000 * (error.retryAfter ?? 0));
       failures += 1;
+      // Another fault of the server is tried again as often as any call; one that only is away, until the deadline.
+      const passing = error instanceof DevoraError && (isAway(error) || (isRetried(error) && failures <= FAULTS));
+      const asked = error instanceof DevoraError ? 1000 * (error.retryAfter ?? 0) : 0;
+      if (!passing || (asked > 0 && Date.now() + asked >= deadline)) throw namingJob(error, jobId);
+      pause = Math.max(pauseOf(failures - 1, transport.backoff), asked);
       transport.log("info", `waiting for ${jobId} goes on in ${Math.round(pause)} ms: ${error.message}`);
     }
     if (Date.now() + pause >= deadline) {
@@ -252,12 +256,6 @@ export function resultOf(job: JobDetail | Finished): Result {
 
 export function hasEnded(status: JobStatus): boolean {
   return status === "completed" || status === "failed" || status === "cancelled";
-}
-
-function isPassing(error: unknown): error is DevoraError {
-  if (!(error instanceof DevoraError)) return false;
-  if (error.status === undefined) return error.code === "connection_error" || error.code === "timeout";
-  return error.status === 408 || error.status === 429 || error.status >= 500;
 }
 
 function isNews(event: JobEvent, last: JobEvent | undefined): boolean {

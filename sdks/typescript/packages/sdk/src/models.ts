@@ -202,10 +202,10 @@ export interface StartRequest {
   /** `true` answers at once with a job; otherwise the call waits for the end. */
   async?: boolean;
   config?: JobConfig;
-  /** Your own notes on the job; lists filter by them. */
-  labels?: Record<string, string>;
   /** Notified when an asynchronous job ends. */
   webhookUrl?: string | null;
+  /** Your own notes on the job, such as `team`; lists filter by them. */
+  labels?: Record<string, string>;
 }
 
 /** Why something failed. */

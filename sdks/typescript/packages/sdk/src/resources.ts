@@ -5,7 +5,7 @@ import { Job, jobOf, resultOf, waitFor, type Decision, type WaitOptions } from "
 import type * as models from "./models.js";
 import { list, type PageOptions, type PagePromise } from "./pages.js";
 import type { APIPromise } from "./promise.js";
-import { names503Job, type CallOptions, type Transport } from "./transport.js";
+import { names503Job, segment, type CallOptions, type Transport } from "./transport.js";
 import { unwrapWebhook, verifyWebhook, type UnwrapOptions, type WebhookHeaders } from "./webhooks.js";
 
 const SYNCHRONOUS_TIMEOUT = 600_000;
@@ -32,7 +32,7 @@ abstract class Resource {
 
 /** Starts a job; waits for its end unless the request is asynchronous. */
 async function start(transport: Transport, path: string, request: models.StartRequest, options: CallOptions): Promise<Job | models.Result> {
-  const body = toWire(request);
+  const body = { ...toWire(request), async: request.async ?? false };
   if (request.async) {
     return transport.call({ method: "POST", path, body, options }, (accepted) => jobOf(transport, fromWire(accepted)));
   }
@@ -46,7 +46,7 @@ async function start(transport: Transport, path: string, request: models.StartRe
       // The same key finds the job whose answer was lost. Asked for asynchronously, no connection is silent again.
       body: (attempt: number) => (attempt > 0 && !request.webhookUrl ? { ...body, async: true } : body),
       options: { ...options, timeout },
-      final: names503Job,
+      persistent: true,
     });
     if ("metrics" in answer) return resultOf(answer);
     jobId = answer.jobId;
@@ -91,7 +91,7 @@ export class Workflows extends Resource {
   }
 
   get(workflowId: string, options?: CallOptions): APIPromise<models.WorkflowDetail> {
-    return this.read(`/v1/workflows/${encodeURIComponent(workflowId)}`, options);
+    return this.read(`/v1/workflows/${segment(workflowId)}`, options);
   }
 
   /** Runs one workflow; like `agents.execute`. */
@@ -99,7 +99,7 @@ export class Workflows extends Resource {
   run(request: RunRequest & { async?: false }, options?: CallOptions): Promise<models.Result>;
   run(request: RunRequest, options?: CallOptions): Promise<Job | models.Result>;
   run({ workflowId, ...request }: RunRequest, options: CallOptions = {}): Promise<Job | models.Result> {
-    return start(this.transport, `/v1/workflows/${encodeURIComponent(workflowId)}/run`, request, options);
+    return start(this.transport, `/v1/workflows/${segment(workflowId)}/run`, request, options);
   }
 }
 
@@ -196,7 +196,7 @@ export class MetricsResource extends Resource {
   }
 
   agent(agentId: string, query: { period?: models.Period } = {}, options?: CallOptions): APIPromise<models.AgentMetrics> {
-    return this.read(`/v1/metrics/agents/${encodeURIComponent(agentId)}`, options, query);
+    return this.read(`/v1/metrics/agents/${segment(agentId)}`, options, query);
   }
 }
 
@@ -239,7 +239,7 @@ export class Users extends Resource {
   }
 
   remove(username: string, options?: CallOptions): APIPromise<void> {
-    return this.write("DELETE", `/v1/users/${encodeURIComponent(username)}`, undefined, options);
+    return this.write("DELETE", `/v1/users/${segment(username)}`, undefined, options);
   }
 }
 
@@ -299,7 +299,7 @@ export class Webhooks extends Resource {
   }
 
   redeliver(webhookId: string, deliveryId: string, options?: CallOptions): APIPromise<models.Delivery> {
-    return this.write("POST", `${webhookPath(webhookId)}/deliveries/${encodeURIComponent(deliveryId)}/redeliver`, undefined, options);
+    return this.write("POST", `${webhookPath(webhookId)}/deliveries/${segment(deliveryId)}/redeliver`, undefined, options);
   }
 
   /** Verifies a delivery and returns its event; throws `WebhookVerificationError`. See `unwrapWebhook`. */
@@ -332,13 +332,13 @@ export class HealthResource extends Resource {
 }
 
 function agentPath(agentId: string): string {
-  return `/v1/agents/${encodeURIComponent(agentId)}`;
+  return `/v1/agents/${segment(agentId)}`;
 }
 
 function keyPath(keyId: string): string {
-  return `/v1/auth/api-keys/${encodeURIComponent(keyId)}`;
+  return `/v1/auth/api-keys/${segment(keyId)}`;
 }
 
 function webhookPath(webhookId: string): string {
-  return `/v1/webhooks/${encodeURIComponent(webhookId)}`;
+  return `/v1/webhooks/${segment(webhookId)}`;
 }

@@ -1,3 +1,4 @@
+import { ServerError } from "./errors.js";
 import { openNodeSocket } from "./node-socket.js";
 
 /** What this package needs of a WebSocket; the global `WebSocket` of browsers, Deno and Node 22 has it. */
@@ -60,8 +61,8 @@ export async function* socketFrames(
     heard = Date.now();
     try {
       waiting.push(JSON.parse(String(data)) as Record<string, unknown>);
-    } catch (error) {
-      fail(error);
+    } catch (cause) {
+      fail(new ServerError(`a frame of the socket is not JSON: ${String(data).slice(0, 200)}`, { code: "unexpected_response", cause }));
     }
     wake();
   };

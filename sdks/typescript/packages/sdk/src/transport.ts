@@ -1,6 +1,6 @@
 import { APIConnectionError, APITimeoutError, DevoraError, errorOf, jobIdOf, ServerError } from "./errors.js";
 import { APIPromise, type Answer } from "./promise.js";
-import { type Backoff, isRetried, pauseOf, retryAfterOf, sleep } from "./retries.js";
+import { type Backoff, isAway, isRetried, pauseOf, retryAfterOf, shouldRetryOf, sleep, systemCode, wasSent } from "./retries.js";
 import { fromWire, isObject } from "./casing.js";
 import { VERSION } from "./version.js";
 import type { SocketFactory } from "./socket.js";
@@ -69,8 +69,8 @@ export interface Call {
   accept?: string | undefined;
   /** Without a key: a sign-in. */
   anonymous?: boolean | undefined;
-  /** Errors for which no retry makes sense, whatever their status. */
-  final?: ((error: DevoraError) => boolean) | undefined;
+  /** The call waits for a job: once a request was sent, it is tried again until the deadline while the server is away. */
+  persistent?: boolean | undefined;
 }
 
 type BodyOfAttempt = (attempt: number) => unknown;
@@ -78,8 +78,6 @@ type BodyOfAttempt = (attempt: number) => unknown;
 export const HOSTED = "https://api.devora.ai/v1";
 const DEFAULT_TIMEOUT = 60_000;
 const LEVELS = { debug: 0, info: 1, warn: 2, off: 3 } as const;
-/** A certificate that is refused now is refused on the next attempt, too. */
-const REFUSED_CERTIFICATES = /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|ERR_TLS/;
 
 // What the packages for other surfaces of the same server are made of.
 export { fromWire, toWire } from "./casing.js";
@@ -172,23 +170,26 @@ export class Transport {
     const { timeout = this.#options.timeout ?? DEFAULT_TIMEOUT, maxRetries = this.#options.maxRetries ?? 2, signal } = call.options ?? {};
     const deadline = Date.now() + timeout;
     const idempotencyKey = call.method === "POST" ? (call.options?.idempotencyKey ?? randomId()) : call.options?.idempotencyKey;
+    let sent = false;
+    let lost = false;
     for (let attempt = 0; ; attempt += 1) {
       let error: DevoraError;
-      let again: boolean;
-      let wait: number;
       try {
         const { response, text } = await this.#attempt(call, attempt, idempotencyKey, deadline, timeout);
         if (response.ok) return { response, body: parsed(response, text) };
+        // What an earlier attempt has deleted, though its answer was lost, is gone.
+        if (call.method === "DELETE" && lost && response.status === 404) return { response, body: undefined };
         error = this.#errorOf(response, text);
-        again = isRetried(response.status, response.headers);
-        wait = Math.max(pauseOf(attempt, this.backoff), 1000 * (error.retryAfter ?? 0));
       } catch (caught) {
         if (!(caught instanceof APIConnectionError) || caught instanceof APITimeoutError) throw caught;
         error = caught;
-        again = !REFUSED_CERTIFICATES.test(systemCode(caught.cause));
-        wait = pauseOf(attempt, this.backoff);
+        lost ||= wasSent(error);
       }
-      if (!again || attempt >= maxRetries || call.final?.(error) || Date.now() + wait >= deadline) throw error;
+      sent ||= wasSent(error);
+      const wait = Math.max(pauseOf(attempt, this.backoff), 1000 * (error.retryAfter ?? 0));
+      const unlimited = call.persistent && sent && maxRetries > 0 && isAway(error);
+      const again = isRetried(error) && (attempt < maxRetries || unlimited) && !names503Job(error);
+      if (!again || Date.now() + wait >= deadline) throw error;
       this.log("info", `${call.method} ${call.path} is sent again in ${Math.round(wait)} ms: ${error.message}`);
       this.#options.onRetry?.({ method: call.method, path: call.path, retry: attempt + 1, delay: wait, error });
       await sleep(wait, signal);
@@ -254,13 +255,10 @@ export class Transport {
     if (response.status < 400) {
       const target = response.headers.get("location");
       const message = `the API redirects${target ? ` to ${target}` : ""}: use that address as base URL`;
-      return new DevoraError(message, { code: "unexpected_redirect", status: response.status, ...(requestId ? { requestId } : {}) });
+      return new ServerError(message, { code: "unexpected_redirect", status: response.status, requestId });
     }
-    const retryAfter = retryAfterOf(response.headers);
-    return errorOf(response.status, jsonOr(text), {
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(retryAfter === undefined ? {} : { retryAfter }),
-    });
+    const { headers, status } = response;
+    return errorOf(status, jsonOr(text), { requestId, retryAfter: retryAfterOf(headers), shouldRetry: shouldRetryOf(headers) });
   }
 
   #logAnswer(call: Call, response: Response, attempt: number, started: number): void {
@@ -278,6 +276,12 @@ export function names503Job(error: DevoraError): boolean {
 export function randomId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is missing on pages without TLS
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** An id as a part of a path. Raises for one that would make another path. */
+export function segment(id: string): string {
+  if (id === "" || id === "." || id === "..") throw new DevoraError(`invalid id ${JSON.stringify(id)}`, { code: "invalid_request" });
+  return encodeURIComponent(id);
 }
 
 export function environment(name: string): string | undefined {
@@ -340,13 +344,6 @@ function connectionError(url: string, cause: unknown): APIConnectionError {
   const text = isObject(reason) && typeof reason["message"] === "string" && reason["message"] ? reason["message"] : String(cause);
   const { origin } = new URL(url);
   return new APIConnectionError(`no answer from ${origin}: ${text}${code && !text.includes(code) ? ` (${code})` : ""}`, { code: "connection_error", cause });
-}
-
-function systemCode(error: unknown): string {
-  for (let each = error; isObject(each); each = each["cause"]) {
-    if (typeof each["code"] === "string" && each["code"] !== "connection_error") return each["code"];
-  }
-  return "";
 }
 
 /** The browser's console; elsewhere standard error, because standard output belongs to the program. */

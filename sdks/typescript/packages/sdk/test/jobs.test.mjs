@@ -52,7 +52,7 @@ test("a blocking call returns the result with its deliverables", async () => {
     assert.equal(result.deliverables[0].mediaType, "text/markdown");
     assert.equal(result.metrics.totalTokens, 7);
     assert.equal(result.requestId, "req_test");
-    assert.deepEqual(server.requests[0].body, { input: { task_type: "prd" }, config: { max_tokens: 5 } });
+    assert.deepEqual(server.requests[0].body, { input: { task_type: "prd" }, config: { max_tokens: 5 }, async: false });
   });
 });
 
@@ -81,6 +81,25 @@ test("a blocking call whose answer is lost finds its job by the same key and wai
     assert.equal(first.headers["idempotency-key"], second.headers["idempotency-key"]);
     assert.equal(second.body.async, true);
   });
+});
+
+test("a blocking call outlasts a server that is away for longer than its retries", async () => {
+  const handler = (request, response, count) => {
+    if (count < 6) return count % 2 ? request.socket.destroy() : fault(response, 502, "bad_gateway");
+    return json(response, 200, JOB);
+  };
+  await withServer(handler, async (server) => {
+    await clientOf(server).agents.execute({ agentId: "a", input: {} });
+    assert.equal(new Set(server.requests.map((request) => request.headers["idempotency-key"])).size, 1);
+    assert.equal(server.requests.length, 6);
+  });
+  await withServer((request) => request.socket.destroy(), async (server) => {
+    await assert.rejects(clientOf(server).agents.execute({ agentId: "a", input: {} }, { maxRetries: 0 }), { code: "connection_error" });
+    assert.equal(server.requests.length, 1);
+  });
+  // Nobody listens: no request was sent, so that nothing can go on.
+  const nobody = new DevoraClient({ apiKey: "k", baseUrl: "http://127.0.0.1:9", backoff: { initial: 1 } });
+  await assert.rejects(nobody.agents.execute({ agentId: "a", input: {} }), { code: "connection_error" });
 });
 
 test("failed and cancelled jobs throw, with the job", async () => {
@@ -115,7 +134,16 @@ test("wait rides out restarts and limits, and has a deadline after which the job
     assert.equal(error.jobId, "job_1");
   });
   await withServer((_, response) => fault(response, 404, "not_found"), async (server) => {
-    await assert.rejects(clientOf(server).jobs.wait("job_1"), NotFoundError);
+    const error = await clientOf(server).jobs.wait("job_1").catch((caught) => caught);
+    assert.ok(error instanceof NotFoundError);
+    assert.equal(error.details.job_id, "job_1");
+  });
+  await withServer((_, response) => fault(response, 500, "internal_error"), async (server) => {
+    await assert.rejects(clientOf(server).jobs.wait("job_1"), { status: 500 });
+    assert.equal(server.requests.length, 3);
+  });
+  await withServer((_, response) => fault(response, 429, "rate_limit_exceeded", {}, { "Retry-After": "60" }), async (server) => {
+    await assert.rejects(clientOf(server).jobs.wait("job_1", { timeout: 5000 }), { status: 429, retryAfter: 60 });
   });
 });
 
@@ -177,6 +205,34 @@ test("a stream that is not even answered is opened again", async () => {
   await withServer(handler, async (server) => {
     for await (const { id } of clientOf(server).jobs.stream("job_1", { stallTimeout: 50 })) assert.equal(id, "run:99");
     await eventually(() => server.connections.size <= 1, "the hanging connection is released");
+  });
+});
+
+test("a stream waits as long as the server asks, and takes its word for another attempt", async () => {
+  const busy = (_, response, count) => {
+    if (count === 1) return fault(response, 503, "service_unavailable", {}, { "Retry-After": "1" });
+    streamOf(response);
+    return response.end(frame(LAST));
+  };
+  await withServer(busy, async (server) => {
+    const started = Date.now();
+    for await (const { id } of clientOf(server).jobs.stream("job_1")) assert.equal(id, "run:99");
+    assert.ok(Date.now() - started >= 1000);
+  });
+  await withServer((_, response) => fault(response, 503, "service_unavailable", {}, { "x-should-retry": "false" }), async (server) => {
+    await assert.rejects(clientOf(server).jobs.stream("job_1").next(), { status: 503 });
+    assert.equal(server.requests.length, 1);
+  });
+});
+
+test("a frame that is not JSON is an error at once", async () => {
+  const handler = (_, response) => {
+    streamOf(response);
+    response.end("event: job_started\ndata: <html>\n\n");
+  };
+  await withServer(handler, async (server) => {
+    await assert.rejects(clientOf(server).jobs.stream("job_1").next(), /not JSON: <html>/);
+    assert.equal(server.requests.length, 1);
   });
 });
 
@@ -258,7 +314,7 @@ test("ten thousand events and a frame of megabytes pass, in pieces that cut lett
 test("leaving the loop, and an abort, release the connection", async () => {
   const handler = (_, response) => {
     streamOf(response);
-    response.write(frame(event(1)));
+    response.write(frame(event(1)) + frame(event(2)));
   };
   await withServer(handler, async (server) => {
     for await (const item of clientOf(server).jobs.stream("job_1")) {
@@ -268,8 +324,11 @@ test("leaving the loop, and an abort, release the connection", async () => {
     await eventually(() => server.connections.size === 0, "the connection is released");
     const controller = new AbortController();
     await assert.rejects(async () => {
-      for await (const item of clientOf(server).jobs.stream("job_1", { signal: controller.signal })) controller.abort(new Error(item.id));
-    }, /run:1/);
+      for await (const item of clientOf(server).jobs.stream("job_1", { signal: controller.signal })) {
+        assert.equal(item.id, "run:1"); // the second event is here already, and is not yielded any more
+        controller.abort(new Error("enough"));
+      }
+    }, /enough/);
     await eventually(() => server.connections.size === 0, "the connection is released");
   });
 });

@@ -161,6 +161,27 @@ test("GET and DELETE carry no idempotency key", async () => {
   });
 });
 
+test("a DELETE whose answer was lost is done when the thing is gone; one that finds nothing is refused", async () => {
+  const handler = (request, response, count) => (count === 1 ? request.socket.destroy() : fault(response, 404, "not_found"));
+  await withServer(handler, async (server) => {
+    assert.equal(await clientOf(server).webhooks.delete("wh_1"), undefined);
+    await assert.rejects(clientOf(server).webhooks.delete("wh_1"), NotFoundError);
+  });
+});
+
+test("an id that would make another path is refused before it is sent", async () => {
+  const client = new DevoraClient({ apiKey: KEY, baseUrl: "http://127.0.0.1:9" });
+  for (const id of ["", ".", ".."]) {
+    for (const call of [() => client.jobs.get(id), () => client.agents.get(id), () => client.keys.get(id), () => client.webhooks.delete(id)]) {
+      await assert.rejects(async () => call(), { code: "invalid_request", message: `invalid id ${JSON.stringify(id)}` });
+    }
+  }
+  await withServer((_, response) => json(response, 200, {}), async (server) => {
+    await clientOf(server).jobs.get("a/b?c");
+    assert.equal(server.requests[0].url, "/v1/jobs/a%2Fb%3Fc");
+  });
+});
+
 test("the deadline holds for all attempts together", async () => {
   await withServer(
     (_, response, count) => (count === 1 ? fault(response, 503, "service_unavailable") : undefined),
@@ -243,7 +264,7 @@ test("keys of inputs, metadata and ids are never renamed", async () => {
   });
 });
 
-test("a key may come from a function, for each request anew", async () => {
+test("a key may come from a function, for each request", async () => {
   await withServer((_, response, count) => (count === 1 ? fault(response, 503, "x") : json(response, 200, AGENTS)), async (server) => {
     let issued = 0;
     await clientOf(server, { apiKey: async () => `key_${(issued += 1)}` }).agents.list();
