@@ -68,7 +68,7 @@ var operations = map[string]operation{
 }
 
 // newer is what the module knows and an earlier server lacks: fields by type, query parameters.
-var newer = map[string][]string{"Job": {"labels"}, "startBody": {"labels"}, "query": {"label", "snapshot"}}
+var newer = map[string][]string{"query": {"snapshot"}}
 
 // schema is the part of JSON Schema that the document uses.
 type schema struct {
