@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from orchestrator.testing import eventually
+from tests.sdks.command_line_runner import EXITS, USAGE
 from tests.sdks.proxy import Proxy, Seen
 from tests.sdks.runners import SDKS, Performed, Runner
 
@@ -93,10 +94,12 @@ class Scenario:
         if "value" in expected:
             assert_subset(expected["value"], answer["value"])
         error = answer.get("error", {})
-        if "error" in expected:
+        if "exit" in error:  # of the command line
+            assert error["exit"] == EXITS.get(expected["error"]["kind"], USAGE), answer
+        elif "error" in expected:
             assert_subset(expected["error"], error)
         for name in ("request_id", "job_id"):
-            if expected.get(name):
+            if expected.get(name) and self.runner.name != "command-line":
                 assert (error if not answer["ok"] else answer)[name], answer
         if "events" in expected:
             await self._check_events(expected["events"], done.events)

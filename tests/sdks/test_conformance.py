@@ -16,7 +16,7 @@ CASES = [
     pytest.param(language, scenario, id=f"{scenario['name']}-{language}")
     for scenario in SCENARIOS
     for language in LANGUAGES
-    if language in scenario.get("languages", LANGUAGES)
+    if LANGUAGES[language].performs(scenario)
 ]
 
 
