@@ -82,6 +82,7 @@ class ConfigBody(JobConfig):
     model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)] | None = Field(
         default=None, description="`provider:model`."
     )
+    max_tokens: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] | None = None
 
     def job_config(self) -> JobConfig:
         """Return the configuration of the job."""

@@ -89,8 +89,8 @@ class JobQuery(CursorQuery):
     def _states(self) -> list[JobState] | None:
         if self.status is None and not self.state:
             return None
-        wanted = self.state or list(JobState)
-        return [state for state in JobState if state in wanted and self.status in (None, state.status)]
+        states = self.state or list(JobState)
+        return [state for state in JobState if state in states and self.status in (None, state.status)]
 
     def filter(self) -> JobFilter:
         """Return the filter for the service, for one job more than the page has.

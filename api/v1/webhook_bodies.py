@@ -161,8 +161,10 @@ class DeliveryList(CursorPage):
     @classmethod
     def of(cls, page: DeliveryPage, query: CursorQuery) -> "DeliveryList":
         """Return the body of a page, from one delivery more than it has."""
-        found, end = cut(page.rows, query.limit, Listing.DELIVERIES, lambda row: Position(row[0].created_at, row[0].id))
-        rows = [DeliveryBody.of(delivery, made) for delivery, made in found]
+        deliveries, end = cut(
+            page.rows, query.limit, Listing.DELIVERIES, lambda row: Position(row[0].created_at, row[0].id)
+        )
+        rows = [DeliveryBody.of(delivery, made) for delivery, made in deliveries]
         return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset, **end)
 
 

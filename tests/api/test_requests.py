@@ -508,3 +508,13 @@ async def test_an_object_of_many_unknown_fields_is_one_fault(client: httpx2.Asyn
         "provided": answer.json()["error"]["details"]["provided"],
         "expected": "an object of known fields",
     }
+
+
+@pytest.mark.parametrize(("number", "status"), [(50, 202), (50.0, 202), (50.5, 400), (True, 400), ("50", 400)])
+async def test_a_whole_number_may_have_a_fraction_of_zero(client: httpx2.AsyncClient, number: Any, status: int):
+    body = {"input": {}, "async": True, "config": {"max_tokens": number}}
+    answer = await client.post("/v1/agents/t_echo/execute", json=body)
+    assert answer.status_code == status, answer.text
+    if status == 202:
+        job = (await client.get(f"/v1/jobs/{answer.json()['job_id']}")).json()
+        assert job["config"]["max_tokens"] == 50
