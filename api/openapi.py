@@ -1,17 +1,19 @@
 """The OpenAPI documents: one for each surface, built from its routes (C-08). The native one is the application's."""
 
+import re
 from collections import Counter
 from functools import cache
 from typing import Any, Final
 
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
 
 from api import health
 from api.dialects.surface import Surface
 from api.prefix import located
+from api.security import scope_of
 from api.surfaces import SURFACES
+from api.v1.document import HEADERS, INTRODUCTION, LOCATED, SCHEMA_NAMES, TAGS
 from api.v1.surface import DEVORA
 
 TITLE: Final = "Multi-Agent Orchestrator API"
@@ -19,40 +21,130 @@ DESCRIPTION: Final = "API for orchestrating AI agents in software development wo
 VERSION: Final = "1.0.0"
 LOGO: Final = {"url": "https://example.com/logo.png"}
 
+Document = dict[str, Any]
 
-def native_document() -> dict[str, Any]:
-    """Return the document of the native surface and of the probes, with the documented title and logo (M-048)."""
+_SCHEMAS: Final = "#/components/schemas/"
+# References to requirements, such as (D-041, D-042): they are for readers of the code.
+_MARKS: Final = re.compile(r"\s*\((?:see )?[A-Z]-?\d+(?:(?:,| to| and|, and) [A-Z]-?\d+)*\)")
+_SENTENCE_END: Final = re.compile(r"[.:;](?=\s|$)")
+_EVERY_ANSWER: Final = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+_OF_LIMITED_CALLERS: Final = ("RateLimit", "RateLimit-Policy")
+_WAITING: Final = frozenset({"409", "429", "503"})
+
+
+def native_document() -> Document:
+    """Return the document of the native surface and of the probes."""
     return document_of(DEVORA)
 
 
-def document_of(surface: Surface) -> dict[str, Any]:
+def document_of(surface: Surface) -> Document:
     """Return the document of a surface. Behind a proxy with a path prefix, its server is that prefix."""
     server = {"url": located("") or "/", "description": "This server"}
     return {**_built(surface.name), "servers": [server]}
 
 
 @cache
-def _built(name: str) -> dict[str, Any]:
+def _built(name: str) -> Document:
     surface = next(surface for surface in SURFACES if surface.name == name)
-    routes = [route for router in surface.routers for route in router.routes]
-    if surface is DEVORA:
-        document = get_openapi(
-            title=TITLE, version=VERSION, description=DESCRIPTION, routes=[*routes, *health.router.routes]
-        )
-        document["info"]["x-logo"] = LOGO
-        _name_operations(document, [*routes, *health.router.routes])
-        return document
+    routes = [route for router in surface.routers for route in router.routes if isinstance(route, APIRoute)]
+    document = _native(routes) if surface is DEVORA else _plain(surface, routes)
+    cleaned: Document = _without_marks(document)
+    return cleaned
+
+
+def _plain(surface: Surface, routes: list[APIRoute]) -> Document:
     document = get_openapi(title=surface.title, version=surface.version, description=surface.description, routes=routes)
-    _name_operations(document, routes)
+    _operations(document, routes)
     return document
 
 
-def _name_operations(document: dict[str, Any], routes: list[BaseRoute]) -> None:
-    """Give each operation the name of its function. Raises `ValueError` for a name that two operations have."""
-    listed = [route for route in routes if isinstance(route, APIRoute) and route.include_in_schema]
-    repeated = [name for name, count in Counter(route.name for route in listed).items() if count > 1]
+def _native(routes: list[APIRoute]) -> Document:
+    """Return the native document: title and logo are documented (M-048), the introduction follows the description."""
+    routes = [*routes, *(route for route in health.router.routes if isinstance(route, APIRoute))]
+    description = f"{DESCRIPTION}\n\n{INTRODUCTION}"
+    document = get_openapi(title=TITLE, version=VERSION, description=description, tags=TAGS, routes=routes)
+    document["info"]["x-logo"] = LOGO
+    document["components"]["headers"] = HEADERS
+    for route, operation in _operations(document, routes):
+        _declare_scope(route, operation)
+        _declare_headers(operation)
+    return _renamed(document)
+
+
+def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRoute, Document]]:
+    """Give each operation the name of its function and a summary. Raises `ValueError` for a name used twice."""
+    shown = [route for route in routes if route.include_in_schema]
+    repeated = [name for name, count in Counter(route.name for route in shown).items() if count > 1]
     if repeated:
         raise ValueError(f"several operations of {document['info']['title']} have the names {repeated}")
-    for route in listed:
+    operations = []
+    for route in shown:
         for method in route.methods or ():
-            document["paths"][route.path_format][method.lower()]["operationId"] = route.name
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["operationId"] = route.name
+            if text := operation.get("description"):
+                operation["summary"] = _SENTENCE_END.split(text, maxsplit=1)[0]
+            operations.append((route, operation))
+    return operations
+
+
+def _declare_scope(route: APIRoute, operation: Document) -> None:
+    """Add the scope that a route needs to its security and its description."""
+    dependants, scopes = [route.dependant], []
+    while dependants:
+        dependant = dependants.pop()
+        dependants += dependant.dependencies
+        scopes += [scope] if dependant.call and (scope := scope_of(dependant.call)) else []
+    if scopes:
+        scopes = list(dict.fromkeys(scopes))
+        operation["security"] = [dict.fromkeys(entry, scopes) for entry in operation["security"]]
+        operation["description"] += f"\n\nScope: `{scopes[0]}`."
+
+
+def _declare_headers(operation: Document) -> None:
+    for status, answer in operation["responses"].items():
+        names = [*_EVERY_ANSWER]
+        if operation.get("security"):
+            names += _OF_LIMITED_CALLERS
+        if status.startswith("2"):
+            names += ["Location"] if operation["operationId"] in LOCATED else []
+            names += ["Idempotency-Replayed"] if _takes_key(operation) else []
+        else:
+            names += ["x-should-retry", *(["Retry-After"] if status in _WAITING else [])]
+        answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _takes_key(operation: Document) -> bool:
+    return any(parameter["name"].lower() == "idempotency-key" for parameter in operation.get("parameters", []))
+
+
+def _renamed(document: Document) -> Document:
+    """Return the document with the public names of its schemas. Raises `ValueError` if two would have the same."""
+    schemas: dict[str, Document] = {}
+    for name, schema in document["components"]["schemas"].items():
+        public = SCHEMA_NAMES.get(name, name)
+        if public in schemas:
+            raise ValueError(f"several schemas have the name {public}")
+        schemas[public] = {**schema, "title": public}
+    document["components"]["schemas"] = dict(sorted(schemas.items()))
+    renamed: Document = _with_names(document)
+    return renamed
+
+
+def _with_names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_names(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_with_names(part) for part in value]
+    if isinstance(value, str) and value.startswith(_SCHEMAS):
+        name = value.removeprefix(_SCHEMAS)
+        return _SCHEMAS + SCHEMA_NAMES.get(name, name)
+    return value
+
+
+def _without_marks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_marks(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_marks(part) for part in value]
+    return _MARKS.sub("", value) if isinstance(value, str) else value

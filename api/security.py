@@ -14,6 +14,8 @@ from orchestrator.domain.access import Principal, Scope
 OPTIONAL_KEY: Final[dict[str, Any]] = {"security": [{}]}
 """`openapi_extra` of a route whose credential is optional."""
 
+_SCOPES: Final[dict[Callable[..., Any], Scope]] = {}
+
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 
 
@@ -37,7 +39,13 @@ def scoped(
         principal.require(scope)
         return principal
 
+    _SCOPES[allowed] = scope
     return allowed
+
+
+def scope_of(dependency: Callable[..., Any]) -> Scope | None:
+    """Return the scope that a dependency of `scoped` requires; None for any other callable."""
+    return _SCOPES.get(dependency)
 
 
 Caller = Annotated[Principal, Depends(identified)]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -103,9 +104,20 @@ async def test_each_request_leaves_one_log_line(client: httpx2.AsyncClient):
 @ledger("M-048", "C-08", "C-09")
 async def test_the_document_names_the_product_and_every_answer(client: httpx2.AsyncClient):
     document = (await client.get("/openapi.json")).json()
-    assert document["info"] == {
+    info = document["info"]
+    description, _, introduction = info.pop("description").partition("\n\n")
+    assert description == "API for orchestrating AI agents in software development workflows"
+    assert re.findall("^## (.*)$", introduction, re.MULTILINE) == [
+        "Authentication",
+        "Errors",
+        "Idempotency",
+        "Limits",
+        "Lists",
+        "Streams",
+        "Webhooks",
+    ]
+    assert info == {
         "title": "Multi-Agent Orchestrator API",
-        "description": "API for orchestrating AI agents in software development workflows",
         "version": "1.0.0",
         "x-logo": {"url": "https://example.com/logo.png"},
     }
@@ -115,10 +127,10 @@ async def test_the_document_names_the_product_and_every_answer(client: httpx2.As
                 answers = set(operation["responses"])
                 assert {"400", "401", "403", "429", "500", "503"} <= answers, (method, path)
                 assert answers & {"200", "201", "202", "204"}, (method, path)
-                assert operation["security"] == [{"HTTPBearer": []}]
+                assert [list(entry) for entry in operation["security"]] == [["HTTPBearer"]]
     assert "HTTPValidationError" not in document["components"]["schemas"], "bad input is a 400 (D-097)"
-    start = document["components"]["schemas"]["StartBody"]
-    assert set(start["properties"]) == {"input", "config", "async", "webhook_url"}
+    start = document["components"]["schemas"]["StartRequest"]
+    assert set(start["properties"]) == {"input", "config", "async", "webhook_url", "labels"}
 
 
 @ledger("M-049")
