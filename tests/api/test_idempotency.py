@@ -205,7 +205,7 @@ async def test_an_invalid_key_is_refused(admin: httpx2.AsyncClient):
         assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "Idempotency-Key")
 
 
-class _Held(KeyIssuer):
+class Held:
     """Issues keys once `go` is set."""
 
     def __init__(self, issuer: KeyIssuer) -> None:
@@ -219,7 +219,7 @@ class _Held(KeyIssuer):
 
 
 async def test_a_request_that_still_runs_is_a_conflict(engine: Engine):
-    held = _Held(engine.services.keys)
+    held: Any = Held(engine.services.keys)
     key = new_key()
     async with over(create_app(Fixed(replace(engine.services, keys=held))), **ADMIN) as admin:
         first = asyncio.create_task(admin.post("/v1/auth/api-keys", json=KEY, headers=key))
