@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from api import documents, health
-from api.auditing import AuditTrail
+from api.audit_trail import AuditTrail
 from api.deps import ApiState, ServiceSource, api_state
 from api.errors import MethodNotAllowed, as_domain
 from api.hardening import ApiOptions, Hardening

@@ -11,7 +11,7 @@ from api.v1.catalogue import AgentDetail, AgentHealthBody, AgentList, agent_deta
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import AgentAccepted, Finished
 from api.v1.rendering import agent_accepted, agent_finished
-from api.v1.starting import START_ERRORS, announce, finished, start_request
+from api.v1.starts import START_ERRORS, announce, finished, start_request
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=V1Route, responses=ERRORS)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
-from api.auditing import confidential
+from api.audit_trail import confidential
 from api.deps import Svc
 from api.security import Admin
 from api.v1.bodies import Moment

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from api.auditing import confidential
+from api.audit_trail import confidential
 from api.deps import Svc
 from api.idempotency import Idempotent
 from api.limits import address_of, count_surface_request

@@ -9,7 +9,7 @@ from api.v1.bodies import CancelBody, ControlBody, DecisionBody, RetryBody
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.models import AgentRetried, Cancelled, Controlled, WorkflowRetried
 from api.v1.rendering import agent_accepted, cancelled, controlled, retried, workflow_accepted
-from api.v1.starting import START_ERRORS, announce, first_look
+from api.v1.starts import START_ERRORS, announce, first_look
 from orchestrator.domain.errors import WrongState
 from orchestrator.domain.ids import JobKind
 from orchestrator.services.jobs import controls

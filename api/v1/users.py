@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from api.auditing import confidential
+from api.audit_trail import confidential
 from api.deps import Svc
 from api.idempotency import Idempotent
 from api.security import Admin

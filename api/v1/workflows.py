@@ -11,7 +11,7 @@ from api.v1.catalogue import WorkflowDetail, WorkflowList, workflow_detail, work
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import WorkflowAccepted, WorkflowFinished
 from api.v1.rendering import workflow_accepted, workflow_finished
-from api.v1.starting import START_ERRORS, announce, finished, first_look, start_request
+from api.v1.starts import START_ERRORS, announce, finished, first_look, start_request
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(prefix="/v1/workflows", tags=["workflows"], route_class=V1Route, responses=ERRORS)

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Depends, WebSocket
 from structlog.contextvars import bind_contextvars
 
-from api.auditing import audited
+from api.audit_trail import audited
 from api.credentials import admit
 from api.deps import ServiceSource, api_state
 from api.dialects.ai_orchestra import mapping

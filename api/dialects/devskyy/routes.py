@@ -4,7 +4,7 @@ from typing import Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from api.auditing import Confidential
+from api.audit_trail import Confidential
 from api.deps import Svc, waiting
 from api.dialects.devskyy import auth, mapping
 from api.dialects.devskyy.errors import ERRORS, DevSkyyRoute
