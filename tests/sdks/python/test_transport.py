@@ -78,6 +78,20 @@ def test_an_id_stays_one_part_of_the_path() -> None:
     assert paths == [b"/v1/jobs/a%2F..%2Fb%3Fc%3D%C3%A9"]
 
 
+def test_a_stream_that_is_none_is_not_asked_for_again() -> None:
+    seen: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, text="<html>welcome</html>", headers={"Content-Type": "text/html"})
+
+    client = DevoraClient("k", "http://mock", http_client=httpx2.Client(transport=httpx2.MockTransport(handle)))
+    for after in (None, "now"):
+        with pytest.raises(DevoraError, match="is the base URL that of the API"):
+            list(client.jobs.stream("job_1", after=after))
+    assert len(seen) == 2
+
+
 @asynccontextmanager
 async def tls_server(folder: Path) -> AsyncIterator[tuple[str, list[object]]]:
     """A server whose certificate no store knows, and its connections."""

@@ -67,6 +67,8 @@ def is_permanent(error: DevoraError) -> bool:
     """Whether to connect again would end in the same way."""
     if isinstance(error, APIConnectionError):
         return not error.retryable
+    if error.status is not None and error.status < 400:
+        return True  # an answer that is none of the API's
     return error.status in PERMANENT_STATUSES or isinstance(error, AuthenticationError | PermissionDeniedError)
 
 

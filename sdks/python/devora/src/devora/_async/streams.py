@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from devora._async import runtime
+from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request
 from devora._config import CallOptions, log
 from devora._cursor import LONGEST_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
@@ -130,8 +131,8 @@ class AsyncEventStream:
     async def _page_after(self, cursor: str) -> EventPage:
         request = self._new_request()
         request.query = {"after": cursor, "limit": 1}
-        request.max_retries = 0
-        return EventPage.from_wire((await self._transport.send(request)).json())
+        request.deadline, request.max_retries = self._request.deadline, 0
+        return read(EventPage, await self._transport.send(request))
 
     def _timed_out(self) -> JobTimeoutError:
         seconds = self._request.deadline.seconds

@@ -180,16 +180,15 @@ class AsyncTransport:
         """The bytes of an endless answer, in one attempt. Silence of `stall_timeout` seconds is an `APITimeoutError`;
         raises as `send` does."""
         async with self._answer(request, {}, request.body, stall_timeout) as answer:
-            if answer.status_code >= 400:
+            status, kind = answer.status_code, answer.headers.get("content-type", "")
+            log.debug("%s %s %d stream %s", request.method, request.path, status, answer.headers.get("x-request-id"))
+            if status >= 400:
                 body = await answer.aread()
-                raise status_error(RawResponse(answer.status_code, answer.headers, body, reason=answer.reason_phrase))
-            log.debug(
-                "%s %s %d stream %s",
-                request.method,
-                request.path,
-                answer.status_code,
-                answer.headers.get("x-request-id"),
-            )
+                raise status_error(RawResponse(status, answer.headers, body, reason=answer.reason_phrase))
+            if not kind.startswith("text/event-stream"):
+                raise DevoraError(
+                    f"The answer is no stream but {kind}; is the base URL that of the API?", status=status
+                )
             yield answer.aiter_bytes()
 
 

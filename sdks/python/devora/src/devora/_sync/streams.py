@@ -12,6 +12,7 @@ from devora._cursor import LONGEST_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permane
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
 from devora._sync import runtime
+from devora._sync.resource import read
 from devora._sync.transport import Request, Transport
 from devora.errors import DevoraError, JobTimeoutError
 from devora.models import Event, EventPage
@@ -130,8 +131,8 @@ class EventStream:
     def _page_after(self, cursor: str) -> EventPage:
         request = self._new_request()
         request.query = {"after": cursor, "limit": 1}
-        request.max_retries = 0
-        return EventPage.from_wire((self._transport.send(request)).json())
+        request.deadline, request.max_retries = self._request.deadline, 0
+        return read(EventPage, self._transport.send(request))
 
     def _timed_out(self) -> JobTimeoutError:
         seconds = self._request.deadline.seconds
