@@ -22,6 +22,7 @@ from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
 from tests.code_workflow import DraftsWorkflow
 from tests.fakes.openai_server import Answer, OpenAIServer
+from tests.storage.rows import tokens_since
 from tests.workflows.test_index import forget
 
 EFFECTS: list[str] = []
@@ -230,7 +231,7 @@ async def test_the_cost_of_what_is_reused_is_shown_and_not_charged(
         assert new.state is JobState.COMPLETED
         assert (new.usage.total_tokens, new.usage.cost, new.reused) == (0, 0, old.usage)
         assert old.usage.cost
-        assert await engine.parts.backend.attempts.tokens_since(TESTER.id, old.created_at) == 150
+        assert await tokens_since(engine.parts.backend.attempts, TESTER.id, old.created_at) == 150
         assert len(model.received) == 1
         overview = await engine.services.metrics.overview(TESTER)
         assert overview.jobs.tokens == 150
