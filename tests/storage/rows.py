@@ -7,7 +7,9 @@ from orchestrator.domain.commands import AgentTask, JobInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.plans import Plan, Step
+from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.token_use import _BILLED_SINCE
 
 T0 = datetime(2026, 11, 20, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -62,3 +64,9 @@ async def closed(jobs: JobRepository, job_id: str, state: JobState = JobState.CO
         "at": at(60),
     }
     return await jobs.close(job_id, state=state, **(fields | more))
+
+
+async def tokens_since(attempts: AttemptRepository, owner: str, since: datetime) -> int:
+    """The tokens billed to an owner for attempts that ended since a time, as the limit of the month counts them."""
+    billed = {"this_owner": owner, "since": since}
+    return await attempts._db.autocommit(lambda connection: int(connection.execute(_BILLED_SINCE, billed).scalar_one()))

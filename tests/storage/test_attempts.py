@@ -11,7 +11,7 @@ from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.testing import eventually
-from tests.storage.rows import accepted, at, closed, job_input, task
+from tests.storage.rows import accepted, at, closed, job_input, task, tokens_since
 
 USAGE = Usage(prompt_tokens=120, completion_tokens=30, cost=0.0018, provider_cost=None)
 
@@ -154,7 +154,7 @@ async def test_a_call_made_again_has_attempts_of_its_own(jobs: JobRepository, at
         await attempts.ended(again, attempt=2, at=at(9), status=AttemptStatus.COMPLETED, usage=USAGE)
     rows = await attempts.for_job(job.job_id)
     assert [(row.call, row.attempt.number) for row in rows] == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]
-    assert await attempts.tokens_since("alice", at(0)) == 6 * 150
+    assert await tokens_since(attempts, "alice", at(0)) == 6 * 150
 
 
 async def test_progress_is_of_the_calls_that_were_made_too(jobs: JobRepository, attempts: AttemptRepository):
@@ -233,7 +233,7 @@ async def test_ends_that_history_alone_knows_are_billed_once(jobs: JobRepository
         await attempts.repair(_job_of(job), entries)
         row, _ = await attempts.for_job(job.job_id)
         assert row.attempt == _attempt(1, AttemptStatus.COMPLETED, 1, 5, usage=USAGE)
-        assert await attempts.tokens_since("alice", at(0)) == 150
+        assert await tokens_since(attempts, "alice", at(0)) == 150
 
 
 async def test_what_a_worker_wrote_of_an_end_stays(jobs: JobRepository, attempts: AttemptRepository):
@@ -241,7 +241,7 @@ async def test_what_a_worker_wrote_of_an_end_stays(jobs: JobRepository, attempts
     mine = task(job, 0).model_copy(update={"owner": "alice"})
     await attempts.ended(mine, attempt=1, at=at(2), status=AttemptStatus.FAILED, usage=USAGE, run_id="run-1")
     await attempts.repair(_job_of(job), [_from_history(1, AttemptStatus.FAILED)])
-    assert await attempts.tokens_since("alice", at(0)) == 150
+    assert await tokens_since(attempts, "alice", at(0)) == 150
 
 
 async def test_health_of_an_agent(jobs: JobRepository, attempts: AttemptRepository):

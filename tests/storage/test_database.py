@@ -31,7 +31,7 @@ from orchestrator.storage.tables import metadata
 from orchestrator.testing import GivenSettings, eventually
 from tests.ledger import ledger
 from tests.storage.postgres import PostgresServer
-from tests.storage.rows import accepted, at, closed, job_input, task
+from tests.storage.rows import accepted, at, closed, job_input, task, tokens_since
 
 MIGRATE = """
 import asyncio, sys
@@ -303,7 +303,7 @@ async def test_an_end_that_a_locked_database_does_not_take_is_written_later(
         await attempts.ended(
             mine, attempt=1, at=at(2), status=AttemptStatus.COMPLETED, usage=Usage(prompt_tokens=3)
         )  # the call has its answer, although nothing is written
-    await eventually(lambda: attempts.tokens_since("alice", at(0)), lambda used: used == 3)
+    await eventually(lambda: tokens_since(attempts, "alice", at(0)), lambda used: used == 3)
     (row,) = await attempts.for_job(job.job_id)
     assert (row.attempt.status, row.attempt.completed_at) == (AttemptStatus.COMPLETED, at(2))
 

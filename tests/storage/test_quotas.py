@@ -18,7 +18,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
 from orchestrator.storage.token_use import TokenRepository
 from tests.ledger import ledger
-from tests.storage.rows import at, closed, job_input, task
+from tests.storage.rows import at, closed, job_input, task, tokens_since
 
 
 async def accept(jobs: JobRepository, name: str, limit: int | None = 5, *, owner: str = "alice") -> bool:
@@ -121,18 +121,18 @@ async def spend(
 @ledger("D-065", "C-28")
 async def test_every_billed_attempt_since_a_time_counts_once(attempts: AttemptRepository) -> None:
     job = job_input()
-    assert await attempts.tokens_since("alice", at(0)) == 0
+    assert await tokens_since(attempts, "alice", at(0)) == 0
     await spend(attempts, job, (100, 20), status=AttemptStatus.FAILED)
     await spend(attempts, job, (100, 30), attempt=2)
     await spend(attempts, job, None, call=1, status=AttemptStatus.FAILED)
-    assert await attempts.tokens_since("alice", at(0)) == 250
+    assert await tokens_since(attempts, "alice", at(0)) == 250
     await spend(attempts, job, (100, 30), attempt=2)
-    assert await attempts.tokens_since("alice", at(0)) == 250
+    assert await tokens_since(attempts, "alice", at(0)) == 250
     await spend(attempts, job_input("wf_job_2"), (7, 0), owner="bob")
     await spend(attempts, job_input("wf_job_3"), (5, 0), ended=at(-1))
-    assert await attempts.tokens_since("alice", at(0)) == 250
-    assert await attempts.tokens_since("alice", at(-1)) == 255
-    assert await attempts.tokens_since("bob", at(0)) == 7
+    assert await tokens_since(attempts, "alice", at(0)) == 250
+    assert await tokens_since(attempts, "alice", at(-1)) == 255
+    assert await tokens_since(attempts, "bob", at(0)) == 7
 
 
 @pytest.mark.parametrize("patience", [60, 1e-6])
@@ -141,7 +141,7 @@ async def test_an_attempt_has_its_owner_whether_or_not_its_start_was_written(
 ) -> None:
     attempts = AttemptRepository(database, patience=patience)
     await spend(attempts, job_input(), (40, 2))
-    assert await attempts.tokens_since("alice", at(0)) == 42
+    assert await tokens_since(attempts, "alice", at(0)) == 42
 
 
 def quotas(database: Database, now: datetime, tokens: int | None = 1000) -> Quotas:

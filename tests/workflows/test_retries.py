@@ -22,6 +22,7 @@ from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import CALLS, TEST_PLUGIN, AnyInput, step, workflow
 from tests.code_workflow import DraftsWorkflow
 from tests.fakes.openai_server import Answer, OpenAIServer
+from tests.storage.rows import tokens_since
 from tests.workflows.test_index import forget
 
 EFFECTS: list[str] = []
@@ -186,7 +187,7 @@ async def test_a_key_starts_one_retry_however_often_it_is_sent(engine: Engine, g
 
 async def test_only_what_ended_undone_is_retried(engine: Engine) -> None:
     done = await engine.run("t_three", {})
-    with pytest.raises(WrongState, match="is done"):
+    with pytest.raises(WrongState, match="is completed"):
         await retry(engine, done.id)
     waiting = await engine.start("t_approval", {})
     with pytest.raises(WrongState, match="only a job that"):
@@ -230,7 +231,7 @@ async def test_the_cost_of_what_is_reused_is_shown_and_not_charged(
         assert new.state is JobState.COMPLETED
         assert (new.usage.total_tokens, new.usage.cost, new.reused) == (0, 0, old.usage)
         assert old.usage.cost
-        assert await engine.parts.backend.attempts.tokens_since(TESTER.id, old.created_at) == 150
+        assert await tokens_since(engine.parts.backend.attempts, TESTER.id, old.created_at) == 150
         assert len(model.received) == 1
         overview = await engine.services.metrics.overview(TESTER)
         assert overview.jobs.tokens == 150
@@ -334,12 +335,12 @@ async def test_code_that_asks_for_something_else_makes_the_call(
     old = await engine.run("t_drafts", {"gate": "/nowhere", "drafts": 3, "last": "r_gated"})
     answers = engine.parts.backend.partials.answers
 
-    async def other(job: Job) -> Answers:
+    async def other(_: object, job: Job) -> Answers:
         """As if the second call of the old job had been asked something else."""
         found = await answers(job)
         return Answers(found.results, {**found.asks, "draft.t_drafter#2": "something else"})
 
-    monkeypatch.setattr(engine.parts.backend.partials, "answers", other)
+    monkeypatch.setattr(type(engine.parts.backend.partials), "answers", other)
     new = await engine.ended(await retry(engine, old.id))
     reused = [call.reused_from for call in new.calls if call.step == "draft"]
     # The third received the answer of the second, which is another one now.
