@@ -1,4 +1,4 @@
-"""Every setting of the product, read from the environment once, in `composition` (architecture, section 7)."""
+"""Every setting of the product, from the environment, secret files, the file `.env` or defaults."""
 
 import logging
 import re
