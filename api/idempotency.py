@@ -58,7 +58,7 @@ Idempotent = Annotated[None, Depends(claim_key)]
 
 
 async def once(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Answer a request. If a dependency has claimed an idempotency key for it, store its answer or repeat the first one."""
+    """Answer a request. If a dependency has claimed an idempotency key, store the answer or repeat the first one."""
     completed = False
     try:
         response = await answer(request)

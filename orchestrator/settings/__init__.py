@@ -84,7 +84,7 @@ class Settings(SourcedSettings):
     )
     public_sessions: bool | None = Field(
         default=None,
-        description="Whether sessions start without a credential; if unset, only in `dev` on a loopback address.",
+        description="Whether sessions start without a credential; if unset, only in `dev` on loopback without proxies.",
     )
     surfaces: str = Field(
         default="",
