@@ -41,7 +41,7 @@ class _Repeat(Exception):
 
 
 async def claim_key(request: Request, principal: Caller, services: Svc, key: IdempotencyKey = None) -> None:
-    """KeyClaim the idempotency key of a request, if it has one (a dependency, see `Idempotent`).
+    """Claim the idempotency key of a request, if it has one (a dependency, see `Idempotent`).
 
     Raises `InvalidInput`, `IdempotencyReuse`, `RequestInProgress`, `Unavailable`.
     """
@@ -58,7 +58,7 @@ Idempotent = Annotated[None, Depends(claim_key)]
 
 
 async def once(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-    """FirstAnswer a request, and store or repeat its answer if a dependency has claimed an idempotency key for it."""
+    """Answer a request. If a dependency has claimed an idempotency key, store the answer or repeat the first one."""
     completed = False
     try:
         response = await answer(request)

@@ -292,7 +292,7 @@ def version() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command and end the process with its exit code (architecture, rule 9)."""
+    """Run the command and end the process with its exit code."""
     exempt_from_proxies(os.environ)
     try:
         refuse_shadows()

@@ -1,4 +1,4 @@
-"""The job, natively (architecture, section 4)."""
+"""The job: its state, the reason for the state, its calls and their attempts (A3)."""
 
 from datetime import datetime
 from enum import StrEnum

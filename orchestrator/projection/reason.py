@@ -1,4 +1,4 @@
-"""Why an open job is in its state: a code and a sentence. Needs no running worker (architecture, section 4)."""
+"""Why an open job is in its state: a code and a sentence. Needs no running worker (A3)."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final

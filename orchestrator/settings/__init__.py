@@ -1,4 +1,4 @@
-"""Every setting of the product, read from the environment once, in `composition` (architecture, section 7)."""
+"""Every setting of the product, from the environment, secret files, the file `.env` or defaults."""
 
 import logging
 import re
@@ -84,7 +84,7 @@ class Settings(SourcedSettings):
     )
     public_sessions: bool | None = Field(
         default=None,
-        description="Whether sessions start without a credential; if unset, only in `dev` on a loopback address.",
+        description="Whether sessions start without a credential; if unset, only in `dev` on loopback without proxies.",
     )
     surfaces: str = Field(
         default="",

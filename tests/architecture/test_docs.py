@@ -22,6 +22,7 @@ from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, ReasonCode
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.webhooks import SUBSCRIBABLE
+from orchestrator.services.jobs.reasons import ROUTINE
 from orchestrator.settings import Settings
 from tests import page_commands
 from tests.api.conftest import Fixed
@@ -246,6 +247,13 @@ def test_every_event_of_webhooks_is_named_where_they_are_registered(event: str) 
 @pytest.mark.parametrize("name", JobQuery.model_fields)
 def test_every_parameter_of_the_list_of_jobs_is_explained(name: str) -> None:
     assert name in {word.partition("=")[0] for word in explained(API)}
+
+
+def test_the_reasons_that_no_wait_ends_at_are_listed() -> None:
+    page = re.sub(r"\s+", " ", (DOCS / "api.md").read_text())
+    sentence = re.search(r"except changes among (.*?)\. `until=attention`", page)
+    assert sentence is not None
+    assert set(re.findall(r"`(\w+)`", sentence[1])) == ROUTINE
 
 
 @pytest.mark.parametrize("page", ["authoring.md", "api.md", "operating.md"])

@@ -4,6 +4,7 @@ That is the domain, which is passed through, and the interpreter, which runs out
 """
 
 import ast
+import re
 from collections.abc import Set
 from pathlib import Path
 
@@ -11,9 +12,22 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = sorted((ROOT / "orchestrator" / "domain").glob("*.py"))
-INTERPRETER = [
-    ROOT / "workflows" / f"{name}.py" for name in ("plan", "steps", "details", "lifecycle", "adoption", "exits")
-]
+
+
+def imported(*names: str) -> list[Path]:
+    """These modules of `workflows` and those that they import from there, directly or not."""
+    found: dict[str, Path] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = ROOT / "workflows" / f"{name}.py"
+            waiting += re.findall(r"from workflows\.(\w+) import", found[name].read_text())
+    return [found[name] for name in sorted(found)]
+
+
+# The interpreter, and the interceptors around it.
+INTERPRETER = imported("plan", "lifecycle", "call_numbers")
 OF_WORKFLOWS = {"asyncio", "temporalio", "workflows"}
 ALLOWED_IMPORTS = {
     "collections",
@@ -87,6 +101,11 @@ def test_the_interpreter_is_pure_and_keeps_nothing(path: Path) -> None:
     source = path.read_text()
     assert faults(source, ALLOWED_IMPORTS | OF_WORKFLOWS) == []
     assert module_state(source) == []
+
+
+def test_the_modules_of_the_interpreter_are_found() -> None:
+    names = {path.stem for path in INTERPRETER}
+    assert {"plan", "steps", "details", "lifecycle", "adoption", "exits", "call_numbers", "starts"} <= names
 
 
 def test_coroutines_are_only_declared_by_ports() -> None:

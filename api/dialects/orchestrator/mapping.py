@@ -117,7 +117,7 @@ def from_job(session_id: str, job: Job, output: dict[str, Any] | None) -> Workfl
 
 
 def status_of(state: JobState) -> SessionStatus:
-    """A job's state in the words of this surface, which has none for a cancellation (section 7)."""
+    """A job's state in the words of this surface, which has none for a cancellation."""
     return "failed" if state is JobState.CANCELLED else cast("SessionStatus", state.status.value)
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, errors for the user, flushed output, and the only way out (architecture, rule 9)."""
+"""How a command ends: exit codes, errors for the user, flushed output, and the only way to end the process."""
 
 import contextlib
 import json
