@@ -7,14 +7,27 @@ from typing import Any, Final
 
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
 
 from api import health
 from api.dialects.surface import Surface
 from api.prefix import located
 from api.security import scope_of
 from api.surfaces import SURFACES
-from api.v1.document import HEADERS, INTRODUCTION, LOCATED, SCHEMA_NAMES, TAGS
+from api.v1.document import (
+    ANSWER_EXAMPLES,
+    ERROR_EXAMPLES,
+    EXAMPLES,
+    HEADERS,
+    INTRODUCTION,
+    LOCATED,
+    SCHEMA_NAMES,
+    TAGS,
+)
+from api.v1.messages import MESSAGES, WebhookMessage
+from api.v1.output import SCHEMA
 from api.v1.surface import DEVORA
+from orchestrator.domain.webhooks import WebhookEvent
 
 TITLE: Final = "Multi-Agent Orchestrator API"
 DESCRIPTION: Final = "API for orchestrating AI agents in software development workflows"
@@ -23,6 +36,14 @@ LOGO: Final = {"url": "https://example.com/logo.png"}
 
 Document = dict[str, Any]
 
+_JSON: Final = "application/json"
+_SENT_TO_WEBHOOKS: Final = (
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+    "X-Devora-Signature",
+    "X-Devora-Event",
+)
 _SCHEMAS: Final = "#/components/schemas/"
 # References to requirements, such as (D-041, D-042): they are for readers of the code.
 _MARKS: Final = re.compile(r"\s*\((?:see )?[A-Z]-?\d+(?:(?:,| to| and|, and) [A-Z]-?\d+)*\)")
@@ -65,10 +86,34 @@ def _native(routes: list[APIRoute]) -> Document:
     document = get_openapi(title=TITLE, version=VERSION, description=description, tags=TAGS, routes=routes)
     document["info"]["x-logo"] = LOGO
     document["components"]["headers"] = HEADERS
+    _, messages = models_json_schema(
+        [(model, "serialization") for model in MESSAGES], ref_template=_SCHEMAS + "{model}"
+    )
+    document["components"]["schemas"] = {**messages["$defs"], **document["components"]["schemas"]}
+    document["webhooks"] = {str(event): {"post": _webhook(event)} for event in WebhookEvent}
     for route, operation in _operations(document, routes):
         _declare_scope(route, operation)
         _declare_headers(operation)
+        _separate_statuses(operation)
+        _add_examples(operation)
     return _renamed(document)
+
+
+def _webhook(event: str) -> Document:
+    """Return the operation that a receiver of webhooks implements for an event."""
+    return {
+        "tags": ["webhooks"],
+        "operationId": f"on_{event.replace('.', '_')}",
+        "summary": f"The event {event}",
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "schema": {"type": "string"}} for name in _SENT_TO_WEBHOOKS
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: {"schema": {"$ref": f"{_SCHEMAS}{WebhookMessage.__name__}"}}},
+        },
+        "responses": {"2XX": {"description": "Delivered. After any other answer the delivery is tried again."}},
+    }
 
 
 def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRoute, Document]]:
@@ -114,6 +159,26 @@ def _declare_headers(operation: Document) -> None:
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
+def _separate_statuses(operation: Document) -> None:
+    """Leave the asynchronous answer to its own status: a function that gives both has both in its type."""
+    answers = [operation["responses"].get(status, {}).get("content", {}).get(_JSON) for status in ("200", "202")]
+    if all(answers):
+        finished, accepted = answers
+        alternatives = [part for part in finished["schema"].get("anyOf", []) if part != accepted["schema"]]
+        if len(alternatives) == 1:
+            finished["schema"] = alternatives[0]
+
+
+def _add_examples(operation: Document) -> None:
+    name = operation["operationId"]
+    if name in EXAMPLES:
+        operation["requestBody"]["content"][_JSON]["example"] = EXAMPLES[name]
+    for status, answer in operation["responses"].items():
+        example = ANSWER_EXAMPLES.get((name, status), ERROR_EXAMPLES.get(status))
+        if example is not None:
+            answer["content"][_JSON]["example"] = example
+
+
 def _takes_key(operation: Document) -> bool:
     return any(parameter["name"].lower() == "idempotency-key" for parameter in operation.get("parameters", []))
 
@@ -133,6 +198,8 @@ def _renamed(document: Document) -> Document:
 
 def _with_names(value: Any) -> Any:
     if isinstance(value, dict):
+        if SCHEMA in value:
+            return {"$ref": _SCHEMAS + value[SCHEMA]}
         return {name: _with_names(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_with_names(part) for part in value]

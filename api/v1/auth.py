@@ -18,7 +18,7 @@ from api.v1.bodies import Body, Moment, Text, WholeNumber
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.pages import CursorPage, Listing, LongCursorQuery, cut
 from api.v1.wire import Timestamp, Wire
-from orchestrator.domain.access import ApiKey, Scope
+from orchestrator.domain.access import ApiKey, KeyState, Scope
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.limits import SurfaceLimit, Tier
 from orchestrator.domain.pages import Position
@@ -122,7 +122,7 @@ class KeyBody(KeyFields):
     """An API key in a list. `prefix` is the beginning of its secret."""
 
     prefix: str
-    state: str
+    state: KeyState
     created_by: str
     last_used_at: Timestamp | None = Field(description="To the minute.")
     revoked_at: Timestamp | None

@@ -1,6 +1,6 @@
 """Agents and workflows as the native API shows them (D-016 to D-022, D-031 to D-036)."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class AgentSummary(Wire):
     squad: str
     description: str
     capabilities: list[str]
-    status: str = Field(description="`available` while a worker polls for its calls, else `unavailable`.")
+    status: Literal["available", "unavailable"] = Field(description="`available` while a worker polls for its calls.")
     health: Health
 
 
@@ -78,7 +78,7 @@ class WorkflowSummary(Wire):
     agents_count: int
     estimated_time: str
     estimated_cost: str
-    complexity: str
+    complexity: Literal["low", "medium", "high"]
 
 
 class WorkflowList(Wire):
@@ -108,7 +108,7 @@ class WorkflowDetail(Wire):
     name: str
     description: str
     version: str
-    complexity: str
+    complexity: Literal["low", "medium", "high"]
     estimated_time: str
     estimated_cost: str
     steps: list[StepBody]

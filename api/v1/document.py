@@ -73,12 +73,79 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
 LOCATED: Final = frozenset({"execute_agent", "run_workflow", "retry_job", "register_webhook"})
 """Operations whose answer has a `Location`."""
 
+EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "execute_agent": {"input": {"task_type": "prd", "context": "A shop for tea"}, "async": True},
+    "run_workflow": {"input": {"project": "A shop for tea"}, "config": {"model": "openai:gpt-5-mini"}, "async": True},
+    "cancel_job": {"reason": "No longer needed"},
+    "approve_step": {"step": "review", "note": "Looks good"},
+    "register_webhook": {"url": "https://example.com/hook", "events": ["job.completed", "job.failed"]},
+    "issue_key": {"name": "Newsroom", "scopes": ["workflows:run", "jobs:read"], "tier": "free"},
+}
+"""Request bodies, by operation."""
+
+_OF_ERRORS: Final = {"request_id": "req_8a8992788a975a2ac98a", "timestamp": "2024-12-09T10:30:00Z"}
+ERROR_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
+    "401": {
+        "error": {
+            "code": "authentication_failed",
+            "message": "The API key is not valid",
+            "details": {},
+            **_OF_ERRORS,
+        }
+    },
+    "429": {
+        "error": {
+            "code": "rate_limit_exceeded",
+            "message": "Rate limit exceeded. Retry after 12 seconds.",
+            "retry_after": 12,
+            "details": {"limit": "requests_per_minute", "retry_after": 12, "allowed": 60},
+            **_OF_ERRORS,
+        }
+    },
+}
+"""Errors, by status."""
+
+ANSWER_EXAMPLES: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("get_output", "200"): {
+        "status": "success",
+        "output": "# A shop for tea",
+        "deliverables": [
+            {
+                "path": "prd.md",
+                "media_type": "text/markdown",
+                "content": "# A shop for tea",
+                "step": "product_manager",
+                "agent": "product_manager",
+                "artifact": None,
+            }
+        ],
+        "metadata": {"model": "openai:gpt-5-mini", "agent": "product_manager"},
+    },
+    ("execute_agent", "202"): {
+        "job_id": "job_1234567890",
+        "status": "queued",
+        "agent_id": "product_manager",
+        "created_at": "2024-12-09T10:30:00Z",
+        "eta_seconds": 30,
+        "webhook_url": None,
+        "links": {
+            "self": "/v1/jobs/job_1234567890",
+            "events": "/v1/jobs/job_1234567890/events",
+            "output": "/v1/jobs/job_1234567890/output",
+            "cancel": "/v1/jobs/job_1234567890/cancel",
+        },
+    },
+}
+"""Answers, by operation and status."""
+
 SCHEMA_NAMES: Final = {
     "AgentHealthBody": "AgentHealth",
     "AgentMetricsBody": "AgentMetrics",
     "Alive": "Liveness",
     "AttemptBody": "Attempt",
     "AuditBody": "AuditEntry",
+    "Auth": "SocketAuth",
+    "AuthOk": "SocketAuthOk",
     "Averages": "AgentAverages",
     "CallBody": "AgentCall",
     "CancelBody": "CancelRequest",
@@ -92,17 +159,24 @@ SCHEMA_NAMES: Final = {
     "DecisionBody": "DecisionRequest",
     "DeliveryAttemptBody": "DeliveryAttempt",
     "DeliveryBody": "Delivery",
+    "DeltaBody": "TextDelta",
+    "DeltaData": "TextDeltaData",
     "ErrorBody": "ErrorDetail",
     "ErrorEnvelope": "Error",
+    "ErrorFrame": "SocketError",
+    "EventFrame": "SocketEvent",
     "EventBody": "JobEvent",
     "Finished": "AgentFinished",
     "IssueBody": "KeyRequest",
     "Jobs": "JobLimit",
+    "JobUpdate": "SocketJobUpdate",
     "KeyBody": "ApiKey",
     "KeyIssued": "IssuedKey",
     "LimitsBody": "Limits",
     "MetricsBody": "MetricsOverview",
     "Metrics": "JobMetrics",
+    "Ping": "SocketPing",
+    "Pong": "SocketPong",
     "Ready": "Readiness",
     "ReasonBody": "Reason",
     "RegisterBody": "WebhookRequest",
@@ -112,8 +186,12 @@ SCHEMA_NAMES: Final = {
     "RotateSecretBody": "SecretRotation",
     "StartBody": "StartRequest",
     "StepBody": "WorkflowStep",
+    "Subscribe": "SocketSubscribe",
+    "Subscribed": "SocketSubscribed",
     "Summary": "MetricsSummary",
     "Tokens": "TokenLimit",
+    "Unsubscribe": "SocketUnsubscribe",
+    "Unsubscribed": "SocketUnsubscribed",
     "UserBody": "UserRequest",
     "UserShown": "User",
     "WebhookBody": "Webhook",

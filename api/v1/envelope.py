@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
@@ -19,7 +19,17 @@ from orchestrator.domain.errors import (
     OrchestratorError,
 )
 
-_CODES: Final = {
+ErrorCode = Literal[
+    "invalid_request",
+    "authentication_failed",
+    "forbidden",
+    "not_found",
+    "conflict",
+    "rate_limit_exceeded",
+    "internal_error",
+    "service_unavailable",
+]
+_CODES: Final[dict[HTTPStatus, ErrorCode]] = {
     HTTPStatus.UNAUTHORIZED: "authentication_failed",
     HTTPStatus.FORBIDDEN: "forbidden",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -33,7 +43,7 @@ _CODES: Final = {
 class ErrorBody(BaseModel):
     """One error. For invalid input `details` has `field`, `provided` and `expected`."""
 
-    code: str
+    code: ErrorCode
     message: str
     retry_after: int | None = Field(
         default=None, exclude_if=absent, description="Seconds to wait. Only in a 429 (D-067)."
@@ -73,7 +83,7 @@ ONCE: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def status_of(error: OrchestratorError) -> tuple[int, str]:
+def status_of(error: OrchestratorError) -> tuple[int, ErrorCode]:
     """Return HTTP status and error code of a domain error (D-095). Other faults of the caller are `invalid_request`."""
     status = errors.status_of(error)
     return int(status), _CODES.get(status, "invalid_request")

@@ -1,7 +1,7 @@
 """Routes that read jobs (D-045 to D-051, D-053)."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
@@ -11,6 +11,7 @@ from api.security import JobsRead
 from api.v1.bodies import Moment
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import JobDetail, JobList
+from api.v1.output import OutputObject
 from api.v1.pages import CursorQuery, Listing, cut
 from api.v1.rendering import job_list
 from api.v1.whole import whole_detail
@@ -143,6 +144,6 @@ async def get_job(
 
 
 @router.get("/{job_id}/output", responses=NOT_FOUND)
-async def get_output(principal: JobsRead, services: Svc, job_id: JobId) -> dict[str, Any]:
+async def get_output(principal: JobsRead, services: Svc, job_id: JobId) -> OutputObject:
     """The complete output of a job; 400 while there is none."""
     return await services.outputs.get(principal, job_id)

@@ -1,12 +1,15 @@
 """Bodies of jobs in the native API (D-026 to D-028, D-040 to D-052)."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
+from api.v1.output import OutputObject
 from api.v1.pages import CursorPage
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.events import EventType
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode
 
 
 class Metrics(Wire):
@@ -31,7 +34,7 @@ class AttemptBody(Wire):
     """One attempt of one agent call. Status `unknown`: it may or may not have had its effect."""
 
     number: int
-    status: str
+    status: AttemptStatus
     started_at: Timestamp | None
     completed_at: Timestamp | None
     error: JobError | None
@@ -44,7 +47,7 @@ class CallBody(Wire):
     agent: str
     call: int
     title: str
-    status: str
+    status: CallStatus
     attempts: list[AttemptBody]
     tokens: int
     cost: float | None
@@ -60,7 +63,7 @@ class CallBody(Wire):
 class ReasonBody(Wire):
     """The reason of an open job's state: a code for programs, a message for people."""
 
-    code: str
+    code: ReasonCode
     message: str
     step: str | None
     agent: str | None
@@ -72,7 +75,7 @@ class ReasonBody(Wire):
 class SeenReason(Wire):
     """The last recorded reason of an open job's state. The detail of a job has the current reason."""
 
-    code: str
+    code: ReasonCode
     message: str
     since: Timestamp | None = Field(description="When this reason was recorded first.")
     seen_at: Timestamp | None = Field(
@@ -84,15 +87,15 @@ class JobDetail(Target):
     """A job in full (D-051). `status` is one of five words (D-049), `state` the exact state."""
 
     job_id: str
-    type: str
+    type: JobKind
     name: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     reason: ReasonBody | None
     progress: int
     input: dict[str, Any]
     config: dict[str, Any]
-    output: dict[str, Any] | None
+    output: OutputObject | None
     error: JobError | None
     metrics: Metrics
     steps: list[CallBody]
@@ -121,11 +124,11 @@ class JobSummary(Target):
     """A job in the list (D-045)."""
 
     job_id: str
-    type: str
+    type: JobKind
     name: str
     owner: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     progress: int
     reason: SeenReason | None = Field(
         description="The reason of an open job's state; null after the end, and before a reason is recorded."
@@ -152,7 +155,7 @@ class AgentAccepted(Wire):
     """An agent's job that was accepted (D-028). Its state is at `links.self`."""
 
     job_id: str
-    status: str
+    status: JobStatus
     agent_id: str
     created_at: Timestamp
     eta_seconds: int
@@ -172,7 +175,7 @@ class StepStatus(Wire):
     """One step that has started (D-042)."""
 
     step: str
-    status: str
+    status: JobStatus
     started_at: Timestamp | None = Field(default=None, exclude_if=absent)
     completed_at: Timestamp | None = Field(default=None, exclude_if=absent)
 
@@ -182,7 +185,7 @@ class WorkflowAccepted(Wire):
 
     job_id: str
     workflow_id: str
-    status: str
+    status: JobStatus
     progress: StepProgress
     steps_status: list[StepStatus]
     created_at: Timestamp
@@ -210,8 +213,8 @@ class Finished(Target):
     """A job that has ended (D-026). If it failed or was cancelled, `status` and `error` say so."""
 
     job_id: str
-    status: str
-    output: dict[str, Any] | None
+    status: JobStatus
+    output: OutputObject | None
     error: JobError | None
     metrics: Metrics
     created_at: Timestamp
@@ -231,8 +234,8 @@ class Cancelled(Wire):
     """Result of a cancellation (D-052). `done` is false while it is requested and not yet in force."""
 
     job_id: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     done: bool
     cancelled_at: Timestamp | None
     reason: ReasonBody | None
@@ -243,8 +246,8 @@ class Controlled(Wire):
     """Result of a control. `done` is false while it is requested and not yet in force."""
 
     job_id: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     done: bool
     reason: ReasonBody | None
     links: Links
@@ -254,11 +257,11 @@ class EventBody(Wire):
     """One event (D-062, D-063). `id` is the cursor for `after`; `name` is the exact event."""
 
     id: str
-    type: str
-    name: str
+    type: EventType
+    name: str = Field(examples=["agent.completed"])
     job_id: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     progress: int
     current_step: str | None
     message: str
@@ -280,10 +283,10 @@ class DeltaData(Wire):
 class DeltaBody(Wire):
     """Text of a running agent, in streams only. It is not an event: it has no `id` and is never sent again."""
 
-    type: str
-    name: str
+    type: Literal[EventType.AGENT_EVENT]
+    name: Literal["agent.delta", "agent.reset"]
     job_id: str
-    status: str
+    status: JobStatus
     current_step: str
     timestamp: Timestamp
     data: DeltaData

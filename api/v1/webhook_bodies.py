@@ -11,12 +11,21 @@ from api.v1.pages import CursorPage, CursorQuery, Listing, cut
 from api.v1.wire import Timestamp, Wire, absent
 from api.webhooks import MOST_EVENTS, Event, Secret
 from orchestrator.domain.pages import Position
-from orchestrator.domain.webhooks import SUBSCRIBABLE, Delivery, DeliveryState, MadeAttempt, Webhook
+from orchestrator.domain.webhooks import (
+    SUBSCRIBABLE,
+    Delivery,
+    DeliveryState,
+    DeliveryVerdict,
+    MadeAttempt,
+    Webhook,
+    WebhookEvent,
+)
 from orchestrator.services.webhooks.registry import DeliveryPage, Registered
 
 _THIRTY_DAYS: Final = 2_592_000
 _DAY: Final = 86_400
 
+NamedEvent = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WebhookEvent)})]
 KnownEvent = Annotated[Event, WithJsonSchema({"type": "string", "enum": list(SUBSCRIBABLE)})]
 Events = Annotated[list[KnownEvent], FIRST_FAULT, Field(min_length=1, max_length=MOST_EVENTS)]
 
@@ -61,7 +70,7 @@ class WebhookBody(Wire):
 
     id: str
     url: str
-    events: list[str]
+    events: list[NamedEvent]
     active: bool
     disabled_reason: str | None
     disabled_at: Timestamp | None
@@ -102,7 +111,7 @@ class DeliveryAttemptBody(Wire):
 
     number: int
     at: Timestamp
-    verdict: str = Field(description="`delivered`, `retry` or `gone`.")
+    verdict: DeliveryVerdict
     status: int | None
     error: str | None
     duration: float
@@ -114,7 +123,7 @@ class DeliveryBody(Wire):
     id: str
     webhook_id: str | None
     job_id: str | None
-    event: str
+    event: NamedEvent
     url: str
     message_id: str
     state: DeliveryState

@@ -1,17 +1,19 @@
 """The frames of `/v1/ws`, of the client and of the server (D-058 to D-064)."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.v1.envelope import ErrorBody
 from api.v1.models import EventBody
+from api.v1.output import OutputObject
 from api.v1.wire import Timestamp, Wire, absent
 from api.validation import echo, invalid_request
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.events import EventType
+from orchestrator.domain.jobs import JobState, JobStatus
 
 _TYPES: Final = "one of auth, subscribe, unsubscribe, ping"
 
@@ -92,8 +94,8 @@ class JobUpdate(Wire):
 
     type: Literal["job_update"] = "job_update"
     job_id: str
-    status: str
-    state: str
+    status: JobStatus
+    state: JobState
     progress: int
     current_step: str | None
     message: str
@@ -108,7 +110,7 @@ class JobUpdate(Wire):
 class EventFrame(EventBody):
     """One event. The event of completion has the whole output in `output`, not in `data` (D-061)."""
 
-    output: dict[str, Any] | None = Field(default=None, exclude_if=absent)
+    output: OutputObject | None = Field(default=None, exclude_if=absent)
 
     @classmethod
     def of(cls, event: EventBody) -> "EventFrame":

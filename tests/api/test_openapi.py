@@ -6,11 +6,17 @@ from typing import Any
 
 import httpx2
 import pytest
+from jsonschema import Draft202012Validator
 
 from api.dialects.surface import Surface
 from api.openapi import document_of, native_document
 from api.surfaces import SURFACES
+from api.v1.envelope import _CODES
 from orchestrator.domain.access import Scope
+from orchestrator.domain.events import EventType
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, JobStatus, ReasonCode
+from orchestrator.domain.webhooks import DeliveryState, DeliveryVerdict, WebhookEvent
 from tests.ledger import ledger
 
 NATIVE = native_document()
@@ -96,3 +102,69 @@ def test_schemas_have_names_for_readers(name: str):
     assert re.fullmatch(r"([A-Z][a-z]+)+", name)
     assert not name.endswith("Body")
     assert NATIVE["components"]["schemas"][name]["title"] == name
+
+
+def schema(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = NATIVE["components"]["schemas"][name]
+    return found
+
+
+@ledger("D-026")
+def test_the_output_is_typed():
+    assert set(schema("Output")["properties"]) == {"status", "output", "deliverables", "metadata"}
+    answer = OPERATIONS["get_output"]["responses"]["200"]["content"]["application/json"]
+    assert answer["schema"] == {"$ref": "#/components/schemas/Output"}
+    assert {"$ref": "#/components/schemas/Output"} in schema("JobDetail")["properties"]["output"]["anyOf"]
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "words"),
+    [
+        ("JobDetail", "status", list(JobStatus)),
+        ("JobDetail", "state", list(JobState)),
+        ("JobSummary", "type", list(JobKind)),
+        ("Reason", "code", list(ReasonCode)),
+        ("SeenReason", "code", list(ReasonCode)),
+        ("ErrorDetail", "code", sorted({"invalid_request", *_CODES.values()})),
+        ("JobEvent", "type", list(EventType)),
+        ("Attempt", "status", list(AttemptStatus)),
+        ("AgentCall", "status", list(CallStatus)),
+        ("Delivery", "event", list(WebhookEvent)),
+        ("Delivery", "state", list(DeliveryState)),
+        ("DeliveryAttempt", "verdict", list(DeliveryVerdict)),
+    ],
+)
+def test_closed_words_are_enums(name: str, field: str, words: list[str]):
+    part = schema(name)["properties"][field]
+    if "$ref" in part:
+        part = schema(part["$ref"].rpartition("/")[2])
+    assert sorted(part["enum"]) == sorted(words)
+
+
+def test_a_start_has_one_form_for_each_status():
+    for name in ("execute_agent", "run_workflow"):
+        answers = OPERATIONS[name]["responses"]
+        forms = [answers[status]["content"]["application/json"]["schema"]["$ref"] for status in ("200", "202")]
+        assert len(set(forms)) == 2
+
+
+def test_frames_and_messages_have_schemas():
+    assert schema("SocketClientFrame")["discriminator"]["propertyName"] == "type"
+    assert len(schema("SocketServerFrame")["anyOf"]) == 8
+    assert len(schema("StreamFrame")["anyOf"]) == 4
+    assert set(NATIVE["webhooks"]) == set(WebhookEvent)
+    mapping = schema("WebhookMessage")["discriminator"]["mapping"]
+    assert set(mapping) == set(WebhookEvent)
+
+
+def test_examples_follow_their_schemas():
+    tried = 0
+    for name, operation in OPERATIONS.items():
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in (content for body in bodies for content in body.get("content", {}).values()):
+            if "example" in content:
+                whole = {**content["schema"], "components": NATIVE["components"]}
+                faults = [error.message for error in Draft202012Validator(whole).iter_errors(content["example"])]
+                assert faults == [], name
+                tried += 1
+    assert tried > 80

@@ -373,6 +373,8 @@ MODELS = {
     "AgentAverages": "Averages",
     "AgentCall": "AgentCall",
     "Check": "Check",
+    "Deliverable": "Deliverable",
+    "Output": "Output",
     "Liveness": "Liveness",
     "Readiness": "Readiness",
     "CancelResult": "Cancelled",
@@ -434,10 +436,19 @@ WITHOUT = {"AuditList", "DeliveryList", "JobList", "KeyList", "UserList", "Webho
     "DecisionRequest",
     "RetryRequest",
 }
+# Frames and messages, which the package reads as `JobEvent` and `WebhookEvent`.
+WITHOUT |= {"JobEnd", "JobMessage", "NoticeMessage", "TextDelta", "TextDeltaData"} | {
+    f"Socket{name}"
+    for name in ("Auth", "AuthOk", "Error", "Event", "JobUpdate", "Ping", "Pong", "Subscribe", "Subscribed")
+}
+WITHOUT |= {"SocketUnsubscribe", "SocketUnsubscribed"}
 # Types of the package for what the document does not describe.
-OWN = {"Deliverable", "Output", "Progress", "Result", "WebhookEvent"}
+OWN = {"Progress", "Result", "WebhookEvent"}
 # Fields that the package types in another way, and why.
 OTHERWISE = {
+    ("Deliverable", "step"): "may be left out where one is made by hand",
+    ("Deliverable", "agent"): "the same",
+    ("Deliverable", "artifact"): "the same",
     ("JobError", "step"): "always sent, null or not",
     ("JobError", "agent"): "always sent, null or not",
     ("JobEvent", "id"): "text of running agents has none",
