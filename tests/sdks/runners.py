@@ -49,12 +49,13 @@ PYTHON_PATH = os.pathsep.join(str(path) for path in sorted((SDKS / "python").glo
 PYTHON = (sys.executable, str(SDKS / "python" / "conformance_runner.py"))
 TYPESCRIPT = ("node", str(SDKS / "typescript" / "conformance-runner.mjs"))
 COMMAND_LINE = (sys.executable, str(Path(__file__).with_name("command_line_runner.py")))
-# It starts jobs asynchronously, waits for the job after its events, takes no cursor, and finds the address at fault
-# where the answer is none of the API's.
+# It starts jobs asynchronously, waits for the job after its events, takes no cursor, takes labels one by one, and finds
+# the address at fault where the answer is none of the API's.
 COMMAND_LINE_DIFFERS = frozenset(
     {
         "a-synchronous-wait-that-ran-out-goes-on",
         "answer-that-is-no-json",
+        "labels",
         "stream-from-a-cursor",
         "stream-of-a-failed-job",
         "ten-thousand-events",

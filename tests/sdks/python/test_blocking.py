@@ -1,4 +1,4 @@
-"""A blocking start through connections that do not last as long as the job."""
+"""Blocking starts through connections that do not last as long as the job, and lists of what was started."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -43,3 +43,12 @@ async def test_the_time_of_the_call_is_that_of_the_wait_as_well(
             await client.agents.execute("t_slow", {"seconds": 600}, timeout=1.5)
         assert late.value.job_id
         assert (await client.jobs.cancel(late.value.job_id)).status == "cancelled"
+
+
+async def test_lists_are_filtered_by_labels(server: str, new_key: Callable[..., Awaitable[str]]) -> None:
+    async with AsyncDevoraClient(await new_key(), server) as client:
+        result = await client.agents.execute("t_echo", {}, labels={"team": "presse é", "edition": "1"})
+        await client.agents.execute("t_echo", {}, labels={"team": "presse é", "edition": "2"})
+        jobs = await client.jobs.list(labels={"team": "presse é", "edition": "1"})
+        assert [job.job_id for job in jobs.items] == [result.job_id]
+        assert len([job async for job in await client.jobs.list(labels={"team": "presse é"}, limit=1)]) == 2
