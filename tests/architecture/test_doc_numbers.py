@@ -9,7 +9,7 @@ import pytest
 
 from tests.architecture.test_docs import DOCS
 
-WORDS = {2: "two", 3: "three", 5: "five", 8: "eight", 10: "ten", 20: "twenty", 30: "thirty", 50: "fifty"}
+WORDS = {2: "two", 3: "three", 5: "five", 6: "six", 8: "eight", 10: "ten", 20: "twenty", 30: "thirty", 50: "fifty"}
 
 
 def value(place: str) -> Any:
@@ -99,7 +99,7 @@ SENTENCES: list[tuple[str, str, str, int | str]] = [
     ("decisions/0019", "{} stops in a row", f"{DOMAIN}.tally:STOPPED_LIMIT", "word"),
     (FAILING, "without an answer after {} s", "orchestrator.network.circuit_breaker:_DOUBT", 1),
     (FAILING, "For {} seconds after the return", f"{ENGINE}.pollers:_RETURNING", "word"),
-    (FAILING, "Its deadline of {} seconds stays", "orchestrator.storage.database:DEADLINE", "six"),
+    (FAILING, "Its deadline of {} seconds stays", "orchestrator.storage.database:DEADLINE", "word"),
     (DOORS, "is read once in {} seconds", f"{SERVICES}.access.credential_cache:LIFETIME", 1),
     (TOKENS, "A call on a framework counts as {} answers", f"{DOMAIN}.budgets:_FRAMEWORK_CALLS", 1),
     (TOKENS, "after {} s the call runs without a claim", "activities.budgets:SILENCE", 1),
@@ -187,8 +187,6 @@ def shown(number: float, unit: int | str) -> str:
     match unit:
         case "word":
             return WORDS[int(number)]
-        case "six":
-            return {6: "six"}[int(number)]
         case "ms":
             return WORDS[int(number) // 1000]
         case int():
