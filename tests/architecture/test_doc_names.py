@@ -193,3 +193,11 @@ def test_references_to_decisions_resolve() -> None:
     for file, source in sources().items():
         assert set(re.findall(r"[Dd]ecision (\d{4})", source)) <= numbers, file
         assert not re.search(r"\(architecture, |\(section \d", source), f"{file}: name a row of docs/architecture.md"
+
+
+def test_every_target_of_make_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for path in OWN_PAGES:
+        named = re.findall(r"(?:`|^|&& |= )make ((?:[a-z-]+ ?)+)", path.read_text(), re.MULTILINE)
+        words = {word for text in named for word in text.split() if not word.startswith("-")}
+        assert words <= targets, f"{page_name(path)}: {words - targets}"

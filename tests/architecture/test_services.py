@@ -50,3 +50,16 @@ async def test_no_service_prints_its_collaborators(parts: Parts) -> None:
     services = [part for part in composed(parts.services) if part is not parts.services]
     assert len(services) > 20
     assert [type(part).__name__ for part in services if type(part).__repr__ is not object.__repr__] == []
+
+
+def test_the_dataclasses_with_state_are_named() -> None:
+    changeable = set()
+    for path in SERVICES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+                if "dataclass" in decorators and "frozen=True" not in decorators:
+                    changeable.add(node.name)
+    page = (SERVICES.parents[1] / "docs" / "architecture.md").read_text()
+    sentence = page.partition("has a constructor;")[2].partition("are dataclasses with state")[0]
+    assert {name.strip("` \n") for name in sentence.split(" and ")} == changeable
