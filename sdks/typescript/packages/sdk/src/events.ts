@@ -1,6 +1,6 @@
 import { fromWire, isObject, type JsonObject } from "./casing.js";
 import { AuthenticationError, DevoraError, errorOfFrame, namingJob, ServerError } from "./errors.js";
-import type { EventPage, JobEvent } from "./models.js";
+import type { EventPage, JobDetail, JobEvent, JobStatus } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
 import { chunksOf, framesOf, withinStall } from "./sse.js";
@@ -173,8 +173,10 @@ function wholeEvent(frame: JsonObject): JsonObject {
 }
 
 async function nothingFollows(transport: Transport, jobId: string, cursor: string | undefined, signal: AbortSignal | undefined): Promise<boolean> {
+  // Without a cursor a page that is empty may also be that of a job that has no event yet.
+  const begun = cursor !== undefined || hasEnded(await statusOf(transport, jobId, signal));
   const page = await pageAfter(transport, jobId, cursor, signal);
-  return page.events.length === 0 && page.next === null && cursor !== undefined;
+  return begun && page.events.length === 0 && page.next === null;
 }
 
 /** The newest event of a job, undefined before the first; and whether it is the last for good. */
@@ -187,6 +189,15 @@ async function newestOf(transport: Transport, jobId: string, signal: AbortSignal
     if (first.events.length === 0) return { id: undefined, ended: false };
     empty = true;
   }
+}
+
+async function statusOf(transport: Transport, jobId: string, signal: AbortSignal | undefined): Promise<JobStatus> {
+  const job = await transport.call<JobDetail>({ method: "GET", path: jobPath(jobId), options: { signal } });
+  return job.status;
+}
+
+export function hasEnded(status: JobStatus): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
 }
 
 function pageAfter(transport: Transport, jobId: string, after: string | undefined, signal: AbortSignal | undefined): Promise<EventPage> {

@@ -1,6 +1,6 @@
 import { fromWire, toWire } from "./casing.js";
 import { APITimeoutError, DevoraError, JobCancelled, JobFailed, namingJob } from "./errors.js";
-import { eventsOf, jobPath, socketEventsOf, type StreamOptions } from "./events.js";
+import { eventsOf, hasEnded, jobPath, socketEventsOf, type StreamOptions } from "./events.js";
 import type {
   AgentAccepted,
   Cancelled,
@@ -9,7 +9,6 @@ import type {
   Finished,
   JobDetail,
   JobEvent,
-  JobStatus,
   Output,
   Progress,
   Result,
@@ -236,7 +235,7 @@ export async function waitFor(transport: Transport, jobId: string, { timeout, si
       transport.log("info", `waiting for ${jobId} goes on in ${Math.round(pause)} ms: ${error.message}`);
     }
     if (Date.now() + pause >= deadline) {
-      const message = `Job ${jobId} has not ended after ${timeout} ms; it goes on`;
+      const message = `Job ${jobId} has not ended before the deadline; it goes on`;
       throw new APITimeoutError(message, { code: "timeout", details: { job_id: jobId } });
     }
     if (pause > 0) await sleep(pause, signal);
@@ -252,10 +251,6 @@ export function resultOf(job: JobDetail | Finished): Result {
   const output = job.output;
   Object.defineProperty(job, "deliverables", { get: () => output.deliverables, configurable: true });
   return job as Result;
-}
-
-export function hasEnded(status: JobStatus): boolean {
-  return status === "completed" || status === "failed" || status === "cancelled";
 }
 
 function isNews(event: JobEvent, last: JobEvent | undefined): boolean {

@@ -1,4 +1,4 @@
-import { APIConnectionError, APITimeoutError, DevoraError, errorOf, jobIdOf, ServerError } from "./errors.js";
+import { APIConnectionError, APITimeoutError, DevoraError, errorOf, InvalidRequestError, jobIdOf, ServerError } from "./errors.js";
 import { APIPromise, type Answer } from "./promise.js";
 import { type Backoff, isAway, isRetried, pauseOf, retryAfterOf, shouldRetryOf, sleep, systemCode, wasSent } from "./retries.js";
 import { fromWire, isObject } from "./casing.js";
@@ -280,7 +280,7 @@ export function randomId(): string {
 
 /** An id as a part of a path. Raises for one that would make another path. */
 export function segment(id: string): string {
-  if (id === "" || id === "." || id === "..") throw new DevoraError(`invalid id ${JSON.stringify(id)}`, { code: "invalid_request" });
+  if (id === "" || id === "." || id === "..") throw new InvalidRequestError(`invalid id ${JSON.stringify(id)}: expected the id of a resource`, { code: "invalid_request" });
   return encodeURIComponent(id);
 }
 

@@ -273,6 +273,21 @@ test("a stream after the last event of an ended job ends", async () => {
   });
 });
 
+test("a stream of an ended job whose events are not kept any more ends", async () => {
+  const handler = (request, response) => {
+    if (request.headers.accept === "text/event-stream") {
+      streamOf(response);
+      return response.end();
+    }
+    return path(request).endsWith("/events") ? json(response, 200, { events: [], next: null, has_more: false }) : json(response, 200, JOB);
+  };
+  await withServer(handler, async (server) => {
+    for (const after of [undefined, "now"]) {
+      for await (const item of clientOf(server).jobs.stream("job_1", { after })) assert.fail(item.id);
+    }
+  });
+});
+
 test("a stream from now on begins at a cursor, so that a break at once loses nothing", async () => {
   const handler = (request, response, count) => {
     if (count === 1) return json(response, 200, { events: [], next: "run:5", has_more: false });

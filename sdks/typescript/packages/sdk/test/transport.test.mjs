@@ -173,7 +173,7 @@ test("an id that would make another path is refused before it is sent", async ()
   const client = new DevoraClient({ apiKey: KEY, baseUrl: "http://127.0.0.1:9" });
   for (const id of ["", ".", ".."]) {
     for (const call of [() => client.jobs.get(id), () => client.agents.get(id), () => client.keys.get(id), () => client.webhooks.delete(id)]) {
-      await assert.rejects(async () => call(), { code: "invalid_request", message: `invalid id ${JSON.stringify(id)}` });
+      await assert.rejects(async () => call(), { name: "InvalidRequestError", message: `invalid id ${JSON.stringify(id)}: expected the id of a resource` });
     }
   }
   await withServer((_, response) => json(response, 200, {}), async (server) => {
