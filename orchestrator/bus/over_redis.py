@@ -25,7 +25,7 @@ CAPACITY: Final = 10_000
 _BATCH: Final = 100
 _TIMEOUT: Final = 2.0  # Seconds for one response of Redis.
 _WARN_EVERY: Final = 60.0
-_LONGEST_CAUSE: Final = 300
+_MAX_CAUSE_LENGTH: Final = 300
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ def redis_fault(error: Exception) -> Unavailable:
     remedy = "Correct the password in" if wrong_key else "Start that Redis, or correct the host and the port in"
     return Unavailable(
         "Redis does not answer",
-        cause=str(error)[:_LONGEST_CAUSE] or type(error).__name__,
+        cause=str(error)[:_MAX_CAUSE_LENGTH] or type(error).__name__,
         remedy=f"{remedy} ORCHESTRATOR_REDIS_URL.",
     )
 

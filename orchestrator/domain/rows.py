@@ -6,9 +6,9 @@ from pydantic_core import to_json
 
 from orchestrator.domain.errors import InvalidInput
 
-MOST_WEBHOOKS: Final = 50
-MOST_KEYS: Final = 100
-MOST_SESSIONS: Final = 100
+MAX_WEBHOOKS: Final = 50
+MAX_KEYS: Final = 100
+MAX_SESSIONS: Final = 100
 ROW_BYTES: Final = 64 * 1024
 LIST_BYTES: Final = 1024 * 1024
 """The most bytes of row contents in one list."""

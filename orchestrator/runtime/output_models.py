@@ -14,7 +14,7 @@ from orchestrator.runtime.answer_json import objects
 _SUMMARY_LIMIT: Final = 300
 # Text that begins like this is an object, not prose.
 _JSON_SIGNS: Final = ("{", "```json")
-_MOST_FAULTS: Final = 3
+_MAX_FAULTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def read_text(model: type[AgentOutput], text: str) -> AgentOutput | Misfit:
 
 def faults_of(error: ValidationError) -> str:
     """The first invalid fields and their problems, for people."""
-    faults = error.errors(include_url=False, include_input=False)[:_MOST_FAULTS]
+    faults = error.errors(include_url=False, include_input=False)[:_MAX_FAULTS]
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in faults)
 
 

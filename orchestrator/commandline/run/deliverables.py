@@ -20,7 +20,7 @@ _DELIVERABLES: Final = TypeAdapter(list[JobDeliverable])
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MODE: Final = 0o666  # less the umask; nothing is executable
-_MOST_NAMED: Final = 20
+_MAX_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,11 @@ class Written:
 
     def report(self) -> int:
         """Print to standard error what was renamed and kept. Returns the exit code."""
-        for name, path in self.renamed[:_MOST_NAMED]:
+        for name, path in self.renamed[:_MAX_NAMED]:
             warn(f"{one_line(name)} was written as {one_line(path)}")
-        for file in self.kept[:_MOST_NAMED]:
+        for file in self.kept[:_MAX_NAMED]:
             warn(f"{one_line(str(file))} exists and was kept")
-        if more := max(0, len(self.renamed) - _MOST_NAMED) + max(0, len(self.kept) - _MOST_NAMED):
+        if more := max(0, len(self.renamed) - _MAX_NAMED) + max(0, len(self.kept) - _MAX_NAMED):
             warn(f"… and {more} more")
         if self.kept:
             warn(f"{len(self.kept)} files were not written: pass --overwrite to replace them, or another folder")

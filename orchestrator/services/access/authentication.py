@@ -30,8 +30,8 @@ RECHECK_SECONDS: Final = 2.0
 _STARTS: Final = tuple(form.start for form in KeyForm)
 _FORM: Final = re.compile(rf"{KeyForm.DVR.start}[0-9a-f]{{80}}|{KeyForm.AO.start}[0-9a-f]{{64}}")
 _PREFIX_DIGITS: Final = 16  # The other digits are at least 192 bits: nobody can guess them.
-_MOST_TOKENS: Final = 10_000
-_MOST_PREFIXES: Final = 100_000
+_MAX_TOKENS: Final = 10_000
+_MAX_PREFIXES: Final = 100_000
 _USE_INTERVAL: Final = timedelta(minutes=1)  # At most one write of a key's last use in this time.
 _Value = TypeVar("_Value")
 
@@ -147,7 +147,7 @@ class IssuedKeys:
         async with self._reading_prefixes:
             if self._timer() >= self._prefixes_until:
                 self._prefixes_until = self._timer() + LIFETIME
-                self._prefixes = await self._keys.prefixes(_MOST_PREFIXES)
+                self._prefixes = await self._keys.prefixes(_MAX_PREFIXES)
         prefix = lookup_prefix(token)
         return prefix if prefix in self._prefixes else None
 
@@ -249,7 +249,7 @@ def _put_latest(values: dict[str, _Value], name: str, value: _Value) -> None:
     """Add a value as the newest, and remove the oldest one above the limit."""
     values.pop(name, None)
     values[name] = value
-    if len(values) > _MOST_TOKENS:
+    if len(values) > _MAX_TOKENS:
         del values[next(iter(values))]
 
 

@@ -41,7 +41,7 @@ from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
-MOST_CONTEXT_BYTES: Final = 64 * 1024
+MAX_CONTEXT_BYTES: Final = 64 * 1024
 _LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # Limits for which a turn may be refused.
 _NOBODY_JUDGED: Final = "quality_score is null: in lite mode nothing judges the answer."
 _NOT_JUDGED: Final = "quality_score is null: the reviewing agent did not score the answer."
@@ -214,8 +214,8 @@ class Conversations:
         )
 
     def _job(self, principal: Principal, message: ChatMessage) -> JobInput:
-        if len(json.dumps(message.user_context).encode()) > MOST_CONTEXT_BYTES:
-            expected = f"at most {MOST_CONTEXT_BYTES} bytes"
+        if len(json.dumps(message.user_context).encode()) > MAX_CONTEXT_BYTES:
+            expected = f"at most {MAX_CONTEXT_BYTES} bytes"
             raise PayloadTooLarge("user_context is too large", field="user_context", expected=expected)
         plan, answer, _ = chat_plan(message.swarm, message.mode)
         return JobInput(

@@ -26,7 +26,7 @@ from orchestrator.storage.jobs import JobRecord, JobRepository
 log = structlog.get_logger(__name__)
 
 _INDEX_PATIENCE: Final = 5.0  # Seconds that an adoption waits for the index.
-_MOST_LABELS: Final = 20
+_MAX_LABELS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -224,7 +224,7 @@ def _check_no_broken_copy(value: dict[str, Any]) -> None:
 
 def _bounded(labels: dict[str, str]) -> dict[str, str]:
     """Labels from outside, shortened: every list of jobs includes them."""
-    return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MOST_LABELS]}
+    return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MAX_LABELS]}
 
 
 def _origin(adoption: Adoption) -> dict[str, str]:
