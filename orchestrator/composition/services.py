@@ -151,7 +151,7 @@ def _readiness(settings: Settings, backend: Backend, work: WorkRepository) -> Re
         backend.database,
         task_queue=settings.task_queue,
         cache=backend.bus.ping,
-        models=(lambda: work.asked(since=now() - LATELY)) if settings.has_model_provider() else None,
+        models=(lambda: work.provider_outcomes(since=now() - LATELY)) if settings.has_model_provider() else None,
     )
 
 

@@ -19,7 +19,7 @@ def check_size(field: str, **values: Any) -> None:
     size = len(to_json(values))
     if size > ROW_BYTES:
         raise InvalidInput(
-            f"{field} and the texts beside it are {size} bytes as JSON, more than {ROW_BYTES}",
+            f"invalid {field}: the row would be {size} bytes as JSON; at most {ROW_BYTES} are allowed",
             field=field,
             expected=f"at most {ROW_BYTES} bytes as JSON",
             limit="row_bytes",
@@ -28,10 +28,10 @@ def check_size(field: str, **values: Any) -> None:
         )
 
 
-def full(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
+def limit_error(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
     """The error for a row over the limit of its kind."""
     return InvalidInput(
-        f"There are {used} {kind} of {allowed} that an account may have: {remedy}",
+        f"limit reached: {used} of {allowed} {kind} per account; {remedy}",
         limit=kind,
         allowed=allowed,
         used=used,

@@ -138,17 +138,17 @@ def _split(job_id: str, value: Any, target: int, bodies: dict[str, str], depth: 
         return _replaced(job_id, value, (), bodies)
     places: list[tuple[Any, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
     sizes = {place: _size(child) for place, child in places}
-    whole = left = sum(sizes.values()) + sum(len(str(place)) + 4 for place in sizes)
+    total_bytes = remaining_bytes = sum(sizes.values()) + sum(len(str(place)) + 4 for place in sizes)
     rest: Any = dict(value) if isinstance(value, dict) else list(value)
     stored: list[Stored] = []
     for place in sorted(sizes, key=lambda place: -sizes[place]):
-        if left <= target or sizes[place] < PART_BYTES:
+        if remaining_bytes <= target or sizes[place] < PART_BYTES:
             break
-        share = max(PART_BYTES, target * sizes[place] // whole)
+        share = max(PART_BYTES, target * sizes[place] // total_bytes)
         rest[place], parts = _split(job_id, value[place], share, bodies, depth + 1)
         stored += [part.under(place) for part in parts]
-        left -= sizes[place] - _size(rest[place])
-    if left <= target:
+        remaining_bytes -= sizes[place] - _size(rest[place])
+    if remaining_bytes <= target:
         return rest, tuple(stored)
     return _replaced(job_id, rest, tuple(stored), bodies)
 

@@ -161,7 +161,7 @@ class AttemptRepository:
 
         def write(connection: Connection) -> Claim:
             use = token_use(connection, task.owner, at, call)
-            claim = Claim(min(tokens, use.left(budget.monthly)), use)
+            claim = Claim(min(tokens, use.remaining(budget.monthly)), use)
             if claim.tokens < least:
                 return Claim(0, use)
             self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens, "claimed_until": until})

@@ -13,8 +13,8 @@ from orchestrator.agents.chat import MEMBERS, Judgement, chat_plan, definition_i
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.commands import AgentResult, JobInput
 from orchestrator.domain.conversations import (
-    MEMORY_BYTES,
     MAX_REMEMBERED,
+    MEMORY_BYTES,
     Memory,
     Mode,
     Swarm,

@@ -143,7 +143,7 @@ class PartnershipReader:
         checks, overview, work = await asyncio.gather(
             self._readiness.checks(),
             self._metrics.overview(principal, DAY),
-            self._work.begun(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
+            self._work.calls_since(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
         )
         polled = all(finding.ok for finding in checks if finding.check == "worker")
         partnerships = [self._partnership(group, overview.agents, work, polled=polled) for group in self._groups]

@@ -127,7 +127,7 @@ class WebhookRegistry:
     async def get(self, principal: Principal, webhook_id: str) -> Webhook:
         """One webhook."""
         row = await self.webhooks.get(webhook_id)
-        if row is None or not principal.sees(row.owner):
+        if row is None or not principal.can_see(row.owner):
             raise _unknown(webhook_id)
         return row
 
