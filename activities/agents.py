@@ -90,15 +90,15 @@ class AgentActivities:
         self._worker = worker
         self._last_error = last_error
         self._heartbeat_seconds = heartbeat_seconds
-        self._suspect_runs = False
+        self._suspect_is_running = False
 
     @activity.defn(dynamic=True)
     async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
         """One attempt of one agent call; takes an `AgentTask`.
 
         Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped`,
-        `worker_shutdown` or `tokens_held`, or of the kind of the runtime's `AgentError`. It is final after the agent's
-        last attempt.
+        `worker_shutdown` or `tokens_held`, or of the kind of the runtime's `AgentError`. The error is not
+        retryable after the agent's last attempt.
         """
         info = activity.info()
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
@@ -115,25 +115,27 @@ class AgentActivities:
             job_id=task.job_id, step=task.step.id, agent=call.agent, call=task.call, attempt=call.attempt
         ):
             agent = self._agent(call)
-            tries.refuse_poison(call.agent, call.tally)
-            with self._apart(call):
+            tries.refuse_after_lost_workers(call.agent, call.tally)
+            with self._one_suspect_at_a_time(call):
                 return await self._attempt(agent, call)
 
     @contextmanager
-    def _apart(self, call: _Call) -> Iterator[None]:
-        """Run only one call at a time of those during which workers died. Raises `ApplicationError` of type
-        `worker_suspect` if another one runs."""
+    def _one_suspect_at_a_time(self, call: _Call) -> Iterator[None]:
+        """At most one suspect call runs in this process. A call is suspect after several workers died during it.
+
+        Raises `ApplicationError` of type `worker_suspect` if another one runs.
+        """
         if call.local or call.tally.lost < SUSPECT_LIMIT:
             yield
             return
-        if self._suspect_runs:
+        if self._suspect_is_running:
             call.beat(call.tally.after("waited"))
             raise tries.suspected(call.agent, call.tally)
-        self._suspect_runs = True
+        self._suspect_is_running = True
         try:
             yield
         finally:
-            self._suspect_runs = False
+            self._suspect_is_running = False
 
     async def _attempt(self, agent: Agent, call: _Call) -> AgentResult:
         if call.tally.tries:
@@ -144,18 +146,18 @@ class AgentActivities:
                 structlog.get_logger().info("agent_call_started")
                 result = await self._run(agent, call)
         except asyncio.CancelledError:
-            await self._cancelled(call)
+            await self._record_cancellation(call)
             raise
-        except budgets.TokensHeld as held:
-            waiting = tries.tokens_held(str(held), call.tally, self._clock())
-            call.beat(tries.tally_in(waiting))
-            raise waiting from None
+        except budgets.TokensHeld as error:
+            retry_error = tries.tokens_held(str(error), call.tally, self._clock())
+            call.beat(tries.tally_in(retry_error))
+            raise retry_error from None
         except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
             mapped = application_error(error)
-            failure = self._failed(call, mapped)
-            await self._ended(call, AttemptStatus.FAILED, mapped)
+            failure = self._bounded_error(call, mapped)
+            await self._record_end(call, AttemptStatus.FAILED, mapped)
             raise failure from failure.__cause__
-        await self._ended(call, AttemptStatus.COMPLETED)
+        await self._record_end(call, AttemptStatus.COMPLETED)
         return result
 
     async def _begin(self, agent: Agent, call: _Call) -> None:
@@ -185,7 +187,7 @@ class AgentActivities:
         raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
 
     @staticmethod
-    def _failed(call: _Call, error: ApplicationError) -> ApplicationError:
+    def _bounded_error(call: _Call, error: ApplicationError) -> ApplicationError:
         failure = tries.bounded(error, call.tally, call.task.step.retry)
         call.beat(tries.tally_in(failure))
         return failure
@@ -218,9 +220,11 @@ class AgentActivities:
             async with asyncio.timeout_at(call.began + limit):
                 await self._results.keep(info.workflow_id or call.task.job_id, result)
         except Exception as fault:
-            why = "the store did not answer in time" if isinstance(fault, TimeoutError) else error_message(fault)
+            reason = "the store did not answer in time" if isinstance(fault, TimeoutError) else error_message(fault)
             raise AgentError(
-                f"The agent has answered, but the answer could not be stored: {why}", kind=NOT_STORED, retryable=False
+                f"The agent has answered, but the answer could not be stored: {reason}",
+                kind=NOT_STORED,
+                retryable=False,
             ) from fault
 
     async def _with_artifacts(self, task: AgentTask) -> AgentTask:
@@ -235,22 +239,22 @@ class AgentActivities:
         body = await self._artifacts.get(artifact)
         return {"output": body["output"], "data": body["data"], "artifact": None}
 
-    async def _cancelled(self, call: _Call) -> None:
+    async def _record_cancellation(self, call: _Call) -> None:
         """Record why the attempt was cancelled. A stopping worker is not a user's cancel: the call is retried."""
         details = activity.cancellation_details()
         if details is None or details.cancel_requested:
-            await self._ended(call, AttemptStatus.CANCELLED)
+            await self._record_end(call, AttemptStatus.CANCELLED)
         elif details.worker_shutdown:
-            stopped = tries.stopped(call.tally)
-            call.beat(tries.tally_in(stopped))
-            await self._ended(call, AttemptStatus.UNKNOWN, stopped)
-            raise stopped from None
+            shutdown_error = tries.stopped(call.tally)
+            call.beat(tries.tally_in(shutdown_error))
+            await self._record_end(call, AttemptStatus.UNKNOWN, shutdown_error)
+            raise shutdown_error from None
         else:
             if details.paused:  # An operator paused this call: the agent did not fail.
                 call.beat(call.tally.after("held"))
-            await self._ended(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
+            await self._record_end(call, AttemptStatus.TIMED_OUT if details.timed_out else AttemptStatus.UNKNOWN)
 
-    async def _ended(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:
+    async def _record_end(self, call: _Call, status: AttemptStatus, error: BaseException | None = None) -> None:
         failure: JobError | None = None
         if error is not None:
             failure = job_error(error, step=call.task.step.id, agent=call.agent)
@@ -286,8 +290,8 @@ async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
             await asyncio.sleep(every)
             call.beat()
 
-    beating = asyncio.create_task(beat(), name="heartbeat")
+    heartbeat_task = asyncio.create_task(beat(), name="heartbeat")
     try:
         yield
     finally:
-        beating.cancel()
+        heartbeat_task.cancel()

@@ -14,8 +14,8 @@ from orchestrator.domain.errors import AgentError, Unavailable
 from orchestrator.domain.ports import AttemptLog
 from orchestrator.runtime.prompts import tokens_of
 
-SILENCE: Final = 3.0  # Seconds of tries while the index does not answer.
-_ASK_AGAIN: Final = 0.5
+INDEX_TIMEOUT_SECONDS: Final = 3.0  # Seconds of tries while the index does not answer.
+_RETRY_SECONDS: Final = 0.5
 
 
 class TokensHeld(Exception):
@@ -63,19 +63,19 @@ async def begin(
     if claimed.tokens:
         return task.model_copy(update={"allowance": claimed.tokens})
     if waits and claimed.may_follow(limit, least):
-        raise TokensHeld(claimed.held(limit, least))
+        raise TokensHeld(claimed.waiting_message(limit, least))
     await attempts.started(task, attempt=attempt, at=clock(), run_id=run_id)
     raise AgentError(claimed.refusal(limit, least, clock()), kind=BUDGET_EXCEEDED, retryable=False)
 
 
 async def _answer(claim: Callable[[], Awaitable[Claim]]) -> Claim:
-    """The claim of the index, with tries for `SILENCE` seconds while it does not answer. Raises `Unavailable`."""
+    """The claim of the index, retried for `INDEX_TIMEOUT_SECONDS` while it does not answer. Raises `Unavailable`."""
     clock = asyncio.get_running_loop().time
-    end = clock() + SILENCE
+    end = clock() + INDEX_TIMEOUT_SECONDS
     while True:
         try:
             return await claim()
         except Unavailable as fault:
             if fault.slow or clock() >= end:
                 raise
-        await asyncio.sleep(_ASK_AGAIN)
+        await asyncio.sleep(_RETRY_SECONDS)

@@ -20,7 +20,7 @@ from orchestrator.domain.ports import ConversationLog
 
 
 class ConversationActivities:
-    """The composition binds them to their port."""
+    """Activities over the port `ConversationLog`."""
 
     def __init__(self, records: ConversationLog) -> None:
         self._records = records
@@ -34,20 +34,20 @@ class ConversationActivities:
         with temporal_errors():
             try:
                 return Recorded(ok=await self._records.accept(turn))
-            except LimitExceeded as full:
+            except LimitExceeded as error:
                 benign = ApplicationErrorCategory.BENIGN  # the caller gets the refusal: nothing to log
                 raise ApplicationError(
-                    full.message, full.details, type=full.code, non_retryable=True, category=benign
+                    error.message, error.details, type=error.code, non_retryable=True, category=benign
                 ) from None
 
     @activity.defn(name=names.ACTIVITY_AWAIT_JOB)
     async def await_job(self, query: JobQuery) -> JobEnded:
         """The end of a job that another process started. While the job is open, the attempt fails and is retried."""
         with temporal_errors():
-            ended = await self._records.ended(query)
-        if ended is None:
-            raise ApplicationError("the job goes on", type="open", category=ApplicationErrorCategory.BENIGN)
-        return ended
+            end = await self._records.ended(query)
+        if end is None:
+            raise ApplicationError("the job is still running", type="open", category=ApplicationErrorCategory.BENIGN)
+        return end
 
     @activity.defn(name=names.ACTIVITY_RECALL)
     async def recall_conversation(self, query: ConversationQuery) -> Memory:

@@ -9,9 +9,9 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from orchestrator.domain.errors import AgentError, OrchestratorError, Unavailable
 from orchestrator.domain.jobs import JobError
-from orchestrator.domain.text import MOST_CAUSES, cause_of, cut, error_message, error_name, name
+from orchestrator.domain.text import MAX_CAUSES, cause_of, cut, error_message, error_name, name
 
-LONGEST_RETRY_AFTER: Final = 300.0
+MAX_RETRY_AFTER: Final = 300.0
 
 
 class BoundedError(ApplicationError):
@@ -25,7 +25,7 @@ def application_error(error: BaseException) -> ApplicationError:
     seconds. For the product's errors, only the message enters the history; for foreign ones, also their causes. Raise
     the result from its own `__cause__`.
     """
-    return _bounded(error, MOST_CAUSES)
+    return _bounded(error, MAX_CAUSES)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _own(error: OrchestratorError) -> BoundedError:
     else:
         kind, retryable = error.code, isinstance(error, Unavailable)
         wait = error.retry_after if isinstance(error, Unavailable) else None
-    delay = timedelta(seconds=min(wait, LONGEST_RETRY_AFTER)) if retryable and wait is not None and wait >= 0 else None
+    delay = timedelta(seconds=min(wait, MAX_RETRY_AFTER)) if retryable and wait is not None and wait >= 0 else None
     return BoundedError(cut(error.message), type=name(kind), non_retryable=not retryable, next_retry_delay=delay)
 
 

@@ -82,7 +82,7 @@ def unknown_agent(agent: str, worker: str, tally: Tally, *, local: bool) -> Appl
     )
 
 
-def refuse_poison(agent: str, tally: Tally) -> None:
+def refuse_after_lost_workers(agent: str, tally: Tally) -> None:
     """Raises `ApplicationError` of type `worker_lost` or `worker_stopped` if too many workers died or stopped during
     the call."""
     if tally.lost >= LOST_LIMIT:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 _CHANGING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _NO_ROUTE: Final = "(none)"
-_LONGEST_PATH: Final = 500
+_MAX_PATH_LENGTH: Final = 500
 _REFUSED: Final = frozenset({401, 403, 429})
 _REFUSING: Final = 400
 _UNAUTHENTICATED: Final = 4401
@@ -152,7 +152,7 @@ def _entry(scope: Mapping[str, Any], principal: Principal, action: str, status: 
         principal=principal.id,
         key_id=principal.key,
         action=action,
-        path=path[:_LONGEST_PATH],
+        path=path[:_MAX_PATH_LENGTH],
         status=status,
         address=client[0] if client else None,
         request_id=scope["state"]["request_id"],

@@ -10,7 +10,7 @@ from typing import Final
 from orchestrator.domain.access import Principal
 from orchestrator.domain.errors import LimitExceeded, Unavailable
 
-_MOST: Final = 10_000
+_MAX_CONNECTIONS: Final = 10_000
 # File descriptors reserved for everything else: the job index, Temporal, Redis, short requests.
 _RESERVED: Final = 200
 _RETRY_AFTER: Final = 10.0  # seconds
@@ -19,7 +19,7 @@ _RETRY_AFTER: Final = 10.0  # seconds
 def most_connections() -> int:
     """Return how many connections may stay open in this process, from its limit on file descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else max(10, min(soft - _RESERVED, _MOST))
+    return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(10, min(soft - _RESERVED, _MAX_CONNECTIONS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ Render = Callable[[Request, OrchestratorError], Response]
 SHOULD_RETRY: Final = "x-should-retry"
 WAITING_STATUSES: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 RETRY_AFTER: Final = "2"  # seconds, of answers that are no errors, such as a readiness of 503
-_LONGEST_WAIT: Final = 3600.0  # seconds; no client waits longer, for example for the next month
+_MAX_WAIT: Final = 3600.0  # seconds; no client waits longer, for example for the next month
 
 
 class MethodNotAllowed(OrchestratorError):
@@ -118,7 +118,7 @@ def should_retry(error: OrchestratorError) -> bool | None:
         case DeadlineExceeded() | Misconfigured():  # the job continues; only an operator can help
             return False
         case LimitExceeded():
-            return error.retry_after <= _LONGEST_WAIT
+            return error.retry_after <= _MAX_WAIT
         case _:
             return isinstance(error, Unavailable | RequestInProgress | BodyTooLate)
 

@@ -17,7 +17,7 @@ from api.errors import HeadersTooLarge, Render, UrlTooLong
 from orchestrator.domain.errors import InvalidInput, OrchestratorError, Unavailable
 from orchestrator.settings import Settings
 
-LONGEST_POLL: Final = 60.0
+MAX_POLL: Final = 60.0
 MARGIN: Final = 30.0
 POLICY_VIOLATION: Final = 1008  # WebSocket close code
 PROBES: Final = frozenset({"/healthz", "/readyz"})
@@ -75,7 +75,7 @@ class ApiOptions:
             cors_origins=_comma_separated(settings.cors_origins),
             trusted_hosts=_comma_separated(settings.trusted_hosts) or ("*",),
             max_body_bytes=2 * settings.max_input_bytes,
-            deadline_seconds=max(settings.sync_timeout, LONGEST_POLL) + MARGIN,
+            deadline_seconds=max(settings.sync_timeout, MAX_POLL) + MARGIN,
             root_path=settings.root_path,
             surfaces=settings.served_surfaces(),
             metrics_key=settings.metrics_key,

@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 async def whole_output(services: Services, job: Job) -> dict[str, Any] | None:
     """Return the job's output with its stored parts, or without those that cannot be read now; None without output."""
     try:
-        return await services.outputs.shown(job)
+        return await services.outputs.output_or_preview(job)
     except Unavailable as fault:
         log.warning("output_not_whole", job_id=job.id, error=fault.message)
         return job.result

@@ -12,9 +12,9 @@ from starlette.requests import HTTPConnection
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.schemas import expected_of, field_at
 
-MOST_FAULTS: Final = 20
-LONGEST_ECHO: Final = 200
-_LONGEST_NAME: Final = 80
+MAX_FAULTS: Final = 20
+MAX_ECHO_LENGTH: Final = 200
+_MAX_NAME_LENGTH: Final = 80
 
 _TYPES: Final = {
     "bool": "boolean",
@@ -63,7 +63,7 @@ def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidI
     name = next((name for name in connection.query_params if name not in known), None)
     if name is None:
         return None
-    shown = name.encode(errors="replace").decode()[:_LONGEST_NAME]
+    shown = name.encode(errors="replace").decode()[:_MAX_NAME_LENGTH]
     expected = f"one of {', '.join(sorted(known))}" if known else "no query parameters"
     return InvalidInput(f"Unknown query parameter: {shown}", field=shown, expected=expected)
 
@@ -73,7 +73,7 @@ def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None
     errors: Sequence[Any] = fault.errors()
     error = errors[0]
     faults = [
-        {"type": each["type"], "loc": list(each["loc"]), "msg": each["msg"]} for each in islice(errors, MOST_FAULTS)
+        {"type": each["type"], "loc": list(each["loc"]), "msg": each["msg"]} for each in islice(errors, MAX_FAULTS)
     ]
     place, value, context = error["loc"], error.get("input"), error.get("ctx") or {}
     field_path, field_schema = field_at(schema or {}, place[1:])
@@ -111,9 +111,9 @@ def echo(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return value.encode(errors="replace").decode()[:LONGEST_ECHO]
+        return value.encode(errors="replace").decode()[:MAX_ECHO_LENGTH]
     text = str(value)
-    return text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
+    return text if len(text) <= MAX_ECHO_LENGTH else f"{text[:MAX_ECHO_LENGTH]}…"
 
 
 def _expected(kind: str, value: Any, context: dict[str, Any], message: str) -> str:

@@ -9,7 +9,7 @@ from bench.jobs import started
 from bench.plugin import J3, WAIT
 from bench.processes import BenchFailed
 
-PATIENCE: Final = 120.0
+TIMEOUT_SECONDS: Final = 120.0
 
 
 async def waiting_and_ended(connection: Connection, count: int) -> tuple[list[str], list[str]]:
@@ -33,7 +33,7 @@ async def completed(connection: Connection, job_id: str) -> None:
 
 async def until(connection: Connection, job_id: str, holds: Any) -> None:
     """Wait until `holds` is true of a job. Raises `BenchFailed`."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not holds(job := await connection.call("GET", f"/v1/jobs/{job_id}")):
         if time.monotonic() > deadline:
             raise BenchFailed(f"a job does not get where it should: {job}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 _READY: Final = re.compile(r"^ready .*$", re.MULTILINE)
-_PATIENCE: Final = 120.0
+_TIMEOUT_SECONDS: Final = 120.0
 _POLL: Final = 0.02
 
 
@@ -46,7 +46,7 @@ class Command:
                 env=_environment() | self._environment,
             )
         while _READY.search(self._log.read_text(errors="replace")) is None:
-            if self._process.returncode is not None or time.perf_counter() - began > _PATIENCE:
+            if self._process.returncode is not None or time.perf_counter() - began > _TIMEOUT_SECONDS:
                 await self.stop()
                 raise BenchFailed(f"`orchestrator {self._arguments[0]}` did not become ready")
             await asyncio.sleep(_POLL)

@@ -15,7 +15,7 @@ from bench.figures import Figure, at_least, at_most
 from bench.jobs import started
 from bench.load import Call, one_at_a_time, per_second
 from bench.plugin import J3, WAIT
-from bench.prepared import PATIENCE, completed, waiting_and_ended
+from bench.prepared import TIMEOUT_SECONDS, completed, waiting_and_ended
 from bench.processes import BenchFailed, Command, memory, processor_seconds
 
 OPEN_JOBS: Final = 20
@@ -72,7 +72,7 @@ async def _read(connection: Connection, jobs: Any) -> None:
 
 async def _until_cached(metrics_port: int) -> None:
     """Wait until the worker's metrics show that it caches all open jobs."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     held = 0.0
     async with httpx2.AsyncClient(trust_env=False) as http:
         while held < CACHED:

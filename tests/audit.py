@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _ROOT: Final = Path(__file__).parents[1]
-_MOST_NAMED: Final = 5
+_MAX_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def verdict(found: list[dict[str, Any]], excepted: list[Excepted], today: date) 
             sound = False
     unknown = [package["name"] for package in found if "skip_reason" in package]
     if unknown:
-        named = ", ".join(unknown[:_MOST_NAMED]) + (" …" if len(unknown) > _MOST_NAMED else "")
+        named = ", ".join(unknown[:_MAX_NAMED]) + (" …" if len(unknown) > _MAX_NAMED else "")
         lines.append(f"{len(unknown)} of {len(found)} packages are not known to the package index: {named}")
         sound = False
     return [*lines, f"{len(found) - len(unknown)} of {len(found)} packages were looked up"], sound

@@ -26,7 +26,7 @@ class UnknownWorkflowType(Exception):
 def foreign(input: ExecuteWorkflowInput) -> bool:
     """Whether the workflow was not started by the API, by a conversation, or by an earlier run of its own job."""
     info = workflow.info()
-    if _given(_arguments(input)).job_id != info.workflow_id:
+    if _job_input(_arguments(input)).job_id != info.workflow_id:
         return True
     if info.continued_run_id is not None:
         return False
@@ -66,7 +66,7 @@ def _raw(args: Any) -> bool:
     return len(args) == 1 and isinstance(args[0], list) and all(isinstance(value, RawValue) for value in args[0])
 
 
-def _given(arguments: list[Any]) -> JobInput:
+def _job_input(arguments: list[Any]) -> JobInput:
     """The job that the workflow was started with, or a `PlainInput`."""
     if not arguments:
         return PlainInput()
@@ -89,15 +89,15 @@ def _with_job(args: Any, job: JobInput) -> list[Any]:
 
 
 def _adoption(arguments: list[Any]) -> Adoption:
-    info, given = workflow.info(), _given(arguments)
-    plain = isinstance(given, PlainInput)
+    info, job_input = workflow.info(), _job_input(arguments)
+    plain = isinstance(job_input, PlainInput)
     return Adoption(
         job_id=info.workflow_id,
         run_id=info.run_id,
         first_run_id=info.first_execution_run_id,
         definition=info.workflow_type,
-        given=None if plain else given,
-        value=given.value if isinstance(given, PlainInput) else None,
+        job_input=None if plain else job_input,
+        value=job_input.value if isinstance(job_input, PlainInput) else None,
         inputs=len(arguments),
         owner=_attribute(names.ATTRIBUTE_OWNER),
         parent=info.parent.workflow_id if info.parent else None,

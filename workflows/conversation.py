@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.commands import Control, JobInput, JobResult, Recorded
     from orchestrator.domain.conversations import (
-        MOST_WAITING,
+        MAX_WAITING,
         SESSION_BUSY,
         ConversationEnd,
         ConversationInput,
@@ -39,7 +39,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError, JobState
     from orchestrator.domain.text import headline, inert
 
-_MOST_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
+_MAX_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
 _PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 
@@ -84,7 +84,7 @@ class ConversationWorkflow:
 
     @turn.validator
     def _has_room(self, request: TurnRequest) -> None:
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise ApplicationError("the session has too many messages waiting", type=SESSION_BUSY)
 
     @workflow.update(name=names.UPDATE_RESET)
@@ -97,7 +97,7 @@ class ConversationWorkflow:
         return Recorded()
 
     def _draining(self) -> bool:
-        many = self._turns - self._conversation.turns >= _MOST_TURNS
+        many = self._turns - self._conversation.turns >= _MAX_TURNS
         return self._changes > 0 and (many or workflow.info().is_continue_as_new_suggested())
 
     async def _over(self) -> bool:

@@ -34,18 +34,18 @@ class WebhookDeliveryWorkflow:
         """Make at most one attempt for each entry of the schedule."""
         delays = [jittered(seconds, _JITTER, workflow.random().uniform) for seconds in delivery.schedule]
         report = DeliveryReport(state=DeliveryState.PENDING)
-        made = 0
-        for made, delay in enumerate(delays, start=1):
+        number = 0
+        for number, delay in enumerate(delays, start=1):
             wait = max(delay, report.retry_after or 0.0)
             if wait > 0:
-                _show(delivery, f"attempt {made} of {len(delays)} is due {wait:.0f} seconds after the one before")
-                await workflow.sleep(wait, summary=f"before attempt {made} of {len(delays)}")
-            next_delay = delays[made] if made < len(delays) else None
-            report = await _attempt(delivery, made, next_delay)
+                _show(delivery, f"attempt {number} of {len(delays)} is due {wait:.0f} seconds after the one before")
+                await workflow.sleep(wait, summary=f"before attempt {number} of {len(delays)}")
+            next_delay = delays[number] if number < len(delays) else None
+            report = await _attempt(delivery, number, next_delay)
             if report.state is not DeliveryState.PENDING:
                 break
-        _show(delivery, f"**{report.state}** after {made} of {len(delays)} attempts")
-        return DeliveryResult(state=report.state, attempts=made)
+        _show(delivery, f"**{report.state}** after {number} of {len(delays)} attempts")
+        return DeliveryResult(state=report.state, attempts=number)
 
 
 async def _attempt(delivery: DeliveryInput, number: int, next_delay: float | None) -> DeliveryReport:

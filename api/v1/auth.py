@@ -132,7 +132,7 @@ class KeyBody(KeyFields):
         """Return the body of one key."""
         return cls(
             **_fields(key),
-            prefix=f"{key.beginning[: len(key.form.start) + _SHOWN_DIGITS]}…",
+            prefix=f"{key.visible_prefix[: len(key.form.form_prefix) + _SHOWN_DIGITS]}…",
             state=key.state(datetime.now(UTC)),
             created_by=key.created_by,
             last_used_at=key.last_used_at,

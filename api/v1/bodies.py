@@ -20,7 +20,7 @@ from api.storable import JsonObject, storable
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.labels import JobLabel
 
-_MOST_FIELDS: Final = 100
+_MAX_FIELDS: Final = 100
 _URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -69,7 +69,7 @@ class Body(BaseModel):
     @classmethod
     def _few_fields(cls, data: Any) -> Any:
         """Refuse too many fields at once: each unknown field would be a fault of its own."""
-        if isinstance(data, dict) and len(data) > _MOST_FIELDS:
+        if isinstance(data, dict) and len(data) > _MAX_FIELDS:
             raise PydanticCustomError("fields", "Input should be {expected}", {"expected": "an object of known fields"})
         return data
 

@@ -14,7 +14,7 @@ from orchestrator.domain.pages import Position
 
 T = TypeVar("T")
 
-_LONGEST_CURSOR: Final = 1000
+_MAX_CURSOR_LENGTH: Final = 1000
 _SEPARATOR: Final = "|"
 
 Limit = Annotated[int, Field(ge=1, le=100)]
@@ -48,7 +48,7 @@ class CursorQuery(PageQuery):
 
     after: str | None = Field(
         default=None,
-        max_length=_LONGEST_CURSOR,
+        max_length=_MAX_CURSOR_LENGTH,
         description="`next` of the previous page. Unlike `offset`, it skips and repeats nothing when rows are added.",
     )
 

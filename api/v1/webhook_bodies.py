@@ -9,7 +9,7 @@ from api.storable import FIRST_FAULT
 from api.v1.bodies import Body, WebUrl, WholeNumber
 from api.v1.pages import CursorPage, CursorQuery, Listing, cut
 from api.v1.wire import Timestamp, Wire, absent
-from api.webhooks import MOST_EVENTS, Event, Secret
+from api.webhooks import MAX_EVENTS, Event, Secret
 from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import (
     SUBSCRIBABLE,
@@ -27,7 +27,7 @@ _DAY: Final = 86_400
 
 NamedEvent = Annotated[str, WithJsonSchema({"type": "string", "enum": list(WebhookEvent)})]
 KnownEvent = Annotated[Event, WithJsonSchema({"type": "string", "enum": list(SUBSCRIBABLE)})]
-Events = Annotated[list[KnownEvent], FIRST_FAULT, Field(min_length=1, max_length=MOST_EVENTS)]
+Events = Annotated[list[KnownEvent], FIRST_FAULT, Field(min_length=1, max_length=MAX_EVENTS)]
 
 
 class RegisterBody(Body):

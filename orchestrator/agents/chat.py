@@ -44,7 +44,7 @@ class Judgement(AgentOutput):
 
     score: Score = None
     verdict: Literal["not_judged", "accept", "revise", "reject"] = Field(
-        default="not_judged", description="What is to be done with the drafts."
+        default="not_judged", description="What to do with the drafts."
     )
     findings: list[str] = Field(default_factory=list, description="Faults and gaps, the gravest first.")
 
@@ -54,7 +54,7 @@ _TO_USER: Final = (
     "`history` the earlier turns of the conversation, oldest first. Write to the user in `output`, in the depth that "
     "the message asks for and no more. Leave `deliverables` empty unless the user asks for files."
 )
-_TIMES: Final = Timeouts(start_to_close=180, schedule_to_close=900)
+_TIMEOUTS: Final = Timeouts(start_to_close=180, schedule_to_close=900)
 
 _REVIEW: Final = (
     "Check each draft against the message: is it right, is it complete, does it answer what was asked? Name the faults "
@@ -155,5 +155,5 @@ def _step(id: str, name: str, agents: tuple[str, ...], task: str, needs: tuple[s
         needs=needs,
         estimated_time="10-60 seconds",
         instruction=f"{task} {_TO_USER}",
-        timeouts=_TIMES,
+        timeouts=_TIMEOUTS,
     )

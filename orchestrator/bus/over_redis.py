@@ -25,7 +25,7 @@ CAPACITY: Final = 10_000
 _BATCH: Final = 100
 _TIMEOUT: Final = 2.0  # Seconds for one response of Redis.
 _WARN_EVERY: Final = 60.0
-_LONGEST_CAUSE: Final = 300
+_MAX_CAUSE_LENGTH: Final = 300
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ def redis_fault(error: Exception) -> Unavailable:
     remedy = "Correct the password in" if wrong_key else "Start that Redis, or correct the host and the port in"
     return Unavailable(
         "Redis does not answer",
-        cause=str(error)[:_LONGEST_CAUSE] or type(error).__name__,
+        cause=str(error)[:_MAX_CAUSE_LENGTH] or type(error).__name__,
         remedy=f"{remedy} ORCHESTRATOR_REDIS_URL.",
     )
 
@@ -52,7 +52,7 @@ class RedisBus:
 
     If Redis fails, deltas are lost and a warning is logged once a minute; everything else continues, and the bus tries
     again after `pause` seconds. A receiving connection is pinged after `silence` seconds without a message, and
-    replaced if it is silent for as long again.
+    replaced if another `silence` seconds bring no message.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RedisBus:
         self._pubsub: PubSub | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._lost = 0
-        self._warned = float("-inf")
+        self._warned_at = float("-inf")
 
     def publish(self, delta: Delta) -> None:
         """Queue a delta for every process with a reader of its job. A full queue drops the delta."""
@@ -90,7 +90,7 @@ class RedisBus:
         self._run("send deltas", self._send)
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Delta]:
-        """The job's deltas from about now on; close the generator after use."""
+        """New deltas of the job; deltas sent before the subscription is active are lost. Close the generator."""
         channel = _channel(job_id)
         self._readers[channel] += 1
         try:
@@ -206,9 +206,9 @@ class RedisBus:
 
     def _warn(self, fault: Exception) -> None:
         now = self._clock()
-        if now - self._warned >= _WARN_EVERY:
+        if now - self._warned_at >= _WARN_EVERY:
             log.warning("deltas_lost", lost=self._lost, error=type(fault).__name__)
-            self._warned, self._lost = now, 0
+            self._warned_at, self._lost = now, 0
 
 
 def _channel(job_id: str) -> str:

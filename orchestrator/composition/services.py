@@ -50,7 +50,7 @@ from orchestrator.storage.webhooks import WebhookRepository
 from orchestrator.storage.work import WorkRepository
 
 # Longer than a request without a synchronous wait may take.
-_LONGEST_REQUEST: Final = timedelta(minutes=2)
+_MAX_REQUEST: Final = timedelta(minutes=2)
 
 
 def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -> Services:
@@ -120,7 +120,7 @@ def _idempotency(settings: Settings, backend: Backend) -> IdempotentRequests:
         backend.sealer,
         clock=now,
         new_id=new_id,
-        lease=timedelta(seconds=settings.sync_timeout) + _LONGEST_REQUEST,
+        lease=timedelta(seconds=settings.sync_timeout) + _MAX_REQUEST,
     )
 
 
@@ -151,7 +151,7 @@ def _readiness(settings: Settings, backend: Backend, work: WorkRepository) -> Re
         backend.database,
         task_queue=settings.task_queue,
         cache=backend.bus.ping,
-        models=(lambda: work.asked(since=now() - LATELY)) if settings.has_model_provider() else None,
+        models=(lambda: work.provider_outcomes(since=now() - LATELY)) if settings.has_model_provider() else None,
     )
 
 

@@ -15,7 +15,7 @@ from orchestrator.domain.errors import InvalidInput, OrchestratorError, Unavaila
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 _EXPECTED: Final = "http or https URL of a public host, without credentials"
-_LONGEST: Final = 2048
+_MAX_LENGTH: Final = 2048
 _PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_-][a-z0-9._-]*|[0-9a-f:.]+", re.IGNORECASE | re.ASCII)
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
@@ -50,8 +50,8 @@ class Target:
 
 def target(url: str) -> Target:
     """The parts of a URL. Raises `AddressRefused` for an invalid form; the address is not checked."""
-    if len(url) > _LONGEST:
-        raise AddressRefused(f"the URL is longer than {_LONGEST} characters")
+    if len(url) > _MAX_LENGTH:
+        raise AddressRefused(f"the URL is longer than {_MAX_LENGTH} characters")
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as fault:
@@ -103,7 +103,7 @@ async def checked_at_registration(url: str, allow_private: bool, *, resolve: Res
         return
     if fault is not None:
         raise InvalidInput(
-            f"Webhooks cannot go to this URL: {fault}", field="url", provided=url[:_LONGEST], expected=_EXPECTED
+            f"Webhooks cannot go to this URL: {fault}", field="url", provided=url[:_MAX_LENGTH], expected=_EXPECTED
         )
 
 

@@ -19,9 +19,9 @@ from orchestrator.domain.webhooks import DeliveryVerdict, Posted, Posting
 log = structlog.get_logger(__name__)
 
 _CONNECT_TIMEOUT: Final = 5.0
-_MOST_READ: Final = 4096
+_MAX_READ: Final = 4096
 _READ_TIMEOUT: Final = 1.0
-_LONGEST_WAIT: Final = 86400.0
+_MAX_WAIT: Final = 86400.0
 _BUSY: Final = (httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE)
 
 
@@ -100,13 +100,13 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text), _LONGEST_WAIT)
+        return min(float(text), _MAX_WAIT)
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):  # the parser's errors for invalid dates
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max((at - now).total_seconds(), 0.0), _LONGEST_WAIT)
+    return min(max((at - now).total_seconds(), 0.0), _MAX_WAIT)
 
 
 def _request(to: Target, address: str, headers: dict[str, str], raw: bytes) -> httpx2.Request:
@@ -128,7 +128,7 @@ async def _drain(response: httpx2.Response) -> None:
         async with asyncio.timeout(_READ_TIMEOUT):
             async for piece in response.aiter_raw():
                 read += len(piece)
-                if read >= _MOST_READ:
+                if read >= _MAX_READ:
                     break
     except (httpx2.TransportError, OSError) as fault:
         log.debug("webhook_answer_cut_short", fault=type(fault).__name__)

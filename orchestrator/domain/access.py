@@ -12,7 +12,7 @@ from orchestrator.domain.limits import Tier
 
 
 class Scope(StrEnum):
-    """The eight scopes."""
+    """What a credential may do. `admin:*` includes all others."""
 
     AGENTS_READ = "agents:read"
     AGENTS_EXECUTE = "agents:execute"
@@ -33,7 +33,7 @@ class Role(StrEnum):
 
 
 USER_OWNER: Final = "user:"
-"""Prefix of the owner of a user's jobs; the account follows."""
+"""Prefix of the owner of a user's jobs."""
 
 _ACCOUNT: Final = re.compile(r"([^:]+):[0-9a-f]{16}")
 
@@ -44,7 +44,7 @@ def is_account(text: str) -> bool:
 
 
 def name_of(owner: str) -> str:
-    """An owner for people: the name of a user; every other owner unchanged."""
+    """The display name of an owner: the user name of an account, else the owner unchanged."""
     account = owner.removeprefix(USER_OWNER)
     return _ACCOUNT.sub(r"\1", account) if is_account(account) else account
 
@@ -55,16 +55,16 @@ ORDINARY: Final = frozenset(Scope) - {Scope.ADMIN}
 
 def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
     """The scopes of roles (C-22)."""
-    granted = set(roles)
-    if granted & {Role.ADMIN, Role.SYSTEM_ADMIN}:
+    role_set = set(roles)
+    if role_set & {Role.ADMIN, Role.SYSTEM_ADMIN}:
         return frozenset({Scope.ADMIN})
-    return ORDINARY if granted else frozenset()
+    return ORDINARY if role_set else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of its API key, and `prefix` finds
-    the secret of that key.
+    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of its API key, and `prefix` is the
+    public part of the secret.
 
     A user has a signed token instead. It names their roles and ends at `expires_at`; `sign_in` is the sign-in that the
     token comes from, None for a token that another system issued.
@@ -91,7 +91,7 @@ class Principal:
         """Whether the caller may do everything and see every job."""
         return Scope.ADMIN in self.scopes
 
-    def require_reach(self, scopes: Iterable[Scope], tier: Tier | None) -> None:
+    def require_can_grant(self, scopes: Iterable[Scope], tier: Tier | None) -> None:
         """Check that a new key can do no more than its creator. Raises `Forbidden`.
 
         A `system_admin` who is not `admin` can grant neither administration nor a tier above their own.
@@ -107,7 +107,7 @@ class Principal:
         if not self.admin and scope not in self.scopes:
             raise Forbidden(f"This credential lacks the scope {scope}", scope=str(scope))
 
-    def sees(self, owner: str) -> bool:
+    def can_see(self, owner: str) -> bool:
         """Whether the caller may see jobs of that owner."""
         return self.admin or owner == self.id
 
@@ -119,7 +119,7 @@ class KeyForm(StrEnum):
     AO = "ao"
 
     @property
-    def start(self) -> str:
+    def form_prefix(self) -> str:
         """The prefix of its keys."""
         return "dvr_sk_live_" if self is KeyForm.DVR else "ao_"
 
@@ -159,12 +159,12 @@ class ApiKey:
     @property
     def form(self) -> KeyForm:
         """The form of its secrets."""
-        return KeyForm.AO if self.prefix.startswith(KeyForm.AO.start) else KeyForm.DVR
+        return KeyForm.AO if self.prefix.startswith(KeyForm.AO.form_prefix) else KeyForm.DVR
 
     @property
-    def beginning(self) -> str:
+    def visible_prefix(self) -> str:
         """The first characters of its newest secret."""
-        return self.prefix if self.form is KeyForm.AO else self.form.start + self.prefix
+        return self.prefix if self.form is KeyForm.AO else self.form.form_prefix + self.prefix
 
     def state(self, at: datetime) -> KeyState:
         """The state of the key at a time; `revoked` is final."""

@@ -41,13 +41,13 @@ class TokenUse:
     reserved: int = 0
     claimed: int = 0
 
-    def left(self, limit: int) -> int:
+    def remaining(self, limit: int) -> int:
         """Tokens that are neither used nor reserved."""
         return limit - self.used - self.reserved
 
     def check(self, limit: int, at: datetime) -> None:
-        """Raises `LimitExceeded` if no tokens are left for another job."""
-        if self.left(limit) > 0:
+        """Raises `LimitExceeded` if no tokens are remaining for another job."""
+        if self.remaining(limit) > 0:
             return
         if self.used >= limit:
             wait = (month_end(at) - at).total_seconds()
@@ -79,7 +79,7 @@ class Claim:
         """Whether a refused call may get `least` tokens once the running calls have ended."""
         return self.use.claimed > 0 and limit - self.use.used >= least
 
-    def held(self, limit: int, least: int) -> str:
+    def waiting_message(self, limit: int, least: int) -> str:
         """The message for the job's owner while a refused call waits."""
         return (
             f"The call waits for tokens that other calls hold: it needs at least {least}, and of {limit} tokens of "

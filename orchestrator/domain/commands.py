@@ -224,14 +224,14 @@ class CallReuse(Message):
 class Adoption(Message):
     """Input of the local activity that turns a workflow that was not started through the API into a job.
 
-    `given` is the `JobInput` that it was started with, usually a copy of another job's; `value` is any other input.
+    `job_input` is the `JobInput` that it was started with, usually a copy of another job's; `value` is any other input.
     """
 
     job_id: str
     run_id: str
     first_run_id: str = Field(default="", description="The first run of the execution, also after a reset.")
     definition: str = Field(description="The workflow's type.")
-    given: JobInput | None = None
+    job_input: JobInput | None = None
     value: Any = None
     inputs: int = Field(default=1, description="The number of its inputs; a job has one.")
     owner: str | None = Field(default=None, description="The owner in its search attribute.")

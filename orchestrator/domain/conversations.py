@@ -10,11 +10,11 @@ from orchestrator.domain.commands import JobInput, Message
 from orchestrator.domain.ids import JobKind, digest, idempotent_job_id
 from orchestrator.domain.jobs import JobError, JobState
 
-MOST_REMEMBERED: Final = 20
+MAX_REMEMBERED: Final = 20
 MEMORY_BYTES: Final = 32 * 1024
 REMEMBERED_CHARACTERS: Final = 2000
 # Temporal accepts ten open updates of one workflow. We refuse further turns before that, with our own error.
-MOST_WAITING: Final = 8
+MAX_WAITING: Final = 8
 SESSION_BUSY: Final = "session_busy"
 SURFACE: Final = "chat"
 _PREFIX: Final = "conv_"
@@ -47,7 +47,7 @@ class Remembered(Message):
 
 
 class Memory(Message):
-    """The last turns of a conversation, oldest first, within `MOST_REMEMBERED` turns and `MEMORY_BYTES`."""
+    """The last turns of a conversation, oldest first, within `MAX_REMEMBERED` turns and `MEMORY_BYTES`."""
 
     turns: list[Remembered] = Field(default_factory=list)
 
@@ -56,7 +56,7 @@ class Memory(Message):
         if any(turn.job_id == job_id for turn in self.turns):
             return self
         new = Remembered(job_id=job_id, at=at, message=_cut(message), answer=_cut(answer))
-        turns = [*self.turns, new][-MOST_REMEMBERED:]
+        turns = [*self.turns, new][-MAX_REMEMBERED:]
         while len(turns) > 1 and _size(turns) > MEMORY_BYTES:
             turns.pop(0)
         return Memory(turns=turns)

@@ -6,8 +6,8 @@ from typing import Final
 
 from orchestrator.domain.text import sound
 
-LONGEST_PATH: Final = 240  # Systems allow 255: there is room for a number.
-_MOST_BYTES: Final = 200  # Of one part; file systems allow 255.
+MAX_PATH_LENGTH: Final = 240  # Systems allow 255: there is room for a number.
+_MAX_BYTES: Final = 200  # Of one part; file systems allow 255.
 _UNNAMED: Final = "unnamed"
 # Control characters, and those that change the direction of text, so that `gpj.exe` can look like `exe.jpg`.
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -27,9 +27,9 @@ def safe_path(name: str) -> str:
     It has no root, no drive, no `..`, and no character that a file system refuses; letters of every language and spaces
     stay. It has at most 240 characters; a name without a valid character becomes `unnamed`.
     """
-    parts = [_safe_part(part) for part in sound(name[: 4 * LONGEST_PATH]).replace("\\", "/").split("/")]
+    parts = [_safe_part(part) for part in sound(name[: 4 * MAX_PATH_LENGTH]).replace("\\", "/").split("/")]
     names = [part for part in parts if part]
-    while len(names) > 1 and len("/".join(names)) > LONGEST_PATH:
+    while len(names) > 1 and len("/".join(names)) > MAX_PATH_LENGTH:
         names.pop(0)
     return "/".join(names) or _UNNAMED
 
@@ -66,15 +66,15 @@ def _safe_part(part: str) -> str:
     part = _EDGES.sub("", _FORBIDDEN.sub("_", _UNSEEN.sub("", part)))
     if _DEVICES.match(part):
         part = f"_{part}"
-    return part if len(part.encode()) <= _MOST_BYTES else _shortened(part)
+    return part if len(part.encode()) <= _MAX_BYTES else _shortened(part)
 
 
 def _shortened(part: str) -> str:
     """The part with its suffix, shortened to the bytes that every file system accepts."""
     stem, suffix = _split(part)
-    if len(suffix.encode()) > _MOST_BYTES // 4:
+    if len(suffix.encode()) > _MAX_BYTES // 4:
         stem, suffix = part, ""
-    room = _MOST_BYTES - len(suffix.encode())
+    room = _MAX_BYTES - len(suffix.encode())
     return _EDGES.sub("", stem.encode()[:room].decode(errors="ignore")) + suffix
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long each kind of row is kept after its end. None keeps it forever."""
+    """None keeps the rows forever."""
 
     jobs: timedelta | None = None
     events: timedelta | None = None

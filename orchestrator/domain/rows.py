@@ -6,9 +6,9 @@ from pydantic_core import to_json
 
 from orchestrator.domain.errors import InvalidInput
 
-MOST_WEBHOOKS: Final = 50
-MOST_KEYS: Final = 100
-MOST_SESSIONS: Final = 100
+MAX_WEBHOOKS: Final = 50
+MAX_KEYS: Final = 100
+MAX_SESSIONS: Final = 100
 ROW_BYTES: Final = 64 * 1024
 LIST_BYTES: Final = 1024 * 1024
 """The most bytes of row contents in one list."""
@@ -19,7 +19,7 @@ def check_size(field: str, **values: Any) -> None:
     size = len(to_json(values))
     if size > ROW_BYTES:
         raise InvalidInput(
-            f"{field} and the texts beside it are {size} bytes as JSON, more than {ROW_BYTES}",
+            f"invalid {field}: the row would be {size} bytes as JSON; at most {ROW_BYTES} are allowed",
             field=field,
             expected=f"at most {ROW_BYTES} bytes as JSON",
             limit="row_bytes",
@@ -28,10 +28,10 @@ def check_size(field: str, **values: Any) -> None:
         )
 
 
-def full(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
+def limit_error(kind: str, allowed: int, used: int, remedy: str) -> InvalidInput:
     """The error for a row over the limit of its kind."""
     return InvalidInput(
-        f"There are {used} {kind} of {allowed} that an account may have: {remedy}",
+        f"limit reached: {used} of {allowed} {kind} per account; {remedy}",
         limit=kind,
         allowed=allowed,
         used=used,

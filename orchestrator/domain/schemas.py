@@ -30,15 +30,15 @@ def field_at(root: dict[str, Any], path: Sequence[str | int]) -> tuple[list[str 
 
 def _part(root: dict[str, Any], schema: dict[str, Any], part: str | int) -> dict[str, Any] | None:
     schema = _resolved(root, schema)
-    found: dict[str, Any] | None
+    part_schema: dict[str, Any] | None
     if isinstance(part, int):
-        found = schema["items"] if isinstance(schema.get("items"), dict) else None
+        part_schema = schema["items"] if isinstance(schema.get("items"), dict) else None
     elif part in (mapping := schema.get("discriminator", {}).get("mapping", {})):
-        found = {"$ref": mapping[part]}
+        part_schema = {"$ref": mapping[part]}
     else:
-        found = schema.get("properties", {}).get(part)
+        part_schema = schema.get("properties", {}).get(part)
     options = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-    return found or next((inner for option in options if (inner := _part(root, option, part))), None)
+    return part_schema or next((inner for option in options if (inner := _part(root, option, part))), None)
 
 
 def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ _ORDINARY_STOPS: Final = 3  # After so few stops the call is retried at once.
 _STOP_PAUSES: Final = Backoff(5.0, 60.0)
 _UNKEPT = "unavailable"
 _SHORTEST_TOKEN_WAIT: Final = 1.0
-_LONGEST_TOKEN_WAIT: Final = 5.0
+_MAX_TOKEN_WAIT: Final = 5.0
 
 # `held`: an operator paused the call, or another call of its agent blocked its event loop.
 End = Literal["waited", "failed", "unkept", "stopped", "held"]
@@ -131,7 +131,7 @@ class Tally(BaseModel):
     def token_wait(self, at: datetime) -> float:
         """Seconds until a call asks again for tokens: one at first, more after a longer wait."""
         waited = self.waited_for_tokens(at).total_seconds()
-        return min(max(_SHORTEST_TOKEN_WAIT, waited / 2), _LONGEST_TOKEN_WAIT)
+        return min(max(_SHORTEST_TOKEN_WAIT, waited / 2), _MAX_TOKEN_WAIT)
 
     @property
     def stopped_wait(self) -> float:

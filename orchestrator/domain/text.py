@@ -5,11 +5,11 @@ from typing import Any, Final
 
 MESSAGE_LIMIT: Final = 2000
 NAME_LIMIT: Final = 100
-MOST_CAUSES: Final = 4
+MAX_CAUSES: Final = 4
 # JSON parsers stop at about 200 levels, and a result wraps an answer in more levels.
-MOST_LEVELS: Final = 100
+MAX_LEVELS: Final = 100
 # Python refuses to print longer integers, and databases refuse them.
-_MOST_BITS: Final = 1024
+_MAX_BITS: Final = 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # Characters that control a terminal, except tab and newline, or that change the direction or the lines of text.
@@ -90,7 +90,7 @@ def error_message(error: BaseException) -> str:
         return f"its text cannot be read ({error_name(fault)})"
 
 
-def sound_data(value: Any, levels: int = MOST_LEVELS) -> Any:
+def sound_data(value: Any, levels: int = MAX_LEVELS) -> Any:
     """JSON data with sound texts. NaN and infinities become null, because JSON lacks them.
 
     Raises `ValueError` for data that is more than `levels` levels deep or has enormous integers.
@@ -101,13 +101,13 @@ def sound_data(value: Any, levels: int = MOST_LEVELS) -> Any:
         case bool() | None:
             return value
         case int():
-            if value.bit_length() > _MOST_BITS:
+            if value.bit_length() > _MAX_BITS:
                 raise ValueError(f"it holds an integer of {value.bit_length()} bits")
             return value
         case float():
             return value if float("-inf") < value < float("inf") else None
         case _ if levels == 0:
-            raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+            raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
         case dict():
             return {
                 sound(key) if isinstance(key, str) else key: sound_data(item, levels - 1) for key, item in value.items()

@@ -6,8 +6,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 # More than any call uses, and small enough that a database can sum many.
-_MOST_TOKENS: Final = 1_000_000_000
-_MOST_COST: Final = 1_000_000.0
+_MAX_TOKENS: Final = 1_000_000_000
+_MAX_COST: Final = 1_000_000.0
 
 
 class Usage(BaseModel):
@@ -32,10 +32,10 @@ class Usage(BaseModel):
         An impossible count becomes 0, and the costs that depend on it become unknown.
         """
         counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        wrong = {name: 0 for name, count in counts.items() if not 0 <= count <= _MOST_TOKENS}
+        wrong = {name: 0 for name, count in counts.items() if not 0 <= count <= _MAX_TOKENS}
         costs = {"cost": self.cost, "provider_cost": self.provider_cost}
         unknown = {
-            name: None for name, cost in costs.items() if cost is not None and (wrong or not 0 <= cost <= _MOST_COST)
+            name: None for name, cost in costs.items() if cost is not None and (wrong or not 0 <= cost <= _MAX_COST)
         }
         return self.model_copy(update={**wrong, **unknown}) if wrong or unknown else self
 

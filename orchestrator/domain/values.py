@@ -17,11 +17,11 @@ INLINE_BYTES: Final = 64 * 1024  # A message up to this size is sent whole.
 LEFT_BYTES: Final = 32 * 1024  # The most of a larger one that stays inline.
 PART_BYTES: Final = 4 * 1024  # A smaller part is not worth a reference.
 KEPT: Final = ("plan", "retry")  # Of a job's input; the projection reads them from history alone.
-_MOST_KEPT: Final = 1024 * 1024
+_MAX_KEPT: Final = 1024 * 1024
 _PREVIEW_CHARACTERS: Final = 80
 # The size of every part is measured. Deeper parts, and parts of very long lists, are removed with their parent.
 _DEPTH: Final = 8
-_MOST_PARTS: Final = 1000
+_MAX_PARTS: Final = 1000
 
 Place = tuple[str | int, ...]
 
@@ -70,7 +70,7 @@ def split(job_id: str, message: Any, *, inline: int = INLINE_BYTES, keep: Sequen
     bodies: dict[str, str] = {}
     retained: dict[str, Any] = {}
     if isinstance(message, dict):
-        retained = {name: message[name] for name in keep if name in message and _size(message[name]) <= _MOST_KEPT}
+        retained = {name: message[name] for name in keep if name in message and _size(message[name]) <= _MAX_KEPT}
     free = {name: value for name, value in message.items() if name not in retained} if retained else message
     if _size(free) <= inline:
         return Split(message, (), bodies)
@@ -134,21 +134,21 @@ def _bytes_of(value: Any) -> bytes:
 
 def _split(job_id: str, value: Any, target: int, bodies: dict[str, str], depth: int) -> tuple[Any, tuple[Stored, ...]]:
     """A value over `target` bytes without its large parts; an empty value if that is not enough."""
-    if not isinstance(value, dict | list) or depth == _DEPTH or len(value) > _MOST_PARTS:
+    if not isinstance(value, dict | list) or depth == _DEPTH or len(value) > _MAX_PARTS:
         return _replaced(job_id, value, (), bodies)
     places: list[tuple[Any, Any]] = list(value.items() if isinstance(value, dict) else enumerate(value))
     sizes = {place: _size(child) for place, child in places}
-    whole = left = sum(sizes.values()) + sum(len(str(place)) + 4 for place in sizes)
+    total_bytes = remaining_bytes = sum(sizes.values()) + sum(len(str(place)) + 4 for place in sizes)
     rest: Any = dict(value) if isinstance(value, dict) else list(value)
     stored: list[Stored] = []
     for place in sorted(sizes, key=lambda place: -sizes[place]):
-        if left <= target or sizes[place] < PART_BYTES:
+        if remaining_bytes <= target or sizes[place] < PART_BYTES:
             break
-        share = max(PART_BYTES, target * sizes[place] // whole)
+        share = max(PART_BYTES, target * sizes[place] // total_bytes)
         rest[place], parts = _split(job_id, value[place], share, bodies, depth + 1)
         stored += [part.under(place) for part in parts]
-        left -= sizes[place] - _size(rest[place])
-    if left <= target:
+        remaining_bytes -= sizes[place] - _size(rest[place])
+    if remaining_bytes <= target:
         return rest, tuple(stored)
     return _replaced(job_id, rest, tuple(stored), bodies)
 

@@ -25,11 +25,11 @@ _FAULTS: Final[tuple[tuple[str, str, str], ...]] = (
     ("[Uu]nauthenticated|[Pp]ermission ?[Dd]enied", "the server refuses the credentials", "Correct TEMPORAL_API_KEY."),
     ("[Tt]imed ?out|[Dd]eadline|elapsed", "no answer in time", _ADDRESS),
 )
-_LONGEST: Final = 300
+_MAX_LENGTH: Final = 300
 
 
 def connection_fault(error: BaseException) -> tuple[str, str]:
     """A sentence and a remedy for an error of the SDK while it connects."""
     text = str(error)
     matches = ((sentence, remedy) for pattern, sentence, remedy in _FAULTS if re.search(pattern, text))
-    return next(matches, (text[:_LONGEST], _ADDRESS))
+    return next(matches, (text[:_MAX_LENGTH], _ADDRESS))

@@ -33,8 +33,8 @@ _LATE_SECONDS: Final = 1.5
 # How long the thread itself must have computed in that time: on a busy machine, innocent code of a few milliseconds is
 # late too.
 _BUSY_SECONDS: Final = 0.1
-_MOST_RUNS: Final = 1000
-_LONGEST: Final = 300
+_MAX_RUNS: Final = 1000
+_MAX_LENGTH: Final = 300
 # A history grows by at most so many events when a task fails and is retried. If it grew by more, the run went on.
 _EVENTS_OF_FAILURES: Final = 10
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class _Blocks:
             block.times, block.history_length = 0, act.history_length
         block.times += 1
         self._runs.move_to_end(act.run_id)
-        while len(self._runs) > _MOST_RUNS:
+        while len(self._runs) > _MAX_RUNS:
             self._runs.popitem(last=False)
         return block.times
 
@@ -155,7 +155,7 @@ class _ContainedInstance(WorkflowInstance):
         except RuntimeError as error:
             if not self._blocks.hold(act.run_id, self._instance):
                 raise
-            log.warning("workflow_code_abandoned", job_id=self.get_info().workflow_id, error=str(error)[:_LONGEST])
+            log.warning("workflow_code_abandoned", job_id=self.get_info().workflow_id, error=str(error)[:_MAX_LENGTH])
             completion = WorkflowActivationCompletion(run_id=act.run_id)
             completion.successful.SetInParent()
             return completion

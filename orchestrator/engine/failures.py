@@ -8,7 +8,7 @@ from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, FailureError
 
 from activities.errors import BoundedError, application_error
-from orchestrator.domain.text import MOST_CAUSES, cut, error_message, error_name, name
+from orchestrator.domain.text import MAX_CAUSES, cut, error_message, error_name, name
 from orchestrator.domain.values import INLINE_BYTES
 
 STACK_LIMIT: Final = 4000
@@ -31,7 +31,7 @@ class BoundedFailureConverter(DefaultFailureConverter):
             failure.Clear()
             plain = BoundedError(error_message(exception), type=error_name(exception))
             super().to_failure(plain, payload_converter, failure)
-        _bound(failure, MOST_CAUSES)
+        _bound(failure, MAX_CAUSES)
 
 
 def _with_small_details(error: BaseException, payload_converter: PayloadConverter) -> BaseException:

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode, ServiceClient
 
 from orchestrator.network.circuit_breaker import PROBE_SECONDS, CircuitBreaker
 
-_UNANSWERED: Final = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
+_OUTAGE_CODES: Final = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED})
 
 # A lazy client that cannot connect raises `RuntimeError`.
 ERRORS: Final = (RPCError, RuntimeError)
@@ -25,7 +25,7 @@ class GuardedService(ServiceClient):
     def __init__(self, service: ServiceClient) -> None:
         super().__init__(service.config)
         self._service = service
-        self.circuit = CircuitBreaker("temporal", self._probe, ERRORS, lost)
+        self.circuit = CircuitBreaker("temporal", self._probe, ERRORS, is_outage)
 
     @property
     def worker_service_client(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - a private type of the SDK
@@ -56,16 +56,16 @@ class GuardedService(ServiceClient):
         metadata: Mapping[str, str | bytes],
         timeout: timedelta | None,  # noqa: ASYNC109 - the SDK's parameter
     ) -> Response:
-        def make() -> Awaitable[Response]:
+        def call() -> Awaitable[Response]:
             return self._service._rpc_call(  # noqa: SLF001 - the one method through which the SDK makes calls
                 rpc, req, resp_type, service=service, retry=retry, metadata=metadata, timeout=timeout
             )
 
         try:
-            return await self.circuit.call(make, timeout.total_seconds() if timeout is not None else None)
+            return await self.circuit.call(call, timeout.total_seconds() if timeout is not None else None)
         except (RPCError, TimeoutError) as error:
-            if self.circuit.away and (isinstance(error, TimeoutError) or error.status in _UNANSWERED):
-                # Not DEADLINE_EXCEEDED, which is for the caller's deadline, while this is that of the probe.
+            if self.circuit.away and (isinstance(error, TimeoutError) or error.status in _OUTAGE_CODES):
+                # DEADLINE_EXCEEDED would mean the caller's deadline; here the probe's deadline passed.
                 raise RPCError("Temporal does not answer", RPCStatusCode.UNAVAILABLE, b"") from error
             if isinstance(error, TimeoutError):
                 raise RPCError("Temporal does not answer", RPCStatusCode.DEADLINE_EXCEEDED, b"") from error
@@ -80,6 +80,6 @@ def circuit_of(client: Client) -> CircuitBreaker:
     return service.circuit
 
 
-def lost(error: Exception) -> bool:
+def is_outage(error: Exception) -> bool:
     """Whether a call failed because Temporal did not answer."""
-    return not isinstance(error, RPCError) or error.status in _UNANSWERED
+    return not isinstance(error, RPCError) or error.status in _OUTAGE_CODES

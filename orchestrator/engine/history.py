@@ -234,14 +234,14 @@ class JobHistory:
         if not events:
             return
         self._tail_persisted = False
-        fresh = [event for event in self._tail if event.event_id < events[0].event_id]
-        fresh += [event for event in events if event.event_id > self._last_number]
-        stable = len(fresh)
-        while stable and fresh[stable - 1].event_type in _PROVISIONAL:
+        new_events = [event for event in self._tail if event.event_id < events[0].event_id]
+        new_events += [event for event in events if event.event_id > self._last_number]
+        stable = len(new_events)
+        while stable and new_events[stable - 1].event_type in _PROVISIONAL:
             stable -= 1
-        fresh, self._tail = fresh[:stable], fresh[stable:]
+        new_events, self._tail = new_events[:stable], new_events[stable:]
         facts = [
-            fact_of(event, origin) for event, origin in zip(fresh, origins or [self.run_id] * stable, strict=False)
+            fact_of(event, origin) for event, origin in zip(new_events, origins or [self.run_id] * stable, strict=False)
         ]
         self._runs |= {self.run_id, *origins}
         if facts:
@@ -285,8 +285,8 @@ def resume(facts: Sequence[Fact], after: tuple[str, int] | None) -> int:
 
 def _common_length(old: Sequence[Fact], new: Sequence[Fact]) -> int:
     """The number of facts that two logs of a job have in common at their beginning."""
-    for index, (left, right) in enumerate(zip(old, new, strict=False)):
-        if (left.run_id, left.event_id) != (right.run_id, right.event_id):
+    for index, (old_fact, new_fact) in enumerate(zip(old, new, strict=False)):
+        if (old_fact.run_id, old_fact.event_id) != (new_fact.run_id, new_fact.event_id):
             return index
     return min(len(old), len(new))
 

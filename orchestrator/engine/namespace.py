@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orchestrator.domain.errors import InvalidInput, Misconfigured, NotFound, Unavailable
 from orchestrator.engine.connect import rpc_errors
 
-_PATIENCE: Final = 20.0
+_TIMEOUT_SECONDS: Final = 20.0
 _PAUSE: Final = 0.5
 _QUICK: Final = timedelta(seconds=5)
 _FINAL: Final = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.INVALID_ARGUMENT)
@@ -31,7 +31,7 @@ async def ensure_namespace(client: Client, *, retention_days: int, attributes: M
     change of another process. Raises `Misconfigured` for an unknown namespace, and `Unavailable` if the server refuses
     or an attribute exists with another type.
     """
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     while True:
         try:
             await _ensure_retention(client, timedelta(days=retention_days))
@@ -53,7 +53,7 @@ async def create_namespace(client: Client, *, retention_days: int) -> None:
     except RPCError as fault:
         if fault.status is not RPCStatusCode.ALREADY_EXISTS:
             raise Unavailable(f"namespace {client.namespace!r} could not be created: {fault.message}") from fault
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT_SECONDS
     while True:
         try:
             await namespace_id(client)

@@ -44,7 +44,7 @@ _MESSAGE_BYTES: Final = 1024 * 1024
 # Seconds between tries for the values of a call, and for all tries. No heartbeat is sent meanwhile, so the tries must
 # end before the heartbeat timeout of a call and the timeout of a workflow task.
 _PAUSES: Final = tuple(islice(Backoff(0.5, 2.0).pauses(), 3))
-_PATIENCE: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
 _KEEP_PAUSE: Final = 15.0
 # While the store is down, messages of calls up to this size are sent whole. Temporal accepts twice as much.
 _WHOLE_BYTES: Final = 1024 * 1024
@@ -114,7 +114,7 @@ class ValueCodec(PayloadCodec, WithSerializationContext):
             case WorkflowSerializationContext(workflow_id=workflow_id):
                 return type(self)(self.values, workflow_id)
             case ActivitySerializationContext(workflow_id=str(workflow_id)):
-                return type(self)(self.values, workflow_id, _PAUSES, _PATIENCE)
+                return type(self)(self.values, workflow_id, _PAUSES, _TIMEOUT_SECONDS)
             case _:
                 return self
 

@@ -21,7 +21,7 @@ from orchestrator.frameworks import FrameworkAdapter, persona
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.errors import scrub
 from orchestrator.runtime.prompts import tokens_of
-from orchestrator.runtime.results import agent_result, believable
+from orchestrator.runtime.results import agent_result, without_implausible_counts
 
 Progress = Callable[[int], None]
 
@@ -90,7 +90,7 @@ class FrameworkRuntime:
 
     def _result(self, agent: Agent, task: AgentTask, result: FrameworkResult, call: "_Call") -> AgentResult:
         """The result as the activity returns it, with the metadata of D-026 and the framework's name."""
-        own = Usage() if result.usage is None else _priced(agent, believable(result.usage, agent.id))
+        own = Usage() if result.usage is None else _priced(agent, without_implausible_counts(result.usage, agent.id))
         return agent_result(
             agent,
             task,

@@ -86,7 +86,7 @@ class EventFold:
         match fact:
             case f.RunStarted():
                 if fact.continued:
-                    return EventType.JOB_PROGRESS, "job.continued", "The job goes on in a fresh run.", {}
+                    return EventType.JOB_PROGRESS, "job.continued", "The job continues in a new run.", {}
                 return self._queued()
             case f.JobAdopted():
                 labels = fact.job.labels

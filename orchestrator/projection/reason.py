@@ -55,7 +55,7 @@ def _stuck(fold: "JobFold") -> Reason | None:
         return None
     word = fold.broken.cause
     where = f" on worker {fold.broken.worker}" if fold.broken.worker else ""
-    message = f"The workflow's own code cannot go on{where} ({word}): {fold.broken.message}"
+    message = f"The workflow's own code cannot continue{where} ({word}): {fold.broken.message}"
     if word == UnknownWorkflow.code:  # nothing is wrong with the code, and the message names the worker
         message = fold.broken.message
     return Reason(
@@ -74,7 +74,7 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
         return None
     return Reason(
         code=ReasonCode.NO_WORKER,
-        message="No worker polls the task queue; the job goes on as soon as one does.",
+        message="No worker polls the task queue; the job continues as soon as one does.",
         step=fold.current_step,
     )
 
@@ -91,7 +91,7 @@ def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:
         return None
     return Reason(
         code=ReasonCode.NO_WORKER,
-        message=f"No worker polls the task queue {pending.unattended[0]}; the call goes on as soon as one does.",
+        message=f"No worker polls the task queue {pending.unattended[0]}; the call continues as soon as one does.",
         step=fold.current_step,
     )
 
@@ -121,7 +121,7 @@ def _held(pending: Pending) -> Reason | None:
     call = paused[0]
     return Reason(
         code=ReasonCode.PAUSED,
-        message=f"An operator paused {call.agent} in Temporal; it goes on when unpaused there.",
+        message=f"An operator paused {call.agent} in Temporal; it continues when unpaused there.",
         step=call.step,
         agent=call.agent,
         attempt=call.attempt,

@@ -19,7 +19,7 @@ _ESCAPES: Final = re.compile(
 )
 _BEGINNING: Final = re.compile(r'\{\s*["}]')
 # Each try reads the text once at most. This limits the cost of a hostile text.
-_MOST_TRIES: Final = 50
+_MAX_TRIES: Final = 50
 # Not strict: models write line breaks inside strings.
 _READER: Final = json.JSONDecoder(strict=False)
 
@@ -45,7 +45,7 @@ def repaired(text: str) -> str:
 def objects(text: str) -> Iterator[str]:
     """The outermost JSON objects in a text, in order, each as JSON that a strict parser accepts."""
     at = 0
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         match = _BEGINNING.search(text, at)
         if match is None:
             return

@@ -21,7 +21,7 @@ import structlog
 
 from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.names import AGENT_HELD_UP
-from orchestrator.domain.text import MOST_CAUSES, cause_of, cut, error_message, error_name
+from orchestrator.domain.text import MAX_CAUSES, cause_of, cut, error_message, error_name
 
 log = structlog.get_logger(__name__)
 
@@ -252,7 +252,7 @@ def _for_caller(call: AuthorCall, error: BaseException) -> BaseException:
     name, text = error_name(error), _text(error)
     # Not a BrokenExecutor of the author's pool, which would end the worker. `activities.errors` cuts long texts.
     if isinstance(error, Exception) and not isinstance(error, BrokenExecutor) and text:
-        return error if _is_plain(error) else _plain_copy(error, MOST_CAUSES)
+        return error if _is_plain(error) else _plain_copy(error, MAX_CAUSES)
     log.warning("author_code_raised", agent=call.agent, type=name, traceback=traceback.format_tb(error.__traceback__))
     message = f"The code of {call.agent} raised {name}: {cut(text)}".removesuffix(": ")
     # Another call of the agent may have cancelled a task that this one awaits, found in `asyncio.all_tasks`.
@@ -262,7 +262,7 @@ def _for_caller(call: AuthorCall, error: BaseException) -> BaseException:
 
 def _is_plain(error: BaseException | None) -> bool:
     """Whether an error and its causes can be converted to text without author code."""
-    for _ in range(MOST_CAUSES + 1):
+    for _ in range(MAX_CAUSES + 1):
         if error is None:
             break
         has_plain_text = isinstance(type(error).__str__, WrapperDescriptorType)

@@ -35,7 +35,7 @@ _PINGS: Final = 5
 # Seconds that a cancelled coroutine has to clean up.
 _CLEAN_UP_SECONDS: Final = 30.0
 # Abandoned threads of one agent that still run. Each uses memory, and perhaps a processor.
-_MOST_ABANDONED: Final = 20
+_MAX_ABANDONED: Final = 20
 T = TypeVar("T")
 
 
@@ -172,7 +172,7 @@ class Bulkhead:
             return
         alive = {thread for thread in self._abandoned[agent] if thread.is_alive()}
         self._abandoned[agent] = alive
-        if len(alive) >= _MOST_ABANDONED:
+        if len(alive) >= _MAX_ABANDONED:
             message = f"{len(alive)} earlier calls of agent {agent} still block a thread of this worker"
             raise AgentError(message, kind=AGENT_BLOCKED, retryable=True)
 

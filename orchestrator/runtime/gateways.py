@@ -12,7 +12,7 @@ from orchestrator.domain.text import name
 
 _STREAM: Final = "text/event-stream"
 _ASKS_FOR_STREAM: Final = re.compile(rb'"stream"\s*:\s*true')
-_MOST_BYTES: Final = 256 * 1024
+_MAX_BYTES: Final = 256 * 1024
 _TITLE: Final = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 _UNAVAILABLE: Final = 502
 _NO_STREAM: Final = 422  # Not retryable: the gateway would respond and bill in the same way again.
@@ -48,7 +48,7 @@ async def _beginning(response: httpx2.Response) -> bytes:
         async for chunk in stream:
             chunks.append(chunk)
             size += len(chunk)
-            if size > _MOST_BYTES:
+            if size > _MAX_BYTES:
                 break
     finally:
         await stream.aclose()

@@ -16,8 +16,8 @@ from orchestrator.domain.schemas import expected_of, field_at, shown
 from orchestrator.runtime.author_loop import interrupt
 
 SECONDS: Final = 10.0
-_MOST_THREADS: Final = 32
-_LONGEST: Final = 300
+_MAX_THREADS: Final = 32
+_MAX_LENGTH: Final = 300
 _PYDANTIC_PREFIX: Final = re.compile(r"^(Value error|Assertion failed), ")
 _EXPECTED: Final = "Input should be "
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class _Checks:
 
     @staticmethod
     def _new() -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max_workers=_MOST_THREADS, thread_name_prefix="input")
+        return ThreadPoolExecutor(max_workers=_MAX_THREADS, thread_name_prefix="input")
 
 
 _CHECKS: Final = _Checks()
@@ -125,4 +125,4 @@ def _invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
 
 
 def _cut(text: str) -> str:
-    return text.encode(errors="replace").decode()[:_LONGEST]
+    return text.encode(errors="replace").decode()[:_MAX_LENGTH]

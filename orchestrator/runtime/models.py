@@ -122,9 +122,9 @@ def split_model_name(name: str) -> tuple[str, str]:
     a name without colon and slash to OpenAI, and any other name to no provider (`""`).
     """
     for provider in ("openai", "anthropic"):
-        for sign in (":", "/"):
-            if name.startswith(provider + sign):
-                return provider, name.removeprefix(provider + sign)
+        for separator in (":", "/"):
+            if name.startswith(provider + separator):
+                return provider, name.removeprefix(provider + separator)
     if name.startswith("claude"):
         return "anthropic", name
     return ("" if {":", "/"} & set(name) else "openai"), name

@@ -14,18 +14,18 @@ from orchestrator.runtime.answer_json import objects
 _SUMMARY_LIMIT: Final = 300
 # Text that begins like this is an object, not prose.
 _JSON_SIGNS: Final = ("{", "```json")
-_MOST_FAULTS: Final = 3
+_MAX_FAULTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class RawAnswer:
     """An answer of the model as JSON, before validation."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class InvalidAnswer:
     """Why an answer does not fit: `correction` is the request to the model, `faults` the text for people."""
 
     correction: str
@@ -33,35 +33,35 @@ class Misfit:
 
 
 @cache
-def unread(model: type[AgentOutput]) -> type[AgentOutput]:
-    """A model with the same schema that accepts any JSON as `Unread`."""
-    validators: Any = {"unread": model_validator(mode="wrap")(_unread)}
+def raw_model(model: type[AgentOutput]) -> type[AgentOutput]:
+    """A model with the same schema that accepts any JSON as `RawAnswer`."""
+    validators: Any = {"raw_model": model_validator(mode="wrap")(_raw_answer)}
     return create_model(
         model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, __validators__=validators
     )
 
 
-def _unread(cls: type[AgentOutput], value: Any, handler: ModelWrapValidatorHandler[AgentOutput]) -> Any:
-    return Unread(value)
+def _raw_answer(cls: type[AgentOutput], value: Any, handler: ModelWrapValidatorHandler[AgentOutput]) -> Any:
+    return RawAnswer(value)
 
 
-def read(model: type[AgentOutput], answer: Unread) -> AgentOutput | Misfit:
+def read(model: type[AgentOutput], answer: RawAnswer) -> AgentOutput | InvalidAnswer:
     """Validate an answer with its output model. Runs author code."""
     try:
         return model.model_validate_json(json.dumps(answer.value))
     except ValidationError as error:
         details = error.json(include_url=False, include_context=False)
-        return Misfit(f"{error.error_count()} validation errors:\n```json\n{details}\n```", faults_of(error))
+        return InvalidAnswer(f"{error.error_count()} validation errors:\n```json\n{details}\n```", faults_of(error))
 
 
-def read_text(model: type[AgentOutput], text: str) -> AgentOutput | Misfit:
+def read_text(model: type[AgentOutput], text: str) -> AgentOutput | InvalidAnswer:
     """Read the answer of a server without tools: an object anywhere in the text, or prose as the field `output`.
 
     Prose may contain other JSON: only an object that fits the output model is the answer. Runs author code.
     """
     body = text.strip()
     if not body:
-        return Misfit("The answer is empty.", "")
+        return InvalidAnswer("The answer is empty.", "")
     faults: list[ValidationError] = []
     for candidate in objects(body):
         try:
@@ -75,12 +75,12 @@ def read_text(model: type[AgentOutput], text: str) -> AgentOutput | Misfit:
         faults.append(error)
     schema = json.dumps(model.model_json_schema())
     request = f"Answer with one JSON object that fits this schema: {schema}"
-    return Misfit(request, faults_of(faults[0]) if faults else "")
+    return InvalidAnswer(request, faults_of(faults[0]) if faults else "")
 
 
 def faults_of(error: ValidationError) -> str:
     """The first invalid fields and their problems, for people."""
-    faults = error.errors(include_url=False, include_input=False)[:_MOST_FAULTS]
+    faults = error.errors(include_url=False, include_input=False)[:_MAX_FAULTS]
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'answer'}: {fault['msg']}" for fault in faults)
 
 

@@ -1,7 +1,7 @@
 """Converts answers of agents, models and frameworks into results that Temporal can store (decision 0018).
 
-An answer is paid for, or has had its effect. So it is repaired if possible, and an answer that cannot be stored fails
-the call without a retry.
+The call is already billed or has had its effect, so its answer is repaired if possible. An answer that cannot be stored
+fails the call without a retry.
 """
 
 from typing import Any, Final
@@ -37,7 +37,7 @@ def agent_result(
 
     Raises `AgentError` of kind `malformed_output`, never retryable, for an answer that cannot be serialized.
     """
-    usage = believable(usage, agent.id)
+    usage = without_implausible_counts(usage, agent.id)
     try:
         fields = sound_data(_plain(answer))
         is_framework = isinstance(answer, FrameworkResult)
@@ -66,12 +66,12 @@ def agent_result(
         ) from None
 
 
-def believable(usage: Usage, agent_id: str) -> Usage:
+def without_implausible_counts(usage: Usage, agent_id: str) -> Usage:
     """The usage without implausible counts, which are logged."""
-    plausible = usage.believable()
-    if plausible != usage:
+    checked_usage = usage.believable()
+    if checked_usage != usage:
         structlog.get_logger().warning("usage_left_out", agent=agent_id, reported=name(repr(usage), 300))
-    return plausible
+    return checked_usage
 
 
 def _plain(answer: BaseModel) -> dict[str, Any]:

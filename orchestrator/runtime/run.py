@@ -28,10 +28,10 @@ from orchestrator.runtime.errors import STREAM_STOPPED, agent_error
 from orchestrator.runtime.inputs import apply_model
 from orchestrator.runtime.lengths import Length
 from orchestrator.runtime.models import ModelSource
-from orchestrator.runtime.output_models import Misfit, Unread, read, read_text, unread
+from orchestrator.runtime.output_models import InvalidAnswer, RawAnswer, raw_model, read, read_text
 from orchestrator.runtime.prompts import user_prompt
 from orchestrator.runtime.responses import SoundResponses, is_whole
-from orchestrator.runtime.results import MALFORMED, agent_result, believable
+from orchestrator.runtime.results import MALFORMED, agent_result, without_implausible_counts
 
 Progress = Callable[[int], None]
 
@@ -198,7 +198,7 @@ class _Reader:
 
     async def read(self, answer: Any) -> AgentOutput:
         """Read an answer from the tool call. Raises `ModelRetry`, and `AgentError` for a validator that blocks."""
-        if isinstance(answer, Unread):
+        if isinstance(answer, RawAnswer):
             return await self._read(partial(read, self._agent.output_model, answer))
         output: AgentOutput = answer  # `read_text` has validated it.
         return output
@@ -207,9 +207,9 @@ class _Reader:
         """Read an answer from text. Raises the same errors as `read`."""
         return await self._read(partial(read_text, self._agent.output_model, text))
 
-    async def _read(self, reading: Callable[[], AgentOutput | Misfit]) -> AgentOutput:
+    async def _read(self, reading: Callable[[], AgentOutput | InvalidAnswer]) -> AgentOutput:
         answer = await self._bulkhead.watch(self._agent.id, reading)
-        if isinstance(answer, Misfit):
+        if isinstance(answer, InvalidAnswer):
             self.faults = answer.faults
             raise ModelRetry(answer.correction)
         return answer
@@ -224,7 +224,7 @@ def _model_agent(
         model,
         name=agent.id,
         output_type=[
-            ToolOutput(unread(agent.output_model), name=_ANSWER_TOOL, description="Give the complete answer."),
+            ToolOutput(raw_model(agent.output_model), name=_ANSWER_TOOL, description="Give the complete answer."),
             TextOutput(text_reader),
         ],
         instructions=agent.instructions or agent.description,
@@ -259,7 +259,7 @@ def _usage(agent: Agent, run_usage: RunUsage, provider_cost: float | None) -> Us
     reported = Usage(
         prompt_tokens=run_usage.input_tokens, completion_tokens=run_usage.output_tokens, provider_cost=provider_cost
     )
-    usage = believable(reported, agent.id)
+    usage = without_implausible_counts(reported, agent.id)
     if usage != reported or not usage.total_tokens:
         return usage
     return usage.model_copy(update={"cost": published_cost(usage.total_tokens, agent.pricing.per_1k_tokens)})

@@ -18,8 +18,8 @@ from orchestrator.settings.secrets import refuse_short
 from orchestrator.settings.sources import SourcedSettings
 from orchestrator.settings.urls import LAST_PORT, refuse_spaces, refuse_wrong_url
 
-_MOST_DAYS: Final = 36_500  # A hundred years: today minus this must be a valid date.
-_Days = Annotated[int, Field(ge=0, le=_MOST_DAYS)]
+_MAX_DAYS: Final = 36_500  # A hundred years: today minus this must be a valid date.
+_Days = Annotated[int, Field(ge=0, le=_MAX_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
 SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
 _MONTH_DAYS: Final = 32  # A calendar month, plus the day on which its last tokens are counted.
@@ -177,7 +177,7 @@ class Settings(SourcedSettings):
         le=3600,
         description="Seconds that an agent's code may block its event loop before its call fails.",
     )
-    retention_days: int = Field(default=30, ge=1, le=_MOST_DAYS, description="Days that Temporal keeps closed jobs.")
+    retention_days: int = Field(default=30, ge=1, le=_MAX_DAYS, description="Days that Temporal keeps closed jobs.")
     keep_jobs_days: _Days = Field(
         default=0, description="Days that the index keeps ended jobs and their data; 0: for ever."
     )

@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_DELAYS: Final = tuple(islice(Backoff(0.1, 0.4, factor=4.0).pauses(), 2))
 WRITE_LIMIT: Final = 2.0  # Seconds that all tries of one write may delay the job.
-_LONGEST_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: a claim counts against one month.
+_MAX_CLAIM: Final = 31 * 24 * 3600.0  # Seconds: a claim counts against one month.
 
 _KEY: Final = ("job_id", "step", "agent", "call", "run_id", "attempt")
 _MAX_OPEN_PROGRESS: Final = 99
@@ -156,12 +156,12 @@ class AttemptRepository:
         """
         key = _key(task, run_id, attempt)
         call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
-        until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _LONGEST_CLAIM))
+        until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _MAX_CLAIM))
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NO_END}
 
         def write(connection: Connection) -> Claim:
             use = token_use(connection, task.owner, at, call)
-            claim = Claim(min(tokens, use.left(budget.monthly)), use)
+            claim = Claim(min(tokens, use.remaining(budget.monthly)), use)
             if claim.tokens < least:
                 return Claim(0, use)
             self._write_start(connection, key, at, {**running, "claimed_tokens": claim.tokens, "claimed_until": until})

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import exc
 
-_LONGEST: Final = 300
+_MAX_LENGTH: Final = 300
 _URL: Final = "ORCHESTRATOR_DATABASE_URL"
 _POOL: Final = "ORCHESTRATOR_DATABASE_POOL_SIZE"
 _PASSWORDS: Final = re.compile(r"(://[^:/@\s]*:)[^@\s]*(@)|(password\s*=\s*)('[^']*'|\S+)", re.IGNORECASE)
@@ -71,4 +71,4 @@ def _sentence(error: BaseException, password: str | None) -> str:
     text = " ".join(_NOISE.sub("", text).split())
     if password:
         text = text.replace(password, "***")
-    return _PASSWORDS.sub(r"\1\3***\2", text)[:_LONGEST]
+    return _PASSWORDS.sub(r"\1\3***\2", text)[:_MAX_LENGTH]

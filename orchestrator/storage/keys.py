@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, 
 
 from orchestrator.domain.access import ApiKey, Scope
 from orchestrator.domain.pages import Position
-from orchestrator.domain.rows import MOST_KEYS
+from orchestrator.domain.rows import MAX_KEYS
 from orchestrator.storage import keyset
 from orchestrator.storage.database import Database
 from orchestrator.storage.owned_rows import add_row
@@ -54,13 +54,13 @@ class KeyRepository:
         self._db = db
 
     async def add(self, key: ApiKey, digest: KeyedDigest) -> None:
-        """Insert a key and its secret. Raises `InvalidInput` if its owner already has `MOST_KEYS` valid keys."""
+        """Insert a key and its secret. Raises `InvalidInput` if its owner already has `MAX_KEYS` valid keys."""
         row = {field.name: getattr(key, field.name) for field in _FIELDS} | {"scopes": _sorted_scopes(key.scopes)}
 
         valid = (keys.c.revoked_at.is_(null()), or_(keys.c.expires_at.is_(null()), keys.c.expires_at > key.created_at))
 
         def write(connection: Connection) -> None:
-            add_row(connection, keys, row, *valid, most=MOST_KEYS, kind="keys", remedy="revoke one first")
+            add_row(connection, keys, row, *valid, most=MAX_KEYS, kind="keys", remedy="revoke one first")
             connection.execute(insert(secrets), _secret(key.id, key.prefix, digest, key.created_at))
 
         await self._db.transaction(write, owner=key.owner)

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func
 
 from orchestrator.storage.tables import jobs
 
-_MOST_BYTES: Final = 1500  # PostgreSQL refuses an index entry of more than 2704 bytes.
+_MAX_BYTES: Final = 1500  # PostgreSQL refuses an index entry of more than 2704 bytes.
 _END: Final = "\n"
 
 
@@ -16,7 +16,7 @@ def packed(labels: Mapping[str, str]) -> str | None:
     text = _END
     for name, value in sorted(labels.items()):
         line = _line(name, value)
-        if "\0" not in line and len((text + line).encode()) <= _MOST_BYTES:
+        if "\0" not in line and len((text + line).encode()) <= _MAX_BYTES:
             text += line
     return None if text == _END else text
 

@@ -15,12 +15,12 @@ log = structlog.get_logger(__name__)
 
 Write = Callable[[], Awaitable[None]]
 
-_MOST: Final = 1000
+_MAX_WRITES: Final = 1000
 _BACKOFF: Final = Backoff(0.5, 30.0)
 
 
 class LateWrites:
-    """A queue of at most `_MOST` writes, oldest first. A write may run twice, so it must be idempotent."""
+    """A queue of at most `_MAX_WRITES` writes, oldest first. A write may run twice, so it must be idempotent."""
 
     def __init__(self) -> None:
         self._queue: deque[Write] = deque()
@@ -28,7 +28,7 @@ class LateWrites:
 
     def add(self, write: Write) -> None:
         """Queue a write."""
-        if len(self._queue) >= _MOST:
+        if len(self._queue) >= _MAX_WRITES:
             log.warning("late_writes_given_up", count=1, reason="the queue is full")
             return
         self._queue.append(write)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic_core import to_json
 from sqlalchemy import ColumnElement, Connection, Table, func, insert, select
 
-from orchestrator.domain.rows import full
+from orchestrator.domain.rows import limit_error
 
 _BATCH: Final = 16  # Rows per query, so that few are read beyond the limit.
 
@@ -27,7 +27,7 @@ def add_row(
     count = select(func.count()).select_from(table).where(table.c.owner == row["owner"], *counted)
     used = connection.execute(count).scalar_one()
     if used >= most:
-        raise full(kind, most, used, remedy)
+        raise limit_error(kind, most, used, remedy)
     connection.execute(insert(table), row)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, distinct, func, select
 
 from orchestrator.domain.conversations import is_conversation
 from orchestrator.domain.errors import LimitExceeded
-from orchestrator.domain.rows import MOST_SESSIONS
+from orchestrator.domain.rows import MAX_SESSIONS
 from orchestrator.storage.tables import jobs
 
 _WINDOW: Final = timedelta(hours=1)
@@ -29,11 +29,11 @@ def check_sessions(connection: Connection, owner: str, subject: str | None, at: 
         return
     parameters = {"this_owner": owner, "since": at - _WINDOW, "this_subject": subject}
     used = connection.execute(_OTHERS, parameters).scalar_one()
-    if used >= MOST_SESSIONS:
+    if used >= MAX_SESSIONS:
         raise LimitExceeded(
-            f"{used} of {MOST_SESSIONS} chat sessions had a message within the last hour: continue one of them.",
+            f"{used} of {MAX_SESSIONS} chat sessions had a message within the last hour: continue one of them.",
             limit="sessions",
             retry_after=_RETRY_AFTER,
-            allowed=MOST_SESSIONS,
+            allowed=MAX_SESSIONS,
             used=used,
         )

@@ -101,7 +101,7 @@ def reservation(connection: Connection, owner: str, budget: TokenBudget, at: dat
     use = token_use(connection, owner, at, _NO_CALL)
     if checked:
         use.check(budget.monthly, at)
-    return max(0, min(budget.planned, use.left(budget.monthly)))
+    return max(0, min(budget.planned, use.remaining(budget.monthly)))
 
 
 class TokenRepository:

@@ -33,7 +33,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ProviderOutcomes:
     """Attempts that called the provider of a model: answered ones, and those that failed by a fault of the provider."""
 
     answered: int
@@ -46,7 +46,7 @@ class WorkRepository:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
+    async def calls_since(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
         """The calls of these agents since a time, for one owner or for all (None). Raises `Unavailable`."""
         call = attempts.c.job_id + "#" + attempts.c.run_id + "#" + cast(attempts.c.call, String)
         query = (
@@ -67,9 +67,9 @@ class WorkRepository:
             lambda connection: [Work(**row) for row in connection.execute(query).mappings()]
         )
 
-    async def asked(self, *, since: datetime) -> Asked:
+    async def provider_outcomes(self, *, since: datetime) -> ProviderOutcomes:
         """The outcomes of provider requests in attempts that ended since a time. Raises `Unavailable`."""
         query = select(func.count(case((_ANSWERED, 1))), func.count(case((_REFUSED, 1)))).where(
             attempts.c.completed_at >= since
         )
-        return await self._db.autocommit(lambda connection: Asked(*connection.execute(query).one()))
+        return await self._db.autocommit(lambda connection: ProviderOutcomes(*connection.execute(query).one()))

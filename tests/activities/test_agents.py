@@ -339,7 +339,7 @@ async def test_a_silent_index_is_asked_again_and_then_holds_no_limited_call(monk
     bench.attempts.claims = [Unavailable("no index"), Claim(300)]
     await bench.run(tokens=MONTH)
     assert bench.runtime.allowances == [300]
-    monkeypatch.setattr(budgets, "SILENCE", 0)
+    monkeypatch.setattr(budgets, "INDEX_TIMEOUT_SECONDS", 0)
     bench = Bench(answering())
     bench.attempts.claims = [Unavailable("no index")]
     await bench.run(tokens=MONTH)

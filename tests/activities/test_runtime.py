@@ -18,7 +18,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Step, Timeouts
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
-from orchestrator.runtime.output_models import unread
+from orchestrator.runtime.output_models import raw_model
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import MODEL, Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
@@ -464,4 +464,4 @@ async def test_a_validator_that_blocks_fails_the_call_that_is_drafted_offline() 
 
 
 def test_an_unread_output_model_has_the_schema_of_its_own() -> None:
-    assert unread(Estimate).model_json_schema() == Estimate.model_json_schema()
+    assert raw_model(Estimate).model_json_schema() == Estimate.model_json_schema()

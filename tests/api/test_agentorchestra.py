@@ -424,12 +424,12 @@ async def test_a_key_of_either_form_opens_the_surface(app: FastAPI, running: Eng
     request = KeyRequest("Keys", ORDINARY, form=form)
     issued = await running.services.keys.issue(BOOTSTRAP, request)
     assert re.fullmatch({"ao": r"ao_[0-9a-f]{64}", "dvr": r"dvr_sk_live_[0-9a-f]{80}"}[form], issued.token)
-    assert issued.token.startswith(issued.key.beginning)
+    assert issued.token.startswith(issued.key.visible_prefix)
     async with client_of(app, Authorization=f"Bearer {issued.token}") as client:
         assert (await client.get("/api/agents")).status_code == 200
     rotated = await running.services.keys.rotate(BOOTSTRAP, issued.key.id, overlap=timedelta(0))
     assert rotated.key.form is form
-    assert rotated.token.startswith(form.start)
+    assert rotated.token.startswith(form.form_prefix)
     await running.services.keys.revoke(issued.key.id)
     async with client_of(app, Authorization=f"Bearer {rotated.token}") as client:
         assert (await client.get("/api/agents")).status_code == 401

@@ -16,7 +16,7 @@ from standardwebhooks import WebhookVerificationError
 
 from api.app import create_app
 from orchestrator.domain.access import Scope
-from orchestrator.domain.rows import MOST_WEBHOOKS
+from orchestrator.domain.rows import MAX_WEBHOOKS
 from orchestrator.security.sealing import callback_secrets
 from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import Fixed, Keys, over
@@ -289,7 +289,7 @@ async def test_private_addresses_are_refused_unless_they_are_allowed(client: htt
 
 
 async def test_fifty_webhooks_are_enough(alice: httpx2.AsyncClient):
-    for _ in range(MOST_WEBHOOKS):
+    for _ in range(MAX_WEBHOOKS):
         last = await registered(alice)
     answer = await alice.post("/v1/webhooks", json={"url": URL, "events": BOTH})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")

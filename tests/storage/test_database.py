@@ -313,7 +313,7 @@ async def test_ends_that_are_late_are_written_before_the_process_ends(
 ):
     monkeypatch.setattr(late_writes, "_BACKOFF", Backoff(3600.0, 3600.0))
     monkeypatch.setattr(attempts_module, "WRITE_LIMIT", 0.3)
-    monkeypatch.setattr(late_writes, "_MOST", 2)
+    monkeypatch.setattr(late_writes, "_MAX_WRITES", 2)
     job = await accepted(jobs, job_input())
     with capture_logs() as logs:
         async with _locked(url):

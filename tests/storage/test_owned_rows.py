@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.errors import InvalidInput, LimitExceeded
-from orchestrator.domain.rows import MOST_KEYS, MOST_SESSIONS
+from orchestrator.domain.rows import MAX_KEYS, MAX_SESSIONS
 from orchestrator.storage.configurations import ConfigurationRepository
 from orchestrator.storage.database import Database
 from orchestrator.storage.jobs import JobRepository
@@ -26,7 +26,7 @@ ADDED: dict[str, tuple[int, Add]] = {
     "webhooks": (5, lambda db, n: WebhookRepository(db).add(webhook(f"wh_{n}"), most=5)),
     "agents": (5, lambda db, n: UserAgentRepository(db).add(user_agent(n), most=5)),
     "configurations": (5, lambda db, n: ConfigurationRepository(db).add(configuration(n), most=5)),
-    "keys": (MOST_KEYS, lambda db, n: KeyRepository(db).add(new_key(n), digested("digest"))),
+    "keys": (MAX_KEYS, lambda db, n: KeyRepository(db).add(new_key(n), digested("digest"))),
 }
 
 
@@ -51,12 +51,12 @@ async def test_rows_that_are_over_do_not_count(database: Database) -> None:
     for number in (1, 2):
         await agents.add(user_agent(number), most=1)
         await agents.delete("alice", user_agent(number).id, at=at(9))
-    for number in range(MOST_KEYS):
+    for number in range(MAX_KEYS):
         await keys.add(new_key(number), digested("digest"))
     await keys.change(new_key(0).id, revoked_at=NOON)
-    await keys.add(new_key(MOST_KEYS), digested("digest"))
+    await keys.add(new_key(MAX_KEYS), digested("digest"))
     with pytest.raises(InvalidInput, match="revoke one first"):
-        await keys.add(new_key(MOST_KEYS + 1), digested("digest"))
+        await keys.add(new_key(MAX_KEYS + 1), digested("digest"))
 
 
 async def test_a_list_reads_what_rows_hold_only_up_to_its_size(database: Database) -> None:
@@ -79,13 +79,13 @@ async def test_an_owner_has_so_many_sessions_within_an_hour(jobs: JobRepository)
         job = job_input(f"wf_job_{session}_{turn}", subject=f"conv_{session}")
         assert await jobs.accept(job, request_hash="h", at=at(seconds), limit=1000) is None
 
-    for session in range(MOST_SESSIONS):
+    for session in range(MAX_SESSIONS):
         await turn(session, 0)
     with pytest.raises(LimitExceeded, match="chat sessions") as refused:
-        await turn(MOST_SESSIONS, 1)
+        await turn(MAX_SESSIONS, 1)
     details = refused.value.details
-    assert (details["limit"], details["allowed"], details["used"]) == ("sessions", MOST_SESSIONS, MOST_SESSIONS)
+    assert (details["limit"], details["allowed"], details["used"]) == ("sessions", MAX_SESSIONS, MAX_SESSIONS)
     await turn(0, 2, turn=1)
     job = job_input("wf_job_no_turn")
     assert await jobs.accept(job, request_hash="h", at=at(3), limit=1000) is None
-    await turn(MOST_SESSIONS, 3601)
+    await turn(MAX_SESSIONS, 3601)

@@ -84,7 +84,7 @@ async def test_webhooks_are_kept_and_counted(webhooks: WebhookRepository):
     rows = [webhook(f"wh_{n}", created_at=at(n)) for n in range(3)]
     for row in rows[:2]:
         await webhooks.add(row, most=2)
-    with pytest.raises(InvalidInput, match="2 webhooks of 2 that an account may have: delete one first") as full:
+    with pytest.raises(InvalidInput, match="limit reached: 2 of 2 webhooks per account; delete one first") as full:
         await webhooks.add(rows[2], most=2)
     assert {name: full.value.details[name] for name in ("limit", "allowed", "used")} == {
         "limit": "webhooks",

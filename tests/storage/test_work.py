@@ -2,7 +2,7 @@
 
 from orchestrator.domain.jobs import AttemptStatus
 from orchestrator.storage.database import Database
-from orchestrator.storage.work import Asked, Work, WorkRepository
+from orchestrator.storage.work import ProviderOutcomes, Work, WorkRepository
 from tests.ledger import ledger
 from tests.storage.ended import attempt_row, write
 from tests.storage.rows import at
@@ -25,18 +25,18 @@ async def test_calls_are_counted_once_and_their_attempts_each(database: Database
         attempt_row("job_6", agent="somebody_else"),
     ]
     await write(database, attempt_rows=rows)
-    found = await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner=None)
+    found = await WorkRepository(database).calls_since([AGENT, OTHER], since=at(-50), owner=None)
     assert sorted(found, key=lambda one: (one.agent, one.step)) == [
         Work(OTHER, "a", calls=1, completed=1, attempts=1, lost=0),
         Work(AGENT, "a", calls=3, completed=1, attempts=5, lost=2),
         Work(AGENT, "b", calls=2, completed=2, attempts=2, lost=0),
     ]
-    assert await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner="alice") == found
-    assert await WorkRepository(database).begun([AGENT, OTHER], since=at(-50), owner="bob") == []
+    assert await WorkRepository(database).calls_since([AGENT, OTHER], since=at(-50), owner="alice") == found
+    assert await WorkRepository(database).calls_since([AGENT, OTHER], since=at(-50), owner="bob") == []
 
 
 async def test_nothing_begun_is_nothing(database: Database):
-    assert await WorkRepository(database).begun([AGENT], since=at(0), owner=None) == []
+    assert await WorkRepository(database).calls_since([AGENT], since=at(0), owner=None) == []
 
 
 @ledger("O-045", "A-026")
@@ -56,4 +56,4 @@ async def test_attempts_that_asked_a_provider_are_distinguished(database: Databa
         attempt_row("job_9", model="openai:gpt-4o", completed_at=at(-100)),
     ]
     await write(database, attempt_rows=[{"error": None, "model": None, **row} for row in rows])
-    assert await WorkRepository(database).asked(since=at(-50)) == Asked(answered=1, failed=2)
+    assert await WorkRepository(database).provider_outcomes(since=at(-50)) == ProviderOutcomes(answered=1, failed=2)

@@ -307,7 +307,7 @@ async def test_a_stream_goes_on_when_its_key_becomes_an_admins(
 
 
 async def test_the_memory_of_keys_is_bounded(issued: IssuedKeys, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_cache, "_MOST_ENTRIES", 2)
+    monkeypatch.setattr(credential_cache, "_MAX_ENTRIES", 2)
     assert await issued.principal(TOKEN)
     for index.prefix in ("one", "two", "three"):
         await issued.still_valid(replace(PRINCIPAL, prefix=index.prefix))

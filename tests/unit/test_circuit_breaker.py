@@ -9,7 +9,7 @@ import pytest
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 
-from orchestrator.engine.guarded_service import ERRORS, GuardedService, lost
+from orchestrator.engine.guarded_service import ERRORS, GuardedService, is_outage
 from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.testing import eventually
 
@@ -30,7 +30,9 @@ class Server:
         self.now = 100.0
 
     def circuit(self, doubt: float = 0.01) -> CircuitBreaker:
-        return CircuitBreaker("temporal", self.probe, ERRORS, lost, doubt=doubt, pause=0.001, clock=lambda: self.now)
+        return CircuitBreaker(
+            "temporal", self.probe, ERRORS, is_outage, doubt=doubt, pause=0.001, clock=lambda: self.now
+        )
 
     async def probe(self) -> None:
         self.probes += 1
@@ -116,7 +118,7 @@ async def test_a_probe_that_is_refused_is_an_answer() -> None:
         async def probe(status: RPCStatusCode = status) -> None:
             raise refusal(status)
 
-        circuits.append(CircuitBreaker("temporal", probe, ERRORS, lost, pause=0.001))
+        circuits.append(CircuitBreaker("temporal", probe, ERRORS, is_outage, pause=0.001))
         assert await failed(circuits[-1], Server().silence, 0.01) is RPCStatusCode.DEADLINE_EXCEEDED
     await asyncio.sleep(0.01)
     assert [circuit.away for circuit in circuits] == [False] * 3
@@ -149,7 +151,7 @@ async def test_a_long_poll_goes_on_while_the_probe_succeeds() -> None:
 
 async def test_a_probe_that_is_late_proves_nothing_while_other_calls_are_answered() -> None:
     server = Server()
-    circuit = CircuitBreaker("temporal", server.silence, ERRORS, lost, doubt=0.001, pause=0.001, patience=0.05)
+    circuit = CircuitBreaker("temporal", server.silence, ERRORS, is_outage, doubt=0.001, pause=0.001, patience=0.05)
     slow = asyncio.create_task(failed(circuit, server.silence, 0.3))
     while not slow.done():
         assert await circuit.call(server.answer, 5) == "answer"

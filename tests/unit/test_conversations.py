@@ -13,8 +13,8 @@ from orchestrator.agents.chat import MEMBERS, Judgement, chat_plan, definition_i
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.commands import AgentResult, JobInput
 from orchestrator.domain.conversations import (
+    MAX_REMEMBERED,
     MEMORY_BYTES,
-    MOST_REMEMBERED,
     Memory,
     Mode,
     Swarm,
@@ -44,8 +44,8 @@ def remembered(turns: int, text: str = "x") -> Memory:
 
 
 def test_memory_keeps_the_last_turns_in_order() -> None:
-    turns = remembered(MOST_REMEMBERED + 5).turns
-    assert [turn.message for turn in turns] == [f"{number} x" for number in range(5, MOST_REMEMBERED + 5)]
+    turns = remembered(MAX_REMEMBERED + 5).turns
+    assert [turn.message for turn in turns] == [f"{number} x" for number in range(5, MAX_REMEMBERED + 5)]
 
 
 @pytest.mark.parametrize(

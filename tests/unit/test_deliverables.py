@@ -113,7 +113,7 @@ def test_links_are_never_written_through(tmp_path: Path, dangling: bool) -> None
         os.link(outside, folder / "hard")
     (folder / "soft").symlink_to(outside)
     written = deliverables.write(folder, [file("hard"), file("soft")])
-    assert folder / "soft" in written.kept
+    assert folder / "soft" in written.existing
     assert not outside.exists() if dangling else outside.read_text() == "mine"
 
 

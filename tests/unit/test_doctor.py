@@ -123,10 +123,10 @@ def test_no_worker_is_a_warning() -> None:
     ("index", "verdict"),
     [
         (Index("db", exists=False), Verdict.OK),
-        (Index("db", current="0002", newest="0002", known=frozenset({"0001", "0002"})), Verdict.OK),
-        (Index("db", current="0001", newest="0002", known=frozenset({"0001", "0002"})), Verdict.WARNING),
-        (Index("db", current=None, newest="0002", known=frozenset({"0001", "0002"})), Verdict.WARNING),
-        (Index("db", current="0003", newest="0002", known=frozenset({"0001", "0002"})), Verdict.FAILED),
+        (Index("db", current="0002", newest="0002", known_versions=frozenset({"0001", "0002"})), Verdict.OK),
+        (Index("db", current="0001", newest="0002", known_versions=frozenset({"0001", "0002"})), Verdict.WARNING),
+        (Index("db", current=None, newest="0002", known_versions=frozenset({"0001", "0002"})), Verdict.WARNING),
+        (Index("db", current="0003", newest="0002", known_versions=frozenset({"0001", "0002"})), Verdict.FAILED),
         (Index("db", fault="does not answer"), Verdict.FAILED),
     ],
 )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from orchestrator.domain.agents import Deliverable
 from orchestrator.domain.commands import AgentResult, JobInput
-from orchestrator.domain.file_names import LONGEST_PATH, harmless_path, path_key, safe_path, unique_path
+from orchestrator.domain.file_names import MAX_PATH_LENGTH, harmless_path, path_key, safe_path, unique_path
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.results import assemble
@@ -26,7 +26,7 @@ NAMES = st.text(st.characters(codec=None, categories=None)) | st.text(
 def test_any_name_becomes_a_path_below_a_folder(name: str) -> None:
     path = safe_path(name)
     path.encode()
-    assert 0 < len(path) <= LONGEST_PATH
+    assert 0 < len(path) <= MAX_PATH_LENGTH
     parts = path.split("/")
     assert not {"", ".", ".."} & set(parts)
     assert not PurePosixPath(path).is_absolute()

@@ -54,7 +54,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is slow because the machine is busy is waited for, not passed by."""
-    monkeypatch.setattr(rate_limits, "PATIENCE", 30.0)
+    monkeypatch.setattr(rate_limits, "REDIS_TIMEOUT_SECONDS", 30.0)
     monkeypatch.setattr(rate_limits, "SOCKET_TIMEOUT", 30.0)
 
 

@@ -22,7 +22,7 @@ from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.reports.deployment import shown_value
 from orchestrator.services.reports.partnerships import (
     KEPT,
-    MOST_DELIVERABLES,
+    MAX_DELIVERABLES,
     Health,
     PartnershipReader,
     PartnershipReport,
@@ -145,7 +145,7 @@ async def test_without_work_uptime_is_whether_there_is_a_worker(worker: bool, up
 async def test_only_so_many_deliverables_are_listed():
     work = [Work("api_architect", f"step_{n}", calls=n + 1, completed=0, attempts=1, lost=0) for n in range(50)]
     reported = (await report({}, work))["backend_squad"].deliverables
-    assert [one.name for one in reported] == [f"Step {n}" for n in range(49, 49 - MOST_DELIVERABLES, -1)]
+    assert [one.name for one in reported] == [f"Step {n}" for n in range(49, 49 - MAX_DELIVERABLES, -1)]
 
 
 @ledger("S-025")

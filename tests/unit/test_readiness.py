@@ -7,19 +7,19 @@ import pytest
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.findings import Finding
 from orchestrator.services.reports.readiness import Readiness
-from orchestrator.storage.work import Asked
+from orchestrator.storage.work import ProviderOutcomes
 from tests.ledger import ledger
 
 NOTHING = cast("Any", None)
 
 
-async def models(found: Asked | Unavailable | None) -> Finding:
+async def models(found: ProviderOutcomes | Unavailable | None) -> Finding:
     """The readiness of models' providers with these recent calls; None if none is configured."""
 
     async def cache() -> None: ...
 
-    async def asked() -> Asked:
-        if isinstance(found, Asked):
+    async def asked() -> ProviderOutcomes:
+        if isinstance(found, ProviderOutcomes):
             return found
         raise found or AssertionError
 
@@ -32,9 +32,9 @@ async def models(found: Asked | Unavailable | None) -> Finding:
     ("found", "ok", "message"),
     [
         (None, False, "no provider is configured here: answers are drafted offline"),
-        (Asked(0, 0), True, "a provider is configured; no call used it in the last 5 minutes"),
-        (Asked(3, 1), True, "the provider answered 3 of the 4 calls of the last 5 minutes"),
-        (Asked(0, 2), False, "the provider answered 0 of the 2 calls of the last 5 minutes"),
+        (ProviderOutcomes(0, 0), True, "a provider is configured; no call used it in the last 5 minutes"),
+        (ProviderOutcomes(3, 1), True, "the provider answered 3 of the 4 calls of the last 5 minutes"),
+        (ProviderOutcomes(0, 2), False, "the provider answered 0 of the 2 calls of the last 5 minutes"),
         (
             Unavailable("The job index does not answer."),
             False,
@@ -43,7 +43,7 @@ async def models(found: Asked | Unavailable | None) -> Finding:
     ],
 )
 async def test_a_provider_is_judged_by_the_calls_that_asked_it(
-    found: Asked | Unavailable | None, ok: bool, message: str
+    found: ProviderOutcomes | Unavailable | None, ok: bool, message: str
 ) -> None:
     check = await models(found)
     assert (check.ok, check.seconds) == (ok, None)

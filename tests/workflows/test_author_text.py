@@ -15,7 +15,7 @@ from orchestrator.testing import TESTER, Engine
 from tests.catalogue import _agent, step, workflow
 from tests.loud_workflow import LoudWorkflow, raise_loudly
 
-MOST_HISTORY = 150_000
+MAX_HISTORY = 150_000
 TWICE = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=2)
 
 
@@ -54,7 +54,7 @@ async def checked(engine: Engine, job: Job) -> Job:
     for event in await engine.services.reader.events(job.id):
         assert len(event.model_dump_json()) < 10_000
     described = await handle_of(engine, job.id).describe()
-    assert described.raw_info.history_size_bytes < MOST_HISTORY
+    assert described.raw_info.history_size_bytes < MAX_HISTORY
     return job
 
 
@@ -125,7 +125,7 @@ async def test_a_cancellation_that_code_raises_is_cut(engine: Engine) -> None:
     job = await engine.run("t_loud_code", {"how": "cancelled"})
     assert job.state in (JobState.CANCELLED, JobState.FAILED)
     described = await handle_of(engine, job.id).describe()
-    assert described.raw_info.history_size_bytes < MOST_HISTORY
+    assert described.raw_info.history_size_bytes < MAX_HISTORY
 
 
 async def test_notes_and_reasons_of_megabytes_are_cut_or_ignored(engine: Engine) -> None:

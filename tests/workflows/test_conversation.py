@@ -39,7 +39,7 @@ from orchestrator.engine.conversations import ConversationGateway
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN
-from orchestrator.services.chat.conversations import Begun, ChatMessage, Turn
+from orchestrator.services.chat.conversations import AcceptedMessage, ChatMessage, Turn
 from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer
@@ -299,7 +299,7 @@ async def test_a_turn_outlives_its_worker_and_is_answered_once(temporal_address:
     assert len(history.turns) == 1
 
 
-async def _calling(engine: Engine, begun: Begun) -> None:
+async def _calling(engine: Engine, begun: AcceptedMessage) -> None:
     """Until the model is asked."""
 
     async def look() -> CallStatus:

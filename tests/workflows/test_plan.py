@@ -119,7 +119,7 @@ async def test_a_large_result_lies_beside_the_job_and_comes_back_whole(engine: E
     assert job.state is JobState.COMPLETED
     facts, _ = await engine.parts.backend.gateway.read(job.id)
     assert len(repr(facts)) < 50_000
-    output = await engine.services.outputs.of(job)
+    output = await engine.services.outputs.of_job(job)
     files = {item["path"]: item for item in output["deliverables"]}
     assert len(files["a.txt"]["content"]) == 400 * 1024
     assert len(files["reports/a/t_big.md"]["content"]) == 400 * 1024

@@ -153,7 +153,7 @@ async def test_an_answer_outlives_an_outage_of_the_store_without_a_second_call(
     job = await engine.run("t_big", {"kilobytes": kilobytes})
     assert job.state is JobState.COMPLETED
     assert [len(call.attempts) for call in job.calls] == [1, 1, 1]
-    output = await engine.services.outputs.of(job)
+    output = await engine.services.outputs.of_job(job)
     assert [len(file["content"]) for file in output["deliverables"] if file["path"] == "a.txt"] == [kilobytes * 1024]
 
 

@@ -11,7 +11,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
-from orchestrator.engine.guarded_service import ERRORS, GuardedService, lost
+from orchestrator.engine.guarded_service import ERRORS, GuardedService, is_outage
 from orchestrator.network.circuit_breaker import CircuitBreaker
 from orchestrator.services.jobs.follower import Until
 from orchestrator.services.jobs.start import StartRequest
@@ -71,7 +71,7 @@ async def test_a_server_that_has_just_come_back_is_not_believed_to_have_no_worke
         service = engine.parts.backend.client.service_client
         assert isinstance(service, GuardedService)
         service.circuit = circuit = CircuitBreaker(
-            "temporal", probe, ERRORS, lost, doubt=0.0, pause=0.001, clock=lambda: now
+            "temporal", probe, ERRORS, is_outage, doubt=0.0, pause=0.001, clock=lambda: now
         )
 
         async def away() -> bool:

@@ -20,7 +20,7 @@ Trigger = Literal["manual", "scheduled", "webhook"]
 Timeframe = Literal["24h", "7d", "30d", "90d"]
 Absent = SkipJsonSchema[None]
 
-_LONGEST_URL: Final = 2000
+_MAX_URL_LENGTH: Final = 2000
 
 
 def _refuse_null(value: Any) -> Any:
@@ -97,7 +97,7 @@ class SaveConfigurationRequest(Wire):
 class CreateWebhookRequest(Wire):
     """The webhook to register (O-038)."""
 
-    url: Annotated[Text, Field(max_length=_LONGEST_URL, json_schema_extra={"format": "uri"})]
+    url: Annotated[Text, Field(max_length=_MAX_URL_LENGTH, json_schema_extra={"format": "uri"})]
     events: Events
     secret: Annotated[Secret | Absent, _NotNull] = None
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 LAST_PAGE: Final = 1_000_000_000
-MOST_EXECUTIONS: Final = 100
-MOST_LINES: Final = 1000
+MAX_EXECUTIONS: Final = 100
+MAX_LINES: Final = 1000
 
 
 def within(value: int, least: int, most: int) -> int:

@@ -17,13 +17,13 @@ from api.storable import JsonObject, storable
 from api.webhooks import Events, Secret
 from orchestrator.domain.conversations import Mode, Swarm
 
-LONGEST_MESSAGE: Final = 32_000
-LONGEST_SESSION_ID: Final = 200
+MAX_MESSAGE_LENGTH: Final = 32_000
+MAX_SESSION_ID_LENGTH: Final = 200
 _V1_NAMES: Final = frozenset({"text", "sessionId"})
 
 Version = Literal["v1", "v2"]
-Message = Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(storable)]
-SessionId = Annotated[str, Field(min_length=1, max_length=LONGEST_SESSION_ID), AfterValidator(storable)]
+Message = Annotated[str, Field(min_length=1, max_length=MAX_MESSAGE_LENGTH), AfterValidator(storable)]
+SessionId = Annotated[str, Field(min_length=1, max_length=MAX_SESSION_ID_LENGTH), AfterValidator(storable)]
 
 
 class ChatRequest(BaseModel):

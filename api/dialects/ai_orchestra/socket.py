@@ -26,7 +26,7 @@ from api.dialects.ai_orchestra.frames import (
     Stream,
     parsed,
 )
-from api.dialects.ai_orchestra.models import LONGEST_SESSION_ID
+from api.dialects.ai_orchestra.models import MAX_SESSION_ID_LENGTH
 from api.errors import EXPECTED
 from api.limits import count_request
 from api.sockets import (
@@ -57,7 +57,7 @@ from orchestrator.services.container import Services
 
 router = APIRouter()
 
-_MOST_WAITING: Final = 8
+_MAX_WAITING: Final = 8
 _BUSY_RETRY: Final = 5.0
 _Message = Chat | Stream | Command
 
@@ -68,7 +68,7 @@ async def socket(
 ) -> None:
     """Serve one client: authentication first, then messages, answered one after another."""
     state = api_state(websocket.app)
-    bind_contextvars(client_id=client_id[:LONGEST_SESSION_ID])
+    bind_contextvars(client_id=client_id[:MAX_SESSION_ID_LENGTH])
     talk = partial(_talk, state.source, session_id, limits)
     await converse(
         websocket,
@@ -84,8 +84,8 @@ async def socket(
 async def _talk(source: ServiceSource, session_id: str, limits: SocketLimits, line: Line) -> None:
     try:
         services = await source.services()
-        if len(session_id) > LONGEST_SESSION_ID:
-            expected = f"at most {LONGEST_SESSION_ID} characters"
+        if len(session_id) > MAX_SESSION_ID_LENGTH:
+            expected = f"at most {MAX_SESSION_ID_LENGTH} characters"
             fault = InvalidInput("The session id is too long", field="session_id", expected=expected)
             raise Hangup(BAD_FRAMES, "session id too long", _error(fault))
         principal = await _principal(services, limits, line)
@@ -131,7 +131,7 @@ class Talk:
         self._session_id = session_id
         self._limits = limits
         self._connection = uuid.uuid4().hex
-        self._messages: asyncio.Queue[_Message] = asyncio.Queue(_MOST_WAITING)
+        self._messages: asyncio.Queue[_Message] = asyncio.Queue(_MAX_WAITING)
         self._job_id: str | None = None
         self._bad = 0
         self._answering = False
@@ -178,7 +178,7 @@ class Talk:
                     self._messages.put_nowait(frame)
                 except asyncio.QueueFull:
                     raise LimitExceeded(
-                        f"{_MOST_WAITING} messages are already waiting", limit="session", retry_after=_BUSY_RETRY
+                        f"{_MAX_WAITING} messages are already waiting", limit="session", retry_after=_BUSY_RETRY
                     ) from None
 
     async def _control(self, frame: Control) -> None:

@@ -29,32 +29,32 @@ class PortUse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a command takes. `flag` selects another one; `chosen`: the user named it, it is not the default."""
+    """A port that a command takes. `flag` selects another one; `is_explicit`: it is not the default."""
 
     number: int
     purpose: str
     flag: str
     use: PortUse
-    chosen: bool = False
+    is_explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
     """The data directory. `fault` says why it cannot be used; `free` is the number of free bytes on its disk.
 
-    `shown` are the paths that other users of the machine can read: the directory, or files in it.
+    `readable_paths` are the paths that other users of the machine can read: the directory, or files in it.
     """
 
     place: str
     exists: bool
     fault: str | None = None
     free: int = 0
-    shown: tuple[str, ...] = ()
+    readable_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The job index's database. `current` is its schema version, `newest` and `known` are those of this release.
+    """The job index's database. `current` is its version; `newest` and `known_versions` are those of this release.
 
     `exists` is False for a file that the first start will create; `fault` says why it cannot be read, and `remedy` what
     to do. `foreign` are tables of another program, `marks` the identity of the installation. `ahead` is the number of
@@ -65,7 +65,7 @@ class Index:
     exists: bool = True
     current: str | None = None
     newest: str | None = None
-    known: frozenset[str] = frozenset()
+    known_versions: frozenset[str] = frozenset()
     foreign: tuple[str, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
     ahead: float | None = None
@@ -140,8 +140,8 @@ def check_folder(folder: Folder) -> Finding:
         return Finding(
             name, Verdict.FAILED if folder.free < _NO_SPACE else Verdict.WARNING, message, "Free some space."
         )
-    if folder.shown:
-        message = f"other users can read {', '.join(folder.shown[:3])}"
+    if folder.readable_paths:
+        message = f"other users can read {', '.join(folder.readable_paths[:3])}"
         remedy = f"The next start fixes the files of this user; for others: chmod -R go= {folder.place}"
         return Finding(name, Verdict.WARNING, message, remedy)
     return Finding(name, Verdict.OK, folder.place if folder.exists else f"{folder.place}: the first start creates it")
@@ -151,7 +151,7 @@ def check_port(port: Port) -> Finding:
     """Checks that a port is free or held by this product."""
     name, what = f"port {port.number}", port.purpose
     if port.use is PortUse.OTHERS:
-        verdict = Verdict.FAILED if port.chosen else Verdict.WARNING
+        verdict = Verdict.FAILED if port.is_explicit else Verdict.WARNING
         return Finding(name, verdict, f"{what}: taken by another program", f"Choose another with {port.flag}.")
     return Finding(name, Verdict.OK, f"{what}: {'free' if port.use is PortUse.FREE else 'in use by this product'}")
 
@@ -228,7 +228,7 @@ def check_index(index: Index) -> Finding:
         return Finding(name, Verdict.FAILED, message, "Name a separate database in ORCHESTRATOR_DATABASE_URL.")
     if index.current == index.newest:
         return Finding(name, Verdict.OK, f"{index.place}: schema {index.current}")
-    if index.current is not None and index.current not in index.known:
+    if index.current is not None and index.current not in index.known_versions:
         message = f"{index.place}: schema {index.current} is newer than this version of orchestrator"
         return Finding(name, Verdict.FAILED, message, "Use the version that created it, or a newer one.")
     message = f"{index.place}: schema {index.current or 'none'}, newest {index.newest}"

@@ -40,13 +40,14 @@ def folder(data_dir: Path) -> Folder:
         return Folder(place, exists=False, fault=f"{existing} is not a directory")
     if not os.access(existing, os.W_OK | os.X_OK):
         return Folder(place, exists=existing == data_dir, fault=f"this user cannot write to {existing}")
-    shown = tuple(str(path) for path in open_to_others(data_dir))
-    return Folder(place, exists=existing == data_dir, free=shutil.disk_usage(existing).free, shown=shown)
+    free = shutil.disk_usage(existing).free
+    readable_paths = tuple(str(path) for path in open_to_others(data_dir))
+    return Folder(place, exists=existing == data_dir, free=free, readable_paths=readable_paths)
 
 
-async def ports(chosen: tuple[int | None, int | None, int | None], *, temporal_answers: bool | None) -> list[Port]:
+async def ports(options: tuple[int | None, int | None, int | None], *, temporal_answers: bool | None) -> list[Port]:
     """The ports of API, Temporal and its UI; only the API's if `dev` starts no Temporal (`temporal_answers` None)."""
-    (api, temporal, ui), named = zip(*map(_or_default, chosen, (_API, TEMPORAL_PORT, _UI)), strict=True)
+    (api, temporal, ui), named = zip(*map(_or_default, options, (_API, TEMPORAL_PORT, _UI)), strict=True)
     async with httpx2.AsyncClient(timeout=3, trust_env=False) as http:
         api_answers = await _answers(http, f"http://{HOST}:{api}/readyz", "checks")
         ui_answers = await _answers(http, f"http://{HOST}:{ui}/api/v1/settings", "DefaultNamespace")
@@ -57,8 +58,8 @@ async def ports(chosen: tuple[int | None, int | None, int | None], *, temporal_a
     return used
 
 
-def _or_default(chosen: int | None, default: int) -> tuple[int, bool]:
-    return (default, False) if chosen is None else (chosen, True)
+def _or_default(port: int | None, default: int) -> tuple[int, bool]:
+    return (default, False) if port is None else (port, True)
 
 
 def _use(port: int, *, ours: bool) -> PortUse:
@@ -113,7 +114,7 @@ def _index(connection: Connection, place: str) -> Index:
         place,
         current=context.get_current_revision(),
         newest=scripts.get_current_head(),
-        known=frozenset(script.revision for script in scripts.walk_revisions()),
+        known_versions=frozenset(script.revision for script in scripts.walk_revisions()),
         foreign=tuple(foreign_tables(connection)),
         marks=dict(marks),
         ahead=ahead,

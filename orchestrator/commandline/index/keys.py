@@ -17,14 +17,14 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.keys import KeyRepository
 
-_LONGEST_NAME: Final = 100
+_MAX_NAME_LENGTH: Final = 100
 
 
 def create(settings: Settings, request: KeyRequest) -> int:
     """Issue a key and print its secret, for the only time. Returns the exit code. Raises `Refused`, `Unavailable`."""
-    if not (0 < len(request.name) <= _LONGEST_NAME and request.name.isprintable()):
+    if not (0 < len(request.name) <= _MAX_NAME_LENGTH and request.name.isprintable()):
         raise Refused(
-            f"invalid --name {request.name[:_LONGEST_NAME]!r}: expected 1 to {_LONGEST_NAME} printable characters"
+            f"invalid --name {request.name[:_MAX_NAME_LENGTH]!r}: expected 1 to {_MAX_NAME_LENGTH} printable characters"
         )
     configure(settings.log_level, settings.log_format)
     issued = asyncio.run(_issue(settings, request))

@@ -17,7 +17,7 @@ from orchestrator.storage.installation import InstallationRepository
 from orchestrator.storage.keys import KeyRepository
 from orchestrator.storage.webhooks import WebhookRepository
 
-_MOST_NAMED: Final = 20
+_MAX_NAMED: Final = 20
 
 
 def rotate(settings: Settings, *, apply: bool) -> int:
@@ -54,7 +54,7 @@ def _report(rotation: Rotation, *, apply: bool, fallback: bool) -> list[str]:
     if rotation.keys:
         lines.append(f"API keys not used with the new secret key yet: {len(rotation.keys)}")
         lines += [
-            f"  {key.id} {key.name!r}, last used {_moment(key.last_used_at)}" for key in rotation.keys[:_MOST_NAMED]
+            f"  {key.id} {key.name!r}, last used {_moment(key.last_used_at)}" for key in rotation.keys[:_MAX_NAMED]
         ]
     if not apply:
         if not rotation.complete:
@@ -90,5 +90,5 @@ def _moment(at: datetime | None) -> str:
 def _warnings(rotation: Rotation) -> list[str]:
     if not rotation.lost:
         return []
-    webhooks = ", ".join(rotation.lost[:_MOST_NAMED])
+    webhooks = ", ".join(rotation.lost[:_MAX_NAMED])
     return [f"neither key opens the secrets of {len(rotation.lost)} webhooks: rotate the secrets of {webhooks}"]

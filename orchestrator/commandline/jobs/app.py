@@ -21,7 +21,7 @@ jobs = typer.Typer(
 )
 
 _WHICH: Final = "Which jobs"
-_LONGEST_LIST: Final = 20
+_MAX_LIST: Final = 20
 
 JobId = Annotated[str, typer.Argument(help="Id of the job.", autocompletion=completion.job_ids)]
 Statuses = Annotated[
@@ -140,7 +140,7 @@ def list_(  # noqa: PLR0917 - options, which are given by name
     before: Before = None,
     limit: Annotated[
         int, typer.Option(min=1, help="Only this many of the matching jobs, the newest.", rich_help_panel=_WHICH)
-    ] = _LONGEST_LIST,
+    ] = _MAX_LIST,
     every: Annotated[bool, typer.Option("--all", help="All matching jobs.", rich_help_panel=_WHICH)] = False,
     ids: Annotated[bool, typer.Option("--ids", help="Print only the ids, one per line.")] = False,
     as_json: AsJson = False,

@@ -25,7 +25,7 @@ _SIGNS: Final[dict[str, str]] = {
     CallStatus.WAITING_FOR_APPROVAL: "?",
     CallStatus.SCHEDULED: "…",
 }
-_LONGEST_NAME: Final = 34
+_MAX_NAME_LENGTH: Final = 34
 _SHORTEST_BAR: Final = 10.0  # Seconds. The API's times are whole seconds: for a shorter job a time line would mislead.
 
 
@@ -170,4 +170,4 @@ def cost(used: Used) -> str:
 
 def _cut(text: str) -> str:
     line = one_line(text)
-    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
+    return line if len(line) <= _MAX_NAME_LENGTH else line[: _MAX_NAME_LENGTH - 1] + "…"

@@ -10,7 +10,7 @@ from orchestrator.domain.backoff import Backoff
 T = TypeVar("T")
 
 _BACKOFF: Final = Backoff(0.5, 10.0)
-_LONGEST_RETRY_AFTER: Final = 120.0  # A longer wait, such as for a monthly limit, is an error instead.
+_MAX_RETRY_AFTER: Final = 120.0  # A longer wait, such as for a monthly limit, is an error instead.
 
 
 class ApiRetries:
@@ -65,7 +65,7 @@ class ApiRetries:
         silent = _now() - self._silent_since
         self.reached = self.reached or fault.unsure or fault.limited
         retryable = fault.limited or (self._outages and self.reached)
-        if not retryable or (retry_after or 0) > _LONGEST_RETRY_AFTER or silent + (retry_after or 0) > self._seconds:
+        if not retryable or (retry_after or 0) > _MAX_RETRY_AFTER or silent + (retry_after or 0) > self._seconds:
             raise fault
         self._failures += 1
         pause = _BACKOFF.pause(self._failures) if retry_after is None else retry_after

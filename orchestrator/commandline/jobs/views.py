@@ -52,10 +52,10 @@ def list_jobs(
             sys.stderr.write("no job matches\n" if selection else "there are no jobs yet\n")
         else:
             print_table(console, page.jobs, datetime.now(UTC))
-            shown = len(page.jobs)
-            if (exact and page.total > shown) or (not exact and shown == maximum):
+            printed_rows = len(page.jobs)
+            if (exact and page.total > printed_rows) or (not exact and printed_rows == maximum):
                 of = f" of {page.total:,}" if exact else ""
-                sys.stderr.write(f"the newest {shown}{of}; use --limit to show more, --all to show all\n")
+                sys.stderr.write(f"the newest {printed_rows}{of}; use --limit to show more, --all to show all\n")
         return exits.OK
 
     return _with_client(api, request)

@@ -20,28 +20,28 @@ _DELIVERABLES: Final = TypeAdapter(list[JobDeliverable])
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MODE: Final = 0o666  # less the umask; nothing is executable
-_MOST_NAMED: Final = 20
+_MAX_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The result: `files` were written, `renamed` holds (name, path) pairs, `kept` are files that existed before."""
+    """The result: `files` were written, `renamed` holds (name, path) pairs, `existing` were not replaced."""
 
     files: list[Path] = field(default_factory=list)
     renamed: list[tuple[str, str]] = field(default_factory=list)
-    kept: list[Path] = field(default_factory=list)
+    existing: list[Path] = field(default_factory=list)
 
     def report(self) -> int:
-        """Print to standard error what was renamed and kept. Returns the exit code."""
-        for name, path in self.renamed[:_MOST_NAMED]:
+        """Print to standard error the renamed files and those that were not replaced. Returns the exit code."""
+        for name, path in self.renamed[:_MAX_NAMED]:
             warn(f"{one_line(name)} was written as {one_line(path)}")
-        for file in self.kept[:_MOST_NAMED]:
+        for file in self.existing[:_MAX_NAMED]:
             warn(f"{one_line(str(file))} exists and was kept")
-        if more := max(0, len(self.renamed) - _MOST_NAMED) + max(0, len(self.kept) - _MOST_NAMED):
+        if more := max(0, len(self.renamed) - _MAX_NAMED) + max(0, len(self.existing) - _MAX_NAMED):
             warn(f"… and {more} more")
-        if self.kept:
-            warn(f"{len(self.kept)} files were not written: pass --overwrite to replace them, or another folder")
-        return KEPT if self.kept else OK
+        if self.existing:
+            warn(f"{len(self.existing)} files were not written: pass --overwrite to replace them, or another folder")
+        return KEPT if self.existing else OK
 
 
 def deliverables_of(output: dict[str, Any] | None) -> list[JobDeliverable]:
@@ -68,7 +68,7 @@ def write(folder: Path, files: Iterable[JobDeliverable], *, overwrite: bool = Fa
             with _open_folder(folder, path.split("/")[:-1]) as directory:
                 _write(directory, target.name, file.content.encode(), overwrite=overwrite)
         except FileExistsError:
-            written.kept.append(target)
+            written.existing.append(target)
             continue
         except OSError as fault:
             raise Refused(f"cannot write {one_line(str(target))}: {_reason(fault)}", FAILED) from fault

@@ -14,14 +14,14 @@ HEAD_SECONDS: Final = 30.0
 # The application refuses large heads itself (431 over 32 KiB). This limit bounds memory: larger heads are not read.
 MAX_HEAD_BYTES: Final = 128 * 1024
 _OTHER_FILES: Final = 100  # descriptors of the job index, Temporal, Redis and files
-_MOST_OPEN: Final = 20_000
+_MAX_OPEN: Final = 20_000
 _LEAST_OPEN: Final = 20
 
 
 def most_open_connections() -> int:
     """The maximum of open connections in this process. Each one takes a file descriptor."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_OPEN if soft == resource.RLIM_INFINITY else max(_LEAST_OPEN, min(soft - _OTHER_FILES, _MOST_OPEN))
+    return _MAX_OPEN if soft == resource.RLIM_INFINITY else max(_LEAST_OPEN, min(soft - _OTHER_FILES, _MAX_OPEN))
 
 
 class BoundedHttp(HttpToolsProtocol):

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 _GRACE: Final = 5
 # The application refuses large WebSocket frames itself (64 KiB). This limit bounds memory: larger frames are not read.
 _MAX_FRAME: Final = 1024 * 1024
-_PATIENCE: Final = 15.0
+_LOG_SECONDS: Final = 15.0
 _POLL: Final = 0.2
 
 
@@ -79,7 +79,7 @@ class ApiServer(uvicorn.Server):
 async def until_answering(url: str, path: str) -> bool:
     """Return True once GET `path` answers 200. Until then, log every 15 s why it does not."""
     clock = asyncio.get_running_loop().time
-    log_at = clock() + _PATIENCE
+    log_at = clock() + _LOG_SECONDS
     async with httpx2.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
         while True:
             try:
@@ -90,6 +90,6 @@ async def until_answering(url: str, path: str) -> bool:
             except httpx2.TransportError as fault:
                 missing = f"{type(fault).__name__}: {fault}"
             if clock() > log_at:
-                log_at = clock() + _PATIENCE
+                log_at = clock() + _LOG_SECONDS
                 log.warning("not_ready_yet", missing=missing)
             await asyncio.sleep(_POLL)

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 # With Python's default of 5 ms, each of these switches waits that long while the loop is busy.
 _SWITCH_SECONDS: Final = 0.001
 CLOSE_SECONDS: Final = 5.0
-_MOST_FILES: Final = 65_536
+_MAX_FILES: Final = 65_536
 
 
 def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
@@ -60,7 +60,7 @@ def serve(settings: Settings, main: Callable[[asyncio.Event], Coroutine[Any, Any
 def _open_files() -> None:
     """Raise the limit of open files to its maximum: each connection takes one, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    limit = _MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES)
     if soft != resource.RLIM_INFINITY and soft < limit:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 

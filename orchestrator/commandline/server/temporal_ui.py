@@ -23,7 +23,7 @@ from orchestrator.engine.devserver import HOST
 from orchestrator.network.loopback import HOST_NAMES
 
 _KEEP_ALIVE: Final = 75
-_PATIENCE: Final = 60.0
+_UPSTREAM_TIMEOUT_SECONDS: Final = 60.0
 # These headers belong to one connection, not to the message (RFC 9110, 7.6.1).
 _HOP_BY_HOP: Final = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
@@ -39,7 +39,7 @@ def hidden_host() -> str:
 
 async def serve(listener: socket.socket, upstream: str, stop: asyncio.Event) -> None:
     """Serve the UI at `upstream` (`http://host:port`) on a listening socket until `stop` is set. Raises `Refused`."""
-    async with httpx2.AsyncClient(base_url=upstream, timeout=_PATIENCE, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=upstream, timeout=_UPSTREAM_TIMEOUT_SECONDS, trust_env=False) as http:
         await ApiServer(guarded(http), listener, keep_alive=_KEEP_ALIVE).run_until(stop)
 
 

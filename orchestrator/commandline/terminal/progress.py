@@ -78,7 +78,7 @@ class Lines:
 
     def trouble(self, message: str) -> None:
         """Print the message, unless it is the last one printed."""
-        self._print("reason", f"{message}; the job goes on, trying again", None)
+        self._print("reason", f"{message}; the job continues; retrying", None)
 
     def _print(self, key: str, text: str, progress: int | None) -> None:
         if self._printed.get(key, "") == text:

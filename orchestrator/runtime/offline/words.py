@@ -36,8 +36,10 @@ def snake(text: str, default: str, words: int = 4) -> str:
 
 def topic(text: str, default: str) -> str:
     """The first two significant words as a name: `Users can browse products` becomes `browse_products`."""
-    meaning = [word for word in ascii_words(text) if len(word) > 2 and word not in _STOP and not word.isdigit()]
-    return snake(" ".join(meaning[:2]), default)
+    significant_words = [
+        word for word in ascii_words(text) if len(word) > 2 and word not in _STOP and not word.isdigit()
+    ]
+    return snake(" ".join(significant_words[:2]), default)
 
 
 def kebab(name: str) -> str:

@@ -18,9 +18,9 @@ from orchestrator.storage.audit import AuditRepository
 log = structlog.get_logger(__name__)
 
 MINUTE: Final = 60.0
-_MOST_OF_CLIENT: Final = 10  # Entries for refused calls of one client in one minute.
-_MOST_OF_ALL: Final = 300  # Entries for refused calls of all clients in one minute.
-_MOST_COUNTED: Final = 100  # Clients whose further refused calls are counted one by one.
+_MAX_OF_CLIENT: Final = 10  # Entries for refused calls of one client in one minute.
+_MAX_OF_ALL: Final = 300  # Entries for refused calls of all clients in one minute.
+_MAX_COUNTED: Final = 100  # Clients whose further refused calls are counted one by one.
 _SUMMARY_ACTION: Final = "(refused)"
 
 
@@ -143,17 +143,17 @@ class RefusedCalls:
 
     def admit(self, entry: AuditEntry, client: str) -> bool:
         """Whether a call gets its own entry. If not, it is added to a summary."""
-        counted_alone = client in self._calls or len(self._calls) < _MOST_OF_ALL
+        counted_alone = client in self._calls or len(self._calls) < _MAX_OF_ALL
         name = client if counted_alone else ""  # "" stands for all other clients
         self._calls[name] += 1
-        if counted_alone and self._calls[name] <= _MOST_OF_CLIENT and self._entries() <= _MOST_OF_ALL:
+        if counted_alone and self._calls[name] <= _MAX_OF_CLIENT and self._entries() <= _MAX_OF_ALL:
             return True
-        name = name if name in self._summaries or len(self._summaries) < _MOST_COUNTED else ""
+        name = name if name in self._summaries or len(self._summaries) < _MAX_COUNTED else ""
         self._summaries[name] = _summary(entry, self._summaries.get(name), alone=bool(name))
         return False
 
     def _entries(self) -> int:
-        return sum(min(calls, _MOST_OF_CLIENT) for calls in self._calls.values())
+        return sum(min(calls, _MAX_OF_CLIENT) for calls in self._calls.values())
 
     def counted(self, at: datetime) -> Iterator[AuditEntry]:
         """The summaries of this minute, one for each client with further calls. Starts a new minute."""

@@ -27,11 +27,11 @@ ADMIN: Final = Principal(id="admin", scopes=frozenset({Scope.ADMIN}))
 RECHECK_SECONDS: Final = 2.0
 """Seconds between two checks of the credential of an open stream: with `LIFETIME`, it is closed within 5 seconds."""
 
-_STARTS: Final = tuple(form.start for form in KeyForm)
-_FORM: Final = re.compile(rf"{KeyForm.DVR.start}[0-9a-f]{{80}}|{KeyForm.AO.start}[0-9a-f]{{64}}")
+_STARTS: Final = tuple(form.form_prefix for form in KeyForm)
+_FORM: Final = re.compile(rf"{KeyForm.DVR.form_prefix}[0-9a-f]{{80}}|{KeyForm.AO.form_prefix}[0-9a-f]{{64}}")
 _PREFIX_DIGITS: Final = 16  # The other digits are at least 192 bits: nobody can guess them.
-_MOST_TOKENS: Final = 10_000
-_MOST_PREFIXES: Final = 100_000
+_MAX_TOKENS: Final = 10_000
+_MAX_PREFIXES: Final = 100_000
 _USE_INTERVAL: Final = timedelta(minutes=1)  # At most one write of a key's last use in this time.
 _Value = TypeVar("_Value")
 
@@ -147,7 +147,7 @@ class IssuedKeys:
         async with self._reading_prefixes:
             if self._timer() >= self._prefixes_until:
                 self._prefixes_until = self._timer() + LIFETIME
-                self._prefixes = await self._keys.prefixes(_MOST_PREFIXES)
+                self._prefixes = await self._keys.prefixes(_MAX_PREFIXES)
         prefix = lookup_prefix(token)
         return prefix if prefix in self._prefixes else None
 
@@ -249,15 +249,15 @@ def _put_latest(values: dict[str, _Value], name: str, value: _Value) -> None:
     """Add a value as the newest, and remove the oldest one above the limit."""
     values.pop(name, None)
     values[name] = value
-    if len(values) > _MOST_TOKENS:
+    if len(values) > _MAX_TOKENS:
         del values[next(iter(values))]
 
 
 def lookup_prefix(token: str) -> str:
     """The public part of an issued key, by which the index finds it. That of an `ao_` key begins with `ao_`."""
-    if token.startswith(KeyForm.AO.start):
-        return token[: len(KeyForm.AO.start) + _PREFIX_DIGITS]
-    return token.removeprefix(KeyForm.DVR.start)[:_PREFIX_DIGITS]
+    if token.startswith(KeyForm.AO.form_prefix):
+        return token[: len(KeyForm.AO.form_prefix) + _PREFIX_DIGITS]
+    return token.removeprefix(KeyForm.DVR.form_prefix)[:_PREFIX_DIGITS]
 
 
 def unknown_key() -> Unauthenticated:

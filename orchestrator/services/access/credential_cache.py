@@ -11,7 +11,7 @@ LIFETIME: Final = 2.5
 A credential that another process has ended is refused after this time.
 """
 
-_MOST_ENTRIES: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class CredentialCache(Generic[T]):
             return
         self._entries.pop(name, None)
         self._entries[name] = _Entry(value, self._timer() + min(seconds, LIFETIME))
-        if len(self._entries) > _MOST_ENTRIES:
+        if len(self._entries) > _MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]  # the oldest
 
     def forget(self, changed: Callable[[T], bool]) -> None:

@@ -68,7 +68,7 @@ class KeyIssuer:
     async def issue(self, principal: Principal, request: KeyRequest) -> IssuedKey:
         """A new key. Raises `Forbidden`, `InvalidInput`."""
         principal.require(Scope.ADMIN)
-        principal.require_reach(request.scopes, request.tier)
+        principal.require_can_grant(request.scopes, request.tier)
         at = self.clock()
         _refuse_past(request.expires_at, at)
         token, prefix = _new_token(request.form)
@@ -116,7 +116,7 @@ class KeyIssuer:
     async def rotate(self, principal: Principal, key_id: str, *, overlap: timedelta) -> IssuedKey:
         """A new secret for a key. The old one is valid for `overlap`. Raises `Forbidden`, `NotFound`, `WrongState`."""
         key, at = await self.get(key_id), self.clock()
-        principal.require_reach(key.scopes, key.tier)
+        principal.require_can_grant(key.scopes, key.tier)
         token, prefix = _new_token(key.form)
         digest = self._digest(token)
         if key.state(at) is not KeyState.ACTIVE or not await self.keys.rotate(
@@ -147,8 +147,8 @@ class KeyIssuer:
             _refuse_past(expires_at, self.clock())
             values["expires_at"] = expires_at
         key = await self.get(key_id)
-        principal.require_reach(key.scopes | (scopes or frozenset()), key.tier)
-        principal.require_reach((), tier or key.tier)
+        principal.require_can_grant(key.scopes | (scopes or frozenset()), key.tier)
+        principal.require_can_grant((), tier or key.tier)
         if key.revoked_at is not None or (values and not await self.keys.change(key_id, **values)):
             raise WrongState("The key was revoked, which is final", key_id=key_id)
         self.issued.forget(key_id)
@@ -163,7 +163,7 @@ class KeyIssuer:
 
 
 def _new_token(form: KeyForm) -> tuple[str, str]:
-    token = form.start + secrets.token_hex(_SECRET_BYTES[form])
+    token = form.form_prefix + secrets.token_hex(_SECRET_BYTES[form])
     return token, lookup_prefix(token)
 
 

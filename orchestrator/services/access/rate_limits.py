@@ -34,7 +34,7 @@ from orchestrator.domain.limits import (
 log = structlog.get_logger(__name__)
 
 SOCKET_TIMEOUT: Final = 0.25
-PATIENCE: Final = 0.5  # Seconds that one request may wait in all, for a connection and for Redis.
+REDIS_TIMEOUT_SECONDS: Final = 0.5  # Seconds that one request may wait in all, for a connection and for Redis.
 PAUSE: Final = 2.0  # Seconds until one request tries a failed Redis again.
 _WARN_EVERY: Final = 60.0
 _CONNECTIONS: Final = 50
@@ -79,7 +79,7 @@ class RateLimiter:
     async def hit(self, policy: Policy, identity: str) -> Allowance:
         """Count a request, unless it is refused, and return what remains.
 
-        If Redis does not answer within `PATIENCE` seconds, the request is admitted uncounted, or counted in this
+        If Redis does not answer within `REDIS_TIMEOUT_SECONDS`, the request is admitted uncounted, or counted in this
         process if the policy is `always_counted`.
         """
         if self._timer() < self._paused_until:
@@ -88,7 +88,7 @@ class RateLimiter:
             self._paused_until = self._timer() + PAUSE
         windows = self._opened()
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS):
                 allowance = await self._counted(windows, policy, identity)
         except (RedisError, OSError, TimeoutError) as error:
             self._pause(error)
@@ -189,7 +189,7 @@ def _pool(url: str) -> BlockingConnectionPool:
     return BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,
-        timeout=PATIENCE,
+        timeout=REDIS_TIMEOUT_SECONDS,
         socket_timeout=SOCKET_TIMEOUT,
         socket_connect_timeout=SOCKET_TIMEOUT,
         retry=Retry(NoBackoff(), 0),

@@ -15,9 +15,9 @@ from orchestrator.domain.errors import Unauthenticated
 
 ACCESS_LIFETIME: Final = timedelta(minutes=15)
 REFRESH_LIFETIME: Final = timedelta(days=7)
-LONGEST_LIFE: Final = timedelta(days=1)
+MAX_LIFE: Final = timedelta(days=1)
 _ALGORITHM: Final = "HS256"
-_LONGEST_SUBJECT: Final = 200
+_MAX_SUBJECT_LENGTH: Final = 200
 # Claims in which other issuers name the use of a token. A token for another use is refused.
 _PURPOSES: Final = ("type", "typ", "token_type", "token_use", "use", "purpose")
 _ACCESS_USES: Final = frozenset({"access", "access_token", "bearer"})
@@ -57,7 +57,7 @@ class TokenRules:
 
     issuer: str | None = None
     audience: str | None = None
-    longest_life: timedelta = LONGEST_LIFE
+    longest_life: timedelta = MAX_LIFE
 
 
 class TokenSigner:
@@ -191,7 +191,7 @@ def _is_for(body: dict[str, Any], expected: TokenType) -> bool:
 
 
 def _subject(subject: Any) -> str:
-    if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MAX_SUBJECT_LENGTH or not subject.isprintable():
         _refuse()
     return subject
 

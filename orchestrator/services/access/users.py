@@ -238,7 +238,7 @@ class UserAccounts:
         Raises `WrongState` if the name is taken, `Forbidden` for a role that the caller may not give, `Unavailable`.
         """
         if Role.ADMIN in roles:
-            principal.require_reach({Scope.ADMIN}, None)
+            principal.require_can_grant({Scope.ADMIN}, None)
         hashed = await asyncio.to_thread(self.hasher.hash, password)
         account = f"{username}:{secrets.token_hex(8)}"
         record = UserRecord(account, username, hashed, [str(role) for role in roles], self.clock())

@@ -41,7 +41,7 @@ from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
-MOST_CONTEXT_BYTES: Final = 64 * 1024
+MAX_CONTEXT_BYTES: Final = 64 * 1024
 _LIMITS: Final = ("concurrent_jobs", "monthly_tokens", "sessions")  # Limits for which a turn may be refused.
 _NOBODY_JUDGED: Final = "quality_score is null: in lite mode nothing judges the answer."
 _NOT_JUDGED: Final = "quality_score is null: the reviewing agent did not score the answer."
@@ -81,7 +81,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class AcceptedMessage:
     """A message that is accepted: the job that will answer it, and the request to its conversation."""
 
     job_id: str
@@ -105,7 +105,7 @@ class Conversations:
     job_timeout: float | None
     new_id: Callable[[], str]
 
-    async def begin(self, principal: Principal, message: ChatMessage) -> Begun:
+    async def begin(self, principal: Principal, message: ChatMessage) -> AcceptedMessage:
         """Check a message and the caller's limits. Starts nothing.
 
         Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
@@ -119,24 +119,24 @@ class Conversations:
             job_timeout=self.job_timeout,
             most_open=self.quotas.limits(principal).concurrent_jobs,
         )
-        return Begun(job.job_id, request, self._conversation(principal, message.session_id))
+        return AcceptedMessage(job.job_id, request, self._conversation(principal, message.session_id))
 
-    async def answer(self, principal: Principal, begun: Begun) -> Turn:
+    async def answer(self, principal: Principal, turn: AcceptedMessage) -> Turn:
         """The answer to a message, after the answers to all earlier messages of its session.
 
         Raises `DeadlineExceeded` if it takes longer than the server waits (the turn continues), `StepFailed` and
         `WrongState` if the turn's job failed or was cancelled, `LimitExceeded`, `Unavailable`.
         """
         try:
-            result = await self._result(begun)
+            result = await self._result(turn)
         except DeadlineExceeded as error:
             raise DeadlineExceeded(
-                f"{error.message}. Job {begun.job_id} goes on", job_id=begun.job_id, retry_after=error.retry_after
+                f"{error.message}. Job {turn.job_id} continues", job_id=turn.job_id, retry_after=error.retry_after
             ) from None
         if not result.state.succeeded:
             raise _failure(result)
         job = await self.reader.get(principal, result.job_id)
-        return await self._turn(begun, job)
+        return await self._turn(turn, job)
 
     async def _check_limits(self, principal: Principal, job_id: str) -> None:
         """Refuse early: the turn itself takes the slot. A message that has its job already is not refused."""
@@ -149,32 +149,32 @@ class Conversations:
             except NotFound:
                 raise error from None
 
-    async def _result(self, begun: Begun) -> TurnResult:
+    async def _result(self, turn: AcceptedMessage) -> TurnResult:
         try:
-            return await self._ask(begun, begun.job_id)
+            return await self._ask(turn, turn.job_id)
         except LimitExceeded as error:
             if error.details["limit"] not in _LIMITS:
                 raise
         # Temporal stores the refusal of an update: it may answer an earlier request for the same turn. Ask once more.
-        return await self._ask(begun, f"{begun.job_id}.{self.new_id()}")
+        return await self._ask(turn, f"{turn.job_id}.{self.new_id()}")
 
-    async def _ask(self, begun: Begun, update_id: str) -> TurnResult:
+    async def _ask(self, turn: AcceptedMessage, update_id: str) -> TurnResult:
         return await self.gateway.ask(
-            begun.conversation,
+            turn.conversation,
             names.UPDATE_TURN,
-            begun.request,
+            turn.request,
             TurnResult,
             update_id=update_id,
             seconds=self.patience,
         )
 
-    async def stream(self, principal: Principal, begun: Begun) -> AsyncGenerator[Delta | Turn]:
+    async def stream(self, principal: Principal, turn: AcceptedMessage) -> AsyncGenerator[Delta | Turn]:
         """The text of the answer as the agent writes it, then the turn. Raises as `answer` does."""
-        step = begun.request.job.answer
-        deltas = self.bus.subscribe(begun.job_id)
+        step = turn.request.job.answer
+        deltas = self.bus.subscribe(turn.job_id)
         piece = asyncio.ensure_future(anext(deltas))
         await asyncio.sleep(0)  # subscribe before the turn can write text
-        answering = asyncio.ensure_future(self.answer(principal, begun))
+        answering = asyncio.ensure_future(self.answer(principal, turn))
         try:
             while not answering.done():
                 await asyncio.wait({piece, answering}, return_when=asyncio.FIRST_COMPLETED)
@@ -214,8 +214,8 @@ class Conversations:
         )
 
     def _job(self, principal: Principal, message: ChatMessage) -> JobInput:
-        if len(json.dumps(message.user_context).encode()) > MOST_CONTEXT_BYTES:
-            expected = f"at most {MOST_CONTEXT_BYTES} bytes"
+        if len(json.dumps(message.user_context).encode()) > MAX_CONTEXT_BYTES:
+            expected = f"at most {MAX_CONTEXT_BYTES} bytes"
             raise PayloadTooLarge("user_context is too large", field="user_context", expected=expected)
         plan, answer, _ = chat_plan(message.swarm, message.mode)
         return JobInput(
@@ -240,16 +240,16 @@ class Conversations:
             return job_id(JobKind.WORKFLOW, self.new_id())
         return turn_job_id(principal.id, message.session_id, message.request_id, _digest(message))
 
-    async def _turn(self, begun: Begun, job: Job) -> Turn:
+    async def _turn(self, turn: AcceptedMessage, job: Job) -> Turn:
         swarm, _, mode = job.labels[JobLabel.MODE].partition("/")
         _, answering, judging = chat_plan(Swarm(swarm), Mode(mode))
         calls = {call.step: call for call in job.calls}
         call = calls[answering]
-        output = await self.outputs.of(job)
+        output = await self.outputs.of_job(job)
         score, notes = _score(job, calls.get(judging or ""))
         return Turn(
             job=job,
-            session_id=begun.conversation.session_id,
+            session_id=turn.conversation.session_id,
             answer=_full_answer(output, call),
             model=call.model,
             score=score,

@@ -22,7 +22,7 @@ from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.jobs import JobRepository
 
 _NAME = "memory"
-_PATIENCE = 20.0
+_JOB_END_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -48,7 +48,7 @@ class ConversationRecords:
     async def ended(self, query: JobQuery) -> JobEnded | None:
         """How a job ended. Waits some seconds for the end. None while the job runs."""
         owner = Principal(id=query.owner, scopes=frozenset())
-        job = await self.follower.until_end(owner, query.job_id, _PATIENCE)
+        job = await self.follower.until_end(owner, query.job_id, _JOB_END_TIMEOUT_SECONDS)
         if not job.state.terminal:
             return None
         output = str(job.result["output"]) if job.result else ""

@@ -25,8 +25,8 @@ from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)
 
-_INDEX_PATIENCE: Final = 5.0  # Seconds that an adoption waits for the index.
-_MOST_LABELS: Final = 20
+_INDEX_TIMEOUT_SECONDS: Final = 5.0  # Seconds that an adoption waits for the index.
+_MAX_LABELS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -56,7 +56,7 @@ class JobAdopter:
         if adoption.parent is not None:
             job = job.model_copy(update={"tokens": _budget(parent)})
         try:
-            async with asyncio.timeout(_INDEX_PATIENCE):
+            async with asyncio.timeout(_INDEX_TIMEOUT_SECONDS):
                 row = await self.jobs.get(job.job_id)
                 if row is not None:  # of an earlier attempt, or of the run before a reset
                     _check_not_used(adoption, row)
@@ -80,7 +80,7 @@ class JobAdopter:
 
         The input of a child may come from a user, so its plan and its references to another job are ignored.
         """
-        source = adoption.given
+        source = adoption.job_input
         labels = _origin(adoption)
         if source is not None and adoption.parent is None:
             source = await self._whole(source, adoption.job_id)
@@ -158,7 +158,7 @@ class JobAdopter:
     async def _parent(self, job_id: str) -> JobInput | None:
         """The job of a parent, from the index or from Temporal. Raises `Unavailable` if neither answers."""
         try:
-            async with asyncio.timeout(_INDEX_PATIENCE):
+            async with asyncio.timeout(_INDEX_TIMEOUT_SECONDS):
                 row = await self.jobs.get(job_id)
         except (Unavailable, TimeoutError):
             row = None
@@ -173,7 +173,7 @@ class JobAdopter:
 
 def _owner(adoption: Adoption, parent: JobInput | None) -> str:
     """The owner of the parent, else the one that the input or the search attribute names, else the admin."""
-    named = adoption.given.owner if adoption.given else None
+    named = adoption.job_input.owner if adoption.job_input else None
     return (parent.owner if parent else "") or named or adoption.owner or ADMIN.id
 
 
@@ -224,7 +224,7 @@ def _check_no_broken_copy(value: dict[str, Any]) -> None:
 
 def _bounded(labels: dict[str, str]) -> dict[str, str]:
     """Labels from outside, shortened: every list of jobs includes them."""
-    return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MOST_LABELS]}
+    return {name(key): name(labels[key], 2 * NAME_LIMIT) for key in list(labels)[:_MAX_LABELS]}
 
 
 def _origin(adoption: Adoption) -> dict[str, str]:
@@ -234,7 +234,7 @@ def _origin(adoption: Adoption) -> dict[str, str]:
         labels = {JobLabel.STARTED_BY: "schedule", JobLabel.SCHEDULE: adoption.schedule}
     if adoption.parent:
         labels = {JobLabel.STARTED_BY: "parent", JobLabel.PARENT: adoption.parent}
-    copied = adoption.given.job_id if adoption.given else ""
+    copied = adoption.job_input.job_id if adoption.job_input else ""
     if copied and copied not in (adoption.job_id, adoption.parent):
         labels[JobLabel.COPY_OF] = copied
     return labels

@@ -97,21 +97,21 @@ class JobController:
     async def _decide(self, principal: Principal, job_id: str, step: str | None, note: str, signal: str) -> Controlled:
         job = self._require_declared(await self._open(principal, job_id, "decided on"))
         waiting = job.waiting_steps
-        chosen = step or (waiting[0] if len(waiting) == 1 else None)
-        if chosen is None or chosen not in waiting:
+        step_id = step or (waiting[0] if len(waiting) == 1 else None)
+        if step_id is None or step_id not in waiting:
             steps = ", ".join(waiting) or "none"
             raise WrongState(
                 f"Step {step or '(not named)'} of job {job_id} does not wait for approval; steps that do: {steps}",
                 job_id=job_id,
                 waiting=waiting,
             )
-        decision = Decision(step=chosen, actor=principal.id, note=note, id=uuid4().hex)
+        decision = Decision(step=step_id, actor=principal.id, note=note, id=uuid4().hex)
         landed = await self._signal(principal, job_id, signal, decision, "decided on")
         job = await self.reader.get(principal, job_id)
-        done = job.decisions.get(chosen) == decision.id
+        done = job.decisions.get(step_id) == decision.id
         if landed and not done:
             raise WrongState(
-                f"Step {chosen} of job {job_id} does not wait for approval any more: {_closing_reason(job, chosen)}",
+                f"Step {step_id} of job {job_id} does not wait for approval any more: {_closing_reason(job, step_id)}",
                 job_id=job_id,
                 waiting=job.waiting_steps,
             )

@@ -14,7 +14,7 @@ from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.start import JobStarter, StartRequest
 
-PATIENCE: Final = 20.0
+DECISION_TIMEOUT_SECONDS: Final = 20.0
 _RETRY_AFTER: Final = 5.0
 
 
@@ -38,7 +38,7 @@ class DecisionMaker:
     outputs: JobOutputs
     _: KW_ONLY
     model: str | None = None
-    patience: float = PATIENCE
+    patience: float = DECISION_TIMEOUT_SECONDS
 
     async def decide(self, principal: Principal, context: dict[str, Any], labels: dict[str, str]) -> Decided:
         """The decision on a context.
@@ -61,17 +61,17 @@ class DecisionMaker:
         except Unavailable as error:
             if "job_id" in error.details:
                 raise
-            message = f"Job {started.job_id} was started and goes on, but: {error.message}"
+            message = f"Job {started.job_id} was started and is still running, but: {error.message}"
             raise DeadlineExceeded(message, job_id=started.job_id) from error
 
     async def _decision(self, job: Job) -> DecisionOutput:
         if not job.state.terminal:
-            message = f"Job {job.id} has not decided within {self.patience:g} seconds; it goes on"
+            message = f"Job {job.id} has not decided within {self.patience:g} seconds; it is still running"
             raise DeadlineExceeded(message, retry_after=_RETRY_AFTER, job_id=job.id)
         if not job.state.succeeded or job.result is None:
             reason = f": {job.error.message}" if job.error else ""
             raise Unavailable(f"Job {job.id} ended as {job.state} without a decision{reason}", job_id=job.id)
-        result = await self.outputs.of(job)
+        result = await self.outputs.of_job(job)
         return DecisionOutput.model_validate(
             {"summary": "", "output": result["output"], **result["metadata"]["data"], "deliverables": []}
         )

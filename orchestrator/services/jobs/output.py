@@ -33,35 +33,36 @@ class JobOutputs:
         job = await self.reader.get(principal, job_id)
         if job.result is None and job.state.terminal:
             job = job.model_copy(update={"result": await self.partials.of(job)})
-        return await self.of(job)
+        return await self.of_job(job)
 
-    async def shown(self, job: Job) -> dict[str, Any] | None:
+    async def output_or_preview(self, job: Job) -> dict[str, Any] | None:
         """The output of a job, or its preview if a part is gone. None while there is none. Raises `Unavailable`."""
         if job.result is None:
             return None
         try:
-            return await self.of(job)
+            return await self.of_job(job)
         except NotFound as error:
             log.warning("output_not_whole", job_id=job.id, error=error.message)
             return job.result
 
-    async def of(self, job: Job) -> dict[str, Any]:
+    async def of_job(self, job: Job) -> dict[str, Any]:
         """The whole output of a job that the caller has read. Raises `WrongState`, `NotFound`, `Unavailable`."""
         if job.result is None:
-            state = f"ended as {job.state} without one" if job.state.terminal else f"is {job.state}"
-            raise WrongState(f"Job {job.id} has no output: it {state}", job_id=job.id, state=str(job.state))
+            raise WrongState(
+                f"Job {job.id} has no output: its state is {job.state}", job_id=job.id, state=str(job.state)
+            )
         job = await self.values.whole(job)
         result = dict(job.result or {})
         files: list[dict[str, Any]] = []
         for item in result.get("deliverables", []):
-            files += await self._whole(item) if item.get("artifact") else [item]
+            files += await self._files_of(item) if item.get("artifact") else [item]
         result["deliverables"] = files
         artifacts = [item["artifact"] for item in (job.result or {}).get("deliverables", []) if item.get("artifact")]
         if job.kind == "agent" and artifacts:
             result["output"] = (await self.artifacts.get(artifacts[0]))["output"]
         return result
 
-    async def _whole(self, item: dict[str, Any]) -> list[dict[str, Any]]:
+    async def _files_of(self, item: dict[str, Any]) -> list[dict[str, Any]]:
         """The files of one stored agent result, which replace the reference to it."""
         body = await self.artifacts.get(item["artifact"])
         report = {**item, "content": body["output"], "artifact": None}

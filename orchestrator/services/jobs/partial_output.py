@@ -25,7 +25,7 @@ class PartialOutputs:
     artifacts: ArtifactStore
     values: ValueStore
 
-    async def keep(self, job: Job, start: JobInput) -> None:
+    async def store(self, job: Job, start: JobInput) -> None:
         """Store the answers of a job's finished calls, unless the job has a result. `start` is the job's input.
 
         Raises `Unavailable`.
@@ -50,8 +50,8 @@ class PartialOutputs:
             return None
         if "result" not in body:  # an older release stored it in one piece
             return body
-        whole: dict[str, Any] = await self._whole(body)
-        return whole
+        output: dict[str, Any] = await self._whole(body)
+        return output
 
     async def answers(self, job: Job) -> Answers:
         """The full answers of an ended job's finished calls, from the store or else from history.
@@ -80,7 +80,7 @@ class PartialOutputs:
 
 
 def _has_no_answers(job: Job) -> bool:
-    """Whether a job surely has no answers. A retry of workflow code has reused answers, which it may not show yet."""
+    """True if the job cannot have answers. A retry of code may have reused answers that its calls do not show."""
     reuses_answers = job.code and job.retry_of is not None
     return not reuses_answers and all(call.status is not CallStatus.COMPLETED for call in job.calls)
 

@@ -33,7 +33,7 @@ UNKNOWN_HERE: Final = Reason(
     code=ReasonCode.STUCK,
     message="This Temporal server does not know the job. Is it the server and namespace that started it?",
 )
-_POLLERS_PATIENCE: Final = 1.0  # Seconds that a list waits for the answer whether a worker polls.
+_POLLERS_TIMEOUT_SECONDS: Final = 1.0  # Seconds that a list waits for the answer whether a worker polls.
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class JobReader:
 
     def visible(self, principal: Principal, job: Job) -> Job:
         """The job, for its owner or an admin. Raises `NotFound` for others."""
-        if not principal.sees(job.owner):
+        if not principal.can_see(job.owner):
             raise NotFound(f"Unknown job: {job.id}", job_id=job.id)
         return job
 
@@ -114,7 +114,7 @@ class JobReader:
 
         Raises `Unavailable`, and `Forbidden` for another owner's jobs.
         """
-        if filter.owner is not None and not principal.sees(filter.owner):
+        if filter.owner is not None and not principal.can_see(filter.owner):
             raise Forbidden("Only an admin lists the jobs of others", owner=filter.owner)
         by_reason = filter.reasons is not None or filter.attention
         unattended = await self._unattended() if by_reason else False
@@ -142,7 +142,7 @@ class JobReader:
     async def _unattended(self) -> bool:
         """Whether no worker polls for jobs. False if Temporal does not answer."""
         try:
-            async with asyncio.timeout(_POLLERS_PATIENCE):
+            async with asyncio.timeout(_POLLERS_TIMEOUT_SECONDS):
                 return await self.gateway.has_workers() is False
         except (Unavailable, TimeoutError):
             return False
@@ -177,7 +177,7 @@ class JobReader:
             await self.attempts.repair(job, missing)
         start = job_input(job.id, facts)
         if start is not None:
-            await self.partials.keep(job, start)
+            await self.partials.store(job, start)
         return await self.jobs.close(
             job.id,
             state=job.state,

@@ -111,11 +111,11 @@ class IndexReconciler:
         doubted = [row for row in old if not _open(row) or (running is not None and row.id not in running)]
         # Jobs of another Temporal may be many: they must not delay those of this one.
         doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
-        chosen = doubted[:limit]
-        chosen_ids = {row.id for row in chosen}
-        others = [row for row in rows if _open(row) and row.id not in chosen_ids]
+        due = doubted[:limit]
+        due_ids = {row.id for row in due}
+        others = [row for row in rows if _open(row) and row.id not in due_ids]
         others.sort(key=lambda row: (row.id not in problems, not _moved(row), row.reason_code not in _STUCK_REASONS))
-        return chosen + others[:_LOOKS]
+        return due + others[:_LOOKS]
 
     async def _problems(self) -> frozenset[str]:
         """The jobs that the server reports as stuck. The histories show the others."""

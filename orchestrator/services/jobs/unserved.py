@@ -12,8 +12,8 @@ from orchestrator.storage.requirements import JobRequirements, RequirementsRepos
 
 log = structlog.get_logger(__name__)
 
-_MOST_CHECKED: Final = 500
-_MOST_NAMED: Final = 20
+_MAX_CHECKED: Final = 500
+_MAX_NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ async def report_unserved(
 ) -> None:
     """Log the open jobs that this worker cannot serve, in one line. Without the index it only logs a warning."""
     try:
-        jobs = await rows.oldest(_MOST_CHECKED)
+        jobs = await rows.oldest(_MAX_CHECKED)
     except Unavailable as error:
         log.warning("open_jobs_not_read", error=error.message)
         return
@@ -57,8 +57,8 @@ async def report_unserved(
             "open_jobs_not_served",
             count=len(report.jobs),
             of=len(jobs),
-            agents=report.agents[:_MOST_NAMED],
-            workflows=report.workflows[:_MOST_NAMED],
-            jobs=report.jobs[:_MOST_NAMED],
+            agents=report.agents[:_MAX_NAMED],
+            workflows=report.workflows[:_MAX_NAMED],
+            jobs=report.jobs[:_MAX_NAMED],
             remedy="start a worker whose plugins have these agents and workflows",
         )

@@ -14,7 +14,7 @@ from orchestrator.domain.schemas import expected_by, expected_of, shown
 from orchestrator.runtime.inputs import in_thread, validated
 
 # Validation stops at this number: an input with a million wrong items is refused as fast as one with twenty.
-MOST_FAULTS: Final = 20
+MAX_FAULTS: Final = 20
 _FORMATS: Final = FormatChecker(formats=("date", "email", "ipv4", "ipv6", "time", "uuid"))
 
 
@@ -47,7 +47,7 @@ def check_input(schema: dict[str, Any], data: Any, *, formats: bool = True) -> N
     validator = Draft202012Validator(schema, format_checker=_FORMATS if formats else None)
     # Missing top-level fields are checked separately: too many wrong values may come before them.
     absent = validator.evolve(schema={name: schema[name] for name in ("required",) if name in schema})
-    errors = [*islice(absent.iter_errors(data), 1), *islice(validator.iter_errors(data), MOST_FAULTS)]
+    errors = [*islice(absent.iter_errors(data), 1), *islice(validator.iter_errors(data), MAX_FAULTS)]
     if not errors:
         return
     first = min(errors, key=lambda error: error.validator != "required")

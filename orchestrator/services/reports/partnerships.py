@@ -21,7 +21,7 @@ from orchestrator.services.reports.readiness import Readiness
 from orchestrator.storage.work import Work, WorkRepository
 
 KEPT: Final = timedelta(seconds=5)
-MOST_DELIVERABLES: Final = 20
+MAX_DELIVERABLES: Final = 20
 
 
 class Health(StrEnum):
@@ -143,7 +143,7 @@ class PartnershipReader:
         checks, overview, work = await asyncio.gather(
             self._readiness.checks(),
             self._metrics.overview(principal, DAY),
-            self._work.begun(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
+            self._work.calls_since(self._names, since=now - DAY, owner=None if principal.admin else principal.id),
         )
         polled = all(finding.ok for finding in checks if finding.check == "worker")
         partnerships = [self._partnership(group, overview.agents, work, polled=polled) for group in self._groups]
@@ -178,7 +178,7 @@ class PartnershipReader:
             name = self._names[each.agent] if alone else each.step.replace("_", " ").capitalize()
             calls[name] += each.calls
             completed[name] += each.completed
-        first = sorted(calls, key=lambda name: (-calls[name], name))[:MOST_DELIVERABLES]
+        first = sorted(calls, key=lambda name: (-calls[name], name))[:MAX_DELIVERABLES]
         return [GroupDeliverable(name, percent(completed[name], calls[name])) for name in first]
 
 

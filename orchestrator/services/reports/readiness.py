@@ -11,7 +11,7 @@ from orchestrator.domain.errors import OrchestratorError, Unavailable
 from orchestrator.domain.findings import Finding
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.storage.database import Database
-from orchestrator.storage.work import Asked
+from orchestrator.storage.work import ProviderOutcomes
 
 LATELY: Final = timedelta(minutes=5)
 _OFFLINE: Final = "no provider is configured here: answers are drafted offline"
@@ -31,7 +31,7 @@ class Readiness:
     _: KW_ONLY
     task_queue: str
     cache: Callable[[], Awaitable[None]]
-    models: Callable[[], Awaitable[Asked]] | None
+    models: Callable[[], Awaitable[ProviderOutcomes]] | None
 
     async def checks(self) -> list[Finding]:
         """The state of every required part. Never raises."""

@@ -12,7 +12,7 @@ from orchestrator.domain.rows import LIST_BYTES, check_size
 from orchestrator.domain.user_agents import Configuration, Framework
 from orchestrator.storage.configurations import ConfigurationRepository
 
-MOST_LISTED: Final = 1000
+MAX_LISTED: Final = 1000
 CONFIGURATION_ID: Final = "configurationId"
 
 
@@ -71,14 +71,14 @@ class Configurations:
         return configuration
 
     async def list(self, principal: Principal, filter: ConfigurationFilter) -> builtins.list[Configuration]:
-        """The caller's configurations, newest first: at most `MOST_LISTED`, and at most `LIST_BYTES` of contents."""
+        """The caller's configurations, newest first: at most `MAX_LISTED`, and at most `LIST_BYTES` of contents."""
         return await self.configurations.list(
             principal.id,
             framework=filter.framework,
             templates=filter.templates,
             public=filter.public,
             search=filter.search,
-            limit=MOST_LISTED,
+            limit=MAX_LISTED,
             most_bytes=LIST_BYTES,
         )
 

@@ -32,7 +32,7 @@ from orchestrator.storage.webhooks import WebhookRepository
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_WAIT: Final = 86400.0  # The most seconds that a receiver may request with Retry-After.
+_MAX_WAIT: Final = 86400.0  # The most seconds that a receiver may request with Retry-After.
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -121,7 +121,7 @@ class WebhookDeliverer:
         self, delivery: Delivery, webhook: Webhook | None, attempt: DeliveryAttempt, posted: Posted, at: datetime
     ) -> DeliveryReport:
         state = _state(posted.verdict, last=attempt.last)
-        retry_after = min(posted.retry_after, _LONGEST_WAIT) if posted.retry_after is not None else None
+        retry_after = min(posted.retry_after, _MAX_WAIT) if posted.retry_after is not None else None
         wait = max(attempt.next_delay or 0.0, retry_after or 0.0)
         disabling = await self._disabling(delivery, webhook, posted) if state is DeliveryState.FAILED else None
         due = await self.deliveries.record(

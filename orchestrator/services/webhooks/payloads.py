@@ -15,7 +15,7 @@ from orchestrator.services.jobs.native_fields import used
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
-_PATIENCE: Final = 5.0
+_JOB_END_TIMEOUT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -33,7 +33,7 @@ class DeliveryBodies:
         job = await self._ended(delivery.owner, delivery.job_id)
         data = {
             "status": job.state.status,
-            "output": await self.outputs.shown(job),
+            "output": await self.outputs.output_or_preview(job),
             "metrics": used(job),
             "error": None if job.error is None else job.error.model_dump(mode="json"),
             **(delivery.data or {}),
@@ -49,9 +49,9 @@ class DeliveryBodies:
         reader = Principal(id=owner, scopes=frozenset())
         job = await self.reader.get(reader, job_id)
         if not job.state.terminal:
-            job = await self.follower.until_end(reader, job_id, _PATIENCE)
+            job = await self.follower.until_end(reader, job_id, _JOB_END_TIMEOUT_SECONDS)
         if not job.state.terminal:
-            raise Unavailable("The job has not ended yet", job_id=job_id, retry_after=_PATIENCE)
+            raise Unavailable("The job has not ended yet", job_id=job_id, retry_after=_JOB_END_TIMEOUT_SECONDS)
         return job
 
 

@@ -13,7 +13,7 @@ import structlog
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.pages import Position
-from orchestrator.domain.rows import MOST_WEBHOOKS
+from orchestrator.domain.rows import MAX_WEBHOOKS
 from orchestrator.domain.webhooks import (
     SUBSCRIBABLE,
     Delivery,
@@ -107,7 +107,7 @@ class WebhookRegistry:
             updated_at=at,
             key_id=principal.key,
         )
-        await self.webhooks.add(row, most=MOST_WEBHOOKS)
+        await self.webhooks.add(row, most=MAX_WEBHOOKS)
         log.info("webhook_registered", webhook_id=row.id, owner=row.owner, events=event_names)
         return Registered(row, new_secret)
 
@@ -121,13 +121,13 @@ class WebhookRegistry:
 
     async def own(self, principal: Principal) -> builtins.list[Webhook]:
         """Every webhook that the caller owns, oldest first."""
-        rows, _ = await self.webhooks.list(owner=principal.id, limit=MOST_WEBHOOKS, offset=0)
+        rows, _ = await self.webhooks.list(owner=principal.id, limit=MAX_WEBHOOKS, offset=0)
         return rows
 
     async def get(self, principal: Principal, webhook_id: str) -> Webhook:
         """One webhook."""
         row = await self.webhooks.get(webhook_id)
-        if row is None or not principal.sees(row.owner):
+        if row is None or not principal.can_see(row.owner):
             raise _unknown(webhook_id)
         return row
 

@@ -65,9 +65,9 @@ def _rebuild(key: tuple[str, ...]) -> None:
         sa.Column("owner", sa.String),
         sa.PrimaryKeyConstraint(*key),
     )
-    kept = [column.name for column in table.columns if column.name not in ("call", "run_id")]
-    before = sa.table("attempts_before", *(sa.column(name) for name in kept))
-    op.execute(sa.insert(table).from_select(kept, sa.select(before)))
+    column_names = [column.name for column in table.columns if column.name not in ("call", "run_id")]
+    before = sa.table("attempts_before", *(sa.column(name) for name in column_names))
+    op.execute(sa.insert(table).from_select(column_names, sa.select(before)))
     op.drop_table("attempts_before")
     _create_indices()
 

@@ -18,7 +18,7 @@ from devora.models import Event
 PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 410, 422})
 NOW = "now"
 STALL_TIMEOUT = 45.0
-LONGEST_PAUSE = 5.0
+MAX_PAUSE = 5.0
 _REMEMBERED = 5000
 
 

@@ -45,9 +45,9 @@ class Model:
     def from_wire(cls, wire: dict[str, Any], response: RawResponse | None = None) -> Self:
         """Read a JSON object. A value of an unexpected type stays as it was sent."""
         model = cls.__new__(cls)
-        known = cls.fields()
-        values = {name: decode(wire.get(name)) for name, decode in known.items()}
-        extra = {name: value for name, value in wire.items() if name not in known}
+        fields = cls.fields()
+        values = {name: decode(wire.get(name)) for name, decode in fields.items()}
+        extra = {name: value for name, value in wire.items() if name not in fields}
         request_id = None if response is None else response.request_id
         # A few things have a request id of their own, which wins.
         model.__dict__.update(
@@ -88,8 +88,8 @@ class Model:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        shown = [f"{name}={self.__dict__[name]!r}" for name in self.fields() if self.__dict__[name] is not None]
-        return f"{type(self).__name__}({', '.join(shown)})"
+        texts = [f"{name}={self.__dict__[name]!r}" for name in self.fields() if self.__dict__[name] is not None]
+        return f"{type(self).__name__}({', '.join(texts)})"
 
 
 def _decoder(hint: Any) -> _Decoder:

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Mapping
 
-LONGEST_PAUSE = 8.0
+MAX_PAUSE = 8.0
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -37,7 +37,7 @@ class Backoff:
 
     __slots__ = ("_first", "_longest", "_pauses")
 
-    def __init__(self, first: float, longest: float = LONGEST_PAUSE) -> None:
+    def __init__(self, first: float, longest: float = MAX_PAUSE) -> None:
         self._first = first
         self._longest = longest
         self._pauses = 0

@@ -39,9 +39,9 @@ class FrameDecoder:
             return
         text = "".join([*self._pieces, text])
         # A line feed may follow in the next bytes, and belongs to this carriage return.
-        held = "\r" if text.endswith("\r") else ""
+        rest = "\r" if text.endswith("\r") else ""
         lines = _LINE_END.split(text.removesuffix("\r"))
-        self._pieces = [lines.pop() + held]
+        self._pieces = [lines.pop() + rest]
         for line in lines:
             if frame := self._take(line):
                 yield frame

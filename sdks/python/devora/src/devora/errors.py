@@ -51,8 +51,8 @@ class DevoraError(Exception):
         return _restored, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
-        known = [f"HTTP {self.status}" if self.status else "", self.code or "", self.request_id or ""]
-        context = ", ".join(filter(None, known))
+        parts = [f"HTTP {self.status}" if self.status else "", self.code or "", self.request_id or ""]
+        context = ", ".join(filter(None, parts))
         return f"{self.message} ({context})" if context else self.message
 
 

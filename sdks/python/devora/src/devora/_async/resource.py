@@ -49,8 +49,8 @@ class AsyncResource:
     async def _page(
         self, model: type[Item], key: str, path: str, query: dict[str, Any], **options: Unpack[CallOptions]
     ) -> AsyncPage[Item]:
-        async def fetch(wanted: dict[str, Any]) -> RawResponse:
-            response = await self._send("GET", path, query=wanted, **options)
+        async def fetch(page_query: dict[str, Any]) -> RawResponse:
+            response = await self._send("GET", path, query=page_query, **options)
             read(Model, response)
             return response
 

@@ -15,7 +15,7 @@ from devora.models import ENDED, Accepted, JobDetail, Result
 
 BLOCKING_TIMEOUT: Final = 600.0
 # The server gives up a synchronous wait after 120 seconds unless it is set to another time.
-_LONGEST_SILENCE: Final = 150.0
+_MAX_SILENCE: Final = 150.0
 
 
 class ConfigOptions(TypedDict, total=False):
@@ -44,7 +44,7 @@ class AsyncStarting(AsyncResource):
             path,
             body={**body, "async": False},
             default_timeout=BLOCKING_TIMEOUT,
-            attempt_timeout=_LONGEST_SILENCE,
+            attempt_timeout=_MAX_SILENCE,
             **options,
         )
         # A connection that did not last as long as the job will not the next time: a repetition finds or starts the

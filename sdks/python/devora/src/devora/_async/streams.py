@@ -11,7 +11,7 @@ from devora._async import runtime
 from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request
 from devora._config import CallOptions, log
-from devora._cursor import LONGEST_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
+from devora._cursor import MAX_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
 from devora.errors import DevoraError, JobTimeoutError
@@ -43,7 +43,7 @@ class AsyncEventStream:
         self._options = options
         self._request = self._new_request()
         self._cursor = Cursor(job_id, after)
-        self._backoff = Backoff(transport.config.stream_backoff, LONGEST_PAUSE)
+        self._backoff = Backoff(transport.config.stream_backoff, MAX_PAUSE)
         self._events = self._read()
 
     @property

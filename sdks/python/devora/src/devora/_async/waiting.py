@@ -12,9 +12,9 @@ from devora._retries import RETRIED_STATUSES, Backoff
 from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
-_LONGEST_LOOK: Final = 30
+_MAX_LOOK: Final = 30
 # The server answers after 30 seconds; a connection that says nothing for much longer is dead.
-_LONGEST_SILENCE: Final = 45.0
+_MAX_SILENCE: Final = 45.0
 
 
 async def wait_for(
@@ -24,12 +24,12 @@ async def wait_for(
     path = f"/jobs/{refuse_empty('job_id', job_id)}"
     headers = options.get("headers", {})
     request = Request(
-        transport.config, "GET", path, default_timeout=timeout, attempt_timeout=_LONGEST_SILENCE, headers=headers
+        transport.config, "GET", path, default_timeout=timeout, attempt_timeout=_MAX_SILENCE, headers=headers
     )
     request.max_retries = 0
     deadline, backoff = request.deadline, Backoff(transport.config.backoff)
     while True:
-        left = deadline.left(_LONGEST_LOOK)
+        left = deadline.left(_MAX_LOOK)
         # A little less than what is left, so that the answer comes in time.
         request.query = {"wait": f"{max(0.0, (left or 0.0) * 0.9):.3f}", "until": "end"}
         pause = 0.0

@@ -49,8 +49,8 @@ class Resource:
     def _page(
         self, model: type[Item], key: str, path: str, query: dict[str, Any], **options: Unpack[CallOptions]
     ) -> Page[Item]:
-        def fetch(wanted: dict[str, Any]) -> RawResponse:
-            response = self._send("GET", path, query=wanted, **options)
+        def fetch(page_query: dict[str, Any]) -> RawResponse:
+            response = self._send("GET", path, query=page_query, **options)
             read(Model, response)
             return response
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from devora._config import CallOptions, log
-from devora._cursor import LONGEST_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
+from devora._cursor import MAX_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
 from devora._sync import runtime
@@ -43,7 +43,7 @@ class EventStream:
         self._options = options
         self._request = self._new_request()
         self._cursor = Cursor(job_id, after)
-        self._backoff = Backoff(transport.config.stream_backoff, LONGEST_PAUSE)
+        self._backoff = Backoff(transport.config.stream_backoff, MAX_PAUSE)
         self._events = self._read()
 
     @property

@@ -17,7 +17,7 @@ from devora.errors import APIConnectionError, APITimeoutError, DevoraError, Inva
 if TYPE_CHECKING:
     import httpx2
 
-_MOST_CONNECTIONS = 1000
+_MAX_CONNECTIONS = 1000
 # By name, so that neither `ssl` nor the HTTP library is imported before a client is made.
 _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"})
 
@@ -77,7 +77,7 @@ class Transport:
         self._httpx2 = httpx2
         self._owned = http_client is None
         self._http = http_client or httpx2.Client(
-            limits=httpx2.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=100)
+            limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=100)
         )
 
     def close(self) -> None:
