@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from devora._async.pages import AsyncPage
-from devora._async.resource import AsyncResource, given
+from devora._async.resource import AsyncResource, not_none
 from devora._async.streams import AsyncEventStream
 from devora._async.transport import refuse_empty
 from devora._async.waiting import wait_for
@@ -45,7 +45,7 @@ class AsyncJobs(AsyncResource):
         `since` and `until` are aware times of creation; a job has to have all `labels`. `after` is `next` of an
         earlier page. `filters` are query parameters that have no argument here.
         """
-        query = given(
+        query = not_none(
             status=status,
             state=state,
             agent_id=agent_id,
@@ -120,27 +120,27 @@ class AsyncJobs(AsyncResource):
 
     async def cancel(self, job_id: str, *, reason: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Cancel an open job. `done` is False while that is not yet in force."""
-        return await self._control(job_id, "cancel", given(reason=reason), options)
+        return await self._control(job_id, "cancel", not_none(reason=reason), options)
 
     async def pause(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Start nothing new; calls under way finish."""
-        return await self._control(job_id, "pause", given(note=note), options)
+        return await self._control(job_id, "pause", not_none(note=note), options)
 
     async def resume(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Go on after a pause."""
-        return await self._control(job_id, "resume", given(note=note), options)
+        return await self._control(job_id, "resume", not_none(note=note), options)
 
     async def approve(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
         """Let a step run that waits; `step` may be left out where only one waits."""
-        return await self._control(job_id, "approve", given(step=step, note=note), options)
+        return await self._control(job_id, "approve", not_none(step=step, note=note), options)
 
     async def reject(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
         """Refuse a step that waits; it counts as failed."""
-        return await self._control(job_id, "reject", given(step=step, note=note), options)
+        return await self._control(job_id, "reject", not_none(step=step, note=note), options)
 
     async def retry(self, job_id: str, **options: Unpack[CallOptions]) -> Accepted:
         """Start a job that finishes one that failed: calls that are done are not made again."""
@@ -156,7 +156,7 @@ class AsyncJobs(AsyncResource):
         **options: Unpack[CallOptions],
     ) -> AsyncPage[Delivery]:
         """What webhooks were sent about the end of a job."""
-        query = given(limit=limit, offset=offset, after=after)
+        query = not_none(limit=limit, offset=offset, after=after)
         return await self._page(Delivery, "deliveries", f"{_path(job_id)}/deliveries", query, **options)
 
     async def _control(self, job_id: str, verb: str, body: dict[str, Any], options: CallOptions) -> Controlled:

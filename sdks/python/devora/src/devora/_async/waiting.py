@@ -29,9 +29,9 @@ async def wait_for(
     request.max_retries = 0
     deadline, backoff = request.deadline, Backoff(transport.config.backoff)
     while True:
-        left = deadline.left(_MAX_LOOK)
-        # A little less than what is left, so that the answer comes in time.
-        request.query = {"wait": f"{max(0.0, (left or 0.0) * 0.9):.3f}", "until": "end"}
+        remaining = deadline.remaining(_MAX_LOOK)
+        # A little less than the remaining time, so that the answer comes in time.
+        request.query = {"wait": f"{max(0.0, (remaining or 0.0) * 0.9):.3f}", "until": "end"}
         pause = 0.0
         try:
             job = read(JobDetail, await transport.send(request))
@@ -46,7 +46,7 @@ async def wait_for(
             if fault.retry_after is not None and not deadline.allows(pause):
                 raise
         if not deadline.allows(pause):
-            raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it goes on", job_id=job_id)
+            raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it continues", job_id=job_id)
         await runtime.sleep(pause)
 
 

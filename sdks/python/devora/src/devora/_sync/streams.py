@@ -48,7 +48,7 @@ class EventStream:
 
     @property
     def after(self) -> str | None:
-        """The cursor of the last event seen: give it to another stream to go on from there."""
+        """The cursor of the last event seen: give it to another stream to continue from there."""
         return self._cursor.after
 
     def __iter__(self) -> Iterator[Event]:
@@ -112,7 +112,7 @@ class EventStream:
                     yield event
                     if self._cursor.ended:
                         return
-                if request.deadline.left() == 0:
+                if request.deadline.remaining() == 0:
                     raise self._timed_out()
 
     def _is_over_now(self) -> bool:
@@ -137,6 +137,6 @@ class EventStream:
     def _timed_out(self) -> JobTimeoutError:
         seconds = self._request.deadline.seconds
         return JobTimeoutError(
-            f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it goes on",
+            f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it continues",
             job_id=self._cursor.job_id,
         )
