@@ -1,4 +1,4 @@
-"""Typed JSON objects: frozen, made from an answer of the server, with whatever it has beside the known fields."""
+"""Typed, frozen JSON objects of server responses. They also keep unknown fields."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Model:
         values = {name: decode(wire.get(name)) for name, decode in fields.items()}
         extra = {name: value for name, value in wire.items() if name not in fields}
         request_id = None if response is None else response.request_id
-        # A few things have a request id of their own, which wins.
+        # A few objects have their own request id, which is used instead.
         model.__dict__.update(
             {"request_id": request_id, **values, "extra": extra, "_wire": wire, "_response": response}
         )

@@ -65,7 +65,7 @@ class AsyncAgents(AsyncStarts):
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | AsyncJob:
-        """Run an agent. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        """Run an agent. Return the result (after at most `timeout`, 600 seconds by default); with `async_mode` the
         job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
         body = {"input": input, **not_none(config=config, labels=labels, webhook_url=webhook_url)}
         path = f"{_path(agent_id)}/execute"

@@ -1,4 +1,4 @@
-"""The events of a job as they happen: connects again by cursor, so that none is lost and none comes twice."""
+"""The live events of a job. Reconnects with its cursor, so that no event is lost and none comes twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from devora.models import Event, EventPage
 
 
 class AsyncEventStream:
-    """An iterator over the events of one job, to the last. Close it, or use it in a `with`, to leave it before.
+    """An iterator over the events of one job, to the last. To leave it earlier, close it or use it in a `with`.
 
     A connection that breaks, or from which nothing comes for `stall_timeout` seconds, is made again for as long as the
     stream's `timeout` lasts. `after` is the cursor of the last event seen.
@@ -122,7 +122,7 @@ class AsyncEventStream:
         return self._cursor.after is None
 
     async def _nothing_follows(self) -> bool:
-        """Whether the stream ended without a last event because that one was seen before."""
+        """Return whether the stream ended without a last event because it was received before."""
         if self._cursor.after is None:
             return False
         page = await self._page_after(self._cursor.after)

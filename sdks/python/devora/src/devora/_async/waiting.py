@@ -13,14 +13,14 @@ from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
 _MAX_LOOK: Final = 30
-# The server answers after 30 seconds; a connection that says nothing for much longer is dead.
+# The server answers after 30 seconds; a connection that is silent for much longer is dead.
 _MAX_SILENCE: Final = 45.0
 
 
 async def wait_for(
     transport: AsyncTransport, job_id: str, timeout: float | None, **options: Unpack[WaitOptions]
 ) -> JobDetail:
-    """The job, once it has ended. Raises `JobTimeoutError` after `timeout` seconds; answers that say no."""
+    """Return the job after its end. Raises `JobTimeoutError` after `timeout` seconds, or a permanent error."""
     path = f"/jobs/{refuse_empty('job_id', job_id)}"
     headers = options.get("headers", {})
     request = Request(
@@ -51,7 +51,7 @@ async def wait_for(
 
 
 def _passes(fault: DevoraError) -> bool:
-    """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
+    """Return whether the error may be temporary: the server restarts, or a limit is reached."""
     if isinstance(fault, APIConnectionError):
         return fault.retryable
     return fault.status in RETRIED_STATUSES

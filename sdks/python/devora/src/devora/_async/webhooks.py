@@ -1,4 +1,4 @@
-"""Webhooks: register them, look at what was sent, check what is received."""
+"""Webhooks: register them, list deliveries, verify received messages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from devora.models import Delivery, Webhook, WebhookEvent
 
 
 class AsyncWebhooks(AsyncResource):
-    """Webhooks: register them, look at what was sent, check what is received."""
+    """Webhooks: register them, list deliveries, verify received messages."""
 
     async def create(
         self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]
     ) -> Webhook:
-        """Register a webhook. Without a `secret` one is made and shown this once."""
+        """Register a webhook. Without a `secret` one is generated and returned only here."""
         body = {"url": url, "events": events, **not_none(secret=secret)}
         return await self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
@@ -49,7 +49,7 @@ class AsyncWebhooks(AsyncResource):
         active: bool | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Change a webhook; what is left out stays. `active=True` switches one on again that was disabled."""
+        """Change a webhook; arguments that are left out do not change. `active=True` enables a disabled one."""
         body = not_none(url=url, events=events, active=active)
         return await self._call(Webhook, "PATCH", _path(webhook_id), body=body, **options)
 
@@ -65,7 +65,7 @@ class AsyncWebhooks(AsyncResource):
         overlap_seconds: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Another secret. Until `previous_until` the old one signs, too."""
+        """Replace the secret. Until `previous_until` the old one also signs."""
         body = not_none(secret=secret, overlap_seconds=overlap_seconds)
         return await self._call(Webhook, "POST", f"{_path(webhook_id)}/rotate-secret", body=body, **options)
 
@@ -83,12 +83,12 @@ class AsyncWebhooks(AsyncResource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[Delivery]:
-        """What was sent, newest first, attempt by attempt."""
+        """List the deliveries with their attempts, newest first."""
         query = not_none(state=state, limit=limit, offset=offset, after=after)
         return await self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     async def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:
-        """Send a message once more, as a new delivery."""
+        """Send a message again, as a new delivery."""
         path = f"{_path(webhook_id)}/deliveries/{refuse_empty('delivery_id', delivery_id)}/redeliver"
         return await self._call(Delivery, "POST", path, **options)
 

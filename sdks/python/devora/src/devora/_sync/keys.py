@@ -27,7 +27,7 @@ class Keys(Resource):
         expires_in: int | None = None,
         **options: Unpack[CallOptions],
     ) -> IssuedKey:
-        """Issue a key. Its secret is in this answer and nowhere else. `expires_at` has to be an aware time."""
+        """Issue a key. Its secret is only in this response. `expires_at` must have a time zone."""
         end = None if expires_at is None else expires_at.isoformat()
         body = {
             "name": name,
@@ -63,19 +63,19 @@ class Keys(Resource):
         expires_at: datetime | EllipsisType | None = ...,
         **options: Unpack[CallOptions],
     ) -> ApiKey:
-        """Change a key; what is left out stays. An `expires_at` of None lets it live on."""
+        """Change a key; arguments that are left out do not change. An `expires_at` of None removes the expiry."""
         body: dict[str, Any] = not_none(name=name, scopes=scopes, tier=tier)
         if not isinstance(expires_at, EllipsisType):
             body["expires_at"] = None if expires_at is None else expires_at.isoformat()
         return self._call(ApiKey, "PATCH", _path(key_id), body=body, **options)
 
     def rotate(self, key_id: str, *, overlap_seconds: int | None = None, **options: Unpack[CallOptions]) -> IssuedKey:
-        """A new secret; the old one stays valid for the overlap."""
+        """Create a new secret; the old one stays valid for the overlap."""
         body = not_none(overlap_seconds=overlap_seconds)
         return self._call(IssuedKey, "POST", f"{_path(key_id)}/rotate", body=body, **options)
 
     def revoke(self, key_id: str, **options: Unpack[CallOptions]) -> ApiKey:
-        """End a key for good."""
+        """Revoke a key for ever."""
         return self._call(ApiKey, "DELETE", _path(key_id), **options)
 
 

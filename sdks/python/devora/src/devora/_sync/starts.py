@@ -14,12 +14,12 @@ from devora.errors import DevoraError
 from devora.models import ENDED, Accepted, JobDetail, Result
 
 BLOCKING_TIMEOUT: Final = 600.0
-# The server gives up a synchronous wait after 120 seconds unless it is set to another time.
+# The server gives up a synchronous wait after 120 seconds by default.
 _MAX_SILENCE: Final = 150.0
 
 
 class ConfigOptions(TypedDict, total=False):
-    """What a start may override."""
+    """Settings that a start may override."""
 
     model: str
     temperature: float

@@ -23,7 +23,7 @@ _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalPro
 
 
 class Request:
-    """One call: what is sent, and what the caller wants of it."""
+    """One call: its request and its options."""
 
     __slots__ = (
         "attempt_timeout",
@@ -57,9 +57,9 @@ class Request:
         self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         self.body = body
         self.repeated_body = body
-        """What a repetition sends instead."""
+        """The body of retries, if it differs."""
         self.attempt_timeout = attempt_timeout
-        """Seconds that one attempt may stay without a byte, where the call as a whole has longer."""
+        """Seconds that one attempt may wait for a byte, if the whole call may take longer."""
         self.deadline = Deadline(options.get("timeout", default_timeout))
         self.max_retries = options.get("max_retries", config.max_retries)
         self.headers = dict(options.get("headers", {}))
@@ -81,12 +81,12 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Close the connections, unless they are the caller's own."""
+        """Close the connections, unless the caller passed them."""
         if self._owned:
             self._http.close()
 
     def send(self, request: Request) -> RawResponse:
-        """The answer. Raises `APIStatusError` for one that is an error, `APIConnectionError` for none."""
+        """Return the response. Raises `APIStatusError` for an error status, `APIConnectionError` without a response."""
         backoff = Backoff(self.config.backoff)
         attempt = 1
         while True:
@@ -188,9 +188,7 @@ class Transport:
                 body = answer.read()
                 raise status_error(RawResponse(status, answer.headers, body, reason=answer.reason_phrase))
             if not kind.startswith("text/event-stream"):
-                raise DevoraError(
-                    f"The answer is no stream but {kind}; is the base URL that of the API?", status=status
-                )
+                raise DevoraError(f"The answer is not an event stream but {kind}; check the base URL", status=status)
             yield answer.iter_bytes()
 
 
@@ -225,7 +223,7 @@ def _query_text(value: Any) -> Any:
 
 
 def refuse_empty(name: str, value: str) -> str:
-    """A part of a path. Raises `InvalidRequestError`: an empty one would name the list instead."""
+    """Return a part of a path. Raises `InvalidRequestError` for an empty one, which would be the path of the list."""
     from urllib.parse import quote
 
     if not value or value in (".", ".."):

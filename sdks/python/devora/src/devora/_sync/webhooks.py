@@ -1,4 +1,4 @@
-"""Webhooks: register them, look at what was sent, check what is received."""
+"""Webhooks: register them, list deliveries, verify received messages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from devora.models import Delivery, Webhook, WebhookEvent
 
 
 class Webhooks(Resource):
-    """Webhooks: register them, look at what was sent, check what is received."""
+    """Webhooks: register them, list deliveries, verify received messages."""
 
     def create(self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]) -> Webhook:
-        """Register a webhook. Without a `secret` one is made and shown this once."""
+        """Register a webhook. Without a `secret` one is generated and returned only here."""
         body = {"url": url, "events": events, **not_none(secret=secret)}
         return self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
@@ -47,7 +47,7 @@ class Webhooks(Resource):
         active: bool | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Change a webhook; what is left out stays. `active=True` switches one on again that was disabled."""
+        """Change a webhook; arguments that are left out do not change. `active=True` enables a disabled one."""
         body = not_none(url=url, events=events, active=active)
         return self._call(Webhook, "PATCH", _path(webhook_id), body=body, **options)
 
@@ -63,7 +63,7 @@ class Webhooks(Resource):
         overlap_seconds: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Another secret. Until `previous_until` the old one signs, too."""
+        """Replace the secret. Until `previous_until` the old one also signs."""
         body = not_none(secret=secret, overlap_seconds=overlap_seconds)
         return self._call(Webhook, "POST", f"{_path(webhook_id)}/rotate-secret", body=body, **options)
 
@@ -81,12 +81,12 @@ class Webhooks(Resource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[Delivery]:
-        """What was sent, newest first, attempt by attempt."""
+        """List the deliveries with their attempts, newest first."""
         query = not_none(state=state, limit=limit, offset=offset, after=after)
         return self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:
-        """Send a message once more, as a new delivery."""
+        """Send a message again, as a new delivery."""
         path = f"{_path(webhook_id)}/deliveries/{refuse_empty('delivery_id', delivery_id)}/redeliver"
         return self._call(Delivery, "POST", path, **options)
 
