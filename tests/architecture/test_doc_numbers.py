@@ -40,9 +40,9 @@ LARGE, ADOPTION, AUTHORS = (
     "decisions/0017",
 )
 FAILING, DOORS, TOKENS = (
-    "decisions/0022-failing-fast.md",
-    "decisions/0023-credentials-of-surfaces.md",
-    "decisions/0024-tokens-are-reserved.md",
+    "decisions/0022",
+    "decisions/0023",
+    "decisions/0024",
 )
 ACCOUNTS, LOOPS, RELEASE = (
     "decisions/0025",
