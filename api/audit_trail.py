@@ -93,9 +93,9 @@ class AuditTrail:
         except OrchestratorError:  # without services nothing was authenticated either
             return
         name = scope["state"].get("signs_in")
-        who = principal or Principal(NOBODY if name is None else services.audit.alias(name), frozenset())
+        caller = principal or Principal(NOBODY if name is None else services.audit.alias(name), frozenset())
         client = network_of(HTTPConnection({**scope, "type": "http"}))
-        await services.audit.record_refused(_entry(scope, who, action, status), client)
+        await services.audit.record_refused(_entry(scope, caller, action, status), client)
 
 
 def confidential(request: Request) -> None:

@@ -68,10 +68,12 @@ class OpenConnections:
             return self._counted(self._addresses, client, limits.address)
         return self._counted(self._owners, client.id, limits.process if client.admin else limits.owner)
 
-    def _counted(self, clients: Counter[str], name: str, most: int) -> "OpenConnection":
-        if clients[name] >= most:
-            message = f"The limit of {most} open sockets, event streams and waiting calls is reached. Close one first"
-            raise LimitExceeded(message, limit="open_connections", retry_after=_RETRY_AFTER, allowed=most)
+    def _counted(self, clients: Counter[str], name: str, maximum: int) -> "OpenConnection":
+        if clients[name] >= maximum:
+            message = (
+                f"The limit of {maximum} open sockets, event streams and waiting calls is reached. Close one first"
+            )
+            raise LimitExceeded(message, limit="open_connections", retry_after=_RETRY_AFTER, allowed=maximum)
         return OpenConnection(clients, name)
 
 

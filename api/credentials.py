@@ -26,14 +26,16 @@ async def authenticate(connection: HTTPConnection, services: Services, token: st
 
     Raises `Unauthenticated`, `LimitExceeded`, `Unavailable`.
     """
-    known = not token or services.access.recognises(token)
+    is_recognised = not token or services.access.recognises(token)
     try:
-        if token and not known:
+        if token and not is_recognised:
             await _count(connection, services, token)
         return await services.access.authenticate(token)
     except (Unauthenticated, LimitExceeded) as fault:
         connection.state.refused = True
-        if token and known and isinstance(fault, Unauthenticated):  # it was valid and has expired or was revoked
+        if (
+            token and is_recognised and isinstance(fault, Unauthenticated)
+        ):  # it was valid and has expired or was revoked
             await _count(connection, services, token)
         raise
 

@@ -24,7 +24,7 @@ _NATIVE = "/openapi.json"
 # Served from here: a script from a CDN would run in the page into which people paste their keys.
 _FILES = {name: FOLDER / name for name in ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js")}
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
-_KEPT = {"Cache-Control": "public, max-age=86400"}
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 _NO_ICON = "data:,"
 
 
@@ -51,7 +51,7 @@ async def file(name: str) -> Response:
     """A script or stylesheet of these pages."""
     if name not in _FILES:
         raise NotFound(f"There is no file {name[:40]!r}; there are: {', '.join(_FILES)}")
-    return Response(_content(name), media_type=_TYPES[Path(name).suffix], headers=_KEPT)
+    return Response(_content(name), media_type=_TYPES[Path(name).suffix], headers=_CACHE_HEADERS)
 
 
 @cache
@@ -81,8 +81,8 @@ def _named(name: str) -> Surface:
     for surface in SURFACES:
         if surface.name == name:
             return surface
-    known = ", ".join(surface.name for surface in SURFACES)
-    raise NotFound(f"There is no surface {name[:40]!r}; there are: {known}")
+    names = ", ".join(surface.name for surface in SURFACES)
+    raise NotFound(f"There is no surface {name[:40]!r}; there are: {names}")
 
 
 def _document_of(surface: Surface) -> str:
@@ -91,15 +91,15 @@ def _document_of(surface: Surface) -> str:
 
 def _page(document_url: str, title: str) -> HTMLResponse:
     """Return Swagger UI for one document, below a line of links to the others."""
-    shown = get_swagger_ui_html(
+    response = get_swagger_ui_html(
         openapi_url=located(document_url),
         title=title,
         swagger_js_url=_file("swagger-ui-bundle.js"),
         swagger_css_url=_file("swagger-ui.css"),
         swagger_favicon_url=_NO_ICON,
     )
-    page = bytes(shown.body).decode()
+    page = bytes(response.body).decode()
     links = [(f"/docs/{surface.name}", surface.title) for surface in SURFACES]
-    listed = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
-    navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{listed}</nav>'
+    links_html = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
+    navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{links_html}</nav>'
     return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))

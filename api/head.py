@@ -4,8 +4,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class _Answered(Exception):
-    """The head is sent; the stream that would follow is not started."""
+class _HeadersSent(Exception):
+    """Raised after the headers, so that an event stream does not start."""
 
 
 class HeadAsGet:
@@ -27,12 +27,12 @@ class HeadAsGet:
             await send(message)
             await send({"type": "http.response.body", "body": b""})
             if Headers(raw=message.get("headers", [])).get("content-type", "").startswith("text/event-stream"):
-                raise _Answered
+                raise _HeadersSent
 
         scope["method"] = "GET"
         try:
             await self._app(scope, receive, head_only)
-        except _Answered:
+        except _HeadersSent:
             pass
         finally:
             scope["method"] = "HEAD"

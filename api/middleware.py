@@ -26,15 +26,15 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "(none)"
 SMALL_BODY_BYTES: Final = 256 * 1024
-_STARTS: Final = re.compile(r"/(execute|run|chat|executions|decisions|execute-workflow)/?$")
+_START_PATH: Final = re.compile(r"/(execute|run|chat|executions|decisions|execute-workflow)/?$")
 
 
 def request_id(connection: HTTPConnection) -> str:
     """Return the id of a request or socket: the caller's own, or a new one (D-096)."""
-    return str(getattr(connection.state, "request_id", "")) or _chosen_id(connection.headers)
+    return str(getattr(connection.state, "request_id", "")) or _request_id_of(connection.headers)
 
 
-def _chosen_id(headers: Headers) -> str:
+def _request_id_of(headers: Headers) -> str:
     requested = headers.get("x-request-id", "")
     return requested if _REQUEST_ID.fullmatch(requested) else f"req_{secrets.token_hex(10)}"
 
@@ -51,8 +51,8 @@ class RequestEdge:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        chosen_id = _chosen_id(Headers(scope=scope))
-        scope.setdefault("state", {})["request_id"] = chosen_id
+        new_id = _request_id_of(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = new_id
         if scope["type"] == "websocket":
             await self._app(scope, receive, Handshake(scope, receive, send, self._render).answer)
             return
@@ -65,7 +65,7 @@ class RequestEdge:
                 _complete(scope, message)
             await send(message)
 
-        with bound_contextvars(request_id=chosen_id):
+        with bound_contextvars(request_id=new_id):
             try:
                 await self._app(scope, receive, answer)
             except Exception:
@@ -209,7 +209,7 @@ class BodyLimit:
             return
         headers = Headers(scope=scope)
         declared, encoding = headers.get("content-length", ""), headers.get("content-encoding", "identity")
-        most = self._limit if _STARTS.search(scope["path"]) else self._small
+        maximum = self._limit if _START_PATH.search(scope["path"]) else self._small
         size = 0
 
         async def counted() -> Message:
@@ -221,8 +221,8 @@ class BodyLimit:
                     raise HTTPException(
                         415, f"Content-Encoding {encoding[:40]!r} is not supported; send the body as it is"
                     )
-                if max(size, int(declared) if declared.isdecimal() else 0) > most:
-                    raise HTTPException(413, f"The body is larger than {most} bytes")
+                if max(size, int(declared) if declared.isdecimal() else 0) > maximum:
+                    raise HTTPException(413, f"The body is larger than {maximum} bytes")
             return message
 
         await self._app(scope, counted, send)

@@ -46,11 +46,11 @@ _SENT_TO_WEBHOOKS: Final = (
 )
 _SCHEMAS: Final = "#/components/schemas/"
 # References to requirements, such as (D-041, D-042): they are for readers of the code.
-_MARKS: Final = re.compile(r"\s*\((?:see )?[A-Z]-?\d+(?:(?:,| to| and|, and) [A-Z]-?\d+)*\)")
+_REQUIREMENT_REFERENCES: Final = re.compile(r"\s*\((?:see )?[A-Z]-?\d+(?:(?:,| to| and|, and) [A-Z]-?\d+)*\)")
 _SENTENCE_END: Final = re.compile(r"[.:;](?=\s|$)")
-_EVERY_ANSWER: Final = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-_OF_LIMITED_CALLERS: Final = ("RateLimit", "RateLimit-Policy")
-_WAITING: Final = frozenset({"409", "429", "503"})
+_HEADERS_OF_ALL: Final = ("X-Request-ID", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+_HEADERS_OF_LIMITED_CALLERS: Final = ("RateLimit", "RateLimit-Policy")
+_STATUSES_WITH_RETRY_AFTER: Final = frozenset({"409", "429", "503"})
 
 
 def native_document() -> Document:
@@ -118,12 +118,12 @@ def _webhook(event: str) -> Document:
 
 def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRoute, Document]]:
     """Give each operation the name of its function and a summary. Raises `ValueError` for a name used twice."""
-    shown = [route for route in routes if route.include_in_schema]
-    repeated = [name for name, count in Counter(route.name for route in shown).items() if count > 1]
+    documented = [route for route in routes if route.include_in_schema]
+    repeated = [name for name, count in Counter(route.name for route in documented).items() if count > 1]
     if repeated:
         raise ValueError(f"several operations of {document['info']['title']} have the names {repeated}")
     operations = []
-    for route in shown:
+    for route in documented:
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
             operation["operationId"] = route.name
@@ -148,14 +148,14 @@ def _declare_scope(route: APIRoute, operation: Document) -> None:
 
 def _declare_headers(operation: Document) -> None:
     for status, answer in operation["responses"].items():
-        names = [*_EVERY_ANSWER]
+        names = [*_HEADERS_OF_ALL]
         if operation.get("security"):
-            names += _OF_LIMITED_CALLERS
+            names += _HEADERS_OF_LIMITED_CALLERS
         if status.startswith("2"):
             names += ["Location"] if operation["operationId"] in LOCATED else []
             names += ["Idempotency-Replayed"] if _takes_key(operation) else []
         else:
-            names += ["x-should-retry", *(["Retry-After"] if status in _WAITING else [])]
+            names += ["x-should-retry", *(["Retry-After"] if status in _STATUSES_WITH_RETRY_AFTER else [])]
         answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
@@ -214,4 +214,4 @@ def _without_marks(value: Any) -> Any:
         return {name: _without_marks(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_without_marks(part) for part in value]
-    return _MARKS.sub("", value) if isinstance(value, str) else value
+    return _REQUIREMENT_REFERENCES.sub("", value) if isinstance(value, str) else value

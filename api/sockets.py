@@ -36,7 +36,7 @@ AUTH_TIMEOUT: Final = 4408
 TOO_SLOW: Final = 4429
 IDLE: Final = 4410
 _MINUTE: Final = 60.0
-_KNOWN: Final = frozenset({*range(1000, 1016), *range(4400, 4500)})
+_USED_CODES: Final = frozenset({*range(1000, 1016), *range(4400, 4500)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class SocketMetrics:
 
     def closed(self, code: int) -> None:
         """Count one close. Unknown close codes of clients count as `other`."""
-        self.closes.labels(str(code) if code in _KNOWN else "other").inc()
+        self.closes.labels(str(code) if code in _USED_CODES else "other").inc()
 
 
 class Hangup(Exception):
@@ -328,18 +328,18 @@ async def _until_end(
             tasks.create_task(line.outbox.run(), name="socket sender")
             tasks.create_task(_until_closing(closing), name="socket watch")
             tasks.create_task(conversation(line), name="socket reader")
-    except ExceptionGroup as ended:
-        return _end_of(ended)
+    except ExceptionGroup as group:
+        return _end_of(group)
     raise AssertionError("a conversation ends with a reason")
 
 
-def _end_of(ended: ExceptionGroup[Exception]) -> Hangup | WebSocketDisconnect:
-    unexpected = [error for error in ended.exceptions if not isinstance(error, Hangup | WebSocketDisconnect)]
+def _end_of(group: ExceptionGroup[Exception]) -> Hangup | WebSocketDisconnect:
+    unexpected = [error for error in group.exceptions if not isinstance(error, Hangup | WebSocketDisconnect)]
     if unexpected:
         log.error("socket_failed", exc_info=unexpected[0])
         return Hangup(INTERNAL_ERROR, "internal error")
-    disconnect = next((error for error in ended.exceptions if isinstance(error, WebSocketDisconnect)), None)
-    first = ended.exceptions[0]
+    disconnect = next((error for error in group.exceptions if isinstance(error, WebSocketDisconnect)), None)
+    first = group.exceptions[0]
     return disconnect or (first if isinstance(first, Hangup) else Hangup(INTERNAL_ERROR, "internal error"))
 
 

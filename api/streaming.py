@@ -32,20 +32,20 @@ class SharedFrames(Generic[F]):
     """Large frames for many readers of one process: each is built once and kept while one reader is sent it."""
 
     def __init__(self) -> None:
-        self._made: WeakValueDictionary[str, asyncio.Task[F]] = WeakValueDictionary()
+        self._tasks: WeakValueDictionary[str, asyncio.Task[F]] = WeakValueDictionary()
 
     def of(self, key: str, make: Callable[[], Coroutine[None, None, F]]) -> asyncio.Task[F]:
         """Return the task that builds the frame of a key. Keep the task until the frame is sent."""
-        made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = asyncio.create_task(make(), name="shared frame")
-            made.add_done_callback(partial(self._settle, key))
-        return made
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(make(), name="shared frame")
+            task.add_done_callback(partial(self._settle, key))
+        return task
 
-    def _settle(self, key: str, made: asyncio.Task[F]) -> None:
+    def _settle(self, key: str, task: asyncio.Task[F]) -> None:
         """Forget a failed task, so that the next reader starts one. Reads its exception: all readers may be gone."""
-        if made.cancelled() or made.exception() is not None:
-            self._made.pop(key, None)
+        if task.cancelled() or task.exception() is not None:
+            self._tasks.pop(key, None)
 
 
 class EventStream(StreamingResponse):

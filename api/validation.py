@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.requests import HTTPConnection
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.domain.schemas import expected_of, field_at
+from orchestrator.domain.schemas import expected_of, field_at, fields_of
 
 MAX_FAULTS: Final = 20
 MAX_ECHO_LENGTH: Final = 200
@@ -58,22 +58,25 @@ class InvalidRequest(InvalidInput):
         self.missing = missing
 
 
-def unknown_query(connection: HTTPConnection, known: frozenset[str]) -> InvalidInput | None:
-    """Return the error for the first query parameter that is not in `known`, or None."""
-    name = next((name for name in connection.query_params if name not in known), None)
+def unknown_query(connection: HTTPConnection, allowed_names: frozenset[str]) -> InvalidInput | None:
+    """Return the error for the first query parameter that is not in `allowed_names`, or None."""
+    name = next((name for name in connection.query_params if name not in allowed_names), None)
     if name is None:
         return None
-    shown = name.encode(errors="replace").decode()[:_MAX_NAME_LENGTH]
-    expected = f"one of {', '.join(sorted(known))}" if known else "no query parameters"
-    return InvalidInput(f"Unknown query parameter: {shown}", field=shown, expected=expected)
+    short_name = name.encode(errors="replace").decode()[:_MAX_NAME_LENGTH]
+    expected = f"one of {', '.join(sorted(allowed_names))}" if allowed_names else "no query parameters"
+    return InvalidInput(f"Unknown query parameter: {short_name}", field=short_name, expected=expected)
 
 
 def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None = None) -> InvalidRequest:
-    """Return the error for the first fault of a request. `schema`, of its body, names the type of a missing field."""
+    """Return the error for the first fault of a request.
+
+    `schema` is that of its body: it names the type of a missing field, and the valid fields for an unknown one.
+    """
     errors: Sequence[Any] = fault.errors()
     error = errors[0]
     faults = [
-        {"type": each["type"], "loc": list(each["loc"]), "msg": each["msg"]} for each in islice(errors, MAX_FAULTS)
+        {"type": item["type"], "loc": list(item["loc"]), "msg": item["msg"]} for item in islice(errors, MAX_FAULTS)
     ]
     place, value, context = error["loc"], error.get("input"), error.get("ctx") or {}
     field_path, field_schema = field_at(schema or {}, place[1:])
@@ -88,14 +91,16 @@ def invalid_request(fault: RequestValidationError, schema: dict[str, Any] | None
             message = f"The body is not JSON: {context.get('error', 'syntax error')} at character {place[-1]}"
             return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
         case "missing":
-            whole = name == "body"
-            message = "Missing request body" if whole else f"Missing required field: {name}"
-            expected = "JSON object" if whole else expected_of(schema or {}, field_schema)
+            is_body = name == "body"
+            message = "Missing request body" if is_body else f"Missing required field: {name}"
+            expected = "JSON object" if is_body else expected_of(schema or {}, field_schema)
             return InvalidRequest(message, faults=faults, field=name, expected=expected, missing=True)
         case "extra_forbidden":
-            return InvalidRequest(
-                f"Unknown field: {name}", faults=faults, field=name, provided=provided, expected="no such field"
-            )
+            root = schema or {}
+            fields = fields_of(root, field_at(root, place[1:-1])[1])
+            expected = f"one of {', '.join(fields)}" if fields else "no such field"
+            message = f"Unknown field: {name}"
+            return InvalidRequest(message, faults=faults, field=name, provided=provided, expected=expected)
         case _ if isinstance(value, bytes):
             message = "The body must be JSON, sent with Content-Type: application/json"
             return InvalidRequest(message, faults=faults, field="body", expected="JSON object")
@@ -121,9 +126,9 @@ def _expected(kind: str, value: Any, context: dict[str, Any], message: str) -> s
         several = kind in ("literal_error", "enum")
         return f"one of {context['expected']}" if several else str(context["expected"])
     unit = "characters" if isinstance(value, str) else "items"
-    for bound, words in _BOUNDS.items():
+    for bound, template in _BOUNDS.items():
         if bound in context:
-            return words.format(context[bound], unit)
+            return template.format(context[bound], unit)
     if kind == "string_pattern_mismatch":
         return f"text that matches {context['pattern']}"
     word, _, fault = kind.partition("_")

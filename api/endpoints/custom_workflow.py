@@ -21,7 +21,7 @@ router = APIRouter(
 
 @router.post("/execute", openapi_extra=OPTIONAL_KEY)
 async def execute_custom_workflow(
-    request: CustomWorkflowRequest, services: Svc, principal: sessions.Starting
+    request: CustomWorkflowRequest, services: Svc, principal: sessions.SessionStarter
 ) -> CustomWorkflowResponse:
     """Start a workflow with advanced options."""
     session_id, started = await sessions.start(services, principal, request)

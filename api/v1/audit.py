@@ -19,11 +19,11 @@ from orchestrator.services.access.audit import AuditFilter
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=V1Route, responses=ERRORS)
 
-_HIGHEST: Final = 2_147_483_647
+_MAX_ID: Final = 2_147_483_647
 
 
-def _known(cursor: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]{0,9}", cursor) or int(cursor) > _HIGHEST:
+def _checked_cursor(cursor: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", cursor) or int(cursor) > _MAX_ID:
         raise PydanticCustomError("cursor", "Input should be {expected}", {"expected": "`next` of an earlier page"})
     return cursor
 
@@ -31,7 +31,7 @@ def _known(cursor: str) -> str:
 Word = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-EntryCursor = Annotated[str, AfterValidator(_known)]
+EntryCursor = Annotated[str, AfterValidator(_checked_cursor)]
 
 
 class AuditQuery(BaseModel):
@@ -45,7 +45,7 @@ class AuditQuery(BaseModel):
     since: Moment | None = Field(default=None, description="Entries at or after this time.")
     until: Moment | None = Field(default=None, description="Entries before this time.")
     after: EntryCursor | None = Field(default=None, description="`next` of the previous page.")
-    before: int | None = Field(default=None, ge=1, le=_HIGHEST, description="The same; earlier name of `after`.")
+    before: int | None = Field(default=None, ge=1, le=_MAX_ID, description="The same; earlier name of `after`.")
     limit: int = Field(default=50, ge=1, le=200)
 
     def filter(self) -> AuditFilter:

@@ -45,12 +45,12 @@ def _moment(value: Any) -> Any:
     raise PydanticCustomError("moment", "Input should be {expected}", {"expected": "an ISO 8601 time with its offset"})
 
 
-def _whole(value: Any) -> Any:
+def _integral(value: Any) -> Any:
     """Return 5 for 5.0, which is an integer in JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole)]
+WholeNumber = Annotated[int, BeforeValidator(_integral)]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 WebUrl = Annotated[
@@ -90,9 +90,9 @@ class ConfigBody(JobConfig):
 
 
 def _own_labels(labels: dict[str, str]) -> dict[str, str]:
-    taken = sorted(set(JobLabel) & set(labels))
-    if taken:
-        raise PydanticCustomError("label", "Input should be {expected}", {"expected": f"no label {taken[0]!r}"})
+    reserved = sorted(set(JobLabel) & set(labels))
+    if reserved:
+        raise PydanticCustomError("label", "Input should be {expected}", {"expected": f"no label {reserved[0]!r}"})
     return labels
 
 

@@ -82,8 +82,9 @@ class JobQuery(CursorQuery):
         for text in self.label:
             name, separator, value = text.partition(":")
             if not name or not separator or not text.isprintable() or labels.get(name, value) != value:
+                message = f"invalid label {text[:80]!r}: expected NAME:VALUE, each name once"
                 expected = "NAME:VALUE, each name once"
-                raise InvalidInput("This is not a label", field="label", provided=text[:80], expected=expected)
+                raise InvalidInput(message, field="label", provided=text[:80], expected=expected)
             labels[name] = value
         return labels
 

@@ -133,9 +133,9 @@ class DeliveryBody(Wire):
     completed_at: Timestamp | None
 
     @classmethod
-    def of(cls, delivery: Delivery, made: list[MadeAttempt]) -> "DeliveryBody":
+    def of(cls, delivery: Delivery, attempts: list[MadeAttempt]) -> "DeliveryBody":
         """Return the body of one delivery."""
-        attempts = [
+        attempt_bodies = [
             DeliveryAttemptBody(
                 number=attempt.number,
                 at=attempt.at,
@@ -144,10 +144,10 @@ class DeliveryBody(Wire):
                 error=attempt.error,
                 duration=round(attempt.duration, 3),
             )
-            for attempt in made
+            for attempt in attempts
         ]
         plain = {name: getattr(delivery, name) for name in cls.model_fields if name != "attempts"}
-        return cls(**plain, attempts=attempts)
+        return cls(**plain, attempts=attempt_bodies)
 
 
 class WebhookList(CursorPage):
@@ -173,7 +173,7 @@ class DeliveryList(CursorPage):
         deliveries, end = cut(
             page.rows, query.limit, Listing.DELIVERIES, lambda row: Position(row[0].created_at, row[0].id)
         )
-        rows = [DeliveryBody.of(delivery, made) for delivery, made in deliveries]
+        rows = [DeliveryBody.of(delivery, attempts) for delivery, attempts in deliveries]
         return cls(deliveries=rows, total=page.total, limit=query.limit, offset=query.offset, **end)
 
 

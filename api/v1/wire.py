@@ -38,8 +38,8 @@ class Links(Wire):
     @classmethod
     def of(cls, job_id: str) -> "Links":
         """Return the links of one job."""
-        here = located(f"/v1/jobs/{quote(job_id, safe='')}")
-        return cls(self=here, events=f"{here}/events", output=f"{here}/output", cancel=f"{here}/cancel")
+        job_path = located(f"/v1/jobs/{quote(job_id, safe='')}")
+        return cls(self=job_path, events=f"{job_path}/events", output=f"{job_path}/output", cancel=f"{job_path}/cancel")
 
 
 class Target(Wire):

@@ -143,13 +143,13 @@ class Conversation:
             raw = await self._line.receive(busy=lambda: bool(self._subscriptions))
             try:
                 self._frames.add()
-                frame = await self._read(raw)
+                frame = await self._parse(raw)
                 if frame is not None:
                     await self._answer(frame)
             except EXPECTED as fault:
                 await self._refuse(fault)
 
-    async def _read(self, raw: str | bytes) -> ClientFrame | None:
+    async def _parse(self, raw: str | bytes) -> ClientFrame | None:
         try:
             return parsed(raw, self._limits.frame_bytes)
         except InvalidInput as fault:
@@ -225,12 +225,14 @@ class Conversation:
                     await self._send(JobUpdate.of(body))
                 if item.type is EventType.JOB_COMPLETED:
                     # It has the whole output, and all sockets get it at the same moment.
-                    await self._queue(await asyncio.shield(self._shared.of(item.id, partial(self._whole, item))))
+                    await self._queue(
+                        await asyncio.shield(self._shared.of(item.id, partial(self._completed_frame, item)))
+                    )
                 else:
                     await self._send(EventFrame.of(body))
                 before = body
 
-    async def _whole(self, event: JobEvent) -> str:
+    async def _completed_frame(self, event: JobEvent) -> str:
         body = await whole_body(self._services, self._principal, event)
         return EventFrame.of(body).model_dump_json()
 

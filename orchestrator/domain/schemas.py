@@ -28,6 +28,14 @@ def field_at(root: dict[str, Any], path: Sequence[str | int]) -> tuple[list[str 
     return names, schema
 
 
+def fields_of(root: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """The fields that a schema declares, in order; those of all its options for a union."""
+    schema = _resolved(root, schema)
+    options = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    names = [*schema.get("properties", {}), *(name for option in options for name in fields_of(root, option))]
+    return list(dict.fromkeys(names))
+
+
 def _part(root: dict[str, Any], schema: dict[str, Any], part: str | int) -> dict[str, Any] | None:
     schema = _resolved(root, schema)
     part_schema: dict[str, Any] | None

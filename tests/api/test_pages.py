@@ -158,7 +158,9 @@ async def test_jobs_by_label(app: FastAPI, key: Issue):
         assert (await caller.get(f"/v1/jobs/{press}")).json()["labels"] == {"team": "press", "desk": "a:b"}
         for wrong in ("team", ":x", "a\0:b"):
             refused = await caller.get("/v1/jobs", params={"label": wrong})
-            assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "label")
+            error = refused.json()["error"]
+            assert (refused.status_code, error["details"]["field"]) == (400, "label")
+            assert error["message"] == f"invalid label {wrong!r}: expected NAME:VALUE, each name once"
 
 
 @pytest.mark.parametrize(

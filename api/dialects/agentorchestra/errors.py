@@ -12,7 +12,7 @@ from api.errors import headers_of, status_of
 from api.routes import error_route
 from orchestrator.domain.errors import OrchestratorError
 
-_WORDS: Final = {
+_CODES: Final = {
     HTTPStatus.BAD_REQUEST: "BadRequest",
     HTTPStatus.REQUEST_TIMEOUT: "RequestTimeout",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "PayloadTooLarge",
@@ -39,7 +39,7 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
 def body_of(error: OrchestratorError) -> ErrorAnswer:
     """Return the body of an error; no field is null (O-049)."""
     details = {name: value for name, value in error.details.items() if value is not None}
-    return ErrorAnswer(error=_WORDS[status_of(error)], message=error.message, details=details or None)
+    return ErrorAnswer(error=_CODES[status_of(error)], message=error.message, details=details or None)
 
 
 def render(request: Request, error: OrchestratorError) -> Response:

@@ -21,7 +21,7 @@ from api.dialects.agentorchestra.models import (
     Message,
     StartExecutionRequest,
 )
-from api.dialects.agentorchestra.paging import LAST_PAGE, MAX_EXECUTIONS, MAX_LINES, within
+from api.dialects.agentorchestra.paging import LAST_PAGE, MAX_EXECUTIONS, MAX_LINES, clamp
 from api.outputs import whole_output
 from api.streaming import EventStream
 from orchestrator.domain.errors import NotFound
@@ -57,7 +57,7 @@ async def list_executions(
     limit: Annotated[int, Query(description="At most 100; a higher value counts as 100.")] = 20,
 ) -> ExecutionList:
     """Executions of the caller's agents, newest first."""
-    page, limit = within(page, 1, LAST_PAGE), within(limit, 1, MAX_EXECUTIONS)
+    page, limit = clamp(page, 1, LAST_PAGE), clamp(limit, 1, MAX_EXECUTIONS)
     states = None if status is None else mapping.states_of(status)
     criteria = ExecutionFilter(agent_id=agent_id, states=states, limit=limit, offset=(page - 1) * limit)
     result = await services.executions.list(principal, criteria)
@@ -100,7 +100,7 @@ async def get_logs(
 ) -> LogList:
     """The log of an execution, oldest line first."""
     job = await services.executions.get(principal, id)
-    offset, limit = within(offset, 0, LAST_PAGE), within(limit, 1, MAX_LINES)
+    offset, limit = clamp(offset, 0, LAST_PAGE), clamp(limit, 1, MAX_LINES)
     lines = mapping.logs(job, await services.follower.past(principal, id, None))
     matching = [line for line in lines if level in (None, line.level)]
     rest = len(matching) - offset - limit

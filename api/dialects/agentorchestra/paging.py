@@ -7,6 +7,9 @@ MAX_EXECUTIONS: Final = 100
 MAX_LINES: Final = 1000
 
 
-def within(value: int, least: int, most: int) -> int:
-    """Return the value, cut to the limits. Values that the document does not forbid are no error."""
-    return max(least, min(value, most))
+def clamp(value: int, minimum: int, maximum: int) -> int:
+    """Return the value, cut to the limits.
+
+    Values outside the limits are cut, not refused, because the document declares no limits.
+    """
+    return max(minimum, min(value, maximum))

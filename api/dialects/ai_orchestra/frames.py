@@ -24,7 +24,7 @@ class _Frame(BaseModel):
     timestamp: Annotated[str, Field(max_length=100)] | None = None
 
 
-class Said(BaseModel):
+class MessageData(BaseModel):
     """A message. `request_id` is chosen by the client: the same id with the same message is answered once."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -41,14 +41,14 @@ class Chat(_Frame):
     """Answer a message (A-021)."""
 
     type: Literal["chat"]
-    data: Said
+    data: MessageData
 
 
 class Stream(_Frame):
     """Answer a message token by token (A-024)."""
 
     type: Literal["stream"]
-    data: Said
+    data: MessageData
 
 
 class Commanded(BaseModel):
@@ -108,7 +108,7 @@ def _invalid(wrong: ValidationError) -> InvalidInput:
     if not error["loc"]:
         return InvalidInput("The frame is not a JSON object", field="frame", expected="JSON object")
     # As in a request, the location of a fault begins with its source: here the frame.
-    return invalid_request(RequestValidationError([{**each, "loc": _place(each["loc"])} for each in wrong.errors()]))
+    return invalid_request(RequestValidationError([{**item, "loc": _place(item["loc"])} for item in wrong.errors()]))
 
 
 def _place(place: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -21,7 +21,7 @@ from api.dialects.ai_orchestra.frames import (
     ClientFrame,
     Command,
     Control,
-    Said,
+    MessageData,
     ServerFrame,
     Stream,
     parsed,
@@ -260,7 +260,7 @@ class Talk:
                 await self._send("stream", token=piece.text, index=index, done=False)
                 index += 1
 
-    def _message(self, data: Said) -> ChatMessage:
+    def _message(self, data: MessageData) -> ChatMessage:
         return ChatMessage(
             text=data.message,
             session_id=self._session_id,

@@ -20,7 +20,7 @@ from orchestrator.domain.errors import (
     Unauthenticated,
 )
 
-_WORDS: Final = {
+_CODES: Final = {
     HTTPStatus.BAD_REQUEST: "INVALID_INPUT",
     HTTPStatus.REQUEST_TIMEOUT: "BODY_TOO_LATE",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "PAYLOAD_TOO_LARGE",
@@ -47,7 +47,7 @@ def render(request: Request, error: OrchestratorError) -> Response:
     # FastAPI's own status for an invalid body (M-024).
     status = HTTPStatus.UNPROCESSABLE_ENTITY if isinstance(error, InvalidRequest) else status_of(error)
     body = ErrorResponse(
-        error=_WORDS[status],
+        error=_CODES[status],
         message=error.message,
         details=_details(error),
         timestamp=datetime.now(UTC),

@@ -28,14 +28,16 @@ _cache = APICache()
 
 
 @router.post("/execute-workflow", openapi_extra=OPTIONAL_KEY)
-async def execute_workflow(request: WorkflowRequest, services: Svc, principal: sessions.Starting) -> WorkflowAccepted:
+async def execute_workflow(
+    request: WorkflowRequest, services: Svc, principal: sessions.SessionStarter
+) -> WorkflowAccepted:
     """Start a workflow by its type. Public sessions need no credential."""
     return await _accepted(request, services, principal)
 
 
 @router.post("/api/v1/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow_v1(
-    request: WorkflowRequest, services: Svc, principal: sessions.Starting
+    request: WorkflowRequest, services: Svc, principal: sessions.SessionStarter
 ) -> WorkflowAccepted:
     """Start a workflow by its type, version 1."""
     return await _accepted(request, services, principal)
@@ -43,7 +45,7 @@ async def execute_workflow_v1(
 
 @router.post("/api/v2/execute-workflow", openapi_extra=OPTIONAL_KEY)
 async def execute_workflow_v2(
-    request: WorkflowRequestV2, services: Svc, principal: sessions.Starting
+    request: WorkflowRequestV2, services: Svc, principal: sessions.SessionStarter
 ) -> WorkflowAccepted:
     """Start a workflow by its type, version 2: `webhook_url` receives its end."""
     return await _accepted(request, services, principal)
@@ -59,7 +61,9 @@ async def protected_execute(
 
 
 @router.get("/workflow-status/{session_id}", openapi_extra=OPTIONAL_KEY)
-async def workflow_status(session_id: str, services: Svc, principal: sessions.Reading) -> WorkflowProgressResponse:
+async def workflow_status(
+    session_id: str, services: Svc, principal: sessions.SessionReader
+) -> WorkflowProgressResponse:
     """State, progress and results of a session."""
     return await sessions.progress(services, principal, session_id)
 

@@ -27,7 +27,7 @@ READER: Final = Principal(id="session", scopes=frozenset({Scope.ADMIN}))
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
-async def _keyed(
+async def _authenticated(
     request: Request, services: Services, credentials: HTTPAuthorizationCredentials | None, scope: Scope
 ) -> Principal:
     principal = await identified(request, services, credentials)
@@ -35,14 +35,14 @@ async def _keyed(
     return principal
 
 
-async def starting(request: Request, services: Svc, credentials: _Credentials) -> Principal:
+async def session_starter(request: Request, services: Svc, credentials: _Credentials) -> Principal:
     """Return who starts a session: the owner of the credential or, if sessions are public, the client's address.
 
-    An address owns the jobs that it starts, and they count together on every route. It has ten calls a minute on all
+    An address owns the jobs that it starts, and all of them count toward one limit. It has ten calls a minute on all
     routes together (M-037). Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
     """
     if credentials is not None or not services.public_sessions:
-        return await _keyed(request, services, credentials, Scope.WORKFLOWS_RUN)
+        return await _authenticated(request, services, credentials, Scope.WORKFLOWS_RUN)
     public = Principal(
         id=f"public:{network_of(request)}", scopes=frozenset({Scope.WORKFLOWS_RUN, Scope.JOBS_READ}), tier=Tier.PUBLIC
     )
@@ -51,18 +51,18 @@ async def starting(request: Request, services: Svc, credentials: _Credentials) -
     return public
 
 
-async def reading(request: Request, services: Svc, credentials: _Credentials) -> Principal:
+async def session_reader(request: Request, services: Svc, credentials: _Credentials) -> Principal:
     """Return who reads a session: anyone who has its id if sessions are public, else its owner.
 
     Raises `Unauthenticated`, `Forbidden`, `LimitExceeded`.
     """
     if services.public_sessions:
         return READER
-    return await _keyed(request, services, credentials, Scope.JOBS_READ)
+    return await _authenticated(request, services, credentials, Scope.JOBS_READ)
 
 
-Starting = Annotated[Principal, Depends(starting)]
-Reading = Annotated[Principal, Depends(reading)]
+SessionStarter = Annotated[Principal, Depends(session_starter)]
+SessionReader = Annotated[Principal, Depends(session_reader)]
 
 
 async def start(services: Services, principal: Principal, request: WorkflowRequest) -> tuple[str, Started]:

@@ -39,7 +39,7 @@ async def test_the_time_of_the_call_is_that_of_the_wait_as_well(
         AsyncDevoraClient(await new_key(), proxy.url) as client,
     ):
         client._transport.config.backoff = 0.01
-        with pytest.raises(JobTimeoutError, match="it goes on") as late:
+        with pytest.raises(JobTimeoutError, match="it continues") as late:
             await client.agents.execute("t_slow", {"seconds": 600}, timeout=1.5)
         assert late.value.job_id
         assert (await client.jobs.cancel(late.value.job_id)).status == "cancelled"

@@ -58,15 +58,15 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 
 
 def test_a_deadline_is_one_for_all() -> None:
-    assert Deadline(None).left() is None
-    assert Deadline(None).left(5) == 5
+    assert Deadline(None).remaining() is None
+    assert Deadline(None).remaining(5) == 5
     assert Deadline(None).allows(10**9)
     deadline = Deadline(10)
-    assert 9 < (deadline.left() or 0) <= 10
-    assert deadline.left(1) == 1
+    assert 9 < (deadline.remaining() or 0) <= 10
+    assert deadline.remaining(1) == 1
     assert deadline.allows(5)
     assert not deadline.allows(11)
-    assert Deadline(-1).left() == 0
+    assert Deadline(-1).remaining() == 0
 
 
 STREAM = (

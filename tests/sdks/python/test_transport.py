@@ -87,7 +87,7 @@ def test_a_stream_that_is_none_is_not_asked_for_again() -> None:
 
     client = DevoraClient("k", "http://mock", http_client=httpx2.Client(transport=httpx2.MockTransport(handle)))
     for after in (None, "now"):
-        with pytest.raises(DevoraError, match="is the base URL that of the API"):
+        with pytest.raises(DevoraError, match="check the base URL"):
             list(client.jobs.stream("job_1", after=after))
     assert len(seen) == 2
 

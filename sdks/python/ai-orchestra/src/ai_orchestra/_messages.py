@@ -71,7 +71,7 @@ def answer_of(response: RawResponse) -> ChatResponse:
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, dict):
         raise DevoraError(
-            f"The answer is no envelope: {response.text[:100]!r}; is the base URL that of the API?",
+            f"The answer is not an envelope: {response.text[:100]!r}; check the base URL",
             status=response.status,
             request_id=response.request_id,
             body=body,

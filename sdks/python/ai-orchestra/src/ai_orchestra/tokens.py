@@ -114,7 +114,7 @@ class TokenStream:
                 additional_headers=headers,
                 user_agent_header=self._config.headers["User-Agent"],
                 max_size=_LARGEST_FRAME,
-                open_timeout=self._deadline.left(CONNECT_TIMEOUT),
+                open_timeout=self._deadline.remaining(CONNECT_TIMEOUT),
             ) as socket:
                 await socket.send(self._frame)
                 while self.response is None:
@@ -135,7 +135,7 @@ class TokenStream:
     async def _receive(self, socket: ClientConnection) -> dict[str, Any]:
         """The next frame. Raises `APITimeoutError` at the end of the call's time."""
         try:
-            async with asyncio.timeout(self._deadline.left()):
+            async with asyncio.timeout(self._deadline.remaining()):
                 text = await socket.recv()
         except TimeoutError as fault:
             seconds = self._deadline.seconds

@@ -1,4 +1,4 @@
-"""Where a stream of events is: which event was seen last, and which were seen before."""
+"""The position of a stream of events, and which events it has received."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMEMBERED = 5000
 
 
 class Cursor:
-    """Turns frames into events, each one once. `after` is the cursor to go on from."""
+    """Turns frames into events, each one once. `after` is the cursor to continue from."""
 
     def __init__(self, job_id: str, after: str | None) -> None:
         self.job_id = job_id
@@ -64,7 +64,7 @@ class Cursor:
 
 
 def is_permanent(error: DevoraError) -> bool:
-    """Whether to connect again would end in the same way."""
+    """Return whether a new connection would fail in the same way."""
     if isinstance(error, APIConnectionError):
         return not error.retryable
     if error.status is not None and error.status < 400:

@@ -1,4 +1,4 @@
-"""Typed JSON objects: frozen, made from an answer of the server, with whatever it has beside the known fields."""
+"""Typed, frozen JSON objects of server responses. They also keep unknown fields."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Model:
         values = {name: decode(wire.get(name)) for name, decode in fields.items()}
         extra = {name: value for name, value in wire.items() if name not in fields}
         request_id = None if response is None else response.request_id
-        # A few things have a request id of their own, which wins.
+        # A few objects have their own request id, which is used instead.
         model.__dict__.update(
             {"request_id": request_id, **values, "extra": extra, "_wire": wire, "_response": response}
         )
@@ -88,22 +88,24 @@ class Model:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        texts = [f"{name}={self.__dict__[name]!r}" for name in self.fields() if self.__dict__[name] is not None]
-        return f"{type(self).__name__}({', '.join(texts)})"
+        values = [f"{name}={self.__dict__[name]!r}" for name in self.fields() if self.__dict__[name] is not None]
+        return f"{type(self).__name__}({', '.join(values)})"
 
 
 def _decoder(hint: Any) -> _Decoder:
     """The function that reads a value of one type."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        inner = [one for one in arguments if one is not types.NoneType]
+        inner = [option for option in arguments if option is not types.NoneType]
         return _decoder(inner[0]) if len(inner) == 1 else _as_it_is
     if origin is list:
         item = _decoder(arguments[0])
-        return lambda value: [item(each) for each in value] if isinstance(value, list) else value
+        return lambda value: [item(element) for element in value] if isinstance(value, list) else value
     if origin is dict:
         entry = _decoder(arguments[1])
-        return lambda value: {key: entry(each) for key, each in value.items()} if isinstance(value, dict) else value
+        return lambda value: (
+            {key: entry(element) for key, element in value.items()} if isinstance(value, dict) else value
+        )
     if isinstance(hint, type) and issubclass(hint, Model):
         return lambda value: hint.from_wire(value) if isinstance(value, dict) else value
     if hint is datetime:

@@ -1,4 +1,4 @@
-"""When a request is sent again, and after which pause. Nothing here waits or sends."""
+"""Decides when a request is retried, and after which pause. It does not wait or send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class Deadline:
-    """The moment at which a call has to be over. `seconds` of None is never."""
+    """The moment at which a call must have ended. `seconds` is None for no limit."""
 
     __slots__ = ("_end", "seconds")
 
@@ -19,17 +19,17 @@ class Deadline:
         self.seconds = seconds
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def left(self, most: float | None = None) -> float | None:
-        """Seconds that are left, at most `most`; never below 0. None without an end."""
+    def remaining(self, maximum: float | None = None) -> float | None:
+        """Return the remaining seconds, at most `maximum` and never below 0. Without an end return `maximum`."""
         if self._end is None:
-            return most
-        left = max(0.0, self._end - time.monotonic())
-        return left if most is None else min(left, most)
+            return maximum
+        remaining = max(0.0, self._end - time.monotonic())
+        return remaining if maximum is None else min(remaining, maximum)
 
     def allows(self, pause: float) -> bool:
-        """Whether something can be done after such a pause."""
-        left = self.left()
-        return left is None or pause < left
+        """Return whether time remains after a pause."""
+        remaining = self.remaining()
+        return remaining is None or pause < remaining
 
 
 class Backoff:
@@ -43,11 +43,11 @@ class Backoff:
         self._pauses = 0
 
     def reset(self) -> None:
-        """Begin with the shortest pause again."""
+        """Restart with the shortest pause."""
         self._pauses = 0
 
     def next(self) -> float:
-        """Seconds of the next pause."""
+        """Return the next pause in seconds."""
         # Beyond 2**30 the power only grows, and no pause is as long.
         pause = min(self._longest, self._first * 2.0 ** min(self._pauses, 30))
         self._pauses += 1
@@ -55,15 +55,15 @@ class Backoff:
 
 
 def is_retried(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether an answer is one after which to try again. The server's own word, `x-should-retry`, wins."""
-    word = headers.get("x-should-retry", "").lower()
-    if word in ("true", "false"):
-        return word == "true"
+    """Return whether a response is retried. The server's header `x-should-retry` overrides its status."""
+    advice = headers.get("x-should-retry", "").lower()
+    if advice in ("true", "false"):
+        return advice == "true"
     return status in RETRIED_STATUSES
 
 
 def seconds_of_retry_after(value: str | None) -> float | None:
-    """What a `Retry-After` header says: seconds, or a date. None for anything else."""
+    """Return the seconds of a `Retry-After` header, which has seconds or a date. None for anything else."""
     if value is None:
         return None
     try:

@@ -29,7 +29,7 @@ class FrameDecoder:
         self._event = ""
         self._data: list[str] = []
         self._id: str | None = None
-        self._begun = False
+        self._started = False
 
     def feed(self, received: bytes) -> Iterator[Frame]:
         """The frames that end in these bytes."""
@@ -39,16 +39,16 @@ class FrameDecoder:
             return
         text = "".join([*self._pieces, text])
         # A line feed may follow in the next bytes, and belongs to this carriage return.
-        rest = "\r" if text.endswith("\r") else ""
+        carriage_return = "\r" if text.endswith("\r") else ""
         lines = _LINE_END.split(text.removesuffix("\r"))
-        self._pieces = [lines.pop() + rest]
+        self._pieces = [lines.pop() + carriage_return]
         for line in lines:
             if frame := self._take(line):
                 yield frame
 
     def _take(self, line: str) -> Frame | None:
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             line = line.removeprefix("\ufeff")
         if not line:
             return self._end()

@@ -65,7 +65,7 @@ def verify(
     digest = hmac.new(_key(secret), f"{message_id}.{sent_at}.".encode() + raw, hashlib.sha256).digest()
     expected = b"v1," + base64.b64encode(digest)
     # During a rotation there is one signature for each secret.
-    matches = [hmac.compare_digest(expected, each.encode()) for each in signatures.split(" ")]
+    matches = [hmac.compare_digest(expected, signature.encode()) for signature in signatures.split(" ")]
     if not any(matches):
         raise WebhookVerificationError("No signature matches: another secret, or a body that was changed")
     return message_id

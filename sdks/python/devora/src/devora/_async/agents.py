@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Literal, Unpack, overload
 
 from devora._async.handles import AsyncJob
-from devora._async.resource import given
-from devora._async.starting import AsyncStarting, ConfigOptions
+from devora._async.resource import not_none
+from devora._async.starts import AsyncStarts, ConfigOptions
 from devora._async.transport import refuse_empty
 from devora._config import CallOptions
 from devora.models import AgentDetail, AgentHealth, AgentList, Result
 
 
-class AsyncAgents(AsyncStarting):
+class AsyncAgents(AsyncStarts):
     """Agents: list them, look at one, run one."""
 
     async def list(self, **options: Unpack[CallOptions]) -> AgentList:
@@ -65,9 +65,9 @@ class AsyncAgents(AsyncStarting):
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | AsyncJob:
-        """Run an agent. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        """Run an agent. Return the result (after at most `timeout`, 600 seconds by default); with `async_mode` the
         job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
-        body = {"input": input, **given(config=config, labels=labels, webhook_url=webhook_url)}
+        body = {"input": input, **not_none(config=config, labels=labels, webhook_url=webhook_url)}
         path = f"{_path(agent_id)}/execute"
         return await self._start(path, body, **options) if async_mode else await self._run(path, body, **options)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Unpack
 
 from devora._async.pages import AsyncPage
-from devora._async.resource import AsyncResource, given
+from devora._async.resource import AsyncResource, not_none
 from devora._config import CallOptions
 from devora.models import AuditEntry
 
@@ -27,7 +27,7 @@ class AsyncAudit(AsyncResource):
         **options: Unpack[CallOptions],
     ) -> AsyncPage[AuditEntry]:
         """Who changed, or tried to change, what; newest first. `action` is how it begins: `POST /v1/jobs`."""
-        query = given(
+        query = not_none(
             principal=principal, username=username, action=action, since=since, until=until, limit=limit, after=after
         )
         return await self._page(AuditEntry, "entries", "/audit", query, **options)

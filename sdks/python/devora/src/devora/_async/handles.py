@@ -43,15 +43,15 @@ class AsyncJob:
         return await self._jobs.wait(self.id, timeout, **options)
 
     async def is_complete(self, **options: Unpack[CallOptions]) -> bool:
-        """Whether the job has ended, well or not."""
+        """Return whether the job has ended, in any state."""
         return (await self.get_status(**options)).ended
 
     async def get_status(self, **options: Unpack[CallOptions]) -> JobDetail:
-        """Where the job is; `progress` is percent."""
+        """Return the job with its state; `progress` is percent."""
         return await self._jobs.get(self.id, **options)
 
     async def get_result(self, **options: Unpack[CallOptions]) -> Result:
-        """The result of the job, which has to have ended. Raises `JobFailed`, `JobCancelled`."""
+        """Return the result of a job that has ended. Raises `JobFailed`, `JobCancelled`."""
         return await self._jobs.result(self.id, **options)
 
     def stream(
@@ -76,27 +76,27 @@ class AsyncJob:
         return await self._jobs.cancel(self.id, reason=reason, **options)
 
     async def pause(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Start nothing new; calls under way finish."""
+        """Pause the job: no new call starts, and running calls finish."""
         return await self._jobs.pause(self.id, note=note, **options)
 
     async def resume(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Go on after a pause."""
+        """Resume a paused job."""
         return await self._jobs.resume(self.id, note=note, **options)
 
     async def approve(
         self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Let a step run that waits."""
+        """Approve a step that waits for approval; it runs."""
         return await self._jobs.approve(self.id, step=step, note=note, **options)
 
     async def reject(
         self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Refuse a step that waits."""
+        """Reject a step that waits for approval; it fails."""
         return await self._jobs.reject(self.id, step=step, note=note, **options)
 
     async def retry(self, **options: Unpack[CallOptions]) -> AsyncJob:
-        """A job that finishes this one, which failed."""
+        """Start a job that finishes this one, which failed."""
         return AsyncJob(self._transport, await self._jobs.retry(self.id, **options))
 
     def __repr__(self) -> str:

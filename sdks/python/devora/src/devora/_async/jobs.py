@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from devora._async.pages import AsyncPage
-from devora._async.resource import AsyncResource, given
+from devora._async.resource import AsyncResource, not_none
 from devora._async.streams import AsyncEventStream
 from devora._async.transport import refuse_empty
 from devora._async.waiting import wait_for
@@ -40,12 +40,12 @@ class AsyncJobs(AsyncResource):
         filters: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[JobSummary]:
-        """The caller's jobs, newest first. Iterate over the page to go on over all.
+        """The caller's jobs, newest first. Iterate over the page to read all pages.
 
         `since` and `until` are aware times of creation; a job has to have all `labels`. `after` is `next` of an
         earlier page. `filters` are query parameters that have no argument here.
         """
-        query = given(
+        query = not_none(
             status=status,
             state=state,
             agent_id=agent_id,
@@ -63,7 +63,7 @@ class AsyncJobs(AsyncResource):
         return await self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
 
     async def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobDetail:
-        """Where a job is, why, and what came of it."""
+        """Return the job in full: state, reason and result."""
         return await self._call(JobDetail, "GET", _path(job_id), **options)
 
     async def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
@@ -87,7 +87,7 @@ class AsyncJobs(AsyncResource):
         return result_of(job)
 
     async def output(self, job_id: str, **options: Unpack[CallOptions]) -> Output:
-        """The complete output; of a job that failed, what its finished calls answered."""
+        """Return the complete output; for a failed job the answers of its finished calls."""
         return await self._call(Output, "GET", f"{_path(job_id)}/output", **options)
 
     def stream(
@@ -114,36 +114,36 @@ class AsyncJobs(AsyncResource):
     async def events(
         self, job_id: str, *, after: str | None = None, limit: int | None = None, **options: Unpack[CallOptions]
     ) -> EventPage:
-        """One page of the events so far. Go on with `after=page.next`."""
+        """One page of the events so far. Continue with `after=page.next`."""
         query = {"after": after, "limit": limit}
         return await self._call(EventPage, "GET", f"{_path(job_id)}/events", query=query, **options)
 
     async def cancel(self, job_id: str, *, reason: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Cancel an open job. `done` is False while that is not yet in force."""
-        return await self._control(job_id, "cancel", given(reason=reason), options)
+        return await self._control(job_id, "cancel", not_none(reason=reason), options)
 
     async def pause(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Start nothing new; calls under way finish."""
-        return await self._control(job_id, "pause", given(note=note), options)
+        """Pause a job: no new call starts, and running calls finish."""
+        return await self._control(job_id, "pause", not_none(note=note), options)
 
     async def resume(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Go on after a pause."""
-        return await self._control(job_id, "resume", given(note=note), options)
+        """Resume a paused job."""
+        return await self._control(job_id, "resume", not_none(note=note), options)
 
     async def approve(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Let a step run that waits; `step` may be left out where only one waits."""
-        return await self._control(job_id, "approve", given(step=step, note=note), options)
+        """Approve a step that waits for approval. `step` may be left out if only one waits."""
+        return await self._control(job_id, "approve", not_none(step=step, note=note), options)
 
     async def reject(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Refuse a step that waits; it counts as failed."""
-        return await self._control(job_id, "reject", given(step=step, note=note), options)
+        """Reject a step that waits for approval; it fails."""
+        return await self._control(job_id, "reject", not_none(step=step, note=note), options)
 
     async def retry(self, job_id: str, **options: Unpack[CallOptions]) -> Accepted:
-        """Start a job that finishes one that failed: calls that are done are not made again."""
+        """Start a job that finishes a failed one: finished calls are reused."""
         return await self._call(Accepted, "POST", f"{_path(job_id)}/retry", body={}, **options)
 
     async def deliveries(
@@ -155,8 +155,8 @@ class AsyncJobs(AsyncResource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[Delivery]:
-        """What webhooks were sent about the end of a job."""
-        query = given(limit=limit, offset=offset, after=after)
+        """Return the webhook deliveries for the end of a job."""
+        query = not_none(limit=limit, offset=offset, after=after)
         return await self._page(Delivery, "deliveries", f"{_path(job_id)}/deliveries", query, **options)
 
     async def _control(self, job_id: str, verb: str, body: dict[str, Any], options: CallOptions) -> Controlled:

@@ -1,4 +1,4 @@
-"""Figures of jobs and agents."""
+"""Metrics of jobs and agents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devora.models import AgentMetrics, MetricsOverview
 
 
 class AsyncMetrics(AsyncResource):
-    """Figures of jobs and agents."""
+    """Metrics of jobs and agents."""
 
     async def get(self, **options: Unpack[CallOptions]) -> MetricsOverview:
         """The last 24 hours: jobs, tokens, cost, by agent and by workflow."""

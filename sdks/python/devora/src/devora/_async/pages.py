@@ -14,7 +14,7 @@ Item = TypeVar("Item", bound=Model)
 
 
 class AsyncPage(Generic[Item]):
-    """One page of a list. To iterate over it goes on over all pages that follow, and fetches them as needed.
+    """One page of a list. Iteration continues over all later pages, which it fetches as needed.
 
     `items` are this page's, `total` counts those of all pages where the server counts them.
     """
@@ -28,7 +28,7 @@ class AsyncPage(Generic[Item]):
         fetch: Callable[[dict[str, Any]], Awaitable[RawResponse]],
     ) -> None:
         wire = response.json()
-        self.items: list[Item] = [model.from_wire(each, response) for each in wire.get(key, [])]
+        self.items: list[Item] = [model.from_wire(item, response) for item in wire.get(key, [])]
         self.total: int | None = wire.get("total")
         self.limit: int | None = wire.get("limit")
         self.offset: int | None = wire.get("offset")

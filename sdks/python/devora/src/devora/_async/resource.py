@@ -1,4 +1,4 @@
-"""What every group of calls does: send a request, read the answer."""
+"""Sends requests and reads responses, for every group of calls."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class AsyncResource:
 
 
 def read(model: type[Answer], response: RawResponse) -> Answer:
-    """The object of an answer. Raises `DevoraError` where it is no JSON object."""
+    """Return the object of a response. Raises `DevoraError` if it is not a JSON object."""
     body = response.parsed_body()
     if not isinstance(body, dict):
         raise DevoraError(
-            f"The answer is not a JSON object: {response.text[:100]!r}; is the base URL that of the API?",
+            f"The answer is not a JSON object: {response.text[:100]!r}; check the base URL",
             status=response.status,
             request_id=response.request_id,
             body=body,
@@ -71,6 +71,6 @@ def read(model: type[Answer], response: RawResponse) -> Answer:
     return model.from_wire(body, response)
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """A body of those values that are not None."""
+def not_none(**values: Any) -> dict[str, Any]:
+    """Return the values that are not None."""
     return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What asyncio gives: sleeping, locks, and a limit on how long something may take."""
+"""The parts of asyncio that the clients use: sleep, locks and a timeout."""
 
 from __future__ import annotations
 

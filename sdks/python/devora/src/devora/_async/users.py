@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Unpack
 
 from devora._async.pages import AsyncPage
-from devora._async.resource import AsyncResource, given
+from devora._async.resource import AsyncResource, not_none
 from devora._async.transport import refuse_empty
 from devora._config import CallOptions, Words
 from devora.models import User
@@ -23,7 +23,7 @@ class AsyncUsers(AsyncResource):
         self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
     ) -> AsyncPage[User]:
         """Every user that was added, by name."""
-        return await self._page(User, "users", "/users", given(limit=limit, offset=offset), **options)
+        return await self._page(User, "users", "/users", not_none(limit=limit, offset=offset), **options)
 
     async def delete(self, username: str, **options: Unpack[CallOptions]) -> None:
         """Remove a user and end the user's tokens."""

@@ -13,14 +13,14 @@ from devora.errors import APIConnectionError, DevoraError, JobTimeoutError
 from devora.models import JobDetail
 
 _MAX_LOOK: Final = 30
-# The server answers after 30 seconds; a connection that says nothing for much longer is dead.
+# The server answers after 30 seconds; a connection that is silent for much longer is dead.
 _MAX_SILENCE: Final = 45.0
 
 
 async def wait_for(
     transport: AsyncTransport, job_id: str, timeout: float | None, **options: Unpack[WaitOptions]
 ) -> JobDetail:
-    """The job, once it has ended. Raises `JobTimeoutError` after `timeout` seconds; answers that say no."""
+    """Return the job after its end. Raises `JobTimeoutError` after `timeout` seconds, or a permanent error."""
     path = f"/jobs/{refuse_empty('job_id', job_id)}"
     headers = options.get("headers", {})
     request = Request(
@@ -29,9 +29,9 @@ async def wait_for(
     request.max_retries = 0
     deadline, backoff = request.deadline, Backoff(transport.config.backoff)
     while True:
-        left = deadline.left(_MAX_LOOK)
-        # A little less than what is left, so that the answer comes in time.
-        request.query = {"wait": f"{max(0.0, (left or 0.0) * 0.9):.3f}", "until": "end"}
+        remaining = deadline.remaining(_MAX_LOOK)
+        # A little less than the remaining time, so that the answer comes in time.
+        request.query = {"wait": f"{max(0.0, (remaining or 0.0) * 0.9):.3f}", "until": "end"}
         pause = 0.0
         try:
             job = read(JobDetail, await transport.send(request))
@@ -46,12 +46,12 @@ async def wait_for(
             if fault.retry_after is not None and not deadline.allows(pause):
                 raise
         if not deadline.allows(pause):
-            raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it goes on", job_id=job_id)
+            raise JobTimeoutError(f"Job {job_id} has not ended within {timeout:g} seconds; it continues", job_id=job_id)
         await runtime.sleep(pause)
 
 
 def _passes(fault: DevoraError) -> bool:
-    """Whether it may be over soon: the server restarts, or a limit is reached for the moment."""
+    """Return whether the error may be temporary: the server restarts, or a limit is reached."""
     if isinstance(fault, APIConnectionError):
         return fault.retryable
     return fault.status in RETRIED_STATUSES

@@ -1,4 +1,4 @@
-"""Webhooks: register them, look at what was sent, check what is received."""
+"""Webhooks: register them, list deliveries, verify received messages."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Unpack
 
 from devora import webhooks
 from devora._async.pages import AsyncPage
-from devora._async.resource import AsyncResource, given
+from devora._async.resource import AsyncResource, not_none
 from devora._async.transport import refuse_empty
 from devora._config import CallOptions, Words
 from devora.models import Delivery, Webhook, WebhookEvent
 
 
 class AsyncWebhooks(AsyncResource):
-    """Webhooks: register them, look at what was sent, check what is received."""
+    """Webhooks: register them, list deliveries, verify received messages."""
 
     async def create(
         self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]
     ) -> Webhook:
-        """Register a webhook. Without a `secret` one is made and shown this once."""
-        body = {"url": url, "events": events, **given(secret=secret)}
+        """Register a webhook. Without a `secret` one is generated and returned only here."""
+        body = {"url": url, "events": events, **not_none(secret=secret)}
         return await self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
     async def list(
@@ -33,7 +33,7 @@ class AsyncWebhooks(AsyncResource):
     ) -> AsyncPage[Webhook]:
         """The caller's webhooks, oldest first."""
         return await self._page(
-            Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset, after=after), **options
+            Webhook, "webhooks", "/webhooks", not_none(limit=limit, offset=offset, after=after), **options
         )
 
     async def get(self, webhook_id: str, **options: Unpack[CallOptions]) -> Webhook:
@@ -49,8 +49,8 @@ class AsyncWebhooks(AsyncResource):
         active: bool | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Change a webhook; what is left out stays. `active=True` switches one on again that was disabled."""
-        body = given(url=url, events=events, active=active)
+        """Change a webhook; arguments that are left out do not change. `active=True` enables a disabled one."""
+        body = not_none(url=url, events=events, active=active)
         return await self._call(Webhook, "PATCH", _path(webhook_id), body=body, **options)
 
     async def delete(self, webhook_id: str, **options: Unpack[CallOptions]) -> None:
@@ -65,8 +65,8 @@ class AsyncWebhooks(AsyncResource):
         overlap_seconds: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Another secret. Until `previous_until` the old one signs, too."""
-        body = given(secret=secret, overlap_seconds=overlap_seconds)
+        """Replace the secret. Until `previous_until` the old one also signs."""
+        body = not_none(secret=secret, overlap_seconds=overlap_seconds)
         return await self._call(Webhook, "POST", f"{_path(webhook_id)}/rotate-secret", body=body, **options)
 
     async def test(self, webhook_id: str, **options: Unpack[CallOptions]) -> Delivery:
@@ -83,12 +83,12 @@ class AsyncWebhooks(AsyncResource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncPage[Delivery]:
-        """What was sent, newest first, attempt by attempt."""
-        query = given(state=state, limit=limit, offset=offset, after=after)
+        """List the deliveries with their attempts, newest first."""
+        query = not_none(state=state, limit=limit, offset=offset, after=after)
         return await self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     async def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:
-        """Send a message once more, as a new delivery."""
+        """Send a message again, as a new delivery."""
         path = f"{_path(webhook_id)}/deliveries/{refuse_empty('delivery_id', delivery_id)}/redeliver"
         return await self._call(Delivery, "POST", path, **options)
 

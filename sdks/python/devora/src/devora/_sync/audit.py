@@ -7,7 +7,7 @@ from typing import Unpack
 
 from devora._config import CallOptions
 from devora._sync.pages import Page
-from devora._sync.resource import Resource, given
+from devora._sync.resource import Resource, not_none
 from devora.models import AuditEntry
 
 
@@ -27,7 +27,7 @@ class Audit(Resource):
         **options: Unpack[CallOptions],
     ) -> Page[AuditEntry]:
         """Who changed, or tried to change, what; newest first. `action` is how it begins: `POST /v1/jobs`."""
-        query = given(
+        query = not_none(
             principal=principal, username=username, action=action, since=since, until=until, limit=limit, after=after
         )
         return self._page(AuditEntry, "entries", "/audit", query, **options)

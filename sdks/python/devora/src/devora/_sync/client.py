@@ -66,23 +66,23 @@ class DevoraClient(Resource):
 
     @property
     def base_url(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         return self._transport.config.base_url
 
     def job(self, job_id: str) -> Job:
-        """A job by its id, to wait for or to follow; nothing is sent yet."""
+        """Return a handle on a job by its id. Sends no request."""
         return Job(self._transport, Accepted.from_wire({"job_id": job_id}))
 
     def me(self, **options: Unpack[CallOptions]) -> Me:
-        """Who the caller is, and what the key allows."""
+        """Return the caller and the scopes of the key."""
         return self._call(Me, "GET", "/auth/me", **options)
 
     def limits(self, **options: Unpack[CallOptions]) -> Limits:
-        """What the caller may use, and has used."""
+        """Return the limits and the usage of the caller."""
         return self._call(Limits, "GET", "/limits", **options)
 
     def health(self, **options: Unpack[CallOptions]) -> Readiness:
-        """Whether the server can run jobs, part by part. One that cannot is no error: see `ready`."""
+        """Whether the server can run jobs, part by part. A server that is not ready raises no error: see `ready`."""
         request = Request(
             self._transport.config, "GET", "/readyz", at_root=True, default_timeout=DEFAULT_TIMEOUT, **options
         )

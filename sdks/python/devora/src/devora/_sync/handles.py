@@ -43,15 +43,15 @@ class Job:
         return self._jobs.wait(self.id, timeout, **options)
 
     def is_complete(self, **options: Unpack[CallOptions]) -> bool:
-        """Whether the job has ended, well or not."""
+        """Return whether the job has ended, in any state."""
         return (self.get_status(**options)).ended
 
     def get_status(self, **options: Unpack[CallOptions]) -> JobDetail:
-        """Where the job is; `progress` is percent."""
+        """Return the job with its state; `progress` is percent."""
         return self._jobs.get(self.id, **options)
 
     def get_result(self, **options: Unpack[CallOptions]) -> Result:
-        """The result of the job, which has to have ended. Raises `JobFailed`, `JobCancelled`."""
+        """Return the result of a job that has ended. Raises `JobFailed`, `JobCancelled`."""
         return self._jobs.result(self.id, **options)
 
     def stream(
@@ -76,25 +76,25 @@ class Job:
         return self._jobs.cancel(self.id, reason=reason, **options)
 
     def pause(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Start nothing new; calls under way finish."""
+        """Pause the job: no new call starts, and running calls finish."""
         return self._jobs.pause(self.id, note=note, **options)
 
     def resume(self, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Go on after a pause."""
+        """Resume a paused job."""
         return self._jobs.resume(self.id, note=note, **options)
 
     def approve(
         self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Let a step run that waits."""
+        """Approve a step that waits for approval; it runs."""
         return self._jobs.approve(self.id, step=step, note=note, **options)
 
     def reject(self, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Refuse a step that waits."""
+        """Reject a step that waits for approval; it fails."""
         return self._jobs.reject(self.id, step=step, note=note, **options)
 
     def retry(self, **options: Unpack[CallOptions]) -> Job:
-        """A job that finishes this one, which failed."""
+        """Start a job that finishes this one, which failed."""
         return Job(self._transport, self._jobs.retry(self.id, **options))
 
     def __repr__(self) -> str:

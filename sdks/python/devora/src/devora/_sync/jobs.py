@@ -10,7 +10,7 @@ from devora._config import CallOptions, WaitOptions, Words
 from devora._cursor import STALL_TIMEOUT
 from devora._results import result_of
 from devora._sync.pages import Page
-from devora._sync.resource import Resource, given
+from devora._sync.resource import Resource, not_none
 from devora._sync.streams import EventStream
 from devora._sync.transport import refuse_empty
 from devora._sync.waiting import wait_for
@@ -40,12 +40,12 @@ class Jobs(Resource):
         filters: Mapping[str, Any] | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[JobSummary]:
-        """The caller's jobs, newest first. Iterate over the page to go on over all.
+        """The caller's jobs, newest first. Iterate over the page to read all pages.
 
         `since` and `until` are aware times of creation; a job has to have all `labels`. `after` is `next` of an
         earlier page. `filters` are query parameters that have no argument here.
         """
-        query = given(
+        query = not_none(
             status=status,
             state=state,
             agent_id=agent_id,
@@ -63,7 +63,7 @@ class Jobs(Resource):
         return self._page(JobSummary, "jobs", "/jobs", {**query, **(filters or {})}, **options)
 
     def get(self, job_id: str, **options: Unpack[CallOptions]) -> JobDetail:
-        """Where a job is, why, and what came of it."""
+        """Return the job in full: state, reason and result."""
         return self._call(JobDetail, "GET", _path(job_id), **options)
 
     def wait(self, job_id: str, timeout: float | None = None, **options: Unpack[WaitOptions]) -> Result:
@@ -87,7 +87,7 @@ class Jobs(Resource):
         return result_of(job)
 
     def output(self, job_id: str, **options: Unpack[CallOptions]) -> Output:
-        """The complete output; of a job that failed, what its finished calls answered."""
+        """Return the complete output; for a failed job the answers of its finished calls."""
         return self._call(Output, "GET", f"{_path(job_id)}/output", **options)
 
     def stream(
@@ -114,36 +114,36 @@ class Jobs(Resource):
     def events(
         self, job_id: str, *, after: str | None = None, limit: int | None = None, **options: Unpack[CallOptions]
     ) -> EventPage:
-        """One page of the events so far. Go on with `after=page.next`."""
+        """One page of the events so far. Continue with `after=page.next`."""
         query = {"after": after, "limit": limit}
         return self._call(EventPage, "GET", f"{_path(job_id)}/events", query=query, **options)
 
     def cancel(self, job_id: str, *, reason: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
         """Cancel an open job. `done` is False while that is not yet in force."""
-        return self._control(job_id, "cancel", given(reason=reason), options)
+        return self._control(job_id, "cancel", not_none(reason=reason), options)
 
     def pause(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Start nothing new; calls under way finish."""
-        return self._control(job_id, "pause", given(note=note), options)
+        """Pause a job: no new call starts, and running calls finish."""
+        return self._control(job_id, "pause", not_none(note=note), options)
 
     def resume(self, job_id: str, *, note: str | None = None, **options: Unpack[CallOptions]) -> Controlled:
-        """Go on after a pause."""
-        return self._control(job_id, "resume", given(note=note), options)
+        """Resume a paused job."""
+        return self._control(job_id, "resume", not_none(note=note), options)
 
     def approve(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Let a step run that waits; `step` may be left out where only one waits."""
-        return self._control(job_id, "approve", given(step=step, note=note), options)
+        """Approve a step that waits for approval. `step` may be left out if only one waits."""
+        return self._control(job_id, "approve", not_none(step=step, note=note), options)
 
     def reject(
         self, job_id: str, *, step: str | None = None, note: str | None = None, **options: Unpack[CallOptions]
     ) -> Controlled:
-        """Refuse a step that waits; it counts as failed."""
-        return self._control(job_id, "reject", given(step=step, note=note), options)
+        """Reject a step that waits for approval; it fails."""
+        return self._control(job_id, "reject", not_none(step=step, note=note), options)
 
     def retry(self, job_id: str, **options: Unpack[CallOptions]) -> Accepted:
-        """Start a job that finishes one that failed: calls that are done are not made again."""
+        """Start a job that finishes a failed one: finished calls are reused."""
         return self._call(Accepted, "POST", f"{_path(job_id)}/retry", body={}, **options)
 
     def deliveries(
@@ -155,8 +155,8 @@ class Jobs(Resource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[Delivery]:
-        """What webhooks were sent about the end of a job."""
-        query = given(limit=limit, offset=offset, after=after)
+        """Return the webhook deliveries for the end of a job."""
+        query = not_none(limit=limit, offset=offset, after=after)
         return self._page(Delivery, "deliveries", f"{_path(job_id)}/deliveries", query, **options)
 
     def _control(self, job_id: str, verb: str, body: dict[str, Any], options: CallOptions) -> Controlled:

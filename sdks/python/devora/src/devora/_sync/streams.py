@@ -1,4 +1,4 @@
-"""The events of a job as they happen: connects again by cursor, so that none is lost and none comes twice."""
+"""The live events of a job. Reconnects with its cursor, so that no event is lost and none comes twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from devora.models import Event, EventPage
 
 
 class EventStream:
-    """An iterator over the events of one job, to the last. Close it, or use it in a `with`, to leave it before.
+    """An iterator over the events of one job, to the last. To leave it earlier, close it or use it in a `with`.
 
     A connection that breaks, or from which nothing comes for `stall_timeout` seconds, is made again for as long as the
     stream's `timeout` lasts. `after` is the cursor of the last event seen.
@@ -48,7 +48,7 @@ class EventStream:
 
     @property
     def after(self) -> str | None:
-        """The cursor of the last event seen: give it to another stream to go on from there."""
+        """The cursor of the last event seen: give it to another stream to continue from there."""
         return self._cursor.after
 
     def __iter__(self) -> Iterator[Event]:
@@ -112,7 +112,7 @@ class EventStream:
                     yield event
                     if self._cursor.ended:
                         return
-                if request.deadline.left() == 0:
+                if request.deadline.remaining() == 0:
                     raise self._timed_out()
 
     def _is_over_now(self) -> bool:
@@ -122,7 +122,7 @@ class EventStream:
         return self._cursor.after is None
 
     def _nothing_follows(self) -> bool:
-        """Whether the stream ended without a last event because that one was seen before."""
+        """Return whether the stream ended without a last event because it was received before."""
         if self._cursor.after is None:
             return False
         page = self._page_after(self._cursor.after)
@@ -137,6 +137,6 @@ class EventStream:
     def _timed_out(self) -> JobTimeoutError:
         seconds = self._request.deadline.seconds
         return JobTimeoutError(
-            f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it goes on",
+            f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it continues",
             job_id=self._cursor.job_id,
         )

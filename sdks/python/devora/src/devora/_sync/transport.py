@@ -23,7 +23,7 @@ _FINAL = frozenset({"SSLCertVerificationError", "UnsupportedProtocol", "LocalPro
 
 
 class Request:
-    """One call: what is sent, and what the caller wants of it."""
+    """One call: its request and its options."""
 
     __slots__ = (
         "attempt_timeout",
@@ -57,9 +57,9 @@ class Request:
         self.query = {name: _query_text(value) for name, value in (query or {}).items() if value is not None}
         self.body = body
         self.repeated_body = body
-        """What a repetition sends instead."""
+        """The body of retries, if it differs."""
         self.attempt_timeout = attempt_timeout
-        """Seconds that one attempt may stay without a byte, where the call as a whole has longer."""
+        """Seconds that one attempt may wait for a byte, if the whole call may take longer."""
         self.deadline = Deadline(options.get("timeout", default_timeout))
         self.max_retries = options.get("max_retries", config.max_retries)
         self.headers = dict(options.get("headers", {}))
@@ -81,12 +81,12 @@ class Transport:
         )
 
     def close(self) -> None:
-        """Close the connections, unless they are the caller's own."""
+        """Close the connections, unless the caller passed them."""
         if self._owned:
             self._http.close()
 
     def send(self, request: Request) -> RawResponse:
-        """The answer. Raises `APIStatusError` for one that is an error, `APIConnectionError` for none."""
+        """Return the response. Raises `APIStatusError` for an error status, `APIConnectionError` without a response."""
         backoff = Backoff(self.config.backoff)
         attempt = 1
         while True:
@@ -95,14 +95,16 @@ class Transport:
                 if response.status < 400:
                     return response
                 error: DevoraError = status_error(response)
-                again = is_retried(response.status, response.headers) and not _job_goes_on(error)
+                again = is_retried(response.status, response.headers) and not _job_continues(error)
             except APIConnectionError as fault:
                 error, again = fault, fault.retryable
             pause = error.retry_after if error.retry_after is not None else backoff.next()
             if not again or attempt > request.max_retries or not request.deadline.allows(pause):
                 raise error
-            why = error.code or error.status or type(error).__name__
-            log.info("%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, why, attempt + 1, pause)
+            reason = error.code or error.status or type(error).__name__
+            log.info(
+                "%s %s failed (%s); attempt %d in %.2f s", request.method, request.path, reason, attempt + 1, pause
+            )
             if self.config.on_retry is not None:
                 self.config.on_retry(Retry(request.method, request.path, attempt, pause, error))
             runtime.sleep(pause)
@@ -115,12 +117,12 @@ class Transport:
         body = bytearray()
         try:
             with (
-                runtime.limit(request.deadline.left()),
+                runtime.limit(request.deadline.remaining()),
                 self._answer(request, headers, content, request.attempt_timeout) as answer,
             ):
                 for piece in answer.iter_bytes():
                     body += piece
-                    if request.deadline.left() == 0:
+                    if request.deadline.remaining() == 0:
                         raise _timed_out(request)
         except APITimeoutError:
             raise
@@ -152,7 +154,7 @@ class Transport:
     ) -> Iterator[httpx2.Response]:
         """The answer, whose body is to be read inside. `silence` is the longest time without a byte."""
         httpx2 = self._httpx2
-        left = request.deadline.left(silence)
+        read_timeout = request.deadline.remaining(silence)
         try:
             built = self._http.build_request(
                 request.method,
@@ -160,7 +162,7 @@ class Transport:
                 params=request.query or None,
                 json=body,
                 headers={**self.config.headers, **request.headers, **headers},
-                timeout=httpx2.Timeout(left, connect=request.deadline.left(CONNECT_TIMEOUT)),
+                timeout=httpx2.Timeout(read_timeout, connect=request.deadline.remaining(CONNECT_TIMEOUT)),
             )
             answer = self._http.send(built, stream=True)
             try:
@@ -170,8 +172,8 @@ class Transport:
         except httpx2.TimeoutException as fault:
             raise _timed_out(request, fault) from fault
         except (httpx2.TransportError, httpx2.DecodingError, httpx2.InvalidURL) as fault:
-            why = str(fault) or type(fault).__name__
-            error = APIConnectionError(f"No answer to {request.method} {request.path}: {why}")
+            reason = str(fault) or type(fault).__name__
+            error = APIConnectionError(f"No answer to {request.method} {request.path}: {reason}")
             error.retryable = not _is_final(fault)
             raise error from fault
 
@@ -186,26 +188,24 @@ class Transport:
                 body = answer.read()
                 raise status_error(RawResponse(status, answer.headers, body, reason=answer.reason_phrase))
             if not kind.startswith("text/event-stream"):
-                raise DevoraError(
-                    f"The answer is no stream but {kind}; is the base URL that of the API?", status=status
-                )
+                raise DevoraError(f"The answer is not an event stream but {kind}; check the base URL", status=status)
             yield answer.iter_bytes()
 
 
-def _job_goes_on(error: DevoraError) -> bool:
-    """Whether a synchronous wait ran out: to ask again would only wait again."""
+def _job_continues(error: DevoraError) -> bool:
+    """Return whether the synchronous wait of the server ended. A retry would only wait again."""
     return error.job_id is not None and error.status == 503
 
 
 def _timed_out(request: Request, fault: Exception | None = None) -> APITimeoutError:
     seconds = request.deadline.seconds
-    if request.deadline.left() == 0:
+    if request.deadline.remaining() == 0:
         return APITimeoutError(f"{request.method} {request.path} was not answered within {seconds:g} seconds")
     return APITimeoutError(f"{request.method} {request.path} was not answered: {type(fault).__name__}")
 
 
 def _is_final(fault: BaseException) -> bool:
-    """Whether to send it again would end in the same way."""
+    """Return whether a retry would fail in the same way."""
     cause: BaseException | None = fault
     while cause is not None:
         if type(cause).__name__ in _FINAL:
@@ -218,12 +218,12 @@ def _query_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple | set | frozenset):
-        return [_query_text(each) for each in value]
+        return [_query_text(item) for item in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def refuse_empty(name: str, value: str) -> str:
-    """A part of a path. Raises `InvalidRequestError`: an empty one would name the list instead."""
+    """Return a part of a path. Raises `InvalidRequestError` for an empty one, which would be the path of the list."""
     from urllib.parse import quote
 
     if not value or value in (".", ".."):

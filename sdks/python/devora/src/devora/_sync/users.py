@@ -6,7 +6,7 @@ from typing import Unpack
 
 from devora._config import CallOptions, Words
 from devora._sync.pages import Page
-from devora._sync.resource import Resource, given
+from devora._sync.resource import Resource, not_none
 from devora._sync.transport import refuse_empty
 from devora.models import User
 
@@ -23,7 +23,7 @@ class Users(Resource):
         self, *, limit: int | None = None, offset: int | None = None, **options: Unpack[CallOptions]
     ) -> Page[User]:
         """Every user that was added, by name."""
-        return self._page(User, "users", "/users", given(limit=limit, offset=offset), **options)
+        return self._page(User, "users", "/users", not_none(limit=limit, offset=offset), **options)
 
     def delete(self, username: str, **options: Unpack[CallOptions]) -> None:
         """Remove a user and end the user's tokens."""

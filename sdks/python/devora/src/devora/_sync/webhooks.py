@@ -1,4 +1,4 @@
-"""Webhooks: register them, look at what was sent, check what is received."""
+"""Webhooks: register them, list deliveries, verify received messages."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Unpack
 from devora import webhooks
 from devora._config import CallOptions, Words
 from devora._sync.pages import Page
-from devora._sync.resource import Resource, given
+from devora._sync.resource import Resource, not_none
 from devora._sync.transport import refuse_empty
 from devora.models import Delivery, Webhook, WebhookEvent
 
 
 class Webhooks(Resource):
-    """Webhooks: register them, look at what was sent, check what is received."""
+    """Webhooks: register them, list deliveries, verify received messages."""
 
     def create(self, url: str, events: Words, *, secret: str | None = None, **options: Unpack[CallOptions]) -> Webhook:
-        """Register a webhook. Without a `secret` one is made and shown this once."""
-        body = {"url": url, "events": events, **given(secret=secret)}
+        """Register a webhook. Without a `secret` one is generated and returned only here."""
+        body = {"url": url, "events": events, **not_none(secret=secret)}
         return self._call(Webhook, "POST", "/webhooks", body=body, **options)
 
     def list(
@@ -30,7 +30,9 @@ class Webhooks(Resource):
         **options: Unpack[CallOptions],
     ) -> Page[Webhook]:
         """The caller's webhooks, oldest first."""
-        return self._page(Webhook, "webhooks", "/webhooks", given(limit=limit, offset=offset, after=after), **options)
+        return self._page(
+            Webhook, "webhooks", "/webhooks", not_none(limit=limit, offset=offset, after=after), **options
+        )
 
     def get(self, webhook_id: str, **options: Unpack[CallOptions]) -> Webhook:
         """One webhook, without its secret."""
@@ -45,8 +47,8 @@ class Webhooks(Resource):
         active: bool | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Change a webhook; what is left out stays. `active=True` switches one on again that was disabled."""
-        body = given(url=url, events=events, active=active)
+        """Change a webhook; arguments that are left out do not change. `active=True` enables a disabled one."""
+        body = not_none(url=url, events=events, active=active)
         return self._call(Webhook, "PATCH", _path(webhook_id), body=body, **options)
 
     def delete(self, webhook_id: str, **options: Unpack[CallOptions]) -> None:
@@ -61,8 +63,8 @@ class Webhooks(Resource):
         overlap_seconds: int | None = None,
         **options: Unpack[CallOptions],
     ) -> Webhook:
-        """Another secret. Until `previous_until` the old one signs, too."""
-        body = given(secret=secret, overlap_seconds=overlap_seconds)
+        """Replace the secret. Until `previous_until` the old one also signs."""
+        body = not_none(secret=secret, overlap_seconds=overlap_seconds)
         return self._call(Webhook, "POST", f"{_path(webhook_id)}/rotate-secret", body=body, **options)
 
     def test(self, webhook_id: str, **options: Unpack[CallOptions]) -> Delivery:
@@ -79,12 +81,12 @@ class Webhooks(Resource):
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> Page[Delivery]:
-        """What was sent, newest first, attempt by attempt."""
-        query = given(state=state, limit=limit, offset=offset, after=after)
+        """List the deliveries with their attempts, newest first."""
+        query = not_none(state=state, limit=limit, offset=offset, after=after)
         return self._page(Delivery, "deliveries", f"{_path(webhook_id)}/deliveries", query, **options)
 
     def redeliver(self, webhook_id: str, delivery_id: str, **options: Unpack[CallOptions]) -> Delivery:
-        """Send a message once more, as a new delivery."""
+        """Send a message again, as a new delivery."""
         path = f"{_path(webhook_id)}/deliveries/{refuse_empty('delivery_id', delivery_id)}/redeliver"
         return self._call(Delivery, "POST", path, **options)
 

@@ -7,13 +7,13 @@ from typing import Any, Literal, Unpack, overload
 
 from devora._config import CallOptions
 from devora._sync.handles import Job
-from devora._sync.resource import given
-from devora._sync.starting import ConfigOptions, Starting
+from devora._sync.resource import not_none
+from devora._sync.starts import ConfigOptions, Starts
 from devora._sync.transport import refuse_empty
 from devora.models import Result, WorkflowDetail, WorkflowList
 
 
-class Workflows(Starting):
+class Workflows(Starts):
     """Workflows: list them, look at one, run one."""
 
     def list(self, **options: Unpack[CallOptions]) -> WorkflowList:
@@ -61,9 +61,9 @@ class Workflows(Starting):
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | Job:
-        """Run a workflow. The result, once it is there (`timeout` is 600 seconds unless given); with `async_mode` the
+        """Run a workflow. Return the result (after at most `timeout`, 600 seconds by default); with `async_mode` the
         job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
-        body = {"input": input, **given(config=config, labels=labels, webhook_url=webhook_url)}
+        body = {"input": input, **not_none(config=config, labels=labels, webhook_url=webhook_url)}
         path = f"{_path(workflow_id)}/run"
         return self._start(path, body, **options) if async_mode else self._run(path, body, **options)
 

@@ -74,7 +74,7 @@ class TokenLimit(Model):
 
 
 class Limits(Model):
-    """What the caller may use, and has used. A `limit` of None does not limit."""
+    """Limits and usage of the caller. A `limit` of None means no limit."""
 
     tier: str | None
     requests_per_minute: RequestLimit
@@ -92,7 +92,7 @@ class User(Model):
 
 
 class AuditEntry(Model):
-    """One call: who asked for what, from where, and with which status."""
+    """One call: caller, action, address and status."""
 
     id: int
     at: datetime
@@ -108,7 +108,7 @@ class AuditEntry(Model):
 
 
 class Check(Model):
-    """What one part of the server said."""
+    """The state of one component of the server."""
 
     name: str
     ok: bool

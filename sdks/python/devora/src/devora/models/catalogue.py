@@ -37,7 +37,7 @@ class AgentList(Model):
 
 
 class ModelSettings(Model):
-    """Which model an agent asks, and how."""
+    """The model of an agent and its settings."""
 
     default_model: str
     default_temperature: float
@@ -45,7 +45,7 @@ class ModelSettings(Model):
 
 
 class Pricing(Model):
-    """What an agent costs, in USD."""
+    """Prices of an agent, in USD."""
 
     per_request: float
     per_1k_tokens: float
@@ -66,7 +66,7 @@ class AgentDetail(Model):
 
 
 class AgentHealth(Model):
-    """How the last 24 hours of an agent were. Rates are percent."""
+    """Health of an agent over the last 24 hours. Rates are percent."""
 
     agent_id: str
     healthy: bool

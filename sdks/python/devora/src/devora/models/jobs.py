@@ -1,4 +1,4 @@
-"""Jobs, what came of them, and their events."""
+"""Jobs, their results and their events."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from devora._model import Model
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
-"""The words of `status` after which nothing can follow."""
+"""The values of `status` of ended jobs."""
 
 
 class Links(Model):
-    """Where the parts of a job are, relative to the server."""
+    """Paths of a job, relative to the server."""
 
     self: str
     events: str
@@ -21,7 +21,7 @@ class Links(Model):
 
 
 class JobError(Model):
-    """Why a job, a call or an attempt failed. `type` is a word for machines."""
+    """Why a job, a call or an attempt failed. `type` is a code for programs."""
 
     type: str
     message: str
@@ -67,7 +67,7 @@ class Output(Model):
 
 
 class Result(Model):
-    """A job that has ended well."""
+    """A completed job."""
 
     job_id: str
     agent_id: str | None
@@ -115,7 +115,7 @@ class Step(Model):
 
 
 class Reason(Model):
-    """Why an open job is where it is."""
+    """Why an open job is in its state."""
 
     code: str
     message: str
@@ -157,12 +157,12 @@ class JobDetail(Model):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether the job has ended."""
         return self.status in ENDED
 
 
 class ReasonInList(Model):
-    """Why an open job was where it was when it was looked at last."""
+    """Why an open job was in its state when it was last read."""
 
     code: str
     message: str
@@ -200,7 +200,7 @@ class JobSummary(Model):
 
 
 class StepProgress(Model):
-    """How many steps are done."""
+    """Number of completed steps."""
 
     current_step: int
     total_steps: int
@@ -217,7 +217,7 @@ class StepStatus(Model):
 
 
 class Accepted(Model):
-    """A job that was started and goes on."""
+    """A job that was started and continues."""
 
     job_id: str
     agent_id: str | None
@@ -236,7 +236,7 @@ class Accepted(Model):
 
 
 class Controlled(Model):
-    """What became of a control. `done` is False while it is durable and not yet in force."""
+    """The outcome of a control. `done` is False while it is durable and not yet in force."""
 
     job_id: str
     status: str
@@ -248,7 +248,7 @@ class Controlled(Model):
 
 
 class Event(Model):
-    """One event of a job. `id` is the cursor to go on from; the pieces of text of running agents have none.
+    """One event of a job. `id` is the cursor to continue from; the pieces of text of running agents have none.
 
     `name` says exactly what happened, `type` is one of six kinds. The text of a running agent is named `agent.delta`,
     with its piece in `data["text"]`; `agent.reset` voids the pieces of that call so far.
@@ -268,7 +268,7 @@ class Event(Model):
 
     @property
     def ends(self) -> bool:
-        """Whether nothing can follow."""
+        """Whether the job has ended."""
         return self.type in ("job_completed", "job_failed")
 
 

@@ -1,4 +1,4 @@
-"""Figures of jobs and agents."""
+"""Metrics of jobs and agents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MetricsSummary(Model):
 
 
 class Averages(Model):
-    """How the executions of one agent or workflow were."""
+    """Metrics of the jobs of one agent or workflow."""
 
     executions: int
     avg_tokens: int

@@ -9,7 +9,7 @@ from devora._model import Model
 
 
 class Webhook(Model):
-    """A webhook. `secret` is there only when the server has just made it."""
+    """A webhook. `secret` is present only if the server has just generated it."""
 
     id: str
     url: str
@@ -51,7 +51,7 @@ class Delivery(Model):
 
 
 class WebhookEvent(Model):
-    """A delivery that was received and is genuine. Remember `id` to skip what comes twice."""
+    """A received, verified delivery. Store `id` to skip duplicates."""
 
     id: str
     event: str

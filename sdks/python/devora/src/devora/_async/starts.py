@@ -1,4 +1,4 @@
-"""Starts jobs, and waits for them where the caller wants the result."""
+"""Starts jobs, and waits for them if the caller needs the result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from devora.errors import DevoraError
 from devora.models import ENDED, Accepted, JobDetail, Result
 
 BLOCKING_TIMEOUT: Final = 600.0
-# The server gives up a synchronous wait after 120 seconds unless it is set to another time.
+# The server gives up a synchronous wait after 120 seconds by default.
 _MAX_SILENCE: Final = 150.0
 
 
 class ConfigOptions(TypedDict, total=False):
-    """What a start may override."""
+    """Settings that a start may override."""
 
     model: str
     temperature: float
@@ -28,11 +28,11 @@ class ConfigOptions(TypedDict, total=False):
     stop_on_error: bool
 
 
-class AsyncStarting(AsyncResource):
+class AsyncStarts(AsyncResource):
     """Starts jobs. A start carries one idempotency key, so that a lost answer never starts a second job."""
 
     async def _start(self, path: str, body: dict[str, Any], **options: Unpack[CallOptions]) -> AsyncJob:
-        """Start a job that goes on by itself."""
+        """Start a job and return without waiting for its end."""
         accepted = await self._call(Accepted, "POST", path, body={**body, "async": True}, **options)
         return AsyncJob(self._transport, accepted)
 
@@ -47,26 +47,26 @@ class AsyncStarting(AsyncResource):
             attempt_timeout=_MAX_SILENCE,
             **options,
         )
-        # A connection that did not last as long as the job will not the next time: a repetition finds or starts the
-        # job, which is then waited for. A callback is for asynchronous starts, and this one was none.
+        # If the connection broke before the end of the job, it would break again. So a retry starts the job, or finds
+        # it by its key, and the call waits for it. A callback is allowed in asynchronous starts only.
         request.repeated_body = {**body, "async": True}
         request.repeated_body.pop("webhook_url", None)
         try:
             response = await self._transport.send(request)
         except DevoraError as fault:
-            # The server's own wait ran out. The job goes on, and so does this call.
+            # The server's own wait ran out. The job continues, and so does this call.
             if fault.job_id is None or fault.status != 503:
                 raise
-            return result_of(await self._go_on(fault.job_id, request, options))
+            return result_of(await self._continue(fault.job_id, request, options))
         job = read(JobDetail, response)
         if job.status == "completed":
             return read(Result, response)
         if job.status not in ENDED:
-            # Asked to wait, and answered before the end: a server or a proxy that answers at once.
-            job = await self._go_on(job.job_id, request, options)
+            # The server or a proxy answered before the end, though the request was to wait.
+            job = await self._continue(job.job_id, request, options)
         return result_of(job)
 
-    async def _go_on(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
-        """Wait for a job for what is left of the call's time."""
+    async def _continue(self, job_id: str, request: Request, options: CallOptions) -> JobDetail:
+        """Wait for a job for the rest of the call's timeout."""
         headers = options.get("headers", {})
-        return await wait_for(self._transport, job_id, request.deadline.left(), headers=headers)
+        return await wait_for(self._transport, job_id, request.deadline.remaining(), headers=headers)
