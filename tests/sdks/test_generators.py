@@ -15,7 +15,7 @@ import pytest
 from api.openapi import native_document
 from tests.sdks.runners import need
 
-CACHE: Final = Path(__file__).parents[2] / "build" / "sdks" / "generators"
+CACHE: Final = Path(__file__).parents[2] / ".cache" / "generators"
 PYTHON_GENERATOR: Final = "openapi-python-client==0.29.1"
 TYPESCRIPT_GENERATOR: Final = ("openapi-typescript@7.13.0", "typescript@5.9.3")
 
