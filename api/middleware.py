@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars, unbind_contextvars
 
 from api.errors import RETRY_AFTER, WAITING_STATUSES, Render, internal
-from api.hardening import security_headers
+from api.hardening import PROBES, security_headers
 from api.limits import allowance_of, limit_headers
 from orchestrator.domain.errors import NotFound
 from orchestrator.security.redaction import without_secrets
@@ -141,7 +141,7 @@ class HttpMetrics:
 
 
 class Observation:
-    """Counts and times every request, and writes one log line at its end."""
+    """Counts and times every request, and writes one log line at its end; none for a health probe."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
@@ -176,6 +176,8 @@ class Observation:
         self._metrics.seconds.labels(method, route, status).observe(until_response)
         if (allowance := allowance_of(scope)) is not None and not allowance.counted:
             self._metrics.uncounted.inc()
+        if scope["path"] in PROBES:  # they come every few seconds, and would hide the other lines
+            return
         client = scope.get("client")
         log.info(
             "request",

@@ -309,8 +309,19 @@ class JobRepository(OpenJobs):
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
         """One page of jobs, newest first, and the exact number of all matches. See `Filter`."""
-        equal = (owner, states, kind, definition, subject)
-        job_filter = Filter(*equal, reasons, attention, unattended, since, until, labels or {})
+        job_filter = Filter(
+            owner=owner,
+            states=states,
+            kind=kind,
+            definition=definition,
+            subject=subject,
+            reasons=reasons,
+            attention=attention,
+            unattended=unattended,
+            since=since,
+            until=until,
+            labels=labels or {},
+        )
         page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 
         def read(connection: Connection) -> tuple[builtins.list[JobRow], int]:

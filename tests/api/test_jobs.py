@@ -11,6 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.v1.jobs import JobQuery
+from api.v1.pages import CursorQuery
 from orchestrator.domain.access import Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.testing import Engine, eventually, running_engine
@@ -213,6 +215,33 @@ async def test_lists_filter_and_page_with_an_exact_total(app_with: Callable[...,
         assert "agent_id" not in entry
         assert TIME.fullmatch(entry["started_at"])
         await client.post(f"/v1/jobs/{waiting}/cancel")
+
+
+# A value of each filter that a completed job `t_three` does not match.
+OTHER: dict[str, Any] = {
+    "status": "queued",
+    "state": "PAUSED",
+    "reason": "stuck",
+    "needs_attention": True,
+    "label": "team:blue",
+    "since": "2100-01-01T00:00:00Z",
+    "until": "2000-01-01T00:00:00Z",
+}
+
+
+async def test_every_filter_reaches_the_index(client: httpx2.AsyncClient):
+    job_id = await start(client, "t_three")
+    await ended(client, job_id)
+
+    async def listed(**query: Any) -> bool:
+        answer = await client.get("/v1/jobs", params={"limit": 100, **query})
+        assert answer.status_code == 200, answer.text
+        return job_id in {job["job_id"] for job in answer.json()["jobs"]}
+
+    assert await listed()
+    filters = JobQuery.model_fields.keys() - CursorQuery.model_fields.keys()
+    ignored = {name for name in filters if await listed(**{name: OTHER.get(name, "none")})}
+    assert not ignored
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,12 @@ async def test_requests_are_counted_by_route_not_by_path(app_with: Callable[...,
     assert "orchestrator_http_requests_in_flight 1.0" in text, "the request for the metrics itself"
 
 
-async def test_each_request_leaves_one_log_line(client: httpx2.AsyncClient):
+async def test_each_request_but_a_health_probe_leaves_one_log_line(client: httpx2.AsyncClient):
     with capture_logs(processors=[merge_contextvars]) as logs:
+        for probe in ("/healthz", "/readyz"):
+            assert (await client.get(probe)).status_code == 200
         answer = await client.post("/v1/agents/t_echo/execute", json={"input": {"secret": "hunter2"}})
-    line = next(line for line in logs if line["event"] == "request")
+    (line,) = [line for line in logs if line["event"] == "request"]
     assert (line["method"], line["route"], line["status"]) == ("POST", "/v1/agents/{agent_id}/execute", 200)
     assert line["job_id"] == answer.json()["job_id"]
     assert line["principal"] == "admin"

@@ -96,7 +96,7 @@ def test_a_row_says_where_a_job_is_and_why() -> None:
     ]
     lines = [line.split() for line in rows(jobs).splitlines()]
     assert lines == [
-        ["JOB", "RUNS", "WHERE", "DONE", "AGE", "WHY"],
+        ["JOB", "TARGET", "STATE", "PROGRESS", "AGE", "REASON"],
         ["wf_job_1", "w", "running", "40", "%", "3h"],
         ["wf_job_2", "w", "stuck", "0", "%", "2d", "Why", "stuck."],
         ["wf_job_3", "w", "failed", "0", "%", "malformed_output:", "No", "JSON."],

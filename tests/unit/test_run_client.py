@@ -117,7 +117,8 @@ async def test_what_was_expected_is_said_once() -> None:
 @pytest.mark.parametrize(
     ("used", "report"),
     [
-        (Used(cost=0.5, provider_cost=0.0), "$0.5000 at the agents' prices, $0.0000 to the provider"),
+        (Used(cost=0.5, provider_cost=0.0), "$0.5000 at the agents' prices (list price; nothing was charged)"),
+        (Used(cost=0.5, provider_cost=0.2), "$0.5000 at the agents' prices, $0.2000 to the provider"),
         (Used(cost=0.5), "$0.5000 at the agents' prices  no model"),
         (Used(), "price unknown"),
     ],

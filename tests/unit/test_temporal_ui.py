@@ -68,6 +68,18 @@ async def test_strange_names_are_refused_and_the_rest_passes_whole() -> None:
             assert [value.split(";")[0] for value in answer.headers.get_list("set-cookie")] == ["a=1", "b=2"]
 
 
+async def test_the_start_of_the_ui_logs_nothing_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "uvicorn"), listen("127.0.0.1", 0, "--ui-port") as listener:
+        stop = asyncio.Event()
+        async with (
+            beside(temporal_ui.serve(listener, "http://127.0.0.1:1", stop), stop),
+            httpx2.AsyncClient(base_url=url_of(listener), trust_env=False) as client,
+        ):
+            assert (await client.get("/")).status_code == 502
+    assert not [record for record in caplog.records if "lifespan" in record.getMessage()]
+    assert any(record.name.startswith("uvicorn") for record in caplog.records)
+
+
 async def test_a_ui_that_is_down_says_so() -> None:
     async with httpx2.AsyncClient(base_url="http://127.0.0.1:1", trust_env=False) as nowhere:
         transport = httpx2.ASGITransport(temporal_ui.guarded(nowhere))

@@ -21,7 +21,7 @@ from orchestrator.commandline.terminal.plain_text import one_line
 
 _PAGE: Final = 100
 # Filters that older APIs lack: their name for people, and a field of the list that came with the filter.
-_NEW_FILTERS: Final = {
+NEW_FILTERS: Final = {
     "reason": ("reason", "reason"),
     "needs_attention": ("need of attention", "reason"),
     "owner": ("owner", "owner"),
@@ -181,18 +181,18 @@ class JobsClient(ApiClient):
         try:
             response = await self._request("GET", "/v1/jobs", params={**query, "limit": _PAGE, "offset": offset})
         except Rejected as fault:
-            if fault.field in _NEW_FILTERS and "Unknown query parameter" in str(fault):
+            if fault.field in NEW_FILTERS and "Unknown query parameter" in str(fault):
                 raise _too_old(fault.field) from fault
             raise
         page = parsed(_Page, response.content)
-        ignored = next((name for name in _NEW_FILTERS if name in query), None)
-        if ignored and any(_NEW_FILTERS[ignored][1] not in body for body in page.jobs):
+        ignored = next((name for name in NEW_FILTERS if name in query), None)
+        if ignored and any(NEW_FILTERS[ignored][1] not in body for body in page.jobs):
             raise _too_old(ignored)
         return page
 
 
 def _too_old(query: str) -> Refused:
-    name, _ = _NEW_FILTERS[query]
+    name, _ = NEW_FILTERS[query]
     return Refused(
         f"this API is older than this command and cannot filter jobs by {name}: upgrade the API, or name the job ids"
     )

@@ -23,7 +23,7 @@ _MAXIMUM: Final = 50
 def job_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The newest jobs that the command applies to, each with its workflow or agent and its state."""
     from orchestrator.commandline.jobs.retries import ApiRetries
-    from orchestrator.commandline.jobs.table import where_of
+    from orchestrator.commandline.jobs.table import state_word
 
     action = Action(ctx.info_name) if ctx.info_name in set(Action) else None
     selection = narrowed(action, Selection()) if action else Selection()
@@ -35,7 +35,7 @@ def job_ids(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
             maximum=_MAXIMUM,
             applies=lambda job: job.job_id.startswith(incomplete) and (action is None or RULES[action].applies(job)),
         )
-        return [(job.job_id, f"{job.target} {where_of(job)}") for job in page.jobs]
+        return [(job.job_id, f"{job.target} {state_word(job)}") for job in page.jobs]
 
     return _completions(ctx, request)
 

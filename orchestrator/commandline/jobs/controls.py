@@ -9,19 +9,9 @@ import typer
 
 from orchestrator.commandline.jobs import completion
 from orchestrator.commandline.jobs.actions import Action
-from orchestrator.commandline.jobs.app import (
-    Agent,
-    AsJson,
-    Attention,
-    Before,
-    Most,
-    Owner,
-    Reasons,
-    Since,
-    Statuses,
-    Workflow,
-    selection,
-)
+from orchestrator.commandline.jobs.app import AsJson
+from orchestrator.commandline.jobs.filters import WHICH, with_filters
+from orchestrator.commandline.jobs.selection import Selection
 from orchestrator.commandline.options import ApiKey, ApiUrl, KeyDir, connection
 from orchestrator.commandline.terminal.exits import Refused
 
@@ -31,6 +21,16 @@ JobIds = Annotated[
         help="Ids of jobs; - reads them from standard input, one per line.",
         autocompletion=completion.job_ids,
         show_default=False,
+    ),
+]
+Most = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        help="Only this many of the matching jobs, the newest.",
+        show_default="all",
+        rich_help_panel=WHICH,
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Act on the jobs of a filter without a question.")]
@@ -119,21 +119,16 @@ def add_controls(jobs: typer.Typer) -> None:
 
 
 def _add(jobs: typer.Typer, action: Action) -> None:
-    def control(  # noqa: PLR0917 - options, which are given by name
+    @with_filters
+    def control(
+        *,
         ids: JobIds = None,
         note: Note = "",
         step: Step = None,
         yes: Yes = False,
         dry_run: DryRun = False,
         as_json: AsJson = False,
-        status: Statuses = None,
-        reason: Reasons = None,
-        needs_attention: Attention = False,
-        workflow: Workflow = None,
-        agent: Agent = None,
-        owner: Owner = None,
-        since: Since = None,
-        before: Before = None,
+        filters: Selection,
         limit: Most = None,
         api_url: ApiUrl = None,
         api_key: ApiKey = None,
@@ -145,7 +140,7 @@ def _add(jobs: typer.Typer, action: Action) -> None:
         options = bulk.BulkOptions(
             action=action,
             ids=_job_ids(ids),
-            selection=selection(status, reason, needs_attention, workflow, agent, owner, since, before),
+            selection=filters,
             body=_body(action, note, step),
             maximum=limit,
             yes=yes,
@@ -154,7 +149,7 @@ def _add(jobs: typer.Typer, action: Action) -> None:
         )
         raise typer.Exit(bulk.run(options, connection(api_url, api_key, data_dir), Output()))
 
-    # Typer reads the options from the signature. An action lacks options that its route does not take.
+    # An action lacks options that its route does not take.
     signature = inspect.signature(control)
     parameters = [option for option in signature.parameters.values() if option.name not in _LACKS.get(action, set())]
     control.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]

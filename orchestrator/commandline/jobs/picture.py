@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from orchestrator.commandline.jobs.table import STYLES, where_of
+from orchestrator.commandline.jobs.table import STYLES, state_word
 from orchestrator.commandline.jobs.times import age, span
 from orchestrator.commandline.run import deliverables
 from orchestrator.commandline.run.job_view import FollowedJob, ShownAttempt, ShownCall, ShownFault, Used
@@ -44,7 +44,7 @@ def picture(job: FollowedJob, frame: Frame) -> list[Text]:
 
 
 def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
-    where = where_of(job)
+    where = state_word(job)
     yield Text.assemble((job.job_id, "bold"), "  ", one_line(job.name), f"  ({one_line(job.target)})")
     yield Text.assemble(
         (where.replace("_", " "), f"bold {STYLES.get(where, '')}".strip()), f"  {job.progress} %", _age(job, frame)
@@ -164,7 +164,8 @@ def cost(used: Used) -> str:
     """The known costs of a job: at the agents' prices, and to the provider."""
     price = "price unknown" if used.cost is None else f"${used.cost:.4f} at the agents' prices"
     if used.provider_cost is not None:
-        price += f", ${used.provider_cost:.4f} to the provider"
+        nothing = used.cost and not used.provider_cost
+        price += " (list price; nothing was charged)" if nothing else f", ${used.provider_cost:.4f} to the provider"
     return f"{price}, ${used.reused_cost:.4f} reused and not charged" if used.reused_cost else price
 
 

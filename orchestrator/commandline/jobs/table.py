@@ -56,20 +56,20 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
     rows = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     # Users copy ids: they are never cut.
     rows.add_column("JOB", no_wrap=True, min_width=_longest(job.job_id for job in jobs))
-    rows.add_column("RUNS", no_wrap=True, min_width=min(_longest(job.target for job in jobs), _LONG_NAME))
-    rows.add_column("WHERE", no_wrap=True, min_width=_longest(map(where_of, jobs)))
-    for title, width in (("DONE", 5), ("AGE", 3)):
+    rows.add_column("TARGET", no_wrap=True, min_width=min(_longest(job.target for job in jobs), _LONG_NAME))
+    rows.add_column("STATE", no_wrap=True, min_width=_longest(map(state_word, jobs)))
+    for title, width in (("PROGRESS", 8), ("AGE", 3)):
         rows.add_column(title, no_wrap=True, justify="right", min_width=width)
-    rows.add_column("WHY", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
+    rows.add_column("REASON", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
     for job in jobs:
-        where = where_of(job)
+        state = state_word(job)
         rows.add_row(
             plain_cell(job.job_id),
             plain_cell(job.target),
-            Text(where, style=STYLES.get(where, "")),
+            Text(state, style=STYLES.get(state, "")),
             f"{job.progress} %",
             age(job.created_at, now),
-            plain_cell(why(job)),
+            plain_cell(reason_text(job)),
         )
     return rows
 
@@ -79,21 +79,24 @@ def _longest(texts: Iterable[str]) -> int:
 
 
 def _two_lines(job: ListedJob, now: datetime) -> Iterator[Text]:
-    where = where_of(job)
+    state = state_word(job)
     yield Text.assemble((one_line(job.job_id), "bold"), "  ", one_line(job.target))
     yield Text.assemble(
-        "  ", (where, STYLES.get(where, "")), f"  {job.progress} %  {age(job.created_at, now)}  ", one_line(why(job))
+        "  ",
+        (state, STYLES.get(state, "")),
+        f"  {job.progress} %  {age(job.created_at, now)}  ",
+        one_line(reason_text(job)),
     )
 
 
-def where_of(job: ListedJob) -> str:
+def state_word(job: ListedJob) -> str:
     """The state of a job in one word: its reason, unless it just runs or is queued, else its state."""
     if job.reason is not None and job.reason.code not in _UNREMARKABLE:
         return job.reason.code
     return (job.state or job.status).lower()
 
 
-def why(job: ListedJob) -> str:
+def reason_text(job: ListedJob) -> str:
     """The error or the reason of a job; for a retried job, the new job."""
     if job.retried_by:
         return f"retried as {job.retried_by[-1]}"

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import httpx2
 import structlog
@@ -28,13 +28,22 @@ class ApiServer(uvicorn.Server):
     """uvicorn on a listening socket. The process, not uvicorn, handles signals and logs requests.
 
     `keep_alive` is the time in seconds for which a connection without a request stays open. Forwarding headers are
-    accepted from `proxies` only.
+    accepted from `proxies` only. `lifespan` is "off" for an application without a start and an end.
     """
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, *, keep_alive: int, proxies: str = "") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        keep_alive: int,
+        proxies: str = "",
+        lifespan: Literal["on", "off"] = "on",
+    ) -> None:
         config = uvicorn.Config(
             cast(Any, app),
             http=BoundedHttp,
+            lifespan=lifespan,
             ws=AnsweredWebSocket,
             ws_max_size=_MAX_FRAME,
             server_header=False,

@@ -40,7 +40,7 @@ def hidden_host() -> str:
 async def serve(listener: socket.socket, upstream: str, stop: asyncio.Event) -> None:
     """Serve the UI at `upstream` (`http://host:port`) on a listening socket until `stop` is set. Raises `Refused`."""
     async with httpx2.AsyncClient(base_url=upstream, timeout=_UPSTREAM_TIMEOUT_SECONDS, trust_env=False) as http:
-        await ApiServer(guarded(http), listener, keep_alive=_KEEP_ALIVE).run_until(stop)
+        await ApiServer(guarded(http), listener, keep_alive=_KEEP_ALIVE, lifespan="off").run_until(stop)
 
 
 def guarded(http: httpx2.AsyncClient) -> ASGIApp:
@@ -54,8 +54,6 @@ class _Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request, and return its response."""
-        if scope["type"] == "lifespan":
-            raise RuntimeError("no lifespan")  # uvicorn takes this as: the application has no start-up
         if scope["type"] != "http":  # the UI opens no WebSockets
             await send({"type": "websocket.close"})
             return
