@@ -33,7 +33,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
+    if not any(part.startswith(".") or part in ("build", "node_modules") for part in path.relative_to(ROOT).parts)
     and "prompts" not in path.parts
 )
 OPERATING = (DOCS / "operating.md").read_text()
