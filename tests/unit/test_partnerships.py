@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agents.deciding import AGENT, DecisionOutput
+from orchestrator.agents.decisions import AGENT, DecisionOutput
 from orchestrator.domain.access import ORDINARY, Principal, Role
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable

@@ -196,7 +196,7 @@ def health(ended: ExecutionCounts) -> Health:
     return next((word for least, word in _THRESHOLDS if ended.success_rate >= least), Health.POOR)
 
 
-def percent(part: int, whole: int) -> float:
-    """A percentage with one decimal: 0.0 for an empty whole, 100.0 only if `part` equals `whole`."""
-    share = 100 * part / whole if whole else 0.0
-    return min(round(share, 1), 99.9) if part < whole else round(share, 1)
+def percent(part: int, total: int) -> float:
+    """A percentage with one decimal: 0.0 for an empty total, 100.0 only if `part` equals `total`."""
+    share = 100 * part / total if total else 0.0
+    return min(round(share, 1), 99.9) if part < total else round(share, 1)
