@@ -21,7 +21,7 @@ from orchestrator.runtime.offline.drafter import draft
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.reports.deployment import shown_value
 from orchestrator.services.reports.partnerships import (
-    KEPT,
+    CACHE_TIME,
     MAX_DELIVERABLES,
     Health,
     PartnershipReader,
@@ -153,7 +153,7 @@ async def test_it_is_measured_once_in_five_seconds():
     measured = Measured({}, [])
     reader = measured.reader()
     first = await reader.report(ADMIN)
-    measured.now += KEPT - timedelta(milliseconds=1)
+    measured.now += CACHE_TIME - timedelta(milliseconds=1)
     assert await reader.report(ADMIN) is first
     measured.now += timedelta(milliseconds=1)
     assert (await reader.report(ADMIN)).at == measured.now
@@ -188,7 +188,7 @@ async def test_an_index_that_does_not_answer_is_asked_again_after_a_while(monkey
     with pytest.raises(Unavailable, match="does not answer"):
         await reader.report(ADMIN)
     assert measured.asked == 1
-    measured.now += KEPT
+    measured.now += CACHE_TIME
     assert (await reader.report(ADMIN)).ready
 
 

@@ -20,7 +20,7 @@ from orchestrator.services.reports.metrics import DAY, MetricsReader
 from orchestrator.services.reports.readiness import Readiness
 from orchestrator.storage.work import Work, WorkRepository
 
-KEPT: Final = timedelta(seconds=5)
+CACHE_TIME: Final = timedelta(seconds=5)
 MAX_DELIVERABLES: Final = 20
 
 
@@ -125,12 +125,12 @@ class PartnershipReader:
         owner = None if everybody else principal.id
         async with self._lock:
             now = self._clock()
-            self._reports = {key: report for key, report in self._reports.items() if now - report[0] < KEPT}
+            self._reports = {key: report for key, report in self._reports.items() if now - report[0] < CACHE_TIME}
             if owner not in self._reports:
                 self._reports[owner] = now, await self._report_or_error(now, ADMIN if everybody else principal)
             report = self._reports[owner][1]
         if isinstance(report, Unavailable):
-            raise Unavailable(report.message, retry_after=KEPT.total_seconds())
+            raise Unavailable(report.message, retry_after=CACHE_TIME.total_seconds())
         return report
 
     async def _report_or_error(self, now: datetime, principal: Principal) -> PartnershipReport | Unavailable:
