@@ -10,7 +10,7 @@ from orchestrator.domain import names
 from orchestrator.domain.commands import Control, Decision
 
 # The two encodings in which the Temporal UI, the CLI and every SDK send JSON.
-JSON_PLAIN: Final = b"json/is_plain"
+JSON_PLAIN: Final = b"json/plain"
 JSON_PROTOBUF: Final = b"json/protobuf"
 _NULL: Final = b"binary/null"
 # A larger value may travel by reference, which only the worker can resolve. No control is that large.

@@ -57,7 +57,7 @@ class Measured:
         self.owners.append(None if principal.admin else principal.id)
         return Overview(TimeSpan.last(length, self.now), ExecutionCounts(), self.ended, {}, [])
 
-    async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
+    async def calls_since(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
         self.owners.append(owner)
         assert since == self.now - timedelta(hours=24)
         return [one for one in self.work if one.agent in agents]
@@ -182,7 +182,7 @@ async def test_an_index_that_does_not_answer_is_asked_again_after_a_while(monkey
         raise Unavailable("The job index does not answer.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(measured, "begun", gone)
+        broken.setattr(measured, "calls_since", gone)
         with pytest.raises(Unavailable, match="does not answer"):
             await reader.report(ADMIN)
     with pytest.raises(Unavailable, match="does not answer"):
