@@ -1,4 +1,4 @@
-"""A conversation as an entity workflow (A11): each turn an update, each turn's work a job of its own."""
+"""A conversation as an entity workflow (A11): each turn is an update that runs one job."""
 
 import asyncio
 from datetime import timedelta
@@ -40,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.text import headline, inert
 
 _MAX_TURNS: Final = 500  # Of one run; Temporal takes 2000 updates.
-_PATIENT: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
+_INDEX_RETRY: Final = RetryPolicy(maximum_interval=timedelta(seconds=10))
 
 
 @workflow.defn(name=names.WORKFLOW_CONVERSATION)
@@ -58,9 +58,9 @@ class ConversationWorkflow:
 
     @workflow.run
     async def run(self, conversation: ConversationInput) -> ConversationEnd:
-        """Handle turns until there is none for `idle` seconds. The session's next turn starts the workflow again."""
+        """Handle turns until none arrives for `idle` seconds. The session's next turn starts the workflow again."""
         try:
-            while not await self._over():
+            while not await self._has_ended():
                 if self._draining():
                     await workflow.wait_condition(workflow.all_handlers_finished)
                     carried = {"memory": self._memory, "turns": self._turns}
@@ -83,7 +83,7 @@ class ConversationWorkflow:
             self._changes += 1
 
     @turn.validator
-    def _has_room(self, request: TurnRequest) -> None:
+    def _check_room(self, request: TurnRequest) -> None:
         if self._waiting >= MAX_WAITING:
             raise ApplicationError("the session has too many messages waiting", type=SESSION_BUSY)
 
@@ -100,7 +100,7 @@ class ConversationWorkflow:
         many = self._turns - self._conversation.turns >= _MAX_TURNS
         return self._changes > 0 and (many or workflow.info().is_continue_as_new_suggested())
 
-    async def _over(self) -> bool:
+    async def _has_ended(self) -> bool:
         """Wait for the start or end of a turn, or for `idle` seconds; returns whether the session has ended."""
         changes = self._changes
         try:
@@ -117,29 +117,29 @@ class ConversationWorkflow:
         return self._changes == changes and workflow.all_handlers_finished()
 
     async def _answer(self, request: TurnRequest) -> TurnResult:
-        memory = await self._recalled()
+        memory = await self._load_memory()
         job = request.job
         if request.use_memory and memory.turns:
             job = job.model_copy(update={"input": {**job.input, "history": memory.texts()}})
-        ended = await self._run_job(job, request)
+        end = await self._run_job(job, request)
         self._turns += 1
-        if ended.state.succeeded:
+        if end.state.succeeded:
             message = str(job.input.get("message", ""))
-            self._memory = memory.with_turn(job.job_id, workflow.now(), message, ended.output)
+            self._memory = memory.with_turn(job.job_id, workflow.now(), message, end.output)
             await self._store()
-        return TurnResult(job_id=ended.job_id, state=ended.state, error=ended.error)
+        return TurnResult(job_id=end.job_id, state=end.state, error=end.error)
 
     async def _run_job(self, job: JobInput, request: TurnRequest) -> JobEnded:
         """Run the turn's job as a child. Its row is written first, so that lists and limits include it."""
-        accepted: Recorded = await workflow.execute_local_activity(
+        recorded: Recorded = await workflow.execute_local_activity(
             names.ACTIVITY_ACCEPT_TURN,
             TurnAcceptance(job=job, request_hash=request.request_hash, most_open=request.most_open),
             result_type=Recorded,
             start_to_close_timeout=timedelta(seconds=5),
             schedule_to_close_timeout=timedelta(minutes=10),
-            retry_policy=_PATIENT,
+            retry_policy=_INDEX_RETRY,
         )
-        if not accepted.ok:  # a repeated request, perhaps after Temporal deleted the job
+        if not recorded.ok:  # a repeated request, perhaps after Temporal deleted the job
             return await self._wait_for_job(job)
         timeout = timedelta(seconds=request.job_timeout) if request.job_timeout else None
         try:
@@ -157,25 +157,24 @@ class ConversationWorkflow:
                 search_attributes=search_attributes_of(job),
             )
         except WorkflowAlreadyStartedError:
-            return await self._wait_for_job(
-                job
-            )  # a repeated request of an earlier run, or the reconciler started the job
+            # A repeated request of an earlier run, or the reconciler started the job.
+            return await self._wait_for_job(job)
         except ChildWorkflowError as failure:
-            return _failed(job, failure)
+            return _failed_end(job, failure)
         return JobEnded(job_id=job.job_id, state=JobState.COMPLETED, output=result.output)
 
     async def _wait_for_job(self, job: JobInput) -> JobEnded:
-        ended: JobEnded = await workflow.execute_activity(
+        end: JobEnded = await workflow.execute_activity(
             names.ACTIVITY_AWAIT_JOB,
             JobQuery(job_id=job.job_id, owner=job.owner),
             result_type=JobEnded,
             start_to_close_timeout=timedelta(seconds=30),
             schedule_to_close_timeout=timedelta(hours=24),
-            retry_policy=_PATIENT,
+            retry_policy=_INDEX_RETRY,
         )
-        return ended
+        return end
 
-    async def _recalled(self) -> Memory:
+    async def _load_memory(self) -> Memory:
         """The memory of the session: that of this run, else the one that the last run stored."""
         if self._memory is None:
             self._memory = await workflow.execute_local_activity(
@@ -184,7 +183,7 @@ class ConversationWorkflow:
                 result_type=Memory,
                 start_to_close_timeout=timedelta(seconds=5),
                 schedule_to_close_timeout=timedelta(minutes=10),
-                retry_policy=_PATIENT,
+                retry_policy=_INDEX_RETRY,
             )
         return self._memory
 
@@ -211,7 +210,7 @@ class ConversationWorkflow:
             owner=self._conversation.owner,
             session_id=self._conversation.session_id,
             turns=self._turns,
-            memory=await self._recalled(),
+            memory=await self._load_memory(),
             at=workflow.now(),
         )
         await workflow.execute_activity(
@@ -220,11 +219,11 @@ class ConversationWorkflow:
             result_type=Recorded,
             start_to_close_timeout=timedelta(seconds=10),
             schedule_to_close_timeout=timedelta(hours=24),
-            retry_policy=_PATIENT,
+            retry_policy=_INDEX_RETRY,
         )
 
 
-def _failed(job: JobInput, failure: ChildWorkflowError) -> JobEnded:
+def _failed_end(job: JobInput, failure: ChildWorkflowError) -> JobEnded:
     cause = failure.cause
     if is_cancelled_exception(failure):
         error = JobError(type="cancelled", message="Cancelled on request.")

@@ -82,12 +82,12 @@ class PlanWorkflow:
         """Restore the state of the earlier run. Signals that arrived before this call are kept."""
         if carried is None:
             return
-        early = self._state
+        arrived = self._state
         decided = {*carried.approved, *carried.rejected}
-        rejected = {step: why for step, why in early.rejected.items() if step not in decided}
+        rejected = {step: note for step, note in arrived.rejected.items() if step not in decided}
         self._state = carried.model_copy(
             update={
-                "approved": [*carried.approved, *(step for step in early.approved if step not in decided)],
+                "approved": [*carried.approved, *(step for step in arrived.approved if step not in decided)],
                 "rejected": {**carried.rejected, **rejected},
                 "paused": carried.paused if self._pause_signal is None else self._pause_signal,
             }
@@ -100,7 +100,7 @@ class PlanWorkflow:
 
     async def _all_settled(self, walkers: list[asyncio.Task[None]]) -> None:
         """Wait for the last step. Continue as new if history is long and no step is active."""
-        await workflow.wait_condition(lambda: self._must_continue() or _over(walkers))
+        await workflow.wait_condition(lambda: self._must_continue() or _is_over(walkers))
         for walker in walkers:
             if walker.done() and (error := walker.exception()) is not None:
                 raise error
@@ -119,11 +119,11 @@ class PlanWorkflow:
         """Run one step, from its wait to its end."""
         if step.id in self._settled:
             return
-        await workflow.wait_condition(lambda: self._settled.issuperset(step.needs) and self._free())
+        await workflow.wait_condition(lambda: self._settled.issuperset(step.needs) and self._may_start())
         try:
             if step.approval is not None:
-                await self._approved(step, step.approval)
-                await workflow.wait_condition(self._free)
+                await self._wait_for_approval(step, step.approval)
+                await workflow.wait_condition(self._may_start)
             self._active.add(step.id)
             self._show()
             await self._run_agents(step)
@@ -138,10 +138,10 @@ class PlanWorkflow:
         self._settled.add(step.id)
         self._show()
 
-    def _free(self) -> bool:
+    def _may_start(self) -> bool:
         return not self._state.paused and not self._draining()
 
-    async def _approved(self, step: Step, approval: Approval) -> None:
+    async def _wait_for_approval(self, step: Step, approval: Approval) -> None:
         """Wait for a decision. The timer of the wait is in history and shows that the step waits."""
         deadline = self._state.approval_deadlines.setdefault(
             step.id, workflow.now() + timedelta(seconds=approval.timeout)
@@ -169,7 +169,7 @@ class PlanWorkflow:
             return
         calls = [asyncio.create_task(self._run_agent(step, agent, context)) for agent in open_calls]
         try:
-            await workflow.wait(calls, return_when=self._until())
+            await workflow.wait(calls, return_when=self._return_when())
         except asyncio.CancelledError:
             await _stop(calls)
             raise
@@ -180,7 +180,7 @@ class PlanWorkflow:
         if errors:
             raise errors[0]
 
-    def _until(self) -> str:
+    def _return_when(self) -> str:
         return asyncio.FIRST_EXCEPTION if self._job.config.stop_on_error else asyncio.ALL_COMPLETED
 
     async def _run_agent(self, step: Step, agent: str, context: list[StepOutput]) -> None:
@@ -208,7 +208,7 @@ def _failure(error: JobError) -> ApplicationError:
     return ApplicationError(f"{where}{error.message}", error, type="step_failed", non_retryable=True)
 
 
-def _over(walkers: Sequence[asyncio.Task[None]]) -> bool:
+def _is_over(walkers: Sequence[asyncio.Task[None]]) -> bool:
     """Whether every walker has ended, or one has failed."""
     done = [walker for walker in walkers if walker.done()]
     return len(done) == len(walkers) or any(walker.exception() is not None for walker in done)

@@ -27,7 +27,7 @@ _RETRY: Final = RetryPolicy(
 
 @workflow.defn(name=names.WORKFLOW_WEBHOOK_DELIVERY)
 class WebhookDeliveryWorkflow:
-    """Attempts a delivery until it succeeds, is refused for good or dropped, or its schedule ends. It is not a job."""
+    """Attempts a delivery until it succeeds, is refused or dropped, or its schedule ends. It is not a job."""
 
     @workflow.run
     async def run(self, delivery: DeliveryInput) -> DeliveryResult:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orchestrator.agents import backend, business, chat, data, deciding, devops, documentation, frontend, qa, user_made
+from orchestrator.agents import backend, business, chat, data, decisions, devops, documentation, frontend, qa, user_made
 from orchestrator.domain.agents import Agent
 
 _SQUADS: Final = (business, frontend, backend, data, qa, devops, documentation)
@@ -13,5 +13,5 @@ AGENTS: Final[tuple[Agent, ...]] = tuple(
     for agent in squad.AGENTS
 )
 
-UNLISTED: Final[tuple[Agent, ...]] = (deciding.AGENT, *chat.AGENTS, *user_made.AGENTS)
+UNLISTED: Final[tuple[Agent, ...]] = (decisions.AGENT, *chat.AGENTS, *user_made.AGENTS)
 """Agents that only the surfaces use; no squad lists them."""

@@ -30,7 +30,7 @@ def read_key(data_dir: Path) -> str | None:
 
 
 def ensure_key(data_dir: Path) -> str:
-    """The key stored in a data directory; creates one if there is none. Raises `Refused`."""
+    """The key stored in a data directory; creates a missing one. Raises `Refused`."""
     key = read_key(data_dir)
     if key:
         key_file(data_dir).chmod(0o600)

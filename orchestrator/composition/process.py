@@ -145,7 +145,7 @@ async def _prepared(settings: Settings, catalogue: Catalogue, client: Client, *,
 
 
 def _telemetry(settings: Settings) -> Runtime:
-    """The runtime of the SDK, which serves its metrics on a port of its own if one is configured."""
+    """The runtime of the SDK, which serves its metrics on a separate port if one is configured."""
     if settings.worker_metrics_port is None:
         return Runtime.default()
     address = f"{settings.worker_metrics_host}:{settings.worker_metrics_port}"

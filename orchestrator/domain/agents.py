@@ -123,8 +123,8 @@ class Agent(BaseModel):
         """JSON Schema of the output of a job of this agent (D-021, D-022); typed fields are in `metadata.data`."""
         schema = self.output_model.model_json_schema()
         fields = schema["properties"]
-        own = {name: field for name, field in fields.items() if name not in AgentOutput.model_fields}
-        data = {"type": "object", "description": "The agent's typed fields.", "properties": own}
+        typed_fields = {name: field for name, field in fields.items() if name not in AgentOutput.model_fields}
+        data = {"type": "object", "description": "The agent's typed fields.", "properties": typed_fields}
         return {
             "type": "object",
             "properties": {

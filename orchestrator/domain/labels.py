@@ -52,5 +52,5 @@ class JobPriority(StrEnum):
 
     @classmethod
     def of(cls, word: str) -> "JobPriority | None":
-        """The priority of that name; None if there is none, as in a job of an author's own."""
+        """The priority of that name; None for an unknown name, such as an author's label."""
         return next((priority for priority in cls if priority == word), None)

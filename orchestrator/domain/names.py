@@ -93,8 +93,8 @@ def webhook_queue(task_queue: str) -> str:
 
 def framework_queue(task_queue: str, framework: str) -> str:
     """The task queue of one framework's agents: `agents-<framework>`, with a prefix unless the queue is the default."""
-    own = "" if task_queue == DEFAULT_TASK_QUEUE else f"{task_queue}-"
-    return f"{own}agents-{framework}"
+    prefix = "" if task_queue == DEFAULT_TASK_QUEUE else f"{task_queue}-"
+    return f"{prefix}agents-{framework}"
 
 
 def activity_id(step: str, agent: str, number: int = 1) -> str:

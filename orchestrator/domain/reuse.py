@@ -27,16 +27,16 @@ def reuse(old: Plan, new: Plan, *, done: Collection[Call], approved: Collection[
     """
     calls: set[Call] = set()
     approvals: set[str] = set()
-    whole: set[str] = set()
+    reusable_steps: set[str] = set()
     by_id = {step.id: step for step in new.steps}
     for step_id in TopologicalSorter({step.id: step.needs for step in new.steps}).static_order():
         step, before = by_id[step_id], old.step(step_id)
-        if before is None or not _asks_the_same(before, step) or not whole.issuperset(step.needs):
+        if before is None or not _asks_the_same(before, step) or not reusable_steps.issuperset(step.needs):
             continue
         calls |= {(step_id, agent) for agent in step.agents if (step_id, agent) in done}
         # The answers of all agents of a step go to the steps that need it.
         if set(before.agents) == set(step.agents) and calls.issuperset((step_id, agent) for agent in step.agents):
-            whole.add(step_id)
+            reusable_steps.add(step_id)
         if step.approval is not None and before.approval is not None and step_id in approved:
             approvals |= {step_id} if step.approval.message == before.approval.message else set()
     return Reuse(frozenset(calls), frozenset(approvals))

@@ -36,8 +36,8 @@ class SignalInput:
     @classmethod
     def of(cls, metadata: Mapping[str, bytes], data: bytes) -> "SignalInput":
         """The input of a payload."""
-        plain = metadata.keys() <= _KNOWN_METADATA
-        return cls(metadata.get("encoding", b"") if plain else b"", data)
+        is_plain = metadata.keys() <= _KNOWN_METADATA
+        return cls(metadata.get("encoding", b"") if is_plain else b"", data)
 
 
 def names_control(name: str) -> bool:

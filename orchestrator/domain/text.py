@@ -37,9 +37,9 @@ def cut(text: str, limit: int = MESSAGE_LIMIT) -> str:
     if len(text) <= limit and not unseen:
         return text
     before = _CUT.search(text)
-    whole = text[: before.start()] if before else text
-    beginning = whole[: limit - _ROOM_FOR_COUNT]
-    more = len(whole) - len(beginning) + unseen + (int(before[1]) if before else 0)
+    message = text[: before.start()] if before else text
+    beginning = message[: limit - _ROOM_FOR_COUNT]
+    more = len(message) - len(beginning) + unseen + (int(before[1]) if before else 0)
     return f"{beginning}… ({more} characters more)"
 
 

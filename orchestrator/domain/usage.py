@@ -32,20 +32,26 @@ class Usage(BaseModel):
         An impossible count becomes 0, and the costs that depend on it become unknown.
         """
         counts = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        wrong = {name: 0 for name, count in counts.items() if not 0 <= count <= _MAX_TOKENS}
+        corrected_counts = {name: 0 for name, count in counts.items() if not 0 <= count <= _MAX_TOKENS}
         costs = {"cost": self.cost, "provider_cost": self.provider_cost}
-        unknown = {
-            name: None for name, cost in costs.items() if cost is not None and (wrong or not 0 <= cost <= _MAX_COST)
+        corrected_costs = {
+            name: None
+            for name, cost in costs.items()
+            if cost is not None and (corrected_counts or not 0 <= cost <= _MAX_COST)
         }
-        return self.model_copy(update={**wrong, **unknown}) if wrong or unknown else self
+        return (
+            self.model_copy(update={**corrected_counts, **corrected_costs})
+            if corrected_counts or corrected_costs
+            else self
+        )
 
     @classmethod
     def total(cls, parts: "Iterable[Usage]") -> "Usage":
         """The sum of any number of usages."""
-        whole = cls()
+        total = cls()
         for part in parts:
-            whole = whole.plus(part)
-        return whole
+            total = total.plus(part)
+        return total
 
     def plus(self, other: "Usage") -> "Usage":
         """The sum. If one side's cost is unknown, the cost is the other side's."""
@@ -67,7 +73,7 @@ def estimated_tokens(text: str) -> int:
     return -(-len(text.encode(errors="replace")) // 4)
 
 
-def _sum(left: float | None, right: float | None) -> float | None:
-    if left is None or right is None:
-        return left if right is None else right
-    return round(left + right, 6)
+def _sum(first_cost: float | None, second_cost: float | None) -> float | None:
+    if first_cost is None or second_cost is None:
+        return first_cost if second_cost is None else second_cost
+    return round(first_cost + second_cost, 6)

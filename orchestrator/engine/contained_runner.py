@@ -174,7 +174,7 @@ class _ContainedInstance(WorkflowInstance):
 
 
 def _without_exit(run: Callable[[], T]) -> T:
-    """Run a function and return its result. An exit becomes an error that fails the job for good."""
+    """Run a function and return its result. An exit becomes an error that is not retried."""
     try:
         return run()
     except BaseException as error:

@@ -29,8 +29,8 @@ class BoundedFailureConverter(DefaultFailureConverter):
             super().to_failure(_with_small_details(converted, payload_converter), payload_converter, failure)
         except Exception:  # noqa: BLE001 - the edge of author code: details, traces and causes can be anything
             failure.Clear()
-            plain = BoundedError(error_message(exception), type=error_name(exception))
-            super().to_failure(plain, payload_converter, failure)
+            bounded_error = BoundedError(error_message(exception), type=error_name(exception))
+            super().to_failure(bounded_error, payload_converter, failure)
         _bound(failure, MAX_CAUSES)
 
 
@@ -38,15 +38,15 @@ def _with_small_details(error: BaseException, payload_converter: PayloadConverte
     """The error, without its details if they are too large or cannot be serialized."""
     if not isinstance(error, BoundedError) or not error.details or _fit(error.details, payload_converter):
         return error
-    bare = BoundedError(
+    small_error = BoundedError(
         error.message,
         type=error.type,
         non_retryable=error.non_retryable,
         next_retry_delay=error.next_retry_delay,
         category=error.category,
     )
-    bare.__traceback__, bare.__cause__ = error.__traceback__, error.__cause__
-    return bare
+    small_error.__traceback__, small_error.__cause__ = error.__traceback__, error.__cause__
+    return small_error
 
 
 def _fit(details: Sequence[Any], payload_converter: PayloadConverter) -> bool:

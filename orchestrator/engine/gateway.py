@@ -295,7 +295,7 @@ class JobWatch:
 
     async def _wait_for_event(self, job: Job) -> None:
         position = parse_cursor(job.last_event or "")
-        # The end of a workflow task means that the job has started, or that a stuck one goes on.
+        # The end of a workflow task means that the job has started, or that a stuck one continues.
         starts = job.state is JobState.PENDING or (job.reason is not None and job.reason.code is ReasonCode.STUCK)
         routine = (*CALLS, OtherEvent) if starts else (*CALLS, OtherEvent, WorkflowTaskDone)
         while not self._history.ended:

@@ -291,8 +291,12 @@ def _common_length(old: Sequence[Fact], new: Sequence[Fact]) -> int:
     return min(len(old), len(new))
 
 
-def _is_same(left: HistoryEvent, right: HistoryEvent) -> bool:
-    return (left.event_id, left.event_type, left.event_time) == (right.event_id, right.event_type, right.event_time)
+def _is_same(old_event: HistoryEvent, new_event: HistoryEvent) -> bool:
+    return (old_event.event_id, old_event.event_type, old_event.event_time) == (
+        new_event.event_id,
+        new_event.event_type,
+        new_event.event_time,
+    )
 
 
 def _continued_from(first: HistoryEvent) -> str:

@@ -23,11 +23,11 @@ class JobDataConverter(DataConverter):
     def with_context(self, context: SerializationContext) -> Self:
         """This converter with its codec bound to a workflow."""
         codec = self.payload_codec
-        bound = codec.with_context(context) if isinstance(codec, WithSerializationContext) else codec
-        if bound is codec:
+        bound_codec = codec.with_context(context) if isinstance(codec, WithSerializationContext) else codec
+        if bound_codec is codec:
             return self
         clone = copy.copy(self)
-        object.__setattr__(clone, "payload_codec", bound)
+        object.__setattr__(clone, "payload_codec", bound_codec)
         return clone
 
 
@@ -42,8 +42,8 @@ class JobPayloadConverter(PydanticPayloadConverter):
         try:
             return super().to_payloads(values)
         except (PydanticSerializationError, UnicodeEncodeError):
-            plain = [value.model_dump() if isinstance(value, BaseModel) else value for value in values]
-            return super().to_payloads([sound_data(value) for value in plain])
+            data = [value.model_dump() if isinstance(value, BaseModel) else value for value in values]
+            return super().to_payloads([sound_data(value) for value in data])
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
         """Convert payloads to values of the expected types."""

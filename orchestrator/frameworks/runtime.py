@@ -90,12 +90,14 @@ class FrameworkRuntime:
 
     def _result(self, agent: Agent, task: AgentTask, result: FrameworkResult, call: "_Call") -> AgentResult:
         """The result as the activity returns it, with the metadata of D-026 and the framework's name."""
-        own = Usage() if result.usage is None else _priced(agent, without_implausible_counts(result.usage, agent.id))
+        result_usage = (
+            Usage() if result.usage is None else _priced(agent, without_implausible_counts(result.usage, agent.id))
+        )
         return agent_result(
             agent,
             task,
             result,
-            usage=call.spent if result.usage is None else call.spent.plus(own),
+            usage=call.spent if result.usage is None else call.spent.plus(result_usage),
             model=result.model or call.model or f"framework/{self._adapter.name}",
             metadata={**call.notes, "timestamp": stamp(self._clock()), EXECUTED_BY: self._adapter.name},
             summary=_beginning(result.output),

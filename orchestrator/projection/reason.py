@@ -81,8 +81,8 @@ def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
 
 def _beats(call: PendingCall, pending: Pending) -> bool:
     """Whether the call had a heartbeat just now."""
-    heard = call.heard_at if call.started else None
-    return heard is not None and pending.at is not None and pending.at - heard < _MISSED_HEARTBEATS
+    heartbeat_at = call.heard_at if call.started else None
+    return heartbeat_at is not None and pending.at is not None and pending.at - heartbeat_at < _MISSED_HEARTBEATS
 
 
 def _unattended_queue(fold: "JobFold", pending: Pending) -> Reason | None:

@@ -329,8 +329,8 @@ def _frames(thread: threading.Thread) -> list[traceback.FrameSummary]:
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
     """Whether a call returns a coroutine, also through `functools.wraps`, `partial` and `__call__`."""
-    plain = inspect.unwrap(function)
-    return inspect.iscoroutinefunction(plain) or inspect.iscoroutinefunction(type(plain).__call__)
+    unwrapped = inspect.unwrap(function)
+    return inspect.iscoroutinefunction(unwrapped) or inspect.iscoroutinefunction(type(unwrapped).__call__)
 
 
 def _unshare_directory() -> None:

@@ -21,7 +21,7 @@ _NO_STREAM: Final = 422  # Not retryable: the gateway would respond and bill in 
 async def refuse_other_than_events(response: httpx2.Response) -> None:
     """Set the status of an error response from its body, so that the provider's client raises it like any other error.
 
-    This is a response hook of the HTTP client. Streams of events pass unchanged, whatever content type they have.
+    This is a response hook of the HTTP client. Event streams of every content type pass unchanged.
     """
     content_type = response.headers.get("content-type", "")
     if response.status_code != httpx2.codes.OK or content_type.startswith(_STREAM):

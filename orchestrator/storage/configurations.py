@@ -54,8 +54,8 @@ class ConfigurationRepository:
         Contents are read until they reach `most_bytes` in total; the remaining rows have None.
         `search` matches name or description and ignores case. `templates` selects templates only.
         """
-        own = configurations.c.owner == owner
-        matching = [or_(own, configurations.c.public) if public else own]
+        is_owner = configurations.c.owner == owner
+        matching = [or_(is_owner, configurations.c.public) if public else is_owner]
         if framework is not None:
             matching.append(configurations.c.framework == framework)
         if templates:

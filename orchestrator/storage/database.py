@@ -35,7 +35,7 @@ _CONNECT_TIMEOUT: Final = 2  # Seconds; the least that libpq accepts.
 _ENCODING_FAULTS: Final = (PydanticSerializationError, UnicodeEncodeError)
 _NOT_STORABLE: Final = "The data contains a character that cannot be stored."
 _TOO_LARGE: Final = "The data contains a number that is too large to be stored."
-# Our own option: the driver of SQLite begins no transaction by itself, so it has no isolation level to switch.
+# Our own option: the driver of SQLite begins no transaction, so it has no isolation level to switch.
 _SINGLE_STATEMENTS: Final = "single_statements"
 _REPORT_EVERY: Final = 60.0  # Seconds between two log lines of the same fault.
 

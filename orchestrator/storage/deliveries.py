@@ -240,11 +240,11 @@ class DeliveryRepository:
         *,
         state: DeliveryState,
         next_attempt_at: datetime | None,
-        disabling: str | None,
+        disable_reason: str | None,
     ) -> builtins.list[DueDelivery]:
         """Record an attempt at the delivery's `url` and its consequences. A repeated attempt overwrites its row.
 
-        `disabling` is the reason to disable the webhook, or None. Returns the new deliveries about that to others.
+        `disable_reason` is the reason to disable the webhook, or None. Returns the new deliveries that notify others.
         """
         columns = {name: getattr(attempt, name) for name in MadeAttempt.__dataclass_fields__}
         row = self._db.insert(delivery_attempts).values(delivery_id=delivery.id, **columns)
@@ -261,9 +261,9 @@ class DeliveryRepository:
         def write(connection: Connection) -> builtins.list[DueDelivery]:
             connection.execute(upsert)
             connection.execute(settle)
-            if disabling is None or delivery.webhook_id is None:
+            if disable_reason is None or delivery.webhook_id is None:
                 return []
-            return self._outbox.disabled(connection, delivery.webhook_id, disabling, delivery.id, ended_at)
+            return self._outbox.disabled(connection, delivery.webhook_id, disable_reason, delivery.id, ended_at)
 
         return await self._db.transaction(write)
 

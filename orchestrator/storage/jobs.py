@@ -100,7 +100,7 @@ _EVENTS: Final = select(jobs.c.events, jobs.c.result).where(_THIS)
 _NO_REASON: Final = dict.fromkeys(("reason_code", "reason_message", "reason_since", "reason_seen"))
 _STARTED: Final = update(jobs).where(_THIS, jobs.c.start_state != StartState.STARTED)
 _OUTCOME: Final = update(jobs).where(_THIS, _OPEN)
-# A snapshot that was read before a reset must not close the row of the job that goes on.
+# A snapshot that was read before a reset must not close the row of the job that continues.
 _SINCE: Final = bindparam("since", type_=jobs.c.reopened_at.type)
 _FINISH: Final = update(jobs).where(_THIS, _UNFINISHED, jobs.c.reopened_at.is_(None) | (jobs.c.reopened_at <= _SINCE))
 _END_ATTEMPTS: Final = (

@@ -115,7 +115,7 @@ async def test_overdue_are_started_deliveries_whose_attempt_nobody_wrote(deliver
         await deliveries.add(row)
     await deliveries.started(["whd_overdue", "whd_waits", "whd_tried", "whd_young", "whd_ended"])
     for name, due in (("whd_waits", at(3600)), ("whd_tried", at(30))):
-        pending: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": due, "disabling": None}
+        pending: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": due, "disable_reason": None}
         await deliveries.record(delivery(name), attempt(), **pending)
     assert await deliveries.give_up("whd_ended", DeliveryState.FAILED, at=at(9))
     assert not await deliveries.give_up("whd_ended", DeliveryState.DROPPED, at=at(10))
@@ -209,7 +209,7 @@ async def test_what_nobody_started_is_found_again(deliveries: DeliveryRepository
 async def test_an_attempt_that_is_made_again_is_one_attempt(deliveries: DeliveryRepository):
     row = delivery("whd_1")
     await deliveries.add(row)
-    pending: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": at(5), "disabling": None}
+    pending: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": at(5), "disable_reason": None}
     await deliveries.record(row, attempt(1, error="first"), **pending)
     await deliveries.record(row, attempt(1, error="again"), **pending)
     await deliveries.record(row, attempt(2), **pending)
@@ -221,7 +221,7 @@ async def test_an_attempt_that_is_made_again_is_one_attempt(deliveries: Delivery
 async def test_a_settled_delivery_stays_settled(deliveries: DeliveryRepository):
     row = delivery("whd_1")
     await deliveries.add(row)
-    done: dict[str, Any] = {"next_attempt_at": None, "disabling": None}
+    done: dict[str, Any] = {"next_attempt_at": None, "disable_reason": None}
     await deliveries.record(row, attempt(1, "delivered", status=204), state=DeliveryState.DELIVERED, **done)
     await deliveries.record(row, attempt(2), state=DeliveryState.FAILED, **done)
     assert not await deliveries.give_up("whd_1", DeliveryState.DROPPED, at=at(9))
@@ -239,9 +239,9 @@ async def test_pending_deliveries_of_a_deleted_webhook_are_dropped(
     await webhooks.add(webhook("wh_1"), most=50)
     for row in (delivery("whd_1"), delivery("whd_2"), delivery("whd_3", webhook_id="wh_2")):
         await deliveries.add(row)
-    taken: dict[str, Any] = {"state": DeliveryState.DELIVERED, "next_attempt_at": None, "disabling": None}
+    taken: dict[str, Any] = {"state": DeliveryState.DELIVERED, "next_attempt_at": None, "disable_reason": None}
     await deliveries.record(delivery("whd_1"), attempt(1, "delivered", status=204), **taken)
-    waits: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": at(99), "disabling": None}
+    waits: dict[str, Any] = {"state": DeliveryState.PENDING, "next_attempt_at": at(99), "disable_reason": None}
     await deliveries.record(delivery("whd_2"), attempt(1), **waits)
     await webhooks.delete("wh_1", at=at(9))
     kept = [await deliveries.get(f"whd_{n}") for n in (1, 2, 3)]
@@ -261,7 +261,7 @@ async def test_a_webhook_is_disabled_with_the_delivery_that_failed_and_others_re
     await webhooks.add(webhook("wh_4", "webhook.disabled", owner="bob"), most=50)
     row = delivery("whd_1")
     await deliveries.add(row)
-    failed: dict[str, Any] = {"state": DeliveryState.FAILED, "next_attempt_at": None, "disabling": "it is gone"}
+    failed: dict[str, Any] = {"state": DeliveryState.FAILED, "next_attempt_at": None, "disable_reason": "it is gone"}
     first = await deliveries.record(row, attempt(1, "gone", status=410), **failed)
     assert await deliveries.record(row, attempt(1, "gone", status=410), **failed) == []
     assert [one.url for one in first] == ["https://example.com/wh_2"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.agents.deciding import AGENT, DecisionOutput
+from orchestrator.agents.decisions import AGENT, DecisionOutput
 from orchestrator.domain.access import ORDINARY, Principal, Role
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import Unavailable
@@ -21,7 +21,7 @@ from orchestrator.runtime.offline.drafter import draft
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.reports.deployment import shown_value
 from orchestrator.services.reports.partnerships import (
-    KEPT,
+    CACHE_TIME,
     MAX_DELIVERABLES,
     Health,
     PartnershipReader,
@@ -57,7 +57,7 @@ class Measured:
         self.owners.append(None if principal.admin else principal.id)
         return Overview(TimeSpan.last(length, self.now), ExecutionCounts(), self.ended, {}, [])
 
-    async def begun(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
+    async def calls_since(self, agents: Collection[str], *, since: datetime, owner: str | None) -> list[Work]:
         self.owners.append(owner)
         assert since == self.now - timedelta(hours=24)
         return [one for one in self.work if one.agent in agents]
@@ -153,7 +153,7 @@ async def test_it_is_measured_once_in_five_seconds():
     measured = Measured({}, [])
     reader = measured.reader()
     first = await reader.report(ADMIN)
-    measured.now += KEPT - timedelta(milliseconds=1)
+    measured.now += CACHE_TIME - timedelta(milliseconds=1)
     assert await reader.report(ADMIN) is first
     measured.now += timedelta(milliseconds=1)
     assert (await reader.report(ADMIN)).at == measured.now
@@ -182,13 +182,13 @@ async def test_an_index_that_does_not_answer_is_asked_again_after_a_while(monkey
         raise Unavailable("The job index does not answer.")
 
     with monkeypatch.context() as broken:
-        broken.setattr(measured, "begun", gone)
+        broken.setattr(measured, "calls_since", gone)
         with pytest.raises(Unavailable, match="does not answer"):
             await reader.report(ADMIN)
     with pytest.raises(Unavailable, match="does not answer"):
         await reader.report(ADMIN)
     assert measured.asked == 1
-    measured.now += KEPT
+    measured.now += CACHE_TIME
     assert (await reader.report(ADMIN)).ready
 
 

@@ -77,7 +77,7 @@ async def _listed(engine: Engine, count: int) -> None:
 async def test_a_pass_over_waiting_jobs_reads_no_history_and_no_input(
     temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_LOOKS", 10)
+    monkeypatch.setattr(reconciler, "_MAX_RUNNING_CHECKS", 10)
     monkeypatch.setattr(visibility, "_PAGE", 10)
     async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
         for _ in range(25):

@@ -128,8 +128,8 @@ def _bar(call: ShownCall, job: FollowedJob, frame: Frame) -> str:
     if not frame.bar or begin is None:
         return ""
     end = job.completed_at or frame.now
-    whole = (end - begin).total_seconds()
-    if whole < _SHORTEST_BAR:
+    seconds = (end - begin).total_seconds()
+    if seconds < _SHORTEST_BAR:
         return ""
     cells = [" "] * frame.bar
     # The end of an attempt on a dead worker is unknown: it is drawn until the next attempt.
@@ -137,11 +137,11 @@ def _bar(call: ShownCall, job: FollowedJob, frame: Frame) -> str:
     for attempt, limit in () if call.reused else zip(call.attempts, limits, strict=False):
         if attempt.started_at is None:
             continue
-        first = (attempt.started_at - begin).total_seconds() / whole
-        last = ((attempt.completed_at or limit or end) - begin).total_seconds() / whole
-        left = min(max(int(first * frame.bar), 0), frame.bar - 1)
-        right = min(max(round(last * frame.bar), left + 1), frame.bar)
-        cells[left:right] = ("▒" if attempt.error else "█") * (right - left)
+        first = (attempt.started_at - begin).total_seconds() / seconds
+        last = ((attempt.completed_at or limit or end) - begin).total_seconds() / seconds
+        start_cell = min(max(int(first * frame.bar), 0), frame.bar - 1)
+        end_cell = min(max(round(last * frame.bar), start_cell + 1), frame.bar)
+        cells[start_cell:end_cell] = ("▒" if attempt.error else "█") * (end_cell - start_cell)
     return "".join(cells).rstrip()
 
 

@@ -45,13 +45,13 @@ def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> N
         for job in jobs:
             console.print(*_two_lines(job, now), sep="\n", no_wrap=True, overflow="ellipsis", highlight=False)
     elif console.is_terminal:
-        console.print(table(jobs, now, whole=False))
+        console.print(table(jobs, now, is_complete=False))
     else:
-        Console(file=console.file, width=_NO_LIMIT, color_system=None).print(table(jobs, now, whole=True))
+        Console(file=console.file, width=_NO_LIMIT, color_system=None).print(table(jobs, now, is_complete=True))
 
 
-def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
-    """The table; with `whole` nothing is cut off."""
+def table(jobs: Iterable[ListedJob], now: datetime, *, is_complete: bool) -> Table:
+    """The table; with `is_complete` nothing is cut off."""
     jobs = list(jobs)
     rows = Table(box=None, pad_edge=False, header_style="bold", collapse_padding=True)
     # Users copy ids: they are never cut.
@@ -60,7 +60,9 @@ def table(jobs: Iterable[ListedJob], now: datetime, *, whole: bool) -> Table:
     rows.add_column("STATE", no_wrap=True, min_width=_longest(map(state_word, jobs)))
     for title, width in (("PROGRESS", 8), ("AGE", 3)):
         rows.add_column(title, no_wrap=True, justify="right", min_width=width)
-    rows.add_column("REASON", no_wrap=True, overflow="ignore" if whole else "ellipsis", ratio=None if whole else 1)
+    rows.add_column(
+        "REASON", no_wrap=True, overflow="ignore" if is_complete else "ellipsis", ratio=None if is_complete else 1
+    )
     for job in jobs:
         state = state_word(job)
         rows.add_row(

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from orchestrator.agents.deciding import AGENT
+from orchestrator.agents.decisions import AGENT
 from orchestrator.runtime.offline.subject import Subject
 from orchestrator.runtime.offline.words import ascii_words, clean
 

@@ -10,7 +10,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 from orchestrator.agents.artifacts import ARTIFACTS
-from orchestrator.agents.deciding import DECISION_STRATEGIST
+from orchestrator.agents.decisions import DECISION_STRATEGIST
 from orchestrator.domain.agents import Agent, AgentOutput
 from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.errors import AgentError

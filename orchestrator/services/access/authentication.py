@@ -40,7 +40,7 @@ class Credential(Protocol):
     """One kind of credential."""
 
     def recognises(self, token: str) -> bool:
-        """Whether a token was valid a moment ago, as far as this process knows without the index. Never raises."""
+        """Whether a token was valid a moment ago, from this process's cache: the index is not read. Never raises."""
 
     async def issued_prefix(self, token: str) -> str | None:
         """The public part of an issued key, if the token may be one; else None. Raises `Unavailable`."""

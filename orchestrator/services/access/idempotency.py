@@ -1,4 +1,4 @@
-"""Requests with an `Idempotency-Key`: each is carried out once, and its answer is repeated for a day.
+"""Requests with an `Idempotency-Key`: each is executed once, and its answer is repeated for a day.
 
 Starts of jobs have their own mechanism: the key becomes part of the job's id.
 """
@@ -20,7 +20,7 @@ from orchestrator.storage.idempotency import FirstRequest, IdempotencyRepository
 
 log = structlog.get_logger(__name__)
 
-KEPT: Final = timedelta(days=1)
+RETENTION: Final = timedelta(days=1)
 _RETRY_AFTER: Final = 1.0
 
 
@@ -53,7 +53,7 @@ class IdempotentRequests:
         Raises `InvalidInput` for the key, `IdempotencyReuse`, `RequestInProgress`, `Unavailable`.
         """
         check_idempotency_key(key)
-        # The key itself may be a text of the caller's; nothing needs it again.
+        # Only a digest of the key is stored: the key may contain data of the caller.
         claim = KeyClaim(principal.id, hashlib.sha256(key.encode()).hexdigest(), self.new_id())
         at = self.clock()
         first = await self.requests.claim(
@@ -61,12 +61,12 @@ class IdempotentRequests:
             request_digest=self.sealer.digest(request),
             at=at,
             until=at + self.lease,
-            forgotten=at - KEPT,
+            forgotten=at - RETENTION,
         )
-        return claim if first is None else self._repeated(claim, first, request)
+        return claim if first is None else self._stored_answer(claim, first, request)
 
     async def complete(self, claim: KeyClaim, answer: FirstAnswer) -> None:
-        """Store the answer of a request. It is carried out, so a failure is only logged."""
+        """Store the answer of a request. The request is done, so a failure is only logged."""
         try:
             await self.requests.complete(claim, self.sealer.seal(answer.model_dump_json(), _place(claim)))
         except Unavailable as fault:
@@ -79,7 +79,7 @@ class IdempotentRequests:
         except Unavailable as fault:
             log.warning("idempotency_key_not_released", owner=claim.owner, error=fault.message)
 
-    def _repeated(self, claim: KeyClaim, first: FirstRequest, request: str) -> FirstAnswer:
+    def _stored_answer(self, claim: KeyClaim, first: FirstRequest, request: str) -> FirstAnswer:
         if not self.sealer.matches(request, first.request_digest):
             raise IdempotencyReuse(
                 "This Idempotency-Key was used with another request",

@@ -48,7 +48,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """One page of keys, newest first, and how many there are in all."""
+    """One page of keys, newest first, and their total number."""
 
     keys: list[ApiKey]
     total: int

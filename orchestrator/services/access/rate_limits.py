@@ -34,7 +34,7 @@ from orchestrator.domain.limits import (
 log = structlog.get_logger(__name__)
 
 SOCKET_TIMEOUT: Final = 0.25
-REDIS_TIMEOUT_SECONDS: Final = 0.5  # Seconds that one request may wait in all, for a connection and for Redis.
+REDIS_TIMEOUT_SECONDS: Final = 0.5  # Seconds that one request may wait for a connection and Redis together.
 PAUSE: Final = 2.0  # Seconds until one request tries a failed Redis again.
 _WARN_EVERY: Final = 60.0
 _CONNECTIONS: Final = 50

@@ -126,7 +126,7 @@ class TokenSigner:
 
     def _verified(self, token: str) -> dict[str, Any]:
         try:
-            whole = jwt.decode_complete(
+            decoded = jwt.decode_complete(
                 token,
                 self._secret_of(token),
                 algorithms=[_ALGORITHM],
@@ -137,10 +137,10 @@ class TokenSigner:
             raise Unauthenticated("The token has expired") from None
         except (jwt.InvalidTokenError, OverflowError, TypeError):  # the last two: a time that is not a number
             _refuse()
-        header_type = whole["header"].get("typ", "JWT")
+        header_type = decoded["header"].get("typ", "JWT")
         if not isinstance(header_type, str) or header_type.lower() not in _HEADER_TYPES:
             _refuse()
-        body: dict[str, Any] = whole["payload"]
+        body: dict[str, Any] = decoded["payload"]
         return body
 
     def _secret_of(self, token: str) -> str:

@@ -261,8 +261,8 @@ class Conversations:
 def _full_answer(output: dict[str, Any], call: AgentCall) -> str:
     """The full answer. For a very long answer, the `output` field is only a preview."""
     path = f"reports/{call.step}/{call.agent}.md"
-    full = next((file["content"] for file in output["deliverables"] if file["path"] == path), None)
-    return str(full or output["output"])
+    report = next((file["content"] for file in output["deliverables"] if file["path"] == path), None)
+    return str(report or output["output"])
 
 
 def _score(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, ...]]:

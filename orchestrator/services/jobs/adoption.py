@@ -83,7 +83,7 @@ class JobAdopter:
         source = adoption.job_input
         labels = _origin(adoption)
         if source is not None and adoption.parent is None:
-            source = await self._whole(source, adoption.job_id)
+            source = await self._with_large_parts(source, adoption.job_id)
             if source.definition == adoption.definition:
                 return await self._copy(source, adoption, owner, labels)
         value = source.input if source is not None else {} if adoption.value is None else adoption.value
@@ -99,7 +99,7 @@ class JobAdopter:
         options = {} if source is None else {"config": source.config, "webhook_url": _webhook_url(source, adoption)}
         return job.model_copy(update={"labels": labels, **options})
 
-    async def _whole(self, copy: JobInput, job_id: str) -> JobInput:
+    async def _with_large_parts(self, copy: JobInput, job_id: str) -> JobInput:
         """A copy with its large parts: the Temporal UI copies an input without its references to them.
 
         Parts that were changed in the copy stay as they are. Raises `NotFound` for a part that is gone, `Unavailable`.
@@ -116,8 +116,8 @@ class JobAdopter:
             part for part in job.stored if part.at[:1] == ("input",) and _at(now, part.at) == _at(before, part.at)
         ]
         update = {"input": copy.input, "result": None, "stored": unchanged}
-        whole = await self.values.whole(job.model_copy(update=update))
-        return copy.model_copy(update={"input": whole.input})
+        complete_job = await self.values.whole(job.model_copy(update=update))
+        return copy.model_copy(update={"input": complete_job.input})
 
     async def _copy(self, source: JobInput, adoption: Adoption, owner: str, labels: dict[str, str]) -> JobInput:
         await self._check_copied(source)
@@ -173,8 +173,8 @@ class JobAdopter:
 
 def _owner(adoption: Adoption, parent: JobInput | None) -> str:
     """The owner of the parent, else the one that the input or the search attribute names, else the admin."""
-    named = adoption.job_input.owner if adoption.job_input else None
-    return (parent.owner if parent else "") or named or adoption.owner or ADMIN.id
+    input_owner = adoption.job_input.owner if adoption.job_input else None
+    return (parent.owner if parent else "") or input_owner or adoption.owner or ADMIN.id
 
 
 def _budget(parent: JobInput | None) -> TokenBudget | None:

@@ -168,7 +168,7 @@ class JobController:
 
 def _closing_reason(job: Job, step: str) -> str:
     if step in job.decisions:
-        return "somebody else decided first"
+        return "another decision came first"
     return "the job is being cancelled" if job.cancel_requested_at else "its time ran out"
 
 

@@ -3,7 +3,7 @@
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final
 
-from orchestrator.agents.deciding import DECISION_STRATEGIST, DecisionOutput
+from orchestrator.agents.decisions import DECISION_STRATEGIST, DecisionOutput
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.errors import DeadlineExceeded, Unavailable

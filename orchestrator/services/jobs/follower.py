@@ -48,7 +48,7 @@ class JobFollower:
         job = await self.reader.get(principal, job_id)
         first = _state(job)
         deadline = asyncio.get_running_loop().time() + seconds
-        if seconds <= 0 or _holds(until, job, first):
+        if seconds <= 0 or _is_reached(until, job, first):
             return job
         async with self.gateway.watch(job_id) as watch:
             while (remaining := deadline - asyncio.get_running_loop().time()) > 0:
@@ -58,7 +58,7 @@ class JobFollower:
                 except NotFound:  # accepted, but not yet started in Temporal
                     await asyncio.sleep(min(remaining, _START_POLL_SECONDS))
                 job = await self.reader.get(principal, job_id)
-                if _holds(until, job, first):
+                if _is_reached(until, job, first):
                     break
         return job
 
@@ -136,7 +136,12 @@ def skipped(events: list[JobEvent], after: str | None) -> int:
     for index, event in enumerate(events):
         if event.id == after:
             return index + 1
-        if position and event.name == JOB_RESET and event.data["base_run"] == position[0] and _undone(event, position):
+        if (
+            position
+            and event.name == JOB_RESET
+            and event.data["base_run"] == position[0]
+            and _is_undone(event, position)
+        ):
             return index
     problem = "is not an event of this job" if position else "is not a cursor"
     raise InvalidInput(
@@ -144,13 +149,13 @@ def skipped(events: list[JobEvent], after: str | None) -> int:
     )
 
 
-def _undone(reset: JobEvent, position: tuple[str, int]) -> bool:
+def _is_undone(reset: JobEvent, position: tuple[str, int]) -> bool:
     """Whether a reset removed the event at a position: the event came after the point to which the job was reset."""
     at = parse_cursor(reset.id)
     return at is not None and position[1] >= at[1]
 
 
-def _holds(until: Until, job: Job, first: tuple[str, str | None]) -> bool:
+def _is_reached(until: Until, job: Job, first: tuple[str, str | None]) -> bool:
     if until is Until.ATTENTION:
         return job.state.terminal or (job.reason is not None and job.reason.code not in ROUTINE)
     return job.state.terminal or _state(job) != first

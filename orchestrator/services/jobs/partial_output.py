@@ -50,7 +50,7 @@ class PartialOutputs:
             return None
         if "result" not in body:  # an older release stored it in one piece
             return body
-        output: dict[str, Any] = await self._whole(body)
+        output: dict[str, Any] = await self._restored(body)
         return output
 
     async def answers(self, job: Job) -> Answers:
@@ -64,7 +64,7 @@ class PartialOutputs:
             body = await self.artifacts.get(f"{job.id}/{_ANSWERS}")
         except NotFound:  # closed by an older release, or not yet closed
             return await self.gateway.answers(job.id, with_inputs=job.code)
-        stored = await self._whole(body)
+        stored = await self._restored(body)
         return Answers([AgentResult.model_validate(result) for result in stored["results"]], stored["asks"])
 
     async def _put(self, job_id: str, name: str, value: Any) -> None:
@@ -74,7 +74,7 @@ class PartialOutputs:
         stored = [part.model_dump() for part in parts.stored]
         await self.artifacts.put(job_id, name, {"result": parts.rest, "stored": stored})
 
-    async def _whole(self, body: dict[str, Any]) -> Any:
+    async def _restored(self, body: dict[str, Any]) -> Any:
         stored = references(body["stored"])
         return restored(body["result"], stored, await bodies_of(self.values, stored))
 

@@ -90,7 +90,7 @@ class JobReader:
         """The present state of a job. Raises `NotFound`, also for another owner's job; `Unavailable`."""
         job = await self._snapshot(job_id)
         if job is None:
-            job = await self._from_history(job_id)
+            job = await self._read_history(job_id)
         return await self.values.shown(self.visible(principal, job))
 
     async def closed(self, principal: Principal, job_id: str) -> Job | None:
@@ -100,7 +100,7 @@ class JobReader:
 
     async def ended(self, principal: Principal, job_id: str, facts: Sequence[Fact]) -> Job:
         """The ended job of these facts. Its snapshot is written in the background. Raises `NotFound`."""
-        job = await self._projected(job_id, facts, NOTHING_PENDING, wait=False)
+        job = await self._project(job_id, facts, NOTHING_PENDING, wait=False)
         return await self.values.shown(self.visible(principal, job))
 
     def visible(self, principal: Principal, job: Job) -> Job:
@@ -117,7 +117,7 @@ class JobReader:
         if filter.owner is not None and not principal.can_see(filter.owner):
             raise Forbidden("Only an admin lists the jobs of others", owner=filter.owner)
         by_reason = filter.reasons is not None or filter.attention
-        unattended = await self._unattended() if by_reason else False
+        unattended = await self._is_unattended() if by_reason else False
         rows, total = await self.jobs.list(
             owner=filter.owner if principal.admin else principal.id,
             states=filter.states,
@@ -135,11 +135,11 @@ class JobReader:
             offset=filter.offset,
         )
         if not by_reason and any(row.state.open for row in rows):
-            unattended = await self._unattended()
-        undone = [row.id for row in rows if row.state.retryable]
-        return JobPage(rows, total, unattended, await self.jobs.retried_by(*undone) if undone else {})
+            unattended = await self._is_unattended()
+        retryable_ids = [row.id for row in rows if row.state.retryable]
+        return JobPage(rows, total, unattended, await self.jobs.retried_by(*retryable_ids) if retryable_ids else {})
 
-    async def _unattended(self) -> bool:
+    async def _is_unattended(self) -> bool:
         """Whether no worker polls for jobs. False if Temporal does not answer."""
         try:
             async with asyncio.timeout(_POLLERS_TIMEOUT_SECONDS):
@@ -202,7 +202,7 @@ class JobReader:
             return None
         return Job.model_validate(stored) if stored is not None else None
 
-    async def _from_history(self, job_id: str) -> Job:
+    async def _read_history(self, job_id: str) -> Job:
         try:
             facts, pending = await self.gateway.read(job_id)
         except NotFound:
@@ -210,9 +210,9 @@ class JobReader:
             if row is None:
                 raise
             return accepted(row)
-        return await self._projected(job_id, facts, pending, wait=True)
+        return await self._project(job_id, facts, pending, wait=True)
 
-    async def _projected(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
+    async def _project(self, job_id: str, facts: Sequence[Fact], pending: Pending, *, wait: bool) -> Job:
         if kind_of(job_id) is None and not any(self.gateway.is_job(f) for f in facts if isinstance(f, RunStarted)):
             raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
         projected = project(job_id, facts, pending)

@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 _OVERDUE: Final = timedelta(minutes=5)  # A delivery attempt that is later than this has its workflow checked.
 # Running jobs that one pass checks: their state may have changed by a signal that did not come through the API.
-_LOOKS: Final = 50
+_MAX_RUNNING_CHECKS: Final = 50
 # To list running jobs costs Temporal a third of a second per thousand: lists pause for `_PAUSE` per `_LISTED` jobs.
 _LISTED: Final = 1000
 _PAUSE: Final = timedelta(seconds=15)
 _VERY_YOUNG: Final = timedelta(seconds=2)  # A younger job is not checked only to store the reason for its state.
-_FORCED: Final = timedelta(hours=1)  # Jobs that ended by force after a reset are looked for in this time.
+_FORCED: Final = timedelta(hours=1)  # How far back a pass searches for jobs that ended by force after a reset.
 _STUCK_REASONS: Final = frozenset({ReasonCode.STUCK, ReasonCode.NO_WORKER, ReasonCode.UNKNOWN_AGENT})
 _UNKNOWN: Final = ""  # The stored position of a job that Temporal did not know at the last check.
 
@@ -80,22 +80,22 @@ class IndexReconciler:
         }
         histories: dict[str, str] = {}
         reasons: dict[str, Reason] = {}
-        running = await self._running(rows)
-        problems = frozenset() if running is None else await self._problems()
-        for row in self._due(rows, before, running, request.limit, problems):
+        running = await self._running_jobs(rows)
+        problems = frozenset() if running is None else await self._reported_problems()
+        for row in self._rows_to_check(rows, before, running, request.limit, problems):
             verdict = await self._repair(row, histories, reasons)
             if verdict is not None:
                 counts[verdict] += 1
                 log.info("index_repaired", job_id=row.id, verdict=verdict)
         await self.jobs.checked(histories, at=at)
         await self.jobs.note_reasons(reasons, at=at)
-        counts["reopened"] = await self._reopened(running, at, request.limit)
+        counts["reopened"] = await self._reopen_reset_jobs(running, at, request.limit)
         # Pruning last: repairs are more urgent, and a pass that fails prunes nothing.
         pruned = await self.pruner.prune(at)
         return ReconcileReport(**counts, pruned=pruned)
 
     @staticmethod
-    def _due(
+    def _rows_to_check(
         rows: Sequence[OpenRow],
         before: datetime,
         running: Mapping[str, str] | None,
@@ -108,16 +108,18 @@ class IndexReconciler:
         never checked, then those that were stuck at the last check.
         """
         old = [row for row in rows if row.created_at < before]
-        doubted = [row for row in old if not _open(row) or (running is not None and row.id not in running)]
+        unconfirmed = [row for row in old if not _is_running(row) or (running is not None and row.id not in running)]
         # Jobs of another Temporal may be many: they must not delay those of this one.
-        doubted.sort(key=lambda row: row.checked_history == _UNKNOWN)
-        due = doubted[:limit]
+        unconfirmed.sort(key=lambda row: row.checked_history == _UNKNOWN)
+        due = unconfirmed[:limit]
         due_ids = {row.id for row in due}
-        others = [row for row in rows if _open(row) and row.id not in due_ids]
-        others.sort(key=lambda row: (row.id not in problems, not _moved(row), row.reason_code not in _STUCK_REASONS))
-        return due + others[:_LOOKS]
+        others = [row for row in rows if _is_running(row) and row.id not in due_ids]
+        others.sort(
+            key=lambda row: (row.id not in problems, not _has_moved(row), row.reason_code not in _STUCK_REASONS)
+        )
+        return due + others[:_MAX_RUNNING_CHECKS]
 
-    async def _problems(self) -> frozenset[str]:
+    async def _reported_problems(self) -> frozenset[str]:
         """The jobs that the server reports as stuck. The histories show the others."""
         try:
             return frozenset(await self.visibility.reported_problems())
@@ -125,7 +127,7 @@ class IndexReconciler:
             log.debug("problems_not_read", error=error.message)
             return frozenset()
 
-    async def _reopened(self, running: Mapping[str, str] | None, at: datetime, limit: int) -> int:
+    async def _reopen_reset_jobs(self, running: Mapping[str, str] | None, at: datetime, limit: int) -> int:
         """Reopen the rows of ended jobs that were reset in Temporal: they run again, or have ended again."""
         if running is None:
             return 0
@@ -162,8 +164,8 @@ class IndexReconciler:
         rows = await self.attempts.for_job(job.id)
         return await self.reader.close(with_attempts(job, rows), facts, unwritten(job, rows))
 
-    async def _running(self, rows: Sequence[OpenRow]) -> dict[str, str] | None:
-        """The run of each job that runs in Temporal. None if Temporal is not asked or does not answer."""
+    async def _running_jobs(self, rows: Sequence[OpenRow]) -> dict[str, str] | None:
+        """The run of each job that runs in Temporal. None if lists pause, or Temporal does not answer."""
         at, pause = self.clock(), _PAUSE * (len(rows) // _LISTED)
         if self.listed_at and at - self.listed_at < pause:
             return None
@@ -186,7 +188,7 @@ class IndexReconciler:
             facts, pending = await self.gateway.read(row.id)
         except NotFound:
             histories[row.id] = _UNKNOWN
-            return await self._unknown(row, reasons)
+            return await self._repair_unknown(row, reasons)
         job = project(row.id, facts, pending)
         if not job.state.terminal:
             # An attempt without an end reserves tokens, for which other calls of the owner wait.
@@ -201,7 +203,7 @@ class IndexReconciler:
             return None
         return "closed" if await self._close(job, facts) else None
 
-    async def _unknown(self, row: OpenRow, reasons: dict[str, Reason]) -> str | None:
+    async def _repair_unknown(self, row: OpenRow, reasons: dict[str, Reason]) -> str | None:
         """Repair the row of a job that this Temporal does not know: not started, refused, deleted, or elsewhere."""
         if row.start_state is StartState.DOUBTFUL:
             await self.jobs.drop(row.id)
@@ -237,11 +239,11 @@ class IndexReconciler:
         return "closed"
 
 
-def _moved(row: OpenRow) -> bool:
+def _has_moved(row: OpenRow) -> bool:
     """Whether a call of the job began or ended since the last check, or the job was never checked."""
     return row.checked_at is None or (row.moved_at is not None and row.moved_at > row.checked_at)
 
 
-def _open(row: OpenRow) -> bool:
+def _is_running(row: OpenRow) -> bool:
     """Whether a row says that Temporal runs its job."""
     return row.start_state is StartState.STARTED and not row.state.terminal

@@ -8,7 +8,7 @@ import structlog
 
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.retention import Retention
-from orchestrator.services.access.idempotency import KEPT
+from orchestrator.services.access.idempotency import RETENTION
 from orchestrator.storage.audit import AuditRepository
 from orchestrator.storage.pruning import PruningRepository
 
@@ -31,7 +31,7 @@ class IndexPruner:
             (retention.deliveries, rows.deliveries),
             (retention.audit, trail.prune),
             (_EXPIRED, rows.refresh_tokens),
-            (KEPT, rows.idempotency_keys),
+            (RETENTION, rows.idempotency_keys),
         ]
         self._kinds = [(age, prune) for age, prune in kinds if age is not None]
 

@@ -44,7 +44,7 @@ class StartRequest:
     `name` replaces the name of the agent as the name of a single agent's job. The surface chooses `subject`, `labels`
     and `id_tail`, the end of the new job's id, which must be random and never reused.
     `task_queue` is the queue of a framework, for a single agent's call that a framework executes. A `short` call of an
-    agent surely takes less than a second: it is made without its own round trip to Temporal.
+    agent certainly takes less than a second: it is made without its own round trip to Temporal.
     """
 
     kind: JobKind
@@ -233,7 +233,7 @@ def _digest(request: StartRequest) -> str:
         "config": request.config.model_dump(mode="json"),
         "webhook_url": request.webhook_url,
         # A surface's labels do not tell requests apart; digests of earlier releases have none.
-        **({"labels": own} if (own := _own_labels(request)) else {}),
+        **({"labels": labels} if (labels := _own_labels(request)) else {}),
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

@@ -55,13 +55,13 @@ class Deployment:
         """Every setting by name. For a secret only whether it is set; a URL without user, password and query."""
         fields = Settings.model_fields
         secret = {name for name, field in fields.items() if is_secret(field)}
-        plain = self.settings.model_dump(mode="json", exclude=secret)
-        plain |= {
+        values = self.settings.model_dump(mode="json", exclude=secret)
+        values |= {
             "database_url": self.settings.index_url(),
             "tiers": {tier: limits.model_dump() for tier, limits in self.settings.tier_limits().items()},
             "surface_limits": {name: window.model_dump() for name, window in self.settings.surface_windows().items()},
         }
-        visible = {name: shown_value(value) for name, value in plain.items()}
+        visible = {name: shown_value(value) for name, value in values.items()}
         configured = {name: getattr(self.settings, name) is not None for name in sorted(secret)}
         return {"settings": visible, "secrets_configured": configured}
 
@@ -123,12 +123,12 @@ class Deployment:
             "sessions start without a credential" if public else "every session needs a credential",
             "Set ORCHESTRATOR_PUBLIC_SESSIONS to false: then /execute-workflow and its siblings take a key",
         )
-        named = self.settings.cors_origins.strip()
+        origins = self.settings.cors_origins.strip()
         allowed = {"": "pages of this origin only may call", "*": "pages of any origin may call"}
         yield _finding(
             "cors_origins",
-            named != "*",
-            allowed.get(named, "pages of named origins only may call"),
+            origins != "*",
+            allowed.get(origins, "pages of named origins only may call"),
             "Set ORCHESTRATOR_CORS_ORIGINS to the origins of your own pages",
         )
         password = self.settings.admin_password

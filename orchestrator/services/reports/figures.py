@@ -16,7 +16,7 @@ from orchestrator.storage.figures import FiguresRepository
 
 log = structlog.get_logger(__name__)
 
-KEPT: Final = timedelta(seconds=10)
+CACHE_TIME: Final = timedelta(seconds=10)
 # All ended jobs are counted again at this interval. In between, only the recent ones are read.
 RECOUNT: Final = timedelta(hours=1)
 # The end of a job may reach the index late, by a repair: younger ends are counted at every read.
@@ -44,7 +44,7 @@ class FiguresReader:
         """The figures, at most ten seconds old. None if the index does not answer."""
         async with self._lock:
             now = self._clock()
-            if self._read is None or now - self._read[0] >= KEPT:
+            if self._read is None or now - self._read[0] >= CACHE_TIME:
                 self._read = now, await self._figures_at(now)
             return self._read[1]
 

@@ -20,7 +20,7 @@ from orchestrator.services.reports.metrics import DAY, MetricsReader
 from orchestrator.services.reports.readiness import Readiness
 from orchestrator.storage.work import Work, WorkRepository
 
-KEPT: Final = timedelta(seconds=5)
+CACHE_TIME: Final = timedelta(seconds=5)
 MAX_DELIVERABLES: Final = 20
 
 
@@ -125,12 +125,12 @@ class PartnershipReader:
         owner = None if everybody else principal.id
         async with self._lock:
             now = self._clock()
-            self._reports = {key: report for key, report in self._reports.items() if now - report[0] < KEPT}
+            self._reports = {key: report for key, report in self._reports.items() if now - report[0] < CACHE_TIME}
             if owner not in self._reports:
                 self._reports[owner] = now, await self._report_or_error(now, ADMIN if everybody else principal)
             report = self._reports[owner][1]
         if isinstance(report, Unavailable):
-            raise Unavailable(report.message, retry_after=KEPT.total_seconds())
+            raise Unavailable(report.message, retry_after=CACHE_TIME.total_seconds())
         return report
 
     async def _report_or_error(self, now: datetime, principal: Principal) -> PartnershipReport | Unavailable:
@@ -196,7 +196,7 @@ def health(ended: ExecutionCounts) -> Health:
     return next((word for least, word in _THRESHOLDS if ended.success_rate >= least), Health.POOR)
 
 
-def percent(part: int, whole: int) -> float:
-    """A percentage with one decimal: 0.0 for an empty whole, 100.0 only if `part` equals `whole`."""
-    share = 100 * part / whole if whole else 0.0
-    return min(round(share, 1), 99.9) if part < whole else round(share, 1)
+def percent(part: int, total: int) -> float:
+    """A percentage with one decimal: 0.0 for an empty total, 100.0 only if `part` equals `total`."""
+    share = 100 * part / total if total else 0.0
+    return min(round(share, 1), 99.9) if part < total else round(share, 1)

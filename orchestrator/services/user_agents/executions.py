@@ -160,7 +160,7 @@ class Executions:
             limit=filter.limit,
             offset=filter.offset,
         )
-        return ExecutionPage(await asyncio.gather(*(self._whole(principal, job) for job in rows)), total)
+        return ExecutionPage(await asyncio.gather(*(self._with_end(principal, job) for job in rows)), total)
 
     async def get(self, principal: Principal, execution_id: str) -> Job:
         """One execution in its present state. Raises `NotFound`, also if its agent was deleted (C-41)."""
@@ -191,19 +191,21 @@ class Executions:
         except Unavailable as error:  # The count is not worth the failure of the execution.
             log.warning("use_not_counted", configuration_id=saved.id, error=error.message)
 
-    async def _whole(self, principal: Principal, job: Job) -> Job:
+    async def _with_end(self, principal: Principal, job: Job) -> Job:
         """The job from its history if it has just ended and the index does not have its end yet."""
         return await self.reader.get(principal, job.id) if job.state.terminal and not job.run_id else job
 
 
 def model_settings(configuration: dict[str, Any]) -> JobConfig:
     """The model settings that a configuration holds: `model`, `temperature`, `maxTokens`. Raises `InvalidInput`."""
-    values = {ours: configuration[theirs] for theirs, ours in _MODEL_SETTINGS.items() if theirs in configuration}
+    values = {
+        field: configuration[wire_name] for wire_name, field in _MODEL_SETTINGS.items() if wire_name in configuration
+    }
     try:
         return JobConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = next(theirs for theirs, ours in _MODEL_SETTINGS.items() if ours == first["loc"][0])
+        name = next(wire_name for wire_name, field in _MODEL_SETTINGS.items() if field == first["loc"][0])
         raise InvalidInput(
             f"Invalid value for configuration.{name}: {first['msg']}",
             field=f"configuration.{name}",

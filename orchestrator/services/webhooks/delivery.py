@@ -61,18 +61,18 @@ class WebhookDeliverer:
             return DeliveryReport(state=delivery.state)
         webhook = await self.webhooks.get(delivery.webhook_id) if delivery.webhook_id else None
         if delivery.webhook_id and (webhook is None or webhook.disabled_at):
-            return await self._dropped(delivery, "its webhook was deleted or disabled")
+            return await self._drop(delivery, "its webhook was deleted or disabled")
         if webhook:
             delivery = replace(delivery, url=webhook.url)  # the owner may have changed the URL
         at = self.clock()
-        if webhook and (reason := await self._key_ended(webhook, at)) is not None:
+        if webhook and (reason := await self._key_problem(webhook, at)) is not None:
             await self.webhooks.change(webhook.id, disabled_at=at, disabled_reason=reason)
             log.warning("webhook_disabled", webhook_id=webhook.id, owner=webhook.owner, reason=reason)
-            return await self._dropped(delivery, reason)
+            return await self._drop(delivery, reason)
         try:
             body = await self.bodies.of(delivery)
             if webhook and body["event"] != delivery.event and body["event"] not in webhook.events:
-                return await self._dropped(delivery, f"the job's end is now {body['event']}")
+                return await self._drop(delivery, f"the job's end is now {body['event']}")
             secrets = self._secrets(delivery, webhook, at)
         except (NotFound, Unsealable) as error:
             posted = Posted(verdict=DeliveryVerdict.RETRY, error=error.message)
@@ -87,9 +87,9 @@ class WebhookDeliverer:
                     owner=delivery.owner,
                 )
             )
-        return await self._recorded(delivery, webhook, attempt, posted, at)
+        return await self._record(delivery, webhook, attempt, posted, at)
 
-    async def _key_ended(self, webhook: Webhook, at: datetime) -> str | None:
+    async def _key_problem(self, webhook: Webhook, at: datetime) -> str | None:
         """Why the API key of a webhook is no longer valid for it, or None."""
         if webhook.key_id is None:
             return None
@@ -112,27 +112,29 @@ class WebhookDeliverer:
             secrets.append(self.sealer.unseal(webhook.previous_secret, place))
         return secrets
 
-    async def _dropped(self, delivery: Delivery, reason: str) -> DeliveryReport:
+    async def _drop(self, delivery: Delivery, reason: str) -> DeliveryReport:
         await self.deliveries.give_up(delivery.id, DeliveryState.DROPPED, at=self.clock())
         log.info("delivery_dropped", delivery_id=delivery.id, webhook_id=delivery.webhook_id, why=reason)
         return DeliveryReport(state=DeliveryState.DROPPED)
 
-    async def _recorded(
+    async def _record(
         self, delivery: Delivery, webhook: Webhook | None, attempt: DeliveryAttempt, posted: Posted, at: datetime
     ) -> DeliveryReport:
         state = _state(posted.verdict, last=attempt.last)
         retry_after = min(posted.retry_after, _MAX_WAIT) if posted.retry_after is not None else None
         wait = max(attempt.next_delay or 0.0, retry_after or 0.0)
-        disabling = await self._disabling(delivery, webhook, posted) if state is DeliveryState.FAILED else None
+        disable_reason = (
+            await self._disable_reason(delivery, webhook, posted) if state is DeliveryState.FAILED else None
+        )
         due = await self.deliveries.record(
             delivery,
             MadeAttempt(attempt.number, at, str(posted.verdict), posted.status, posted.error, posted.duration),
             state=state,
             next_attempt_at=self.clock() + timedelta(seconds=wait) if state is DeliveryState.PENDING else None,
-            disabling=disabling,
+            disable_reason=disable_reason,
         )
-        if disabling is not None:
-            log.warning("webhook_disabled", webhook_id=delivery.webhook_id, owner=delivery.owner, reason=disabling)
+        if disable_reason is not None:
+            log.warning("webhook_disabled", webhook_id=delivery.webhook_id, owner=delivery.owner, reason=disable_reason)
         if due:
             self.dispatcher.dispatch(due)
         log.info(
@@ -145,7 +147,7 @@ class WebhookDeliverer:
         )
         return DeliveryReport(state=state, retry_after=retry_after)
 
-    async def _disabling(self, delivery: Delivery, webhook: Webhook | None, posted: Posted) -> str | None:
+    async def _disable_reason(self, delivery: Delivery, webhook: Webhook | None, posted: Posted) -> str | None:
         """Why a failed delivery disables its webhook, or None if it does not.
 
         It does not for a test delivery, nor if the receiver accepted another delivery meanwhile, nor if the owner

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class DeliveryDispatcher:
-    """Starts deliveries in the background, one dispatcher per process. Holds the starts that are under way."""
+    """Starts deliveries in the background, one dispatcher per process. Tracks the starts in progress."""
 
     def __init__(self, gateway: TemporalGateway, deliveries: DeliveryRepository, *, schedule: Sequence[float]) -> None:
         self._gateway = gateway
@@ -24,9 +24,9 @@ class DeliveryDispatcher:
         self._schedule = list(schedule)
         self._starting = Background()
 
-    def dispatch(self, due: Sequence[DueDelivery]) -> None:
+    def dispatch(self, deliveries: Sequence[DueDelivery]) -> None:
         """Start deliveries whose rows are written, in the background. The reconciler starts those that fail here."""
-        self._starting.start(self._dispatched(due), "webhook deliveries")
+        self._starting.start(self._start_or_log(deliveries), "webhook deliveries")
 
     async def settle(self) -> None:
         """Wait until all starts are done. Call it before the connections are closed."""
@@ -53,15 +53,17 @@ class DeliveryDispatcher:
                 closed += 1
         return closed
 
-    async def _dispatched(self, due: Sequence[DueDelivery]) -> None:
+    async def _start_or_log(self, deliveries: Sequence[DueDelivery]) -> None:
         try:
-            await self._start(due)
+            await self._start(deliveries)
         except Unavailable as error:
-            log.warning("deliveries_not_started", delivery_ids=[delivery.id for delivery in due], error=error.message)
+            log.warning(
+                "deliveries_not_started", delivery_ids=[delivery.id for delivery in deliveries], error=error.message
+            )
 
-    async def _start(self, due: Sequence[DueDelivery]) -> list[str]:
+    async def _start(self, deliveries: Sequence[DueDelivery]) -> list[str]:
         started = []
-        for delivery in due:
+        for delivery in deliveries:
             try:
                 await self._gateway.start_delivery(
                     self._input(delivery), owner=delivery.owner, summary=_summary(delivery)

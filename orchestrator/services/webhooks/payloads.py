@@ -30,7 +30,7 @@ class DeliveryBodies:
         """`{event, job_id, timestamp, data}`. Raises `NotFound` if the job is gone, `Unavailable`."""
         if delivery.job_id is None:
             return _body(delivery.event, None, delivery.created_at, delivery.data or {})
-        job = await self._ended(delivery.owner, delivery.job_id)
+        job = await self._ended_job(delivery.owner, delivery.job_id)
         data = {
             "status": job.state.status,
             "output": await self.outputs.output_or_preview(job),
@@ -44,7 +44,7 @@ class DeliveryBodies:
         event = corrected(delivery.event, job.state, job.subject)
         return _body(event, job.id, job.closed_at or delivery.created_at, data)
 
-    async def _ended(self, owner: str, job_id: str) -> Job:
+    async def _ended_job(self, owner: str, job_id: str) -> Job:
         """The job once Temporal has closed it, which is a moment after the workflow reported its end."""
         reader = Principal(id=owner, scopes=frozenset())
         job = await self.reader.get(reader, job_id)

@@ -92,7 +92,7 @@ class WebhookRegistry:
         """
         principal.require(_SCOPE)
         _check_secret(secret)
-        event_names = [*dict.fromkeys(events)] if any_event else _checked(events)
+        event_names = [*dict.fromkeys(events)] if any_event else _checked_events(events)
         await self.check_url(url, principal.id)
         at = self.clock()
         new_secret = None if secret else _new_secret()
@@ -144,10 +144,10 @@ class WebhookRegistry:
 
         Raises `InvalidInput`.
         """
-        row = await self._changeable(principal, webhook_id)
+        row = await self._require_changeable(principal, webhook_id)
         values: dict[str, Any] = {"updated_at": self.clock(), "key_id": _key_of(principal, row)}
         if events is not None:
-            values["events"] = _checked(events)
+            values["events"] = _checked_events(events)
         if url is not None:
             await self.check_url(url, row.owner)
             values["url"] = url
@@ -155,7 +155,7 @@ class WebhookRegistry:
             values |= {"disabled_at": None, "disabled_reason": None}
         elif active is False and row.disabled_at is None:
             values |= {"disabled_at": values["updated_at"], "disabled_reason": "Switched off on request"}
-        return await self._changed(webhook_id, **values)
+        return await self._change_row(webhook_id, **values)
 
     async def rotate(
         self, principal: Principal, webhook_id: str, *, overlap: timedelta, secret: str | None = None
@@ -165,10 +165,10 @@ class WebhookRegistry:
         Raises `InvalidInput` for an invalid secret.
         """
         _check_secret(secret)
-        row = await self._changeable(principal, webhook_id)
+        row = await self._require_changeable(principal, webhook_id)
         at = self.clock()
         new_secret = None if secret else _new_secret()
-        changed = await self._changed(
+        changed = await self._change_row(
             webhook_id,
             secret=self.sealer.seal(secret or new_secret or "", row.sealed_for),
             previous_secret=row.secret if overlap else None,
@@ -180,20 +180,20 @@ class WebhookRegistry:
 
     async def delete(self, principal: Principal, webhook_id: str) -> None:
         """Delete a webhook. Pending deliveries are dropped."""
-        await self._changeable(principal, webhook_id)
+        await self._require_changeable(principal, webhook_id)
         if not await self.webhooks.delete(webhook_id, at=self.clock()):
             raise _unknown(webhook_id)
         log.info("webhook_deleted", webhook_id=webhook_id)
 
     async def test(self, principal: Principal, webhook_id: str) -> Delivery:
         """A delivery of `webhook.test`, attempted once at once. Raises `WrongState` for a disabled webhook."""
-        row = _active(await self._changeable(principal, webhook_id))
+        row = _require_active(await self._require_changeable(principal, webhook_id))
         new_id = self._delivery_id()
         return await self._deliver(row, WebhookEvent.WEBHOOK_TEST, new_id, new_id, data={"webhook_id": row.id})
 
     async def redeliver(self, principal: Principal, webhook_id: str, delivery_id: str) -> Delivery:
         """Deliver the same message again, with new attempts. Raises `NotFound`, `WrongState` while it is pending."""
-        row = _active(await self._changeable(principal, webhook_id))
+        row = _require_active(await self._require_changeable(principal, webhook_id))
         old = await self.outbox.get(delivery_id)
         if old is None or old.webhook_id != webhook_id:
             raise NotFound(f"Unknown delivery: {delivery_id[:80]}", delivery_id=delivery_id[:80])
@@ -227,7 +227,7 @@ class WebhookRegistry:
         rows, total = await self.outbox.list(job_id=job_id, limit=limit, offset=offset, after=after)
         return DeliveryPage(rows, total)
 
-    async def _changeable(self, principal: Principal, webhook_id: str) -> Webhook:
+    async def _require_changeable(self, principal: Principal, webhook_id: str) -> Webhook:
         """A webhook that the caller may change. Raises `Forbidden`, `NotFound`."""
         principal.require(_SCOPE)
         return await self.get(principal, webhook_id)
@@ -262,14 +262,14 @@ class WebhookRegistry:
         self.dispatcher.dispatch([delivery])
         return delivery
 
-    async def _changed(self, webhook_id: str, **values: Any) -> Webhook:
+    async def _change_row(self, webhook_id: str, **values: Any) -> Webhook:
         changed = await self.webhooks.change(webhook_id, **values)
         if changed is None:
             raise _unknown(webhook_id)
         return changed
 
 
-def _checked(events: Sequence[str]) -> list[str]:
+def _checked_events(events: Sequence[str]) -> list[str]:
     """The events without duplicates. Raises `InvalidInput`, which names the existing events."""
     allowed = ", ".join(SUBSCRIBABLE)
     for event in events:
@@ -293,13 +293,13 @@ def _check_secret(secret: str | None) -> None:
     if secret is None or not secret.startswith(_SECRET_PREFIX):
         return
     try:
-        readable = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
+        decoded = base64.b64decode(secret.removeprefix(_SECRET_PREFIX), validate=True)
     except ValueError:
-        readable = b""
-    if not readable:
+        decoded = b""
+    if not decoded:
         expected = f"base64 after {_SECRET_PREFIX}, or a secret with another beginning"
         raise InvalidInput(
-            f"What follows {_SECRET_PREFIX} in the secret is not base64", field="secret", expected=expected
+            f"invalid secret: the text after {_SECRET_PREFIX} is not base64", field="secret", expected=expected
         )
 
 
@@ -308,7 +308,7 @@ def _key_of(principal: Principal, row: Webhook) -> str | None:
     return principal.key if principal.id == row.owner else row.key_id
 
 
-def _active(row: Webhook) -> Webhook:
+def _require_active(row: Webhook) -> Webhook:
     if row.disabled_at is not None:
         raise WrongState(f"Webhook {row.id} is disabled: activate it first", webhook_id=row.id)
     return row

@@ -61,6 +61,6 @@ AGENT: Final = Agent(
     input_model=DecisionInput,
     output_model=DecisionOutput,
     settings=ModelSettings(default_temperature=0.3, max_tokens=2048),
-    source="orchestrator/agents/deciding.py",
+    source="orchestrator/agents/decisions.py",
     listed=False,
 )
