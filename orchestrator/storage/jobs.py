@@ -13,7 +13,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    func,
     null,
     select,
     update,
@@ -21,7 +20,7 @@ from sqlalchemy import (
 
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.commands import JobInput
-from orchestrator.domain.errors import LimitExceeded, Unavailable
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.events import parse_cursor
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import OPEN_STATES, AttemptStatus, JobError, JobState, ReasonCode, StartState
@@ -29,6 +28,7 @@ from orchestrator.domain.pages import Position
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.values import Stored, references, split
 from orchestrator.domain.webhooks import DueDelivery
+from orchestrator.storage.concurrency import check_slot
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
 from orchestrator.storage.labels import packed
@@ -43,8 +43,6 @@ from orchestrator.storage.values import ValueRepository
 
 _INSERT_TRIES: Final = 3
 _STORED: Final = "stored"  # Next to the fields of `JobInput`, so that no caller's data is mistaken for it.
-_NAMED_JOBS: Final = 5  # How many open jobs a refusal names.
-_SLOT_RETRY_AFTER: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,6 @@ _END_ATTEMPTS: Final = (
     .where(attempts.c.job_id == bindparam("this_job"), attempts.c.status == AttemptStatus.RUNNING)
     .values(status=AttemptStatus.UNKNOWN)
 )
-_OF_OWNER: Final = (jobs.c.owner == bindparam("this_owner"), _OPEN)
-_OPEN_COUNT: Final = select(func.count()).select_from(jobs).where(*_OF_OWNER)
-_OPEN_OF_OWNER: Final = select(jobs.c.id).where(*_OF_OWNER).limit(_NAMED_JOBS)
 
 
 class JobRepository(OpenJobs):
@@ -353,7 +348,7 @@ class JobRepository(OpenJobs):
             if budget is not None and not runs:
                 check_month(connection, owner, budget, at)
             if limit is not None:
-                _check_slot(connection, owner, limit)
+                check_slot(connection, owner, limit)
                 check_sessions(connection, owner, row["subject"], at)
             if budget is not None:
                 row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
@@ -364,21 +359,6 @@ class JobRepository(OpenJobs):
     async def _update(self, job_id: str, condition: ColumnElement[bool], **values: Any) -> None:
         change = update(jobs).where(jobs.c.id == job_id, condition).values(**values)
         await self._db.autocommit(lambda connection: connection.execute(change).close())
-
-
-def _check_slot(connection: Connection, owner: str, limit: int) -> None:
-    parameters = {"this_owner": owner}
-    running = connection.execute(_OPEN_COUNT, parameters).scalar_one()
-    if running < limit:
-        return
-    raise LimitExceeded(
-        f"{running} of {limit} concurrent jobs are running. Retry after {_SLOT_RETRY_AFTER:g} seconds.",
-        limit="concurrent_jobs",
-        retry_after=_SLOT_RETRY_AFTER,
-        allowed=limit,
-        used=running,
-        job_ids=list(connection.execute(_OPEN_OF_OWNER, parameters).scalars()),
-    )
 
 
 def _row(row: RowMapping) -> JobRow:

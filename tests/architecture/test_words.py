@@ -17,7 +17,7 @@ BANNED: Final = frozenset({"told", "tells", "mend", "mends", "mended", "anew", "
 NOT_NOUNS: Final = frozenset(
     {"found", "given", "wanted", "known", "said", "seen", "kept", "asked", "shown", "made", "chosen", "held", "begun"}
 )
-NAMED_BY_NOUNS: Final = ("orchestrator/*.py", "workflows/*.py", "activities/*.py", "sdks/python/*.py")
+NAMED_BY_NOUNS: Final = ("orchestrator/*.py", "workflows/*.py", "activities/*.py", "api/*.py", "sdks/python/*.py")
 # The first quotes other people's documents; the second prints their lines; the third names the words.
 QUOTING: Final = frozenset({"docs/requirements.md", "docs/conformance.md", "tests/architecture/test_words.py"})
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
