@@ -1,7 +1,5 @@
 """Webhooks over HTTP: whose they are, what is checked, what is sent, and what is never shown."""
 
-import hashlib
-import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,6 +22,7 @@ from tests.api.test_pages import walked
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
 from tests.ledger import ledger
+from tests.signatures import verify_webhook
 
 URL = "http://127.0.0.1:9/hook"
 TAKEN, FAILED = Answer(status=200), Answer(status=500)
@@ -94,12 +93,6 @@ async def ran(client: httpx2.AsyncClient, **more: Any) -> str:
     answer = await client.post("/v1/agents/t_echo/execute", json={"input": {}, "async": True, **more})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
-
-
-def verify_webhook(payload: str, signature: str, secret: str) -> bool:
-    """As the documentation has it (D-101)."""
-    expected = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(f"sha256={expected}", signature)
 
 
 @ledger("D-098", "D-099")

@@ -7,7 +7,7 @@ import pytest
 
 from api.dialects.agentorchestra import dashboard, mapping
 from api.dialects.agentorchestra.document import served
-from api.dialects.agentorchestra.paging import within
+from api.dialects.agentorchestra.paging import clamp
 from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.domain.access import ORDINARY, Principal
 from orchestrator.domain.commands import JobConfig
@@ -186,7 +186,7 @@ def test_the_last_page_may_be_short(total: int, pages: int) -> None:
 @ledger("C-38")
 @pytest.mark.parametrize(("value", "taken"), [(-5, 1), (0, 1), (7, 7), (100, 100), (10**30, 100)])
 def test_what_is_beyond_an_undeclared_bound_is_the_bound(value: int, taken: int) -> None:
-    assert within(value, 1, 100) == taken
+    assert clamp(value, 1, 100) == taken
 
 
 @ledger("O-042")

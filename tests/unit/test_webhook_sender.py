@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from orchestrator.delivery.sender import HttpWebhookSender, retry_after
-from orchestrator.delivery.signing import verify_webhook
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.webhooks import DeliveryVerdict, Posting
 from tests.fakes.webhook_receiver import DRIP, HALF_BODY, NOT_HTTP, RESET, STALL, Answer, Fault, receiving
 from tests.ledger import ledger
+from tests.signatures import verify_webhook
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = 86400.0

@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from orchestrator.delivery.signing import headers, key_bytes, signed_body
 from tests.ledger import ledger
+from tests.signatures import verify_webhook
 
 SPEC_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SPEC_ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
@@ -31,12 +32,6 @@ BODY: dict[str, Any] = {
     "data": {"status": "completed", "output": {"text": "grün ✓ <b>&"}, "metrics": {"cost": 1.0}},
 }
 SECRETS = [SPEC_SECRET, "webhook_secret_key", "whsec_", "whsec_no base64!", "clé", "x"]
-
-
-def verify_webhook(payload: str, signature: str, secret: str) -> bool:
-    """The documented check of `X-Devora-Signature` (D-101)."""
-    expected = "sha256=" + hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), signature.encode())
 
 
 def signed(*secrets: str) -> tuple[bytes, dict[str, str]]:
