@@ -270,7 +270,7 @@ class Remembered:
 
     async def named(self, *_: Any) -> None: ...
 
-    async def offers(self, _: str) -> bool:
+    async def has_framework_workers(self, _: str) -> bool:
         return False
 
     async def start(self, principal: Principal, request: StartRequest) -> Started:
