@@ -260,7 +260,7 @@ async def test_a_first_start_that_was_cut_short_is_begun_again(binary: ServerBin
 
 
 async def test_a_server_that_does_not_come_up_shows_its_log(tmp_path: Path) -> None:
-    broken = DevServer(ServerBinary(Path("/bin/ls"), "0", "0"), tmp_path, port=0)
+    broken = DevServer(ServerBinary(Path("/bin/ls"), "0"), tmp_path, port=0)
     with pytest.raises(Unavailable, match=r"(?s)ended with code 2; its log .*temporal.log ends with:.*ls: "):
         await broken.start()
     assert FileLock(tmp_path / "temporal.lock").acquire()

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -68,8 +69,13 @@ async def test_strange_names_are_refused_and_the_rest_passes_whole() -> None:
             assert [value.split(";")[0] for value in answer.headers.get_list("set-cookie")] == ["a=1", "b=2"]
 
 
-async def test_the_start_of_the_ui_logs_nothing_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", "uvicorn"), listen("127.0.0.1", 0, "--ui-port") as listener:
+async def test_the_start_of_the_ui_logs_nothing_of_the_server(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("uvicorn", "uvicorn.error"):  # Earlier tests may have configured them.
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+    with caplog.at_level("INFO", "uvicorn.error"), listen("127.0.0.1", 0, "--ui-port") as listener:
         stop = asyncio.Event()
         async with (
             beside(temporal_ui.serve(listener, "http://127.0.0.1:1", stop), stop),

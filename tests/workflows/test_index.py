@@ -124,7 +124,7 @@ async def test_a_job_that_finished_no_call_has_no_output(engine: Engine) -> None
     started = await engine.start("t_slow", {})
     await engine.services.controller.cancel(TESTER, started.job_id, "enough")
     await engine.ended(started.job_id)
-    with pytest.raises(WrongState, match="ended as CANCELLED without one"):
+    with pytest.raises(WrongState, match="its state is CANCELLED"):
         await engine.services.outputs.get(TESTER, started.job_id)
 
 

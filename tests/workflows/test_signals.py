@@ -127,7 +127,7 @@ async def test_a_decision_that_lost_in_history_is_refused_without_an_event(engin
         await send(job_id, name, message)  # type: ignore[arg-type]
 
     gateway.signal = late  # type: ignore[assignment,method-assign]
-    with pytest.raises(WrongState, match=r"decided first|has ended"):
+    with pytest.raises(WrongState, match=r"another decision came first|has ended"):
         await engine.services.controller.approve(TESTER, job_id, "b")
     job = await engine.ended(job_id)
     assert (job.state, job.error and job.error.message) == (JobState.FAILED, "an operator was faster")
