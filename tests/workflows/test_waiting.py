@@ -97,7 +97,7 @@ async def test_a_key_used_again_is_answered_from_the_index_while_temporal_is_awa
     def away(*_: object, **__: object) -> None:
         raise AssertionError("Temporal was asked")
 
-    for name in ("read", "ended", "start", "watch"):
+    for name in ("read", "wait_for_end", "start", "watch"):
         monkeypatch.setattr(TemporalGateway, name, away)
     again = await starter.start(TESTER, request)
     assert again.replayed
