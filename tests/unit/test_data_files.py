@@ -26,7 +26,7 @@ def test_files_of_an_earlier_release_are_closed_and_no_others(tmp_path: Path) ->
     (data / "temporal.lock").symlink_to(elsewhere)
     data.chmod(0o755)
     shown = probes.folder(data)
-    assert set(shown.shown) == {str(data), *(str(data / name) for name in ours)}
+    assert set(shown.readable_paths) == {str(data), *(str(data / name) for name in ours)}
     finding = checks.check_folder(shown)
     assert (finding.verdict, finding.remedy is None) == (Verdict.WARNING, False)
     close_to_others(data)
