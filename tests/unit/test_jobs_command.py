@@ -416,6 +416,20 @@ async def test_a_limit_is_waited_out_and_a_control_counts_once() -> None:
     ]
 
 
+async def test_an_outage_is_reported_once() -> None:
+    faults = [httpx2.ReadError("cut"), httpx2.ConnectError("refused"), httpx2.ConnectError("refused")]
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if faults:
+            raise faults.pop(0)
+        return httpx2.Response(202, json={"job_id": "wf_job_1", "done": True})
+
+    messages: list[str] = []
+    client = client_of(answer)
+    await ApiRetries(30, messages.append).call(lambda: client.act("wf_job_1", Action.CANCEL, {"reason": "x"}, "k"))
+    assert messages == ["no response from http://127.0.0.1:8000 (cut); trying again"]
+
+
 async def test_all_requests_wait_as_long_as_one_is_asked_to() -> None:
     moments: list[float] = []
     limited = True

@@ -28,7 +28,7 @@ class ApiRetries:
         self._failures = 0  # in a row
         self._silent_since: float | None = None
         self.reached = False
-        self._last_message = ""
+        self._last_problem = ""
 
     async def call(self, request: Callable[[], Awaitable[T]]) -> T:
         """The response to a request. Raises `NoAnswer` after the last try, and every other error of the request."""
@@ -47,7 +47,7 @@ class ApiRetries:
 
     def answered(self) -> None:
         """Record a response: the next pause is the shortest one."""
-        self._failures, self._silent_since, self.reached, self._last_message = 0, None, True, ""
+        self._failures, self._silent_since, self.reached, self._last_problem = 0, None, True, ""
 
     @property
     def silent(self) -> bool:
@@ -70,8 +70,8 @@ class ApiRetries:
         self._failures += 1
         pause = _BACKOFF.pause(self._failures) if retry_after is None else retry_after
         self._resume_at = max(self._resume_at, _now() + pause)
-        if str(fault) != self._last_message:
-            self._last_message = str(fault)
+        if fault.problem != self._last_problem:
+            self._last_problem = fault.problem
             self._notify(f"{fault}; trying again")
         await asyncio.sleep(max(0.0, self._resume_at - _now()))
 

@@ -58,13 +58,20 @@ class NoAnswer(Exception):
     """The API did not respond, or refused for now; the message says why.
 
     `retry_after` is the number of seconds to wait. `limited`: a limit of the caller is reached. `unsure`: the API may
-    have carried out the request.
+    have carried out the request. `problem` is the same for all errors of one outage, whose messages may differ.
     """
 
     def __init__(
-        self, message: str, *, retry_after: float | None = None, limited: bool = False, unsure: bool = True
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        limited: bool = False,
+        unsure: bool = True,
+        problem: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.problem = problem or message
         self.retry_after = retry_after
         self.limited = limited
         self.unsure = unsure and not limited
@@ -233,7 +240,8 @@ class ApiClient:
             advice = "; start the API with `orchestrator dev`, or pass its address with --api-url"
         elif isinstance(fault, httpx2.ProtocolError):
             advice = "; is it another program? Pass the address of the API with --api-url"
-        return NoAnswer(f"no response from {self.base_url} ({_words(fault)}){advice}", unsure=not never_sent)
+        problem = f"no response from {self.base_url}"
+        return NoAnswer(f"{problem} ({_words(fault)}){advice}", unsure=not never_sent, problem=problem)
 
     def _check(self, response: httpx2.Response) -> None:
         """Raises `Rejected` unless the request succeeded."""
