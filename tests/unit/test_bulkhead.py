@@ -113,7 +113,6 @@ async def test_the_context_of_the_call_goes_along(bulkhead: Bulkhead) -> None:
     async def asked() -> dict[str, Any]:
         return structlog.contextvars.get_contextvars()
 
-    structlog.contextvars.clear_contextvars()  # of requests that earlier tests made
     with structlog.contextvars.bound_contextvars(job_id="wf_job_1"):
         for function in (asked, structlog.contextvars.get_contextvars):
             assert await call(bulkhead, function) == {"job_id": "wf_job_1"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from starlette.requests import Request
+from structlog.contextvars import clear_contextvars
 
 from api import errors
 from api.app import create_app  # noqa: F401 - imports every module that defines an error
@@ -46,6 +47,13 @@ CASES: dict[type[OrchestratorError], list[tuple[OrchestratorError, bool]]] = {
     errors.BodyTooLate: [(errors.BodyTooLate("m", **FIELD), True)],
     InvalidRequest: [(InvalidRequest("m", faults=[], field="x"), False)],
 }
+
+
+@pytest.fixture(autouse=True)
+def log_context() -> Iterator[None]:
+    """Clears what a surface binds for the log of a request: no request ends here."""
+    yield
+    clear_contextvars()
 
 
 def subclasses(kind: type[OrchestratorError]) -> Iterator[type[OrchestratorError]]:
