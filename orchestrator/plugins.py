@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pydantic.errors import PydanticUserError
 
 from orchestrator.agents.registry import AGENTS, UNLISTED
 from orchestrator.author_modules import import_fault, import_module
+from orchestrator.authoring_faults import at_line, invalid_definition, unknown_agents
 from orchestrator.domain.agents import Agent, AgentFunction
 from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
@@ -32,17 +32,21 @@ ENTRY_POINT_GROUP: Final = "orchestrator.plugins"
 BUILT_IN: Final = Plugin(name="built-in", agents=(*AGENTS, *UNLISTED), workflows=DEFINITIONS)
 _KINDS: Final = {"agents": Agent, "workflows": WorkflowDefinition, "code_workflows": CodeWorkflow, "activities": object}
 _NO_SOURCE: Final = "built-in"
+_INSTALLED: Final = (
+    "Plugins of installed packages are loaded by their entry points: name only others in ORCHESTRATOR_PLUGINS"
+)
 
 
 def load_plugins(modules: Sequence[str]) -> list[Plugin]:
-    """The built-in plugin, the plugins of installed packages (entry points), and the `plugin` of each named module.
+    """The built-in plugin, the plugins of installed packages (entry points), and the plugin of each named module.
 
+    A module is named as `package.module`, with the attribute `plugin`, or as `package.module:attribute`.
     A plugin that is found in two of these ways is loaded once.
     Raises `CatalogueError` if a module cannot be imported, has no `plugin`, or defines something invalid.
     """
     plugins = [BUILT_IN]
     places = [_from_entry_point(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
-    places += [(_import(name), "plugin") for name in modules]
+    places += [_from_setting(name) for name in modules]
     originals: list[object] = []
     for module, attribute in places:
         plugin = getattr(module, attribute, None)
@@ -70,7 +74,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     for agent in agents:
         _check_agent(agent)
     for definition in definitions:
-        _check_workflow(definition, {agent.id for agent in agents})
+        _check_workflow(definition, {agent.id for agent in agents}, {other.id for other in definitions})
     for plugin in plugins:
         if plugin is not BUILT_IN:  # A test checks the built-in schemas: here it would cost 0.3 seconds at each start.
             _check_schemas(plugin)
@@ -96,7 +100,7 @@ def _import(name: str) -> ModuleType:
     except (ImportError, SyntaxError) as error:
         raise CatalogueError(name, f"cannot be imported: {error_message(error)}") from error
     except ValidationError as error:
-        raise CatalogueError(_faulty_file(error, name), _fault(error)) from error
+        raise invalid_definition(error, name) from error
     except Exception as error:  # the edge of author code, which may raise anything
         raise CatalogueError(name, import_fault(error)) from error
 
@@ -105,19 +109,14 @@ def _from_entry_point(point: EntryPoint) -> tuple[ModuleType, str]:
     return _import(point.module), point.attr or "plugin"
 
 
+def _from_setting(name: str) -> tuple[ModuleType, str]:
+    """The place of a plugin that is named as `package.module`, or as `package.module:attribute` like an entry point."""
+    module, _, attribute = name.partition(":")
+    return _import(module), attribute or "plugin"
+
+
 def _file(module: ModuleType) -> str:
     return module.__file__ or module.__name__
-
-
-def _faulty_file(error: ValidationError, default: str) -> str:
-    """The file whose top-level code created the invalid object: the innermost module frame."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.filename for frame in reversed(frames) if frame.name == "<module>"), default)
-
-
-def _fault(error: ValidationError) -> str:
-    faults = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors())
-    return f"{error.title}: " + "; ".join(f"{place}: {message}" if place else message for place, message in faults)
 
 
 def _with_source(plugin: Plugin, file: str) -> Plugin:
@@ -151,16 +150,19 @@ def _check_unique(what: str, entries: Sequence[Agent | WorkflowDefinition]) -> N
     for entry in reversed(entries):
         if counts[entry.id] > 1:
             sources = sorted({other.source for other in entries if other.id == entry.id})
-            raise CatalogueError(entry.source, f"{what} id {entry.id!r} is defined twice (in {', '.join(sources)})")
+            fault = f"{what} id {entry.id!r} is defined twice (in {', '.join(sources)})"
+            if len(sources) > 1:
+                fault += f". {_INSTALLED}"
+            raise at_line(entry.source, fault, entry.id)
 
 
 def _check_agent(agent: Agent) -> None:
     if agent.id in OWN_ACTIVITIES:
-        raise CatalogueError(agent.source, f"agent id {agent.id!r} is reserved by the engine: choose another id")
+        raise at_line(agent.source, f"agent id {agent.id!r} is reserved by the engine: choose another id", agent.id)
     if agent.function is None and not agent.instructions.strip():
-        raise CatalogueError(agent.source, f"agent {agent.id!r} has neither instructions nor a function")
+        raise at_line(agent.source, f"agent {agent.id!r} has neither instructions nor a function", agent.id)
     if agent.function is not None and (fault := _function_fault(agent.function)):
-        raise CatalogueError(agent.source, f"agent {agent.id!r}: its function {fault}")
+        raise at_line(agent.source, f"agent {agent.id!r}: its function {fault}", agent.id)
 
 
 def _function_fault(function: AgentFunction) -> str | None:
@@ -180,12 +182,13 @@ def _function_fault(function: AgentFunction) -> str | None:
     return None
 
 
-def _check_workflow(definition: WorkflowDefinition, agent_ids: set[str]) -> None:
+def _check_workflow(definition: WorkflowDefinition, agent_ids: set[str], workflow_ids: set[str]) -> None:
     for step in definition.plan.steps:
         unknown = sorted(set(step.agents) - agent_ids)
         if unknown:
-            fault = f"workflow {definition.id!r}, step {step.id!r}: unknown agents: {', '.join(unknown)}"
-            raise CatalogueError(definition.source, fault)
+            fault = unknown_agents(unknown, agent_ids, workflow_ids)
+            where = f"workflow {definition.id!r}, step {step.id!r}"
+            raise at_line(definition.source, f"{where}: {fault}", *unknown, definition.id)
 
 
 def _check_schemas(plugin: Plugin) -> None:
@@ -217,18 +220,18 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
     for definition in declared:
         if definition.code:
             fault = f"workflow {definition.id!r} has code=True but no class: list it in code_workflows"
-            raise CatalogueError(definition.source, fault)
+            raise at_line(definition.source, fault, definition.id)
     for entry in code:
         if not entry.definition.code:
             fault = f"workflow {entry.definition.id!r} has a class: set code=True in its definition"
-            raise CatalogueError(entry.definition.source, fault)
+            raise at_line(entry.definition.source, fault, entry.definition.id)
 
         if workflow_type(entry.workflow) != entry.definition.id:
             decorator = f"@workflow.defn(name={entry.definition.id!r})"
             fault = (
                 f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {decorator}"
             )
-            raise CatalogueError(entry.definition.source, fault)
+            raise at_line(entry.definition.source, fault, entry.definition.id)
 
 
 def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Iterable[type]) -> None:
@@ -237,7 +240,7 @@ def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Ite
     for entry in interpreted:
         if entry.id in class_by_type:
             fault = f"id {entry.id!r} is taken by the workflow class {class_by_type[entry.id].__name__}"
-            raise CatalogueError(entry.source, fault)
+            raise at_line(entry.source, fault, entry.id)
 
 
 def _described(definition: WorkflowDefinition) -> WorkflowDefinition:

@@ -1,11 +1,12 @@
 """The catalogue: agents, declared workflows and workflows in code, from plugins (A13)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.errors import NotFound
+from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plans import WorkflowDefinition
 
 
@@ -46,11 +47,21 @@ class Catalogue:
         try:
             return self.unlisted[agent_id] if agent_id in self.unlisted else self.agents[agent_id]
         except KeyError:
-            raise NotFound(f"Unknown agent: {agent_id}", agent_id=agent_id) from None
+            hint = _hint(agent_id, self.agents, "workflow", self.workflows)
+            raise NotFound(f"Unknown agent: {agent_id}{hint}", agent_id=agent_id) from None
 
     def workflow(self, workflow_id: str) -> WorkflowDefinition:
         """The workflow definition of that id. Raises `NotFound`."""
         try:
             return self.workflows[workflow_id]
         except KeyError:
-            raise NotFound(f"Unknown workflow: {workflow_id}", workflow_id=workflow_id) from None
+            hint = _hint(workflow_id, self.workflows, "agent", self.agents)
+            raise NotFound(f"Unknown workflow: {workflow_id}{hint}", workflow_id=workflow_id) from None
+
+
+def _hint(name: str, names: Iterable[str], other: str, other_names: Iterable[str]) -> str:
+    """What to do about an unknown id: it is one of the other kind, or it is misspelt."""
+    if name in other_names:
+        return f". There is a {other} of this id." if other != "agent" else ". There is an agent of this id."
+    hint = near_match(name, names)
+    return f".{hint}" if hint else ""

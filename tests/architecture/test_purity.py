@@ -34,6 +34,7 @@ ALLOWED_IMPORTS = {
     "contextlib",
     "dataclasses",
     "datetime",
+    "difflib",
     "enum",
     "graphlib",
     "hashlib",

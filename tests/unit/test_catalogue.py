@@ -241,7 +241,11 @@ def test_the_built_in_catalogue_stands() -> None:
 
     assert (len(catalogue.agents), len(catalogue.workflows)) == (28, 10)
     assert catalogue.agent("api_architect").squad == "backend"
-    with pytest.raises(NotFound, match="Unknown workflow: nothing"):
+    with pytest.raises(NotFound, match=r"Unknown workflow: market_reserch\. Did you mean 'market_research'\?"):
+        catalogue.workflow("market_reserch")
+    with pytest.raises(NotFound, match=r"Unknown agent: market_research\. There is a workflow of this id\."):
+        catalogue.agent("market_research")
+    with pytest.raises(NotFound, match=r"Unknown workflow: nothing$"):
         catalogue.workflow("nothing")
     json.dumps([definition.model_dump(mode="json") for definition in catalogue.workflows.values()])
 

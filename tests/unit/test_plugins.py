@@ -181,6 +181,16 @@ def test_what_an_author_leaves_out_is_published_with_defaults() -> None:
             "workflow 'flow', step 'go': unknown agents: nobody",
         ),
         (
+            Plugin("p", agents=(agent(),), workflows=(workflow(agents=("helpr",)),)),
+            "w.py",
+            "workflow 'flow', step 'go': unknown agents: helpr. Did you mean 'helper'?",
+        ),
+        (
+            Plugin("p", agents=(agent(),), workflows=(workflow(), workflow("other", agents=("flow",)))),
+            "w.py",
+            "workflow 'other', step 'go': unknown agents: flow (it is a workflow: make it a step of its own",
+        ),
+        (
             Plugin("p", agents=(agent(),), workflows=(workflow(input_schema={"type": "text"}),)),
             "w.py",
             "input schema of workflow 'flow' is not JSON Schema: at $.type: ",
@@ -318,6 +328,76 @@ def test_an_installed_plugin_counts_once(module: Any, monkeypatch: pytest.Monkey
 
     assert [plugin.name for plugin in load_plugins([])[1:]] == ["acme"]
     assert [plugin.name for plugin in load_plugins(["acme_installed", "acme_installed"])[1:]] == ["acme"]
+
+
+def test_a_setting_can_name_a_plugin_like_an_entry_point(module: Any) -> None:
+    module("acme_desk", MODULE + 'desk = Plugin("acme", agents=(agent,))\n')
+
+    assert [plugin.name for plugin in load_plugins(["acme_desk:desk"])[1:]] == ["acme"]
+    with pytest.raises(CatalogueError, match=r"acme_desk\.py: has no top-level 'other' of type orchestrator Plugin"):
+        load_plugins(["acme_desk:other"])
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (MODULE + 'Step(id="a", name="A", squad="s", agents="helper")\n', "Write ('helper',) with a comma"),
+        (MODULE + 'Step(id="a", name="A", squad="s", agents=("helper",), needs="b")\n', "Write ('b',) with a comma"),
+        (
+            MODULE + 'Step(id="a", name="A", squad="s", agents=("helper",), retry=3)\n',
+            "Write retry=RetryPolicy(maximum_attempts=3)",
+        ),
+        (
+            MODULE + 'Step(id="a", name="A", squad="s", agents=("helper",), approval=True)\n',
+            "Write approval=Approval()",
+        ),
+        (
+            MODULE
+            + "from orchestrator.domain.plans import WorkflowDefinition\n"
+            + 'step = Step(id="a", name="A", squad="s", agents=("helper",))\n'
+            + 'WorkflowDefinition(id="fl", name="F", description="d", plan=Plan(steps=[step]), input_schema=Step)\n',
+            "Give the model as input_model=Step",
+        ),
+        (
+            MODULE
+            + "from orchestrator.domain.plans import WorkflowDefinition\n"
+            + 'step = Step(id="a", name="A", squad="s", agents=("helper",))\n'
+            + 'WorkflowDefinition(id="flow", name="F", describtion="d", description="d", plan=Plan(steps=(step,)))\n',
+            "Did you mean 'description'?",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_its_remedy(module: Any, text: str, fault: str) -> None:
+    path = module("acme_mistaken", text)
+
+    with pytest.raises(CatalogueError) as caught:
+        load_plugins(["acme_mistaken"])
+
+    assert caught.value.details["source"] == str(path)
+    assert caught.value.details["fault"].startswith(f"line {len(text.splitlines())}: ")
+    assert fault in caught.value.details["fault"]
+
+
+def test_a_fault_of_the_whole_catalogue_is_named_with_its_line(module: Any) -> None:
+    text = MODULE + (
+        "from orchestrator.domain.plans import WorkflowDefinition\n"
+        'step = Step(id="a", name="A", squad="s", agents=("helpr",))\n'
+        'flow = WorkflowDefinition(id="flow", name="F", description="d", plan=Plan(steps=(step,)))\n'
+        'plugin = Plugin("acme", agents=(agent,), workflows=(flow,))\n'
+    )
+    module("acme_misspelt", text)
+
+    with pytest.raises(CatalogueError) as caught:
+        build_catalogue(load_plugins(["acme_misspelt"]))
+
+    line = 1 + next(number for number, each in enumerate(text.splitlines()) if "helpr" in each)
+    assert caught.value.details["fault"].startswith(f"line {line}: workflow 'flow', step 'a': unknown agents: helpr")
+
+
+def test_the_same_plugin_from_two_modules_says_how_installed_ones_are_loaded() -> None:
+    plugin = Plugin("p", agents=(agent(), agent(source="b.py")))
+    with pytest.raises(CatalogueError, match="loaded by their entry points: name only others in ORCHESTRATOR_PLUGINS"):
+        build_catalogue([plugin])
 
 
 @pytest.mark.parametrize(
