@@ -30,7 +30,7 @@ def invalid_definition(error: ValidationError, module: str) -> CatalogueError:
 
 def _fault(model: str, fault: dict[str, Any]) -> str:
     place = ".".join(map(str, fault["loc"]))
-    return f"{place}: {fault['msg']}{_remedy(model, fault)}".removeprefix(": ")
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')}{_remedy(model, fault)}".removeprefix(": ")
 
 
 def _remedy(model: str, fault: dict[str, Any]) -> str:

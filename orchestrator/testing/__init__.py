@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from temporalio.client import WorkflowHistory
 
+from orchestrator.composition.agent_runtime import OpenRuntime
+from orchestrator.composition.backend import now
 from orchestrator.composition.process import Parts, build_parts, prepare
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
@@ -30,8 +32,34 @@ from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN, build_catalogue
+from orchestrator.runtime.bulkhead import Bulkhead
+from orchestrator.runtime.run import AgentRunner
 from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.settings import Settings
+from orchestrator.testing.model_server import ModelServer, ScriptedModels
+from orchestrator.testing.replays import assert_replays
+from orchestrator.testing.scripts import Entry, ModelRequest, Script, Scripts, calls, fails, hangs, tool
+
+__all__ = [
+    "ADMIN_KEY",
+    "TESTER",
+    "Engine",
+    "GivenSettings",
+    "ModelRequest",
+    "assert_replays",
+    "calls",
+    "engine",
+    "eventually",
+    "fails",
+    "hangs",
+    "orchestrator_plugins",
+    "pytest_configure",
+    "pytest_sessionfinish",
+    "running_engine",
+    "temporal_address",
+    "temporal_settings",
+    "tool",
+]
 
 TESTER = Principal(id="tester", scopes=frozenset({Scope.ADMIN}))
 ADMIN_KEY = "dvr_sk_test_fixture"
@@ -41,9 +69,25 @@ _SESSION = pytest.StashKey[pytest.Session]()
 class Engine:
     """A running engine (worker, index and Temporal) with short methods to start a job and wait for its end."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, scripts: Scripts) -> None:
         self.parts = parts
         self.services = parts.services
+        self.scripts = scripts
+
+    def script(self, name: str, entries: Sequence[Entry], *, unused: bool = False) -> Script:
+        """Answer the model requests of an agent with these entries, in order, in the place of the offline drafter.
+
+        `name` is the id of an agent, or of one call if several run in parallel: `step.agent`, `step[key].agent`. An
+        entry is an answer (the agent's output model, or a dict of its own fields), `calls(…)`, `fails(…)`, `hangs()`,
+        or a function of the `ModelRequest` that returns one of them. Entries that no request uses fail the test at
+        its end, unless `unused` allows them. Raises `ValueError` for an answer that does not fit the output model.
+        """
+        agent = self.parts.catalogue.agent(name.rpartition(".")[2])
+        return self.scripts.add(name, agent, entries, unused=unused)
+
+    def requests(self, name: str) -> list[ModelRequest]:
+        """The requests that the script of that name has received, as the model saw them."""
+        return self.scripts.requests(name)
 
     async def start(self, target: str, input: dict[str, Any], **more: Any) -> Started:
         """Start an agent or a workflow of the catalogue. `config` is a `JobConfig`."""
@@ -65,6 +109,10 @@ class Engine:
     async def signal(self, job_id: str, name: str, message: BaseModel) -> None:
         """Send a signal that a code-authored workflow handles."""
         await self.parts.backend.gateway.signal(job_id, name, message)
+
+    async def cancel(self, job_id: str, reason: str = "") -> Job:
+        """Cancel a job. It ends a moment later."""
+        return (await self.services.controller.cancel(TESTER, job_id, reason)).job
 
     async def approve(self, job_id: str, step: str | None = None) -> Job:
         """Approve a waiting step. `step` is optional if only one waits."""
@@ -124,14 +172,25 @@ async def running_engine(
     client = await connect(connect_options({}, address), lazy=False)
     parts = build_parts(configured, build_catalogue(plugins), client)
     await prepare(parts, reconcile=False)
+    scripts = Scripts()
+    server = ModelServer(scripts)
+    if not configured.has_model_provider():
+        parts.workers.runtime = _scripted(scripts, server, parts.workers.bulkhead)
     try:
         if worker:
             async with parts.workers.for_jobs():
-                yield Engine(parts)
+                yield Engine(parts, scripts)
         else:
-            yield Engine(parts)
+            yield Engine(parts, scripts)
     finally:
         await parts.aclose()
+        await server.aclose()
+    scripts.check()
+
+
+def _scripted(scripts: Scripts, server: ModelServer, bulkhead: Bulkhead) -> OpenRuntime:
+    models = ScriptedModels(scripts, server, bulkhead)
+    return OpenRuntime(AgentRunner(models, now, bulkhead), models)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,143 @@
+"""Scripted answers of a model: what authors test their branches and loops with."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from pydantic import BaseModel, Field
+
+from orchestrator.authoring import Agent, AgentOutput, Plan, Plugin, RetryPolicy, Step, WorkflowDefinition
+from orchestrator.domain.jobs import JobState
+from orchestrator.testing import Engine, ModelRequest, assert_replays, fails, hangs, running_engine
+from orchestrator.testing.scripts import Script
+
+
+class Text(BaseModel):
+    """A text to review."""
+
+    text: str = Field(min_length=1)
+
+
+class Review(AgentOutput):
+    """A review with a decision."""
+
+    approved: bool
+    score: int = Field(ge=0, le=10)
+
+
+REVIEWER = Agent(
+    id="s_reviewer",
+    name="Reviewer",
+    squad="qa",
+    description="Reviews",
+    capabilities=("review",),
+    instructions="Review the text.",
+    input_model=Text,
+    output_model=Review,
+)
+EDITOR = REVIEWER.model_copy(update={"id": "s_editor", "output_model": AgentOutput})
+FLOW = WorkflowDefinition(
+    id="s_flow",
+    name="Flow",
+    description="Reviews twice",
+    plan=Plan(
+        steps=(
+            Step(id="first", name="First", squad="qa", agents=("s_reviewer", "s_editor")),
+            Step(
+                id="second",
+                name="Second",
+                squad="qa",
+                agents=("s_reviewer",),
+                needs=("first",),
+                retry=RetryPolicy(initial_interval=0.01, maximum_attempts=2),
+            ),
+        )
+    ),
+)
+PLUGIN = Plugin("scripted", agents=(REVIEWER, EDITOR), workflows=(FLOW,))
+REJECT, APPROVE = {"approved": False, "score": 2}, {"approved": True, "score": 9}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def engine(temporal_address: str, tmp_path: Path) -> AsyncIterator[Engine]:
+    """An engine with the plugin of this file."""
+    async with running_engine(temporal_address, tmp_path, [PLUGIN]) as running:
+        yield running
+
+
+async def test_the_answers_of_a_script_come_in_order_and_count_as_those_of_a_model(engine: Engine) -> None:
+    engine.script("s_reviewer", [REJECT, Review(approved=True, score=9, summary="Good.", output="Print it.")])
+
+    job = await engine.run("s_flow", {"text": "Hello"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert [call.usage.total_tokens for call in job.calls if call.agent == "s_reviewer"] == [120, 120]
+    assert {call.model for call in job.calls if call.agent == "s_editor"} == {"offline/drafter"}
+    assert job.result is not None
+    assert "**s_reviewer**: Good." in job.result["output"]
+    assert [request.call for request in engine.requests("s_reviewer")] == ["first.s_reviewer", "second.s_reviewer"]
+    assert "Hello" in engine.requests("s_reviewer")[0].prompt
+    await assert_replays([await engine.history(job.id)], [PLUGIN])
+
+
+async def test_a_script_can_belong_to_one_call_and_be_a_function_of_the_request(engine: Engine) -> None:
+    def review(request: ModelRequest) -> Review:
+        return Review(approved=True, score=request.number, summary=f"of {request.call}", output="o")
+
+    engine.script("second.s_reviewer", [fails(503), review])
+    engine.script("s_reviewer", [REJECT])
+
+    job = await engine.run("s_flow", {"text": "Hello"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.calls[-1].attempts[-1].number == 2
+    assert job.result is not None
+    assert "of second.s_reviewer" in job.result["output"]
+
+
+async def test_a_call_beyond_the_script_fails_at_once_and_says_so(engine: Engine) -> None:
+    engine.script("s_reviewer", [APPROVE])
+
+    job = await engine.run("s_flow", {"text": "Hello"})
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert "the script of 's_reviewer' has 1 answer, this is request 2, of second.s_reviewer" in job.error.message
+
+
+async def test_a_provider_that_hangs_is_cancelled_with_the_job(engine: Engine) -> None:
+    engine.script("s_reviewer", [hangs()])
+    started = await engine.start("s_flow", {"text": "Hello"})
+    await engine.eventually(started.job_id, lambda _: bool(engine.requests("s_reviewer")))
+
+    await engine.cancel(started.job_id)
+
+    assert (await engine.ended(started.job_id)).state is JobState.CANCELLED
+
+
+async def test_answers_left_over_fail_the_test_unless_it_allows_them(temporal_address: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="answers of scripts were not used: 2 of 's_reviewer'"):
+        async with running_engine(temporal_address, tmp_path / "a", [PLUGIN], worker=False) as engine:
+            engine.script("s_reviewer", [REJECT, APPROVE])
+    async with running_engine(temporal_address, tmp_path / "b", [PLUGIN], worker=False) as engine:
+        engine.script("s_reviewer", [REJECT, APPROVE], unused=True)
+
+
+def test_an_answer_is_checked_when_the_script_is_made() -> None:
+    with pytest.raises(ValueError, match="score"):
+        Script("s_reviewer", REVIEWER, [{"approved": True, "score": 99}])
+    with pytest.raises(TypeError, match="AgentOutput is not the output model of agent s_reviewer, Review"):
+        Script("s_reviewer", REVIEWER, [AgentOutput(summary="s", output="o")])
+
+
+async def test_a_history_that_does_not_replay_is_named(engine: Engine) -> None:
+    job = await engine.run("s_flow", {"text": "Hello"})
+    history = await engine.history(job.id)
+    for event in history.events:
+        if event.HasField("activity_task_scheduled_event_attributes"):
+            event.activity_task_scheduled_event_attributes.activity_id = "renamed.s_reviewer"
+    with pytest.raises(AssertionError, match=f"histories that do not replay:\\s+{job.id}: .*Nondeterminism"):
+        await assert_replays([history], [PLUGIN])
+    with pytest.raises(AssertionError, match="no history to replay"):
+        await assert_replays([])
