@@ -14,6 +14,7 @@ class CallText:
         self._step = task.step.id
         self._agent = agent
         self._call = task.call
+        self._key = task.key
         self._attempt = attempt
         self._index = 0
 
@@ -32,6 +33,7 @@ class CallText:
                 step=self._step,
                 agent=self._agent,
                 call=self._call,
+                key=self._key,
                 attempt=self._attempt,
                 index=self._index,
                 kind=kind,

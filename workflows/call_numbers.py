@@ -16,15 +16,19 @@ from temporalio.worker import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from orchestrator.domain.names import HEADER_CALLS, PATCH_NUMBERED_CALLS, activity_id
+    from orchestrator.domain.call_ids import CallId
+    from orchestrator.domain.names import HEADER_CALLS, PATCH_NUMBERED_CALLS
 
 
-def next_number(step: str, agent: str) -> int:
-    """The number of the next call of this step and agent, from 1, in the order of the workflow's code."""
+def next_number(first: CallId) -> int:
+    """The number of the next call of this step, key and agent, from 1, in the order of the workflow's code.
+
+    `first` is the identity of the first call.
+    """
     counts = _counts()
-    pair = activity_id(step, agent)
+    pair = str(first)
     number = counts.get(pair, 0) + 1
-    if number > 1 and not workflow.patched(PATCH_NUMBERED_CALLS):
+    if number > 1 and not first.key and not workflow.patched(PATCH_NUMBERED_CALLS):
         return 1  # A history of an earlier release, in which all calls of a pair have the same id.
     counts[pair] = number
     return number

@@ -1,6 +1,7 @@
 """Agent calls from plans and from authors' code: one activity each, named after the agent (A2)."""
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -11,7 +12,16 @@ from workflows.call_numbers import next_number
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.agents import StepOutput
-    from orchestrator.domain.commands import AgentResult, AgentTask, CallReuse, JobInput, Recorded, ReusedCall
+    from orchestrator.domain.call_ids import CallId, call_key
+    from orchestrator.domain.commands import (
+        AgentResult,
+        AgentTask,
+        CallReuse,
+        JobConfig,
+        JobInput,
+        Recorded,
+        ReusedCall,
+    )
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
@@ -19,21 +29,34 @@ with workflow.unsafe.imports_passed_through():
 
 
 async def call_agent(
-    job: JobInput, step: Step | str, agent: str, context: list[StepOutput] | None = None
+    job: JobInput,
+    step: Step | str,
+    agent: str,
+    context: list[StepOutput] | None = None,
+    *,
+    input: dict[str, Any] | None = None,
+    config: JobConfig | None = None,
+    key: str | int | tuple[str | int, ...] = "",
 ) -> AgentResult:
     """Run one agent as one activity and wait for its result.
 
-    `step` is a step of the job's plan, or its id. `context` holds outputs of earlier steps for the agent. Code can call
-    the same step and agent again, also in parallel: each call has its own number. In a retry of a workflow in code, a
-    call is not made again if it asks the same as the earlier call of that number.
+    `step` is a step of the job's plan, or its id. `context` holds outputs of earlier steps for the agent. `input`
+    replaces the job's input; the agent's input model checks it. Settings in `config` override those of the job.
+    Code can call the same step and agent again, also in parallel: each call has its own number, or its own `key`. Two
+    calls with one key raise `duplicate_call`. In a retry of a workflow in code, a call is not made again if it asks the
+    same as the earlier call of that number and key.
     Raises `temporalio.exceptions.ActivityError` after the attempts that the step's retry policy allows. Faults of a
     worker do not count as attempts: a call of an agent that no worker knows waits for a worker that does.
     """
     plan_step = job.plan.step(step) if isinstance(step, str) else step
     if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
-    number = next_number(plan_step.id, agent)
-    task = _task(job, plan_step, agent, number, context or [])
+    id = _identity(plan_step.id, agent, call_key(key) if key != "" else "")
+    task = _task(job, plan_step, id, context or [])
+    if input is not None:
+        task = task.model_copy(update={"input": input, "own_input": True})
+    if config is not None:
+        task = task.model_copy(update={"config": job.config.model_copy(update=config.model_dump(exclude_unset=True))})
     if job.code and (answer := _answered(job, task)) is not None:
         await _record_reuse(*answer)
         return answer[1]
@@ -53,7 +76,7 @@ async def call_agent(
 
 async def _make(task: AgentTask) -> AgentResult:
     """Make a call as one activity, within the agent's attempts and the step's time."""
-    step, id = task.step, names.activity_id(task.step.id, task.agent, task.call)
+    step, id = task.step, str(task.call_id)
     start_to_close = timedelta(seconds=step.timeouts.start_to_close)
     schedule_to_close = timedelta(seconds=step.timeouts.schedule_to_close)
     retry = RetryPolicy(
@@ -99,7 +122,18 @@ def _unserved(error: BaseException) -> ApplicationError | None:
     return cause if isinstance(cause, ApplicationError) and cause.type == UNKNOWN_AGENT else None
 
 
-def _task(job: JobInput, step: Step, agent: str, number: int, context: list[StepOutput]) -> AgentTask:
+def _identity(step: str, agent: str, key: str) -> CallId:
+    """The identity of the next call. Raises `duplicate_call` if the job made a call with that key already."""
+    if not key:
+        return CallId(step, agent, next_number(CallId(step, agent)))
+    id = CallId(step, agent, key=key)
+    if next_number(id) > 1:
+        message = f"the job has made the call {id} already: pass a key that no other call of {step}.{agent} has"
+        raise ApplicationError(message, type="duplicate_call", non_retryable=True)
+    return id
+
+
+def _task(job: JobInput, step: Step, id: CallId, context: list[StepOutput]) -> AgentTask:
     return AgentTask(
         # Not the id in the input: a copy of another job's input must not write into that job.
         job_id=workflow.info().workflow_id,
@@ -107,8 +141,9 @@ def _task(job: JobInput, step: Step, agent: str, number: int, context: list[Step
         definition=job.definition,
         kind=job.kind,
         step=step,
-        agent=agent,
-        call=number,
+        agent=id.agent,
+        call=id.number,
+        key=id.key,
         input=job.input,
         config=job.config,
         context=context,
@@ -118,13 +153,13 @@ def _task(job: JobInput, step: Step, agent: str, number: int, context: list[Step
 
 def _answered(job: JobInput, task: AgentTask) -> tuple[ReusedCall, AgentResult] | None:
     """The answer of a retried job to the same question. The interpreter gets such answers in `carried` instead."""
-    this = (task.step.id, task.agent, task.call)
+    this = task.call_id
     calls = job.retry.calls if job.retry else ()
-    call = next((each for each in calls if (each.step, each.agent, each.call) == this), None)
+    call = next((each for each in calls if each.call_id == this), None)
     if call is None or call.asks is None or call.asks != task.asks():
         return None
     results = job.carried.results if job.carried else ()
-    result = next((each for each in results if (each.step, each.agent, each.call) == this), None)
+    result = next((each for each in results if each.call_id == this), None)
     return None if result is None else (call, result)
 
 
@@ -133,7 +168,7 @@ async def _record_reuse(call: ReusedCall, result: AgentResult) -> None:
     await workflow.execute_local_activity(
         names.ACTIVITY_REUSE_CALL,
         CallReuse(job_id=call.job_id),
-        activity_id=names.activity_id(result.step, result.agent, result.call),
+        activity_id=str(result.call_id),
         result_type=Recorded,
         start_to_close_timeout=timedelta(seconds=10),
     )

@@ -87,6 +87,7 @@ class StepOutput(BaseModel):
 
     step: str
     agent: str
+    key: str = Field(default="", exclude_if=lambda key: not key)
     summary: str
     output: str | None = None
     data: dict[str, Any] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from orchestrator.domain.agents import Deliverable, StepOutput
 from orchestrator.domain.budgets import TokenBudget
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
@@ -20,6 +21,11 @@ class Message(BaseModel):
     """A message through Temporal: immutable; it ignores fields that a newer version added."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+def _unset(value: object) -> bool:
+    """Whether a field is left out of history: messages of earlier releases had no such field."""
+    return not value
 
 
 class JobConfig(Message):
@@ -42,7 +48,12 @@ class AgentTask(Message):
     step: Step
     agent: str
     call: int = Field(default=1, description="The number of the call of this step and agent in the job, from 1.")
+    key: str = Field(default="", exclude_if=_unset, description="The item and the round of the call, if it has one.")
+    path: str = Field(default="", exclude_if=_unset, description="The turn of the call; empty for the first one.")
     input: dict[str, Any]
+    own_input: bool = Field(
+        default=False, exclude_if=_unset, description="`input` is the call's own, not the job's: the agent checks it."
+    )
     config: JobConfig = JobConfig()
     context: list[StepOutput] = Field(default_factory=list)
     tally: Tally = Field(default=Tally(), description="The tally of the same call, if it was scheduled before.")
@@ -51,10 +62,16 @@ class AgentTask(Message):
         default=None, description="Tokens that this attempt may use, claimed by its worker; None does not limit."
     )
 
+    @property
+    def call_id(self) -> CallId:
+        """The identity of the call."""
+        return CallId(self.step.id, self.agent, self.call, self.key, self.path)
+
     def asks(self) -> str:
         """A digest of the question of the call. It does not depend on the job."""
         question = self.model_dump(mode="json", include={"agent", "call", "input", "config", "context"})
         question |= {"step": self.step.id, "instruction": self.step.instruction}
+        question |= {"key": self.key} if self.key else {}  # Digests of earlier releases have no key.
         return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
@@ -64,6 +81,7 @@ class AgentResult(Message):
     step: str
     agent: str
     call: int = 1
+    key: str = Field(default="", exclude_if=_unset)
     summary: str
     output: str
     deliverables: list[Deliverable] = Field(default_factory=list)
@@ -76,13 +94,19 @@ class AgentResult(Message):
         default=None, description="The attempt that gave it; None in a result of an older release."
     )
 
+    @property
+    def call_id(self) -> CallId:
+        """The identity of the call."""
+        return CallId(self.step, self.agent, self.call, self.key)
+
     def as_context(self, *, full: bool) -> StepOutput:
         """The output as a later step sees it: `full`, or only the summary."""
         if not full:
-            return StepOutput(step=self.step, agent=self.agent, summary=self.summary)
+            return StepOutput(step=self.step, agent=self.agent, key=self.key, summary=self.summary)
         return StepOutput(
             step=self.step,
             agent=self.agent,
+            key=self.key,
             summary=self.summary,
             output=self.output,
             data=self.data,
@@ -130,6 +154,7 @@ class ReusedCall(Message):
     step: str
     agent: str
     call: int = 1
+    key: str = Field(default="", exclude_if=_unset)
     job_id: str
     usage: Usage = Usage()
     model: str | None = None
@@ -138,6 +163,11 @@ class ReusedCall(Message):
     asks: str | None = Field(
         default=None, description="Digest of its question, in a workflow in code, which reuses the answer."
     )
+
+    @property
+    def call_id(self) -> CallId:
+        """The identity of the call."""
+        return CallId(self.step, self.agent, self.call, self.key)
 
 
 class Retry(Message):

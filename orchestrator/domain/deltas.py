@@ -21,6 +21,7 @@ class Delta(BaseModel):
     step: str
     agent: str
     call: int = 1
+    key: str = ""
     attempt: int
     index: int
     kind: DeltaKind = DeltaKind.TEXT

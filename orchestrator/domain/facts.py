@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.notes import Note
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -60,6 +61,8 @@ class AgentScheduled(Fact):
     step: str
     agent: str
     call: int = 1
+    key: str = ""
+    path: str = ""
     title: str
 
 
@@ -110,6 +113,8 @@ class ShortCallRecorded(Fact):
     step: str
     agent: str
     call: int = 1
+    key: str = ""
+    path: str = ""
     attempt: int
     started_at: datetime
     usage: Usage = field(default_factory=Usage)
@@ -125,6 +130,14 @@ class CallReused(Fact):
     step: str
     agent: str
     call: int = 1
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Fact):
+    """The workflow's code wrote down what it decided."""
+
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +244,8 @@ class PendingCall:
     step: str
     agent: str
     call: int = 1
+    key: str = ""
+    path: str = ""
     started: bool
     attempt: int
     last_started_at: datetime | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.domain import text
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -230,6 +231,7 @@ class AgentCall(Value):
     step: str
     agent: str
     number: int = 1
+    key: str = Field(default="", description="The item and the round of the call, such as `alpha` or `2/alpha`.")
     run_id: str = Field(default="", description="The workflow run that made the call; empty for a call not made yet.")
     title: str
     status: CallStatus
@@ -242,6 +244,11 @@ class AgentCall(Value):
     error: JobError | None = None
     reused_from: str | None = None
     reused: Usage = Usage()
+
+    @property
+    def call_id(self) -> CallId:
+        """The identity of the call."""
+        return CallId(self.step, self.agent, self.number, self.key)
 
     @property
     def duration(self) -> float | None:

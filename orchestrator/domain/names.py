@@ -72,6 +72,9 @@ ATTRIBUTE_PROBLEMS: Final = "TemporalReportedProblems"
 # Set by Temporal on a workflow that a schedule starts.
 ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 
+# The key of a workflow's memo under which its code writes what it decided. Each write is an event of history.
+MEMO_NOTE: Final = "orchestrator-note"
+
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"
 
@@ -95,30 +98,3 @@ def framework_queue(task_queue: str, framework: str) -> str:
     """The task queue of one framework's agents: `agents-<framework>`, with a prefix unless the queue is the default."""
     prefix = "" if task_queue == DEFAULT_TASK_QUEUE else f"{task_queue}-"
     return f"{prefix}agents-{framework}"
-
-
-def activity_id(step: str, agent: str, number: int = 1) -> str:
-    """The id of an agent's activity (A2): the projection reads the step and the agent from it.
-
-    `<step>.<agent>` for the first call of the pair, `<step>.<agent>#2` and so on for later ones.
-    """
-    return f"{step}.{agent}{_suffix(number)}"
-
-
-def split_activity_id(value: str) -> tuple[str, str, int] | None:
-    """`(step, agent, number)` of an agent's activity id, or None for any other activity."""
-    pair, _, count = value.partition("#")
-    step, dot, agent = pair.partition(".")
-    if not (dot and step and agent):
-        return None
-    number = int(count) if count.isascii() and count.isdigit() else 1
-    return (step, agent, number) if value == activity_id(step, agent, number) else None
-
-
-def effect_id(job_id: str, step: str, agent: str, number: int = 1) -> str:
-    """The idempotency key of one agent call: the same on each of its attempts, different for every other call."""
-    return f"{job_id}/{step}/{agent}{_suffix(number)}"
-
-
-def _suffix(number: int) -> str:
-    return f"#{number}" if number > 1 else ""

@@ -8,7 +8,6 @@ from orchestrator.domain.file_names import path_key, unique_path
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.moments import stamp
-from orchestrator.domain.names import activity_id
 
 
 def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
@@ -57,7 +56,7 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
 
     def add(result: AgentResult, path: str, media_type: str, content: str | None, artifact: str | None) -> None:
         if path_key(path) in taken:
-            path = unique_path(f"{result.step}/{_caller(result)}/{path}", taken)
+            path = unique_path(f"{result.step}/{result.call_id.caller}/{path}", taken)
         taken.add(path_key(path))
         files.append(
             JobDeliverable(
@@ -75,13 +74,8 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
             add(result, item.path, item.media_type, item.content, None)
         if reports or result.artifact:
             content = None if result.artifact else result.output
-            add(result, f"reports/{result.step}/{_caller(result)}.md", "text/markdown", content, result.artifact)
+            add(result, f"reports/{result.step}/{result.call_id.caller}.md", "text/markdown", content, result.artifact)
     return files
-
-
-def _caller(result: AgentResult) -> str:
-    """The agent as a part of a path: `writer`, `writer-2` for the second call of the same step and agent."""
-    return result.agent if result.call == 1 else f"{result.agent}-{result.call}"
 
 
 def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
@@ -91,5 +85,5 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         "models": sorted({result.model for result in results}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
-        **({"data": {activity_id(r.step, r.agent, r.call): r.data for r in results if r.data}} if job.answer else {}),
+        **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer else {}),
     }

@@ -44,7 +44,7 @@ from orchestrator.engine.namespace import namespace_id
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.pollers import PollerCounts
 from orchestrator.projection.answers import Answers, answers, asks
-from orchestrator.projection.facts import pending_call
+from orchestrator.projection.call_facts import pending_call
 from orchestrator.projection.job import job_input
 from workflows.starts import priority_of, search_attributes_of
 

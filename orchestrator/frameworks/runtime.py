@@ -13,7 +13,6 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.frameworks import EXECUTED_BY, Answer, FrameworkResult, FrameworkTask, Question
 from orchestrator.domain.moments import stamp
-from orchestrator.domain.names import effect_id
 from orchestrator.domain.ports import AgentRuntime, TextSink
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.usage import Usage, published_cost
@@ -196,7 +195,7 @@ def framework_task(framework: str, agent: Agent, task: AgentTask, attempt: int) 
         job_id=task.job_id,
         step=task.step.id,
         attempt=attempt,
-        effect_id=effect_id(task.job_id, task.step.id, task.agent, task.call),
+        effect_id=task.call_id.effect_id(task.job_id),
         agent=fields["agent"] if user_agent else agent.name,
         description=str(fields.get("description") or "") if user_agent else agent.description,
         configuration=fields["configuration"] if user_agent else {},

@@ -8,8 +8,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from orchestrator.domain.commands import AgentResult, AgentTask, Carried, Retry
-from orchestrator.domain.names import activity_id
-from orchestrator.projection.facts import plain
+from orchestrator.projection.payloads import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def _reused(payloads: Iterable[object]) -> dict[str, str]:
         retry = Retry.model_validate(plain(payloads).get("retry") or {})
     except ValidationError:
         return {}
-    return {activity_id(call.step, call.agent, call.call): call.asks for call in retry.calls if call.asks}
+    return {str(call.call_id): call.asks for call in retry.calls if call.asks}
 
 
 def _asks(payloads: Iterable[object]) -> dict[str, str]:
@@ -80,4 +79,4 @@ def _asks(payloads: Iterable[object]) -> dict[str, str]:
         task = AgentTask.model_validate(plain(payloads))
     except ValidationError:
         return {}
-    return {activity_id(task.step.id, task.agent, task.call): task.asks()}
+    return {str(task.call_id): task.asks()}

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from orchestrator.domain.call_ids import CallKey, split_place
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
 from orchestrator.domain.usage import Usage
 
 Row = tuple[str, str, int, Attempt, str]
-"""Step, agent, number of the call, attempt, and the workflow run that made it."""
+"""Place (step and key), agent, number of the call, attempt, and the workflow run that made it."""
 RowsByRun = dict[str, dict[int, Attempt]]
 """Attempts of one call by run and number."""
 
@@ -20,7 +21,7 @@ def with_attempts(job: Job, rows: Iterable[Row]) -> Job:
     by_call = _by_call(rows)
     if not by_call:
         return job
-    calls = [_complete(job, call, by_call.pop(_key(call), {})) for call in job.calls]
+    calls = [_complete(job, call, by_call.pop(call.call_id.call, {})) for call in job.calls]
     undone = [_used(attempts.values()) for runs in by_call.values() for attempts in runs.values()]
     return job.model_copy(update={"calls": calls, "usage": Usage.total([*(call.usage for call in calls), *undone])})
 
@@ -35,7 +36,7 @@ def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
     for call in job.calls:
         if not call.status.ended:
             continue
-        written = _of_current_run(job, call, by_call.get(_key(call), {}))
+        written = _of_current_run(job, call, by_call.get(call.call_id.call, {}))
         for attempt in call.attempts:
             row = written.get(attempt.number)
             if attempt.status.ended and (row is None or row.completed_at is None):
@@ -44,20 +45,17 @@ def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
     return missing
 
 
-def _by_call(rows: Iterable[Row]) -> dict[tuple[str, str, int], RowsByRun]:
-    by_call: dict[tuple[str, str, int], RowsByRun] = defaultdict(lambda: defaultdict(dict))
-    for step, agent, number, attempt, run_id in rows:
-        by_call[step, agent, number][run_id][attempt.number] = attempt
+def _by_call(rows: Iterable[Row]) -> dict[CallKey, RowsByRun]:
+    by_call: dict[CallKey, RowsByRun] = defaultdict(lambda: defaultdict(dict))
+    for place, agent, number, attempt, run_id in rows:
+        step, key, _ = split_place(place)
+        by_call[step, key, agent, number][run_id][attempt.number] = attempt
     return by_call
 
 
 def _of_current_run(job: Job, call: AgentCall, by_run: RowsByRun) -> dict[int, Attempt]:
     """The rows of the run that made the call. A reset made the rows of other runs void."""
     return next((by_run[run_id] for run_id in (job.run_id, call.run_id, "") if run_id in by_run), {})
-
-
-def _key(call: AgentCall) -> tuple[str, str, int]:
-    return call.step, call.agent, call.number
 
 
 def _complete(job: Job, call: AgentCall, by_run: RowsByRun) -> AgentCall:

@@ -19,6 +19,7 @@ class CallFold:
     agent: str
     title: str
     number: int = 1
+    key: str = ""
     run_id: str = ""
     status: CallStatus = CallStatus.PENDING
     attempt: int = 0
@@ -70,6 +71,7 @@ class CallFold:
             step=self.step,
             agent=self.agent,
             number=self.number,
+            key=self.key,
             run_id=self.run_id,
             title=self.title,
             status=status,

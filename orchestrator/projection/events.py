@@ -37,15 +37,17 @@ def _note_of(payload: dict[str, Any]) -> dict[str, Any]:
     return {key: cut(text) for key in ("step", "actor", "note") if (text := payload.get(key)) and isinstance(text, str)}
 
 
-def _call_fields(step: str, agent: str, number: int) -> dict[str, Any]:
-    """The call of an event; `call` only if the step and agent were called more than once."""
-    return {"step": step, "agent": agent, **({"call": number} if number > 1 else {})}
+def _call_fields(call: CallFold | ReusedCall | f.AgentScheduled) -> dict[str, Any]:
+    """The call of an event; `call` only if the step and agent were called more than once, `key` only if it has one."""
+    number = call.number if isinstance(call, CallFold) else call.call
+    key = {"key": call.key} if call.key else {}
+    return {"step": call.step, "agent": call.agent, **key, **({"call": number} if number > 1 else {})}
 
 
 def _reused(call: ReusedCall) -> dict[str, Any]:
     """A reused call, and the job that made it."""
     cost = {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
-    return {**_call_fields(call.step, call.agent, call.call), "reused_from": call.job_id, "model": call.model, **cost}
+    return {**_call_fields(call), "reused_from": call.job_id, "model": call.model, **cost}
 
 
 class EventFold:
@@ -60,7 +62,7 @@ class EventFold:
         before = self.fold.state
         self.fold.apply(fact)
         if isinstance(fact, f.AgentScheduled):
-            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.agent, fact.call]
+            self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
         content = self._content(fact, before)
@@ -139,22 +141,22 @@ class EventFold:
     def _agent(self, fact: Fact) -> _Content | None:
         match fact:
             case f.AgentScheduled():
-                data = _call_fields(fact.step, fact.agent, fact.call)
+                data = _call_fields(fact)
                 return EventType.AGENT_EVENT, "agent.scheduled", f"{fact.agent} was asked.", data
             case f.AgentCompleted() if call := self._scheduled.get(fact.scheduled_id):
                 return self._completed(call, fact.summary)
             case f.AgentFailed() if call := self._scheduled.get(fact.scheduled_id):
                 return self._failed(call)
             case f.AgentCancelled() if call := self._scheduled.get(fact.scheduled_id):
-                data = _call_fields(call.step, call.agent, call.number)
+                data = _call_fields(call)
                 return EventType.AGENT_EVENT, "agent.cancelled", f"{call.agent} was cancelled.", data
             case f.CallReused():
-                call = self.fold.calls[fact.step, fact.agent, fact.call]
-                data = {**_call_fields(call.step, call.agent, call.number), "reused_from": call.reused_from}
+                call = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
+                data = {**_call_fields(call), "reused_from": call.reused_from}
                 data |= {"model": call.model, "tokens": call.reused.total_tokens, "cost": call.reused.cost}
                 return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
             case f.ShortCallRecorded():
-                call = self.fold.calls[fact.step, fact.agent, fact.call]
+                call = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)
             case _:
                 return None
@@ -162,7 +164,7 @@ class EventFold:
     @staticmethod
     def _completed(call: CallFold, summary: str) -> _Content:
         data = {
-            **_call_fields(call.step, call.agent, call.number),
+            **_call_fields(call),
             "attempt": call.attempt,
             "model": call.model,
             "tokens": call.usage.total_tokens,
@@ -174,7 +176,7 @@ class EventFold:
     @staticmethod
     def _failed(call: CallFold) -> _Content:
         error = call.error.model_dump(mode="json") if call.error else None
-        data = {**_call_fields(call.step, call.agent, call.number), "attempt": call.attempt, "error": error}
+        data = {**_call_fields(call), "attempt": call.attempt, "error": error}
         word = call.error.type if call.error else "error"
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 

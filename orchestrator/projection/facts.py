@@ -1,35 +1,24 @@
 """The only reader of Temporal's history events: protobuf in, facts out (A3)."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import ValidationError
-from pydantic_core import from_json
-from temporalio.api.common.v1 import Payload
-from temporalio.api.enums.v1 import EventType, PendingActivityState, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts, names
-from orchestrator.domain.commands import Adopted, JobInput
+from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.notes import read_notes
 from orchestrator.domain.signals import SignalInput, read_control
-from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut
-from orchestrator.domain.usage import Usage
-from orchestrator.domain.values import METADATA, Stored, references_of
+from orchestrator.projection.call_facts import CALL_DECODERS, Decoder
 from orchestrator.projection.failures import error_of
+from orchestrator.projection.payloads import moment, plain, stored_parts, summary_of, value
 
-_LOCAL_ACTIVITY: Final = "core_local_activity"
-_STARTED_STATES: Final = (
-    PendingActivityState.PENDING_ACTIVITY_STATE_STARTED,
-    PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
-    PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
-)
 # Not a fault of the workflow's code: a new event arrived during its task, or the server moved the task.
 _REPEATED: Final = (
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
@@ -46,100 +35,6 @@ def fact_of(event: HistoryEvent, run_id: str) -> facts.Fact:
     decode = _DECODERS.get(event.event_type)
     fact = decode(event, stamp) if decode else None
     return fact or facts.OtherEvent(kind=EventType.Name(event.event_type), **stamp)
-
-
-def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
-    """An open agent call, or None for an activity that is not an agent's."""
-    split = names.split_activity_id(info.activity_id)
-    if split is None:
-        return None
-    tally = Tally.of(_last(info.heartbeat_details.payloads)) or Tally()
-    started = info.state in _STARTED_STATES
-    times = [_optional(info, field) for field in ("last_started_time", "last_heartbeat_time")]
-    return facts.PendingCall(
-        step=split[0],
-        agent=split[1],
-        call=split[2],
-        started=started,
-        attempt=max(1, tally.number(info.attempt)),
-        last_started_at=times[0],
-        heard_at=max((time for time in times if time), default=None) if started else None,
-        next_attempt_at=_optional(info, "next_attempt_schedule_time") or _optional(info, "scheduled_time"),
-        last_error=error_of(info.last_failure) if info.HasField("last_failure") else None,
-        cancel_requested=info.state == PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
-        paused=info.paused,
-    )
-
-
-def moment(stamp: Timestamp) -> datetime:
-    """A protobuf timestamp as an aware datetime."""
-    return stamp.ToDatetime(tzinfo=UTC)
-
-
-def _optional(info: PendingActivityInfo, field: str) -> datetime | None:
-    stamp: Timestamp = getattr(info, field)
-    return moment(stamp) if info.HasField(field) and stamp.seconds > 0 else None  # type: ignore[arg-type]
-
-
-def _value(payloads: Any) -> Any:
-    """The first payload as plain data: None for no payload and for null, bytes if it is not JSON."""
-    first: Payload | None = next(iter(payloads), None)
-    encoding = first.metadata.get("encoding", b"") if first else b"binary/null"
-    if first is None or encoding == b"binary/null":
-        return None
-    return _json(first.data) if encoding.startswith(b"json/") else first.data
-
-
-def _json(data: bytes) -> Any:
-    """The bytes as JSON; the bytes themselves if they are not JSON, whatever their encoding says.
-
-    The worker uses the same parser. It refuses a lone surrogate, which a response of the API cannot contain.
-    """
-    try:
-        return from_json(data)
-    except ValueError:
-        return data
-
-
-def _last(payloads: Any) -> Any:
-    """The last payload as plain data."""
-    return _value(list(payloads)[-1:])
-
-
-def plain(payloads: Any) -> dict[str, Any]:
-    """The first payload as plain data; empty if there is none, or if it is not a JSON object."""
-    value = _value(payloads)
-    return value if isinstance(value, dict) else {}
-
-
-def _stored(payloads: Any) -> tuple[Stored, ...]:
-    """References to the parts of the first payload that are stored beside the job."""
-    first: Payload | None = next(iter(payloads), None)
-    if first is None or METADATA not in first.metadata:
-        return ()
-    return references_of(first.metadata[METADATA])
-
-
-def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Usage, model and summary of a call's result. The result of an author's activity can be anything."""
-    model, summary = result.get("model"), result.get("summary")
-    try:
-        usage = Usage.model_validate(result.get("usage") or {})
-    except ValidationError:
-        usage = Usage()
-    return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
-
-
-def _attempt(number: Any) -> int | None:
-    """The attempt in a result, if it is valid."""
-    return number if isinstance(number, int) and number > 0 else None
-
-
-def _tally(failure: Failure) -> Tally | None:
-    """The tally of a failed call; after a timeout, the one in its last heartbeat."""
-    if failure.HasField("application_failure_info"):
-        return Tally.of(_last(failure.application_failure_info.details.payloads))
-    return Tally.of(_last(failure.timeout_failure_info.last_heartbeat_details.payloads))
 
 
 def job_input(payloads: Any) -> JobInput | None:
@@ -160,7 +55,7 @@ def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
         task_queue=attributes.task_queue.name,
         job=job_input(attributes.input.payloads),
         continued=bool(attributes.continued_execution_run_id),
-        stored=tuple(part for part in _stored(attributes.input.payloads) if part.at[:1] == ("input",)),
+        stored=tuple(part for part in stored_parts(attributes.input.payloads) if part.at[:1] == ("input",)),
         **stamp,
     )
 
@@ -183,114 +78,22 @@ def _task_broken(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     )
 
 
-def _scheduled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    attributes = event.activity_task_scheduled_event_attributes
-    split = names.split_activity_id(attributes.activity_id)
-    if split is None:
-        return None
-    return facts.AgentScheduled(step=split[0], agent=split[1], call=split[2], title=_summary(event), **stamp)
-
-
-def _summary(event: HistoryEvent) -> str:
-    summary = _json(event.user_metadata.summary.data)
-    return summary if isinstance(summary, str) else ""
-
-
-def _activity_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    attributes = event.activity_task_started_event_attributes
-    return facts.AgentStarted(
-        scheduled_id=attributes.scheduled_event_id,
-        attempt=attributes.attempt,
-        last_error=error_of(attributes.last_failure) if attributes.HasField("last_failure") else None,
-        **stamp,
-    )
-
-
-def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    attributes = event.activity_task_completed_event_attributes
-    result = plain(attributes.result.payloads)
-    return facts.AgentCompleted(
-        scheduled_id=attributes.scheduled_event_id, attempt=_attempt(result.get("attempt")), **_answer(result), **stamp
-    )
-
-
-def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    attributes = event.activity_task_failed_event_attributes
-    return facts.AgentFailed(
-        scheduled_id=attributes.scheduled_event_id,
-        error=error_of(attributes.failure),
-        tally=_tally(attributes.failure),
-        timed_out=False,
-        **stamp,
-    )
-
-
-def _activity_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    attributes = event.activity_task_timed_out_event_attributes
-    return facts.AgentFailed(
-        scheduled_id=attributes.scheduled_event_id,
-        error=error_of(attributes.failure),
-        tally=_tally(attributes.failure),
-        timed_out=True,
-        **stamp,
-    )
-
-
-def _activity_cancelled(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
-    attributes = event.activity_task_canceled_event_attributes
-    return facts.AgentCancelled(scheduled_id=attributes.scheduled_event_id, **stamp)
-
-
-def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    attributes = event.marker_recorded_event_attributes
-    if attributes.marker_name != _LOCAL_ACTIVITY:
-        return None
-    call = plain(attributes.details["data"].payloads)
-    if call.get("activity_type") == names.ACTIVITY_ADOPT_JOB:
-        return _adopted(event, stamp)
-    split = names.split_activity_id(str(call.get("activity_id", "")))
-    if split is None:
-        return None
-    if call.get("activity_type") == names.ACTIVITY_REUSE_CALL:
-        return facts.CallReused(step=split[0], agent=split[1], call=split[2], **stamp)
-    result = plain(attributes.details["result"].payloads) if "result" in attributes.details else {}
-    return facts.ShortCallRecorded(
-        step=split[0],
-        agent=split[1],
-        call=split[2],
-        attempt=int(call.get("attempt", 1)),
-        started_at=_local_start(call, stamp["time"]),
-        error=error_of(attributes.failure) if attributes.HasField("failure") else None,
-        **_answer(result),
-        **stamp,
-    )
-
-
-def _adopted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    """The adopted job; None if the adoption was refused."""
-    details = event.marker_recorded_event_attributes.details
-    if "result" not in details:
-        return None
-    payloads = details["result"].payloads
-    stored = tuple(part.within("job") for part in _stored(payloads) if part.at[:2] == ("job", "input"))
-    return facts.JobAdopted(job=Adopted.model_validate(plain(payloads)).job, stored=stored, **stamp)
-
-
-def _local_start(call: Mapping[str, Any], recorded: datetime) -> datetime:
-    """When a local activity was first scheduled, by its marker; else when the marker was recorded."""
-    original = call.get("original_schedule_time")
-    if isinstance(original, Mapping) and "seconds" in original:
-        seconds = int(original["seconds"]) + int(original.get("nanos", 0)) / 1e9
-        return datetime.fromtimestamp(seconds, UTC)
-    return recorded
-
-
 def _timer_started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
-    summary = _summary(event)
-    if not summary.startswith(names.APPROVAL_TIMER_PREFIX):
-        return None
-    timer_id = event.timer_started_event_attributes.timer_id
-    return facts.ApprovalAsked(step=summary.removeprefix(names.APPROVAL_TIMER_PREFIX), timer_id=timer_id, **stamp)
+    summary = summary_of(event)
+    decode = next((decode for prefix, decode in _TIMERS.items() if summary.startswith(prefix)), None)
+    return decode(event, stamp) if decode else None
+
+
+def _approval_asked(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    step = summary_of(event).removeprefix(names.APPROVAL_TIMER_PREFIX)
+    return facts.ApprovalAsked(step=step, timer_id=event.timer_started_event_attributes.timer_id, **stamp)
+
+
+def _noted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    """What workflow code decided; None if the event changes only another part of the memo."""
+    fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
+    notes = read_notes(value([fields[names.MEMO_NOTE]])) if names.MEMO_NOTE in fields else ()
+    return facts.Noted(notes=notes, **stamp) if notes else None
 
 
 def _timer_fired(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
@@ -320,7 +123,7 @@ def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 def _run_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     attributes = event.workflow_execution_completed_event_attributes
-    stored = tuple(part.under("result") for part in _stored(attributes.result.payloads))
+    stored = tuple(part.under("result") for part in stored_parts(attributes.result.payloads))
     result = plain(attributes.result.payloads)
     return facts.RunCompleted(result=result if result or stored else None, stored=stored, **stamp)
 
@@ -356,9 +159,12 @@ def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.RunContinued(new_run_id=attributes.new_execution_run_id, **stamp)
 
 
-_Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
+# Events of one kind that several folds read: each decoder knows its own by their summary.
+_TIMERS: Final[Mapping[str, Decoder]] = {names.APPROVAL_TIMER_PREFIX: _approval_asked}
 
-_DECODERS: Final[Mapping[int, _Decoder]] = {
+_DECODERS: Final[Mapping[int, Decoder]] = {
+    **CALL_DECODERS,
+    EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: _noted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _started,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _run_completed,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: _run_failed,
@@ -370,13 +176,6 @@ _DECODERS: Final[Mapping[int, _Decoder]] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED: _signal,
     EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED: _task_done,
     EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED: _task_broken,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED: _scheduled,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_STARTED: _activity_started,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: _activity_completed,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: _activity_failed,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _activity_timed_out,
-    EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _activity_cancelled,
-    EventType.EVENT_TYPE_MARKER_RECORDED: _marker,
     EventType.EVENT_TYPE_TIMER_STARTED: _timer_started,
     EventType.EVENT_TYPE_TIMER_FIRED: _timer_fired,
     EventType.EVENT_TYPE_TIMER_CANCELED: _timer_cancelled,

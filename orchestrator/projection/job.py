@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from orchestrator.domain import facts as f
 from orchestrator.domain import names
+from orchestrator.domain.call_ids import CallKey
 from orchestrator.domain.commands import Control, Decision, JobInput, PlainInput, Retry
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
@@ -18,8 +19,15 @@ from orchestrator.projection.calls import CallFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
-CallKey = tuple[str, str, int]
-"""Step, agent, and the number of their call."""
+
+class FoldPart(Protocol):
+    """A part of the fold of a job, for facts of one kind: it applies each fact, and adds fields to the job."""
+
+    def apply(self, fact: Fact) -> None:
+        """Apply the next fact."""
+
+    def course(self) -> dict[str, Any]:
+        """Fields of `Job`."""
 
 
 def project(job_id: str, facts: Iterable[Fact], pending: Pending = NOTHING_PENDING) -> Job:
@@ -77,10 +85,16 @@ class JobFold:
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
         self._early: list[f.SignalReceived] = []
+        self.parts: tuple[FoldPart, ...] = ()
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
         self.last_event = f"{fact.run_id}:{fact.event_id}"
+        self._apply(fact)
+        for part in self.parts:
+            part.apply(fact)
+
+    def _apply(self, fact: Fact) -> None:
         match fact:
             case f.RunStarted() | f.JobAdopted():
                 self._begun(fact)
@@ -102,7 +116,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.OtherEvent():
+            case f.RunContinued() | f.Noted() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
@@ -111,7 +125,7 @@ class JobFold:
         """The job as it is now. Raises `NotFound` if no start was applied."""
         if self.created_at is None:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
-        open_calls = {(call.step, call.agent, call.call): call for call in pending.calls}
+        open_calls = {_key(call): call for call in pending.calls}
         ended = self.state.terminal
         waiting = set(self.waiting())
         calls = [
@@ -135,6 +149,8 @@ class JobFold:
             "last_event": self.last_event,
             "approvals": list(self.approved.values()),
         }
+        for part in self.parts:
+            course |= part.course()
         job_input = self.input
         if job_input is None:
             job_input, course["config"] = self._unknown_input(), {}
@@ -154,10 +170,10 @@ class JobFold:
 
     def _ordered(self) -> list[tuple[CallKey, CallFold]]:
         """The calls in the plan's order; calls of one step and agent are adjacent."""
-        places: dict[tuple[str, str], int] = {}
-        for step, agent, _ in self.calls:
-            places.setdefault((step, agent), len(places))
-        return sorted(self.calls.items(), key=lambda item: (places[item[0][:2]], item[0][2]))
+        places: dict[tuple[str, str, str], int] = {}
+        for step, key, agent, _ in self.calls:
+            places.setdefault((step, key, agent), len(places))
+        return sorted(self.calls.items(), key=lambda item: (places[item[0][:3]], item[0][3]))
 
     def waiting(self) -> list[str]:
         """Steps that wait for an approval now."""
@@ -190,14 +206,14 @@ class JobFold:
         self.input, self.stored = job, stored
         for step in job.plan.steps:
             for agent in step.agents:
-                self._call((step.id, agent, 1), step.name)
+                self._call((step.id, "", agent, 1), step.name)
         if job.retry is not None and not job.code:  # Code reuses answers when it asks for them.
             self._apply_retry(job.retry)
 
     def _apply_retry(self, retry: Retry) -> None:
         """Reuse the calls and approvals of an earlier job."""
         for call in retry.calls:
-            self._call((call.step, call.agent, call.call), call.step).reuse(call)
+            self._call(call.call_id.call, call.step).reuse(call)
         for approval in retry.approvals:
             self.approved[approval.step] = approval
             self.decisions[approval.step] = Decision(step=approval.step, actor=approval.actor, note=approval.note)
@@ -212,11 +228,11 @@ class JobFold:
             self.started_at = fact.time
 
     def _call(self, key: CallKey, title: str) -> CallFold:
-        step, agent, number = key
-        return self.calls.setdefault(key, CallFold(step, agent, title, number))
+        step, item, agent, number = key
+        return self.calls.setdefault(key, CallFold(step, agent, title, number, item))
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
-        call = self._call((fact.step, fact.agent, fact.call), fact.title)
+        call = self._call(_key(fact), fact.title)
         call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
         call.attempt, call.last_error, call.started_at = 0, None, None
         call.run_id = fact.run_id
@@ -247,7 +263,7 @@ class JobFold:
         if isinstance(fact, f.CallReused):
             self._reuse(fact)
             return
-        call = self._call((fact.step, fact.agent, fact.call), fact.step)
+        call = self._call(_key(fact), fact.step)
         call.run_id, call.scheduled_at, call.started_at = fact.run_id, fact.started_at, fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
@@ -256,10 +272,10 @@ class JobFold:
         self._advance()
 
     def _reuse(self, fact: f.CallReused) -> None:
-        key = (fact.step, fact.agent, fact.call)
+        key = _key(fact)
         calls = self.input.retry.calls if self.input and self.input.retry else ()
         for reused in calls:
-            if (reused.step, reused.agent, reused.call) == key:
+            if reused.call_id.call == key:
                 call = self._call(key, fact.step)
                 call.run_id = fact.run_id
                 call.reuse(reused)
@@ -334,3 +350,7 @@ class JobFold:
                 self.error = JobError(type="terminated", message=fact.reason or "Terminated by an operator.")
             case _:
                 raise TypeError(f"no fold for {type(fact).__name__}")
+
+
+def _key(fact: f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.PendingCall) -> CallKey:
+    return fact.step, fact.key, fact.agent, fact.call

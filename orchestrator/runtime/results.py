@@ -46,6 +46,7 @@ def agent_result(
             step=task.step.id,
             agent=agent.id,
             call=task.call,
+            key=task.key,
             summary=cut(fields["summary"] or summary),
             output=fields["output"],
             deliverables=_deliverables(fields["deliverables"]),

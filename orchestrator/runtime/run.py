@@ -18,7 +18,7 @@ from orchestrator.domain.commands import AgentResult, AgentTask
 from orchestrator.domain.errors import AgentError, InvalidInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.moments import stamp
-from orchestrator.domain.names import OFFLINE_MODEL, effect_id
+from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import TextSink
 from orchestrator.domain.text import name
 from orchestrator.domain.usage import Usage, estimated_tokens, published_cost
@@ -61,8 +61,8 @@ class AgentRunner:
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
-        if task.kind is JobKind.AGENT:
-            # Only here: in a workflow, the input belongs to the workflow, and the model gets it unchanged.
+        if task.kind is JobKind.AGENT or task.own_input:
+            # Only here: else the input belongs to the workflow, and the model gets it unchanged.
             task = task.model_copy(update={"input": await _input_of(agent, task, as_json=True)})
         return await self._ask_model(agent, task, AnswerText(progress, sink))
 
@@ -71,7 +71,7 @@ class AgentRunner:
             job_id=task.job_id,
             step=task.step.id,
             attempt=attempt,
-            effect_id=effect_id(task.job_id, task.step.id, agent.id, task.call),
+            effect_id=task.call_id.effect_id(task.job_id),
             input=await _input_of(agent, task),
             context=task.context,
         )

@@ -103,7 +103,10 @@ _OF_JOB: Final = (
 
 
 class AttemptRow(NamedTuple):
-    """One attempt of an agent call. `run_id` is its workflow run; rows of old releases have an empty one."""
+    """One attempt of an agent call. `run_id` is its workflow run; rows of old releases have an empty one.
+
+    `step` is the place of the call: the step, with the key of the call if it has one.
+    """
 
     step: str
     agent: str
@@ -155,7 +158,7 @@ class AttemptRepository:
         claim is 0. Raises `Unavailable`.
         """
         key = _key(task, run_id, attempt)
-        call = TokenClaim(task.job_id, budget.root or "", run_id, task.step.id, task.agent, task.call)
+        call = TokenClaim(task.job_id, budget.root or "", run_id, task.call_id.place, task.agent, task.call)
         until = at + timedelta(seconds=min(task.step.timeouts.start_to_close, _MAX_CLAIM))
         running = {"owner": task.owner or None, "status": AttemptStatus.RUNNING, **_NO_END}
 
@@ -225,7 +228,7 @@ class AttemptRepository:
         rows = [
             {
                 "job_id": job.id,
-                "step": call.step,
+                "step": call.call_id.place,
                 "agent": call.agent,
                 "call": call.number,
                 "run_id": call.run_id,
@@ -354,7 +357,7 @@ def _upsert(
 
 
 def _key(task: AgentTask, run_id: str, attempt: int) -> dict[str, Any]:
-    return dict(zip(_KEY, (task.job_id, task.step.id, task.agent, task.call, run_id, attempt), strict=True))
+    return dict(zip(_KEY, (task.job_id, task.call_id.place, task.agent, task.call, run_id, attempt), strict=True))
 
 
 def _usage_values(usage: Usage | None) -> dict[str, Any]:

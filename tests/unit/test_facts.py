@@ -6,11 +6,11 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo
 
 from orchestrator.domain import facts as f
-from orchestrator.domain import names
 from orchestrator.domain.jobs import CallStatus, JobState
 from orchestrator.domain.values import METADATA
+from orchestrator.projection.call_facts import pending_call
 from orchestrator.projection.events import EventFold, job_events
-from orchestrator.projection.facts import fact_of, pending_call
+from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import JobFold, project
 
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED
@@ -84,23 +84,6 @@ def test_an_agents_activity_names_its_step_without_a_payload() -> None:
     fact = fact_of(event, "run")
     assert isinstance(fact, f.AgentScheduled)
     assert (fact.step, fact.agent, fact.call, fact.title) == ("api_design", "api_architect", 1, "API Design")
-
-
-@pytest.mark.parametrize(
-    ("value", "parts"),
-    [
-        ("draft.writer", ("draft", "writer", 1)),
-        ("draft.writer#2", ("draft", "writer", 2)),
-        ("draft.writer#12", ("draft", "writer", 12)),
-        *(
-            (odd, None)
-            for odd in ("1", "draft.", ".writer", "draft.writer#", "draft.writer#1", "draft.writer#02", "a.b#x")
-        ),
-    ],
-)
-def test_an_activity_id_names_step_agent_and_call(value: str, parts: tuple[str, str, int] | None) -> None:
-    assert names.split_activity_id(value) == parts
-    assert parts is None or names.activity_id(*parts) == value
 
 
 ODD = [

@@ -13,7 +13,8 @@ from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, Reason, ReasonCode
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import Tally
-from orchestrator.projection.facts import fact_of, pending_call
+from orchestrator.projection.call_facts import pending_call
+from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
 from tests.unit.histories import START, History, job_input, step
 

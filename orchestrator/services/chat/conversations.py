@@ -273,7 +273,7 @@ def _score(job: Job, call: AgentCall | None) -> tuple[float | None, tuple[str, .
     if call.model == OFFLINE_MODEL:
         return None, (_DRAFTED,)
     data = (job.result or {}).get("metadata", {}).get("data", {})
-    score = data.get(names.activity_id(call.step, call.agent), {}).get("score")
+    score = data.get(str(call.call_id), {}).get("score")
     if score is None:
         return None, (_NOT_JUDGED,)
     return float(score), (_OF_DRAFTS,) if call.agent == REVIEWER else ()

@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from orchestrator.domain import names
 from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.call_ids import CallKey
 from orchestrator.domain.commands import AgentResult, Carried, JobInput, Retry, ReusedCall
 from orchestrator.domain.errors import NotFound, Unavailable, WrongState
 from orchestrator.domain.ids import JobKind
@@ -25,7 +25,6 @@ from orchestrator.storage.jobs import JobRepository
 
 log = structlog.get_logger(__name__)
 
-_Call = tuple[str, str, int]
 _SCOPE: Final = {JobKind.AGENT: Scope.AGENTS_EXECUTE, JobKind.WORKFLOW: Scope.WORKFLOWS_RUN}
 
 
@@ -128,13 +127,13 @@ def _with_reuse(new: JobInput, start: JobInput, old: Job, answers: Answers, root
     available = {_key(answer): answer for answer in answers.results if answer.artifact is None}
     calls = _finished_calls(start, old, answers.asks)
     if new.code:
-        valid = Reuse(frozenset(key[:2] for key, call in calls.items() if call.asks))
+        valid = Reuse(frozenset(_pair(key) for key, call in calls.items() if call.asks))
         reused = {key: call for key, call in calls.items() if key in available and call.asks}
     else:
         approved = [approval.step for approval in old.approvals]
-        done = {key[:2] for key in calls if key in available}
+        done = {_pair(key) for key in calls if key in available}
         valid = reuse(_walked(start), _walked(new), done=done, approved=approved)
-        reused = {key: call for key, call in calls.items() if key in available and key[:2] in valid.calls}
+        reused = {key: call for key, call in calls.items() if key in available and _pair(key) in valid.calls}
     retry = Retry(
         of=old.id,
         root=root,
@@ -146,16 +145,17 @@ def _with_reuse(new: JobInput, start: JobInput, old: Job, answers: Answers, root
     return new.model_copy(update={"retry": retry, "carried": carried if results or valid.approvals else None})
 
 
-def _finished_calls(start: JobInput, old: Job, asks: Mapping[str, str]) -> dict[_Call, ReusedCall]:
+def _finished_calls(start: JobInput, old: Job, asks: Mapping[str, str]) -> dict[CallKey, ReusedCall]:
     """The finished calls of a job. For workflow code, also reused calls that the code has not made again yet."""
-    calls: dict[_Call, ReusedCall] = {}
+    calls: dict[CallKey, ReusedCall] = {}
     if start.code and start.retry is not None:
-        calls = {(call.step, call.agent, call.call): call for call in start.retry.calls}
+        calls = {call.call_id.call: call for call in start.retry.calls}
     for call in old.calls:
         if call.status is not CallStatus.COMPLETED:
             continue
-        calls[call.step, call.agent, call.number] = ReusedCall(
+        calls[call.call_id.call] = ReusedCall(
             step=call.step,
+            key=call.key,
             agent=call.agent,
             call=call.number,
             job_id=call.reused_from or old.id,
@@ -163,13 +163,18 @@ def _finished_calls(start: JobInput, old: Job, asks: Mapping[str, str]) -> dict[
             model=call.model,
             started_at=call.started_at,
             completed_at=call.completed_at,
-            asks=asks.get(names.activity_id(call.step, call.agent, call.number)) if start.code else None,
+            asks=asks.get(str(call.call_id)) if start.code else None,
         )
     return calls
 
 
-def _key(answer: AgentResult) -> _Call:
-    return answer.step, answer.agent, answer.call
+def _pair(key: CallKey) -> tuple[str, str]:
+    step, _, agent, _ = key
+    return step, agent
+
+
+def _key(answer: AgentResult) -> CallKey:
+    return answer.call_id.call
 
 
 def _walked(job: JobInput) -> Plan:

@@ -1,0 +1,72 @@
+"""What workflow code decided, as facts of history: values can be stored by reference, so no reader can decide again."""
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.domain.jobs import JobError
+
+
+class Note(BaseModel):
+    """One decision. Its class sets `kind`; a reader ignores kinds and fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: str
+
+
+class StepSkipped(Note):
+    """A step does not run: its condition is false, or a step that it needs did not run."""
+
+    kind: Literal["skipped"] = "skipped"
+    step: str
+    key: str = ""
+    why: str
+
+
+class ItemsListed(Note):
+    """A step runs once for each of these items."""
+
+    kind: Literal["items"] = "items"
+    step: str
+    key: str = ""
+    keys: tuple[str, ...]
+
+
+class RoundBegun(Note):
+    """A round of a repeated step begins."""
+
+    kind: Literal["round"] = "round"
+    step: str
+    key: str = ""
+    number: int
+
+
+class FailedStep(Note):
+    """A step failed outside an agent call, or its failure does not end the job."""
+
+    kind: Literal["step_failed"] = "step_failed"
+    step: str
+    key: str = ""
+    error: JobError
+    on_error: str = "fail"
+
+
+KINDS: Final[dict[str, type[Note]]] = {
+    kind.model_fields["kind"].default: kind for kind in (StepSkipped, ItemsListed, RoundBegun, FailedStep)
+}
+
+
+def read_notes(values: object) -> tuple[Note, ...]:
+    """The notes in a value of a memo. Unknown kinds, and what is no note, are left out."""
+    items: Iterable[Any] = values if isinstance(values, list | tuple) else ()
+    return tuple(note for item in items if isinstance(item, dict) and (note := _note(item)) is not None)
+
+
+def _note(item: dict[str, Any]) -> Note | None:
+    kind = KINDS.get(str(item.get("kind")))
+    try:
+        return kind.model_validate(item) if kind else None
+    except ValidationError:
+        return None
