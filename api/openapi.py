@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import health
 from api.dialects.surface import Surface
 from api.prefix import located
-from api.security import scope_of
+from api.security import scopes_of
 from api.surfaces import SURFACES
 from api.v1.document import (
     ANSWER_EXAMPLES,
@@ -134,16 +134,16 @@ def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRou
 
 
 def _declare_scope(route: APIRoute, operation: Document) -> None:
-    """Add the scope that a route needs to its security and its description."""
+    """Add the scope that a route needs, or the scopes of which it needs one, to its security and its description."""
     dependants, scopes = [route.dependant], []
     while dependants:
         dependant = dependants.pop()
         dependants += dependant.dependencies
-        scopes += [scope] if dependant.call and (scope := scope_of(dependant.call)) else []
+        scopes += scopes_of(dependant.call) if dependant.call else ()
     if scopes:
         scopes = list(dict.fromkeys(scopes))
-        operation["security"] = [dict.fromkeys(entry, scopes) for entry in operation["security"]]
-        operation["description"] += f"\n\nScope: `{scopes[0]}`."
+        operation["security"] = [dict.fromkeys(entry, [scope]) for scope in scopes for entry in operation["security"]]
+        operation["description"] += f"\n\nScope: {' or '.join(f'`{scope}`' for scope in scopes)}."
 
 
 def _declare_headers(operation: Document) -> None:
