@@ -27,6 +27,7 @@ from api.v1.document import (
 from api.v1.messages import MESSAGES, WebhookMessage
 from api.v1.output import SCHEMA
 from api.v1.surface import DEVORA
+from orchestrator.domain.access import Scope
 from orchestrator.domain.webhooks import WebhookEvent
 
 TITLE: Final = "Multi-Agent Orchestrator API"
@@ -135,14 +136,14 @@ def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRou
 
 def _declare_scope(route: APIRoute, operation: Document) -> None:
     """Add the scope that a route needs, or the scopes of which it needs one, to its security and its description."""
-    dependants, scopes = [route.dependant], []
+    dependants, scopes = [route.dependant], list[Scope]()
     while dependants:
         dependant = dependants.pop()
         dependants += dependant.dependencies
         scopes += scopes_of(dependant.call) if dependant.call else ()
     if scopes:
         scopes = list(dict.fromkeys(scopes))
-        operation["security"] = [dict.fromkeys(entry, [scope]) for scope in scopes for entry in operation["security"]]
+        operation["security"] = [{key: [scope] for key in entry} for scope in scopes for entry in operation["security"]]
         operation["description"] += f"\n\nScope: {' or '.join(f'`{scope}`' for scope in scopes)}."
 
 

@@ -32,8 +32,9 @@ async def identified(
 def scoped(
     *scopes: Scope, caller: Callable[..., Awaitable[Principal]] = identified
 ) -> Callable[..., Awaitable[Principal]]:
-    """Return a dependency that returns the caller if they hold one of the scopes. It raises `Forbidden`, and what `caller`
-    raises."""
+    """Return a dependency that returns the caller if they hold one of the scopes.
+
+    It raises `Forbidden`, and what `caller` raises."""
 
     async def allowed(principal: Annotated[Principal, Depends(caller)]) -> Principal:
         if principal.scopes.isdisjoint(scopes):
