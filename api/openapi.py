@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 from api import health
 from api.dialects.surface import Surface
 from api.prefix import located
-from api.security import scope_of
+from api.security import scopes_of
 from api.surfaces import SURFACES
 from api.v1.document import (
     ANSWER_EXAMPLES,
@@ -27,6 +27,7 @@ from api.v1.document import (
 from api.v1.messages import MESSAGES, WebhookMessage
 from api.v1.output import SCHEMA
 from api.v1.surface import DEVORA
+from orchestrator.domain.access import Scope
 from orchestrator.domain.webhooks import WebhookEvent
 
 TITLE: Final = "Multi-Agent Orchestrator API"
@@ -134,16 +135,16 @@ def _operations(document: Document, routes: list[APIRoute]) -> list[tuple[APIRou
 
 
 def _declare_scope(route: APIRoute, operation: Document) -> None:
-    """Add the scope that a route needs to its security and its description."""
-    dependants, scopes = [route.dependant], []
+    """Add the scope that a route needs, or the scopes of which it needs one, to its security and its description."""
+    dependants, scopes = [route.dependant], list[Scope]()
     while dependants:
         dependant = dependants.pop()
         dependants += dependant.dependencies
-        scopes += [scope] if dependant.call and (scope := scope_of(dependant.call)) else []
+        scopes += scopes_of(dependant.call) if dependant.call else ()
     if scopes:
         scopes = list(dict.fromkeys(scopes))
-        operation["security"] = [dict.fromkeys(entry, scopes) for entry in operation["security"]]
-        operation["description"] += f"\n\nScope: `{scopes[0]}`."
+        operation["security"] = [{key: [scope] for key in entry} for scope in scopes for entry in operation["security"]]
+        operation["description"] += f"\n\nScope: {' or '.join(f'`{scope}`' for scope in scopes)}."
 
 
 def _declare_headers(operation: Document) -> None:

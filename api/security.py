@@ -14,7 +14,7 @@ from orchestrator.domain.access import Principal, Scope
 OPTIONAL_KEY: Final[dict[str, Any]] = {"security": [{}]}
 """`openapi_extra` of a route whose credential is optional."""
 
-_SCOPES: Final[dict[Callable[..., Any], Scope]] = {}
+_SCOPES: Final[dict[Callable[..., Any], tuple[Scope, ...]]] = {}
 
 bearer = HTTPBearer(auto_error=False, description="An API key: `Authorization: Bearer YOUR_API_KEY`.")
 
@@ -30,22 +30,24 @@ async def identified(
 
 
 def scoped(
-    scope: Scope, caller: Callable[..., Awaitable[Principal]] = identified
+    *scopes: Scope, caller: Callable[..., Awaitable[Principal]] = identified
 ) -> Callable[..., Awaitable[Principal]]:
-    """Return a dependency that returns the caller if they hold the scope. It raises `Forbidden`, and what `caller`
-    raises."""
+    """Return a dependency that returns the caller if they hold one of the scopes.
+
+    It raises `Forbidden`, and what `caller` raises."""
 
     async def allowed(principal: Annotated[Principal, Depends(caller)]) -> Principal:
-        principal.require(scope)
+        if principal.scopes.isdisjoint(scopes):
+            principal.require(scopes[0])
         return principal
 
-    _SCOPES[allowed] = scope
+    _SCOPES[allowed] = scopes
     return allowed
 
 
-def scope_of(dependency: Callable[..., Any]) -> Scope | None:
-    """Return the scope that a dependency of `scoped` requires; None for any other callable."""
-    return _SCOPES.get(dependency)
+def scopes_of(dependency: Callable[..., Any]) -> tuple[Scope, ...]:
+    """Return the scopes of which a dependency of `scoped` requires one; none for any other callable."""
+    return _SCOPES.get(dependency, ())
 
 
 Caller = Annotated[Principal, Depends(identified)]
@@ -54,6 +56,7 @@ AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ))]
 AgentsExecute = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE))]
 WorkflowsRead = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_READ))]
 WorkflowsRun = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_RUN))]
+Starter = Annotated[Principal, Depends(scoped(Scope.WORKFLOWS_RUN, Scope.AGENTS_EXECUTE))]
 JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ))]
 JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL))]
 MetricsRead = Annotated[Principal, Depends(scoped(Scope.METRICS_READ))]

@@ -11,7 +11,7 @@ from api.v1.catalogue import AgentDetail, AgentHealthBody, AgentList, agent_deta
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route
 from api.v1.models import AgentAccepted, Finished
 from api.v1.rendering import agent_accepted, agent_finished
-from api.v1.starts import START_ERRORS, announce, finished, start_request
+from api.v1.starts import START_ERRORS, announce, finished, first_look, start_request
 from orchestrator.domain.ids import JobKind
 
 router = APIRouter(prefix="/v1/agents", tags=["agents"], route_class=V1Route, responses=ERRORS)
@@ -53,6 +53,8 @@ async def execute_agent(
         started = await services.starter.start(principal, start_request(JobKind.AGENT, agent_id, body, key))
         announce(response, started, asynchronous=body.asynchronous)
         if body.asynchronous:
-            return agent_accepted(started, await services.catalogue.eta_seconds(JobKind.AGENT, agent_id))
+            eta = await services.catalogue.eta_seconds(JobKind.AGENT, agent_id)
+            job = await first_look(services, principal, started) if started.replayed else None
+            return agent_accepted(started, job, eta)
         job = await finished(services, principal, started)
         return agent_finished(job, await whole_output(services, job))

@@ -1,10 +1,13 @@
 """Controls of jobs: cancel (D-052), pause, resume, approve, reject, retry. 200: in force; 202: requested."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from api.deps import JobId, Svc
 from api.idempotency import IdempotencyKey, Idempotent
-from api.security import Caller, JobsCancel
+from api.security import JobsCancel, Starter
 from api.v1.bodies import CancelBody, ControlBody, DecisionBody, RetryBody
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.models import AgentRetried, Cancelled, Controlled, WorkflowRetried
@@ -99,23 +102,23 @@ async def reject_step(
 @router.post("/retry", status_code=202, responses=START_ERRORS)
 async def retry_job(
     *,
-    principal: Caller,
+    principal: Starter,
     services: Svc,
     job_id: JobId,
     response: Response,
     body: RetryBody | None = None,
     key: IdempotencyKey = None,
-) -> AgentRetried | WorkflowRetried:
+) -> Annotated[AgentRetried | WorkflowRetried, Field(discriminator="type")]:
     """Retry a job that failed, was cancelled or timed out. A new job with the current plan reuses every finished call
-    and runs the others. Needs the scope of the job's start, `agents:execute` or `workflows:run`."""
+    and runs the others. Needs the scope of the job's start."""
     started, retry = await services.retrier.retry(principal, job_id, idempotency_key=key)
     announce(response, started, asynchronous=True)
     eta = await services.catalogue.eta_seconds(started.kind, started.definition)
+    job = await first_look(services, principal, started)
     if started.kind is JobKind.AGENT:
-        return retried(agent_accepted(started, eta), retry)
+        return retried(agent_accepted(started, job, eta), retry)
     definition = services.catalogue.workflow(started.definition)
-    look = await first_look(services, principal, started)
-    return retried(workflow_accepted(started, look, definition, eta), retry)
+    return retried(workflow_accepted(started, job, definition, eta), retry)
 
 
 def _controlled(response: Response, outcome: controls.Controlled) -> Controlled:

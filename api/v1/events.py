@@ -1,7 +1,7 @@
 """Events of a job: one page, or a stream that starts with a snapshot of the job (A6)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Final
@@ -14,6 +14,7 @@ from api.outputs import whole_output
 from api.security import JobsRead
 from api.streaming import EventStream, frame
 from api.v1.envelope import ERRORS, NOT_FOUND, V1Route, envelope
+from api.v1.messages import STREAM_ITEM
 from api.v1.models import EventBody, EventPage
 from api.v1.rendering import delta_body, event_body
 from api.v1.whole import whole_detail
@@ -30,9 +31,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=V1Route, respon
 After = Annotated[str | None, Query(description="`id` of the last event received, or `now` to skip past events.")]
 LastEventId = Annotated[str | None, Header(description="The same as `after`; clients of event streams send it.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Events in one page. Streams ignore it.")]
+Snapshot = Annotated[bool, Query(description="Whether a stream begins with the job as it is. Pages never do.")]
 Deltas = Annotated[bool, Query(description="Whether a stream has the text of running agents. Pages never have it.")]
 _STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "A page, or a stream"}
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": STREAM_ITEM}},
+        "description": "A page, or a stream",
+    }
 }
 
 
@@ -46,19 +51,23 @@ async def get_events(
     after: After = None,
     last_event_id: LastEventId = None,
     limit: Limit = 100,
+    snapshot: Snapshot = True,
     deltas: Deltas = True,
 ) -> EventPage | Response:
     """Events after a cursor, as one page. With `Accept: text/event-stream` as a stream: first `snapshot`, the job as it
-    is, then every event after the cursor until the job ends, and between them the text of running agents."""
+    is, then every event after the cursor until the job ends, and between them the text of running agents. The snapshot
+    has no output if the event `job.completed` follows, which has it."""
     past = await services.follower.past(principal, job_id, None)
     start = skipped(past, last_event_id or after)
     if "text/event-stream" not in request.headers.get("accept", ""):
         return await _page(services, principal, past, start, limit)
-    job = await services.reader.get(principal, job_id)
+    job = await services.reader.get(principal, job_id) if snapshot else None
+    output_follows = start < len(past) or not (past and past[-1].type.terminal)
+    first = partial(_snapshot, services, job, with_output=not output_follows) if job else None
     items = services.watcher.watch(principal, job_id, past[start - 1].id if start else None, deltas=deltas)
     state = api_state(request.app)
     connection = state.connections.hold(principal)
-    return EventStream(_frames(request, services, principal, job, items), state.closing, connection=connection)
+    return EventStream(_frames(request, services, principal, first, items), state.closing, connection=connection)
 
 
 async def _page(services: Services, principal: Principal, past: list[JobEvent], start: int, limit: int) -> EventPage:
@@ -77,13 +86,13 @@ async def _frames(
     request: Request,
     services: Services,
     principal: Principal,
-    job: Job,
+    first: Callable[[], Awaitable[bytes]] | None,
     items: AsyncGenerator[JobEvent | Delta],
 ) -> AsyncGenerator[bytes, None]:
     shared = api_state(request.app).frames
     try:
-        detail = await whole_detail(services, job)
-        yield frame("snapshot", detail.model_dump_json())
+        if first is not None:
+            yield await first()
         async with aclosing(items):
             async for item in items:
                 if not isinstance(item, JobEvent) or item.type is not EventType.JOB_COMPLETED:
@@ -95,6 +104,11 @@ async def _frames(
     except OrchestratorError as fault:
         # The status is already sent. The reader gets the error as a frame and reconnects with its cursor.
         yield frame("stream_error", envelope(request, fault).model_dump_json())
+
+
+async def _snapshot(services: Services, job: Job, *, with_output: bool) -> bytes:
+    detail = await whole_detail(services, job, with_output=with_output)
+    return frame("snapshot", detail.model_dump_json())
 
 
 async def _frame(services: Services, principal: Principal, item: JobEvent | Delta) -> bytes:

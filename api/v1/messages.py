@@ -9,6 +9,7 @@ from api.v1.envelope import ErrorEnvelope
 from api.v1.models import DeltaBody, EventBody, JobDetail, Metrics
 from api.v1.output import Output
 from api.v1.wire import Timestamp
+from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import JobError, JobStatus
 from orchestrator.domain.webhooks import WebhookEvent
 
@@ -17,6 +18,21 @@ class StreamFrame(RootModel[JobDetail | EventBody | DeltaBody | ErrorEnvelope]):
     """`data` of one frame of an event stream: of `snapshot` the job, of `stream_error` the error, else an event or a
     piece of text."""
 
+
+STREAM_ITEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["snapshot", *EventType, "stream_error"]},
+        "id": {"type": "string", "description": "The cursor, of an event only. The other frames do not move it."},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": f"#/components/schemas/{StreamFrame.__name__}"},
+        },
+    },
+}
+"""One frame of an event stream."""
 
 ClientFrames = ws_frames.Auth | ws_frames.Subscribe | ws_frames.Unsubscribe | ws_frames.Ping
 

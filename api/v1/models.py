@@ -7,7 +7,7 @@ from pydantic import Field
 from api.v1.output import OutputObject
 from api.v1.pages import CursorPage
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
-from orchestrator.domain.events import EventType
+from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode
 
@@ -197,12 +197,14 @@ class WorkflowAccepted(Wire):
 class AgentRetried(AgentAccepted):
     """A retry of an agent's job. `retry_of` is the job that failed."""
 
+    type: Literal[JobKind.AGENT] = JobKind.AGENT
     retry_of: str
 
 
 class WorkflowRetried(WorkflowAccepted):
     """A retry of a workflow's job. `retry_of` is the job that failed."""
 
+    type: Literal[JobKind.WORKFLOW] = JobKind.WORKFLOW
     retry_of: str
     reused_calls: int = Field(description="Number of finished calls that are not made again.")
     reused_tokens: int
@@ -258,7 +260,7 @@ class EventBody(Wire):
 
     id: str
     type: EventType
-    name: str = Field(examples=["agent.completed"])
+    name: EventName | str = Field(description="Workflows written in code may have other names, such as `signal.NAME`.")
     job_id: str
     status: JobStatus
     state: JobState

@@ -102,14 +102,14 @@ def job_list(page: JobPage, *, limit: int, offset: int, next: str | None, has_mo
     return JobList(jobs=jobs, total=page.total, limit=limit, offset=offset, next=next, has_more=has_more)
 
 
-def agent_accepted(started: Started, eta_seconds: int) -> AgentAccepted:
-    """Return the answer to an asynchronous start of an agent; it is the same on each replay."""
+def agent_accepted(started: Started, job: Job | None, eta_seconds: int) -> AgentAccepted:
+    """Return the answer to an asynchronous start of an agent. `job` is None if it has just started."""
     return AgentAccepted(
         job_id=started.job_id,
-        status=JobStatus.QUEUED,
+        status=job.state.status if job else JobStatus.QUEUED,
         agent_id=started.definition,
         created_at=started.created_at,
-        eta_seconds=eta_seconds,
+        eta_seconds=_remaining(job, eta_seconds),
         webhook_url=started.webhook_url,
         links=Links.of(started.job_id),
     )
@@ -126,7 +126,7 @@ def workflow_accepted(
         progress=step_progress(job, len(definition.plan.steps)),
         steps_status=step_statuses(job) if job else [],
         created_at=started.created_at,
-        eta_seconds=eta_seconds,
+        eta_seconds=_remaining(job, eta_seconds),
         webhook_url=started.webhook_url,
         links=Links.of(started.job_id),
     )
@@ -313,6 +313,11 @@ def _controlled(job: Job, *, done: bool) -> dict[str, Any]:
         "reason": reason_body(job.reason),
         "links": Links.of(job.id),
     }
+
+
+def _remaining(job: Job | None, eta_seconds: int) -> int:
+    """Return the expected seconds until the end, 0 for an ended job."""
+    return 0 if job and job.state.terminal else eta_seconds
 
 
 def _target(kind: JobKind, definition: str) -> dict[str, str]:

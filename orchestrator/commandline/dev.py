@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -106,12 +107,12 @@ async def _main(
             if parts is not None:
                 # From here on this process owns the data directory.
                 with published_url(settings.data_dir, url_of(listener)):
-                    await _work(source, parts, url_of(listener), stop)
+                    await _work(source, parts, url_of(listener), stop, new_key)
                 await asyncio.wait({serving})  # its last requests still need Temporal
     return exits.OK
 
 
-async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event) -> None:
+async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event, new_key: str | None) -> None:
     """Run the worker and give the API its services until `stop` is set; print `ready` once both serve."""
     source.parts = parts
     try:
@@ -120,11 +121,18 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
             run_repeatedly("worker", lambda: serve_worker(parts.workers.for_jobs, stop, drain=drain), stop), stop
         ):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
-                process.ready(f"{url}  docs {url}/docs  temporal-ui {parts.services.jobs_page}")
+                announce(url, parts.services.jobs_page, new_key)
                 await parts.report_unserved()
             await stop.wait()
     finally:
         await parts.aclose()
+
+
+def announce(url: str, jobs_page: str, new_key: str | None) -> None:
+    """Print that everything serves. On a terminal, print the key again: lines of the start may stand between."""
+    process.ready(f"{url}  docs {url}/docs  temporal-ui {jobs_page}")
+    if new_key and sys.stdout.isatty():
+        exits.say(f"admin key {new_key}")
 
 
 @asynccontextmanager

@@ -25,6 +25,32 @@ class EventType(StrEnum):
         return self in (EventType.JOB_COMPLETED, EventType.JOB_FAILED)
 
 
+class EventName(StrEnum):
+    """The exact events. Signals of workflows written in code have other names: `signal.NAME`."""
+
+    JOB_QUEUED = "job.queued"
+    JOB_STARTED = "job.started"
+    JOB_STUCK = "job.stuck"
+    JOB_PAUSED = "job.paused"
+    JOB_RESUMED = "job.resumed"
+    JOB_CANCELLING = "job.cancelling"
+    JOB_RESET = "job.reset"
+    JOB_ADOPTED = "job.adopted"
+    JOB_CONTINUED = "job.continued"
+    JOB_COMPLETED = "job.completed"
+    JOB_FAILED = "job.failed"
+    JOB_CANCELLED = "job.cancelled"
+    JOB_TIMEOUT = "job.timeout"
+    AGENT_SCHEDULED = "agent.scheduled"
+    AGENT_COMPLETED = "agent.completed"
+    AGENT_REUSED = "agent.reused"
+    AGENT_FAILED = "agent.failed"
+    AGENT_CANCELLED = "agent.cancelled"
+    STEP_WAITING = "step.waiting"
+    STEP_APPROVED = "step.approved"
+    STEP_REJECTED = "step.rejected"
+
+
 class JobEvent(BaseModel):
     """One event. `id` is the cursor `run_id:event_id`; `name` is the exact event (`agent.completed`)."""
 

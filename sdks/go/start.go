@@ -82,6 +82,7 @@ type StartedJob struct {
 	Links       Links         `json:"links"`
 
 	// For a retry: the job that it finishes, and what it reuses of that job.
+	Type         string   `json:"type"` // agent or workflow
 	RetryOf      string   `json:"retry_of"`
 	ReusedCalls  int      `json:"reused_calls"`
 	ReusedTokens int      `json:"reused_tokens"`

@@ -322,6 +322,9 @@ async def test_an_open_execution_is_paused_for_all_to_see_and_cancelled(slow_use
     assert done["status"] == "CANCELLED"
     assert {"job.cancelling", "job.cancelled"} <= {line["metadata"].get("event") for line in done["logs"]}
     assert await agent_status(slow_user, agent) == "IDLE"
+    again = await slow_user.delete(f"/api/executions/{execution_id}")
+    assert (again.status_code, again.json()) == (200, {"message": "Execution cancelled"})
+    assert await look(slow_user, execution_id) == done, "a second cancel changes nothing"
 
 
 async def httpx_plain(client: httpx2.AsyncClient, path: str) -> httpx2.Response:

@@ -142,6 +142,27 @@ async def test_a_stream_of_an_ended_job_reports_all_and_ends(live: httpx2.AsyncC
     assert events[-1].data["data"]["error"]["type"] == "provider_rejected"
 
 
+async def test_a_stream_has_the_output_of_an_ended_job_once(live: httpx2.AsyncClient):
+    job_id = await start(live, "t_three")
+    output = (await ended(live, job_id))["output"]
+    whole = await stream(live, job_id)
+    assert whole[0].data["state"] == "COMPLETED"
+    assert (whole[0].data["output"], whole[-1].data["data"]["output"]) == (None, output)
+    rest = await stream(live, job_id, params={"after": whole[-1].id})
+    assert [frame.event for frame in rest] == ["snapshot"]
+    assert rest[0].data["output"] == output, "no event follows that has it"
+
+
+@pytest.mark.parametrize("state", ["open", "ended"])
+async def test_a_stream_leaves_the_snapshot_out_on_request(live: httpx2.AsyncClient, state: str):
+    job_id = await start(live, "t_three" if state == "ended" else "t_slow", {"seconds": 1})
+    if state == "ended":
+        await ended(live, job_id)
+    events = await stream(live, job_id, params={"snapshot": "false"})
+    assert (events[0].event, events[-1].event) == ("job_queued", "job_completed")
+    assert await stream(live, job_id, params={"snapshot": "false", "after": events[-1].id}) == []
+
+
 async def test_a_cancelled_job_ends_its_stream_as_failed_with_status_cancelled(live: httpx2.AsyncClient):
     # C-49
     job_id = await start(live, "t_slow")

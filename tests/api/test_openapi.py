@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,10 +14,11 @@ from api.openapi import document_of, native_document
 from api.surfaces import SURFACES
 from api.v1.envelope import _CODES
 from orchestrator.domain.access import Scope
-from orchestrator.domain.events import EventType
+from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, JobStatus, ReasonCode
 from orchestrator.domain.webhooks import DeliveryState, DeliveryVerdict, WebhookEvent
+from orchestrator.projection import events as projection
 from tests.ledger import ledger
 
 NATIVE = native_document()
@@ -43,9 +45,13 @@ def test_security_names_the_scope_of_each_operation():
             assert len(scopes) <= 1, name
             assert set(scopes) <= set(Scope), name
             for scope in scopes:
-                assert f"Scope: `{scope}`." in operation["description"]
+                assert f"`{scope}`" in operation["description"].rpartition("Scope: ")[2]
     assert OPERATIONS["run_workflow"]["security"] == [{"HTTPBearer": ["workflows:run"]}]
     assert OPERATIONS["issue_key"]["security"] == [{"HTTPBearer": ["admin:*"]}]
+    assert OPERATIONS["retry_job"]["security"] == [
+        {"HTTPBearer": ["workflows:run"]},
+        {"HTTPBearer": ["agents:execute"]},
+    ]
     assert OPERATIONS["me"]["security"] == [{"HTTPBearer": []}]
     assert "security" not in OPERATIONS["healthz"]
 
@@ -155,6 +161,35 @@ def test_frames_and_messages_have_schemas():
     assert set(NATIVE["webhooks"]) == set(WebhookEvent)
     mapping = schema("WebhookMessage")["discriminator"]["mapping"]
     assert set(mapping) == set(WebhookEvent)
+
+
+def test_a_retry_says_which_form_it_has():
+    form = OPERATIONS["retry_job"]["responses"]["202"]["content"]["application/json"]["schema"]
+    assert form["discriminator"] == {
+        "propertyName": "type",
+        "mapping": {
+            "agent": "#/components/schemas/AgentRetried",
+            "workflow": "#/components/schemas/WorkflowRetried",
+        },
+    }
+
+
+def test_a_stream_is_described_by_its_frames():
+    content = OPERATIONS["get_events"]["responses"]["200"]["content"]["text/event-stream"]
+    fields = content["itemSchema"]["properties"]
+    assert set(fields["event"]["enum"]) == {"snapshot", "stream_error", *EventType}
+    assert fields["data"]["contentSchema"] == {"$ref": "#/components/schemas/StreamFrame"}
+
+
+def test_names_of_events_are_an_open_enum():
+    names, other = schema("JobEvent")["properties"]["name"]["anyOf"]
+    assert (names, other) == ({"$ref": "#/components/schemas/EventName"}, {"type": "string"})
+    assert schema("EventName")["enum"] == list(EventName)
+    text = Path(projection.__file__).read_text()
+    made = set(re.findall(r'"((?:job|agent|step)\.[a-z_.]+)"', text))
+    assert made <= set(EventName)
+    assert len(made) > 15
+    assert {f"job.{state}".lower() for state in JobState if state.terminal} <= set(EventName)
 
 
 def test_examples_follow_their_schemas():

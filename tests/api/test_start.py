@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import ADMIN, over
+from tests.api.test_jobs import ended
 from tests.ledger import ledger
 
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
@@ -102,6 +103,17 @@ async def test_execute_async_answers_queued(client: httpx2.AsyncClient):
     assert isinstance(content["eta_seconds"], int)
     assert content["eta_seconds"] > 0
     assert set(content) == {"job_id", "status", "agent_id", "created_at", "eta_seconds", "webhook_url", "links"}
+
+
+@pytest.mark.parametrize("path", ["/v1/agents/t_echo/execute", "/v1/workflows/t_three/run"])
+async def test_a_repeated_start_shows_the_job_as_it_is_now(client: httpx2.AsyncClient, path: str):
+    key, body = {"Idempotency-Key": f"as it is now {path}"}, {"input": {}, "async": True}
+    first = (await client.post(path, json=body, headers=key)).json()
+    assert first["eta_seconds"] > 0
+    await ended(client, first["job_id"])
+    again = (await client.post(path, json=body, headers=key)).json()
+    assert (again["job_id"], again["created_at"]) == (first["job_id"], first["created_at"])
+    assert (again["status"], again["eta_seconds"]) == ("completed", 0)
 
 
 @ledger("D-024")

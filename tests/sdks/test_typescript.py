@@ -461,6 +461,8 @@ QUERIES = {
     ("get", "/v1/audit"): "AuditQuery",
     ("get", "/v1/webhooks/{webhook_id}/deliveries"): "DeliveryQuery",
 }
+# The package reads frames of text, which have a schema of their own, as events.
+TEXT_NAMES = {"agent.delta", "agent.reset"}
 # The same for the packages of the other surfaces. Schemas that are described in place are left out.
 CHAT_MODELS = {
     "ChatData": "ChatResponse",
@@ -548,8 +550,9 @@ def differences(
                 faults.append(f"{type_name}.{name}: nullable {field['nullable']}")
             if wanted["kinds"] != set(field["kinds"]):
                 faults.append(f"{type_name}.{name}: {field['kinds']} for {wanted['kinds']}")
-            if wanted["words"] and field["words"] and wanted["words"] != set(field["words"]):
-                faults.append(f"{type_name}.{name}: words {wanted['words'] ^ set(field['words'])}")
+            words = set(field["words"]) - (TEXT_NAMES if (type_name, name) == ("JobEvent", "name") else set())
+            if wanted["words"] and words and wanted["words"] != words:
+                faults.append(f"{type_name}.{name}: words {wanted['words'] ^ words}")
     return faults
 
 

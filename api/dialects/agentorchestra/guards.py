@@ -70,8 +70,8 @@ def _refuse_other_sites(request: Request) -> None:
 
 
 Caller = Annotated[Principal, Depends(counted)]
-AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ, counted))]
-AgentsWrite = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE, counted))]
-JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ, counted))]
-JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL, counted))]
-MetricsRead = Annotated[Principal, Depends(scoped(Scope.METRICS_READ, counted))]
+AgentsRead = Annotated[Principal, Depends(scoped(Scope.AGENTS_READ, caller=counted))]
+AgentsWrite = Annotated[Principal, Depends(scoped(Scope.AGENTS_EXECUTE, caller=counted))]
+JobsRead = Annotated[Principal, Depends(scoped(Scope.JOBS_READ, caller=counted))]
+JobsCancel = Annotated[Principal, Depends(scoped(Scope.JOBS_CANCEL, caller=counted))]
+MetricsRead = Annotated[Principal, Depends(scoped(Scope.METRICS_READ, caller=counted))]

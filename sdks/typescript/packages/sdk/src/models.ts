@@ -387,10 +387,12 @@ export interface WorkflowAccepted {
 }
 
 export interface AgentRetried extends AgentAccepted {
+  type: Open<"agent">;
   retryOf: string;
 }
 
 export interface WorkflowRetried extends WorkflowAccepted {
+  type: Open<"workflow">;
   retryOf: string;
   reusedCalls: number;
   reusedTokens: number;

@@ -229,6 +229,7 @@ class Accepted(Model):
     eta_seconds: int
     webhook_url: str | None
     links: Links
+    type: str | None
     retry_of: str | None
     reused_calls: int | None
     reused_tokens: int | None
