@@ -16,11 +16,13 @@ from api.v1.wire import Timestamp, absent
 from orchestrator.domain.errors import (
     InvalidInput,
     LimitExceeded,
+    ModelNotConfigured,
     OrchestratorError,
 )
 
 ErrorCode = Literal[
     "invalid_request",
+    "model_not_configured",
     "authentication_failed",
     "forbidden",
     "not_found",
@@ -62,7 +64,8 @@ class ErrorEnvelope(BaseModel):
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     400: {
         "model": ErrorEnvelope,
-        "description": "`invalid_request`: the request is invalid, or the job's state forbids it",
+        "description": "`invalid_request`: the request is invalid, or the job's state forbids it; "
+        "`model_not_configured`: no provider serves the model",
     },
     401: {"model": ErrorEnvelope, "description": "`authentication_failed`: no valid API key"},
     403: {"model": ErrorEnvelope, "description": "`forbidden`: the key lacks the scope"},
@@ -86,6 +89,8 @@ ONCE: Final[dict[int | str, dict[str, Any]]] = {
 def status_of(error: OrchestratorError) -> tuple[int, ErrorCode]:
     """Return HTTP status and error code of a domain error (D-095). Other faults of the caller are `invalid_request`."""
     status = errors.status_of(error)
+    if isinstance(error, ModelNotConfigured):
+        return int(status), "model_not_configured"
     return int(status), _CODES.get(status, "invalid_request")
 
 

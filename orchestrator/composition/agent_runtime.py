@@ -28,6 +28,7 @@ def open_runtime(settings: Settings, bulkhead: Bulkhead) -> OpenRuntime:
             llm_api_key=_plain(settings.llm_api_key),
             openai_api_key=_plain(settings.openai_api_key),
             anthropic_api_key=_plain(settings.anthropic_api_key),
+            drafted=settings.model_providers().drafted,
         ),
         bulkhead,
     )

@@ -22,6 +22,7 @@ from orchestrator.services.chat.conversations import Conversations
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.controls import JobController
 from orchestrator.services.jobs.decisions import DecisionMaker
+from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.retry import JobRetrier
 from orchestrator.services.jobs.start import JobStarter
@@ -57,7 +58,8 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
     """Build all services. Opens no connection."""
     tokens, work = TokenRepository(backend.database), WorkRepository(backend.reports)
     quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
-    starter = _starter(settings, catalogue, backend, quotas)
+    models = ModelCheck(catalogue, settings.model_providers())
+    starter = _starter(settings, catalogue, backend, quotas, models)
     controller = JobController(backend.gateway, backend.reader, backend.follower, backend.jobs)
     outputs = JobOutputs(backend.reader, backend.partials, backend.artifacts, JobValues(backend.values))
     metrics = MetricsReader(MetricsRepository(backend.reports), catalogue, clock=now)
@@ -91,7 +93,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         decisions=DecisionMaker(starter, backend.follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),
         resources=ResourceMeter(),
-        conversations=_conversations(settings, backend, quotas, outputs),
+        conversations=_conversations(settings, backend, quotas, models, outputs),
         user_agents=user_agents,
         configurations=configurations,
         executions=executions,
@@ -101,12 +103,15 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
     )
 
 
-def _starter(settings: Settings, catalogue: Catalogue, backend: Backend, quotas: Quotas) -> JobStarter:
+def _starter(
+    settings: Settings, catalogue: Catalogue, backend: Backend, quotas: Quotas, models: ModelCheck
+) -> JobStarter:
     return JobStarter(
         catalogue,
         backend.gateway,
         backend.jobs,
         quotas,
+        models,
         check_url=_url_check(settings, backend),
         clock=now,
         new_id=new_id,
@@ -151,7 +156,9 @@ def _readiness(settings: Settings, backend: Backend, work: WorkRepository) -> Re
         backend.database,
         task_queue=settings.task_queue,
         cache=backend.bus.ping,
-        models=(lambda: work.provider_outcomes(since=now() - LATELY)) if settings.has_model_provider() else None,
+        models=(lambda: work.provider_outcomes(since=now() - LATELY))
+        if not settings.model_providers().offline
+        else None,
     )
 
 
@@ -199,12 +206,15 @@ def _webhooks(settings: Settings, backend: Backend) -> WebhookRegistry:
     )
 
 
-def _conversations(settings: Settings, backend: Backend, quotas: Quotas, outputs: JobOutputs) -> Conversations:
+def _conversations(
+    settings: Settings, backend: Backend, quotas: Quotas, models: ModelCheck, outputs: JobOutputs
+) -> Conversations:
     return Conversations(
         ConversationGateway(backend.client, settings.task_queue),
         backend.conversations,
         backend.bus,
         quotas=quotas,
+        models=models,
         reader=backend.reader,
         outputs=outputs,
         idle=settings.conversation_idle,

@@ -111,6 +111,11 @@ class Agent(BaseModel):
     input_model: type[BaseModel]
     output_model: type[AgentOutput] = AgentOutput
     settings: ModelSettings = ModelSettings()
+    model: str | None = Field(
+        default=None,
+        description="The model of this agent. Unlike `settings.default_model`, the installation's default does not "
+        "replace it.",
+    )
     pricing: Pricing = Pricing()
     function: AgentFunction | None = None
     source: str = "built-in"

@@ -3,7 +3,8 @@
 OrchestratorError
 ├── InvalidInput          the caller's data is wrong; `field`, `provided` and `expected` name the fault
 │   ├── PayloadTooLarge   the input is over the size limit
-│   └── IdempotencyReuse  an idempotency key was reused with another body
+│   ├── IdempotencyReuse  an idempotency key was reused with another body
+│   └── ModelNotConfigured  no provider is configured for a model; `model` is its name
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound
@@ -67,6 +68,24 @@ class IdempotencyReuse(InvalidInput):
     """An idempotency key was used with another request body; nothing was started."""
 
     code = "idempotency_reuse"
+
+
+class ModelNotConfigured(InvalidInput):
+    """No provider is configured for the model of a call; nothing was started. `model` is its name."""
+
+    code = "model_not_configured"
+
+    def __init__(self, model: str, fault: str, *, field: str | None = None, agent: str | None = None) -> None:
+        super().__init__(
+            f"The model {model!r} cannot be used. {fault}",
+            field=field,
+            provided=model,
+            expected="a model of a configured provider",
+            reason=self.code,
+            **({} if agent is None else {"agent": agent}),
+        )
+        self.model = model
+        self.fault = fault
 
 
 class Unauthenticated(OrchestratorError):

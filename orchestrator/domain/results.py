@@ -8,6 +8,7 @@ from orchestrator.domain.file_names import path_key, unique_path
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.moments import stamp
+from orchestrator.domain.names import OFFLINE_MODEL
 
 
 def assemble(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> JobResult:
@@ -83,6 +84,7 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         "workflow": job.definition,
         "timestamp": stamp(at),
         "models": sorted({result.model for result in results}),
+        **({"offline": True} if any(result.model == OFFLINE_MODEL for result in results) else {}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
         **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer else {}),

@@ -1,7 +1,6 @@
 """Every setting of the product, from the environment, secret files, the file `.env` or defaults."""
 
 import logging
-import re
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,11 +11,12 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_valid
 from pydantic_settings import SettingsConfigDict
 
 from orchestrator.domain.limits import SURFACE_LIMITS, SurfaceLimit, Tier, TierLimits, Window, tier_limits
+from orchestrator.domain.model_choice import Providers
 from orchestrator.domain.names import DEFAULT_TASK_QUEUE
 from orchestrator.domain.retention import Retention
 from orchestrator.settings.secrets import refuse_short
 from orchestrator.settings.sources import SourcedSettings
-from orchestrator.settings.urls import LAST_PORT, refuse_spaces, refuse_wrong_url
+from orchestrator.settings.urls import refuse_wrong_database, refuse_wrong_url
 
 _MAX_DAYS: Final = 36_500  # A hundred years: today minus this must be a valid date.
 _Days = Annotated[int, Field(ge=0, le=_MAX_DAYS)]
@@ -150,6 +150,10 @@ class Settings(SourcedSettings):
     llm_base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint.")
     llm_api_key: SecretStr | None = Field(default=None, description="Key for that endpoint.")
     default_model: str | None = Field(default=None, description="`provider:model` for every agent without a model.")
+    drafted_models: str = Field(
+        default="anthropic/claude-3.5-sonnet,gpt-4",
+        description="Models in requests that are drafted while no provider is configured; `*` for all, `none`.",
+    )
     decision_model: str | None = Field(
         default=None, description="`provider:model` of strategic decisions; callers wait for it, so use a fast one."
     )
@@ -232,17 +236,8 @@ class Settings(SourcedSettings):
     @field_validator("database_url")
     @classmethod
     def _names_a_database(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        if not re.match(r"(sqlite(\+\w+)?:///|postgres(ql)?(\+\w+)?://).", url):
-            raise ValueError("expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
-        if not url.startswith("sqlite"):
-            refuse_spaces(url)
-            match = re.fullmatch(r"[^/?]*//([^@]*@)?(\[[^\]@]*\]|[^:@/?]*)(:(\d+))?(/[^/?@]*)?(\?.*)?", url)
-            if match is None or int(match[4] or 1) > LAST_PORT:
-                raise ValueError(
-                    "expected postgresql://USER:PASSWORD@HOST:PORT/NAME; in a password write @ : / as %40 %3A %2F"
-                )
+        if url is not None:
+            refuse_wrong_database(url)
         return url
 
     @field_validator("redis_url")
@@ -377,9 +372,15 @@ class Settings(SourcedSettings):
         """The seconds before each attempt of a webhook delivery."""
         return [float(seconds) for seconds in self.webhook_retry_schedule.split(",")]
 
-    def has_model_provider(self) -> bool:
-        """Whether a model provider is configured. Without one, agents answer with offline drafts."""
-        return any((self.llm_base_url, self.openai_api_key, self.anthropic_api_key))
+    def model_providers(self) -> Providers:
+        """The configured model providers, without their keys."""
+        return Providers(
+            openai=bool(self.openai_api_key),
+            anthropic=bool(self.anthropic_api_key),
+            base_url=bool(self.llm_base_url),
+            default_model=self.default_model,
+            drafted=frozenset(_names(self.drafted_models)),
+        )
 
     def plugin_modules(self) -> list[str]:
         """The modules named by `ORCHESTRATOR_PLUGINS`."""

@@ -281,6 +281,7 @@ def slow_app(app_with: Make, running: Engine) -> FastAPI:
         parts.backend.gateway,
         parts.backend.jobs,
         services.quotas,
+        services.starter.models,
         check_url=any_url,
         clock=now,
         new_id=new_id,

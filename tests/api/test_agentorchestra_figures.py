@@ -92,7 +92,7 @@ async def test_a_configuration_is_used_by_those_that_name_it(user: httpx2.AsyncC
         "/api/configurations",
         name="House style",
         framework="crewai",
-        configuration={"tone": "dry", "goal": "brevity", "maxTokens": 300, "model": "offline"},
+        configuration={"tone": "dry", "goal": "brevity", "maxTokens": 300, "model": "offline/drafter"},
     )
     agent = await made(
         user,

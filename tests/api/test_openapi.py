@@ -131,7 +131,7 @@ def test_the_output_is_typed():
         ("JobSummary", "type", list(JobKind)),
         ("Reason", "code", list(ReasonCode)),
         ("SeenReason", "code", list(ReasonCode)),
-        ("ErrorDetail", "code", sorted({"invalid_request", *_CODES.values()})),
+        ("ErrorDetail", "code", sorted({"invalid_request", "model_not_configured", *_CODES.values()})),
         ("JobEvent", "type", list(EventType)),
         ("Attempt", "status", list(AttemptStatus)),
         ("AgentCall", "status", list(CallStatus)),

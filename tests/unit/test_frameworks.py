@@ -392,7 +392,7 @@ async def test_a_models_failure_passes_through_langgraph_unchanged() -> None:
 
 
 async def test_langgraph_works_with_the_offline_drafter_which_says_so() -> None:
-    models = ModelSource(ModelConfig())
+    models = ModelSource(ModelConfig(drafted=frozenset({"*"})))
     result = await run(ADAPTER, AgentRunner(models, lambda: NOW))
     await models.aclose()
     assert (result.model, result.metadata["offline"]) == ("offline/drafter", True)

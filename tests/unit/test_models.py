@@ -10,10 +10,11 @@ from orchestrator.domain.agents import Agent, ModelSettings
 from orchestrator.domain.commands import AgentTask, JobConfig
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.ids import JobKind
+from orchestrator.domain.model_choice import split_model_name
 from orchestrator.domain.plans import Step
 from orchestrator.runtime import anthropic_models
 from orchestrator.runtime import models as models_module
-from orchestrator.runtime.models import ModelConfig, ModelSource, split_model_name
+from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
 from tests.fakes.openai_server import Answer, Failure, OpenAIServer
 from tests.fakes.sink import Sink
@@ -123,9 +124,24 @@ def test_a_provider_without_a_key_is_an_error_that_says_what_to_set(config, requ
     assert named in failed.value.message
 
 
-@pytest.mark.parametrize("request_model", [None, "anthropic/claude-3.5-sonnet", "openai:gpt-4o", "offline/drafter"])
-def test_with_nothing_configured_every_call_is_drafted_offline(request_model):
+@pytest.mark.parametrize("request_model", [None, "anthropic/claude-3.5-sonnet", "gpt-4", "offline/drafter"])
+def test_with_nothing_configured_calls_are_drafted_offline(request_model):
     assert chosen(ModelConfig(), request=request_model).model_name == "offline/drafter"
+
+
+def test_with_nothing_configured_a_requested_model_is_no_draft():
+    with pytest.raises(AgentError) as failed:
+        chosen(ModelConfig(), request="foo:bar")
+    assert (failed.value.kind, failed.value.retryable) == ("model_not_configured", False)
+    assert chosen(ModelConfig(drafted=frozenset({"*"})), request="foo:bar").model_name == "offline/drafter"
+
+
+def test_an_agents_own_model_wins_over_the_settings():
+    config = ModelConfig(default_model="openai:configured", openai_api_key="k")
+    agent = make_agent("openai:theirs").model_copy(update={"model": "openai:own"})
+    source = ModelSource(config)
+    assert source.model_for(agent, make_task()).model_name == "own"
+    assert source.model_for(agent, make_task("openai:asked")).model_name == "asked"
 
 
 @pytest.mark.parametrize("name", ["offline/drafter", "offline:drafter"])

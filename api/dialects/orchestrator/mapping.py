@@ -38,6 +38,7 @@ def to_command(request: WorkflowRequest, definition: WorkflowDefinition, session
         target=definition.id,
         input=workflow_input(definition.input_schema, request.requirements, configuration),
         config=_config(configuration),
+        model_field="configuration.model",
         webhook_url=getattr(request, "webhook_url", None),
         labels={
             JobLabel.SURFACE: SURFACE,

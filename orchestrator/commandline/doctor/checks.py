@@ -9,8 +9,8 @@ from typing import Final
 from orchestrator.commandline.doctor.collisions import SEPARATE_ENVIRONMENT
 from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.findings import Finding, Verdict
+from orchestrator.domain.model_choice import split_model_name
 from orchestrator.engine.server_binary import MINIMUM_SERVER
-from orchestrator.runtime.models import split_model_name
 from orchestrator.services.secrets.installation import NAMESPACE, SECRET, another_key, another_namespace, is_one_of
 
 MINIMUM_PYTHON: Final = (3, 11)

@@ -38,6 +38,7 @@ from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.ports import ConversationLog, DeltaBus
 from orchestrator.engine.conversations import ConversationGateway
 from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.reader import JobReader
 
@@ -98,6 +99,7 @@ class Conversations:
     bus: DeltaBus
     _: KW_ONLY
     quotas: Quotas
+    models: ModelCheck
     reader: JobReader
     outputs: JobOutputs
     idle: float
@@ -108,9 +110,10 @@ class Conversations:
     async def begin(self, principal: Principal, message: ChatMessage) -> AcceptedMessage:
         """Check a message and the caller's limits. Starts nothing.
 
-        Raises `PayloadTooLarge`, `LimitExceeded`, `Unavailable`.
+        Raises `PayloadTooLarge`, `ModelNotConfigured`, `LimitExceeded`, `Unavailable`.
         """
         job = self.quotas.within_budget(principal, self._job(principal, message))
+        self.models.check(job)
         await self._check_limits(principal, job.job_id)
         request = TurnRequest(
             job=job,

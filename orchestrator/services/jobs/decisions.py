@@ -6,7 +6,7 @@ from typing import Any, Final
 from orchestrator.agents.decisions import DECISION_STRATEGIST, DecisionOutput
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import JobConfig
-from orchestrator.domain.errors import DeadlineExceeded, Unavailable
+from orchestrator.domain.errors import DeadlineExceeded, Misconfigured, ModelNotConfigured, Unavailable
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.names import OFFLINE_MODEL
@@ -44,7 +44,8 @@ class DecisionMaker:
         """The decision on a context.
 
         Raises `InvalidInput`, `PayloadTooLarge`, `LimitExceeded`; `Unavailable`, and `DeadlineExceeded` if the job
-        takes longer than `patience` seconds (it continues). Both name the job, if it was started.
+        takes longer than `patience` seconds (it continues). Both name the job, if it was started. `Misconfigured` if no
+        provider serves the model.
         """
         request = StartRequest(
             kind=JobKind.AGENT,
@@ -54,7 +55,12 @@ class DecisionMaker:
             labels=labels,
             short=self.model == OFFLINE_MODEL,
         )
-        started = await self.starter.start(principal, request)
+        try:
+            started = await self.starter.start(principal, request)
+        except ModelNotConfigured as error:  # the caller cannot choose the model
+            raise Misconfigured(
+                error.message, remedy="Set ORCHESTRATOR_DECISION_MODEL to a model of a configured provider."
+            ) from None
         try:
             job = await self.follower.until_end(principal, started.job_id, self.patience, just_started=started.just_now)
             return Decided(job.id, await self._decision(job))

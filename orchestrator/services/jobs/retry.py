@@ -56,6 +56,7 @@ class JobRetrier:
             return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
         _check_retryable(old)
         job = await self._composed(old, new_id)
+        self.starter.models.check(job)
         await self.starter.check_callback(principal, job.webhook_url)
         return await self.starter.begin(principal, job, digest), _retry_of(job, job_id)
 

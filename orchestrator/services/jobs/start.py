@@ -29,6 +29,7 @@ from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
 from orchestrator.services.access.quotas import Quotas
+from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.validation import check_whole
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
@@ -43,6 +44,7 @@ class StartRequest:
 
     `name` replaces the name of the agent as the name of a single agent's job. The surface chooses `subject`, `labels`
     and `id_tail`, the end of the new job's id, which must be random and never reused.
+    `model_field` is the field of the surface's request that names the model of `config`.
     `task_queue` is the queue of a framework, for a single agent's call that a framework executes. A `short` call of an
     agent certainly takes less than a second: it is made without its own round trip to Temporal.
     """
@@ -59,6 +61,7 @@ class StartRequest:
     id_tail: str | None = None
     task_queue: str | None = None
     short: bool = False
+    model_field: str = "config.model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class JobStarter:
     gateway: TemporalGateway
     jobs: JobRepository
     quotas: Quotas
+    models: ModelCheck
     _: KW_ONLY
     check_url: Callable[[str, str], Awaitable[object]]
     clock: Callable[[], datetime]
@@ -96,12 +100,14 @@ class JobStarter:
     async def start(self, principal: Principal, request: StartRequest) -> Started:
         """Start a job. Starts nothing unless the whole request is valid.
 
-        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `IdempotencyReuse`, `LimitExceeded`, `Unavailable`, and
-        `Forbidden` for options that the caller's tier does not include, and for a callback without `jobs:read`.
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `ModelNotConfigured`, `IdempotencyReuse`, `LimitExceeded`,
+        `Unavailable`, and `Forbidden` for options that the caller's tier does not include, and for a callback without
+        `jobs:read`.
         """
         job_id = self.job_id(principal, request.kind, request.idempotency_key, request.id_tail)
         job = await self.composed(request, owner=principal.id, job_id=job_id)
         job = permitted(job, principal, self.quotas.limits(principal))  # before the look-up of a host name
+        self.models.check(job, field=request.model_field)
         await self.check_callback(principal, request.webhook_url)
         return await self.begin(principal, job, _digest(request))
 

@@ -151,7 +151,7 @@ class Deployment:
         )
 
     def _work(self) -> Iterator[Finding]:
-        model = self.settings.has_model_provider()
+        model = not self.settings.model_providers().offline
         yield _finding(
             "model_provider",
             model,

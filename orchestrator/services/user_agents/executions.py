@@ -133,6 +133,7 @@ class Executions:
             target=performer.target,
             input=_job_input(agent, configuration, request.input),
             config=model_settings(configuration),
+            model_field="configuration.model",
             name=" ".join(agent.name.split())[:_SHOWN_NAME] or None,
             subject=agent.id,
             task_queue=self.gateway.framework_queue(agent.framework) if on_framework else None,

@@ -21,6 +21,7 @@ LIMIT: dict[str, Any] = {"limit": "requests_per_minute", "allowed": 1}
 CASES: dict[type[OrchestratorError], list[tuple[OrchestratorError, bool]]] = {
     domain.InvalidInput: [(domain.InvalidInput("m", **FIELD), False)],
     domain.PayloadTooLarge: [(domain.PayloadTooLarge("m", **FIELD), False)],
+    domain.ModelNotConfigured: [(domain.ModelNotConfigured("foo:bar", "No provider."), False)],
     domain.IdempotencyReuse: [(domain.IdempotencyReuse("m", **FIELD), False)],
     domain.Unauthenticated: [(domain.Unauthenticated("m"), False)],
     domain.Forbidden: [(domain.Forbidden("m"), False)],

@@ -179,6 +179,7 @@ export function jobIdOf(error: unknown): string | undefined {
 
 const STATUSES: Record<string, number> = {
   invalid_request: 400,
+  model_not_configured: 400,
   authentication_failed: 401,
   forbidden: 403,
   not_found: 404,
