@@ -174,7 +174,7 @@ async def running_engine(
     await prepare(parts, reconcile=False)
     scripts = Scripts()
     server = ModelServer(scripts)
-    if not configured.has_model_provider():
+    if configured.model_providers().offline:
         parts.workers.runtime = _scripted(scripts, server, parts.workers.bulkhead)
     try:
         if worker:
