@@ -16,7 +16,6 @@ from starlette.routing import Route
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.commands import AgentTask
-from orchestrator.domain.names import activity_id
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.testing.scripts import Failure, Reply, ScriptOver, Scripts, Silence, chunks
@@ -34,7 +33,7 @@ class ScriptedModels(ModelSource):
 
     def model_for(self, agent: Agent, task: AgentTask) -> Model:
         """A model whose address names the call, so that the server knows which script answers it."""
-        call = activity_id(task.step.id, agent.id, task.call)
+        call = str(task.call_id)
         if self._scripts.of(agent.id, call) is None:
             return super().model_for(agent, task)
         # Imported here: it takes half a second, and most tests have no script.
