@@ -7,13 +7,16 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from api.dialects.surface import Surface
 from api.openapi import TITLE, document_of
+from api.postman import collection_of
 from api.prefix import located
 from api.routes import error_route
 from api.surfaces import SURFACES, render
+from api.v1.surface import DEVORA
 from orchestrator.domain.errors import NotFound
 
 FOLDER = Path(__file__).parent / "page_files"
@@ -31,7 +34,7 @@ _NO_ICON = "data:,"
 @router.get("/docs")
 async def docs() -> HTMLResponse:
     """The native routes, and links to each surface's page (M-049, D-109)."""
-    return _page(_NATIVE, TITLE)
+    return _page(_NATIVE, TITLE, DEVORA.name)
 
 
 @router.get("/redoc")
@@ -64,13 +67,20 @@ def _content(name: str) -> bytes:
 async def browse(name: str) -> HTMLResponse:
     """One surface's routes."""
     surface = _named(name)
-    return _page(_document_of(surface), surface.title)
+    return _page(_document_of(surface), surface.title, name)
 
 
 @router.get("/openapi/{name}.json")
 async def document(name: str) -> dict[str, Any]:
     """One surface's OpenAPI document."""
     return document_of(_named(name))
+
+
+@router.get("/postman/{name}.json")
+async def postman(request: Request, name: str) -> dict[str, Any]:
+    """One surface's routes as a Postman collection (S-035)."""
+    surface = _named(name)
+    return collection_of(document_of(surface), f"{request.url.scheme}://{request.url.netloc}{located('')}")
 
 
 def _file(name: str) -> str:
@@ -89,8 +99,8 @@ def _document_of(surface: Surface) -> str:
     return surface.document or f"/openapi/{surface.name}.json"
 
 
-def _page(document_url: str, title: str) -> HTMLResponse:
-    """Return Swagger UI for one document, below a line of links to the others."""
+def _page(document_url: str, title: str, name: str) -> HTMLResponse:
+    """Return Swagger UI for the document of one surface, below a line of links to the others."""
     response = get_swagger_ui_html(
         openapi_url=located(document_url),
         title=title,
@@ -100,6 +110,7 @@ def _page(document_url: str, title: str) -> HTMLResponse:
     )
     page = bytes(response.body).decode()
     links = [(f"/docs/{surface.name}", surface.title) for surface in SURFACES]
+    links.append((f"/postman/{name}.json", "Postman collection"))
     links_html = " · ".join(f'<a href="{escape(located(url))}">{escape(text)}</a>' for url, text in links)
     navigation = f'<nav style="font: 14px sans-serif; padding: 12px 20px">{links_html}</nav>'
     return HTMLResponse(page.replace("<body>", f"<body>\n{navigation}", 1))

@@ -75,7 +75,7 @@ LOCATED: Final = frozenset({"execute_agent", "run_workflow", "retry_job", "regis
 
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "execute_agent": {"input": {"task_type": "prd", "context": "A shop for tea"}, "async": True},
-    "run_workflow": {"input": {"project": "A shop for tea"}, "config": {"model": "openai:gpt-5-mini"}, "async": True},
+    "run_workflow": {"input": {"topic": "A shop for tea"}, "config": {"stop_on_error": False}, "async": True},
     "cancel_job": {"reason": "No longer needed"},
     "approve_step": {"step": "review", "note": "Looks good"},
     "register_webhook": {"url": "https://example.com/hook", "events": ["job.completed", "job.failed"]},
