@@ -16,6 +16,7 @@ from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
+from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
@@ -85,7 +86,8 @@ class JobFold:
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
         self._early: list[f.SignalReceived] = []
-        self.parts: tuple[FoldPart, ...] = ()
+        self.questions = QuestionFold()
+        self.parts: tuple[FoldPart, ...] = (self.questions,)
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
@@ -116,7 +118,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Noted() | f.OtherEvent():
+            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
