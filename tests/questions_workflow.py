@@ -58,7 +58,7 @@ class FormWorkflow:
         if given.get("approval"):
             patience = given.get("patience", 60)
             yes = await self._questions.ask(
-                approval_question("ship", "ship", "Ship it?", shown=to.model_dump(), timeout=patience)
+                approval_question("ship", "ship", "Ship it?", details=to.model_dump(), timeout=patience)
             )
             text += f", {'yes' if yes.approved else 'no'} of {yes.actor} ({yes.note})"
         return JobResult(output=text)

@@ -15,7 +15,7 @@ DAY: Final = 86_400.0
 MAX_FORM_BYTES: Final = 6 * 1024
 """A question is one note in the job's history, and notes are small."""
 MAX_VALUES_BYTES: Final = 32 * 1024
-_MAX_SHOWN_BYTES: Final = 6 * 1024
+_MAX_DETAILS_BYTES: Final = 6 * 1024
 _OWNER: Final = "owner"
 
 
@@ -97,8 +97,8 @@ class Ask(BaseModel):
 class PersonQuestion(BaseModel):
     """One question of a job. `id` is unique in the job; `form` is the JSON Schema of the values of an answer.
 
-    `shown` is what the person decides on, such as the arguments of a tool call. `default` replaces the defaults of the
-    form after the deadline, if `on_timeout` is `default`. The workflow sets the times.
+    `details` is what the person decides on, such as the arguments of a tool call. `default` replaces the defaults of
+    the form after the deadline, if `on_timeout` is `default`. The workflow sets the times.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -109,7 +109,7 @@ class PersonQuestion(BaseModel):
     kind: QuestionKind = QuestionKind.FORM
     message: str
     form: dict[str, Any]
-    shown: Any = None
+    details: Any = None
     timeout: float | None = 7 * DAY
     by: tuple[str, ...] = ()
     on_timeout: OnTimeout = "fail"
@@ -158,7 +158,7 @@ class PersonAnswer(BaseModel):
 
     @property
     def arguments(self) -> dict[str, Any] | None:
-        """The arguments that a person edited; None if the call is made as it was shown."""
+        """The arguments that a person edited; None if the call is made unchanged."""
         arguments = self.values.get("arguments")
         return arguments if isinstance(arguments, dict) else None
 
@@ -187,13 +187,20 @@ class CarriedQuestions(BaseModel):
 
 
 def approval_question(
-    id: str, step: str, message: str, *, shown: Any = None, timeout: float | None = 7 * DAY, by: tuple[str, ...] = ()
+    id: str, step: str, message: str, *, details: Any = None, timeout: float | None = 7 * DAY, by: tuple[str, ...] = ()
 ) -> PersonQuestion:
     """A question for a yes or no. Without an answer in time, it fails with `approval_timeout`."""
-    check_shown(shown)
+    check_details(details)
     form = _decision({})
     return PersonQuestion(
-        id=id, step=step, kind=QuestionKind.APPROVAL, message=message, form=form, shown=shown, timeout=timeout, by=by
+        id=id,
+        step=step,
+        kind=QuestionKind.APPROVAL,
+        message=message,
+        form=form,
+        details=details,
+        timeout=timeout,
+        by=by,
     )
 
 
@@ -224,7 +231,7 @@ def tool_question(
         kind=QuestionKind.TOOL,
         message=message,
         form=form,
-        shown=arguments if fits(arguments) else {"arguments": "too long to show"},
+        details=arguments if fits(arguments) else _shortened(arguments),
         timeout=timeout,
         by=by,
         on_timeout="default",
@@ -239,6 +246,17 @@ def _decision(more: dict[str, Any]) -> dict[str, Any]:
         "required": ["approved"],
         "additionalProperties": False,
     }
+
+
+def _shortened(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Long arguments with the beginning of each long text, so that a person sees what they decide on."""
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
+    room = max(100, _MAX_DETAILS_BYTES // 4 // max(1, len(texts)))
+    details = {
+        name: arguments[name] if len(text) <= room else f"{text[:room]}… ({len(text)} characters)"
+        for name, text in texts.items()
+    }
+    return details if fits(details) else {"arguments": f"{len(texts)} arguments, too long to show"}
 
 
 def check_form(form: dict[str, Any]) -> None:
@@ -258,15 +276,15 @@ def check_person(name: str) -> None:
         raise ValueError(f"{name!r} names nobody: use 'owner', 'owner:ID', 'role:ROLE' or 'key:NAME'")
 
 
-def check_shown(shown: Any) -> None:
+def check_details(details: Any) -> None:
     """Raises `ValueError` if a value is too long to show in a question."""
-    if not fits(shown):
-        raise ValueError(f"what a question shows has at most {_MAX_SHOWN_BYTES} bytes as JSON")
+    if not fits(details):
+        raise ValueError(f"what a question shows has at most {_MAX_DETAILS_BYTES} bytes as JSON")
 
 
-def fits(shown: Any) -> bool:
+def fits(details: Any) -> bool:
     """Whether a value is short enough to show in a question."""
-    return len(json.dumps(shown).encode()) <= _MAX_SHOWN_BYTES
+    return len(json.dumps(details).encode()) <= _MAX_DETAILS_BYTES
 
 
 def with_defaults(form: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

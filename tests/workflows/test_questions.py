@@ -8,8 +8,9 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from orchestrator.domain.catalogue import Plugin
-from orchestrator.domain.jobs import JobState
-from orchestrator.testing import Engine, eventually, running_engine
+from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.domain.questions import QuestionStatus
+from orchestrator.testing import TESTER, Engine, eventually, running_engine
 
 STREET = {"street": "Long Street 5"}
 
@@ -33,8 +34,48 @@ async def refused(engine: Engine, job_id: str, step: str, values: dict[str, Any]
 async def begun(engine: Engine, input: dict[str, Any]) -> str:
     """A job that waits for the address."""
     started = await engine.start("t_form", input)
-    await engine.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
     return started.job_id
+
+
+async def test_a_job_that_waits_for_a_person_says_for_what_and_then_who_answered(engine: Engine) -> None:
+    job_id = await begun(engine, {"approval": True})
+    waiting = await engine.job(job_id)
+    assert waiting.reason is not None
+    assert (waiting.reason.code, waiting.reason.message) == (ReasonCode.WAITING_FOR_INPUT, "Where does it go?")
+    assert (waiting.reason.step, waiting.reason.question) == ("address", "address")
+    assert waiting.reason.form is not None
+    assert waiting.reason.form["required"] == ["street"]
+    assert waiting.reason.deadline is not None
+    assert waiting.waiting_steps == []
+    await answer(engine, job_id, "address", STREET, actor="ann", note="at the back")
+    await answer(engine, job_id, "address", STREET, actor="bob")  # accepted again, and nothing new
+    job = await engine.eventually(job_id, lambda job: job.waiting_steps == ["ship"])
+    assert job.reason.code is ReasonCode.WAITING_FOR_APPROVAL
+    assert job.questions[1].details == {"street": "Long Street 5", "floor": 0, "express": False}
+    await answer(engine, job_id, "ship", {"approved": False}, actor="bob", note="not today")
+    ended = await engine.ended(job_id)
+    first, second = [question.answer for question in ended.questions]
+    assert first is not None
+    assert second is not None
+    assert (first.actor, first.note, first.values) == ("ann", "at the back", {**STREET, "floor": 0, "express": False})
+    assert (second.actor, second.approved) == ("bob", False)
+    events = [event for event in await engine.services.reader.events(job_id) if event.name.startswith("question.")]
+    assert [(event.name, event.data["step"], event.data.get("actor")) for event in events] == [
+        ("question.asked", "address", None),
+        ("question.answered", "address", "ann"),
+        ("question.asked", "ship", None),
+        ("question.answered", "ship", "bob"),
+    ]
+
+
+async def test_a_cancelled_job_waits_for_nobody(engine: Engine) -> None:
+    job_id = await begun(engine, {})
+    await engine.services.controller.cancel(TESTER, job_id, "enough")
+    job = await engine.ended(job_id)
+    assert [question.status for question in job.questions] == [QuestionStatus.WITHDRAWN]
+    names = [event.name for event in await engine.services.reader.events(job_id)]
+    assert names[-2:] == ["question.withdrawn", "job.cancelled"]
 
 
 async def test_an_answer_reaches_the_workflow_as_its_model(engine: Engine) -> None:
@@ -140,7 +181,7 @@ async def test_an_answer_that_arrives_with_the_deadline_counts(
     ) as alone:
         started = await alone.start("t_form", {"approval": True, "patience": 1.0})
         async with alone.parts.workers.for_jobs():
-            await alone.eventually(started.job_id, lambda job: job.state is JobState.RUNNING)
+            await alone.eventually(started.job_id, lambda job: bool(job.open_questions))
             await answer(alone, started.job_id, "address", STREET)
         await eventually(
             lambda: alone.history(started.job_id),
