@@ -20,6 +20,7 @@ from tests.code_workflow import (
     HandOnWorkflow,
     ParentWorkflow,
 )
+from tests.questions_workflow import FormWorkflow
 
 QUICK = RetryPolicy(initial_interval=0.05, backoff_coefficient=1.0, maximum_attempts=4)
 WASTED = Usage(prompt_tokens=7)  # What an attempt of `flaky` costs that comes to nothing.
@@ -209,6 +210,7 @@ TEST_PLUGIN = Plugin(
         CodeWorkflow(workflow("t_at_init", step("go", "t_echo"), code=True), AtInitWorkflow),
         CodeWorkflow(workflow("t_gather", step("go", "t_big"), code=True), GatherWorkflow),
         CodeWorkflow(workflow("t_hand_on", step("go", "t_echo"), code=True), HandOnWorkflow),
+        CodeWorkflow(workflow("t_form", step("ship", "t_echo"), code=True), FormWorkflow),
         CodeWorkflow(workflow("t_faulty", step("go", "t_echo"), code=True), FaultyWorkflow),
     ),
 )

@@ -63,8 +63,8 @@ def scopes_of(roles: Iterable[Role]) -> frozenset[Scope]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of its API key, and `prefix` is the
-    public part of the secret.
+    """An authenticated caller. `id` owns the jobs that it starts; `key` is the id of its API key, `key_name` the name
+    that an administrator gave it, and `prefix` the public part of the secret.
 
     A user has a signed token instead. It names their roles and ends at `expires_at`; `sign_in` is the sign-in that the
     token comes from, None for a token that another system issued.
@@ -76,6 +76,7 @@ class Principal:
     scopes: frozenset[Scope]
     tier: Tier | None = None
     key: str | None = None
+    key_name: str | None = None
     prefix: str | None = None
     roles: frozenset[Role] = frozenset()
     expires_at: datetime | None = None
@@ -154,7 +155,9 @@ class ApiKey:
     @property
     def principal(self) -> Principal:
         """The caller that uses this key."""
-        return Principal(id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id, prefix=self.prefix)
+        return Principal(
+            id=self.owner, scopes=self.scopes, tier=self.tier, key=self.id, key_name=self.name, prefix=self.prefix
+        )
 
     @property
     def form(self) -> KeyForm:

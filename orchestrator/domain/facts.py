@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.domain.commands import Control, Decision, JobInput
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.notes import Note
+from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
@@ -138,6 +139,13 @@ class Noted(Fact):
     """The workflow's code wrote down what it decided."""
 
     notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerGiven(Fact):
+    """A workflow accepted an answer to a question. One that repeats an earlier answer is accepted, too."""
+
+    answer: AnswerInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from orchestrator.domain import text
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.ids import JobKind
+from orchestrator.domain.questions import JobQuestion, QuestionKind
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
@@ -100,6 +101,7 @@ class ReasonCode(StrEnum):
     RETRYING = "retrying"
     UNKNOWN_AGENT = "unknown_agent"
     WAITING_FOR_APPROVAL = "waiting_for_approval"
+    WAITING_FOR_INPUT = "waiting_for_input"
     PAUSED = "paused"
     BUDGET_EXCEEDED = "budget_exceeded"
     STUCK = "stuck"
@@ -112,6 +114,7 @@ NEEDS_ATTENTION = frozenset(
         ReasonCode.NO_WORKER,
         ReasonCode.UNKNOWN_AGENT,
         ReasonCode.WAITING_FOR_APPROVAL,
+        ReasonCode.WAITING_FOR_INPUT,
         ReasonCode.BUDGET_EXCEEDED,
     }
 )
@@ -191,7 +194,10 @@ class JobError(Value):
 
 
 class Reason(Value):
-    """Why an open job is in its state, as a code and a sentence."""
+    """Why an open job is in its state, as a code and a sentence.
+
+    If it waits for a person: the id of the question, the JSON Schema of the answer, and the end of the wait.
+    """
 
     code: ReasonCode
     message: str
@@ -200,6 +206,9 @@ class Reason(Value):
     attempt: int | None = None
     next_attempt_at: datetime | None = None
     last_error: JobError | None = None
+    question: str | None = None
+    form: dict[str, Any] | None = None
+    deadline: datetime | None = None
 
 
 class Attempt(Value):
@@ -294,6 +303,7 @@ class Job(Value):
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
     retry_of: str | None = Field(default=None, description="The job that this one retries.")
     approvals: list[Approved] = Field(default_factory=list, description="Effective approvals, reused ones included.")
+    questions: list[JobQuestion] = Field(default_factory=list, description="Questions to people, oldest first.")
 
     @property
     def reused(self) -> Usage:
@@ -309,9 +319,15 @@ class Job(Value):
 
     @property
     def waiting_steps(self) -> list[str]:
-        """Steps that wait for an approval now."""
-        waiting = (call.step for call in self.calls if call.status is CallStatus.WAITING_FOR_APPROVAL)
+        """Steps and questions that wait for an approval now."""
+        waiting = [call.step for call in self.calls if call.status is CallStatus.WAITING_FOR_APPROVAL]
+        waiting += [question.id for question in self.open_questions if question.kind is not QuestionKind.FORM]
         return list(dict.fromkeys(waiting))
+
+    @property
+    def open_questions(self) -> list[JobQuestion]:
+        """Questions that wait for an answer now, oldest first."""
+        return [question for question in self.questions if question.open]
 
     def steps(self) -> dict[str, list[AgentCall]]:
         """The calls grouped by step, in the plan's order."""

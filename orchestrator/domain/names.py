@@ -59,6 +59,7 @@ OWN_WORKFLOWS: Final = frozenset(
 PATCH_ADOPTION: Final = "adoption"
 # The failure type of a workflow task on a worker that lacks the workflow's type: an exception class of `workflows`.
 FAILURE_UNKNOWN_TYPE: Final = "UnknownWorkflowType"
+UPDATE_ANSWER: Final = "answer"
 UPDATE_TURN: Final = "turn"
 UPDATE_RESET: Final = "reset"
 SCHEDULE_RECONCILE: Final = "orchestrator-reconcile"
@@ -77,6 +78,8 @@ MEMO_NOTE: Final = "orchestrator-note"
 
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"
+# The timer of a question's deadline, for operators. The note `question` is the durable fact.
+QUESTION_TIMER_PREFIX: Final = "question:"
 
 DEFAULT_TASK_QUEUE: Final = "orchestrator"
 OFFLINE_MODEL: Final = "offline/drafter"

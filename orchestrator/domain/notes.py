@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.domain.jobs import JobError
+from orchestrator.domain.questions import PersonQuestion
 
 
 class Note(BaseModel):
@@ -53,8 +54,24 @@ class FailedStep(Note):
     on_error: str = "fail"
 
 
+class QuestionAsked(Note):
+    """The workflow waits for a person."""
+
+    kind: Literal["question"] = "question"
+    question: PersonQuestion
+
+
+class QuestionEnded(Note):
+    """A question ended without an answer: its deadline passed (`expired`), or nothing waits for it any more."""
+
+    kind: Literal["question_ended"] = "question_ended"
+    id: str
+    how: Literal["expired", "withdrawn"]
+
+
 KINDS: Final[dict[str, type[Note]]] = {
-    kind.model_fields["kind"].default: kind for kind in (StepSkipped, ItemsListed, RoundBegun, FailedStep)
+    kind.model_fields["kind"].default: kind
+    for kind in (StepSkipped, ItemsListed, RoundBegun, FailedStep, QuestionAsked, QuestionEnded)
 }
 
 

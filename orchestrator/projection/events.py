@@ -11,6 +11,7 @@ from orchestrator.domain.events import EventType, JobEvent, cursor
 from orchestrator.domain.facts import Fact
 from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.domain.labels import ORIGIN_LABELS
+from orchestrator.domain.questions import JobQuestion, QuestionStatus
 from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
@@ -48,6 +49,28 @@ def _reused(call: ReusedCall) -> dict[str, Any]:
     """A reused call, and the job that made it."""
     cost = {"tokens": call.usage.total_tokens, "cost": call.usage.cost}
     return {**_call_fields(call), "reused_from": call.job_id, "model": call.model, **cost}
+
+
+def _of_question(changed: list[JobQuestion]) -> _Content | None:
+    """A question that was asked, answered, or ended without an answer. One note is one event."""
+    if not changed:
+        return None
+    question = changed[-1]
+    data: dict[str, Any] = {"step": question.id, "kind": question.kind, "question": question.message}
+    match question.status:
+        case QuestionStatus.OPEN:
+            deadline = question.deadline.isoformat() if question.deadline else None
+            data |= {"input_schema": question.form, "details": question.details, "deadline": deadline}
+            return EventType.JOB_PROGRESS, "question.asked", f"{question.id} waits for a person.", data
+        case QuestionStatus.ANSWERED if question.answer is not None:
+            answer = question.answer
+            data |= {"actor": answer.actor, "note": answer.note, "values": answer.values}
+            return EventType.JOB_PROGRESS, "question.answered", f"{answer.actor} answered {question.id}.", data
+        case QuestionStatus.EXPIRED:
+            data |= {"on_timeout": question.on_timeout}
+            return EventType.JOB_PROGRESS, "question.expired", f"Nobody answered {question.id} in time.", data
+        case _:
+            return EventType.JOB_PROGRESS, "question.withdrawn", f"{question.id} needs no answer any more.", data
 
 
 class EventFold:
@@ -159,7 +182,7 @@ class EventFold:
                 call = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)
             case _:
-                return None
+                return _of_question(self.fold.questions.changed)
 
     @staticmethod
     def _completed(call: CallFold, summary: str) -> _Content:

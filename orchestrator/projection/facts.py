@@ -13,6 +13,7 @@ from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.notes import read_notes
+from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.text import cut
 from orchestrator.projection.call_facts import CALL_DECODERS, Decoder
@@ -96,6 +97,17 @@ def _noted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     return facts.Noted(notes=notes, **stamp) if notes else None
 
 
+def _update_accepted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
+    """The answer of a person; None for an update of an author's own workflow."""
+    update = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+    if update.name != names.UPDATE_ANSWER:
+        return None
+    try:
+        return facts.AnswerGiven(answer=AnswerInput.model_validate(plain(update.args.payloads)), **stamp)
+    except ValidationError:
+        return None
+
+
 def _timer_fired(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.ApprovalEnded(timer_id=event.timer_fired_event_attributes.timer_id, expired=True, **stamp)
 
@@ -165,6 +177,7 @@ _TIMERS: Final[Mapping[str, Decoder]] = {names.APPROVAL_TIMER_PREFIX: _approval_
 _DECODERS: Final[Mapping[int, Decoder]] = {
     **CALL_DECODERS,
     EventType.EVENT_TYPE_WORKFLOW_PROPERTIES_MODIFIED: _noted,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED: _update_accepted,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED: _started,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED: _run_completed,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: _run_failed,

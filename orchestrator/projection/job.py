@@ -16,6 +16,7 @@ from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
+from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
 
@@ -85,7 +86,8 @@ class JobFold:
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
         self._early: list[f.SignalReceived] = []
-        self.parts: tuple[FoldPart, ...] = ()
+        self.questions = QuestionFold()
+        self.parts: tuple[FoldPart, ...] = (self.questions,)
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
@@ -116,7 +118,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Noted() | f.OtherEvent():
+            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
@@ -302,6 +304,11 @@ class JobFold:
                 self.paused = paused
                 if self.state is not JobState.PENDING:
                     self.state = JobState.PAUSED if paused else JobState.RUNNING
+            case Decision() if not self.needs_approval(control.step):
+                approved = fact.name == names.SIGNAL_APPROVE
+                self.signal_applied = self.questions.decided(control, approved=approved, at=fact.time)
+                if self.signal_applied:
+                    self.decisions[control.step] = control
             case Decision():
                 self.signal_applied = self._decides(control.step)
                 if self.signal_applied:
@@ -314,15 +321,18 @@ class JobFold:
             case None:
                 self.signal_applied = False
 
+    def needs_approval(self, step_id: str) -> bool:
+        """Whether the plan declares an approval for a step."""
+        step = self.step(step_id)
+        return step is not None and step.approval is not None
+
     def _decides(self, step_id: str) -> bool:
         """Whether a decision that arrives now takes effect in the interpreter: the first one for a step does.
 
         It can arrive before the step waits. After the step's timeout it has no effect once a worker has handled the
         timeout: the signals of a workflow task apply before its timers.
         """
-        step = self.step(step_id)
-        needs_approval = step is not None and step.approval is not None
-        return needs_approval and self.cancel is None and step_id not in self.decisions and step_id not in self._expired
+        return self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def _advance(self) -> None:
         """Update the progress: completed calls over planned ones. It never falls, and is 100 only at completion."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
+from orchestrator.domain.questions import QuestionKind
 from orchestrator.domain.tally import TOKENS_HELD, UNKNOWN_AGENT
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
         or _unattended_queue(fold, pending)
         or _paused(fold, calls)
         or _approval(fold)
+        or _question(fold)
         or _held(pending)
         or _unserved(pending)
         or _silent(pending)
@@ -67,7 +69,7 @@ def _stuck(fold: "JobFold") -> Reason | None:
 
 
 def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:
-    waits_for_person = bool(fold.approvals) or fold.paused
+    waits_for_person = bool(fold.approvals or fold.questions.open()) or fold.paused
     if not _unattended(pending) or (waits_for_person and not pending.task_open):
         return None
     if any(_beats(call, pending) for call in pending.calls):  # on a worker that stops and takes no new work
@@ -111,6 +113,23 @@ def _approval(fold: "JobFold") -> Reason | None:
     step = fold.step(waiting[0])
     text = step.approval.message if step and step.approval else "A decision is needed."
     return Reason(code=ReasonCode.WAITING_FOR_APPROVAL, message=text, step=waiting[0])
+
+
+def _question(fold: "JobFold") -> Reason | None:
+    """A person has to answer. The oldest question; the job lists all of them."""
+    question = next(iter(fold.questions.open()), None)
+    if question is None:
+        return None
+    form = question.kind is QuestionKind.FORM
+    return Reason(
+        code=ReasonCode.WAITING_FOR_INPUT if form else ReasonCode.WAITING_FOR_APPROVAL,
+        message=question.message,
+        step=question.step,
+        agent=question.agent,
+        question=question.id,
+        form=question.form,
+        deadline=question.deadline,
+    )
 
 
 def _held(pending: Pending) -> Reason | None:

@@ -17,7 +17,7 @@ from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobError, JobState
 from orchestrator.domain.labels import JobLabel
-from orchestrator.services.jobs.validation import check_input
+from orchestrator.runtime.json_schema import check_input
 from tests.ledger import ledger
 from workflows.registry import DEFINITIONS
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.errors import InvalidInput
 from orchestrator.runtime.inputs import apply_model, validated
-from orchestrator.services.jobs.validation import check_input
+from orchestrator.runtime.json_schema import check_input
 from workflows.definitions.api_development import DEFINITION as API_DEVELOPMENT
 from workflows.definitions.full_stack_development import DEFINITION as FULL_STACK
 
