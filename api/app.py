@@ -21,6 +21,7 @@ from api.hardening import ApiOptions, Hardening
 from api.head import HeadAsGet
 from api.middleware import BodyLimit, HttpMetrics, Observation, RequestEdge
 from api.openapi import DESCRIPTION, TITLE, VERSION, native_document
+from api.page.surface import PAGE
 from api.prefix import PathPrefix
 from api.sockets import SocketMetrics
 from api.streaming import closed_by_signals
@@ -67,7 +68,7 @@ def create_app(
     app.state.api = state
     app.include_router(health.router)
     app.include_router(documents.router)
-    for surface in SURFACES:
+    for surface in (*SURFACES, PAGE):
         for router in surface.routers:
             app.include_router(router)
     app.add_exception_handler(HTTPException, _refused)

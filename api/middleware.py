@@ -107,8 +107,9 @@ class Handshake:
 def _complete(scope: Scope, message: Message) -> None:
     """Add the headers that every response has."""
     headers = MutableHeaders(scope=message)
-    security = security_headers(scope["scheme"], headers.get("content-type", ""))
-    headers.update({**security, **limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
+    for name, value in security_headers(scope["scheme"], headers.get("content-type", "")).items():
+        headers.setdefault(name, value)  # the operators' page sets stricter ones
+    headers.update({**limit_headers(scope), "X-Request-ID": scope["state"]["request_id"]})
     # Any answer may contain a secret or the input of a job. A route whose answer may be cached sets its own header.
     headers.setdefault("Cache-Control", "no-store")
     if message["status"] in WAITING_STATUSES:

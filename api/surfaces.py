@@ -14,15 +14,17 @@ from api.dialects.devskyy.surface import DEVSKYY
 from api.dialects.orchestrator.surface import ORCHESTRATOR
 from api.dialects.surface import Surface
 from api.hardening import ApiOptions, refuse
+from api.page.surface import PAGE
 from api.v1.surface import DEVORA
 from orchestrator.domain.errors import NotFound, OrchestratorError
 
 SURFACES: Final[tuple[Surface, ...]] = (DEVORA, AI_ORCHESTRA, AGENTORCHESTRA, DEVSKYY, ORCHESTRATOR)
+_SERVED: Final = (*SURFACES, PAGE)  # The page has no OpenAPI document: its routes are for browsers.
 
 
 def surface_of(path: str) -> Surface:
     """Return the surface of a path: the one with the longest matching prefix (C-07)."""
-    return max(SURFACES, key=lambda surface: surface.claims(path))
+    return max(_SERVED, key=lambda surface: surface.claims(path))
 
 
 def render(request: Request, error: OrchestratorError) -> Response:
@@ -38,7 +40,7 @@ class ServedSurfaces:
         self._app = app
         self._off: list[BaseRoute] = [
             route
-            for surface in SURFACES
+            for surface in _SERVED
             if served is not None and surface.name not in served
             for router in surface.routers
             for route in router.routes

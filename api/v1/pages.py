@@ -58,7 +58,7 @@ class CursorQuery(PageQuery):
             return None
         if self.offset:
             raise InvalidInput("Give after or offset, not both", field="after", expected="one of after and offset")
-        return _position(listing, self.after)
+        return position_of(listing, self.after)
 
 
 class LongCursorQuery(CursorQuery):
@@ -89,7 +89,8 @@ def cursor(listing: Listing, position: Position) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _position(listing: Listing, text: str) -> Position:
+def position_of(listing: Listing, text: str) -> Position:
+    """Return the position that a cursor names. Raises `InvalidInput` for a cursor that is not of this list."""
     try:
         content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
         name, at, row_id = content.split(_SEPARATOR, 2)

@@ -121,6 +121,9 @@ async def _work(source: SharedParts, parts: Parts, url: str, stop: asyncio.Event
             run_repeatedly("worker", lambda: serve_worker(parts.workers.for_jobs, stop, drain=drain), stop), stop
         ):
             if await unless_stopped(stop, until_answering(url, "/readyz")):
+                if (served := parts.settings.served_surfaces()) is None or "page" in served:
+                    secret = await parts.services.page_sessions.link()
+                    exits.say(f"page {url}/ui/open/{secret}  (opens once, as administrator, within an hour)")
                 announce(url, parts.services.jobs_page, new_key)
                 await parts.report_unserved()
             await stop.wait()

@@ -13,6 +13,7 @@ from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator, BootstrapKey
 from orchestrator.services.access.idempotency import IdempotentRequests
 from orchestrator.services.access.keys import KeyIssuer
+from orchestrator.services.access.page_sessions import PageSessions
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.access.rate_limits import RateLimiter, RequestLimits
 from orchestrator.services.access.tokens import TokenRules, TokenSigner
@@ -24,6 +25,7 @@ from orchestrator.services.jobs.controls import JobController
 from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.overview import JobOverview
 from orchestrator.services.jobs.retry import JobRetrier
 from orchestrator.services.jobs.start import JobStarter
 from orchestrator.services.jobs.stream import JobWatcher
@@ -44,6 +46,7 @@ from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.idempotency import IdempotencyRepository
 from orchestrator.storage.metrics import MetricsRepository
+from orchestrator.storage.overviews import OverviewRepository
 from orchestrator.storage.token_use import TokenRepository
 from orchestrator.storage.user_agents import UserAgentRepository
 from orchestrator.storage.users import UserRepository
@@ -65,12 +68,13 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
     metrics = MetricsReader(MetricsRepository(backend.reports), catalogue, clock=now)
     readiness = _readiness(settings, backend, work)
     limits = RequestLimits(RateLimiter(redis_url(settings)), settings.tier_limits(), settings.surface_windows())
-    access, users = _authentication(settings, backend)
+    access, users, page_sessions = _authentication(settings, backend)
     user_agents, configurations, executions = _user_agents(settings, backend, starter, controller)
     return Services(
         access=access,
         keys=KeyIssuer(backend.keys, backend.sealer, backend.issued_keys, clock=now, new_id=new_id),
         users=users,
+        page_sessions=page_sessions,
         audit=AuditLog(backend.trail, backend.sealer, clock=now),
         idempotency=_idempotency(settings, backend),
         catalogue=CatalogueReader(
@@ -79,6 +83,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         starter=starter,
         retrier=JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values)),
         reader=backend.reader,
+        overview=JobOverview(OverviewRepository(backend.reports), backend.reader),
         follower=backend.follower,
         watcher=JobWatcher(backend.follower, backend.bus, access),
         controller=controller,
@@ -172,14 +177,17 @@ def _url_check(settings: Settings, backend: Backend) -> Callable[[str, str], Awa
     return check
 
 
-def _authentication(settings: Settings, backend: Backend) -> tuple[Authenticator, UserAccounts]:
+def _authentication(settings: Settings, backend: Backend) -> tuple[Authenticator, UserAccounts, PageSessions]:
     rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, timedelta(seconds=settings.jwt_longest_life))
     signer = TokenSigner(*_token_secrets(settings, backend), clock=now, rules=rules)
     users, bootstrap = UserRepository(backend.database), _bootstrap_user(settings)
     accounts = Accounts(users, signer, bootstrap=bootstrap)
     tokens = SignedTokens(signer, accounts, clock=now)
     access = Authenticator([BootstrapKey(settings.admin_api_key), backend.issued_keys, tokens])
-    return access, UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=now)
+    sessions = PageSessions(
+        users, accounts, access, signer, backend.sealer, admin_key=settings.admin_api_key, clock=now
+    )
+    return access, UserAccounts(users, accounts, signer, bootstrap=bootstrap, clock=now), sessions
 
 
 def _token_secrets(settings: Settings, backend: Backend) -> list[str]:

@@ -8,6 +8,7 @@ from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator
 from orchestrator.services.access.idempotency import IdempotentRequests
 from orchestrator.services.access.keys import KeyIssuer
+from orchestrator.services.access.page_sessions import PageSessions
 from orchestrator.services.access.quotas import Quotas
 from orchestrator.services.access.rate_limits import RequestLimits
 from orchestrator.services.access.users import UserAccounts
@@ -17,6 +18,7 @@ from orchestrator.services.jobs.controls import JobController
 from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.output import JobOutputs
+from orchestrator.services.jobs.overview import JobOverview
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.retry import JobRetrier
 from orchestrator.services.jobs.start import JobStarter
@@ -40,12 +42,14 @@ class Services:
     access: Authenticator
     keys: KeyIssuer
     users: UserAccounts
+    page_sessions: PageSessions
     audit: AuditLog
     idempotency: IdempotentRequests
     catalogue: CatalogueReader
     starter: JobStarter
     retrier: JobRetrier
     reader: JobReader
+    overview: JobOverview
     follower: JobFollower
     watcher: JobWatcher
     controller: JobController

@@ -21,7 +21,7 @@ from orchestrator.settings.urls import refuse_wrong_database, refuse_wrong_url
 _MAX_DAYS: Final = 36_500  # A hundred years: today minus this must be a valid date.
 _Days = Annotated[int, Field(ge=0, le=_MAX_DAYS)]
 _OWN_PACKAGES: Final = ("orchestrator", "activities", "workflows", "api")
-SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra")
+SURFACE_NAMES: Final = ("devora", "orchestrator", "ai_orchestra", "devskyy", "agentorchestra", "page")
 _MONTH_DAYS: Final = 32  # A calendar month, plus the day on which its last tokens are counted.
 
 

@@ -299,6 +299,7 @@ class JobRepository(OpenJobs):
         since: datetime | None = None,
         until: datetime | None = None,
         labels: Mapping[str, str] | None = None,
+        id_start: str | None = None,
         after: Position | None = None,
         limit: int,
         offset: int,
@@ -316,6 +317,7 @@ class JobRepository(OpenJobs):
             since=since,
             until=until,
             labels=labels or {},
+            id_start=id_start,
         )
         page, total = job_page(_ROW, job_filter, limit=limit, offset=offset, after=after)
 

@@ -4,7 +4,7 @@ The index finds the ids of a page first, with one scan per state. Then only thos
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import reduce
 from operator import add
@@ -67,6 +67,7 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    id_start: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The conditions, without those on states, reasons and attention."""
@@ -82,6 +83,8 @@ class Filter:
             bounds.append(jobs.c.created_at >= self.since)
         if self.until is not None:
             bounds.append(jobs.c.created_at < self.until)
+        if self.id_start is not None:  # a range, because LIKE uses no index in SQLite; ids end in hexadecimal digits
+            bounds += [jobs.c.id >= self.id_start, jobs.c.id < f"{self.id_start}g"]
         return bounds
 
     def _equal(self) -> dict[str, str]:
@@ -113,6 +116,18 @@ def job_page(
         total = select(reduce(add, counts))
     rows = select(*columns, total.scalar_subquery().label("total"))
     return page_of(rows, ids, limit=limit, offset=offset), total
+
+
+def state_counts(job_filter: Filter) -> list[Select[Any]]:
+    """Statements whose rows, `state` and `number`, add up to the number of matching jobs in each state.
+
+    The states of the filter are ignored.
+    """
+    whole = replace(job_filter, states=None)
+    plain = whole.reasons is None and not whole.attention and not whole.labels
+    parts = [whole.conditions()] if plain else _parts(whole)
+    number = func.count().label("number")
+    return [select(jobs.c.state, number).where(*part).group_by(jobs.c.state) for part in parts]
 
 
 def _parts(job_filter: Filter) -> list[_Conditions]:

@@ -232,11 +232,12 @@ ONE_PATH = {
     "ai_orchestra": ("POST", "/chat/v2/chat"),
     "devskyy": ("GET", "/api/v1/orchestration/health"),
     "agentorchestra": ("GET", "/api/agents"),
+    "page": ("GET", "/ui/jobs"),
 }
 
 
 def test_the_settings_know_every_surface() -> None:
-    assert set(SURFACE_NAMES) == {surface.name for surface in SURFACES} == set(ONE_PATH)
+    assert set(SURFACE_NAMES) == {*(surface.name for surface in SURFACES), "page"} == set(ONE_PATH)
     assert GivenSettings(surfaces="devora, devskyy").served_surfaces() == {"devora", "devskyy"}
     with pytest.raises(ValueError, match="unknown surface 'chat'"):
         GivenSettings(surfaces="devora, chat")

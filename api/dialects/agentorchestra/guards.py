@@ -2,16 +2,16 @@
 C-19)."""
 
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials
 
 from api.deps import Svc
 from api.limits import address_of, client_of, count_surface_request
+from api.origins import refuse_other_sites
 from api.security import bearer, identified, scoped
 from orchestrator.domain.access import Principal, Scope
-from orchestrator.domain.errors import Forbidden, Unauthenticated
+from orchestrator.domain.errors import Unauthenticated
 from orchestrator.domain.limits import SurfaceLimit
 from orchestrator.services.access.authentication import ADMIN
 
@@ -37,7 +37,7 @@ async def counted(
         await count_surface_request(request, services, SurfaceLimit.AGENTORCHESTRA, address_of(request))
         raise
     if credentials is None and request.method not in _SAFE:
-        _refuse_other_sites(request)
+        refuse_other_sites(request)
     if principal != ADMIN:
         await count_surface_request(request, services, SurfaceLimit.AGENTORCHESTRA, client_of(principal))
     return principal
@@ -56,17 +56,6 @@ def _from_cookie(cookie: str | None) -> HTTPAuthorizationCredentials | None:
     if cookie.count(".") != 2:
         raise Unauthenticated("The session is not valid")
     return HTTPAuthorizationCredentials(scheme="Bearer", credentials=cookie)
-
-
-def _refuse_other_sites(request: Request) -> None:
-    """Refuse changes from other sites: a browser sends the cookie with requests of any page."""
-    fetch_site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if fetch_site is not None:
-        allowed = fetch_site == "same-origin"
-    else:
-        allowed = origin is not None and urlsplit(origin).netloc == request.headers.get("host")
-    if not allowed:
-        raise Forbidden("A session cookie may make changes from pages of this origin only. Programs use a bearer token")
 
 
 Caller = Annotated[Principal, Depends(counted)]

@@ -26,6 +26,7 @@ from orchestrator.services.jobs.reasons import NotedReason, ReasonNotes, reason_
 from orchestrator.services.jobs.values import JobValues
 from orchestrator.storage.attempts import AttemptRepository
 from orchestrator.storage.jobs import JobRecord, JobRepository, JobRow
+from orchestrator.storage.lists import Filter
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class JobFilter:
     since: datetime | None = None
     until: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    id_start: str | None = None
     after: Position | None = None
     limit: int = 20
     offset: int = 0
@@ -130,6 +132,7 @@ class JobReader:
             since=filter.since,
             until=filter.until,
             labels=filter.labels,
+            id_start=filter.id_start,
             after=filter.after,
             limit=filter.limit,
             offset=filter.offset,
@@ -138,6 +141,24 @@ class JobReader:
             unattended = await self._is_unattended()
         retryable_ids = [row.id for row in rows if row.state.retryable]
         return JobPage(rows, total, unattended, await self.jobs.retried_by(*retryable_ids) if retryable_ids else {})
+
+    async def row_filter(self, principal: Principal, filter: JobFilter) -> Filter:
+        """The filter of the rows that a list of the caller shows."""
+        by_reason = filter.reasons is not None or filter.attention
+        return Filter(
+            owner=filter.owner if principal.admin else principal.id,
+            states=filter.states,
+            kind=filter.kind,
+            definition=filter.definition,
+            subject=filter.subject,
+            reasons=filter.reasons,
+            attention=filter.attention,
+            unattended=await self._is_unattended() if by_reason else False,
+            since=filter.since,
+            until=filter.until,
+            labels=filter.labels,
+            id_start=filter.id_start,
+        )
 
     async def _is_unattended(self) -> bool:
         """Whether no worker polls for jobs. False if Temporal does not answer."""

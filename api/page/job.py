@@ -1,0 +1,140 @@
+"""One job: its time line, output and files, input, events and deliveries."""
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.deps import JobId, Svc
+from api.page.errors import PageRoute
+from api.page.gantt import chart
+from api.page.rendering import ROOT, page
+from api.page.visitors import Reader, Visitor
+from orchestrator.domain.errors import NotFound, WrongState
+from orchestrator.domain.jobs import Job
+from orchestrator.services.container import Services
+from orchestrator.services.jobs.follower import skipped
+
+router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
+
+EVENTS: Final = 200
+_DELIVERIES: Final = 100
+_PREVIEW: Final = 200_000  # Characters of a file that its page shows.
+Scale = Annotated[Literal["", "log"], Query()]
+
+
+@router.get("/jobs/{job_id}")
+async def job_page(request: Request, services: Svc, visitor: Reader, job_id: JobId, scale: Scale = "") -> Response:
+    """The job with its time line, which follows the job while it is open."""
+    job = await services.reader.get(visitor.principal, job_id)
+    return page(request, visitor, "job.html", tab="steps", **await job_values(services, visitor, job, scale))
+
+
+@router.get("/jobs/{job_id}/output")
+async def output_page(request: Request, services: Svc, visitor: Reader, job_id: JobId) -> Response:
+    """The output of the job and its files. Of a job that ended without a result: the answers of its finished calls."""
+    job = await services.reader.get(visitor.principal, job_id)
+    output = await _output(services, visitor, job)
+    values = await job_values(services, visitor, job)
+    return page(request, visitor, "job_output.html", tab="output", output=output, **values)
+
+
+@router.get("/jobs/{job_id}/input")
+async def input_page(request: Request, services: Svc, visitor: Reader, job_id: JobId) -> Response:
+    """The input and the configuration of the job."""
+    job = await services.reader.get(visitor.principal, job_id)
+    return page(request, visitor, "job_input.html", tab="input", **await job_values(services, visitor, job))
+
+
+@router.get("/jobs/{job_id}/events")
+async def events_page(
+    *, request: Request, services: Svc, visitor: Reader, job_id: JobId, after: str = "", name: str = ""
+) -> Response:
+    """The events of the job, one page of them; with `name`, those whose name contains it."""
+    job = await services.reader.get(visitor.principal, job_id)
+    past = await services.follower.past(visitor.principal, job_id, None)
+    matching = [event for event in past[skipped(past, after) :] if name.lower() in event.name]
+    return page(
+        request,
+        visitor,
+        "job_events.html",
+        tab="events",
+        events=matching[:EVENTS],
+        total=len(past),
+        name=name,
+        next=matching[EVENTS - 1].id if len(matching) > EVENTS else None,
+        **await job_values(services, visitor, job),
+    )
+
+
+@router.get("/jobs/{job_id}/deliveries")
+async def deliveries_page(request: Request, services: Svc, visitor: Reader, job_id: JobId) -> Response:
+    """The webhook deliveries for the job, newest first."""
+    job = await services.reader.get(visitor.principal, job_id)
+    deliveries = await services.webhooks.deliveries_of_job(job_id, limit=_DELIVERIES)
+    values = await job_values(services, visitor, job)
+    return page(request, visitor, "job_deliveries.html", tab="deliveries", deliveries=deliveries, **values)
+
+
+@router.get("/jobs/{job_id}/files/{number}")
+async def file_page(request: Request, services: Svc, visitor: Reader, job_id: JobId, number: int) -> Response:
+    """One file of the job as text."""
+    job = await services.reader.get(visitor.principal, job_id)
+    item = await _file(services, visitor, job, number)
+    content = item["content"] or ""
+    return page(
+        request,
+        visitor,
+        "job_file.html",
+        tab="output",
+        item=item,
+        number=number,
+        content=content[:_PREVIEW],
+        is_whole=len(content) <= _PREVIEW,
+        **await job_values(services, visitor, job),
+    )
+
+
+@router.get("/jobs/{job_id}/files/{number}/download")
+async def download(services: Svc, visitor: Reader, job_id: JobId, number: int) -> Response:
+    """One file of the job. It is never opened as a page of this site, whatever it contains."""
+    job = await services.reader.get(visitor.principal, job_id)
+    item = await _file(services, visitor, job, number)
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in PurePosixPath(item["path"]).name)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name or "file"}"',
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    return Response((item["content"] or "").encode(), media_type="application/octet-stream", headers=headers)
+
+
+async def job_values(services: Services, visitor: Visitor, job: Job, scale: str = "") -> dict[str, Any]:
+    """The values that every page of a job needs."""
+    retried_by = await services.retrier.retried_by(job.id) if job.state.retryable else []
+    return {
+        "job": job,
+        "chart": chart(job, datetime.now(UTC), logarithmic=scale == "log"),
+        "scale": scale,
+        "retried_by": retried_by or [],
+        "run_page": services.run_page(job.id),
+        "visitor_can_control": visitor.can("jobs:cancel"),
+        "visitor_can_start": visitor.can("agents:execute" if job.kind == "agent" else "workflows:run"),
+    }
+
+
+async def _output(services: Services, visitor: Visitor, job: Job) -> dict[str, Any] | None:
+    """The whole output of a job. None while there is none."""
+    try:
+        return await services.outputs.get(visitor.principal, job.id)
+    except (WrongState, NotFound):
+        return None
+
+
+async def _file(services: Services, visitor: Visitor, job: Job, number: int) -> dict[str, Any]:
+    output = await _output(services, visitor, job)
+    files: list[dict[str, Any]] = (output or {}).get("deliverables", [])
+    if not 0 <= number < len(files):
+        raise NotFound(f"Job {job.id} has no file {number}", job_id=job.id)
+    return files[number]

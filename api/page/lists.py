@@ -1,0 +1,113 @@
+"""The query of the list of jobs: search and filters from the address, and the same as a filter of the service."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+
+from api.v1.pages import Listing, position_of
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import JobState, ReasonCode
+from orchestrator.services.jobs.reader import JobFilter
+
+_ID_START: Final = re.compile(r"(wf_)?job_[0-9a-f]{1,32}")
+_AGES: Final = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+
+
+class ListQuery(BaseModel):
+    """The filters of the list, as its address has them. Empty fields do not filter."""
+
+    q: str = Field(default="", max_length=200)
+    state: str = Field(default="", max_length=20)
+    definition: str = Field(default="", max_length=128)
+    owner: str = Field(default="", max_length=200)
+    label: str = Field(default="", max_length=300)
+    reason: str = Field(default="", max_length=40)
+    age: str = Field(default="", max_length=3)
+    since: str = Field(default="", max_length=40)
+    until: str = Field(default="", max_length=40)
+    after: str = Field(default="", max_length=1000)
+
+    def values(self, **changes: str) -> dict[str, str]:
+        """The fields that filter, some of them changed, without the place in the list."""
+        fields = {**self.model_dump(exclude={"after"}), **changes}
+        return {name: value for name, value in fields.items() if value}
+
+    @property
+    def chips(self) -> list[tuple[str, str]]:
+        """The filters beside the state, each with its value."""
+        return [(name, value) for name, value in self.values().items() if name != "state"]
+
+    def filter(self, kinds: dict[str, JobKind], now: datetime, *, limit: int) -> JobFilter:
+        """The filter for the service. `kinds` are the definitions of the catalogue. Raises `InvalidInput`."""
+        words = _search(self.q, kinds)
+        labels = dict(filter(None, [_label(self.label), words.get("label")]))
+        definition = self.definition or words.get("definition")
+        since = _moment("since", self.since)
+        if self.age:
+            length = _AGES.get(self.age)
+            if length is None:
+                raise InvalidInput(f"There is no age {self.age!r}", field="age", expected=", ".join(_AGES))
+            since = now - length
+        return JobFilter(
+            owner=self.owner or words.get("owner"),
+            states=None if not self.state else [_state(self.state)],
+            definition=definition,
+            reasons=None if not self.reason else [_reason(self.reason)],
+            since=since,
+            until=_moment("until", self.until),
+            labels=labels,
+            id_start=words.get("id_start"),
+            after=position_of(Listing.JOBS, self.after) if self.after else None,
+            limit=limit,
+        )
+
+
+def _search(text: str, kinds: dict[str, JobKind]) -> dict[str, Any]:
+    """What a search means: the beginning of an id, `owner:NAME`, a label `NAME:VALUE`, or a definition."""
+    text = text.strip()
+    if not text:
+        return {}
+    if _ID_START.fullmatch(text):
+        return {"id_start": text}
+    name, colon, value = text.partition(":")
+    if colon and value:
+        return {"owner": value} if name == "owner" else {"label": (name, value)}
+    matching = [definition for definition in kinds if text.lower() in definition.lower()]
+    return {"definition": matching[0] if len(matching) == 1 else text}
+
+
+def _label(text: str) -> tuple[str, str] | None:
+    if not text:
+        return None
+    name, colon, value = text.partition(":")
+    if not name or not colon or not text.isprintable():
+        raise InvalidInput(f"invalid label {text[:80]!r}: expected NAME:VALUE", field="label", expected="NAME:VALUE")
+    return name, value
+
+
+def _state(text: str) -> JobState:
+    state = next((state for state in JobState if state == text), None)
+    if state is None:
+        raise InvalidInput(f"There is no state {text!r}", field="state", expected=", ".join(JobState))
+    return state
+
+
+def _reason(text: str) -> ReasonCode:
+    if text not in set(ReasonCode):
+        raise InvalidInput(f"There is no reason {text!r}", field="reason", expected=", ".join(ReasonCode))
+    return ReasonCode(text)
+
+
+def _moment(field: str, text: str) -> datetime | None:
+    """A moment of a form or an address; without a zone it is in UTC."""
+    if not text:
+        return None
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        expected = "a time such as 2026-11-26T21:00"
+        raise InvalidInput(f"{field} is no time: {text[:40]!r}", field=field, expected=expected) from error
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -1,0 +1,79 @@
+// Keys and relative times. The page works without this file.
+(() => {
+  "use strict";
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+
+  function relative(at) {
+    const seconds = (Date.now() - at) / 1000;
+    const size = Math.abs(seconds);
+    if (size < 1) return "now";
+    const [unit, word] = UNITS.find(([unit]) => size >= unit);
+    const text = `${Math.floor(size / unit)} ${word}`;
+    return seconds > 0 ? `${text} ago` : `in ${text}`;
+  }
+
+  function refreshTimes() {
+    for (const time of document.querySelectorAll("time.rel")) {
+      const text = relative(Date.parse(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+  }
+
+  function rows() {
+    return [...document.querySelectorAll("[data-rows] tbody tr")].filter((row) => row.querySelector("a, summary"));
+  }
+
+  function move(step) {
+    const all = rows();
+    if (!all.length) return;
+    const now = all.findIndex((row) => row.classList.contains("at"));
+    const next = now < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(now + step, 0), all.length - 1);
+    all.forEach((row, place) => row.classList.toggle("at", place === next));
+    const target = all[next].querySelector("a, summary");
+    target.focus({ preventScroll: true });
+    all[next].scrollIntoView({ block: "nearest" });
+  }
+
+  function go(letter) {
+    const number = { a: 0, j: 1, s: 2, c: 3, w: 4 }[letter];
+    const link = number === undefined ? null : document.querySelectorAll(".side nav a")[number];
+    if (link) link.click();
+  }
+
+  let afterG = false;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, dialog")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (afterG) {
+      afterG = false;
+      go(event.key);
+      return;
+    }
+    switch (event.key) {
+      case "/": {
+        const search = document.querySelector("[data-search]");
+        if (!search) return;
+        event.preventDefault();
+        search.focus();
+        search.select();
+        break;
+      }
+      case "j": move(1); break;
+      case "k": move(-1); break;
+      case "g": afterG = true; break;
+      case "?": document.getElementById("keys")?.showModal(); break;
+    }
+  });
+
+  // An open menu or a half-written note must survive an update of the page.
+  document.addEventListener("htmx:sse:before:message", (event) => {
+    const live = document.getElementById("live");
+    const typing = live && live.contains(document.activeElement) && document.activeElement.matches("input, textarea");
+    if (live && (typing || live.querySelector("details.menu[open]"))) event.detail.cancelled = true;
+  });
+
+  setInterval(refreshTimes, 1000);
+})();

@@ -1,0 +1,56 @@
+"""Counts of jobs by state, and the usage of many jobs: what an overview shows beside a page of a list."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, select
+
+from orchestrator.domain.jobs import JobState
+from orchestrator.domain.usage import Usage
+from orchestrator.storage.database import Database
+from orchestrator.storage.lists import Filter, state_counts
+from orchestrator.storage.tables import attempts
+
+
+class OverviewRepository:
+    """Reads overviews. Every method raises `Unavailable` if the database does not answer."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def states(self, job_filter: Filter) -> dict[JobState, int]:
+        """The exact number of matching jobs in each state. The states of the filter are ignored."""
+        statements = state_counts(job_filter)
+
+        def read(connection: Connection) -> Counter[JobState]:
+            counts: Counter[JobState] = Counter()
+            for statement in statements:
+                for state, number in connection.execute(statement):
+                    counts[state] += number
+            return counts
+
+        return dict(await self._db.autocommit(read))
+
+    async def usage(self, job_ids: Sequence[str]) -> dict[str, Usage]:
+        """The usage of each of these jobs, its attempts together. Jobs without an ended attempt are left out."""
+        if not job_ids:
+            return {}
+        query = (
+            select(
+                attempts.c.job_id,
+                func.coalesce(func.sum(attempts.c.prompt_tokens), 0).label("prompt_tokens"),
+                func.coalesce(func.sum(attempts.c.completion_tokens), 0).label("completion_tokens"),
+                func.sum(attempts.c.cost).label("cost"),
+                func.sum(attempts.c.provider_cost).label("provider_cost"),
+            )
+            .where(attempts.c.job_id.in_(job_ids), attempts.c.prompt_tokens.is_not(None))
+            .group_by(attempts.c.job_id)
+        )
+
+        def read(connection: Connection) -> dict[str, Usage]:
+            return {
+                row["job_id"]: Usage(**{name: row[name] for name in Usage.model_fields})
+                for row in connection.execute(query).mappings()
+            }
+
+        return await self._db.autocommit(read)

@@ -1,0 +1,180 @@
+"""The list of jobs and the page of a job: they show what the API says, to the owner only, whatever is in it."""
+
+import re
+import uuid
+
+import httpx2
+import pytest
+
+from orchestrator.domain.jobs import JobState
+from orchestrator.testing import ADMIN_KEY, Engine, eventually
+from tests.page.conftest import Visit
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}'
+PARTS = ("", "/output", "/input", "/events", "/deliveries", "/live", "/files/0", "/files/0/download")
+
+
+async def start(visit: Visit, running: Engine, target: str, labels: dict[str, str] | None = None) -> str:
+    """A job of the visitor, started as their page does."""
+    from orchestrator.domain.ids import JobKind
+    from orchestrator.services.jobs.start import StartRequest
+
+    session = await running.services.page_sessions.read(visit.http.cookies["orchestrator_session"].strip('"'))
+    request = StartRequest(JobKind.WORKFLOW, target, {"text": HOSTILE}, labels=labels or {})
+    return (await running.services.starter.start(session.principal, request)).job_id
+
+
+async def test_the_list_counts_and_pages_exactly(running: Engine, owner: Visit, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("api.page.jobs.PAGE_ROWS", 3)
+    ids = [await start(owner, running, "t_three", {"batch": "one"}) for _ in range(5)]
+    ids.append(await start(owner, running, "t_broken"))
+    for job_id in ids:
+        await running.ended(job_id)
+    text = (await owner.http.get("/ui/jobs")).text
+    assert re.search(r'All <span class="count">6<', text)
+    for state, count in (("completed", 5), ("failed", 1)):
+        assert re.search(rf"<span>{state}</span></span> <span class=\"count\">{count}<", text), state
+    assert text.count("<tr>\n  <td>") == 3
+    older = re.search(r'rel="next" href="([^"]+)"', text)
+    assert older is not None
+    rest = (await owner.http.get(older[1].replace("&amp;", "&"))).text
+    shown = set(re.findall(r'href="/ui/jobs/((?:wf_)?job_[0-9a-f]+)"', text + rest))
+    assert shown == set(ids)
+    batch = (await owner.http.get("/ui/jobs?label=batch:one")).text
+    assert re.search(r'<span class="num">5</span>', batch)
+    failed = (await owner.http.get("/ui/jobs?state=FAILED")).text
+    assert set(re.findall(r'href="/ui/jobs/(wf_job_[0-9a-f]+)"', failed)) == {ids[-1]}
+    assert (await owner.http.get(f"/ui/jobs?q={ids[3]}")).headers["Location"] == f"/ui/jobs/{ids[3]}"
+    assert ids[3] in (await owner.http.get(f"/ui/jobs?q={ids[3][:-2]}")).text
+
+
+@pytest.mark.parametrize(
+    "query", ["state=LOST", "reason=bored", "age=2h", "label=x", "since=then", "after=x", "what=1", "q=" + "x" * 300]
+)
+async def test_a_wrong_filter_is_named(owner: Visit, query: str):
+    answer = await owner.http.get(f"/ui/jobs?{query}")
+    assert answer.status_code == 400
+    assert "This cannot be done" in answer.text
+
+
+async def test_another_owners_job_does_not_exist(running: Engine, owner: Visit, admin: Visit):
+    job_id = await start(owner, running, "t_broken")
+    await running.ended(job_id)
+    hidden = (await running.start("t_broken", {})).job_id
+    await running.ended(hidden)
+    for part in PARTS:
+        own, other = await owner.http.get(f"/ui/jobs/{job_id}{part}"), await owner.http.get(f"/ui/jobs/{hidden}{part}")
+        assert (own.status_code, other.status_code) == (200, 404), part
+    for action in ("cancel", "pause", "resume", "decide", "retry"):
+        answer = await owner.post(f"/ui/jobs/{hidden}/{action}", decision="approve")
+        assert answer.status_code == 404, action
+    assert hidden not in (await owner.http.get("/ui/jobs")).text
+    assert hidden not in (await owner.http.get("/")).text
+    assert (await owner.http.get("/ui/jobs?owner=tester")).status_code == 403
+    assert (await admin.http.get(f"/ui/jobs/{job_id}")).status_code == 200
+
+
+async def test_texts_of_strangers_are_text(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_three", {"note": HOSTILE})
+    await running.ended(job_id)
+    for path in ("/ui/jobs", f"/ui/jobs?q={HOSTILE}", *(f"/ui/jobs/{job_id}{part}" for part in PARTS[:5])):
+        text = (await owner.http.get(path)).text
+        assert "<script>alert" not in text, path
+        assert "<img" not in text, path
+        assert not re.search(r"\sonerror=alert\(2\)>", text.replace("&gt;", "")), path
+    assert "&lt;script&gt;" in (await owner.http.get(f"/ui/jobs/{job_id}/input")).text
+    download = await owner.http.get(f"/ui/jobs/{job_id}/files/0/download")
+    assert download.headers["Content-Type"] == "application/octet-stream"
+    assert download.headers["Content-Disposition"].startswith("attachment; ")
+    assert "sandbox" in download.headers["Content-Security-Policy"]
+    assert download.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_page_says_what_the_api_says(running: Engine, admin: Visit):
+    job = await running.run("t_broken", {})
+    api = (await admin.http.get(f"/v1/jobs/{job.id}", headers={"Authorization": f"Bearer {ADMIN_KEY}"})).json()
+    text = (await admin.http.get(f"/ui/jobs/{job.id}")).text
+    for call in api["steps"]:
+        assert f'id="{call["step"]}.{call["agent"]}.{call["call"]}"' in text
+    assert api["error"]["message"] in text
+    assert api["run_page"] in text
+    assert ">Retry<" in text
+
+
+async def test_a_failed_job_needs_attention_until_a_retry_makes_it_good(running: Engine, owner: Visit, admin: Visit):
+    job_id = await start(owner, running, "t_broken")
+    await running.ended(job_id)
+    assert job_id in (await owner.http.get("/")).text
+    answer = await owner.post(f"/ui/jobs/{job_id}/retry")
+    new_id = answer.headers["Location"].rpartition("/")[2]
+    assert answer.status_code == 303
+    assert new_id != job_id
+    await running.ended(new_id)
+    text = (await owner.http.get("/")).text
+    assert new_id in text
+    assert f"/ui/jobs/{job_id}/retry" not in text
+    lineage = (await owner.http.get(f"/ui/jobs/{job_id}")).text
+    assert new_id in lineage
+
+
+async def test_a_step_is_decided_once_with_a_note(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_approval")
+    await running.eventually(job_id, lambda job: bool(job.waiting_steps))
+    text = (await owner.http.get(f"/ui/jobs/{job_id}")).text
+    assert "waits for a decision" in text
+    assert "Go on?" in text
+    assert (await owner.post(f"/ui/jobs/{job_id}/decide", step="b", decision="maybe")).status_code == 400
+    assert (await owner.post(f"/ui/jobs/{job_id}/decide", step="b", decision="approve", note="fine")).status_code == 303
+    job = await running.ended(job_id)
+    assert job.state is JobState.COMPLETED
+    assert [approval.note for approval in job.approvals] == ["fine"]
+    assert (await owner.post(f"/ui/jobs/{job_id}/decide", step="b", decision="reject")).status_code == 400
+
+
+async def test_a_job_is_paused_and_resumed(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_slow")
+    await running.eventually(job_id, lambda job: job.state is JobState.RUNNING)
+    assert (await owner.post(f"/ui/jobs/{job_id}/pause")).status_code == 303
+    assert ">Resume<" in (await owner.http.get(f"/ui/jobs/{job_id}")).text
+    assert (await owner.post(f"/ui/jobs/{job_id}/resume")).status_code == 303
+    assert (await owner.post(f"/ui/jobs/{job_id}/cancel", reason="done with it")).status_code == 303
+    await running.ended(job_id)
+    assert "done with it" in (await owner.http.get(f"/ui/jobs/{job_id}")).text
+
+
+async def test_the_live_part_follows_the_job_to_its_end(running: Engine, owner: Visit, site: str):
+    job_id = await start(owner, running, "t_approval")
+    await running.eventually(job_id, lambda job: bool(job.waiting_steps))
+    cookies = dict(owner.http.cookies)
+    frames: list[str] = []
+    async with (
+        httpx2.AsyncClient(base_url=site, cookies=cookies, timeout=30) as http,
+        http.stream("GET", f"/ui/jobs/{job_id}/live", headers={"HX-Request": "true"}) as answer,
+    ):
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        async for line in answer.aiter_lines():
+            frames.append(line)
+            if "waits for a decision" in line and len(frames) < 200:
+                await owner.post(f"/ui/jobs/{job_id}/decide", step="b", decision="approve")
+            if line == "event: done":
+                break
+    text = "\n".join(frames)
+    assert "waiting for approval" in text
+    assert text.rindex("<span>completed</span>") > text.rindex("waits for a decision")
+
+
+async def test_a_stream_ends_with_its_session(running: Engine, owner: Visit, site: str):
+    job_id = await start(owner, running, "t_slow")
+    cookies = dict(owner.http.cookies)
+    async with (
+        httpx2.AsyncClient(base_url=site, cookies=cookies, timeout=30) as http,
+        http.stream("GET", f"/ui/jobs/{job_id}/live") as answer,
+    ):
+        await owner.post("/ui/sign-out")
+        text = "".join([part async for part in answer.aiter_text()])
+    assert "running" in text
+    assert "event: done" not in text
+    await running.services.controller.cancel(
+        (await running.services.access.authenticate(ADMIN_KEY)), job_id, uuid.uuid4().hex
+    )
+    await eventually(lambda: running.job(job_id), lambda job: job.state.terminal)
