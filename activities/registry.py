@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from activities.agents import AgentActivities
+from activities.children import ChildActivities
 from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
 
@@ -11,6 +12,7 @@ from activities.records import RecordActivities
 def activities(
     agents: AgentActivities,
     records: RecordActivities,
+    children: ChildActivities,
     conversations: ConversationActivities,
     plugins: Sequence[Callable[..., Any]] = (),
 ) -> list[Callable[..., Any]]:
@@ -22,6 +24,8 @@ def activities(
         records.index_job,
         records.reuse_call,
         records.reconcile_index,
+        children.open_child,
+        children.close_child,
         conversations.accept_turn,
         conversations.await_job,
         conversations.recall_conversation,

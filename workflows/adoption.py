@@ -30,7 +30,7 @@ def foreign(input: ExecuteWorkflowInput) -> bool:
         return True
     if info.continued_run_id is not None:
         return False
-    child = info.parent is not None and not is_conversation(info.parent.workflow_id)
+    child = info.parent is not None and not is_conversation(info.parent.workflow_id) and not _opened(input)
     # The API sets the attribute of every job: a workflow started by hand lacks it.
     return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
 
@@ -55,6 +55,12 @@ async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
     if not adoption.indexed:
         await _index_later(adoption.job)
     return dataclasses.replace(input, args=_with_job(input.args, adoption.job))
+
+
+def _opened(input: ExecuteWorkflowInput) -> bool:
+    """Whether the parent has written the child's row already."""
+    parent, opener = workflow.info().parent, _job_input(_arguments(input)).parent
+    return parent is not None and opener is not None and opener.job_id == parent.workflow_id
 
 
 def _arguments(input: ExecuteWorkflowInput) -> list[Any]:

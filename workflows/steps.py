@@ -51,14 +51,14 @@ async def call_agent(
     plan_step = job.plan.step(step) if isinstance(step, str) else step
     if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
-    id = _identity(plan_step.id, agent, call_key(key) if key != "" else "")
+    id = next_call(plan_step.id, agent, call_key(key) if key != "" else "")
     task = _task(job, plan_step, id, context or [])
     if input is not None:
         task = task.model_copy(update={"input": input, "own_input": True})
     if config is not None:
         task = task.model_copy(update={"config": job.config.model_copy(update=config.model_dump(exclude_unset=True))})
-    if job.code and (answer := _answered(job, task)) is not None:
-        await _record_reuse(*answer)
+    if job.code and (answer := reused_answer(job, task.call_id, task.asks())) is not None:
+        await record_reuse(*answer)
         return answer[1]
     while True:
         try:
@@ -122,7 +122,7 @@ def _unserved(error: BaseException) -> ApplicationError | None:
     return cause if isinstance(cause, ApplicationError) and cause.type == UNKNOWN_AGENT else None
 
 
-def _identity(step: str, agent: str, key: str) -> CallId:
+def next_call(step: str, agent: str, key: str) -> CallId:
     """The identity of the next call. Raises `duplicate_call` if the job made a call with that key already."""
     if not key:
         return CallId(step, agent, next_number(CallId(step, agent)))
@@ -151,19 +151,18 @@ def _task(job: JobInput, step: Step, id: CallId, context: list[StepOutput]) -> A
     )
 
 
-def _answered(job: JobInput, task: AgentTask) -> tuple[ReusedCall, AgentResult] | None:
+def reused_answer(job: JobInput, id: CallId, asks: str) -> tuple[ReusedCall, AgentResult] | None:
     """The answer of a retried job to the same question. The interpreter gets such answers in `carried` instead."""
-    this = task.call_id
     calls = job.retry.calls if job.retry else ()
-    call = next((each for each in calls if each.call_id == this), None)
-    if call is None or call.asks is None or call.asks != task.asks():
+    call = next((each for each in calls if each.call_id == id), None)
+    if call is None or call.asks is None or call.asks != asks:
         return None
     results = job.carried.results if job.carried else ()
-    result = next((each for each in results if each.call_id == this), None)
+    result = next((each for each in results if each.call_id == id), None)
     return None if result is None else (call, result)
 
 
-async def _record_reuse(call: ReusedCall, result: AgentResult) -> None:
+async def record_reuse(call: ReusedCall, result: AgentResult) -> None:
     """Record the reuse in history."""
     await workflow.execute_local_activity(
         names.ACTIVITY_REUSE_CALL,

@@ -58,6 +58,9 @@ class CallBody(Wire):
     reused_from: str | None = Field(
         description="The earlier job that made the call. Times, tokens, cost and model are of that call."
     )
+    child: str | None = Field(
+        description="The child job that the step runs. `agent` is then its workflow; tokens and cost are its own."
+    )
 
 
 class ReasonBody(Wire):
@@ -100,6 +103,7 @@ class JobDetail(Target):
     metrics: Metrics
     steps: list[CallBody]
     labels: dict[str, str] = Field(description="Your own labels, and those of the surface that started the job.")
+    children: list[str] = Field(description="The jobs that this job started as its children, in order.")
     retry_of: str | None = Field(description="The job that this job retries.")
     retried_by: list[str] | None = Field(
         description="Retries of this job, oldest first; null while the job index does not answer."

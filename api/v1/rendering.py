@@ -64,6 +64,7 @@ def job_detail(
         metrics=metrics(job),
         steps=[call_body(call) for call in job.calls],
         labels=job.labels,
+        children=[call.child for call in job.calls if call.child is not None],
         retry_of=job.retry_of,
         retried_by=None if retried_by is None else list(retried_by),
         webhook_url=job.webhook_url,
@@ -278,6 +279,7 @@ def call_body(call: AgentCall) -> CallBody:
         error=call.error,
         reused=call.reused_from is not None,
         reused_from=call.reused_from,
+        child=call.child,
     )
 
 

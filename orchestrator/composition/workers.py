@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from temporalio.worker import Worker
 
 from activities.agents import AgentActivities
+from activities.children import ChildActivities
 from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
 from activities.registry import activities
@@ -24,6 +25,7 @@ from orchestrator.frameworks.runtime import FrameworkRuntime
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.adoption import JobAdopter
+from orchestrator.services.jobs.children import ChildOpener
 from orchestrator.services.jobs.outcomes import OutcomeRecorder
 from orchestrator.services.jobs.reconciler import IndexReconciler
 from orchestrator.services.jobs.retention import IndexPruner
@@ -92,6 +94,7 @@ class Workers:
         return activities(
             self.agent_activities(self.native_runtime()),
             self._record_activities(),
+            ChildActivities(self._child_jobs()),
             ConversationActivities(self.backend.conversations),
             self.catalogue.activities,
         )
@@ -144,6 +147,10 @@ class Workers:
             await self.runtime.models.aclose()
         if self.sender is not None:
             await self.sender.aclose()
+
+    def _child_jobs(self) -> ChildOpener:
+        backend = self.backend
+        return ChildOpener(self.services.starter, backend.gateway, backend.jobs, values=JobValues(backend.values))
 
     def _record_activities(self) -> RecordActivities:
         backend = self.backend

@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from typing_extensions import TypeVar
 
 from orchestrator.domain.file_names import safe_path
 
@@ -45,6 +46,11 @@ class AgentOutput(BaseModel):
     deliverables: list[Deliverable] = Field(
         default_factory=list, description="Files that the answer consists of, if any."
     )
+
+
+Out_co = TypeVar("Out_co", bound=AgentOutput, default=AgentOutput, covariant=True)
+"""The output model of an agent: workflow code gets answers of its type."""
+_OUTPUT: Any = AgentOutput  # A default cannot have the type of a variable.
 
 
 class ModelSettings(BaseModel):
@@ -97,7 +103,7 @@ class StepOutput(BaseModel):
 AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput] | AgentOutput]
 
 
-class Agent(BaseModel):
+class Agent(BaseModel, Generic[Out_co]):
     """One agent of the catalogue: instructions and settings for a model, or `function` for plain code."""
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -109,7 +115,7 @@ class Agent(BaseModel):
     capabilities: tuple[str, ...] = Field(min_length=1)
     instructions: str = ""
     input_model: type[BaseModel]
-    output_model: type[AgentOutput] = AgentOutput
+    output_model: type[Out_co] = _OUTPUT
     settings: ModelSettings = ModelSettings()
     model: str | None = Field(
         default=None,

@@ -93,6 +93,11 @@ class AgentResult(Message):
     attempt: int | None = Field(
         default=None, description="The attempt that gave it; None in a result of an older release."
     )
+    child: str | None = Field(
+        default=None,
+        exclude_if=_unset,
+        description="The child job that gave it; `agent` is its workflow.",
+    )
 
     @property
     def call_id(self) -> CallId:
@@ -182,6 +187,14 @@ class Retry(Message):
     approvals: list[Approved] = Field(default_factory=list)
 
 
+class Parent(Message):
+    """The call of another job that started a job as its child."""
+
+    job_id: str
+    step: str
+    key: str = ""
+
+
 class JobInput(Message):
     """Input of every job's workflow. It contains the plan: an edited definition does not change a running job (A1)."""
 
@@ -209,6 +222,7 @@ class JobInput(Message):
         description="The priority that the owner's tier allows; without one, the label `priority` holds.",
     )
     tokens: TokenBudget | None = Field(default=None, description="None does not limit the tokens of the job.")
+    parent: Parent | None = Field(default=None, exclude_if=_unset, description="Set in a child whose row is written.")
 
     def job(self, *, state: JobState, progress: int, created_at: datetime, run_id: str = "", **course: Any) -> Job:
         """The job that runs with this input. `course` holds other fields of `Job`: what has happened to it."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.domain.commands import Control, Decision, JobInput
-from orchestrator.domain.jobs import JobError
+from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.notes import Note
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.tally import Tally
@@ -146,6 +146,44 @@ class AnswerGiven(Fact):
     """A workflow accepted an answer to a question. One that repeats an earlier answer is accepted, too."""
 
     answer: AnswerInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildFact(Fact):
+    """A fact of a child job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildScheduled(ChildFact):
+    """The job `child` is started as a call of this job. `agent` is its workflow."""
+
+    step: str
+    agent: str
+    call: int = 1
+    key: str = ""
+    child: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildStarted(ChildFact):
+    """Temporal has started a child."""
+
+    scheduled_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnded(ChildFact):
+    """A child has ended; `usage` is that of all its calls."""
+
+    step: str
+    agent: str
+    call: int = 1
+    key: str = ""
+    child: str
+    state: JobState
+    usage: Usage
+    error: JobError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -253,6 +253,7 @@ class AgentCall(Value):
     error: JobError | None = None
     reused_from: str | None = None
     reused: Usage = Usage()
+    child: str | None = Field(default=None, description="The child job of the call; `agent` is its workflow.")
 
     @property
     def call_id(self) -> CallId:
@@ -302,6 +303,7 @@ class Job(Value):
     )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
     retry_of: str | None = Field(default=None, description="The job that this one retries.")
+    controlled: bool = Field(default=False, description="Workflow code handles pause, resume, approve and reject.")
     approvals: list[Approved] = Field(default_factory=list, description="Effective approvals, reused ones included.")
     questions: list[JobQuestion] = Field(default_factory=list, description="Questions to people, oldest first.")
 

@@ -25,6 +25,8 @@ ACTIVITY_RECORD_OUTCOME: Final = "record_outcome"
 ACTIVITY_ADOPT_JOB: Final = "adopt_job"
 ACTIVITY_INDEX_JOB: Final = "index_job"
 ACTIVITY_REUSE_CALL: Final = "reuse_call"
+ACTIVITY_OPEN_CHILD: Final = "open_child"
+ACTIVITY_CLOSE_CHILD: Final = "close_child"
 ACTIVITY_RECONCILE: Final = "reconcile_index"
 ACTIVITY_DELIVER_WEBHOOK: Final = "deliver_webhook"
 ACTIVITY_ACCEPT_TURN: Final = "accept_turn"
@@ -39,6 +41,8 @@ OWN_ACTIVITIES: Final = frozenset(
         ACTIVITY_ADOPT_JOB,
         ACTIVITY_INDEX_JOB,
         ACTIVITY_REUSE_CALL,
+        ACTIVITY_OPEN_CHILD,
+        ACTIVITY_CLOSE_CHILD,
         ACTIVITY_RECONCILE,
         ACTIVITY_ACCEPT_TURN,
         ACTIVITY_AWAIT_JOB,
@@ -75,6 +79,8 @@ ATTRIBUTE_SCHEDULE: Final = "TemporalScheduledById"
 
 # The key of a workflow's memo under which its code writes what it decided. Each write is an event of history.
 MEMO_NOTE: Final = "orchestrator-note"
+# The key of a child workflow's memo that holds the id of the call of its parent.
+MEMO_CALL: Final = "orchestrator-call"
 
 # A timer with this summary prefix is the durable fact "this step waits for an approval".
 APPROVAL_TIMER_PREFIX: Final = "approval:"

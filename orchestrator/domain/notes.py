@@ -69,9 +69,31 @@ class QuestionEnded(Note):
     how: Literal["expired", "withdrawn"]
 
 
+class FlowBegun(Note):
+    """Workflow code handles the controls of its job, and its calls are those that it makes."""
+
+    kind: Literal["flow"] = "flow"
+
+
+class CallsExpected(Note):
+    """Workflow code announces how many calls its job makes in all."""
+
+    kind: Literal["expected"] = "expected"
+    calls: int
+
+
 KINDS: Final[dict[str, type[Note]]] = {
     kind.model_fields["kind"].default: kind
-    for kind in (StepSkipped, ItemsListed, RoundBegun, FailedStep, QuestionAsked, QuestionEnded)
+    for kind in (
+        StepSkipped,
+        ItemsListed,
+        RoundBegun,
+        FailedStep,
+        QuestionAsked,
+        QuestionEnded,
+        FlowBegun,
+        CallsExpected,
+    )
 }
 
 

@@ -82,9 +82,9 @@ class Step(Part):
 
 
 class Plan(Part):
-    """An acyclic graph of steps."""
+    """An acyclic graph of steps. Only that of a workflow in code may be empty: its calls are those that it makes."""
 
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = ()
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> Self:
@@ -141,7 +141,7 @@ class WorkflowDefinition(BaseModel):
         default=None, description="Instead of `input_schema`: applied whole, with its validators, before a start."
     )
     output_schema: dict[str, Any] = Field(default={}, description="Default: the schema of `JobResult`.")
-    plan: Plan
+    plan: Plan = Plan()
     code: bool = False
     source: str = "built-in"
 
@@ -163,6 +163,12 @@ class WorkflowDefinition(BaseModel):
         unknown = sorted({f"{type(part).__name__}.{key}" for part in parts for key in part.model_extra or ()})
         if unknown:
             raise ValueError(f"the plan has unknown keys: {', '.join(unknown)}")
+        return self
+
+    @model_validator(mode="after")
+    def _declared_plan_has_steps(self) -> Self:
+        if not self.code and not self.plan.steps:
+            raise ValueError("a declared workflow needs at least one step")
         return self
 
     @property

@@ -8,12 +8,14 @@ from pydantic import BaseModel
 
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.budgets import Claim, TokenBudget
+from orchestrator.domain.children import ChildClosing, ChildEnd, ChildRequest
 from orchestrator.domain.commands import (
     Adopted,
     Adoption,
     AgentResult,
     AgentTask,
     JobIndexing,
+    JobInput,
     Outcome,
     ReconcileReport,
     ReconcileRequest,
@@ -139,6 +141,19 @@ class JobAdoption(Protocol):
 
     async def index(self, indexing: JobIndexing) -> None:
         """Write the row of an adopted job if it does not exist. Raises `Unavailable`."""
+
+
+class ChildJobs(Protocol):
+    """Opens child jobs before they start, and reads their ends."""
+
+    async def open(self, request: ChildRequest) -> JobInput:
+        """The job of a child, whose row is written; without a parent if the index did not answer.
+
+        Raises `NotFound`, `InvalidInput`, `PayloadTooLarge`, `Unavailable`.
+        """
+
+    async def close(self, closing: ChildClosing) -> ChildEnd:
+        """The end of a child. Raises `Unavailable`, also while the child has not ended."""
 
 
 class Reconciler(Protocol):

@@ -42,12 +42,21 @@ def _in_plan_order(job: JobInput, results: list[AgentResult]) -> list[AgentResul
 
 def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobError]) -> str:
     lines = [f"# {job.name}", ""]
-    for step in job.plan.steps:
-        lines.append(f"## {step.name}")
-        lines += [f"- **{r.agent}**: {r.summary}" for r in results if r.step == step.id]
-        lines += [f"- failed: {error.message}" for key, error in failures.items() if step.id in (error.step, key)]
+    for step, name in _steps(job, results, failures).items():
+        lines.append(f"## {name}")
+        lines += [f"- **{r.agent}**: {r.summary}" for r in results if r.step == step]
+        lines += [f"- failed: {error.message}" for key, error in failures.items() if step in (error.step, key)]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _steps(job: JobInput, results: list[AgentResult], failures: dict[str, JobError]) -> dict[str, str]:
+    """The steps of a digest with their names: those of the plan, or the steps of the calls that workflow code made."""
+    steps = {step.id: step.name for step in job.plan.steps}
+    if not job.code:
+        return steps
+    called = [result.step for result in results] + [error.step or key for key, error in failures.items()]
+    return {step: steps.get(step, step.replace("_", " ").capitalize()) for step in called}
 
 
 def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliverable]:
@@ -79,12 +88,17 @@ def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliv
     return files
 
 
+def _models(result: AgentResult) -> list[str]:
+    """The models of an answer: those of all calls of a child job."""
+    return [str(model) for model in result.metadata.get("models", [])] if result.child else [result.model]
+
+
 def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, JobError], at: datetime) -> dict[str, Any]:
     return {
         "workflow": job.definition,
         "timestamp": stamp(at),
-        "models": sorted({result.model for result in results}),
-        **({"offline": True} if any(result.model == OFFLINE_MODEL for result in results) else {}),
+        "models": (models := sorted({model for result in results for model in _models(result)})),
+        **({"offline": True} if OFFLINE_MODEL in models else {}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
         **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer else {}),

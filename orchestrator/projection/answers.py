@@ -7,7 +7,9 @@ from pydantic import ValidationError
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
+from orchestrator.domain.children import ChildEnd
 from orchestrator.domain.commands import AgentResult, AgentTask, Carried, Retry
+from orchestrator.projection.children import child_call
 from orchestrator.projection.payloads import plain
 
 
@@ -44,6 +46,9 @@ def asks(events: Iterable[HistoryEvent]) -> dict[str, str]:
         match event.event_type:
             case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
                 digests |= _reused(event.workflow_execution_started_event_attributes.input.payloads)
+            case EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
+                child = child_call(event)
+                digests |= {child.id: child.asks} if child else {}
             case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 digests |= _asks(event.activity_task_scheduled_event_attributes.input.payloads)
     return digests
@@ -59,10 +64,16 @@ def _carried(payloads: Iterable[object]) -> list[AgentResult]:
 
 def _answer(payloads: Iterable[object]) -> list[AgentResult]:
     """The answer, or nothing: other activities have other results."""
+    body = plain(payloads)
     try:
-        return [AgentResult.model_validate(plain(payloads))]
+        return [AgentResult.model_validate(body)]
+    except ValidationError:
+        pass
+    try:
+        end = ChildEnd.model_validate(body)
     except ValidationError:
         return []
+    return [end.result] if end.result else []
 
 
 def _reused(payloads: Iterable[object]) -> dict[str, str]:

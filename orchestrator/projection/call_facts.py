@@ -1,6 +1,6 @@
 """The facts of agent calls: from the events of activities, and from the markers of local ones."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,11 +16,9 @@ from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import Adopted
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.usage import Usage
+from orchestrator.projection.children import CHILD_DECODERS, closed
 from orchestrator.projection.failures import error_of
-from orchestrator.projection.payloads import last_value, moment, plain, stored_parts, summary_of
-
-Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
-"""Turns an event into a fact, with its number, run and time; None if the event does not change the job."""
+from orchestrator.projection.payloads import Decoder, last_value, moment, plain, stored_parts, summary_of
 
 _LOCAL_ACTIVITY: Final = "core_local_activity"
 _STARTED_STATES: Final = (
@@ -142,6 +140,10 @@ def _marker(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     id = CallId.parse(str(call.get("activity_id", "")))
     if id is None:
         return None
+    if call.get("activity_type") == names.ACTIVITY_CLOSE_CHILD:
+        return closed(event, id, stamp)
+    if call.get("activity_type") == names.ACTIVITY_OPEN_CHILD and not attributes.HasField("failure"):
+        return None
     if call.get("activity_type") == names.ACTIVITY_REUSE_CALL:
         return facts.CallReused(step=id.step, agent=id.agent, call=id.number, key=id.key, **stamp)
     result = plain(attributes.details["result"].payloads) if "result" in attributes.details else {}
@@ -186,4 +188,5 @@ CALL_DECODERS: Final[Mapping[int, Decoder]] = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: _activity_timed_out,
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: _activity_cancelled,
     EventType.EVENT_TYPE_MARKER_RECORDED: _marker,
+    **CHILD_DECODERS,
 }

@@ -31,6 +31,7 @@ class CallFold:
     model: str | None = None
     error: JobError | None = None
     reused_from: str | None = None
+    child: str | None = None
     reused: Usage = field(default_factory=Usage)
 
     def reuse(self, call: ReusedCall) -> None:
@@ -83,6 +84,7 @@ class CallFold:
             model=self.model,
             error=self.error,
             reused_from=self.reused_from,
+            child=self.child,
             reused=self.reused,
         )
 

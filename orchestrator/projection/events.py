@@ -14,6 +14,7 @@ from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.questions import JobQuestion, QuestionStatus
 from orchestrator.domain.text import cut
 from orchestrator.projection.calls import CallFold
+from orchestrator.projection.children import child_event
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
 
@@ -153,9 +154,9 @@ class EventFold:
 
     def _signal(self, fact: f.SignalReceived) -> _Content | None:
         job = self.fold.input
-        if not is_control(job, fact):
+        if not is_control(job, fact, flow=self.fold.flow.begun):
             return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _note_of(fact.payload)
-        control = control_of(job, fact)
+        control = control_of(job, fact, flow=self.fold.flow.begun)
         if control is None or not self.fold.signal_applied:
             return None
         name, message = _SIGNALS[fact.name]
@@ -178,6 +179,8 @@ class EventFold:
                 data = {**_call_fields(call), "reused_from": call.reused_from}
                 data |= {"model": call.model, "tokens": call.reused.total_tokens, "cost": call.reused.cost}
                 return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
+            case f.ChildScheduled() | f.ChildEnded():
+                return child_event(fact)
             case f.ShortCallRecorded():
                 call = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)

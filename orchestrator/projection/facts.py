@@ -16,9 +16,9 @@ from orchestrator.domain.notes import read_notes
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.signals import SignalInput, read_control
 from orchestrator.domain.text import cut
-from orchestrator.projection.call_facts import CALL_DECODERS, Decoder
+from orchestrator.projection.call_facts import CALL_DECODERS
 from orchestrator.projection.failures import error_of
-from orchestrator.projection.payloads import moment, plain, stored_parts, summary_of, value
+from orchestrator.projection.payloads import Decoder, moment, plain, stored_parts, summary_of, value
 
 # Not a fault of the workflow's code: a new event arrived during its task, or the server moved the task.
 _REPEATED: Final = (

@@ -16,9 +16,13 @@ from orchestrator.domain.plans import Step
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
+from orchestrator.projection.children import ChildFold
+from orchestrator.projection.flow import FlowFold
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
+
+_OfCall = f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.ChildScheduled | f.ChildEnded | f.PendingCall
 
 
 class FoldPart(Protocol):
@@ -87,7 +91,8 @@ class JobFold:
         self._expired: set[str] = set()
         self._early: list[f.SignalReceived] = []
         self.questions = QuestionFold()
-        self.parts: tuple[FoldPart, ...] = (self.questions,)
+        self.flow = FlowFold(self)
+        self.parts: tuple[FoldPart, ...] = (ChildFold(self), self.flow, self.questions)
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
@@ -118,7 +123,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.OtherEvent():
+            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.ChildFact() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
@@ -199,7 +204,10 @@ class JobFold:
 
     def _adopted(self, fact: f.JobAdopted) -> None:
         self._set_input(fact.job, fact.stored)
-        # The workflow keeps signals that arrived before its adoption.
+        self.apply_early_signals()
+
+    def apply_early_signals(self) -> None:
+        """Apply the signals that the workflow kept: they arrived before its adoption, or before its code began."""
         early, self._early = self._early, []
         for signal in early:
             self._signal(signal)
@@ -219,7 +227,7 @@ class JobFold:
         for approval in retry.approvals:
             self.approved[approval.step] = approval
             self.decisions[approval.step] = Decision(step=approval.step, actor=approval.actor, note=approval.note)
-        self._advance()
+        self.advance()
 
     def _task_done(self, fact: f.WorkflowTaskDone) -> None:
         self.broken = None
@@ -232,6 +240,10 @@ class JobFold:
     def _call(self, key: CallKey, title: str) -> CallFold:
         step, item, agent, number = key
         return self.calls.setdefault(key, CallFold(step, agent, title, number, item))
+
+    def call_of(self, fact: f.ChildScheduled | f.ChildEnded, title: str) -> CallFold:
+        """The call of a child."""
+        return self._call(_key(fact), title)
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
         call = self._call(_key(fact), fact.title)
@@ -259,7 +271,7 @@ class JobFold:
                 call.end(CallStatus.FAILED, fact.time, error)
             case f.AgentCancelled():
                 call.end(CallStatus.CANCELLED, fact.time)
-        self._advance()
+        self.advance()
 
     def _short_call(self, fact: f.ShortCallRecorded | f.CallReused) -> None:
         if isinstance(fact, f.CallReused):
@@ -271,7 +283,7 @@ class JobFold:
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
         call.end(CallStatus.FAILED if error else CallStatus.COMPLETED, fact.time, error)
         self.current_step = fact.step
-        self._advance()
+        self.advance()
 
     def _reuse(self, fact: f.CallReused) -> None:
         key = _key(fact)
@@ -282,7 +294,7 @@ class JobFold:
                 call.run_id = fact.run_id
                 call.reuse(reused)
         self.current_step = fact.step
-        self._advance()
+        self.advance()
 
     def _approval(self, fact: f.ApprovalAsked | f.ApprovalEnded) -> None:
         if isinstance(fact, f.ApprovalAsked):
@@ -294,9 +306,10 @@ class JobFold:
             self._expiring.add(step)
 
     def _signal(self, fact: f.SignalReceived) -> None:
-        if self.input is None:
+        code_not_begun = self.input is not None and self.input.code and self.state is JobState.PENDING
+        if self.input is None or (code_not_begun and not self.flow.begun):
             self._early.append(fact)
-        control = control_of(self.input, fact)
+        control = control_of(self.input, fact, flow=self.flow.begun)
         match control:
             case Control():
                 paused = fact.name == names.SIGNAL_PAUSE
@@ -334,10 +347,10 @@ class JobFold:
         """
         return self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Update the progress: completed calls over planned ones. It never falls, and is 100 only at completion."""
         done = sum(call.status is CallStatus.COMPLETED for call in self.calls.values())
-        self.progress = max(self.progress, min(99, 100 * done // max(1, len(self.calls))))
+        self.progress = max(self.progress, min(99, 100 * done // max(1, self.flow.total())))
 
     def _run_ended(self, fact: Fact) -> None:
         self.closed_at, self.paused, self.broken = fact.time, False, None
@@ -362,5 +375,5 @@ class JobFold:
                 raise TypeError(f"no fold for {type(fact).__name__}")
 
 
-def _key(fact: f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.PendingCall) -> CallKey:
+def _key(fact: _OfCall) -> CallKey:
     return fact.step, fact.key, fact.agent, fact.call

@@ -1,5 +1,6 @@
 """Payloads and times of Temporal as plain data."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,11 @@ from pydantic_core import from_json
 from temporalio.api.common.v1 import Payload
 from temporalio.api.history.v1 import HistoryEvent
 
+from orchestrator.domain import facts
 from orchestrator.domain.values import METADATA, Stored, references_of
+
+Decoder = Callable[[HistoryEvent, Mapping[str, Any]], facts.Fact | None]
+"""Turns an event into a fact, with its number, run and time; None if the event does not change the job."""
 
 
 def moment(stamp: Timestamp) -> datetime:

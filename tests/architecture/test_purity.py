@@ -45,6 +45,7 @@ ALLOWED_IMPORTS = {
     "pydantic_core",
     "re",
     "typing",
+    "typing_extensions",
 }
 FORBIDDEN_CALLS = {
     *("now", "today", "utcnow", "time", "uuid1", "uuid4", "uuid7", "getenv", "open", "print", "input"),

@@ -477,7 +477,7 @@ def test_a_module_that_does_not_exist_is_named() -> None:
 
 
 def test_the_fault_of_an_imported_part_names_the_part(module: Any) -> None:
-    part = module("acme_part", MODULE + "plan = Plan(steps=())\n")
+    part = module("acme_part", MODULE + "plan = Plan(steps=(None,))\n")
     module("acme_whole", "import acme_part\n")
 
     with pytest.raises(CatalogueError) as caught:

@@ -149,9 +149,11 @@ class JobController:
 
     @staticmethod
     def _require_declared(job: Job) -> Job:
-        if job.code:
+        if job.code and not job.controlled:
             raise WrongState(
-                f"Workflow {job.definition} is written in code: control it by its own signals", job_id=job.id
+                f"Workflow {job.definition} is written in code without `Flow`, or has not begun: "
+                "control it by its own signals",
+                job_id=job.id,
             )
         return job
 

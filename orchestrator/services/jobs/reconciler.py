@@ -21,7 +21,7 @@ from orchestrator.services.jobs.retention import IndexPruner
 from orchestrator.services.jobs.values import JobValues
 from orchestrator.services.webhooks.dispatcher import DeliveryDispatcher
 from orchestrator.storage.attempts import AttemptRepository
-from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.jobs import JobRecord, JobRepository
 from orchestrator.storage.open_jobs import OpenRow
 from orchestrator.storage.resets import ResetRepository
 
@@ -216,6 +216,9 @@ class IndexReconciler:
         if record is None:
             return None
         if row.start_state is StartState.ACCEPTED:
+            if await self._is_orphan(record):
+                await self.jobs.drop(row.id)
+                return "dropped"
             try:
                 job_start = await self.values.started_with(record)
             except NotFound:  # The process died before it stored the large values: no caller has the job's id.
@@ -237,6 +240,16 @@ class IndexReconciler:
         )
         await self.reader.close(job, ())
         return "closed"
+
+    async def _is_orphan(self, record: JobRecord) -> bool:
+        """Whether an accepted job is the child of a job that has ended: nothing waits for it."""
+        parent = record.job.parent
+        if parent is None:
+            return False
+        try:
+            return not (await self.gateway.current_run(parent.job_id)).running
+        except NotFound:
+            return True
 
 
 def _has_moved(row: OpenRow) -> bool:

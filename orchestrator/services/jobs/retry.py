@@ -108,7 +108,7 @@ def _request(start: JobInput) -> StartRequest:
     """The request that started the old job. The plan of a workflow comes from the catalogue again."""
     labels = {name: value for name, value in start.labels.items() if name not in ORIGIN_LABELS}
     agent = start.kind is JobKind.AGENT
-    only_step = start.plan.steps[0]
+    only_step = start.plan.steps[0] if agent else None
     return StartRequest(
         kind=start.kind,
         target=start.definition,
@@ -118,8 +118,8 @@ def _request(start: JobInput) -> StartRequest:
         name=start.name if agent else None,
         subject=start.subject,
         labels=labels,
-        task_queue=only_step.task_queue if agent else None,
-        short=only_step.short if agent else False,
+        task_queue=only_step.task_queue if only_step else None,
+        short=only_step.short if only_step else False,
     )
 
 

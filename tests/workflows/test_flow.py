@@ -1,0 +1,112 @@
+"""Workflow code over `Flow`: typed results, identities, many calls, failures, and what the job shows of them."""
+
+from typing import Any
+
+import pytest
+from temporalio.worker import Replayer
+
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.jobs import CallStatus, Job, JobState
+from orchestrator.engine.plugin import OrchestratorPlugin
+from orchestrator.plugins import BUILT_IN
+from orchestrator.testing import TESTER, Engine
+from tests.flow_workflows import FLOW_PLUGIN, FLOWS, INPUTS
+
+
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    return [BUILT_IN, FLOW_PLUGIN]
+
+
+async def _replays(engine: Engine, job: Job) -> None:
+    replayer = Replayer(workflows=list(FLOWS), plugins=[OrchestratorPlugin()])
+    await replayer.replay_workflow(await engine.history(job.id))
+
+
+def _inputs(job: Job) -> list[dict[str, Any]]:
+    return [input for effect, input in INPUTS.items() if effect.startswith(f"{job.id}/")]
+
+
+async def test_a_typed_result_decides_what_happens_next(engine: Engine) -> None:
+    job = await engine.run("f_chain", {"number": 4})
+    assert (job.state, job.error) == (JobState.COMPLETED, None)
+    assert [(call.step, call.key, call.status) for call in job.calls] == [
+        ("f_grader", "", CallStatus.COMPLETED),
+        ("f_grader", "again", CallStatus.COMPLETED),
+    ]
+    assert _inputs(job) == [{"number": 4}, {"number": 5}]
+    assert job.result is not None
+    assert (job.result["output"], job.result["metadata"]["data"]) == ("grade 5", {"good": False, "score": 5})
+    await _replays(engine, job)
+
+
+async def test_two_calls_of_one_identity_raise_at_the_call(engine: Engine) -> None:
+    job = await engine.run("f_twice", {"number": 4})
+    assert (job.state, len(_inputs(job))) == (JobState.FAILED, 1)
+    assert job.error is not None
+    assert job.error.type == "duplicate_call"
+    assert "step 'f_grader' already called 'f_grader': give each call a key of its own" in job.error.message
+
+
+async def test_a_map_returns_the_results_in_the_order_of_its_items(engine: Engine) -> None:
+    job = await engine.run("f_map", {"numbers": [5, 3, 8, 1, 9, 2]})
+    assert job.result is not None, job.error
+    assert job.result["output"] == "5 3 8 1 9 2"
+    assert sorted(call.key for call in job.calls) == ["n1", "n2", "n3", "n5", "n8", "n9"]
+    await _replays(engine, job)
+
+
+async def test_a_map_goes_on_after_failures_if_it_may(engine: Engine) -> None:
+    job = await engine.run("f_map", {"numbers": [1, 2, 3], "failing": [2], "on_error": "continue"})
+    assert job.result is not None, job.error
+    assert (job.result["output"], job.result["status"]) == ("1 3", "partial")
+    [failure] = job.result["metadata"]["failed"]
+    assert (failure["type"], failure["step"], failure["agent"]) == ("provider_rejected", "grades", "f_grader")
+
+
+async def test_enough_results_suffice_and_too_few_fail(engine: Engine) -> None:
+    job = await engine.run("f_map", {"numbers": [1, 2, 3, 4], "failing": [2], "enough": 3})
+    assert job.result is not None, job.error
+    assert job.result["output"] == "1 3 4"
+    job = await engine.run("f_map", {"numbers": [1, 2, 3, 4], "failing": [2, 3], "enough": 3})
+    assert (job.state, job.error and job.error.type) == (JobState.FAILED, "provider_rejected")
+
+
+async def test_two_items_with_one_key_fail_before_any_call(engine: Engine) -> None:
+    job = await engine.run("f_map", {"numbers": [1, 1]})
+    assert (job.error and job.error.type, _inputs(job)) == ("duplicate_key", [])
+
+
+async def test_a_failed_call_names_its_step_and_agent(engine: Engine) -> None:
+    job = await engine.run("f_fallback", {})
+    assert job.error is not None
+    assert (job.error.type, job.error.step, job.error.agent) == ("provider_rejected", "first", "f_grader")
+    row = await engine.parts.backend.jobs.get(job.id)
+    assert row is not None
+    assert row.error is not None
+    assert (row.error.type, row.error.step, row.error.agent) == ("provider_rejected", "first", "f_grader")
+
+
+async def test_a_failed_call_can_be_caught(engine: Engine) -> None:
+    job = await engine.run("f_fallback", {"catches": True})
+    assert job.result is not None, job.error
+    assert (job.result["output"], job.result["status"]) == ("grade 2", "partial")
+    assert [(call.step, call.status) for call in job.calls] == [
+        ("first", CallStatus.FAILED),
+        ("f_grader", CallStatus.COMPLETED),
+    ]
+
+
+async def test_sixty_calls_of_50_kb_end(engine: Engine) -> None:
+    job = await engine.run("f_bulk_map", {"calls": 60})
+    assert (job.state, job.error, len(job.calls)) == (JobState.COMPLETED, None, 60)
+    output = await engine.services.outputs.get(TESTER, job.id)
+    assert output["output"] == "60 answers"
+    assert sum(len(file["content"]) for file in output["deliverables"]) == 60 * 50 * 1024
+
+
+async def test_the_digest_follows_the_calls(engine: Engine) -> None:
+    job = await engine.run("f_bulk_map", {"calls": 2})
+    assert job.result is not None
+    reports = [file["path"] for file in job.result["deliverables"]]
+    assert reports == ["reports/f_bulk/f_bulk-1.md", "reports/f_bulk/f_bulk-2.md"]
