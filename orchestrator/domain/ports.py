@@ -100,6 +100,9 @@ class ArtifactStore(Protocol):
     async def get(self, artifact_id: str) -> dict[str, Any]:
         """A stored body. Raises `NotFound`, `Unavailable`."""
 
+    async def named(self, job_id: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The stored bodies of a job by name; missing ones are left out. Raises `Unavailable`."""
+
 
 class ValueStore(Protocol):
     """Stores the large parts of messages beside their job (decision 0013): JSON texts by their hash."""
