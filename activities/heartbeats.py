@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
+
+HEARTBEAT_SECONDS: Final = 1.0
 
 
 @asynccontextmanager

@@ -13,14 +13,14 @@ from temporalio.exceptions import ApplicationError
 
 from activities import tries
 from activities.errors import application_error
-from activities.heartbeats import heartbeats
+from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import NotFound
 from orchestrator.domain.ports import ToolRuntime
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.text import cut
-from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_FAILED, TOOL_TIMEOUT, ToolResult, ToolTask
+from orchestrator.domain.turns import PREVIEW_CHARACTERS, TOOL_TIMEOUT, ToolResult, ToolTask
 
 # The attempt ends a little before Temporal's limit, so that the error is ours.
 _TIME_SHARE: Final = 0.95
@@ -53,8 +53,8 @@ class ToolActivities:
         catalogue: Catalogue,
         runtime: ToolRuntime,
         *,
-        worker: str,
-        heartbeat_seconds: float,
+        worker: str = "",
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
         last_error: tries.LastError = tries.last_error,
     ) -> None:
         self._catalogue = catalogue
@@ -150,6 +150,3 @@ def _result(task: ToolTask, text: str, attempt: int) -> ToolResult:
         digest=hashlib.sha256(data).hexdigest()[:_DIGEST_LENGTH],
         attempt=attempt,
     )
-
-
-__all__ = ["TOOL_FAILED", "ToolActivities"]

@@ -40,6 +40,25 @@ class AttemptBody(Wire):
     error: JobError | None
 
 
+class ToolCallBody(Wire):
+    """One tool call of an agent. `id` is the turn and the place in it; `effect_id` is the same on each attempt."""
+
+    id: str
+    turn: int
+    tool: str
+    status: ToolStatus
+    arguments: str = Field(description="The beginning of the arguments.")
+    attempts: int
+    effect_id: str
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    result: str | None = Field(description="The beginning of the result.")
+    bytes: int | None = Field(description="Size of the whole result.")
+    error: JobError | None
+    calls: str | None = Field(description="If another agent is the tool: the key of the call of that agent.")
+    answered_by: str | None = Field(description="The person who approved, refused or answered.")
+
+
 class CallBody(Wire):
     """One agent call. `duration` is seconds, `cost` is USD. `call` counts the calls of one step and agent from 1."""
 
@@ -58,6 +77,9 @@ class CallBody(Wire):
     reused_from: str | None = Field(
         description="The earlier job that made the call. Times, tokens, cost and model are of that call."
     )
+    turns: int = Field(description="Requests to the model so far, if the agent has tools; else 0.")
+    max_turns: int | None
+    tool_calls: list[ToolCallBody]
 
 
 class ReasonBody(Wire):

@@ -278,6 +278,9 @@ def call_body(call: AgentCall) -> CallBody:
         error=call.error,
         reused=call.reused_from is not None,
         reused_from=call.reused_from,
+        turns=call.turns,
+        max_turns=call.max_turns,
+        tool_calls=[ToolCallBody(**dict(tool)) for tool in call.tool_calls],
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.usage import Usage
 
 MODEL_BYTES: Final = 16_000  # The most of a tool's result that the model gets at once.
 ARGUMENT_BYTES: Final = 4_000  # Longer arguments are stored with their turn; history has their beginning.
@@ -114,14 +115,27 @@ class ToolResult(TurnMessage):
 
 
 class TurnState(TurnMessage):
-    """A call between two turns, as a run passes it to the run that continues it."""
+    """A call between two turns, as a run passes it to the run that continues it. `call` is its id without a path."""
 
-    id: str
-    task: TurnTask
-    turns: int = 1
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float | None = None
-    provider_cost: float | None = None
+    call: str
+    next: TurnTask
+    usage: Usage = Usage()
+    spent: float = Field(default=0.0, description="USD of the call and of the agents that it called.")
     fallback: int = 0
     model: str | None = None
+
+
+def is_tool_path(path: str) -> bool:
+    """Whether the path of a call's id is that of a tool call: `t3.2`. That of a turn is `t3`, or `t3m2`."""
+    return "." in path
+
+
+def turn_of(path: str) -> int:
+    """The number of the turn in a path; 1 for the first activity of a call, which has none."""
+    number = path.removeprefix("t").partition(".")[0].partition("m")[0]
+    return int(number) if number.isdigit() else 1
+
+
+def tool_type(agent: str, tool: str) -> str:
+    """The activity type of a tool call. Agents' ids have no dots, so it is never that of an agent."""
+    return f"{agent}.{tool}"

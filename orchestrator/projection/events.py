@@ -13,6 +13,7 @@ from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.questions import JobQuestion, QuestionStatus
 from orchestrator.domain.text import cut
+from orchestrator.domain.turns import Turn, is_tool_path
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
@@ -79,15 +80,17 @@ class EventFold:
     def __init__(self, job_id: str) -> None:
         self.fold = JobFold(job_id)
         self._scheduled: dict[int, CallFold] = {}
+        self._tools: dict[int, dict[str, Any]] = {}
 
     def apply(self, fact: Fact) -> JobEvent | None:
         """The event of the next fact, or None if it has none."""
         before = self.fold.state
         self.fold.apply(fact)
-        if isinstance(fact, f.AgentScheduled):
+        if isinstance(fact, f.AgentScheduled) and not is_tool_path(fact.path):
             self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
+            self._tools.clear()
         content = self._content(fact, before)
         if content is None:
             return None
@@ -136,7 +139,50 @@ class EventFold:
             case f.ApprovalEnded(expired=True):
                 return None
             case _:
-                return self._agent(fact)
+                return self._tool(fact) or self._agent(fact)
+
+    def _tool(self, fact: Fact) -> _Content | None:
+        """The event of a tool call, or of a turn that asks for tools."""
+        match fact:
+            case f.AgentScheduled() if is_tool_path(fact.path):
+                data = {**_call_fields(fact), "tool_call": fact.path, "tool": fact.title}
+                self._tools[fact.event_id] = data
+                message = f"{fact.agent} calls {fact.title}."
+                return EventType.AGENT_EVENT, "agent.tool_call.scheduled", message, data
+            case f.AgentCompleted() if data := self._tools.get(fact.scheduled_id):
+                tool = self.fold.tools[fact.scheduled_id]
+                data = {**data, "attempt": tool.attempts, "bytes": tool.size, "result": tool.result}
+                return EventType.AGENT_EVENT, "agent.tool_call.completed", f"{data['tool']} is done.", data
+            case f.AgentFailed() if data := self._tools.get(fact.scheduled_id):
+                data = {**data, "attempt": self.fold.tools[fact.scheduled_id].attempts}
+                data["error"] = fact.error.model_dump(mode="json")
+                message = f"{data['tool']} failed: {fact.error.type}."
+                return EventType.AGENT_EVENT, "agent.tool_call.failed", message, data
+            case f.AgentCancelled() if data := self._tools.get(fact.scheduled_id):
+                return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{data['tool']} was cancelled.", data
+            case f.AgentCompleted() if fact.turn is not None and (call := self._scheduled.get(fact.scheduled_id)):
+                return self._asked(call, fact, fact.turn)
+            case f.AgentFailed() if fact.fallback and (call := self._scheduled.get(fact.scheduled_id)):
+                data = {**_call_fields(call), "error": fact.error.model_dump(mode="json"), "model": fact.fallback}
+                message = f"{call.agent} goes on with model {fact.fallback}."
+                return EventType.AGENT_EVENT, "agent.fallback", message, data
+            case _:
+                return None
+
+    @staticmethod
+    def _asked(call: CallFold, fact: f.AgentCompleted, turn: Turn) -> _Content:
+        tools = [{"id": f"t{turn.number}.{use.number}", "tool": use.tool} for use in turn.calls]
+        data = {
+            **_call_fields(call),
+            "turn": turn.number,
+            "model": fact.model,
+            "tokens": fact.usage.total_tokens,
+            "cost": fact.usage.cost,
+            "tool_calls": tools,
+        }
+        names_of_tools = ", ".join(use.tool for use in turn.calls) or "nothing that fits"
+        message = f"{call.agent} asks for {names_of_tools}."
+        return EventType.AGENT_EVENT, "agent.turn", message, data
 
     def _queued(self) -> _Content:
         retry = self.fold.input.retry if self.fold.input else None

@@ -12,6 +12,7 @@ import structlog
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.text import error_message, error_name
 from orchestrator.domain.tools import McpServer
+from orchestrator.domain.turns import TOOL_FAILED
 from orchestrator.runtime.tool_secrets import ToolSecrets
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ _MAX_PAGES: Final = 50
 _INVALID_ARGUMENTS: Final = -32602
 
 
-class ToolFailed(Exception):
+class ToolFailed(AgentError):
     """A tool reports a failure. The message is for the model; another attempt would not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind=TOOL_FAILED, retryable=False)
 
 
 class McpServers:
@@ -89,7 +93,7 @@ class McpServers:
             if error.code == _INVALID_ARGUMENTS:
                 raise ToolFailed(message) from None
             raise AgentError(f"MCP server {server.name}: {message}", kind="mcp_error", retryable=True) from None
-        except (AgentError, ToolFailed):
+        except AgentError:
             raise
         except (OSError, httpx2.HTTPError, TimeoutError, ExceptionGroup) as error:
             if faults := _own_faults(error):
@@ -129,9 +133,9 @@ def _text(block: Any) -> str:
             return f"[{kind} {getattr(block, 'uri', '')}]"
 
 
-def _own_faults(error: BaseException) -> list[Exception]:
+def _own_faults(error: BaseException) -> list[AgentError]:
     """Our own errors inside the groups that the SDK's task groups raise."""
-    if isinstance(error, AgentError | ToolFailed):
+    if isinstance(error, AgentError):
         return [error]
     if isinstance(error, BaseExceptionGroup):
         return [fault for inner in error.exceptions for fault in _own_faults(inner)]

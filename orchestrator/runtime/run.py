@@ -70,7 +70,7 @@ class AgentRunner:
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
-        if task.kind is JobKind.AGENT or task.own_input:
+        if task.turn is None and (task.kind is JobKind.AGENT or task.own_input):
             # Only here: else the input belongs to the workflow, and the model gets it unchanged.
             task = task.model_copy(update={"input": await _input_of(agent, task, as_json=True)})
         if agent.acts:

@@ -1,29 +1,25 @@
 """Makes one tool call: an author's function, a tool of an MCP server, or one of the engine's own."""
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from orchestrator.domain.agents import Agent, Deliverable
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.errors import AgentError
 from orchestrator.domain.file_names import safe_path
-from orchestrator.domain.names import effect_id_of
-from orchestrator.domain.text import error_message, sound, sound_data
+from orchestrator.domain.text import sound, sound_data
 from orchestrator.domain.tool_schemas import ToolCall, ToolSignature
 from orchestrator.domain.tools import READ_RESULT, Files, HttpGet, McpServer, Tool, mcp_name
 from orchestrator.domain.turns import ToolTask
 from orchestrator.runtime.bulkhead import Bulkhead
 from orchestrator.runtime.mcp_servers import McpServers, ToolFailed
 from orchestrator.runtime.tool_secrets import ToolSecrets
-from orchestrator.runtime.toolbox import offers
 from orchestrator.runtime.turn_messages import arguments_of, calls_of, messages_of
-from orchestrator.runtime.turn_records import TurnRecords
+from orchestrator.runtime.turn_records import StoredResult, TurnRecords
 
 UNKNOWN_TOOL: Final = "unknown_tool"
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
@@ -32,7 +28,7 @@ MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
 class PageReader(Protocol):
     """Reads a page of the internet behind the guard of addresses."""
 
-    async def read(self, url: str, *, owner: str, timeout: float) -> str:
+    async def read(self, url: str, *, owner: str, timeout: float, hosts: tuple[str, ...] = ()) -> str:
         """The page as text. Raises `AgentError`."""
 
 
@@ -52,13 +48,23 @@ class ToolRunner:
         """Whether the agent has that tool here; another worker may have a newer plugin."""
         return tool == READ_RESULT or self._target(agent, tool) is not None
 
-    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, timeout: float) -> str:
-        """The result of one attempt. Raises `ToolFailed` with text for the model, `AgentError`, or the author's error."""
+    async def stored(self, task: ToolTask, run_id: str) -> str | None:
+        """The result that an earlier attempt of the same run stored, or None. Raises `Unavailable`."""
+        stored = await self._records.result(task.job_id, task.id)
+        return stored.text if stored is not None and stored.run_id == run_id else None
+
+    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, timeout: float, run_id: str) -> str:
+        """The result of one attempt, stored already.
+
+        Raises `AgentError`, of kind `tool_failed` with a text for the model, or the author's error.
+        """
         arguments = await self._arguments(task)
         text = await self._call(agent, task, arguments, attempt=attempt, timeout=timeout)
         if len(text.encode(errors="replace")) > MAX_RESULT_BYTES:
             raise ToolFailed(f"The result is longer than {MAX_RESULT_BYTES // 1024 // 1024} MB: ask for less.")
-        return self._secrets.masked(sound(text))
+        text = self._secrets.masked(sound(text))
+        await self._records.keep_result(task.job_id, task.id, StoredResult(run_id=run_id, text=text))
+        return text
 
     def masked(self, text: str) -> str:
         """A message without secrets."""
@@ -82,12 +88,13 @@ class ToolRunner:
             case Tool() as tool:
                 return await self._function(agent, tool, task, arguments, attempt)
             case (McpServer() as server, str() as name):
-                effect = effect_id_of(task.job_id, task.id)
+                effect = _effect_id(task)
                 return await self._servers.call(server, name, arguments, effect_id=effect, timeout=timeout)
             case Files():
                 return _written(arguments)
             case HttpGet() as pages:
-                return await self._page(pages, task, str(arguments.get("url", "")), timeout)
+                url = str(arguments.get("url", ""))
+                return await self._pages.read(url, owner=task.owner, timeout=timeout, hosts=pages.hosts)
             case _:
                 raise AgentError(f"Agent {agent.id} has no tool {task.tool}.", kind=UNKNOWN_TOOL, retryable=False)
 
@@ -119,7 +126,7 @@ class ToolRunner:
             tool=tool.name,
             turn=task.turn,
             attempt=attempt,
-            effect_id=effect_id_of(task.job_id, task.id),
+            effect_id=_effect_id(task),
         )
         secrets = {parameter: self._secrets.value(secret) for parameter, secret in signature.secrets.items()}
 
@@ -133,12 +140,6 @@ class ToolRunner:
 
         return await self._bulkhead.call(agent.id, run, finish=str)
 
-    async def _page(self, pages: HttpGet, task: ToolTask, url: str, timeout: float) -> str:
-        host = (urlsplit(url).hostname or "").lower()
-        if pages.hosts and not any(host == allowed or host.endswith(f".{allowed}") for allowed in pages.hosts):
-            raise ToolFailed(f"This agent may not read {host or 'this address'}. Allowed: {', '.join(pages.hosts)}.")
-        return await self._pages.read(url, owner=task.owner, timeout=timeout)
-
     async def _read_result(self, task: ToolTask, arguments: Mapping[str, Any]) -> str:
         """A part of an earlier result of the same call."""
         call = task.id.rpartition(".")[0].rpartition(".")[0]
@@ -148,6 +149,11 @@ class ToolRunner:
         offset, limit = int(arguments.get("offset", 0)), int(arguments.get("limit", 10_000))
         part = stored.text[offset : offset + limit]
         return f"Characters {offset} to {offset + len(part)} of {len(stored.text)}:\n{part}"
+
+
+def _effect_id(task: ToolTask) -> str:
+    id = CallId.parse(task.id)
+    return id.effect_id(task.job_id) if id else f"{task.job_id}/{task.id}"
 
 
 def _validated(signature: ToolSignature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, Final
 from pydantic import BaseModel, Field
 
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.names import activity_id
 from orchestrator.domain.ports import ArtifactStore
 from orchestrator.domain.turns import ToolAnswer
 
@@ -89,7 +88,7 @@ class TurnRecords:
 
 def turn_id(task: AgentTask, number: int) -> str:
     """The id of one turn: that of the call, with the number."""
-    return f"{activity_id(task.step.id, task.agent, task.call)}.t{number}"
+    return str(task.call_id._replace(path=f"t{number}"))
 
 
 def digest_of(prompt: str, before: TurnRecord | None, answers: Sequence[ToolAnswer]) -> str:

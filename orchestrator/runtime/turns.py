@@ -25,7 +25,7 @@ from pydantic_ai.usage import RunUsage
 from orchestrator.domain.agents import Agent, AgentOutput, Deliverable
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.commands import AgentResult, AgentTask
-from orchestrator.domain.errors import AgentError, NotFound
+from orchestrator.domain.errors import AgentError
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.tools import AgentTool, Files, McpServer
@@ -53,7 +53,7 @@ from orchestrator.runtime.turn_messages import (
     plain,
     text_of,
 )
-from orchestrator.runtime.turn_records import TurnRecord, TurnRecords, digest_of
+from orchestrator.runtime.turn_records import TurnRecord, TurnRecords, digest_of, turn_id
 from orchestrator.runtime.usage import provider_cost_of, usage_of
 
 # The turn ends a little before Temporal's timeout, so that the error is ours.
@@ -111,9 +111,9 @@ class TurnRunner:
         records = await self._earlier(task, turn)
         digest = digest_of(prompt, records[-1] if records else None, turn.answers)
         if attempt > turn.attempts + 1:
-            stored = await self._records.turns(task, turn.number) if await self._has(task, turn.number) else []
-            if stored and stored[-1].digest == digest:
-                return stored[-1].result
+            stored = await self._records.turn(task.job_id, turn_id(task, turn.number))
+            if stored is not None and stored.digest == digest:
+                return stored.result
         request, cut = first_request(prompt), False
         if records:
             ids = [answer.stored for answer in turn.answers if answer.stored]
@@ -126,11 +126,6 @@ class TurnRunner:
         record = await self._ask(made, answer_text, prompt)
         await self._records.keep_turn(task, turn.number, record)
         return record.result
-
-    async def _has(self, task: AgentTask, number: int) -> bool:
-        from orchestrator.runtime.turn_records import turn_id
-
-        return await self._records.turn(task.job_id, turn_id(task, number)) is not None
 
     async def _earlier(self, task: AgentTask, turn: TurnTask) -> list[TurnRecord]:
         try:
@@ -149,14 +144,9 @@ class TurnRunner:
                 stored = {server.name: await self._servers.tools(server) for server in servers}
                 await self._records.keep_tools(task.job_id, agent.id, stored)
             listed = stored
-        agents = {tool.agent: found for tool in agent.tools if isinstance(tool, AgentTool) and (found := self._agent(tool.agent))}
+        targets = [tool.agent for tool in agent.tools if isinstance(tool, AgentTool)]
+        agents = {target: self._catalogue.agent(target) for target in targets}
         return offers(agent, listed, agents=agents, cut=cut)
-
-    def _agent(self, agent_id: str) -> Agent | None:
-        try:
-            return self._catalogue.agent(agent_id)
-        except NotFound:
-            return None
 
     async def _ask(self, turn: _Turn, answer_text: AnswerText, prompt: str) -> TurnRecord:
         """Make the one request of a turn."""
@@ -280,6 +270,7 @@ class TurnRunner:
             step=turn.task.step.id,
             agent=turn.agent.id,
             call=turn.task.call,
+            key=turn.task.key,
             summary="",
             output="",
             usage=usage,
