@@ -101,7 +101,7 @@ class ToolActivities:
         try:
             async with heartbeats(call.beat, self._heartbeat_seconds), _limit(call.timeout):
                 text = await self._runtime.call(
-                    agent, call.task, attempt=call.attempt, timeout=call.timeout, run_id=call.run_id
+                    agent, call.task, attempt=call.attempt, seconds=call.timeout, run_id=call.run_id
                 )
         except asyncio.CancelledError:
             details = activity.cancellation_details()

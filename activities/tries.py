@@ -52,7 +52,10 @@ async def last_error() -> JobError | None:
 
 
 async def tally_of(info: activity.Info, before: Tally, ask: LastError) -> Tally:
-    """The tally of the call's tries. `before` counts those of an earlier schedule of the same call. Asks Temporal only if one of them ended without a tally."""
+    """The tally of the call's earlier tries. `before` counts those of an earlier schedule of the same call.
+
+    Asks Temporal only if one of them ended without a tally.
+    """
     if info.is_local:  # Its tries end with their worker, and start again on the next one.
         return Tally(tries=info.attempt - 1, attempts=info.attempt - 1, failures=info.attempt - 1)
     reported = next((tally for details in info.heartbeat_details if (tally := Tally.of(details))), None)

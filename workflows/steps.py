@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
     from orchestrator.domain.text import headline, inert
-    from orchestrator.domain.turns import ToolUse
+    from orchestrator.domain.turns import ToolRequest
 
 
 async def call_agent(
@@ -65,7 +65,7 @@ async def call_agent(
         await _record_reuse(*answer)
         return answer[1]
 
-    async def call_other(task: AgentTask, use: ToolUse, id: CallId) -> AgentResult:
+    async def call_other(task: AgentTask, use: ToolRequest, id: CallId) -> AgentResult:
         # Part of the key, so that the call belongs to the tool call that made it.
         place = f"{id.agent}.{id.path}" if id.number == 1 else f"{id.agent}.{id.number}.{id.path}"
         inner = plan_step.model_copy(update={"short": False, "instruction": ""})

@@ -20,11 +20,11 @@ with workflow.unsafe.imports_passed_through():
         MAX_PARALLEL,
         MODEL_BYTES,
         TOOL_FAILED,
+        AgentTurn,
         ToolAnswer,
+        ToolRequest,
         ToolResult,
         ToolTask,
-        ToolUse,
-        Turn,
         TurnState,
         TurnTask,
         tool_type,
@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
 
 Make = Callable[[AgentTask], Awaitable[AgentResult]]
 """Makes one request as an activity."""
-CallAgent = Callable[[AgentTask, ToolUse, CallId], Awaitable[AgentResult]]
+CallAgent = Callable[[AgentTask, ToolRequest, CallId], Awaitable[AgentResult]]
 """Calls another agent for a tool call, under the key that the call's id gives it."""
 
 _REGISTRY: Final = "orchestrator-turns"
@@ -121,7 +121,7 @@ class _Loop:
         self._usage = self._usage.plus(usage)
         self._spent += usage.cost or 0.0
 
-    def _next_turn(self, result: AgentResult, turn: Turn, answers: list[ToolAnswer]) -> TurnTask:
+    def _next_turn(self, result: AgentResult, turn: AgentTurn, answers: list[ToolAnswer]) -> TurnTask:
         is_dear = turn.max_cost is not None and self._spent >= turn.max_cost
         last = "cost" if is_dear else "turns" if turn.number >= turn.max_turns else ""
         sizes = sum(len(answer.text) or MODEL_BYTES // 4 for answer in answers)
@@ -153,25 +153,25 @@ class _Loop:
             if self._fallback:
                 path += f"m{self._fallback + 1}"
             config = task.config.model_copy(update={"model": self._model}) if self._model else task.config
-            made = task.model_copy(update={"path": path, "fallback": self._fallback, "config": config})
+            request_task = task.model_copy(update={"path": path, "fallback": self._fallback, "config": config})
             try:
-                return await self._make(made)
+                return await self._make(request_task)
             except ActivityError as error:
                 model = _fallback_of(error)
                 if model is None:
                     raise
                 self._fallback, self._model = self._fallback + 1, model
 
-    async def _answers(self, turn: Turn) -> list[ToolAnswer]:
+    async def _answers(self, turn: AgentTurn) -> list[ToolAnswer]:
         """Make the tool calls of a turn, in parallel up to a sequential one, which runs alone."""
         slots = asyncio.Semaphore(MAX_PARALLEL)
         answers: list[ToolAnswer] = []
 
-        async def one(use: ToolUse) -> ToolAnswer:
+        async def one(use: ToolRequest) -> ToolAnswer:
             async with slots:
                 return await self._answer(turn, use)
 
-        batch: list[ToolUse] = []
+        batch: list[ToolRequest] = []
         for use in (use for use in turn.calls if use.fault is None):
             if use.sequential:
                 answers += await _all([one(each) for each in batch])
@@ -181,7 +181,7 @@ class _Loop:
                 batch.append(use)
         return answers + await _all([one(each) for each in batch])
 
-    async def _answer(self, turn: Turn, use: ToolUse) -> ToolAnswer:
+    async def _answer(self, turn: AgentTurn, use: ToolRequest) -> ToolAnswer:
         id = self._id._replace(path=f"t{turn.number}.{use.number}")
         try:
             if use.kind == "agent":
@@ -192,7 +192,7 @@ class _Loop:
                 raise
             return _reported(use, error)
 
-    async def _sub_agent(self, use: ToolUse, id: CallId) -> ToolAnswer:
+    async def _sub_agent(self, use: ToolRequest, id: CallId) -> ToolAnswer:
         if id.key.count(".t") >= MAX_DEPTH - 1:
             text = f"Agents may call agents {MAX_DEPTH} levels deep: do this yourself."
             return ToolAnswer(number=use.number, status="failed", text=text)
@@ -201,7 +201,7 @@ class _Loop:
         text = result.output.encode(errors="replace")[:MODEL_BYTES].decode(errors="ignore")
         return ToolAnswer(number=use.number, text=text)
 
-    async def _tool(self, turn: Turn, use: ToolUse, id: CallId) -> ToolAnswer:
+    async def _tool(self, turn: AgentTurn, use: ToolRequest, id: CallId) -> ToolAnswer:
         task, step = self._task, self._task.step
         # The activity counts its attempts by itself, because Temporal also counts workers that died.
         attempts = 1 if use.at_most_once else 0
@@ -249,7 +249,7 @@ async def _all(calls: list[Awaitable[ToolAnswer]]) -> list[ToolAnswer]:
         raise
 
 
-def _reported(use: ToolUse, error: ActivityError) -> ToolAnswer:
+def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:
     """What the model hears of a call that failed for good."""
     cause: BaseException = error
     while isinstance(cause, ActivityError) and cause.cause is not None:
@@ -260,10 +260,7 @@ def _reported(use: ToolUse, error: ActivityError) -> ToolAnswer:
             return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
     if use.at_most_once:
         return ToolAnswer(number=use.number, status="unknown", text=_OUTCOME_UNKNOWN)
-    if isinstance(cause, TimeoutError):
-        text = f"timed out after {use.timeout:g} s"
-    else:
-        text = str(cause)
+    text = f"timed out after {use.timeout:g} s" if isinstance(cause, TimeoutError) else str(cause)
     return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
 
 

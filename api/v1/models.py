@@ -9,7 +9,7 @@ from api.v1.pages import CursorPage
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
 from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode, ToolStatus
 
 
 class Metrics(Wire):

@@ -25,6 +25,7 @@ from api.v1.models import (
     SeenReason,
     StepProgress,
     StepStatus,
+    ToolCallBody,
     WorkflowAccepted,
     WorkflowFinished,
     WorkflowRetried,

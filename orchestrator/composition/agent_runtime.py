@@ -47,10 +47,17 @@ def open_runtime(settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, b
         ),
         bulkhead,
     )
+    return runtime_of(models, settings, bulkhead, catalogue, backend)
+
+
+def runtime_of(
+    models: ModelSource, settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, backend: Backend
+) -> OpenRuntime:
+    """The agent runtime over any source of models."""
     secrets, records = ToolSecrets(os.environ), TurnRecords(backend.artifacts)
     servers = McpServers(secrets)
     pages = PageReader(allow_private=settings.webhook_allow_private, look_ups=backend.look_ups)
-    turns = TurnRunner(models, records, servers, catalogue, now, bulkhead)
+    turns = TurnRunner(models, records, servers, catalogue, clock=now, bulkhead=bulkhead)
     tools = ToolRunner(records, servers, pages, secrets, bulkhead)
     return OpenRuntime(AgentRunner(models, now, bulkhead, turns), tools, models, pages)
 

@@ -1,6 +1,7 @@
 """Reads pages of the internet for agents, behind the guard of webhook addresses: what a model writes is untrusted."""
 
 import asyncio
+from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
@@ -35,13 +36,13 @@ class PageReader:
         """Close every connection."""
         await self._transport.aclose()
 
-    async def read(self, url: str, *, owner: str, timeout: float, hosts: tuple[str, ...] = ()) -> str:
+    async def read(self, url: str, *, owner: str, seconds: float, hosts: tuple[str, ...] = ()) -> str:
         """The text of a page, at most 1 MB. `hosts` limits the page and its redirects, with their subdomains.
 
         Raises `AgentError`: of kind `tool_failed` with a text for the model, or a retryable one.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 for _ in range(_MAX_REDIRECTS):
                     response = await self._get(url, owner, hosts)
                     location = response.headers.get("location", "")
@@ -50,18 +51,13 @@ class PageReader:
                     await response.aclose()
                     url = urljoin(url, location)
         except TimeoutError:
-            raise AgentError(f"no answer within {timeout:g} s", kind="page_unreachable", retryable=True) from None
+            raise AgentError(f"no answer within {seconds:g} s", kind="page_unreachable", retryable=True) from None
         raise _refused(f"The page redirects more than {_MAX_REDIRECTS} times.")
 
     async def _get(self, url: str, owner: str, hosts: tuple[str, ...]) -> httpx2.Response:
+        resolve = partial(self._look_ups.resolve, owner)
         try:
-            to = target(url)
-            if hosts and not any(to.host.lower() == host or to.host.lower().endswith(f".{host}") for host in hosts):
-                raise AddressRefused(f"{to.host} is not one of {', '.join(hosts)}")
-
-            async def resolve(host: str, port: int) -> list[str]:
-                return await self._look_ups.resolve(owner, host, port)
-
+            to = _allowed(url, hosts)
             addresses = await allowed_addresses(to, allow_private=self._allow_private, resolve=resolve)
         except AddressRefused as fault:
             raise _refused(f"This address cannot be read: {fault.message}.") from None
@@ -74,6 +70,15 @@ class PageReader:
                 break
         reason = "does not answer" if addresses else "has no address"
         raise AgentError(f"{to.host} {reason}", kind="page_unreachable", retryable=bool(addresses))
+
+
+def _allowed(url: str, hosts: tuple[str, ...]) -> Target:
+    """The parts of a URL. Raises `AddressRefused`."""
+    to = target(url)
+    host = to.host.lower()
+    if hosts and not any(host == allowed or host.endswith(f".{allowed}") for allowed in hosts):
+        raise AddressRefused(f"{host} is not one of {', '.join(hosts)}")
+    return to
 
 
 def _request(to: Target, address: str) -> httpx2.Request:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 
 from orchestrator.domain.file_names import safe_path
-from orchestrator.domain.tools import AgentTool, Files, HttpGet, AskPerson, McpServer, Tool, as_tool, names_of
+from orchestrator.domain.tools import AgentTool, AskPerson, Files, HttpGet, McpServer, Tool, as_tool, names_of
 
 
 class Squad(StrEnum):
@@ -120,9 +120,7 @@ class Agent(BaseModel):
     pricing: Pricing = Pricing()
     function: AgentFunction | None = None
     tools: tuple[Annotated[InstanceOf[Tool] | InstanceOf[AgentTool], BeforeValidator(as_tool)], ...] = ()
-    toolsets: tuple[
-        InstanceOf[McpServer] | InstanceOf[Files] | InstanceOf[HttpGet] | InstanceOf[AskPerson], ...
-    ] = ()
+    toolsets: tuple[InstanceOf[McpServer] | InstanceOf[Files] | InstanceOf[HttpGet] | InstanceOf[AskPerson], ...] = ()
     fallback_models: tuple[str, ...] = Field(
         default=(), description="Models that are asked in turn once the attempts of the one before are used up."
     )

@@ -14,7 +14,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import Turn, TurnState, TurnTask
+from orchestrator.domain.turns import AgentTurn, TurnState, TurnTask
 from orchestrator.domain.usage import Usage
 
 
@@ -100,7 +100,7 @@ class AgentResult(Message):
     attempt: int | None = Field(
         default=None, description="The attempt that gave it; None in a result of an older release."
     )
-    turn: Turn | None = Field(
+    turn: AgentTurn | None = Field(
         default=None, exclude_if=_unset, description="Set if this is no answer: the model asks for tools first."
     )
 

@@ -9,7 +9,7 @@ from orchestrator.domain.jobs import JobError
 from orchestrator.domain.notes import Note
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import ToolResult, Turn
+from orchestrator.domain.turns import AgentTurn, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
@@ -89,7 +89,7 @@ class AgentCompleted(Fact):
     usage: Usage
     model: str | None
     summary: str
-    turn: Turn | None = None
+    turn: AgentTurn | None = None
     tool: ToolResult | None = None
 
 

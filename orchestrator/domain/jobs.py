@@ -294,6 +294,9 @@ class AgentCall(Value):
     error: JobError | None = None
     reused_from: str | None = None
     reused: Usage = Usage()
+    turns: int = Field(default=0, description="Requests to the model so far, if the agent has tools; else 0.")
+    max_turns: int | None = None
+    tool_calls: list[ToolUseRecord] = Field(default_factory=list)
 
     @property
     def call_id(self) -> CallId:

@@ -64,7 +64,7 @@ class ToolRuntime(Protocol):
     async def stored(self, task: ToolTask, run_id: str) -> str | None:
         """The result that an earlier attempt of the same run stored, or None. Raises `Unavailable`."""
 
-    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, timeout: float, run_id: str) -> str:
+    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, seconds: float, run_id: str) -> str:
         """The result, stored already. Raises the author's error, or the product's."""
 
     def masked(self, text: str) -> str:

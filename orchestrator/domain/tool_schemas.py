@@ -1,4 +1,4 @@
-"""The signature of a tool: its JSON Schema for the model, from the types and the docstring of a plain async function."""
+"""The signature of a tool: its JSON Schema, from the types and the docstring of a plain async function."""
 
 import inspect
 import re
@@ -84,7 +84,9 @@ def signature_of(function: Callable[..., Any], name: str) -> ToolSignature:
     secrets: dict[str, Secret] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ValueError(f"{what}: parameter {parameter} has no name for the model: give each one a name and a type")
+            raise ValueError(
+                f"{what}: parameter {parameter} has no name for the model: give each one a name and a type"
+            )
         if parameter.name not in hints:
             raise ValueError(f"{what}: parameter {parameter.name!r} has no type annotation")
         hint = hints[parameter.name]

@@ -1,8 +1,7 @@
 """What an agent can do besides answering: functions, MCP servers, other agents, and toolsets of the engine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
@@ -54,6 +53,7 @@ class Tool:
     on_error: OnError = "report"
     sequential: bool = False
     at_most_once: bool = False
+    signature: ToolSignature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -61,12 +61,7 @@ class Tool:
         object.__setattr__(self, "name", self.name or getattr(self.function, "__name__", "tool"))
         check_name(self.name, "tool")
         _check_limits(f"tool {self.name!r}", self.timeout, self.by)
-        _ = self.signature
-
-    @cached_property
-    def signature(self) -> ToolSignature:
-        """The parameters of the function."""
-        return signature_of(self.function, self.name)
+        object.__setattr__(self, "signature", signature_of(self.function, self.name))
 
 
 @dataclass(frozen=True)
@@ -178,9 +173,7 @@ def names_of(tools: tuple[Tool | AgentTool, ...], toolsets: tuple[Toolset, ...])
     return names
 
 
-def mcp_name(
-    server: McpServer, tool: str, tools: tuple[Tool | AgentTool, ...], toolsets: tuple[Toolset, ...]
-) -> str:
+def mcp_name(server: McpServer, tool: str, tools: tuple[Tool | AgentTool, ...], toolsets: tuple[Toolset, ...]) -> str:
     """The name of a server's tool for the model: its own, or with the server's name if another tool has that name."""
     others = [other.name for other in tools]
     for toolset in toolsets:

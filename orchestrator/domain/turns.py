@@ -31,7 +31,7 @@ class TurnMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class ToolUse(TurnMessage):
+class ToolRequest(TurnMessage):
     """One tool call that a turn asks for, with everything that the workflow needs to make it.
 
     A call with a `fault` is not made: the model hears why.
@@ -55,11 +55,11 @@ class ToolUse(TurnMessage):
     form: dict[str, Any] | None = Field(default=None, description="JSON Schema of the form of a question.")
 
 
-class Turn(TurnMessage):
+class AgentTurn(TurnMessage):
     """What a turn found: the model asks for tools, or must correct its answer (no calls)."""
 
     number: int
-    calls: list[ToolUse] = Field(default_factory=list)
+    calls: list[ToolRequest] = Field(default_factory=list)
     max_turns: int
     max_cost: float | None = None
     tokens: int = Field(default=0, description="Tokens of the conversation so far.")

@@ -75,9 +75,7 @@ def _complete(job: Job, call: AgentCall, by_run: RowsByRun) -> AgentCall:
 
 def _spent(call: AgentCall, attempts: Iterable[Attempt]) -> Usage:
     """The usage of the call: of its result, from history, and of every attempt without a result."""
-    return Usage.total(
-        [call.usage, _used(attempt for attempt in attempts if attempt.status not in _IN_HISTORY)]
-    )
+    return Usage.total([call.usage, _used(attempt for attempt in attempts if attempt.status not in _IN_HISTORY)])
 
 
 def _used(attempts: Iterable[Attempt]) -> Usage:

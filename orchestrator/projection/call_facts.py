@@ -15,7 +15,7 @@ from orchestrator.domain import facts, names
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import Adopted
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import DETAIL_FALLBACK, ToolResult, Turn
+from orchestrator.domain.turns import DETAIL_FALLBACK, AgentTurn, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.failures import error_of
 from orchestrator.projection.payloads import last_value, moment, plain, stored_parts, summary_of
@@ -120,7 +120,7 @@ def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.AgentCompleted(
         scheduled_id=attributes.scheduled_event_id,
         attempt=_attempt(result.get("attempt")),
-        turn=_part(Turn, result.get("turn")),
+        turn=_part(AgentTurn, result.get("turn")),
         tool=_part(ToolResult, result) if "tool" in result else None,
         **_answer(result),
         **stamp,

@@ -13,10 +13,11 @@ from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.questions import JobQuestion, QuestionStatus
 from orchestrator.domain.text import cut
-from orchestrator.domain.turns import Turn, is_tool_path
+from orchestrator.domain.turns import AgentTurn, is_tool_path
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
+from orchestrator.projection.tool_calls import ToolFold
 
 JOB_RESET: Final = "job.reset"
 _SIGNALS = {
@@ -142,24 +143,15 @@ class EventFold:
                 return self._tool(fact) or self._agent(fact)
 
     def _tool(self, fact: Fact) -> _Content | None:
-        """The event of a tool call, or of a turn that asks for tools."""
+        """The event of a tool call, of a turn that asks for tools, or of a request to another model."""
         match fact:
             case f.AgentScheduled() if is_tool_path(fact.path):
                 data = {**_call_fields(fact), "tool_call": fact.path, "tool": fact.title}
                 self._tools[fact.event_id] = data
                 message = f"{fact.agent} calls {fact.title}."
                 return EventType.AGENT_EVENT, "agent.tool_call.scheduled", message, data
-            case f.AgentCompleted() if data := self._tools.get(fact.scheduled_id):
-                tool = self.fold.tools[fact.scheduled_id]
-                data = {**data, "attempt": tool.attempts, "bytes": tool.size, "result": tool.result}
-                return EventType.AGENT_EVENT, "agent.tool_call.completed", f"{data['tool']} is done.", data
-            case f.AgentFailed() if data := self._tools.get(fact.scheduled_id):
-                data = {**data, "attempt": self.fold.tools[fact.scheduled_id].attempts}
-                data["error"] = fact.error.model_dump(mode="json")
-                message = f"{data['tool']} failed: {fact.error.type}."
-                return EventType.AGENT_EVENT, "agent.tool_call.failed", message, data
-            case f.AgentCancelled() if data := self._tools.get(fact.scheduled_id):
-                return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{data['tool']} was cancelled.", data
+            case f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled() if fact.scheduled_id in self._tools:
+                return self._tool_ended(fact, self._tools[fact.scheduled_id], self.fold.tools[fact.scheduled_id])
             case f.AgentCompleted() if fact.turn is not None and (call := self._scheduled.get(fact.scheduled_id)):
                 return self._asked(call, fact, fact.turn)
             case f.AgentFailed() if fact.fallback and (call := self._scheduled.get(fact.scheduled_id)):
@@ -170,7 +162,23 @@ class EventFold:
                 return None
 
     @staticmethod
-    def _asked(call: CallFold, fact: f.AgentCompleted, turn: Turn) -> _Content:
+    def _tool_ended(
+        fact: f.AgentCompleted | f.AgentFailed | f.AgentCancelled, data: dict[str, Any], tool: ToolFold
+    ) -> _Content:
+        name = data["tool"]
+        match fact:
+            case f.AgentCompleted():
+                data = {**data, "attempt": tool.attempts, "bytes": tool.size, "result": tool.result}
+                return EventType.AGENT_EVENT, "agent.tool_call.completed", f"{name} is done.", data
+            case f.AgentFailed():
+                data = {**data, "attempt": tool.attempts, "error": fact.error.model_dump(mode="json")}
+                message = f"{name} failed: {fact.error.type}."
+                return EventType.AGENT_EVENT, "agent.tool_call.failed", message, data
+            case _:
+                return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{name} was cancelled.", data
+
+    @staticmethod
+    def _asked(call: CallFold, fact: f.AgentCompleted, turn: AgentTurn) -> _Content:
         tools = [{"id": f"t{turn.number}.{use.number}", "tool": use.tool} for use in turn.calls]
         data = {
             **_call_fields(call),

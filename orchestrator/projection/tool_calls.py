@@ -8,7 +8,7 @@ from orchestrator.domain import facts as f
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, ToolStatus, ToolUseRecord
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import Turn, turn_of
+from orchestrator.domain.turns import AgentTurn, turn_of
 from orchestrator.domain.usage import Usage
 
 _MOVED = f.AgentStarted | f.AgentCompleted | f.AgentFailed | f.AgentCancelled
@@ -80,7 +80,7 @@ class TurnsFold:
     continued: dict[int, Attempt] = field(default_factory=dict)
     tools: dict[str, ToolFold] = field(default_factory=dict)
 
-    def asked(self, call: CallId, turn: Turn, attempt: Attempt) -> None:
+    def asked(self, call: CallId, turn: AgentTurn, attempt: Attempt) -> None:
         """A turn ended with tool calls, or with faults that the next turn corrects."""
         self.turns, self.max_turns, self.before = turn.number, turn.max_turns, attempt.number
         self.continued[attempt.number] = attempt
@@ -106,9 +106,7 @@ class TurnsFold:
     ) -> list[ToolUseRecord]:
         """Every tool call as it is now, in order."""
         return [
-            tool.record(
-                pending.get(path), call._replace(path=path).effect_id(job_id), job_ended=job_ended
-            )
+            tool.record(pending.get(path), call._replace(path=path).effect_id(job_id), job_ended=job_ended)
             for path, tool in self.tools.items()
         ]
 

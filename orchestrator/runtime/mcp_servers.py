@@ -59,7 +59,8 @@ class McpServers:
                     break
         if missing := [name for name in server.allow if name not in listed]:
             raise AgentError(
-                f"MCP server {server.name} has no tool {', '.join(missing)}. It has: {', '.join(sorted(listed))[:300]}.",
+                f"MCP server {server.name} has no tool {', '.join(missing)}. "
+                f"It has: {', '.join(sorted(listed))[:300]}.",
                 kind="unknown_tool",
                 retryable=False,
             )
@@ -68,11 +69,12 @@ class McpServers:
         return [listed[name] for name in server.allow]
 
     async def call(
-        self, server: McpServer, tool: str, arguments: dict[str, Any], *, effect_id: str, timeout: float
+        self, server: McpServer, tool: str, arguments: dict[str, Any], *, effect_id: str, seconds: float
     ) -> str:
         """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
-        async with self._connected(server, timeout) as client:
-            result = await client.call_tool(tool, arguments, meta={EFFECT_KEY: effect_id})  # type: ignore[typeddict-unknown-key]
+        meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
+        async with self._connected(server, seconds) as client:
+            result = await client.call_tool(tool, arguments, meta=meta)
         parts = [_text(block) for block in getattr(result, "content", ())]
         text = self._secrets.masked("\n\n".join(part for part in parts if part))
         if getattr(result, "is_error", False):
@@ -80,14 +82,14 @@ class McpServers:
         return text
 
     @asynccontextmanager
-    async def _connected(self, server: McpServer, timeout: float) -> AsyncIterator["Client"]:
+    async def _connected(self, server: McpServer, seconds: float) -> AsyncIterator["Client"]:
         """A client whose connection lives in this task alone: the SDK must leave it in the task that entered it."""
         from mcp import Client, MCPError  # noqa: PLC0415 - only agents with MCP servers pay for the import
 
         try:
             async with AsyncExitStack() as stack:
                 target = await self._target(server, stack)
-                yield await stack.enter_async_context(Client(target, read_timeout_seconds=timeout))
+                yield await stack.enter_async_context(Client(target, read_timeout_seconds=seconds))
         except MCPError as error:
             message = self._secrets.masked(error_message(error))
             if error.code == _INVALID_ARGUMENTS:

@@ -25,10 +25,10 @@ UNKNOWN_TOOL: Final = "unknown_tool"
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
 
 
-class PageReader(Protocol):
+class Pages(Protocol):
     """Reads a page of the internet behind the guard of addresses."""
 
-    async def read(self, url: str, *, owner: str, timeout: float, hosts: tuple[str, ...] = ()) -> str:
+    async def read(self, url: str, *, owner: str, seconds: float, hosts: tuple[str, ...] = ()) -> str:
         """The page as text. Raises `AgentError`."""
 
 
@@ -36,7 +36,7 @@ class ToolRunner:
     """Makes tool calls. A result is text for the model; every secret in it is masked."""
 
     def __init__(
-        self, records: TurnRecords, servers: McpServers, pages: PageReader, secrets: ToolSecrets, bulkhead: Bulkhead
+        self, records: TurnRecords, servers: McpServers, pages: Pages, secrets: ToolSecrets, bulkhead: Bulkhead
     ) -> None:
         self._records = records
         self._servers = servers
@@ -53,13 +53,13 @@ class ToolRunner:
         stored = await self._records.result(task.job_id, task.id)
         return stored.text if stored is not None and stored.run_id == run_id else None
 
-    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, timeout: float, run_id: str) -> str:
+    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, seconds: float, run_id: str) -> str:
         """The result of one attempt, stored already.
 
         Raises `AgentError`, of kind `tool_failed` with a text for the model, or the author's error.
         """
         arguments = await self._arguments(task)
-        text = await self._call(agent, task, arguments, attempt=attempt, timeout=timeout)
+        text = await self._call(agent, task, arguments, attempt=attempt, seconds=seconds)
         if len(text.encode(errors="replace")) > MAX_RESULT_BYTES:
             raise ToolFailed(f"The result is longer than {MAX_RESULT_BYTES // 1024 // 1024} MB: ask for less.")
         text = self._secrets.masked(sound(text))
@@ -80,7 +80,7 @@ class ToolRunner:
         return arguments
 
     async def _call(
-        self, agent: Agent, task: ToolTask, arguments: dict[str, Any], *, attempt: int, timeout: float
+        self, agent: Agent, task: ToolTask, arguments: dict[str, Any], *, attempt: int, seconds: float
     ) -> str:
         if task.tool == READ_RESULT:
             return await self._read_result(task, arguments)
@@ -89,12 +89,12 @@ class ToolRunner:
                 return await self._function(agent, tool, task, arguments, attempt)
             case (McpServer() as server, str() as name):
                 effect = _effect_id(task)
-                return await self._servers.call(server, name, arguments, effect_id=effect, timeout=timeout)
+                return await self._servers.call(server, name, arguments, effect_id=effect, seconds=seconds)
             case Files():
                 return _written(arguments)
             case HttpGet() as pages:
                 url = str(arguments.get("url", ""))
-                return await self._pages.read(url, owner=task.owner, timeout=timeout, hosts=pages.hosts)
+                return await self._pages.read(url, owner=task.owner, seconds=seconds, hosts=pages.hosts)
             case _:
                 raise AgentError(f"Agent {agent.id} has no tool {task.tool}.", kind=UNKNOWN_TOOL, retryable=False)
 
@@ -115,9 +115,7 @@ class ToolRunner:
                     return toolset
         return None
 
-    async def _function(
-        self, agent: Agent, tool: Tool, task: ToolTask, arguments: dict[str, Any], attempt: int
-    ) -> str:
+    async def _function(self, agent: Agent, tool: Tool, task: ToolTask, arguments: dict[str, Any], attempt: int) -> str:
         signature = tool.signature
         call = ToolCall(
             job_id=task.job_id,

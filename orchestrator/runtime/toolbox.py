@@ -24,7 +24,7 @@ from orchestrator.domain.tools import (
     Tool,
     mcp_name,
 )
-from orchestrator.domain.turns import ToolUse
+from orchestrator.domain.turns import ToolRequest
 
 _DESCRIPTION_LIMIT: Final = 4_000
 _FAULT_LIMIT: Final = 300
@@ -64,7 +64,7 @@ class Offer:
     name: str
     description: str
     schema: dict[str, Any]
-    use: ToolUse
+    use: ToolRequest
     arguments: type[BaseModel] | None = None
 
     def definition(self) -> ToolDefinition:
@@ -108,7 +108,7 @@ def _of_tool(tool: Tool | AgentTool, agents: Mapping[str, Agent]) -> Offer:
     if isinstance(tool, AgentTool):
         return _of_agent(tool, agents)
     signature = tool.signature
-    use = ToolUse(
+    use = ToolRequest(
         number=1,
         tool=tool.name,
         timeout=tool.timeout,
@@ -125,7 +125,7 @@ def _of_tool(tool: Tool | AgentTool, agents: Mapping[str, Agent]) -> Offer:
 
 def _of_agent(tool: AgentTool, agents: Mapping[str, Agent]) -> Offer:
     agent = agents.get(tool.agent)
-    use = ToolUse(number=1, tool=tool.name, kind="agent", target=tool.agent)
+    use = ToolRequest(number=1, tool=tool.name, kind="agent", target=tool.agent)
     text = tool.description or (agent.description if agent else f"The agent {tool.agent}.")
     fields = agent.input_model.model_fields if agent else {}
     arguments = agent.input_model if agent and fields else _Task
@@ -138,7 +138,7 @@ def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any
             name := mcp_name(server, tool["name"], agent.tools, agent.toolsets),
             str(tool.get("description") or name)[:_DESCRIPTION_LIMIT],
             dict(tool.get("inputSchema") or {"type": "object"}),
-            ToolUse(
+            ToolRequest(
                 number=1,
                 tool=name,
                 timeout=server.timeout,
@@ -155,7 +155,7 @@ def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any
 
 def _of_question(toolset: AskPerson) -> Offer:
     text = f"Ask a person, who fills in a form: {toolset.form.__doc__ or toolset.form.__name__}"
-    use = ToolUse(
+    use = ToolRequest(
         number=1,
         tool="ask_person",
         kind="question",
@@ -168,7 +168,7 @@ def _of_question(toolset: AskPerson) -> Offer:
 
 
 def _own(name: str, text: str, arguments: type[BaseModel], *, timeout: float = 60.0) -> Offer:
-    use = ToolUse(number=1, tool=name, timeout=timeout, retry=TOOL_RETRY)
+    use = ToolRequest(number=1, tool=name, timeout=timeout, retry=TOOL_RETRY)
     return Offer(name, text, _schema(arguments), use, create_model(name, __base__=arguments))
 
 

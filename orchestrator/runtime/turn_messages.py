@@ -57,9 +57,9 @@ def next_request(
             parts.append(ToolReturnPart(call.tool_name, _NOT_MADE, call.tool_call_id))
         else:
             text = results[answer.stored].text if answer.stored else answer.text
-            shown, cut = fitting(text, _short(answer.stored))
+            fitting_text, cut = fitting(text, _short(answer.stored))
             is_cut = is_cut or cut
-            content = framed(shown, call.tool_name) if answer.status == "completed" else shown
+            content = framed(fitting_text, call.tool_name) if answer.status == "completed" else fitting_text
             parts.append(ToolReturnPart(call.tool_name, content, call.tool_call_id))
     if before.correction and not any(call.tool_name == ANSWER_TOOL for call in calls):
         parts.append(UserPromptPart(before.correction))

@@ -29,7 +29,7 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.moments import stamp
 from orchestrator.domain.names import OFFLINE_MODEL
 from orchestrator.domain.tools import AgentTool, Files, McpServer
-from orchestrator.domain.turns import ARGUMENT_BYTES, ToolUse, Turn, TurnTask
+from orchestrator.domain.turns import ARGUMENT_BYTES, AgentTurn, ToolRequest, TurnTask
 from orchestrator.domain.usage import Usage
 from orchestrator.runtime.answer_text import AnswerText
 from orchestrator.runtime.bulkhead import Bulkhead
@@ -91,6 +91,7 @@ class TurnRunner:
         records: TurnRecords,
         servers: McpServers,
         catalogue: Catalogue,
+        *,
         clock: Callable[[], datetime],
         bulkhead: Bulkhead,
     ) -> None:
@@ -122,8 +123,8 @@ class TurnRunner:
         cut = cut or any(record.cut for record in records)
         history = [message for record in records for message in messages_of(record)]
         box = await self._box(agent, task, cut=cut)
-        made = _Turn(agent, task, turn, digest, history, request, box, cut, records)
-        record = await self._ask(made, answer_text, prompt)
+        current_turn = _Turn(agent, task, turn, digest, history, request, box, cut, records)
+        record = await self._ask(current_turn, answer_text, prompt)
         await self._records.keep_turn(task, turn.number, record)
         return record.result
 
@@ -207,10 +208,12 @@ class TurnRunner:
 
     async def _record(self, turn: _Turn, model: Model, response: ModelResponse, usage: Usage) -> TurnRecord:
         """Read the response: an answer, tool calls, or faults that the model can correct."""
-        agent, task = turn.agent, turn.task
+        agent, _task = turn.agent, turn.task
         calls = calls_of(response)
         answers = [call for call in calls if call.tool_name == ANSWER_TOOL]
-        uses, faults, correction = [], {}, ""
+        uses: list[ToolRequest] = []
+        faults: dict[int, str] = {}
+        correction = ""
         output: AgentOutput | None = None
         if answers or not calls:
             read_answer = await self._answer(agent, answers[0] if answers else None, text_of(response))
@@ -238,15 +241,16 @@ class TurnRunner:
             return InvalidAnswer("The arguments are not a JSON object.", "answer: not a JSON object")
         return await self._bulkhead.watch(agent.id, partial(read, agent.output_model, RawAnswer(arguments)))
 
-    async def _uses(self, turn: _Turn, calls: Sequence[ToolCallPart]) -> tuple[list[ToolUse], dict[int, str]]:
+    async def _uses(self, turn: _Turn, calls: Sequence[ToolCallPart]) -> tuple[list[ToolRequest], dict[int, str]]:
         """The tool calls for the workflow, their arguments checked before anything is scheduled."""
         box = {offer.name: offer for offer in turn.box}
-        uses: list[ToolUse] = []
+        uses: list[ToolRequest] = []
         faults: dict[int, str] = {}
         for number, call in enumerate(calls, 1):
             if call.tool_name == ANSWER_TOOL:
                 continue
             offer, arguments = box.get(call.tool_name), arguments_of(call)
+            fault: str | None
             if offer is None or turn.is_last:
                 fault = f"There is no tool {call.tool_name[:64]!r}. Your tools: {', '.join(box)}, {ANSWER_TOOL}."
             elif arguments is None:
@@ -259,7 +263,7 @@ class TurnRunner:
         return uses, faults
 
     def _unfinished(
-        self, turn: _Turn, uses: list[ToolUse], correction: str, usage: Usage, model: str
+        self, turn: _Turn, uses: list[ToolRequest], correction: str, usage: Usage, model: str
     ) -> AgentResult:
         invalid = 0 if any(use.fault is None for use in uses) else turn.turn.invalid + 1
         if invalid > _MAX_INVALID:
@@ -275,7 +279,7 @@ class TurnRunner:
             output="",
             usage=usage,
             model=model,
-            turn=Turn(
+            turn=AgentTurn(
                 number=turn.turn.number,
                 calls=uses,
                 max_turns=turn.agent.max_turns,
@@ -294,15 +298,18 @@ class TurnRunner:
         if model == OFFLINE_MODEL:
             notes["offline"] = True
         result = await self._bulkhead.watch(
-            turn.agent.id, partial(agent_result, turn.agent, turn.task, output, usage=usage, model=model, metadata=notes)
+            turn.agent.id,
+            partial(agent_result, turn.agent, turn.task, output, usage=usage, model=model, metadata=notes),
         )
         if not any(isinstance(toolset, Files) for toolset in turn.agent.toolsets):
             return result
         return result.model_copy(update={"deliverables": _with_files(turn, result.deliverables)})
 
 
-def _use(offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None) -> ToolUse:
-    template = offer.use if offer else ToolUse(number=number, tool=call.tool_name[:64])
+def _use(
+    offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None
+) -> ToolRequest:
+    template = offer.use if offer else ToolRequest(number=number, tool=call.tool_name[:64])
     long = len(str(call.args).encode(errors="replace")) > ARGUMENT_BYTES
     return template.model_copy(
         update={
@@ -322,9 +329,9 @@ def _with_files(turn: _Turn, deliverables: list[Deliverable]) -> list[Deliverabl
     for place, record in enumerate(turn.records):
         is_newest = place == len(turn.records) - 1
         for number, call in enumerate(calls_of(messages_of(record)[-1]), 1):
-            made = number in answered if is_newest else number not in record.faults
+            is_made = number in answered if is_newest else number not in record.faults
             arguments = arguments_of(call)
-            if call.tool_name == "write_file" and made and arguments:
+            if call.tool_name == "write_file" and is_made and arguments:
                 file = Deliverable.model_validate(arguments)
                 files[file.path] = file
     for file in deliverables:
