@@ -7,10 +7,20 @@ from typing import Annotated, Any
 import pytest_asyncio
 from pydantic import BaseModel
 
-from orchestrator.authoring import Agent, AgentError, Plan, Plugin, RetryPolicy, Secret, Step, Tool, ToolCall
-from orchestrator.authoring import WorkflowDefinition
+from orchestrator.authoring import (
+    Agent,
+    AgentError,
+    Plan,
+    Plugin,
+    RetryPolicy,
+    Secret,
+    Step,
+    Tool,
+    ToolCall,
+    WorkflowDefinition,
+)
 from orchestrator.domain.jobs import AttemptStatus, JobState, ToolStatus
-from orchestrator.testing import Engine, assert_replays, calls, fails, running_engine, tool
+from orchestrator.testing import Engine, assert_replays, calls, running_engine, tool
 
 CALLS: list[tuple[str, Any, str, int]] = []
 
