@@ -1,8 +1,8 @@
 """The activity of every agent: its type is the agent's id (A2). The runtime does the work."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,8 @@ from temporalio.exceptions import ApplicationError
 from activities import budgets, tries
 from activities.deltas import CallText
 from activities.errors import application_error, job_error
+from activities.heartbeats import HEARTBEAT_SECONDS, heartbeats
+from activities.tools import ToolActivities
 from orchestrator.domain import names
 from orchestrator.domain.agents import Agent
 from orchestrator.domain.catalogue import Catalogue
@@ -24,14 +26,18 @@ from orchestrator.domain.jobs import AttemptStatus, JobError
 from orchestrator.domain.ports import AgentRuntime, ArtifactStore, AttemptLog, DeltaBus, ResultKeeper
 from orchestrator.domain.tally import SUSPECT_LIMIT, Tally
 from orchestrator.domain.text import error_message
+from orchestrator.domain.turns import DETAIL_FALLBACK, ToolResult, ToolTask
 from orchestrator.domain.usage import Usage
 
-HEARTBEAT_SECONDS: Final = 1.0
 NOT_STORED: Final = "answer_not_stored"
 
 # The attempt ends a little before Temporal's limit, so that the error is ours.
 _TIME_SHARE: Final = 0.95
 _NO_LIMIT: Final = timedelta(hours=1)
+# Errors that do not depend on the model.
+_SAME_FOR_ALL_MODELS: Final = frozenset(
+    {"invalid_input", "budget_exceeded", "agent_misconfigured", "conversation_lost", "secret_missing", NOT_STORED}
+)
 _BLOCKED_HELP: Final = "Calls that ended because the code of an agent blocked."
 
 
@@ -51,8 +57,8 @@ class _Call:
 
     @property
     def attempt(self) -> int:
-        """The number of the agent's attempt. Temporal also counts tries in which no attempt began."""
-        return self.tally.attempts + 1
+        """The number of the agent's attempt, over all turns. Temporal also counts tries in which no attempt began."""
+        return self.tally.attempts + 1 + (self.task.turn.attempts if self.task.turn else 0)
 
     def received(self, chars: int) -> None:
         self.chars = chars
@@ -76,6 +82,7 @@ class AgentActivities:
         *,
         bus: DeltaBus,
         results: ResultKeeper,
+        tools: ToolActivities | None = None,
         worker: str = "",
         last_error: tries.LastError = tries.last_error,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
@@ -85,6 +92,7 @@ class AgentActivities:
         self._attempts = attempts
         self._artifacts = artifacts
         self._results = results
+        self._tools = tools
         self._bus = bus
         self._clock = clock
         self._worker = worker
@@ -93,21 +101,23 @@ class AgentActivities:
         self._suspect_is_running = False
 
     @activity.defn(dynamic=True)
-    async def run_agent(self, args: Sequence[RawValue]) -> AgentResult:
-        """One attempt of one agent call; takes an `AgentTask`.
+    async def run_agent(self, args: Sequence[RawValue]) -> AgentResult | ToolResult:
+        """One attempt of one agent call, which takes an `AgentTask`, or of one of its tool calls, with a `ToolTask`.
 
         Raises `ApplicationError` of type `unknown_agent`, `worker_suspect`, `worker_lost`, `worker_stopped`,
         `worker_shutdown` or `tokens_held`, or of the kind of the runtime's `AgentError`. The error is not
         retryable after the agent's last attempt.
         """
         info = activity.info()
+        if "." in info.activity_type and self._tools is not None:  # The id of an agent has no dot.
+            return await self._tools.run(activity.payload_converter().from_payload(args[0].payload, ToolTask))
         task: AgentTask = activity.payload_converter().from_payload(args[0].payload, AgentTask)
         began = asyncio.get_running_loop().time()
         call = _Call(
             task=task,
             agent=info.activity_type,
             run_id=info.workflow_run_id or "",
-            tally=await tries.tally_of(info, task, self._last_error),
+            tally=await tries.tally_of(info, task.tally, self._last_error),
             began=began,
             local=info.is_local,
         )
@@ -141,7 +151,7 @@ class AgentActivities:
         if call.tally.tries:
             call.beat()  # At once: the tally must outlive this worker.
         try:
-            async with _heartbeats(call, 0 if call.local else self._heartbeat_seconds):
+            async with heartbeats(call.beat, 0 if call.local else self._heartbeat_seconds):
                 await self._begin(agent, call)
                 structlog.get_logger().info("agent_call_started")
                 result = await self._run(agent, call)
@@ -154,10 +164,10 @@ class AgentActivities:
             raise retry_error from None
         except Exception as error:  # noqa: BLE001 - the edge of an author's code: bounded before it is sent or logged
             mapped = application_error(error)
-            failure = self._bounded_error(call, mapped)
+            failure = self._bounded_error(agent, call, mapped)
             await self._record_end(call, AttemptStatus.FAILED, mapped)
             raise failure from failure.__cause__
-        await self._record_end(call, AttemptStatus.COMPLETED)
+        await self._record_end(call, AttemptStatus.CONTINUED if result.turn else AttemptStatus.COMPLETED)
         return result
 
     async def _begin(self, agent: Agent, call: _Call) -> None:
@@ -187,8 +197,10 @@ class AgentActivities:
         raise tries.unknown_agent(call.agent, self._worker, call.tally, local=call.local)
 
     @staticmethod
-    def _bounded_error(call: _Call, error: ApplicationError) -> ApplicationError:
-        failure = tries.bounded(error, call.tally, call.task.step.retry)
+    def _bounded_error(agent: Agent, call: _Call, error: ApplicationError) -> ApplicationError:
+        fallback = _fallback(agent, call.task, error)
+        notes = {DETAIL_FALLBACK: fallback} if fallback else {}
+        failure = tries.bounded(error, call.tally, call.task.step.retry, notes)
         call.beat(tries.tally_in(failure))
         return failure
 
@@ -277,21 +289,8 @@ class AgentActivities:
         (log.info if failure is None else log.warning)("agent_call_ended", **facts)
 
 
-@asynccontextmanager
-async def _heartbeats(call: _Call, every: float) -> AsyncIterator[None]:
-    """Send a heartbeat every `every` seconds; none if it is 0 (local activities)."""
-    if not every:
-        yield
-        return
-
-    async def beat() -> None:
-        # The first heartbeat comes after a pause: a short call sends none.
-        while True:
-            await asyncio.sleep(every)
-            call.beat()
-
-    heartbeat_task = asyncio.create_task(beat(), name="heartbeat")
-    try:
-        yield
-    finally:
-        heartbeat_task.cancel()
+def _fallback(agent: Agent, task: AgentTask, error: ApplicationError) -> str | None:
+    """The next model for a call whose attempts are used up; None if another model would fail alike."""
+    if error.type in _SAME_FOR_ALL_MODELS or task.fallback >= len(agent.fallback_models):
+        return None
+    return agent.fallback_models[task.fallback]

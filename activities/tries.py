@@ -4,7 +4,7 @@ Temporal counts all tries alike and does not limit them here. The tally, passed 
 """
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -12,7 +12,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from orchestrator.domain.backoff import jittered
-from orchestrator.domain.commands import AgentTask
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.plans import RetryPolicy
 from orchestrator.domain.tally import (
@@ -52,12 +51,15 @@ async def last_error() -> JobError | None:
     return None
 
 
-async def tally_of(info: activity.Info, task: AgentTask, ask: LastError) -> Tally:
-    """The tally of the call's earlier tries. Asks Temporal only if one of them ended without a tally."""
+async def tally_of(info: activity.Info, before: Tally, ask: LastError) -> Tally:
+    """The tally of the call's earlier tries. `before` counts those of an earlier schedule of the same call.
+
+    Asks Temporal only if one of them ended without a tally.
+    """
     if info.is_local:  # Its tries end with their worker, and start again on the next one.
         return Tally(tries=info.attempt - 1, attempts=info.attempt - 1, failures=info.attempt - 1)
     reported = next((tally for details in info.heartbeat_details if (tally := Tally.of(details))), None)
-    tally = reported or task.tally or Tally()
+    tally = reported or before
     error = await ask() if tally.missing(info.attempt) else None
     return tally.before(info.attempt, error.type if error else None)
 
@@ -139,8 +141,13 @@ def stopped(tally: Tally) -> ApplicationError:
     )
 
 
-def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> ApplicationError:
-    """The error of an attempt. It is final after the agent's last attempt, or the last one for an absent store."""
+def bounded(
+    error: ApplicationError, tally: Tally, retry: RetryPolicy, notes: Mapping[str, Any] | None = None
+) -> ApplicationError:
+    """The error of an attempt. It is final after the agent's last attempt, or the last one for an absent store.
+
+    A final error has `notes` in its details.
+    """
     end = end_of(error.type or "")
     after = tally.after(end)
     details: dict[str, Any] = {"tally": after.model_dump(), "retryable": not error.non_retryable}
@@ -149,6 +156,8 @@ def bounded(error: ApplicationError, tally: Tally, retry: RetryPolicy) -> Applic
         "unkept": after.unkept >= UNKEPT_LIMIT,
         "held": after.attempts >= HELD_LIMIT,
     }.get(end, after.failures >= retry.maximum_attempts)
+    if error.non_retryable or used_up:
+        details |= notes or {}
     requested = timedelta(seconds=tally.unkept_wait) if unkept else error.next_retry_delay
     delay = timedelta(seconds=retry.pause(after.failures)) if requested is None else requested
     bounded = ApplicationError(

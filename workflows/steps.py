@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutError
 
+from workflows import turns
 from workflows.call_numbers import next_number
 
 with workflow.unsafe.imports_passed_through():
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
     from orchestrator.domain.text import headline, inert
+    from orchestrator.domain.turns import ToolRequest
 
 
 async def call_agent(
@@ -51,8 +53,10 @@ async def call_agent(
     plan_step = job.plan.step(step) if isinstance(step, str) else step
     if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
-    id = next_call(plan_step.id, agent, call_key(key) if key != "" else "")
-    task = _task(job, plan_step, id, context or [])
+    item = call_key(key) if key != "" else ""
+    state = turns.carried_state(job, plan_step.id, agent, item)
+    id = CallId.parse(state.call) if state else None
+    task = _task(job, plan_step, id or next_call(plan_step.id, agent, item), context or [])
     if input is not None:
         task = task.model_copy(update={"input": input, "own_input": True})
     if config is not None:
@@ -60,6 +64,19 @@ async def call_agent(
     if job.code and (answer := reused_answer(job, task.call_id, task.asks())) is not None:
         await record_reuse(*answer)
         return answer[1]
+
+    async def call_other(task: AgentTask, use: ToolRequest, id: CallId) -> AgentResult:
+        # Part of the key, so that the call belongs to the tool call that made it.
+        place = f"{id.agent}.{id.path}" if id.number == 1 else f"{id.agent}.{id.number}.{id.path}"
+        inner = plan_step.model_copy(update={"short": False, "instruction": ""})
+        parts = (*id.key.split("/"), place) if id.key else (place,)
+        return await call_agent(job, inner, use.target, input=use.arguments, config=config, key=parts)
+
+    return await turns.answer(task, state, _served, call_other)
+
+
+async def _served(task: AgentTask) -> AgentResult:
+    """Make a call. While no worker knows the agent, it waits for one that does."""
     while True:
         try:
             return await _make(task)
@@ -70,7 +87,7 @@ async def call_agent(
                 raise
             tally = next((tally for details in unserved.details if (tally := Tally.of(details))), None) or Tally()
             # No longer a short call: its workflow's worker lacks the agent.
-            elsewhere = plan_step.model_copy(update={"short": False})
+            elsewhere = task.step.model_copy(update={"short": False})
             task = task.model_copy(update={"step": elsewhere, "tally": tally.model_copy(update={"tries": 0})})
 
 

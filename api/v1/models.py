@@ -9,7 +9,7 @@ from api.v1.pages import CursorPage
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
 from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
-from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode
+from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobError, JobState, JobStatus, ReasonCode, ToolStatus
 
 
 class Metrics(Wire):
@@ -40,6 +40,25 @@ class AttemptBody(Wire):
     error: JobError | None
 
 
+class ToolCallBody(Wire):
+    """One tool call of an agent. `id` is the turn and the place in it; `effect_id` is the same on each attempt."""
+
+    id: str
+    turn: int
+    tool: str
+    status: ToolStatus
+    arguments: str = Field(description="The beginning of the arguments.")
+    attempts: int
+    effect_id: str
+    started_at: Timestamp | None
+    completed_at: Timestamp | None
+    result: str | None = Field(description="The beginning of the result.")
+    bytes: int | None = Field(description="Size of the whole result.")
+    error: JobError | None
+    calls: str | None = Field(description="If another agent is the tool: the key of the call of that agent.")
+    answered_by: str | None = Field(description="The person who approved, refused or answered.")
+
+
 class CallBody(Wire):
     """One agent call. `duration` is seconds, `cost` is USD. `call` counts the calls of one step and agent from 1."""
 
@@ -61,6 +80,9 @@ class CallBody(Wire):
     child: str | None = Field(
         description="The child job that the step runs. `agent` is then its workflow; tokens and cost are its own."
     )
+    turns: int = Field(description="Requests to the model so far, if the agent has tools; else 0.")
+    max_turns: int | None
+    tool_calls: list[ToolCallBody]
 
 
 class ReasonBody(Wire):

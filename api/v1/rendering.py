@@ -25,6 +25,7 @@ from api.v1.models import (
     SeenReason,
     StepProgress,
     StepStatus,
+    ToolCallBody,
     WorkflowAccepted,
     WorkflowFinished,
     WorkflowRetried,
@@ -280,6 +281,9 @@ def call_body(call: AgentCall) -> CallBody:
         reused=call.reused_from is not None,
         reused_from=call.reused_from,
         child=call.child,
+        turns=call.turns,
+        max_turns=call.max_turns,
+        tool_calls=[ToolCallBody(**dict(tool)) for tool in call.tool_calls],
     )
 
 

@@ -1,25 +1,40 @@
 """Opens the runtime that calls models. It is imported at the first call: the provider libraries load slowly."""
 
+import os
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from orchestrator.composition.backend import now
+from orchestrator.composition.backend import Backend, now
+from orchestrator.delivery.pages import PageReader
+from orchestrator.domain.catalogue import Catalogue
 from orchestrator.runtime.bulkhead import Bulkhead
+from orchestrator.runtime.mcp_servers import McpServers
 from orchestrator.runtime.models import ModelConfig, ModelSource
 from orchestrator.runtime.run import AgentRunner
+from orchestrator.runtime.tool_calls import ToolRunner
+from orchestrator.runtime.tool_secrets import ToolSecrets
+from orchestrator.runtime.turn_records import TurnRecords
+from orchestrator.runtime.turns import TurnRunner
 from orchestrator.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRuntime:
-    """The runtime, and the models whose connections must be closed after it."""
+    """The runtime of agents and of their tools, and what must be closed after it."""
 
     runner: AgentRunner
+    tools: ToolRunner
     models: ModelSource
+    pages: PageReader
+
+    async def aclose(self) -> None:
+        """Close the connections to models and pages."""
+        await self.models.aclose()
+        await self.pages.aclose()
 
 
-def open_runtime(settings: Settings, bulkhead: Bulkhead) -> OpenRuntime:
+def open_runtime(settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, backend: Backend) -> OpenRuntime:
     """The agent runtime over the providers that the settings configure."""
     models = ModelSource(
         ModelConfig(
@@ -32,7 +47,19 @@ def open_runtime(settings: Settings, bulkhead: Bulkhead) -> OpenRuntime:
         ),
         bulkhead,
     )
-    return OpenRuntime(AgentRunner(models, now, bulkhead), models)
+    return runtime_of(models, settings, bulkhead, catalogue, backend)
+
+
+def runtime_of(
+    models: ModelSource, settings: Settings, bulkhead: Bulkhead, catalogue: Catalogue, backend: Backend
+) -> OpenRuntime:
+    """The agent runtime over any source of models."""
+    secrets, records = ToolSecrets(os.environ), TurnRecords(backend.artifacts)
+    servers = McpServers(secrets)
+    pages = PageReader(allow_private=settings.webhook_allow_private, look_ups=backend.look_ups)
+    turns = TurnRunner(models, records, servers, catalogue, clock=now, bulkhead=bulkhead)
+    tools = ToolRunner(records, servers, pages, secrets, bulkhead)
+    return OpenRuntime(AgentRunner(models, now, bulkhead, turns), tools, models, pages)
 
 
 def _plain(secret: SecretStr | None) -> str | None:

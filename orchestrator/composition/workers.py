@@ -11,6 +11,7 @@ from activities.children import ChildActivities
 from activities.conversations import ConversationActivities
 from activities.records import RecordActivities
 from activities.registry import activities
+from activities.tools import ToolActivities
 from activities.webhooks import WebhookActivities
 from orchestrator.composition.backend import Backend, now
 from orchestrator.delivery.sender import HttpWebhookSender
@@ -92,14 +93,18 @@ class Workers:
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Every activity of the worker for jobs."""
         return activities(
-            self.agent_activities(self.native_runtime()),
+            self.agent_activities(self.native_runtime(), self.tool_activities()),
             self._record_activities(),
             ChildActivities(self._child_jobs()),
             ConversationActivities(self.backend.conversations),
             self.catalogue.activities,
         )
 
-    def agent_activities(self, runtime: AgentRuntime) -> AgentActivities:
+    def tool_activities(self) -> ToolActivities:
+        """The activity behind every tool call."""
+        return ToolActivities(self.catalogue, self._open_runtime().tools, worker=self.backend.client.identity)
+
+    def agent_activities(self, runtime: AgentRuntime, tools: ToolActivities | None = None) -> AgentActivities:
         """The activity behind every agent, which calls `runtime`."""
         backend = self.backend
         return AgentActivities(
@@ -110,6 +115,7 @@ class Workers:
             now,
             bus=backend.bus,
             results=codec_of(backend.client),
+            tools=tools,
             worker=backend.client.identity,
         )
 
@@ -133,18 +139,21 @@ class Workers:
 
     def native_runtime(self) -> AgentRuntime:
         """The runtime that calls models, opened by the first call."""
+        return self._open_runtime().runner
+
+    def _open_runtime(self) -> "OpenRuntime":
         # The provider libraries cost seconds and some 80 MB: an API process never loads them.
         from orchestrator.composition.agent_runtime import open_runtime  # noqa: PLC0415
 
         if self.runtime is None:
-            self.runtime = open_runtime(self.settings, self.bulkhead)
-        return self.runtime.runner
+            self.runtime = open_runtime(self.settings, self.bulkhead, self.catalogue, self.backend)
+        return self.runtime
 
     async def aclose(self) -> None:
         """Close the connections to models and receivers."""
         self.bulkhead.close()
         if self.runtime is not None:
-            await self.runtime.models.aclose()
+            await self.runtime.aclose()
         if self.sender is not None:
             await self.sender.aclose()
 

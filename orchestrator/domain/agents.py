@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Annotated, Any, Generic
+from typing import Annotated, Any, Generic, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 from typing_extensions import TypeVar
 
 from orchestrator.domain.file_names import safe_path
+from orchestrator.domain.tools import AgentTool, AskPerson, Files, HttpGet, McpServer, Tool, as_tool, names_of
 
 
 class Squad(StrEnum):
@@ -124,8 +125,29 @@ class Agent(BaseModel, Generic[Out_co]):
     )
     pricing: Pricing = Pricing()
     function: AgentFunction | None = None
+    tools: tuple[Annotated[InstanceOf[Tool] | InstanceOf[AgentTool], BeforeValidator(as_tool)], ...] = ()
+    toolsets: tuple[InstanceOf[McpServer] | InstanceOf[Files] | InstanceOf[HttpGet] | InstanceOf[AskPerson], ...] = ()
+    fallback_models: tuple[str, ...] = Field(
+        default=(), description="Models that are asked in turn once the attempts of the one before are used up."
+    )
+    max_turns: int = Field(default=20, ge=1, le=1000, description="Turns with tools; one more turn must answer.")
+    max_cost: float | None = Field(default=None, gt=0, description="USD of one call; then one more turn must answer.")
     source: str = "built-in"
     listed: bool = Field(default=True, description="False for an internal agent of a surface: lists leave it out.")
+
+    @property
+    def acts(self) -> bool:
+        """Whether it has tools: its calls then have turns."""
+        return bool(self.tools or self.toolsets)
+
+    @model_validator(mode="after")
+    def _tools_are_sound(self) -> Self:
+        if self.acts and self.function is not None:
+            raise ValueError(f"agent {self.id!r} has a function and tools: a function calls what it needs by itself")
+        names = names_of(self.tools, self.toolsets)
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"agent {self.id!r} has two tools of one name: {', '.join(doubles)}")
+        return self
 
     def input_schema(self) -> dict[str, Any]:
         """JSON Schema of the input of a job of this agent (D-021)."""

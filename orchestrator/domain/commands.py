@@ -14,6 +14,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.turns import AgentTurn, TurnState, TurnTask
 from orchestrator.domain.usage import Usage
 
 
@@ -61,6 +62,12 @@ class AgentTask(Message):
     allowance: int | None = Field(
         default=None, description="Tokens that this attempt may use, claimed by its worker; None does not limit."
     )
+    turn: TurnTask | None = Field(
+        default=None, exclude_if=_unset, description="The turn after the first of an agent with tools."
+    )
+    fallback: int = Field(
+        default=0, exclude_if=_unset, description="The number of the fallback model; 0 is the first choice."
+    )
 
     @property
     def call_id(self) -> CallId:
@@ -97,6 +104,9 @@ class AgentResult(Message):
         default=None,
         exclude_if=_unset,
         description="The child job that gave it; `agent` is its workflow.",
+    )
+    turn: AgentTurn | None = Field(
+        default=None, exclude_if=_unset, description="Set if this is no answer: the model asks for tools first."
     )
 
     @property
@@ -148,6 +158,7 @@ class Carried(Message):
     rejected: dict[str, str] = Field(default_factory=dict)
     approval_deadlines: dict[str, datetime] = Field(default_factory=dict)
     paused: bool = False
+    turns: list[TurnState] = Field(default_factory=list, exclude_if=_unset)
 
 
 class ReusedCall(Message):

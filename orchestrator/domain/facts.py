@@ -9,6 +9,7 @@ from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.notes import Note
 from orchestrator.domain.questions import AnswerInput
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.turns import AgentTurn, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 
@@ -78,26 +79,32 @@ class AgentStarted(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentCompleted(Fact):
-    """The call has a result. `attempt` is the agent's attempt that gave it; None if an older release ran it."""
+    """The call has a result. `attempt` is the agent's attempt that gave it; None if an older release ran it.
+
+    With a `turn`, the call goes on with tools. `tool` is the result of a tool call.
+    """
 
     scheduled_id: int
     attempt: int | None = None
     usage: Usage
     model: str | None
     summary: str
+    turn: AgentTurn | None = None
+    tool: ToolResult | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFailed(Fact):
     """The call failed and is not retried; `timed_out` if a time limit ended it.
 
-    `tally` counts its tries; None if an older release made them.
+    `tally` counts its tries; None if an older release made them. The call goes on with the model `fallback`, if any.
     """
 
     scheduled_id: int
     tally: Tally | None = None
     error: JobError
     timed_out: bool
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

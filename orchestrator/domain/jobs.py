@@ -151,7 +151,10 @@ class CallStatus(StrEnum):
 
 
 class AttemptStatus(StrEnum):
-    """The status of one attempt; `unknown` if it may have had its effect or not."""
+    """The status of one attempt; `unknown` if it may have had its effect or not.
+
+    `continued`: the model answered with tool calls, and the call goes on with them.
+    """
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -159,6 +162,7 @@ class AttemptStatus(StrEnum):
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+    CONTINUED = "continued"
 
     @property
     def ended(self) -> bool:
@@ -230,6 +234,43 @@ class Approved(Value):
     note: str = ""
 
 
+class ToolStatus(StrEnum):
+    """The status of one tool call. `refused` by a person, `skipped` because of its faults."""
+
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    WAITING_FOR_INPUT = "waiting_for_input"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    REFUSED = "refused"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class ToolUseRecord(Value):
+    """One tool call of an agent call. `arguments` and `result` are beginnings, for people; `bytes` is the whole size.
+
+    `id` is the turn and the place in it, such as `t3.1`. `calls` is the key of the agent call that an agent as a tool
+    made. `answered_by` is the person who approved, refused or answered.
+    """
+
+    id: str
+    turn: int
+    tool: str
+    status: ToolStatus
+    arguments: str = ""
+    attempts: int = 0
+    effect_id: str = ""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    result: str | None = None
+    bytes: int | None = None
+    error: JobError | None = None
+    calls: str | None = None
+    answered_by: str | None = None
+
+
 class AgentCall(Value):
     """One agent call of a job. `duration` is seconds.
 
@@ -254,6 +295,9 @@ class AgentCall(Value):
     reused_from: str | None = None
     reused: Usage = Usage()
     child: str | None = Field(default=None, description="The child job of the call; `agent` is its workflow.")
+    turns: int = Field(default=0, description="Requests to the model so far, if the agent has tools; else 0.")
+    max_turns: int | None = None
+    tool_calls: list[ToolUseRecord] = Field(default_factory=list)
 
     @property
     def call_id(self) -> CallId:

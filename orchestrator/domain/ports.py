@@ -30,6 +30,7 @@ from orchestrator.domain.conversations import (
 )
 from orchestrator.domain.deltas import Delta
 from orchestrator.domain.jobs import AttemptStatus, JobError
+from orchestrator.domain.turns import ToolTask
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.webhooks import DeliveryAttempt, DeliveryReport, Posted, Posting
 
@@ -54,6 +55,22 @@ class AgentRuntime(Protocol):
 
         Raises `AgentError`, which says whether it is retryable.
         """
+
+
+class ToolRuntime(Protocol):
+    """Makes tool calls of agents, once, without retries (A8)."""
+
+    def knows(self, agent: Agent, tool: str) -> bool:
+        """Whether the agent has that tool in this process."""
+
+    async def stored(self, task: ToolTask, run_id: str) -> str | None:
+        """The result that an earlier attempt of the same run stored, or None. Raises `Unavailable`."""
+
+    async def call(self, agent: Agent, task: ToolTask, *, attempt: int, seconds: float, run_id: str) -> str:
+        """The result, stored already. Raises the author's error, or the product's."""
+
+    def masked(self, text: str) -> str:
+        """The text without secrets."""
 
 
 class AttemptLog(Protocol):
@@ -101,6 +118,9 @@ class ArtifactStore(Protocol):
 
     async def get(self, artifact_id: str) -> dict[str, Any]:
         """A stored body. Raises `NotFound`, `Unavailable`."""
+
+    async def named(self, job_id: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """The stored bodies of a job by name; missing ones are left out. Raises `Unavailable`."""
 
 
 class ValueStore(Protocol):

@@ -62,6 +62,15 @@ class Usage(BaseModel):
             provider_cost=_sum(self.provider_cost, other.provider_cost),
         )
 
+    def minus(self, other: "Usage") -> "Usage":
+        """What is left without a part of it."""
+        return Usage(
+            prompt_tokens=max(0, self.prompt_tokens - other.prompt_tokens),
+            completion_tokens=max(0, self.completion_tokens - other.completion_tokens),
+            cost=_difference(self.cost, other.cost),
+            provider_cost=_difference(self.provider_cost, other.provider_cost),
+        )
+
 
 def published_cost(total_tokens: int, per_1k_tokens: float) -> float:
     """`tokens / 1000 × per_1k_tokens`, the only charge of the published price (D-030, C-59)."""
@@ -77,3 +86,7 @@ def _sum(first_cost: float | None, second_cost: float | None) -> float | None:
     if first_cost is None or second_cost is None:
         return first_cost if second_cost is None else second_cost
     return round(first_cost + second_cost, 6)
+
+
+def _difference(cost: float | None, part: float | None) -> float | None:
+    return cost if cost is None or part is None else round(max(0.0, cost - part), 6)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Final
 
 from orchestrator.domain.call_ids import CallKey, split_place
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job
@@ -9,6 +10,7 @@ from orchestrator.domain.usage import Usage
 
 Row = tuple[str, str, int, Attempt, str]
 """Place (step and key), agent, number of the call, attempt, and the workflow run that made it."""
+_IN_HISTORY: Final = (AttemptStatus.COMPLETED, AttemptStatus.CONTINUED)  # Their usage is that of their call.
 RowsByRun = dict[str, dict[int, Attempt]]
 """Attempts of one call by run and number."""
 
@@ -40,7 +42,8 @@ def unwritten(job: Job, rows: Iterable[Row]) -> list[tuple[AgentCall, Attempt]]:
         for attempt in call.attempts:
             row = written.get(attempt.number)
             if attempt.status.ended and (row is None or row.completed_at is None):
-                usage = {"usage": call.usage} if attempt.status is AttemptStatus.COMPLETED else {}
+                turns = Usage.total(each.usage for each in call.attempts if each.usage is not None)
+                usage = {"usage": call.usage.minus(turns)} if attempt.status is AttemptStatus.COMPLETED else {}
                 missing.append((call, attempt.model_copy(update=usage)))
     return missing
 
@@ -72,9 +75,7 @@ def _complete(job: Job, call: AgentCall, by_run: RowsByRun) -> AgentCall:
 
 def _spent(call: AgentCall, attempts: Iterable[Attempt]) -> Usage:
     """The usage of the call: of its result, from history, and of every attempt without a result."""
-    return Usage.total(
-        [call.usage, _used(attempt for attempt in attempts if attempt.status is not AttemptStatus.COMPLETED)]
-    )
+    return Usage.total([call.usage, _used(attempt for attempt in attempts if attempt.status not in _IN_HISTORY)])
 
 
 def _used(attempts: Iterable[Attempt]) -> Usage:

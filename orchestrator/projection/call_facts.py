@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from temporalio.api.enums.v1 import EventType, PendingActivityState
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
@@ -15,6 +15,7 @@ from orchestrator.domain import facts, names
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import Adopted
 from orchestrator.domain.tally import Tally
+from orchestrator.domain.turns import DETAIL_FALLBACK, AgentTurn, ToolResult
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.children import CHILD_DECODERS, closed
 from orchestrator.projection.failures import error_of
@@ -27,6 +28,7 @@ _STARTED_STATES: Final = (
     PendingActivityState.PENDING_ACTIVITY_STATE_PAUSE_REQUESTED,
 )
 _Stamp = Mapping[str, Any]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def pending_call(info: PendingActivityInfo) -> facts.PendingCall | None:
@@ -65,6 +67,21 @@ def _answer(result: Mapping[str, Any]) -> dict[str, Any]:
     return {"usage": usage, "model": model if isinstance(model, str) else None, "summary": str(summary or "")}
 
 
+def _part(model: type[_Model], value: Any) -> _Model | None:
+    """A part of a result; None if the result is of an author's activity and has something else there."""
+    try:
+        return model.model_validate(value) if isinstance(value, Mapping) else None
+    except ValidationError:
+        return None
+
+
+def _fallback(failure: Failure) -> str | None:
+    """The model with which the call goes on."""
+    details = last_value(failure.application_failure_info.details.payloads)
+    model = details.get(DETAIL_FALLBACK) if isinstance(details, Mapping) else None
+    return model if isinstance(model, str) else None
+
+
 def _attempt(number: Any) -> int | None:
     """The attempt in a result, if it is valid."""
     return number if isinstance(number, int) and number > 0 else None
@@ -99,7 +116,12 @@ def _activity_completed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     attributes = event.activity_task_completed_event_attributes
     result = plain(attributes.result.payloads)
     return facts.AgentCompleted(
-        scheduled_id=attributes.scheduled_event_id, attempt=_attempt(result.get("attempt")), **_answer(result), **stamp
+        scheduled_id=attributes.scheduled_event_id,
+        attempt=_attempt(result.get("attempt")),
+        turn=_part(AgentTurn, result.get("turn")),
+        tool=_part(ToolResult, result) if "tool" in result else None,
+        **_answer(result),
+        **stamp,
     )
 
 
@@ -109,6 +131,7 @@ def _activity_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
         scheduled_id=attributes.scheduled_event_id,
         error=error_of(attributes.failure),
         tally=_tally(attributes.failure),
+        fallback=_fallback(attributes.failure),
         timed_out=False,
         **stamp,
     )

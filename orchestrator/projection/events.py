@@ -13,10 +13,12 @@ from orchestrator.domain.jobs import Job, JobError, JobState
 from orchestrator.domain.labels import ORIGIN_LABELS
 from orchestrator.domain.questions import JobQuestion, QuestionStatus
 from orchestrator.domain.text import cut
+from orchestrator.domain.turns import AgentTurn, is_tool_path
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.children import child_event
 from orchestrator.projection.job import JobFold
 from orchestrator.projection.signals import control_of, is_control
+from orchestrator.projection.tool_calls import ToolFold
 
 JOB_RESET: Final = "job.reset"
 _SIGNALS = {
@@ -80,15 +82,17 @@ class EventFold:
     def __init__(self, job_id: str) -> None:
         self.fold = JobFold(job_id)
         self._scheduled: dict[int, CallFold] = {}
+        self._tools: dict[int, dict[str, Any]] = {}
 
     def apply(self, fact: Fact) -> JobEvent | None:
         """The event of the next fact, or None if it has none."""
         before = self.fold.state
         self.fold.apply(fact)
-        if isinstance(fact, f.AgentScheduled):
+        if isinstance(fact, f.AgentScheduled) and not is_tool_path(fact.path):
             self._scheduled[fact.event_id] = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
         elif isinstance(fact, f.RunStarted):
             self._scheduled.clear()
+            self._tools.clear()
         content = self._content(fact, before)
         if content is None:
             return None
@@ -137,7 +141,57 @@ class EventFold:
             case f.ApprovalEnded(expired=True):
                 return None
             case _:
-                return self._agent(fact)
+                return self._tool(fact) or self._agent(fact)
+
+    def _tool(self, fact: Fact) -> _Content | None:
+        """The event of a tool call, of a turn that asks for tools, or of a request to another model."""
+        match fact:
+            case f.AgentScheduled() if is_tool_path(fact.path):
+                data = {**_call_fields(fact), "tool_call": fact.path, "tool": fact.title}
+                self._tools[fact.event_id] = data
+                message = f"{fact.agent} calls {fact.title}."
+                return EventType.AGENT_EVENT, "agent.tool_call.scheduled", message, data
+            case f.AgentCompleted() | f.AgentFailed() | f.AgentCancelled() if fact.scheduled_id in self._tools:
+                return self._tool_ended(fact, self._tools[fact.scheduled_id], self.fold.tools[fact.scheduled_id])
+            case f.AgentCompleted() if fact.turn is not None and (call := self._scheduled.get(fact.scheduled_id)):
+                return self._asked(call, fact, fact.turn)
+            case f.AgentFailed() if fact.fallback and (call := self._scheduled.get(fact.scheduled_id)):
+                data = {**_call_fields(call), "error": fact.error.model_dump(mode="json"), "model": fact.fallback}
+                message = f"{call.agent} goes on with model {fact.fallback}."
+                return EventType.AGENT_EVENT, "agent.fallback", message, data
+            case _:
+                return None
+
+    @staticmethod
+    def _tool_ended(
+        fact: f.AgentCompleted | f.AgentFailed | f.AgentCancelled, data: dict[str, Any], tool: ToolFold
+    ) -> _Content:
+        name = data["tool"]
+        match fact:
+            case f.AgentCompleted():
+                data = {**data, "attempt": tool.attempts, "bytes": tool.size, "result": tool.result}
+                return EventType.AGENT_EVENT, "agent.tool_call.completed", f"{name} is done.", data
+            case f.AgentFailed():
+                data = {**data, "attempt": tool.attempts, "error": fact.error.model_dump(mode="json")}
+                message = f"{name} failed: {fact.error.type}."
+                return EventType.AGENT_EVENT, "agent.tool_call.failed", message, data
+            case _:
+                return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{name} was cancelled.", data
+
+    @staticmethod
+    def _asked(call: CallFold, fact: f.AgentCompleted, turn: AgentTurn) -> _Content:
+        tools = [{"id": f"t{turn.number}.{use.number}", "tool": use.tool} for use in turn.calls]
+        data = {
+            **_call_fields(call),
+            "turn": turn.number,
+            "model": fact.model,
+            "tokens": fact.usage.total_tokens,
+            "cost": fact.usage.cost,
+            "tool_calls": tools,
+        }
+        names_of_tools = ", ".join(use.tool for use in turn.calls) or "nothing that fits"
+        message = f"{call.agent} asks for {names_of_tools}."
+        return EventType.AGENT_EVENT, "agent.turn", message, data
 
     def _queued(self) -> _Content:
         retry = self.fold.input.retry if self.fold.input else None

@@ -13,6 +13,7 @@ from orchestrator.domain.facts import NOTHING_PENDING, Fact, Pending
 from orchestrator.domain.ids import JobKind, kind_of
 from orchestrator.domain.jobs import Approved, CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Step
+from orchestrator.domain.turns import is_tool_path
 from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
@@ -21,6 +22,7 @@ from orchestrator.projection.flow import FlowFold
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
+from orchestrator.projection.tool_calls import ToolFold, tool_moved
 
 _OfCall = f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.ChildScheduled | f.ChildEnded | f.PendingCall
 
@@ -86,6 +88,7 @@ class JobFold:
         self.error: JobError | None = None
         self.last_event: str | None = None
         self.began_at: datetime | None = None
+        self.tools: dict[int, ToolFold] = {}
         self._scheduled: dict[int, CallFold] = {}
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
@@ -132,11 +135,19 @@ class JobFold:
         """The job as it is now. Raises `NotFound` if no start was applied."""
         if self.created_at is None:
             raise NotFound(f"Unknown job: {self.job_id}", job_id=self.job_id)
-        open_calls = {_key(call): call for call in pending.calls}
+        open_calls: dict[CallKey, dict[str, f.PendingCall]] = {}
+        for call in pending.calls:
+            open_calls.setdefault(_key(call), {})[call.path] = call
         ended = self.state.terminal
         waiting = set(self.waiting())
         calls = [
-            fold.call(open_calls.get(key), job_ended=ended, waiting=key[0] in waiting, deciding=pending.task_started)
+            fold.call(
+                open_calls.get(key, {}),
+                job_id=self.job_id,
+                job_ended=ended,
+                waiting=key[0] in waiting,
+                deciding=pending.task_started,
+            )
             for key, fold in self._ordered()
         ]
         course: dict[str, Any] = {
@@ -196,6 +207,7 @@ class JobFold:
             return
         self.run_id, self.workflow_type = fact.run_id, fact.workflow_type
         self._scheduled.clear()
+        self.tools.clear()
         self.approvals.clear()
         if self.created_at is None:
             self.created_at = self.began_at = fact.time
@@ -246,29 +258,31 @@ class JobFold:
         return self._call(_key(fact), title)
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
+        if is_tool_path(fact.path):
+            tools = self._call(_key(fact), "").turns
+            self.tools[fact.event_id] = tools.scheduled(fact.path, fact.title, fact.time)
+            return
         call = self._call(_key(fact), fact.title)
-        call.status, call.scheduled_at, call.completed_at, call.error = CallStatus.SCHEDULED, fact.time, None, None
-        call.attempt, call.last_error, call.started_at = 0, None, None
-        call.run_id = fact.run_id
+        call.scheduled(fact)
         self._scheduled[fact.event_id] = call
         self.current_step = fact.step
 
     def _agent_moved(self, fact: f.AgentStarted | f.AgentCompleted | f.AgentFailed | f.AgentCancelled) -> None:
+        if (tool := self.tools.get(fact.scheduled_id)) is not None:
+            tool_moved(tool, fact)
+            return
         call = self._scheduled.get(fact.scheduled_id)
         if call is None:
             return
         call.run_id = fact.run_id
         match fact:
             case f.AgentStarted():
-                call.started_at, call.attempt, call.last_error = fact.time, fact.attempt, fact.last_error
+                call.started_at, call.attempt = fact.time, call.turns.before + fact.attempt
+                call.last_error = fact.last_error
             case f.AgentCompleted():
-                call.usage, call.model = fact.usage, fact.model
-                call.attempt = fact.attempt or call.attempt
-                call.end(CallStatus.COMPLETED, fact.time)
+                call.completed(fact)
             case f.AgentFailed():
-                error = fact.error.model_copy(update={"step": call.step, "agent": call.agent})
-                call.counted(fact.tally)
-                call.end(CallStatus.FAILED, fact.time, error)
+                call.failed(fact)
             case f.AgentCancelled():
                 call.end(CallStatus.CANCELLED, fact.time)
         self.advance()

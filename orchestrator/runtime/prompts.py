@@ -35,6 +35,8 @@ def user_prompt(task: AgentTask) -> str:
 
 def tokens_of(agent: Agent, task: AgentTask, length: int) -> int:
     """An estimate of the tokens of a call with an answer of `length` tokens."""
+    if task.turn is not None:
+        return task.turn.tokens + _SCHEMA + length
     return estimated_tokens(agent.instructions + user_prompt(task)) + _SCHEMA + length
 
 

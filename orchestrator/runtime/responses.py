@@ -22,8 +22,13 @@ class SoundResponses(AbstractCapability[None]):
         self, ctx: RunContext[None], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
         """Repair a response. pydantic-ai calls this once for each request to the model."""
-        self.last = replace(response, parts=[_sound_part(part) for part in response.parts])
+        self.last = sound_response(response)
         return self.last
+
+
+def sound_response(response: ModelResponse) -> ModelResponse:
+    """The response with repaired parts."""
+    return replace(response, parts=[_sound_part(part) for part in response.parts])
 
 
 def says_nothing(response: ModelResponse) -> bool:

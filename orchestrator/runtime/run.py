@@ -31,7 +31,9 @@ from orchestrator.runtime.models import ModelSource
 from orchestrator.runtime.output_models import InvalidAnswer, RawAnswer, raw_model, read, read_text
 from orchestrator.runtime.prompts import user_prompt
 from orchestrator.runtime.responses import SoundResponses, is_whole
-from orchestrator.runtime.results import MALFORMED, agent_result, without_implausible_counts
+from orchestrator.runtime.results import MALFORMED, agent_result
+from orchestrator.runtime.turns import TurnRunner
+from orchestrator.runtime.usage import provider_cost_of, usage_of
 
 Progress = Callable[[int], None]
 
@@ -47,10 +49,17 @@ _ONE_REQUEST: Final = UsageLimits(request_limit=1)
 class AgentRunner:
     """Implements the port `AgentRuntime` with pydantic-ai."""
 
-    def __init__(self, models: ModelSource, clock: Callable[[], datetime], bulkhead: Bulkhead | None = None) -> None:
+    def __init__(
+        self,
+        models: ModelSource,
+        clock: Callable[[], datetime],
+        bulkhead: Bulkhead | None = None,
+        turns: TurnRunner | None = None,
+    ) -> None:
         self._models = models
         self._clock = clock
         self._bulkhead = bulkhead or Bulkhead()
+        self._turns = turns
 
     async def run(
         self, agent: Agent, task: AgentTask, *, attempt: int, progress: Progress, sink: TextSink
@@ -61,9 +70,13 @@ class AgentRunner:
         """
         if agent.function is not None:
             return await self._call_function(agent, agent.function, task, attempt)
-        if task.kind is JobKind.AGENT or task.own_input:
+        if task.turn is None and (task.kind is JobKind.AGENT or task.own_input):
             # Only here: else the input belongs to the workflow, and the model gets it unchanged.
             task = task.model_copy(update={"input": await _input_of(agent, task, as_json=True)})
+        if agent.acts:
+            if self._turns is None:
+                raise TypeError("this runtime was built without turns, which an agent with tools needs")
+            return await self._turns.run(agent, task, attempt=attempt, answer_text=AnswerText(progress, sink))
         return await self._ask_model(agent, task, AnswerText(progress, sink))
 
     async def _call_function(self, agent: Agent, function: AgentFunction, task: AgentTask, attempt: int) -> AgentResult:
@@ -108,7 +121,7 @@ class AgentRunner:
         except AgentError as error:  # From the offline drafter, or a validator that blocks or exits.
             raise _with_usage(error, agent, run_usage) from error.__cause__
         except Exception as error:  # noqa: BLE001 - the edge of the model layer: a gateway's response can break it anywhere
-            billed = _usage(agent, run_usage, None) if run_usage.has_values() else None
+            billed = usage_of(agent, run_usage, None) if run_usage.has_values() else None
             # A draft has no stream that could break off.
             last = None if model.model_name == OFFLINE_MODEL else responses.last
             if length.cut and isinstance(error, (OutputTokenLimitExceeded, UsageLimitExceeded)):
@@ -120,7 +133,7 @@ class AgentRunner:
         if model.model_name == OFFLINE_MODEL:
             make_result: Callable[[], AgentResult] = partial(self._result_of_draft, agent, task, run, prompt)
         else:
-            usage = _usage(agent, run_usage, _provider_cost(run))
+            usage = usage_of(agent, run_usage, _provider_cost(run))
             if length.cut and run.response.finish_reason == "length":
                 raise length.exceeded(usage)
             make_result = self._result_of_answer(agent, task, run, usage=usage, requested_model=model.model_name)
@@ -238,7 +251,7 @@ def _model_agent(
 def _with_usage(error: AgentError, agent: Agent, run_usage: RunUsage) -> AgentError:
     """Add the usage of the call to its error."""
     if error.usage is None and run_usage.has_values():
-        error.usage = _usage(agent, run_usage, None)
+        error.usage = usage_of(agent, run_usage, None)
     return error
 
 
@@ -254,21 +267,5 @@ def _settings(agent: Agent, task: AgentTask, model: Model, max_tokens: int) -> M
     return settings
 
 
-def _usage(agent: Agent, run_usage: RunUsage, provider_cost: float | None) -> Usage:
-    """The tokens that the provider counted. Without its count, the price is unknown."""
-    reported = Usage(
-        prompt_tokens=run_usage.input_tokens, completion_tokens=run_usage.output_tokens, provider_cost=provider_cost
-    )
-    usage = without_implausible_counts(reported, agent.id)
-    if usage != reported or not usage.total_tokens:
-        return usage
-    return usage.model_copy(update={"cost": published_cost(usage.total_tokens, agent.pricing.per_1k_tokens)})
-
-
 def _provider_cost(run: AgentRunResult[AgentOutput]) -> float | None:
-    """The provider's price of all responses of the run in USD, or None if one price is unknown (genai-prices)."""
-    responses = [message for message in run.new_messages() if isinstance(message, ModelResponse)]
-    try:
-        return round(sum(float(response.cost().total_price) for response in responses), 6)
-    except (LookupError, ValueError):
-        return None
+    return provider_cost_of([message for message in run.new_messages() if isinstance(message, ModelResponse)])

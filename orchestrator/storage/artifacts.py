@@ -1,5 +1,6 @@
 """Bodies too large for a Temporal payload, stored in the index beside their job."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,3 +36,12 @@ class ArtifactRepository:
             raise NotFound(f"Unknown artifact: {artifact_id}", artifact_id=artifact_id)
         body: dict[str, Any] = row.body
         return body
+
+    async def named(self, job_id: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Return the stored bodies of a job by name; missing ones are left out. Raises `Unavailable`."""
+        if not names:
+            return {}
+        ids = [f"{job_id}/{name}" for name in names]
+        query = select(artifacts.c.name, artifacts.c.body).where(artifacts.c.id.in_(ids))
+        rows = await self._db.autocommit(lambda connection: connection.execute(query).all())
+        return {row.name: row.body for row in rows}

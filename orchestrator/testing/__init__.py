@@ -20,8 +20,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from temporalio.client import WorkflowHistory
 
-from orchestrator.composition.agent_runtime import OpenRuntime
-from orchestrator.composition.backend import now
+from orchestrator.composition.agent_runtime import runtime_of
 from orchestrator.composition.process import Parts, build_parts, prepare
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
@@ -32,8 +31,6 @@ from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
 from orchestrator.plugins import BUILT_IN, build_catalogue
-from orchestrator.runtime.bulkhead import Bulkhead
-from orchestrator.runtime.run import AgentRunner
 from orchestrator.services.jobs.start import Started, StartRequest
 from orchestrator.settings import Settings
 from orchestrator.testing.model_server import ModelServer, ScriptedModels
@@ -175,7 +172,9 @@ async def running_engine(
     scripts = Scripts()
     server = ModelServer(scripts)
     if configured.model_providers().offline:
-        parts.workers.runtime = _scripted(scripts, server, parts.workers.bulkhead)
+        bulkhead = parts.workers.bulkhead
+        models = ScriptedModels(scripts, server, bulkhead)
+        parts.workers.runtime = runtime_of(models, configured, bulkhead, parts.catalogue, parts.backend)
     try:
         if worker:
             async with parts.workers.for_jobs():
@@ -186,11 +185,6 @@ async def running_engine(
         await parts.aclose()
         await server.aclose()
     scripts.check()
-
-
-def _scripted(scripts: Scripts, server: ModelServer, bulkhead: Bulkhead) -> OpenRuntime:
-    models = ScriptedModels(scripts, server, bulkhead)
-    return OpenRuntime(AgentRunner(models, now, bulkhead), models)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,6 +38,7 @@ ALLOWED_IMPORTS = {
     "enum",
     "graphlib",
     "hashlib",
+    "inspect",  # signatures of tools
     "json",
     "math",
     "orchestrator",

@@ -1,0 +1,145 @@
+"""The fold of the turns and tool calls of one agent call, a part of the fold of that call."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrator.domain import facts as f
+from orchestrator.domain.call_ids import CallId
+from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, ToolStatus, ToolUseRecord
+from orchestrator.domain.tally import Tally
+from orchestrator.domain.turns import AgentTurn, turn_of
+from orchestrator.domain.usage import Usage
+
+_MOVED = f.AgentStarted | f.AgentCompleted | f.AgentFailed | f.AgentCancelled
+_PREVIEW = 300
+
+
+@dataclass(slots=True)
+class ToolFold:
+    """One tool call."""
+
+    path: str
+    tool: str
+    arguments: str = ""
+    calls: str | None = None
+    status: ToolStatus = ToolStatus.SCHEDULED
+    attempts: int = 0
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    result: str | None = None
+    size: int | None = None
+    error: JobError | None = None
+    answered_by: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to it."""
+        return self.status in _ENDED
+
+    def record(self, pending: f.PendingCall | None, effect_id: str, *, job_ended: bool) -> ToolUseRecord:
+        """The tool call as it is now."""
+        status, attempts, started = self.status, self.attempts, self.started_at
+        if pending is not None and not self.ended:
+            attempts, started = pending.attempt, pending.last_started_at
+            waits = ToolStatus.RETRYING if pending.last_error else ToolStatus.SCHEDULED
+            status = ToolStatus.RUNNING if pending.started else waits
+        elif job_ended and not self.ended:
+            status = ToolStatus.CANCELLED
+        return ToolUseRecord(
+            id=self.path,
+            turn=turn_of(self.path),
+            tool=self.tool,
+            status=status,
+            arguments=self.arguments,
+            attempts=attempts,
+            effect_id=effect_id,
+            started_at=started,
+            completed_at=self.completed_at,
+            result=self.result,
+            bytes=self.size,
+            error=self.error,
+            calls=self.calls,
+            answered_by=self.answered_by,
+        )
+
+
+_ENDED = frozenset(
+    {ToolStatus.COMPLETED, ToolStatus.FAILED, ToolStatus.REFUSED, ToolStatus.SKIPPED, ToolStatus.CANCELLED}
+)
+
+
+@dataclass(slots=True)
+class TurnsFold:
+    """The turns of one agent call. `before` counts the attempts of the turns that ended."""
+
+    turns: int = 0
+    max_turns: int | None = None
+    before: int = 0
+    continued: dict[int, Attempt] = field(default_factory=dict)
+    tools: dict[str, ToolFold] = field(default_factory=dict)
+
+    def asked(self, call: CallId, turn: AgentTurn, attempt: Attempt) -> None:
+        """A turn ended with tool calls, or with faults that the next turn corrects."""
+        self.turns, self.max_turns, self.before = turn.number, turn.max_turns, attempt.number
+        self.continued[attempt.number] = attempt
+        for use in turn.calls:
+            path = f"t{turn.number}.{use.number}"
+            tool = ToolFold(path, use.tool, use.shown)
+            if use.kind == "agent":
+                inner = f"{call.agent}.{path}" if call.number == 1 else f"{call.agent}.{call.number}.{path}"
+                tool.calls = f"{call.key}/{inner}" if call.key else inner
+            if use.fault is not None:
+                tool.status = ToolStatus.SKIPPED
+                tool.error = JobError(type="invalid_arguments", message=use.fault, agent=call.agent)
+            self.tools.setdefault(path, tool)
+
+    def scheduled(self, path: str, tool: str, at: datetime) -> ToolFold:
+        """The activity of a tool call was scheduled."""
+        fold = self.tools.setdefault(path, ToolFold(path, tool))
+        fold.scheduled_at, fold.status = at, ToolStatus.SCHEDULED
+        return fold
+
+    def records(
+        self, call: CallId, job_id: str, pending: Mapping[str, f.PendingCall], *, job_ended: bool
+    ) -> list[ToolUseRecord]:
+        """Every tool call as it is now, in order."""
+        return [
+            tool.record(pending.get(path), call._replace(path=path).effect_id(job_id), job_ended=job_ended)
+            for path, tool in self.tools.items()
+        ]
+
+
+def tool_moved(tool: ToolFold, fact: _MOVED) -> None:
+    """Apply what happened to the activity of a tool call."""
+    match fact:
+        case f.AgentStarted():
+            tool.started_at, tool.attempts = fact.time, fact.attempt
+        case f.AgentCompleted():
+            tool.status, tool.completed_at = ToolStatus.COMPLETED, fact.time
+            tool.attempts = fact.attempt or tool.attempts
+            if fact.tool is not None:
+                tool.result, tool.size = fact.tool.preview[:_PREVIEW], fact.tool.bytes
+        case f.AgentFailed():
+            tool.status, tool.completed_at, tool.error = ToolStatus.FAILED, fact.time, fact.error
+            tally = fact.tally or Tally()
+            tool.attempts = tally.attempts or tool.attempts
+        case f.AgentCancelled():
+            tool.status, tool.completed_at = ToolStatus.CANCELLED, fact.time
+
+
+def attempt_of(fact: f.AgentCompleted, number: int, started: datetime | None) -> Attempt:
+    """The attempt of a turn that ended with tool calls."""
+    return Attempt(
+        number=number,
+        status=AttemptStatus.CONTINUED,
+        started_at=started,
+        completed_at=fact.time,
+        usage=fact.usage,
+    )
+
+
+def usage_before(attempts: Iterable[Attempt]) -> Usage:
+    """The usage of the turns that ended."""
+    return Usage.total(attempt.usage for attempt in attempts if attempt.usage is not None)

@@ -1,0 +1,148 @@
+"""MCP servers as sources of tools: one connection for each call, which every server and transport allows."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+import structlog
+
+from orchestrator.domain.errors import AgentError
+from orchestrator.domain.text import error_message, error_name
+from orchestrator.domain.tools import McpServer
+from orchestrator.domain.turns import TOOL_FAILED
+from orchestrator.runtime.tool_secrets import ToolSecrets
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+log = structlog.get_logger(__name__)
+
+EFFECT_KEY: Final = "orchestrator/effect-id"
+UNREACHABLE: Final = "mcp_unreachable"
+_LIST_SECONDS: Final = 30.0
+_MAX_PAGES: Final = 50
+# Errors of JSON-RPC that the model can correct, and the one of a server that forgot the session.
+_INVALID_ARGUMENTS: Final = -32602
+
+
+class ToolFailed(AgentError):
+    """A tool reports a failure. The message is for the model; another attempt would not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, kind=TOOL_FAILED, retryable=False)
+
+
+class McpServers:
+    """Lists and calls tools of MCP servers."""
+
+    def __init__(self, secrets: ToolSecrets) -> None:
+        self._secrets = secrets
+
+    async def tools(self, server: McpServer) -> list[dict[str, Any]]:
+        """The allowed tools of a server. Raises `AgentError`: a missing one is not retryable."""
+        async with self._connected(server, _LIST_SECONDS) as client:
+            listed: dict[str, dict[str, Any]] = {}
+            cursor: str | None = None
+            for _ in range(_MAX_PAGES):
+                page = await client.list_tools(cursor=cursor)
+                for tool in page.tools:
+                    listed[tool.name] = {
+                        "name": tool.name,
+                        "description": self._secrets.masked(tool.description or ""),
+                        "inputSchema": tool.input_schema,
+                    }
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+        if missing := [name for name in server.allow if name not in listed]:
+            raise AgentError(
+                f"MCP server {server.name} has no tool {', '.join(missing)}. "
+                f"It has: {', '.join(sorted(listed))[:300]}.",
+                kind="unknown_tool",
+                retryable=False,
+            )
+        if ignored := sorted(listed.keys() - set(server.allow)):
+            log.info("mcp_tools_ignored", server=server.name, tools=ignored[:50])
+        return [listed[name] for name in server.allow]
+
+    async def call(
+        self, server: McpServer, tool: str, arguments: dict[str, Any], *, effect_id: str, seconds: float
+    ) -> str:
+        """The text of a tool's result. Raises `ToolFailed` for a failure that the tool reports, else `AgentError`."""
+        meta: Any = {EFFECT_KEY: effect_id}  # Any key is allowed in it; the type of the SDK lists its own.
+        async with self._connected(server, seconds) as client:
+            result = await client.call_tool(tool, arguments, meta=meta)
+        parts = [_text(block) for block in getattr(result, "content", ())]
+        text = self._secrets.masked("\n\n".join(part for part in parts if part))
+        if getattr(result, "is_error", False):
+            raise ToolFailed(text or "The tool failed without a message.")
+        return text
+
+    @asynccontextmanager
+    async def _connected(self, server: McpServer, seconds: float) -> AsyncIterator["Client"]:
+        """A client whose connection lives in this task alone: the SDK must leave it in the task that entered it."""
+        from mcp import Client, MCPError  # noqa: PLC0415 - only agents with MCP servers pay for the import
+
+        try:
+            async with AsyncExitStack() as stack:
+                target = await self._target(server, stack)
+                yield await stack.enter_async_context(Client(target, read_timeout_seconds=seconds))
+        except MCPError as error:
+            message = self._secrets.masked(error_message(error))
+            if error.code == _INVALID_ARGUMENTS:
+                raise ToolFailed(message) from None
+            raise AgentError(f"MCP server {server.name}: {message}", kind="mcp_error", retryable=True) from None
+        except AgentError:
+            raise
+        except (OSError, httpx2.HTTPError, TimeoutError, ExceptionGroup) as error:
+            if faults := _own_faults(error):
+                raise faults[0] from None
+            reason = self._secrets.masked(error_message(_first(error)) or error_name(error))
+            message = f"MCP server {server.name} does not answer: {reason}"
+            raise AgentError(message, kind=UNREACHABLE, retryable=True) from None
+
+    async def _target(self, server: McpServer, stack: AsyncExitStack) -> Any:
+        if server.url:
+            from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
+
+            headers = {"Authorization": f"Bearer {self._secrets.value(server.token)}"} if server.token else {}
+            http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=server.timeout))
+            return streamable_http_client(server.url, http_client=http)
+        from mcp import StdioServerParameters  # noqa: PLC0415
+        from mcp.client.stdio import stdio_client  # noqa: PLC0415
+
+        environment = {secret.name: self._secrets.value(secret) for secret in server.environment}
+        program, *arguments = server.command
+        log_file = stack.enter_context(await asyncio.to_thread(open, os.devnull, "w"))
+        return stdio_client(
+            StdioServerParameters(command=program, args=arguments, env=environment or None), errlog=log_file
+        )
+
+
+def _text(block: Any) -> str:
+    """A block of a result as text; a binary one only by its kind and size."""
+    match getattr(block, "type", ""):
+        case "text":
+            return str(block.text)
+        case "image" | "audio":
+            return f"[{block.type}, {block.mime_type}, {len(block.data)} characters of base64: not shown]"
+        case "resource":
+            return str(getattr(block.resource, "text", f"[binary resource {block.resource.uri}]"))
+        case kind:
+            return f"[{kind} {getattr(block, 'uri', '')}]"
+
+
+def _own_faults(error: BaseException) -> list[AgentError]:
+    """Our own errors inside the groups that the SDK's task groups raise."""
+    if isinstance(error, AgentError):
+        return [error]
+    if isinstance(error, BaseExceptionGroup):
+        return [fault for inner in error.exceptions for fault in _own_faults(inner)]
+    return []
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,97 @@
+"""Stored turns and tool results: the conversation of an agent with tools, beside its job and never in its history."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pydantic import BaseModel, Field
+
+from orchestrator.domain.commands import AgentResult, AgentTask
+from orchestrator.domain.ports import ArtifactStore
+from orchestrator.domain.turns import ToolAnswer
+
+_TURN: Final = "turn:"
+_RESULT: Final = "result:"
+_TOOLS: Final = "tools:"
+
+
+class TurnRecord(BaseModel):
+    """One turn: its request and response, and what it returned to the workflow.
+
+    `digest` is that of everything the model had been sent by then, so that a turn is not taken for another one. The
+    model hears `faults` of its tool calls, by their place, and the `correction` of its answer in the next turn.
+    """
+
+    digest: str
+    messages: list[dict[str, Any]]
+    faults: dict[int, str] = Field(default_factory=dict)
+    correction: str = ""
+    cut: bool = False
+    result: AgentResult
+
+
+class StoredResult(BaseModel):
+    """The whole result of one tool call. `run_id` is the workflow run that made it."""
+
+    run_id: str
+    text: str
+
+
+class TurnRecords:
+    """Reads and writes the turns, tool results and lists of tools of jobs."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    async def turns(self, task: AgentTask, last: int) -> list[TurnRecord]:
+        """The first turns of a call, in order. Raises `LookupError` if one is missing, `Unavailable`."""
+        names = [_TURN + turn_id(task, number) for number in range(1, last + 1)]
+        bodies = await self._store.named(task.job_id, names)
+        missing = [name for name in names if name not in bodies]
+        if missing:
+            raise LookupError(f"{missing[0].removeprefix(_TURN)} of {task.job_id}")
+        return [TurnRecord.model_validate(bodies[name]) for name in names]
+
+    async def turn(self, job_id: str, id: str) -> TurnRecord | None:
+        """One turn by its id. Raises `Unavailable`."""
+        body = (await self._store.named(job_id, [_TURN + id])).get(_TURN + id)
+        return None if body is None else TurnRecord.model_validate(body)
+
+    async def keep_turn(self, task: AgentTask, number: int, record: TurnRecord) -> None:
+        """Store a turn. Raises `Unavailable`."""
+        body = json.loads(record.model_dump_json())
+        await self._store.put(task.job_id, _TURN + turn_id(task, number), body)
+
+    async def result(self, job_id: str, id: str) -> StoredResult | None:
+        """The result of a tool call by the id of its activity. Raises `Unavailable`."""
+        return (await self.results(job_id, [id])).get(id)
+
+    async def results(self, job_id: str, ids: Sequence[str]) -> dict[str, StoredResult]:
+        """Results by the ids of their activities. Raises `Unavailable`."""
+        bodies = await self._store.named(job_id, [_RESULT + id for id in ids])
+        return {name.removeprefix(_RESULT): StoredResult.model_validate(body) for name, body in bodies.items()}
+
+    async def keep_result(self, job_id: str, id: str, result: StoredResult) -> None:
+        """Store the result of a tool call. Raises `Unavailable`."""
+        await self._store.put(job_id, _RESULT + id, result.model_dump())
+
+    async def tools(self, job_id: str, agent: str) -> dict[str, list[dict[str, Any]]] | None:
+        """The tools of an agent's MCP servers as this job listed them, or None. Raises `Unavailable`."""
+        body = (await self._store.named(job_id, [_TOOLS + agent])).get(_TOOLS + agent)
+        return None if body is None else body["servers"]
+
+    async def keep_tools(self, job_id: str, agent: str, servers: dict[str, list[dict[str, Any]]]) -> None:
+        """Store the tools of an agent's MCP servers for the rest of the job. Raises `Unavailable`."""
+        await self._store.put(job_id, _TOOLS + agent, {"servers": servers})
+
+
+def turn_id(task: AgentTask, number: int) -> str:
+    """The id of one turn: that of the call, with the number."""
+    return str(task.call_id._replace(path=f"t{number}"))
+
+
+def digest_of(prompt: str, before: TurnRecord | None, answers: Sequence[ToolAnswer]) -> str:
+    """The digest of everything that a turn's model gets."""
+    parts = [before.digest if before else prompt, [answer.model_dump(mode="json") for answer in answers]]
+    return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()[:32]
