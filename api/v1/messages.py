@@ -11,7 +11,7 @@ from api.v1.output import Output
 from api.v1.wire import Timestamp
 from orchestrator.domain.events import EventType
 from orchestrator.domain.jobs import JobError, JobStatus
-from orchestrator.domain.webhooks import WebhookEvent
+from orchestrator.domain.webhooks import SUBSCRIBABLE, WebhookEvent
 
 
 class StreamFrame(RootModel[JobDetail | EventBody | DeltaBody | ErrorEnvelope]):
@@ -19,19 +19,25 @@ class StreamFrame(RootModel[JobDetail | EventBody | DeltaBody | ErrorEnvelope]):
     piece of text."""
 
 
-STREAM_ITEM: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"type": "string", "enum": ["snapshot", *EventType, "stream_error"]},
-        "id": {"type": "string", "description": "The cursor, of an event only. The other frames do not move it."},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": f"#/components/schemas/{StreamFrame.__name__}"},
+def _frames_of(data: type[BaseModel], events: list[str], cursor: str) -> dict[str, Any]:
+    """Return the schema of one frame of a stream."""
+    content = {"$ref": f"#/components/schemas/{data.__name__}"}
+    return {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"type": "string", "enum": events},
+            "id": {"type": "string", "description": cursor},
+            "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": content},
         },
-    },
-}
+    }
+
+
+STREAM_ITEM: Final = _frames_of(
+    StreamFrame,
+    ["snapshot", *EventType, "stream_error"],
+    "The cursor, of an event only. The other frames do not move it.",
+)
 """One frame of an event stream."""
 
 ClientFrames = ws_frames.Auth | ws_frames.Subscribe | ws_frames.Unsubscribe | ws_frames.Ping
@@ -66,8 +72,8 @@ class JobEnd(BaseModel):
     session_id: str | None = None
 
 
-class JobMessage(BaseModel):
-    """What a webhook receives at the end of a job. `timestamp` is the end of the job."""
+class AccountJobEvent(BaseModel):
+    """The end of a job of the account. `timestamp` is the end of the job."""
 
     event: Literal[
         WebhookEvent.JOB_COMPLETED,
@@ -80,7 +86,21 @@ class JobMessage(BaseModel):
     job_id: str
     timestamp: Timestamp
     data: JobEnd
+
+
+class JobMessage(AccountJobEvent):
+    """What a webhook receives at the end of a job. `timestamp` is the end of the job."""
+
     signature: str = Field(description="As `X-Devora-Signature`, over the JSON without this key.")
+
+
+class AccountNotice(BaseModel):
+    """An event of the account that is not the end of a job."""
+
+    event: Literal[WebhookEvent.SESSION_ENDED, WebhookEvent.WEBHOOK_DISABLED]
+    job_id: None
+    timestamp: Timestamp
+    data: dict[str, Any]
 
 
 class NoticeMessage(BaseModel):
@@ -93,12 +113,30 @@ class NoticeMessage(BaseModel):
     signature: str = Field(description="As `X-Devora-Signature`, over the JSON without this key.")
 
 
+class StreamStarted(BaseModel):
+    """The cursor at which a stream of the account starts."""
+
+    after: str
+
+
+class AccountFrame(RootModel[StreamStarted | AccountJobEvent | AccountNotice | ErrorEnvelope]):
+    """`data` of one frame of the account's stream: of `stream_started` the cursor, of `stream_error` the error, else
+    the event."""
+
+
+ACCOUNT_STREAM_ITEM: Final = _frames_of(
+    AccountFrame, ["stream_started", *SUBSCRIBABLE, "stream_error"], "The cursor. An error has none."
+)
+"""One frame of the account's stream."""
+
+
 class WebhookMessage(RootModel[Annotated[JobMessage | NoticeMessage, Field(discriminator="event")]]):
     """The body of a delivery."""
 
 
 MESSAGES: Final[tuple[type[BaseModel], ...]] = (
     StreamFrame,
+    AccountFrame,
     SocketClientFrame,
     SocketServerFrame,
     WebhookMessage,

@@ -3,7 +3,21 @@
 from typing import Final
 
 from api.dialects.surface import Surface
-from api.v1 import agents, audit, auth, controls, events, jobs, limits, metrics, users, webhooks, workflows, ws
+from api.v1 import (
+    account_events,
+    agents,
+    audit,
+    auth,
+    controls,
+    events,
+    jobs,
+    limits,
+    metrics,
+    users,
+    webhooks,
+    workflows,
+    ws,
+)
 from api.v1.envelope import render
 
 DEVORA: Final = Surface(
@@ -14,7 +28,10 @@ DEVORA: Final = Surface(
     prefixes=("/v1",),
     routers=tuple(
         part.router
-        for part in (agents, workflows, jobs, controls, events, metrics, webhooks, limits, auth, users, audit, ws)
+        for part in (
+            *(agents, workflows, jobs, controls, events, metrics, webhooks, account_events),
+            *(limits, auth, users, audit, ws),
+        )
     ),
     render=render,
 )

@@ -39,8 +39,11 @@ from orchestrator.services.reports.resources import ResourceMeter
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
+from orchestrator.services.webhooks.account_events import AccountEvents
+from orchestrator.services.webhooks.payloads import DeliveryBodies
 from orchestrator.services.webhooks.registry import WebhookRegistry
 from orchestrator.settings import Settings
+from orchestrator.storage.account_events import AccountEventRepository
 from orchestrator.storage.configurations import ConfigurationRepository
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.figures import FiguresRepository
@@ -94,6 +97,11 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         limits=limits,
         quotas=quotas,
         webhooks=_webhooks(settings, backend),
+        account_events=AccountEvents(
+            AccountEventRepository(backend.database),
+            DeliveryBodies(backend.reader, backend.follower, outputs),
+            access,
+        ),
         partnerships=PartnershipReader(catalogue, metrics, work, readiness, clock=now),
         decisions=DecisionMaker(starter, backend.follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),

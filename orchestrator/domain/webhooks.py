@@ -207,6 +207,18 @@ class Delivery(DueDelivery):
 
 
 @dataclass(frozen=True, slots=True)
+class AccountEvent:
+    """One event of an account. Numbers count from 1 and may have gaps. `data` as in a delivery."""
+
+    owner: str
+    number: int
+    event: str
+    job_id: str | None
+    data: dict[str, Any] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class MadeAttempt:
     """One attempt; `status` is the receiver's HTTP status, `duration` is seconds."""
 

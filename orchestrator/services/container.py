@@ -32,6 +32,7 @@ from orchestrator.services.reports.resources import ResourceMeter
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
+from orchestrator.services.webhooks.account_events import AccountEvents
 from orchestrator.services.webhooks.registry import WebhookRegistry
 
 
@@ -60,6 +61,7 @@ class Services:
     limits: RequestLimits
     quotas: Quotas
     webhooks: WebhookRegistry
+    account_events: AccountEvents
     partnerships: PartnershipReader
     decisions: DecisionMaker
     deployment: Deployment

@@ -192,7 +192,8 @@ class Settings(SourcedSettings):
         default=90, description="Days that the index keeps attempts of agent calls; 0: as long as the jobs."
     )
     keep_deliveries_days: _Days = Field(
-        default=90, description="Days that the index keeps webhook deliveries; 0: as long as the jobs."
+        default=90,
+        description="Days that the index keeps deliveries and account events; 0: as long as the jobs.",
     )
     keep_audit_days: _Days = Field(default=400, description="Days that the index keeps the audit trail; 0: for ever.")
     reconcile_interval: float = Field(default=10.0, gt=0, description="Seconds between reconciler passes.")

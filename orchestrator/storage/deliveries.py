@@ -31,6 +31,7 @@ from orchestrator.domain.webhooks import (
     events_of,
 )
 from orchestrator.storage import keyset
+from orchestrator.storage.account_events import AccountLog
 from orchestrator.storage.database import Database
 from orchestrator.storage.tables import deliveries, delivery_attempts, jobs, webhooks
 
@@ -69,9 +70,11 @@ class Outbox:
     def __init__(self, db: Database) -> None:
         new = db.insert(deliveries).on_conflict_do_nothing(index_elements=[deliveries.c.id])
         self._insert = new.returning(deliveries.c.id)
+        self._log = AccountLog(db)
 
     def job_ended(self, connection: Connection, job_id: str, state: JobState, at: datetime) -> list[DueDelivery]:
-        """Add the deliveries for the end of a job, and return the new ones. Repeated calls add nothing."""
+        """Add the deliveries and events for the end of a job, and return the new deliveries. Repeated calls add
+        nothing."""
         audience = connection.execute(_AUDIENCE, {"this_job": job_id, "ended_at": at}).all()
         due: list[DueDelivery] = []
         native, *more = events_of(state, audience[0].subject if audience else None)
@@ -90,6 +93,11 @@ class Outbox:
             for event in more:
                 if event in webhook.events:
                     due += self._add(connection, **target, **delivery | {"event": event, "cause": f"{cause}/{event}"})
+        if audience:
+            delivery["owner"] = audience[0].owner
+            self._log.add(connection, **delivery)
+            for event in more:
+                self._log.add(connection, **delivery | {"event": event, "cause": f"{cause}/{event}"})
         return due
 
     def disabled(
@@ -115,6 +123,7 @@ class Outbox:
         for webhook in connection.execute(others).all():
             if event in webhook.events:
                 due += self._add(connection, webhook_id=webhook.id, url=webhook.url, **delivery)
+        self._log.add(connection, **delivery)
         return due
 
     def notify(
@@ -137,6 +146,7 @@ class Outbox:
                     cause=cause,
                     data=data,
                 )
+        self._log.add(connection, owner=owner, event=event, cause=cause, data=data, at=at)
         return due
 
     def _add(

@@ -12,6 +12,7 @@ from sqlalchemy import tuple_ as tuple_of
 
 from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.storage.account_events import account_events
 from orchestrator.storage.database import Database
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
@@ -107,6 +108,22 @@ class PruningRepository:
             ids = _locked_ids(connection, old, deliveries)
             self._delete_deliveries(connection, ids)
             return len(ids)
+
+        return await self._db.transaction(prune)
+
+    async def account_events(self, before: datetime, limit: int) -> int:
+        """Delete events of accounts from before a time. Each account's newest stays, because the next number follows
+        it."""
+        newer = account_events.alias("newer")
+        has_newer = exists().where(newer.c.owner == account_events.c.owner, newer.c.number > account_events.c.number)
+        key = (account_events.c.owner, account_events.c.number)
+        old = select(*key).where(account_events.c.created_at < before, has_newer).limit(limit)
+
+        def prune(connection: Connection) -> int:
+            keys = [tuple(row) for row in connection.execute(_locked(old, account_events))]
+            if keys:
+                connection.execute(delete(account_events).where(tuple_of(*key).in_(keys)))
+            return len(keys)
 
         return await self._db.transaction(prune)
 

@@ -62,6 +62,7 @@ var operations = map[string]operation{
 	"POST /v1/auth/sign-out":                                            {},
 	"GET /v1/auth/me":                                                   {answer: Account{}},
 	"POST /v1/users":                                                    {body: UserCreateRequest{}, answer: User{}},
+	"GET /v1/events":                                                    {query: []string{"after"}},
 	"GET /v1/users":                                                     {query: []string{"limit", "offset"}, answer: UserList{}},
 	"DELETE /v1/users/{username}":                                       {},
 	"GET /v1/audit":                                                     {query: []string{"principal", "username", "action", "since", "until", "before", "after", "limit"}, answer: AuditList{}},

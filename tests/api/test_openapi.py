@@ -17,7 +17,7 @@ from orchestrator.domain.access import Scope
 from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AttemptStatus, CallStatus, JobState, JobStatus, ReasonCode
-from orchestrator.domain.webhooks import DeliveryState, DeliveryVerdict, WebhookEvent
+from orchestrator.domain.webhooks import SUBSCRIBABLE, DeliveryState, DeliveryVerdict, WebhookEvent
 from orchestrator.projection import events as projection
 from tests.ledger import ledger
 
@@ -158,6 +158,7 @@ def test_frames_and_messages_have_schemas():
     assert schema("SocketClientFrame")["discriminator"]["propertyName"] == "type"
     assert len(schema("SocketServerFrame")["anyOf"]) == 8
     assert len(schema("StreamFrame")["anyOf"]) == 4
+    assert len(schema("AccountFrame")["anyOf"]) == 4
     assert set(NATIVE["webhooks"]) == set(WebhookEvent)
     mapping = schema("WebhookMessage")["discriminator"]["mapping"]
     assert set(mapping) == set(WebhookEvent)
@@ -179,6 +180,10 @@ def test_a_stream_is_described_by_its_frames():
     fields = content["itemSchema"]["properties"]
     assert set(fields["event"]["enum"]) == {"snapshot", "stream_error", *EventType}
     assert fields["data"]["contentSchema"] == {"$ref": "#/components/schemas/StreamFrame"}
+    content = OPERATIONS["follow_account"]["responses"]["200"]["content"]["text/event-stream"]
+    fields = content["itemSchema"]["properties"]
+    assert set(fields["event"]["enum"]) == {"stream_started", "stream_error", *SUBSCRIBABLE}
+    assert fields["data"]["contentSchema"] == {"$ref": "#/components/schemas/AccountFrame"}
 
 
 def test_names_of_events_are_an_open_enum():

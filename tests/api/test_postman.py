@@ -84,6 +84,8 @@ async def test_every_request_of_the_native_collection_is_understood(client: http
     answers: dict[str, httpx2.Response] = {}
     made = await collection(client, "devora")
     for name, request in requests_of(made):
+        if request["url"]["raw"].endswith("/v1/events"):
+            continue  # a stream that does not end
         values["$guid"] = str(uuid4())
         for variable in request["url"]["variable"]:
             if (made_by := MADE_BY.get(variable["key"])) is not None:

@@ -264,7 +264,7 @@ server.listen(0, "127.0.0.1", () => console.log(server.address().port));
     port = int(await hook.stdout.readline())
     variables = {**neutral_environment(), **environment, "DEVORA_API_KEY": key}
     listening = await asyncio.create_subprocess_exec(
-        "devora", "webhooks", "listen", "--forward-to", str(port), "--secret", secret, "--interval", "0.2",
+        "devora", "webhooks", "listen", "--forward-to", str(port), "--secret", secret,
         cwd=tmp_path, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=variables,
     )  # fmt: skip
     assert listening.stderr is not None

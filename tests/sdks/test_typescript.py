@@ -437,6 +437,7 @@ WITHOUT = {"AuditList", "DeliveryList", "JobList", "KeyList", "UserList", "Webho
     "RetryRequest",
 }
 # Frames and messages, which the package reads as `JobEvent` and `WebhookEvent`.
+WITHOUT |= {"StreamStarted", "AccountJobEvent", "AccountNotice"}
 WITHOUT |= {"JobEnd", "JobMessage", "NoticeMessage", "TextDelta", "TextDeltaData"} | {
     f"Socket{name}"
     for name in ("Auth", "AuthOk", "Error", "Event", "JobUpdate", "Ping", "Pong", "Subscribe", "Subscribed")

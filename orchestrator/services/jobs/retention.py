@@ -29,6 +29,7 @@ class IndexPruner:
             (retention.events, rows.events),
             (retention.attempts, rows.attempts),
             (retention.deliveries, rows.deliveries),
+            (retention.deliveries or retention.jobs, rows.account_events),
             (retention.audit, trail.prune),
             (_EXPIRED, rows.refresh_tokens),
             (RETENTION, rows.idempotency_keys),

@@ -9,7 +9,7 @@ from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.jobs import Job
 from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.moments import stamp
-from orchestrator.domain.webhooks import Delivery, corrected
+from orchestrator.domain.webhooks import AccountEvent, Delivery, corrected
 from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.native_fields import used
 from orchestrator.services.jobs.output import JobOutputs
@@ -26,7 +26,7 @@ class DeliveryBodies:
     follower: JobFollower
     outputs: JobOutputs
 
-    async def of(self, delivery: Delivery) -> dict[str, Any]:
+    async def of(self, delivery: Delivery | AccountEvent) -> dict[str, Any]:
         """`{event, job_id, timestamp, data}`. Raises `NotFound` if the job is gone, `Unavailable`."""
         if delivery.job_id is None:
             return _body(delivery.event, None, delivery.created_at, delivery.data or {})

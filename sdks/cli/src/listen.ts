@@ -1,16 +1,14 @@
 /**
- * `devora webhooks listen`: posts the ends of the account's jobs to a local address, signed like a webhook's deliveries.
+ * `devora webhooks listen`: posts the events of the account to a local address, signed like a webhook's deliveries.
  *
- * The server sends webhooks to public addresses only, so the jobs are read instead: those that are open when it starts,
- * and every job that is created later.
+ * The server sends webhooks to public addresses only, so the events are read from the account's stream instead.
  */
 import { createHmac, randomBytes } from "node:crypto";
-import { setTimeout as pause } from "node:timers/promises";
 
-import { NotFoundError, signWebhook, wireOf, type JobDetail } from "@devora/sdk";
+import { signWebhook, wireOf, type AccountEvent } from "@devora/sdk";
 
 import { readConfig, writeConfig } from "./config.js";
-import { EXIT, explained, UsageError } from "./errors.js";
+import { UsageError } from "./errors.js";
 import { note, print, printJson } from "./output.js";
 import type { Session } from "./session.js";
 
@@ -18,78 +16,46 @@ export interface ListenOptions {
   forwardTo: string;
   events?: string;
   secret?: string;
-  interval: number;
+  after?: string;
 }
 
-const EVENTS = ["job.completed", "job.failed"];
+const DEFAULT = ["job.completed", "job.failed"];
+const EVENTS = [
+  ...DEFAULT,
+  "execution.completed",
+  "execution.failed",
+  "execution.cancelled",
+  "chat.completed",
+  "session.ended",
+  "webhook.disabled",
+];
 const ANSWER_TIME = 15_000;
-const MARGIN = 60_000; // a list may show a job later than one that was created after it
 
 export async function listen(session: Session, options: ListenOptions): Promise<void> {
   const target = targetOf(options.forwardTo);
   const events = eventsOf(options.events);
   const secret = options.secret ?? keptSecret();
-  const { jobs } = session.client();
-  const open = new Set<string>();
-  const known = new Set<string>();
-  for (const status of ["queued", "running"]) {
-    for await (const job of jobs.list({ status, limit: 100 }, session.call)) {
-      open.add(job.jobId);
-      known.add(job.jobId);
-    }
-  }
-  // Jobs that have ended already are none of the news; the newest one names the server's time.
-  let newest = "";
-  for (const job of (await jobs.list({ limit: 100 }, session.call)).items) {
-    known.add(job.jobId);
-    if (job.createdAt > newest) newest = job.createdAt;
-  }
-  note(`signing secret: ${secret}`);
-  note(`ready: ${events.join(" and ")} of this account are forwarded to ${target} (interrupt to stop)`);
-  for (;;) {
-    try {
-      const since = newest && new Date(Date.parse(newest) - MARGIN).toISOString();
-      for await (const job of jobs.list({ limit: 100, ...(since ? { since } : {}) }, session.call)) {
-        if (!known.has(job.jobId)) open.add(job.jobId);
-        known.add(job.jobId);
-        if (job.createdAt > newest) newest = job.createdAt;
-      }
-      for (const jobId of open) {
-        const job = await detailOf(session, jobId);
-        if (job !== undefined && !hasEnded(job.status)) continue;
-        open.delete(jobId);
-        if (job !== undefined) await forward(session, job, target, secret, events);
-      }
-    } catch (error) {
-      session.signal.throwIfAborted();
-      if (explained(error).code !== EXIT.unreachable) throw error;
-      note(`devora: ${(error as Error).message}; it is tried again`);
-    }
-    await pause(1000 * options.interval, undefined, { signal: session.signal });
+  let ready = false;
+  const onOpen = () => {
+    if (ready) return note("connected again; no event was missed");
+    ready = true;
+    note(`signing secret: ${secret}`);
+    note(`ready: ${events.join(" and ")} of this account are forwarded to ${target} (interrupt to stop)`);
+  };
+  const stream = session.client().events.stream({ after: options.after, signal: session.signal, onOpen });
+  for await (const event of stream) {
+    if (events.includes(event.event)) await forward(session, event, target, secret);
   }
 }
 
-async function detailOf(session: Session, jobId: string): Promise<JobDetail | undefined> {
-  try {
-    return await session.client().jobs.get(jobId, session.call);
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined; // deleted meanwhile
-    throw error;
-  }
-}
-
-async function forward(session: Session, job: JobDetail, target: string, secret: string, events: string[]): Promise<void> {
-  const event = job.status === "completed" ? "job.completed" : "job.failed";
-  if (!events.includes(event)) return;
-  const wire = wireOf(job) as Record<string, unknown>;
-  const data = { status: wire["status"], output: wire["output"], metrics: wire["metrics"], error: wire["error"] };
-  const unsigned = { event, job_id: job.jobId, timestamp: job.completedAt ?? job.cancelledAt ?? new Date().toISOString(), data };
+async function forward(session: Session, event: AccountEvent, target: string, secret: string): Promise<void> {
+  const unsigned = wireOf(event) as Record<string, unknown>;
   const signature = `sha256=${createHmac("sha256", secret).update(JSON.stringify(unsigned)).digest("hex")}`;
   const body = JSON.stringify({ ...unsigned, signature });
-  const headers = { ...(await signWebhook(body, secret, { id: `msg_${job.jobId}` })), "Content-Type": "application/json", "X-Devora-Event": event };
-  const outcome = await posted(target, body, headers);
-  if (session.json) printJson({ event, job_id: job.jobId, ...outcome });
-  else print(`${event}  ${job.jobId}  ->  ${outcome.status ?? outcome.error}`);
+  const signed = await signWebhook(body, secret, { id: `evt_${event.id}` });
+  const outcome = await posted(target, body, { ...signed, "Content-Type": "application/json", "X-Devora-Event": event.event });
+  if (session.json) printJson({ id: event.id, event: event.event, job_id: event.jobId, ...outcome });
+  else print(`${event.event}  ${event.jobId ?? ""}  ->  ${outcome.status ?? outcome.error}`);
 }
 
 async function posted(target: string, body: string, headers: Record<string, string>): Promise<{ status: number | null; error: string | null }> {
@@ -118,12 +84,8 @@ function targetOf(value: string): string {
 }
 
 function eventsOf(value: string | undefined): string[] {
-  const events = value === undefined ? EVENTS : value.split(",").map((word) => word.trim());
+  const events = value === undefined ? DEFAULT : value.split(",").map((word) => word.trim());
   const unknown = events.find((event) => !EVENTS.includes(event));
   if (unknown !== undefined) throw new UsageError(`--events ${unknown}: expected ${EVENTS.join(",")}`);
   return events;
-}
-
-function hasEnded(status: string): boolean {
-  return status === "completed" || status === "failed" || status === "cancelled";
 }

@@ -178,11 +178,11 @@ webhooks
   });
 webhooks
   .command("listen")
-  .description("post the ends of this account's jobs to a local address, signed like a webhook's deliveries")
+  .description("post this account's events to a local address, signed like a webhook's deliveries")
   .requiredOption("--forward-to <url>", "for example http://localhost:3000/hook, or a port")
-  .option("--events <names>", "job.completed, job.failed, or both with a comma (default both)")
+  .option("--events <names>", "events of webhooks, with commas (default job.completed,job.failed)")
   .option("--secret <secret>", "signs the posts, instead of the one that is kept")
-  .option("--interval <seconds>", "between two looks", numberOf, 2)
+  .option("--after <id>", "begin after this event of an earlier run (--json prints ids); 0: the oldest stored event")
   .action((options: Parameters<typeof listen>[1]) => {
     session.onInterrupt("stopped");
     return listen(session, options);

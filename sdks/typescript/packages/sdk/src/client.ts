@@ -1,6 +1,6 @@
 import type * as models from "./models.js";
 import type { APIPromise } from "./promise.js";
-import { Agents, Audit, HealthResource, Jobs, Keys, MetricsResource, Users, Webhooks, Workflows } from "./resources.js";
+import { AccountEvents, Agents, Audit, HealthResource, Jobs, Keys, MetricsResource, Users, Webhooks, Workflows } from "./resources.js";
 import { Transport, type CallOptions, type TransportOptions } from "./transport.js";
 
 export type ClientOptions = Omit<TransportOptions, "product">;
@@ -15,6 +15,7 @@ export class DevoraClient {
   readonly users: Users;
   readonly audit: Audit;
   readonly webhooks: Webhooks;
+  readonly events: AccountEvents;
   readonly health: HealthResource;
   readonly #transport: Transport;
 
@@ -29,6 +30,7 @@ export class DevoraClient {
     this.users = new Users(transport);
     this.audit = new Audit(transport);
     this.webhooks = new Webhooks(transport);
+    this.events = new AccountEvents(transport);
     this.health = new HealthResource(transport);
   }
 

@@ -17,7 +17,7 @@ export interface StreamOptions {
   stallTimeout?: number | undefined;
 }
 
-const STALL = 45_000;
+export const STALL = 45_000;
 const PERMANENT = new Set([400, 401, 403, 404, 405, 410, 422]);
 const REMEMBERED = 5000;
 const SOCKET_TRIES = 2;
@@ -157,7 +157,7 @@ function socketConnect(
 }
 
 /** A frame that is not JSON would be the same after another connection, so that it is an error at once. */
-function parsedFrame(text: string): unknown {
+export function parsedFrame(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -208,7 +208,7 @@ function isTerminal(event: JsonObject): boolean {
   return event["type"] === "job_completed" || event["type"] === "job_failed";
 }
 
-function isPermanent(error: unknown): boolean {
+export function isPermanent(error: unknown): boolean {
   if (!(error instanceof DevoraError)) return false;
   if (error.shouldRetry === false || error.code === "unexpected_response") return true;
   return error.status !== undefined && PERMANENT.has(error.status);

@@ -1,3 +1,4 @@
+export { type AccountEvent, type AccountStreamOptions } from "./account-events.js";
 export { wireOf } from "./casing.js";
 export { DevoraClient, type ClientOptions } from "./client.js";
 export {

@@ -1,3 +1,4 @@
+import { accountEventsOf, type AccountEvent, type AccountStreamOptions } from "./account-events.js";
 import { fromWire, toWire } from "./casing.js";
 import { DevoraError, jobIdOf } from "./errors.js";
 import { jobPath, type StreamOptions } from "./events.js";
@@ -310,6 +311,13 @@ export class Webhooks extends Resource {
   /** Whether `X-Devora-Signature` is genuine. Prefer `unwrap`, which also refuses old deliveries. */
   verify(body: string | Uint8Array, signature: string, secret: string): Promise<boolean> {
     return verifyWebhook(body, signature, secret);
+  }
+}
+
+export class AccountEvents extends Resource {
+  /** What the account's webhooks are sent, without a webhook. It does not end; break the loop, or abort the signal. */
+  stream(options: AccountStreamOptions = {}): AsyncGenerator<AccountEvent> {
+    return accountEventsOf(this.transport, options);
   }
 }
 
