@@ -1,6 +1,6 @@
 """Everything that authors of agents and workflows need, in one import (A13). Workflow files may import it.
 
-Except `call_agent`: workflow code imports it from `workflows.steps`, which the sandbox loads for each workflow.
+Except `Flow`: workflow code imports it from `workflows.flow`, which the sandbox loads for each workflow.
 """
 
 from orchestrator.domain.agents import (
@@ -13,6 +13,7 @@ from orchestrator.domain.agents import (
     Squad,
     StepOutput,
 )
+from orchestrator.domain.call_results import ItemResults, Result
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.commands import AgentResult, JobConfig, JobDeliverable, JobInput, JobResult
 from orchestrator.domain.errors import AgentError
@@ -34,6 +35,7 @@ __all__ = [
     "Files",
     "FunctionCall",
     "HttpGet",
+    "ItemResults",
     "JobConfig",
     "JobDeliverable",
     "JobInput",
@@ -43,6 +45,7 @@ __all__ = [
     "Plan",
     "Plugin",
     "Pricing",
+    "Result",
     "RetryPolicy",
     "Secret",
     "Squad",

@@ -148,11 +148,31 @@ class ParentFlow:
         return flow.result(child)
 
 
+class Shipping(BaseModel):
+    street: str
+    express: bool = Field(False, description="Arrives tomorrow.")
+
+
+@workflow.defn(name="f_people")
+class PeopleFlow:
+    """Asks for an address, calls an agent, and asks for a yes."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        flow = Flow(job)
+        to = await flow.ask(Shipping, "Where does it go?", step="address", timeout=job.input.get("timeout", 60))
+        graded = await flow.call(GRADER, input={"number": len(to.street)})
+        if not await flow.approval("Ship it now?", step="ship", show=to):
+            return flow.result(note="kept back")
+        await flow.sleep(0.01, "packing")
+        return flow.result(graded, note=to.street)
+
+
 def definition(id: str, *steps: Step) -> WorkflowDefinition:
     return WorkflowDefinition(id=id, name=id, description=f"Test workflow {id}", plan=Plan(steps=steps), code=True)
 
 
-FLOWS = (ChainFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow)
+FLOWS = (ChainFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow, PeopleFlow)
 FLOW_PLUGIN = Plugin(
     name="flows",
     agents=(GRADER, BULK),

@@ -1,9 +1,11 @@
 """`Flow`: everything that workflow code does, in one object (decision 0037). What it does shows in the job's status."""
 
 import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Final, Literal, TypeVar, overload
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -13,22 +15,25 @@ from workflows.children import run_child
 from workflows.flow_controls import FlowControls
 from workflows.flow_tasks import outcome
 from workflows.notes import note
+from workflows.questions import Form, Questions
 from workflows.steps import call_agent, job_error
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import Agent, AgentOutput, Out_co, StepOutput
     from orchestrator.domain.call_ids import call_key
     from orchestrator.domain.call_results import ItemResults, Result
-    from orchestrator.domain.commands import AgentResult, Decision, JobConfig, JobInput, JobResult
+    from orchestrator.domain.commands import AgentResult, JobConfig, JobInput, JobResult
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.notes import CallsExpected, ItemsListed
     from orchestrator.domain.plans import Step
+    from orchestrator.domain.questions import Ask, PersonAnswer, PersonQuestion, approval_question
     from orchestrator.domain.results import assemble
 
 Item = TypeVar("Item")
 First = TypeVar("First")
 Second = TypeVar("Second")
 Third = TypeVar("Third")
+_WEEK: Final = timedelta(days=7)
 Input = Mapping[str, Any] | BaseModel
 """The input of a call: a mapping, or a model such as the `data` of an earlier result."""
 Context = Result[Any] | AgentResult | StepOutput
@@ -52,8 +57,8 @@ class Flow:
 
     def __init__(self, job: JobInput) -> None:
         self._job = job
-        self._decisions: dict[str, tuple[Decision, bool]] = {}
-        self._controls = FlowControls(self._decide)
+        self._questions = Questions()
+        self._controls = FlowControls(self._questions)
         self._results: list[AgentResult] = []
         self._failures: dict[str, JobError] = {}
         self._calls: dict[tuple[str, str, str], int] = {}  # In the order in which the code makes them.
@@ -231,6 +236,53 @@ class Flow:
             raise _mistake(f"rounds({most}): give at least one round", "invalid_flow")
         yield from range(1, most + 1)
 
+    async def ask(
+        self,
+        form: type[Form],
+        message: str,
+        *,
+        step: str | None = None,
+        key: str | int = "",
+        timeout: timedelta | float = _WEEK,  # noqa: ASYNC109 - of a durable timer
+        by: tuple[str, ...] = (),
+        on_timeout: Literal["fail", "default"] = "fail",
+    ) -> Form:
+        """Ask a person with a form and return its values as the model, which has checked them before they count.
+
+        `step` is by default the name of the form. `by` restricts who may answer: `owner`, `role:ROLE`, `key:NAME`.
+        Raises `CallFailed` of type `answer_timeout` if nobody answers in time; with `on_timeout="default"`, the
+        defaults of the form count then.
+        """
+        step_id = step or _snake_case(form.__name__)
+        question = Ask(form=form, message=message, timeout=_seconds(timeout), by=by, on_timeout=on_timeout)
+        answer = await self._asked(question.question(_question_id(step_id, key), step_id), form)
+        return form.model_validate_json(json.dumps(answer.values))
+
+    async def approval(
+        self,
+        message: str,
+        *,
+        show: Result[Any] | Input | str | None = None,
+        step: str = "approval",
+        key: str | int = "",
+        timeout: timedelta | float = _WEEK,  # noqa: ASYNC109 - of a durable timer
+        by: tuple[str, ...] = (),
+    ) -> bool:
+        """Ask a person for a yes, and return whether it was one. `show` is what the person decides on.
+
+        Raises `CallFailed` of type `approval_timeout` if nobody decides in time.
+        """
+        details = show.output if isinstance(show, Result) else show if show is None or isinstance(show, str) else None
+        question = approval_question(
+            _question_id(step, key),
+            step,
+            message,
+            details=_plain(show) if isinstance(show, Mapping | BaseModel) else details,
+            timeout=_seconds(timeout),
+            by=by,
+        )
+        return (await self._asked(question)).approved
+
     async def sleep(self, duration: timedelta | float, summary: str | None = None) -> None:
         """Wait for a time, in seconds or as a `timedelta`, as a durable timer. `summary` is for operators."""
         await workflow.sleep(duration, summary=summary)
@@ -266,6 +318,13 @@ class Flow:
         """The error to raise so that the job fails with this type and message."""
         return _mistake(message, kind)
 
+    async def _asked(self, question: PersonQuestion, form: type[BaseModel] | None = None) -> PersonAnswer:
+        try:
+            return await self._questions.ask(question, form)
+        except ApplicationError as error:
+            failure = JobError(type=error.type or "error", message=error.message, step=question.step)
+            raise CallFailed(failure) from None
+
     async def _made(self, step: str, agent: str, call: Callable[[], Coroutine[Any, Any, AgentResult]]) -> AgentResult:
         """Make a call once the job is not paused. Raises `CallFailed`."""
         await self._controls.running()
@@ -277,9 +336,6 @@ class Flow:
             raise CallFailed(_error_of(failure, step, agent)) from failure
         self._results.append(answer)
         return answer
-
-    def _decide(self, decision: Decision, approved: bool) -> None:
-        self._decisions.setdefault(decision.step, (decision, approved))
 
     def _step(self, agent: Agent[Any] | str, step: Step | str | None) -> Step:
         """The step of a call: the one in the plan, or a new one."""
@@ -297,6 +353,18 @@ class Flow:
             place = f"{step!r} with key {key!r}" if key else repr(step)
             raise _mistake(f"step {place} already called {agent!r}: give each call a key of its own", "duplicate_call")
         self._calls[step, key, agent] = len(self._calls)
+
+
+def _seconds(duration: timedelta | float) -> float:
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+def _question_id(step: str, key: str | int) -> str:
+    return f"{step}[{_key(key)}]" if key != "" else step
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _mistake(message: str, kind: str) -> ApplicationError:

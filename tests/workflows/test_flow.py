@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from temporalio.worker import Replayer
 
+from orchestrator.domain import names
 from orchestrator.domain.catalogue import Plugin
-from orchestrator.domain.jobs import CallStatus, Job, JobState
+from orchestrator.domain.jobs import CallStatus, Job, JobState, ReasonCode
+from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import TESTER, Engine
@@ -110,3 +112,50 @@ async def test_the_digest_follows_the_calls(engine: Engine) -> None:
     assert job.result is not None
     reports = [file["path"] for file in job.result["deliverables"]]
     assert reports == ["reports/f_bulk/f_bulk-1.md", "reports/f_bulk/f_bulk-2.md"]
+
+
+async def _answered(engine: Engine, job_id: str, street: str) -> None:
+    await engine.eventually(job_id, lambda job: [question.id for question in job.open_questions] == ["address"])
+    handle = engine.parts.backend.client.get_workflow_handle(job_id)
+    await handle.execute_update(names.UPDATE_ANSWER, AnswerInput(step="address", values={"street": street}))
+
+
+async def test_people_answer_a_form_and_approve_as_in_a_plan(engine: Engine) -> None:
+    started = await engine.start("f_people", {})
+    await _answered(engine, started.job_id, "Elm 1")
+    waiting = await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    assert waiting.reason is not None
+    assert (waiting.reason.code, waiting.reason.message) == (ReasonCode.WAITING_FOR_APPROVAL, "Ship it now?")
+    assert (await engine.services.controller.approve(TESTER, started.job_id, None, "go")).done
+    job = await engine.ended(started.job_id)
+    assert job.result is not None, job.error
+    assert (job.result["output"], job.result["metadata"]["note"]) == ("grade 5", "Elm 1")
+    assert [call.step for call in job.calls] == ["f_grader"]
+    await _replays(engine, job)
+
+
+async def test_a_no_is_an_answer_and_no_answer_is_a_failure(engine: Engine) -> None:
+    started = await engine.start("f_people", {})
+    await _answered(engine, started.job_id, "Elm 1")
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    await engine.services.controller.reject(TESTER, started.job_id, "ship", "not now")
+    job = await engine.ended(started.job_id)
+    assert job.result is not None
+    assert job.result["metadata"]["note"] == "kept back"
+    late = await engine.run("f_people", {"timeout": 1})
+    assert (late.error and late.error.type, late.error and late.error.step) == ("answer_timeout", "address")
+
+
+async def test_a_paused_flow_starts_no_call_until_it_is_resumed(engine: Engine) -> None:
+    started = await engine.start("f_people", {})
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    assert (await engine.services.controller.pause(TESTER, started.job_id)).job.state is JobState.PAUSED
+    await _answered(engine, started.job_id, "Elm 1")
+    await engine.eventually(started.job_id, lambda job: not job.open_questions)
+    assert (await engine.job(started.job_id)).calls == []
+    assert (await engine.services.controller.resume(TESTER, started.job_id)).done
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    await engine.services.controller.cancel(TESTER, started.job_id, "enough")
+    job = await engine.ended(started.job_id)
+    assert (job.state, len(job.calls)) == (JobState.CANCELLED, 1)
+    await _replays(engine, job)
