@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
+from typing import Any
 
+from devora._responses import parsed
 from devora._sse import Frame
 from devora.errors import (
+    UNEXPECTED,
     APIConnectionError,
     APIStatusError,
-    AuthenticationError,
     DevoraError,
-    PermissionDeniedError,
+    ServerError,
+    frame_error,
 )
 from devora.models import Event
 
@@ -33,21 +35,22 @@ class Cursor:
         self._seen: set[str] = set()
 
     def take(self, frame: Frame) -> Event | None:
-        """The event of a frame; None for a frame that is no event, or an event that was seen. Raises `DevoraError`."""
+        """The event of a frame; None for a frame that is no event, or an event that was seen.
+
+        Raises `DevoraError` for a frame of an error, and for one that is not JSON: it would come again.
+        """
         if frame.id:
             if frame.id in self._seen:
                 return None
             self._remember(frame.id)
         if frame.event == "snapshot":
             return None
-        try:
-            wire = json.loads(frame.data)
-        except ValueError:
-            return None
-        if not isinstance(wire, dict):
-            return None
+        wire = _parsed(frame.data)
         if frame.event == "stream_error":
-            raise _stream_error(wire)
+            error = wire.get("error")
+            error = error if isinstance(error, dict) else {"message": "The stream broke off"}
+            request_id = error.get("request_id")
+            raise frame_error(error, request_id if isinstance(request_id, str) else None)
         if frame.id:
             wire.setdefault("id", frame.id)
         event = Event.from_wire(wire)
@@ -67,21 +70,18 @@ def is_permanent(error: DevoraError) -> bool:
     """Return whether a new connection would fail in the same way."""
     if isinstance(error, APIConnectionError):
         return not error.retryable
-    if error.status is not None and error.status < 400:
-        return True  # an answer that is none of the API's
-    return error.status in PERMANENT_STATUSES or isinstance(error, AuthenticationError | PermissionDeniedError)
+    if isinstance(error, APIStatusError) and error.should_retry is False:
+        return True
+    if error.status is None or error.status < 400:
+        return True  # an answer or a frame that is none of the API's
+    return error.status in PERMANENT_STATUSES
 
 
-def _stream_error(wire: dict[str, object]) -> DevoraError:
-    error = wire.get("error")
-    error = error if isinstance(error, dict) else {}
-    kind = {"authentication_failed": AuthenticationError, "forbidden": PermissionDeniedError}.get(
-        str(error.get("code")), APIStatusError
-    )
-    return kind(
-        str(error.get("message", "The stream broke off")),
-        code=error.get("code"),
-        request_id=error.get("request_id"),
-        details=error.get("details") if isinstance(error.get("details"), dict) else None,
-        body=wire,
-    )
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        wire = parsed(text)
+    except ValueError:
+        wire = None
+    if not isinstance(wire, dict):
+        raise ServerError(f"A frame of the stream is not a JSON object: {text[:200]!r}", code=UNEXPECTED)
+    return wire

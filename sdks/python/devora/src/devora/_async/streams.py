@@ -88,6 +88,7 @@ class AsyncEventStream:
                     return
             except DevoraError as fault:
                 if is_permanent(fault) or isinstance(fault, JobTimeoutError):
+                    fault.job_id = self._cursor.job_id
                     raise
                 log.info("stream of %s broke off (%s)", self._cursor.job_id, fault.code or type(fault).__name__)
                 pause = fault.retry_after or 0.0

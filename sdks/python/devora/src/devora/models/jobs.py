@@ -7,7 +7,7 @@ from typing import Any
 
 from devora._model import Model
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
+ENDED = ("completed", "failed", "cancelled")
 """The values of `status` of ended jobs."""
 
 
