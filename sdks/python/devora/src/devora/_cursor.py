@@ -9,19 +9,24 @@ from devora._responses import parsed
 from devora._sse import Frame
 from devora.errors import (
     UNEXPECTED,
+    UNEXPECTED_REDIRECT,
     APIConnectionError,
     APIStatusError,
+    AuthenticationError,
     DevoraError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
     ServerError,
     frame_error,
 )
 from devora.models import Event
 
-PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 410, 422})
 NOW = "now"
 STALL_TIMEOUT = 45.0
 MAX_PAUSE = 5.0
 _REMEMBERED = 5000
+_REFUSALS = (InvalidRequestError, AuthenticationError, PermissionDeniedError, NotFoundError)
 
 
 class Cursor:
@@ -72,9 +77,9 @@ def is_permanent(error: DevoraError) -> bool:
         return not error.retryable
     if isinstance(error, APIStatusError) and error.should_retry is False:
         return True
-    if error.status is None or error.status < 400:
-        return True  # an answer or a frame that is none of the API's
-    return error.status in PERMANENT_STATUSES
+    # An answer or a frame that is not one of the API would come again; a gateway's page may be of an outage.
+    foreign = error.code in (UNEXPECTED, UNEXPECTED_REDIRECT) and (error.status or 0) < 400
+    return foreign or isinstance(error, _REFUSALS)
 
 
 def _parsed(text: str) -> dict[str, Any]:

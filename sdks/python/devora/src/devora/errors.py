@@ -161,6 +161,7 @@ class WebhookVerificationError(DevoraError, ValueError):
 
 UNEXPECTED = "unexpected_response"
 """The code of an answer that is not one of the API."""
+UNEXPECTED_REDIRECT = "unexpected_redirect"
 # The words of streams and of the chat socket, which have no HTTP status.
 _BY_CODE: dict[str, int] = {
     "invalid_request": 400,
@@ -200,7 +201,7 @@ def status_error(response: RawResponse) -> APIStatusError:
         return unexpected(
             f"The server redirects{f' to {target}' if target else ''}: use that address as the base URL",
             response,
-            code="unexpected_redirect",
+            code=UNEXPECTED_REDIRECT,
         )
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):

@@ -212,7 +212,7 @@ export function jobOf(transport: Transport, accepted: AgentAccepted | WorkflowAc
 /** Polls until the job ends. Restarts of the server and broken connections are ridden out until the deadline. */
 export async function waitFor(transport: Transport, jobId: string, { timeout, signal }: WaitOptions = {}): Promise<Result> {
   const deadline = timeout === undefined ? Infinity : clock() + timeout;
-  for (let failures = 0; ; ) {
+  for (let failures = 0, faults = 0; ; ) {
     const started = clock();
     const wait = Math.round(Math.max(0, Math.min(LONGEST_POLL, deadline - started)));
     const query = { wait: wait / 1000, until: "end" };
@@ -222,13 +222,13 @@ export async function waitFor(transport: Transport, jobId: string, { timeout, si
     try {
       const job = await transport.call<JobDetail>({ method: "GET", path: jobPath(jobId), query, options });
       if (hasEnded(job.status)) return resultOf(job);
-      failures = 0;
+      failures = faults = 0;
       if (clock() - started < wait / 2) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
     } catch (error) {
       signal?.throwIfAborted();
       failures += 1;
       // Another fault of the server is tried again as often as any call; one that only is away, until the deadline.
-      const passing = error instanceof DevoraError && (isAway(error) || (isRetried(error) && failures <= FAULTS));
+      const passing = error instanceof DevoraError && (isAway(error) || (isRetried(error) && (faults += 1) <= FAULTS));
       const asked = error instanceof DevoraError ? 1000 * (error.retryAfter ?? 0) : 0;
       if (!passing || (asked > 0 && clock() + asked >= deadline)) throw namingJob(error, jobId);
       pause = Math.max(pauseOf(failures - 1, transport.backoff), asked);
