@@ -133,9 +133,10 @@ def _base_url(url: str, prefix: str) -> str:
         sound = False
     # A name and a password would replace the key, and a query would swallow the path.
     if not sound or "@" in parts.netloc or not re.fullmatch(r"[\x21\x24-\x3e\x40-\x7e]+", url):
-        shown = re.sub(r"//[^/]*@", "//***@", url)
+        url_without_password = re.sub(r"//[^/]*@", "//***@", url)
         raise ConfigurationError(
-            f"Invalid base URL {shown!r}: expected something like {DEFAULT_BASE_URL}", code="invalid_base_url"
+            f"Invalid base URL {url_without_password!r}: expected something like {DEFAULT_BASE_URL}",
+            code="invalid_base_url",
         )
     url = url.rstrip("/")
     return url if not prefix or url.endswith(prefix) else url + prefix

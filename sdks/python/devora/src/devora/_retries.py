@@ -53,7 +53,7 @@ class Backoff:
         # Beyond 2**30 the power only grows, and no pause is as long.
         pause = min(self._longest, self._first * 2.0 ** min(self._pauses, 30))
         self._pauses += 1
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret  # nosec B311
 
 
 def is_retried(status: int, headers: Mapping[str, str]) -> bool:
