@@ -17,6 +17,7 @@ export type ReasonCode = Open<
   | "unknown_agent"
   | "retrying"
   | "waiting_for_approval"
+  | "waiting_for_input"
   | "paused"
   | "cancelling"
   | "stuck"
