@@ -108,7 +108,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 	defer cancel()
 	silence := time.AfterFunc(s.config.stallTimeout, cancel)
 	defer silence.Stop()
-	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}}
+	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}, "snapshot": {"false"}}
 	call := call{method: http.MethodGet, path: s.path, query: query}
 	request, fault := s.config.request(within, call, nil, "", number)
 	if fault != nil {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from devora import errors, models, webhooks
 from devora._config import Config
-from devora._cursor import Cursor, is_permanent
+from devora._cursor import JobCursor, is_permanent
 from devora._responses import RawResponse
 from devora._retries import Backoff, Deadline, is_retried, seconds_of_retry_after
 from devora._sse import Frame, FrameDecoder
@@ -108,7 +108,7 @@ def event(number: int, **more: Any) -> Frame:
 
 
 def test_a_cursor_moves_on_also_for_what_is_dropped() -> None:
-    cursor = Cursor("job_1", None)
+    cursor = JobCursor(None)
     assert cursor.take(Frame("snapshot", "{}", None)) is None
     first = cursor.take(event(1))
     assert first is not None
@@ -126,7 +126,7 @@ def test_a_cursor_moves_on_also_for_what_is_dropped() -> None:
 
 
 def test_a_cursor_remembers_a_window() -> None:
-    cursor = Cursor("job_1", None)
+    cursor = JobCursor(None)
     assert all(cursor.take(event(number)) for number in range(6000))
     assert cursor.take(event(5999)) is None
     assert cursor.take(event(1001)) is None

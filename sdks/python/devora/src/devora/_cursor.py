@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from devora._model import Model
 from devora._responses import parsed
 from devora._sse import Frame
 from devora.errors import (
@@ -20,26 +21,26 @@ from devora.errors import (
     ServerError,
     frame_error,
 )
-from devora.models import Event
+from devora.models import Event, WebhookEvent
 
 NOW = "now"
 STALL_TIMEOUT = 45.0
+Item = TypeVar("Item", bound=Model)
 MAX_PAUSE = 5.0
 _REMEMBERED = 5000
 _REFUSALS = (InvalidRequestError, AuthenticationError, PermissionDeniedError, NotFoundError)
 
 
-class Cursor:
+class Cursor(Generic[Item]):
     """Turns frames into events, each one once. `after` is the cursor to continue from."""
 
-    def __init__(self, job_id: str, after: str | None) -> None:
-        self.job_id = job_id
+    def __init__(self, after: str | None) -> None:
         self.after = after
         self.ended = False
         self._order: deque[str] = deque(maxlen=_REMEMBERED)
         self._seen: set[str] = set()
 
-    def take(self, frame: Frame) -> Event | None:
+    def take(self, frame: Frame) -> Item | None:
         """The event of a frame; None for a frame that is no event, or an event that was seen.
 
         Raises `DevoraError` for a frame of an error, and for one that is not JSON: it would come again.
@@ -48,8 +49,6 @@ class Cursor:
             if frame.id in self._seen:
                 return None
             self._remember(frame.id)
-        if frame.event == "snapshot":
-            return None
         wire = _parsed(frame.data)
         if frame.event == "stream_error":
             error = wire.get("error")
@@ -58,9 +57,10 @@ class Cursor:
             raise frame_error(error, request_id if isinstance(request_id, str) else None)
         if frame.id:
             wire.setdefault("id", frame.id)
-        event = Event.from_wire(wire)
-        self.ended = self.ended or event.ends
-        return event
+        return self._event(frame, wire)
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> Item | None:
+        raise NotImplementedError
 
     def _remember(self, id: str) -> None:
         """The place moves on even for an event that is dropped: it must not come again."""
@@ -69,6 +69,24 @@ class Cursor:
         self._order.append(id)
         self._seen.add(id)
         self.after = id
+
+
+class JobCursor(Cursor[Event]):
+    """That of the events of a job, which end."""
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> Event | None:
+        if frame.event == "snapshot":
+            return None
+        event = Event.from_wire(wire)
+        self.ended = self.ended or event.ends
+        return event
+
+
+class AccountCursor(Cursor[WebhookEvent]):
+    """That of the events of an account, which do not end. The first frame is the cursor at which the stream starts."""
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> WebhookEvent | None:
+        return None if frame.event == "stream_started" else WebhookEvent.from_wire(wire)
 
 
 def is_permanent(error: DevoraError) -> bool:

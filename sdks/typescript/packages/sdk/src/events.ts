@@ -93,7 +93,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
 
 function streamConnect(transport: Transport, jobId: string, options: StreamOptions): Connect {
   return async function* (cursor, signal, alive) {
-    const query = { deltas: options.deltas ?? false };
+    const query = { deltas: options.deltas ?? false, snapshot: false };
     const headers: Record<string, string> = cursor === undefined ? {} : { "Last-Event-ID": cursor };
     const call = { method: "GET", path: `${jobPath(jobId)}/events`, query, accept: "text/event-stream", options: { headers } };
     const stall = options.stallTimeout ?? STALL;
