@@ -52,7 +52,7 @@ check: setup ## Format, lint, types, import contracts, dependencies, security of
 	$(call quietly,.venv/bin/mypy examples/demo.py docs/build.py docs/picture.py)
 	$(call quietly,.venv/bin/lint-imports --no-logo)
 	$(call quietly,.venv/bin/deptry .)
-	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api)
+	$(call quietly,.venv/bin/bandit --quiet --configfile pyproject.toml --recursive orchestrator activities workflows api sdks/python/*/src)
 
 # It needs the network for the advisory databases, so it is not part of `check`.
 audit: setup ## Search known vulnerabilities in the locked dependencies

@@ -148,6 +148,7 @@ SCHEMA_NAMES: Final = {
     "AuthOk": "SocketAuthOk",
     "Averages": "AgentAverages",
     "CallBody": "AgentCall",
+    "ToolCallBody": "ToolCall",
     "CancelBody": "CancelRequest",
     "Cancelled": "CancelResult",
     "ChangeBody": "KeyChange",

@@ -60,5 +60,6 @@ func retryAfter(header http.Header) (time.Duration, bool) {
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
 		now = date
 	}
-	return max(0, moment.Sub(now)), true
+	pause := max(0, moment.Sub(now))
+	return pause, pause <= 1e9*time.Second
 }

@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	blockTimeout = 600 * time.Second // of Execute and Run
-	unlimited    = math.MaxInt
-	noTimeout    = time.Duration(-1)
+	blockTimeout  = 600 * time.Second // of Execute and Run
+	blockAttempt  = 150 * time.Second // of one attempt of them; the server stops waiting earlier
+	largestAnswer = 1 << 26           // bytes of a response, or of one frame of a stream
+	unlimited     = math.MaxInt
+	noTimeout     = time.Duration(-1)
 )
 
 // call is one call of the API, with all its attempts.
@@ -36,6 +38,7 @@ type call struct {
 	accepts      []int         // further statuses that are no errors
 	patient      bool          // retry until the deadline while the server is away
 	persistent   bool          // the same, but only after a request was sent
+	typed        bool          // the response is a JSON object
 }
 
 // do performs a call and decodes the response into into, unless that is nil.
@@ -79,7 +82,7 @@ func (c config) perform(ctx context.Context, call call, into any) error {
 	for attempt, counted := 0, 0; ; attempt++ {
 		answer, fault := c.attempt(ctx, call, body, key, attempt)
 		if fault == nil {
-			return c.decode(answer, into)
+			return c.decode(call, answer, into)
 		}
 		if fault.Status == http.StatusNotFound && call.method == http.MethodDelete && sent {
 			return nil // an earlier attempt deleted it, but its response was lost
@@ -148,10 +151,13 @@ func (c config) attempt(ctx context.Context, call call, body []byte, key string,
 	}
 	defer response.Body.Close()
 	got.Status, got.Header = response.StatusCode, response.Header
-	got.Body, err = io.ReadAll(response.Body)
+	got.Body, err = io.ReadAll(io.LimitReader(response.Body, largestAnswer+1))
 	if err != nil {
 		fault = networkError(ctx, err)
 		fault.RequestID = response.Header.Get("X-Request-ID")
+	} else if len(got.Body) > largestAnswer {
+		got.Body = nil
+		fault = tooLarge("the response")
 	} else if !accepted(call, got.Status) {
 		fault = answerError(got.Status, got.Header, got.Body)
 		fault.retry = fault.retry && !(fault.Status == http.StatusServiceUnavailable && fault.JobID != "")
@@ -186,7 +192,7 @@ func (c config) request(ctx context.Context, call call, body []byte, key string,
 	}
 	request, err := http.NewRequestWithContext(ctx, call.method, address, reader)
 	if err != nil {
-		return nil, &Error{kind: ErrConfiguration, Code: "bad_base_url", Message: "invalid request URL: " + err.Error(), cause: err}
+		return nil, &Error{kind: ErrConfiguration, Code: "invalid_base_url", Message: "invalid request URL: " + err.Error(), cause: err}
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", userAgent())
@@ -206,12 +212,16 @@ func (c config) request(ctx context.Context, call call, body []byte, key string,
 	return request, nil
 }
 
-func (c config) decode(got answer, into any) error {
-	if into == nil || got.Status == http.StatusNoContent {
+func (c config) decode(call call, got answer, into any) error {
+	if into == nil || got.Status == http.StatusNoContent && !call.typed {
 		return nil
 	}
-	if err := json.Unmarshal(got.Body, into); err != nil {
-		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Status: got.Status, Header: got.Header, Body: got.Body,
+	err := json.Unmarshal(got.Body, into)
+	if err == nil && call.typed && got.Body[bytes.IndexFunc(got.Body, notSpace)] != '{' {
+		err = errors.New("not a JSON object")
+	}
+	if err != nil {
+		return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Status: got.Status, Header: got.Header, Body: got.Body,
 			RequestID: got.Header.Get("X-Request-ID"), cause: err,
 			Message: "invalid response, check the base URL: " + err.Error() + ": " + beginning(got.Body)}
 	}
@@ -255,6 +265,8 @@ func withoutURL(err error) error {
 	return err
 }
 
+func notSpace(letter rune) bool { return !strings.ContainsRune(" \t\r\n", letter) }
+
 func randomKey() string {
 	var number [16]byte
 	if _, err := rand.Read(number[:]); err != nil {
@@ -288,6 +300,7 @@ func fetch[T any](ctx context.Context, c *Client, call call, options []Option, p
 	if call.path, fault = path(parts...); fault != nil {
 		return nil, fault
 	}
+	call.typed = true
 	return answered[T](ctx, c, call, options)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -142,13 +143,40 @@ func (c config) check() *Error {
 		return &Error{kind: ErrConfiguration, Code: "no_api_key",
 			Message: "no API key: pass one to NewClient or set the environment variable DEVORA_API_KEY"}
 	case strings.ContainsFunc(key, func(letter rune) bool { return letter <= ' ' || letter > '~' }):
-		return &Error{kind: ErrConfiguration, Code: "bad_api_key",
+		return &Error{kind: ErrConfiguration, Code: "invalid_api_key",
 			Message: "the API key contains invalid characters, such as a space or a line break: copy it again"}
 	}
 	address, err := url.Parse(c.baseURL)
-	if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Host == "" {
-		return &Error{kind: ErrConfiguration, Code: "bad_base_url",
-			Message: "invalid base URL " + quoted(c.shownURL()) + ": expected an http or https URL such as " + DefaultBaseURL}
+	// A name and a password would not be sent, and a query would swallow the path.
+	if err != nil || (address.Scheme != "http" && address.Scheme != "https") || address.Hostname() == "" || address.Port() == "0" ||
+		address.User != nil || strings.ContainsAny(c.baseURL, "?# ") {
+		return &Error{kind: ErrConfiguration, Code: "invalid_base_url",
+			Message: "invalid base URL " + quoted(c.shownURL()) + ": expected something like " + DefaultBaseURL}
+	}
+	if c.idempotencyKey != "" {
+		if fault := checkHeader("Idempotency-Key", c.idempotencyKey); fault != nil {
+			return fault
+		}
+	}
+	for name, values := range c.header {
+		for _, value := range values {
+			if fault := checkHeader(name, value); fault != nil {
+				return fault
+			}
+		}
+	}
+	return nil
+}
+
+// checkHeader refuses a header that cannot be sent, or would become two.
+func checkHeader(name, value string) *Error {
+	token := func(letter rune) bool {
+		return letter <= ' ' || letter > '~' || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", letter)
+	}
+	text := func(letter rune) bool { return letter != '\t' && (letter < ' ' || letter > '~') }
+	if name == "" || strings.ContainsFunc(name, token) || strings.ContainsFunc(value, text) {
+		return &Error{kind: ErrInvalidRequest, Code: "invalid_request",
+			Message: "invalid header " + quoted(name) + ": expected printable ASCII characters"}
 	}
 	return nil
 }
@@ -158,14 +186,10 @@ func (c config) root() string {
 	return strings.TrimSuffix(strings.TrimRight(c.baseURL, "/"), "/v1")
 }
 
-// shownURL is the base URL without a password, for messages.
-func (c config) shownURL() string {
-	address, err := url.Parse(c.baseURL)
-	if err != nil {
-		return c.baseURL
-	}
-	return address.Redacted()
-}
+// shownURL is the base URL without name and password, for messages.
+func (c config) shownURL() string { return credentials.ReplaceAllString(c.baseURL, "//***@") }
+
+var credentials = regexp.MustCompile(`//[^/]*@`)
 
 // sharedHTTPClient serves all clients without WithHTTPClient: a new client per request reuses connections.
 var sharedHTTPClient = sync.OnceValue(func() *http.Client {

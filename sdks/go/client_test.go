@@ -327,9 +327,9 @@ func TestInvalidConfigurations(t *testing.T) {
 		t.Error(err)
 	}
 	for code, client := range map[string]*devora.Client{
-		"no_api_key":   devora.NewClient(" "),
-		"bad_api_key":  devora.NewClient("one\ntwo"),
-		"bad_base_url": devora.NewClient(key, devora.WithBaseURL("api.devora.ai/v1")),
+		"no_api_key":       devora.NewClient(" "),
+		"invalid_api_key":  devora.NewClient("one\ntwo"),
+		"invalid_base_url": devora.NewClient(key, devora.WithBaseURL("api.devora.ai/v1")),
 	} {
 		_, err := client.Agents.List(context.Background())
 		if asError(t, err).Code != code || client.Err() == nil {

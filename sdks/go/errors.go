@@ -98,7 +98,7 @@ func (e *Error) Kind() error { return e.kind }
 // away reports that the server or its backend cannot be reached now.
 func (e *Error) away() bool {
 	switch e.Status {
-	case 0, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case 0, http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
@@ -163,7 +163,7 @@ func answerError(status int, header http.Header, body []byte) *Error {
 	} else {
 		e.Message = "unexpected response " + http.StatusText(status) + ": " + beginning(body)
 		if location := header.Get("Location"); location != "" && status < http.StatusBadRequest {
-			e.Message = "the server redirects to " + location + ": use that address as the base URL"
+			e.Code, e.Message = "unexpected_redirect", "the server redirects to "+location+": use that address as the base URL"
 		}
 	}
 	if pause, ok := retryAfter(header); ok {
@@ -178,6 +178,11 @@ func answerError(status int, header http.Header, body []byte) *Error {
 		e.retry = retried[status]
 	}
 	return e
+}
+
+// tooLarge returns the error of a response, or of a part of one, that no memory should hold.
+func tooLarge(what string) *Error {
+	return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Message: what + " is larger than 64 MiB"}
 }
 
 // networkError returns the error of an attempt without a complete response. ctx is the call's, not the attempt's.

@@ -223,6 +223,7 @@ type Job struct {
 	Steps       []Step            `json:"steps"`
 	RetryOf     *string           `json:"retry_of"`
 	RetriedBy   []string          `json:"retried_by"` // nil while the index does not answer
+	Children    []string          `json:"children"`   // jobs that this job started
 	WebhookURL  *string           `json:"webhook_url"`
 	CreatedAt   time.Time         `json:"created_at"`
 	StartedAt   *time.Time        `json:"started_at"`
@@ -339,19 +340,43 @@ type Reason struct {
 
 // Step is one agent call of a job.
 type Step struct {
-	Step       string    `json:"step"`
-	Agent      string    `json:"agent"`
-	Call       int       `json:"call"`
-	Title      string    `json:"title"`
-	Status     string    `json:"status"`
-	Attempts   []Attempt `json:"attempts"`
-	Tokens     int       `json:"tokens"`
-	Cost       *float64  `json:"cost"`
-	Duration   *float64  `json:"duration"` // seconds
-	Model      *string   `json:"model"`
-	Error      *JobError `json:"error"`
-	Reused     bool      `json:"reused"`
-	ReusedFrom *string   `json:"reused_from"`
+	Step       string     `json:"step"`
+	Agent      string     `json:"agent"`
+	Call       int        `json:"call"`
+	Title      string     `json:"title"`
+	Status     string     `json:"status"`
+	Attempts   []Attempt  `json:"attempts"`
+	Tokens     int        `json:"tokens"`
+	Cost       *float64   `json:"cost"`
+	Duration   *float64   `json:"duration"` // seconds
+	Model      *string    `json:"model"`
+	Error      *JobError  `json:"error"`
+	Reused     bool       `json:"reused"`
+	ReusedFrom *string    `json:"reused_from"`
+	Child      *string    `json:"child"` // the job that the step runs
+	Turns      int        `json:"turns"` // requests of an agent with tools
+	MaxTurns   *int       `json:"max_turns"`
+	ToolCalls  []ToolCall `json:"tool_calls"`
+
+	Extra Extra `json:"-"`
+}
+
+// ToolCall is one call of a tool by an agent. Arguments and Result are beginnings.
+type ToolCall struct {
+	ID          string     `json:"id"`
+	Turn        int        `json:"turn"`
+	Tool        string     `json:"tool"`
+	Status      string     `json:"status"`
+	Arguments   string     `json:"arguments"`
+	Attempts    int        `json:"attempts"`
+	EffectID    string     `json:"effect_id"`
+	StartedAt   *time.Time `json:"started_at"`
+	CompletedAt *time.Time `json:"completed_at"`
+	Result      *string    `json:"result"`
+	Bytes       *int       `json:"bytes"` // size of the whole result
+	Error       *JobError  `json:"error"`
+	Calls       *string    `json:"calls"` // the key of the call of the agent that is the tool
+	AnsweredBy  *string    `json:"answered_by"`
 
 	Extra Extra `json:"-"`
 }

@@ -20,11 +20,13 @@ func WithBaseURL(address string) Option {
 	return func(c *config) { c.baseURL = address }
 }
 
-// WithHTTPClient sets the HTTP client. Keep its Timeout at 0: it would end streams.
+// WithHTTPClient sets the HTTP client. Keep its Timeout at 0: it would end streams. Redirects are never followed.
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) {
 		if client != nil {
-			c.http = client
+			own := *client
+			own.CheckRedirect = followNothing
+			c.http = &own
 		}
 	}
 }

@@ -50,7 +50,7 @@ type WebhookEvent struct {
 func (e *WebhookEvent) Job() (*Job, error) {
 	job := new(Job)
 	if err := json.Unmarshal(e.Data, job); err != nil {
-		return nil, &Error{kind: ErrInvalidResponse, Code: "invalid_response", Body: e.Data, cause: err,
+		return nil, &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Body: e.Data, cause: err,
 			Message: "the data of " + e.Event + " is not a job: " + err.Error()}
 	}
 	return job, nil
@@ -155,5 +155,5 @@ func contains(signatures string, digest []byte) bool {
 }
 
 func unverified(message string) *Error {
-	return &Error{kind: ErrWebhookVerification, Code: "webhook_not_verified", Message: message}
+	return &Error{kind: ErrWebhookVerification, Code: "webhook_verification_failed", Message: message}
 }

@@ -3,8 +3,11 @@ package devora
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 )
+
+var errTooLarge = errors.New("frame too large")
 
 // frame is one frame of an event stream.
 type frame struct {
@@ -27,11 +30,12 @@ func newFrameReader(body io.Reader) *frameReader {
 func (r *frameReader) next() (frame, error) {
 	var read frame
 	var data [][]byte
-	for {
-		line, err := r.lines.ReadBytes('\n')
+	for size := 0; ; {
+		line, err := r.line(largestAnswer - size)
 		if err != nil {
 			return frame{}, err
 		}
+		size += len(line)
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if !r.begun {
 			r.begun = true
@@ -42,7 +46,7 @@ func (r *frameReader) next() (frame, error) {
 				read.data = bytes.Join(data, []byte("\n"))
 				return read, nil
 			}
-			read = frame{}
+			read, size = frame{}, 0
 			continue
 		}
 		name, value, _ := bytes.Cut(line, []byte(":"))
@@ -54,6 +58,21 @@ func (r *frameReader) next() (frame, error) {
 			read.id = string(value)
 		case "data":
 			data = append(data, value)
+		}
+	}
+}
+
+// line reads a line of at most limit bytes.
+func (r *frameReader) line(limit int) ([]byte, error) {
+	var whole []byte
+	for {
+		piece, err := r.lines.ReadSlice('\n')
+		whole = append(whole, piece...)
+		if len(whole) > limit {
+			return nil, errTooLarge
+		}
+		if err != bufio.ErrBufferFull {
+			return whole, err
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (c *Client) runToEnd(ctx context.Context, body startBody, options []Option,
 	ctx, cancel := c.config.with(options).deadline(ctx, blockTimeout)
 	defer cancel()
 	options = append(options[:len(options):len(options)], WithTimeout(noTimeout)) // ctx holds the deadline
-	blocking := call{method: http.MethodPost, body: body, persistent: true}
+	blocking := call{method: http.MethodPost, body: body, attemptLimit: blockAttempt, persistent: true}
 	result, err := fetch[Result](ctx, c, blocking, options, parts...)
 	var fault *Error
 	if errors.As(err, &fault) && fault.Status == http.StatusServiceUnavailable && fault.JobID != "" {

@@ -108,7 +108,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 	defer cancel()
 	silence := time.AfterFunc(s.config.stallTimeout, cancel)
 	defer silence.Stop()
-	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}}
+	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}, "snapshot": {"false"}}
 	call := call{method: http.MethodGet, path: s.path, query: query}
 	request, fault := s.config.request(within, call, nil, "", number)
 	if fault != nil {
@@ -132,7 +132,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 		*s.config.response = got
 	}
 	if response.StatusCode != http.StatusOK {
-		body, err := io.ReadAll(response.Body)
+		body, err := io.ReadAll(io.LimitReader(response.Body, largestAnswer))
 		if err != nil {
 			return s.broken(ctx, within, err), false
 		}
@@ -143,6 +143,9 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 		frame, err := frames.next()
 		if err == io.EOF {
 			return nil, false
+		}
+		if err == errTooLarge {
+			return tooLarge("a frame of the stream"), false
 		}
 		if err != nil {
 			return s.broken(ctx, within, err), false
@@ -170,7 +173,7 @@ func (s *stream) take(frame frame, header http.Header, yield func(*Event, error)
 	s.brought = true
 	event := new(Event)
 	if err := json.Unmarshal(frame.data, event); err != nil {
-		return &Error{kind: ErrInvalidResponse, Code: "invalid_response", Body: frame.data, cause: err,
+		return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Body: frame.data, cause: err,
 			Message: "invalid event: " + err.Error() + ": " + beginning(frame.data)}, false
 	}
 	if event.Type == "" {

@@ -306,7 +306,7 @@ def _scripted(script: dict[str, Any], passed: bytes) -> bytes:
 
 
 def _dated(value: str) -> str:
-    if match := re.fullmatch(r"\{\{date\+(\d+)\}\}", value):
+    if match := re.fullmatch(r"\{\{date([+-]\d+)\}\}", value):
         return format_datetime(datetime.now(UTC) + timedelta(seconds=int(match[1])), usegmt=True)
     return value
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdks import command_line_runner, node_packages
+from tests.sdks import node_packages
 from tests.sdks.go_toolchain import RUNNER as GO_RUNNER
 from tests.sdks.go_toolchain import build_runner as build_go_runner
 
@@ -28,52 +28,18 @@ class Language:
     command: tuple[str, ...]
     environment: dict[str, str]
     prepare: Callable[[], str | None] = lambda: None
-    calls: frozenset[str] | None = None
-    options: frozenset[str] | None = None
-    """What its calls take; everything where it is None."""
-    differs: frozenset[str] = frozenset()
-    """Scenarios whose calls it makes in another way, and so with other requests."""
-
-    def performs(self, scenario: dict[str, Any]) -> bool:
-        """Whether a scenario is one for it."""
-        calls = {call["call"] for call in scenario["calls"]}
-        options = {option for call in scenario["calls"] for option in call.get("options", {})}
-        return (
-            scenario["name"] not in self.differs
-            and (self.calls is None or calls <= self.calls)
-            and (self.options is None or options <= self.options)
-        )
 
 
 PYTHON_PATH = os.pathsep.join(str(path) for path in sorted((SDKS / "python").glob("*/src")))
 PYTHON = (sys.executable, str(SDKS / "python" / "conformance_runner.py"))
 TYPESCRIPT = ("node", str(SDKS / "typescript" / "conformance-runner.mjs"))
 COMMAND_LINE = (sys.executable, str(Path(__file__).with_name("command_line_runner.py")))
-# It starts jobs asynchronously, waits for the job after its events, takes no cursor, takes labels one by one, and finds
-# the address at fault where the answer is none of the API's.
-COMMAND_LINE_DIFFERS = frozenset(
-    {
-        "a-synchronous-wait-that-ran-out-goes-on",
-        "answer-that-is-no-json",
-        "labels",
-        "stream-from-a-cursor",
-        "stream-of-a-failed-job",
-        "ten-thousand-events",
-    }
-)
 # One line for each language.
 LANGUAGES: dict[str, Language] = {
     "python": Language(PYTHON, {"PYTHONPATH": PYTHON_PATH}),
     "python-async": Language((*PYTHON, "--async"), {"PYTHONPATH": PYTHON_PATH}),
     "typescript": Language(TYPESCRIPT, {}, node_packages.prepare),
-    "command-line": Language(
-        COMMAND_LINE,
-        {},
-        node_packages.prepare,
-        calls=frozenset(command_line_runner.CALLS),
-        options=command_line_runner.OPTIONS,
-        differs=COMMAND_LINE_DIFFERS,
-    ),
+    "command-line": Language(COMMAND_LINE, {}, node_packages.prepare),
     "go": Language((str(GO_RUNNER),), {}, build_go_runner),
 }
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import pty
 import re
-import signal
+import shutil
 import stat
-from collections.abc import Callable, Coroutine
+import termios
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -201,33 +203,43 @@ async def test_nothing_is_lost_on_a_bad_line(devora: Devora, server: str, tmp_pa
     assert [job["job_id"] for job in listed] == [result["job_id"]]
 
 
-async def test_an_interrupt_leaves_the_job_and_a_terminal_gets_a_bar(
-    environment: dict[str, str], tmp_path: Path, key: str, devora: Devora
-) -> None:
-    terminal, end = pty.openpty()
-    variables = {**neutral_environment(), **environment, "DEVORA_API_KEY": key}
+@contextlib.asynccontextmanager
+async def terminal(
+    *command: str, cwd: Path, **environment: str
+) -> AsyncIterator[tuple[Callable[[str], object], Callable[[], Coroutine[Any, Any, str]]]]:
+    """A program in a terminal of its own: what types there, and what reads all that it has shown."""
+    ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        "devora", "agents", "execute", "t_slow", "--watch",
-        cwd=tmp_path, stderr=end, stdout=asyncio.subprocess.PIPE, env=variables,
+        *command, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), env={**neutral_environment(), **environment},
     )  # fmt: skip
-    os.close(end)
-    os.set_blocking(terminal, False)
+    os.close(theirs)
+    os.set_blocking(ours, False)
     drawn = bytearray()
 
-    async def read() -> str:
+    async def shown() -> str:
         with contextlib.suppress(OSError):  # nothing is there yet, or the program has ended
-            drawn.extend(os.read(terminal, 65536))
+            drawn.extend(os.read(ours, 65536))
         return drawn.decode(errors="replace")
 
     try:
-        await eventually(read, lambda text: "agent.scheduled" in text)
-        process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 30) == 130
-        text = await eventually(read, lambda text: "goes on" in text)
+        yield lambda text: os.write(ours, text.encode()), shown
     finally:
-        os.close(terminal)
+        os.close(ours)
         if process.returncode is None:
             process.kill()
+        await process.wait()
+
+
+async def test_an_interrupt_leaves_the_job_and_a_terminal_gets_a_bar(
+    environment: dict[str, str], tmp_path: Path, key: str, devora: Devora
+) -> None:
+    command = ("bash", "-c", "devora agents execute t_slow --watch; echo code $?")
+    async with terminal(*command, cwd=tmp_path, **environment, DEVORA_API_KEY=key) as (write, shown):
+        await eventually(shown, lambda text: "agent.scheduled" in text, 30)
+        write("\x03")
+        text = await eventually(shown, lambda text: "code 130" in text, 30)
+    assert "goes on" in text
     assert "░" in text
     assert "\x1b[2K" in text
     job_id = re.search(r"devora jobs watch (job_\w+)", text)[1]  # type: ignore[index]
@@ -299,9 +311,29 @@ async def test_completion(devora: Devora, environment: dict[str, str], tmp_path:
     assert await words("w") == ["webhooks", "workflows"]
     assert await words("jobs", "re") == ["reject", "resume", "retry"]
     assert "--watch" in await words("workflows", "run", "x", "--w")
-    script = (await devora("completion", "bash")).succeeded()
-    typed = 'COMP_WORDS=(devora jobs re); COMP_CWORD=2; _devora; echo "${COMPREPLY[@]}"'
-    done = await run("bash", "-c", script + typed, cwd=tmp_path, **environment)
-    assert done.succeeded() == "reject resume retry\n"
-    for shell in ("zsh", "fish"):
-        assert "devora __complete" in (await devora("completion", shell)).succeeded()
+    assert await words("agents", "execute", "x", "--input", "") == []
+    assert await words("--base-url", "jobs", "jo") == ["jobs"]
+
+
+# What a person types in a terminal, after the script was read as the page says.
+SHELLS = {
+    "bash": ("bash", "--norc", "-i"),
+    "zsh": ("zsh", "-i"),
+    "fish": ("fish", "--private", "-i"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+async def test_a_shell_completes_what_is_typed(shell: str, environment: dict[str, str], tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"not on the path: {shell}")
+    script = tmp_path / "completion"
+    script.write_text((await run("devora", "completion", shell, cwd=tmp_path, **environment)).succeeded())
+    (tmp_path / ".zshrc").touch()  # without it, zsh asks questions
+    async with terminal(*SHELLS[shell], cwd=tmp_path, **environment, TERM="xterm") as (write, shown):
+        write(f"source {script}; echo re''ady\n")
+        await eventually(shown, lambda text: "\nready" in text.replace("\r", "\n"), 30)
+        write("devora jobs rej\t")
+        await eventually(shown, lambda text: "reject" in text, 30)
+        write("\x15devora wor\t")
+        await eventually(shown, lambda text: "workflows" in text, 30)

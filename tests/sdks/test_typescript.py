@@ -372,6 +372,7 @@ MODELS = {
     "AuditEntry": "AuditEntry",
     "AgentAverages": "Averages",
     "AgentCall": "AgentCall",
+    "ToolCall": "ToolCall",
     "Check": "Check",
     "Deliverable": "Deliverable",
     "Output": "Output",

@@ -1,4 +1,4 @@
-import { APIConnectionError, DevoraError, JobCancelled, JobFailed } from "@devora/sdk";
+import { APIConnectionError, DevoraError, JobCancelled, JobFailed, ServerError } from "@devora/sdk";
 import { CommanderError } from "commander";
 
 export const EXIT = { done: 0, jobFailed: 1, usage: 2, unreachable: 3, interrupted: 130 } as const;
@@ -17,6 +17,7 @@ export function explained(error: unknown): { code: number; message: string } {
   if (error.code === "no_api_key") {
     return { code: EXIT.usage, message: "no API key: run `devora config set api-key`, or set DEVORA_API_KEY" };
   }
-  const passing = error.status !== undefined && (error.status === 429 || error.status >= 500);
+  // What redirects, or answers something else than the API does, is not the API.
+  const passing = error instanceof ServerError || error.status === 429;
   return { code: passing ? EXIT.unreachable : EXIT.usage, message: error.message + request };
 }

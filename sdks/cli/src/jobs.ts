@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 
-import { DevoraError, wireOf, type DevoraClient, type Job, type JobConfig, type JobDetail, type Result } from "@devora/sdk";
+import { DevoraError, wireOf, type DevoraClient, type Job, type JobConfig, type JobDetail, type JobEvent, type Result } from "@devora/sdk";
 import type { Command } from "commander";
 
 import { EXIT, UsageError } from "./errors.js";
@@ -64,7 +64,7 @@ export async function startJob(session: Session, options: StartOptions, start: S
     return;
   }
   session.onInterrupt(`job ${job.id} goes on: devora jobs watch ${job.id}`);
-  await follow(session, job, options.watch ?? false);
+  if (options.watch) await follow(session, job, false);
   const result = await job.wait({ signal: session.signal });
   if (options.output !== undefined) writeOutput(options.output, result);
   printResult(session, result, options.output);
@@ -84,22 +84,25 @@ function labelsOf(texts: string[]): Record<string, string> {
 export async function watchJob(session: Session, jobId: string): Promise<void> {
   const job = session.client().jobs.of(jobId);
   session.onInterrupt(`job ${jobId} goes on`);
-  await follow(session, job, true, session.json);
-  const result = await job.wait({ signal: session.signal });
-  if (!session.json) note(`job ${result.jobId} completed: devora jobs show ${result.jobId}`);
+  const last = await follow(session, job, session.json);
+  // Why a job failed, the job says.
+  if (last?.type !== "job_completed") await job.wait({ signal: session.signal });
+  if (!session.json) note(`job ${jobId} completed: devora jobs show ${jobId}`);
 }
 
-async function follow(session: Session, job: Job, watch: boolean, eventsAsJson = false): Promise<void> {
-  if (!watch) return;
+async function follow(session: Session, job: Job, eventsAsJson: boolean): Promise<JobEvent | undefined> {
   const bar = new ProgressBar();
+  let last: JobEvent | undefined;
   try {
     for await (const event of job.stream({ signal: session.signal })) {
+      last = event;
       if (eventsAsJson) process.stdout.write(`${JSON.stringify(wireOf(event))}\n`);
       else bar.update(event);
     }
   } finally {
     bar.clear();
   }
+  return last;
 }
 
 function printResult(session: Session, result: Result, file: string | undefined): void {

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from devora import errors, models, webhooks
 from devora._config import Config
-from devora._cursor import Cursor
+from devora._cursor import JobCursor, is_permanent
 from devora._responses import RawResponse
 from devora._retries import Backoff, Deadline, is_retried, seconds_of_retry_after
 from devora._sse import Frame, FrameDecoder
+from devora._sync.transport import Request
 from orchestrator.delivery import signing
 from tests.ledger import ledger
 
@@ -54,6 +55,9 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     at = datetime.now(UTC) + timedelta(seconds=100)
     assert 95 < (seconds_of_retry_after(format_datetime(at, usegmt=True)) or 0) <= 100
     assert seconds_of_retry_after("Mon, 01 Jan 2001 00:00:00 GMT") == 0
+    served = "Mon, 01 Jan 2001 00:00:00 GMT"  # by a clock that is wrong
+    assert seconds_of_retry_after("Mon, 01 Jan 2001 00:01:30 GMT", served) == 90
+    assert seconds_of_retry_after("Mon, 01 Jan 2001 00:01:30 GMT", "yesterday") == 0
     assert [seconds_of_retry_after(word) for word in (None, "soon", "-1", "nan", "inf", "")] == [None] * 6
 
 
@@ -104,13 +108,15 @@ def event(number: int, **more: Any) -> Frame:
 
 
 def test_a_cursor_moves_on_also_for_what_is_dropped() -> None:
-    cursor = Cursor("job_1", None)
+    cursor = JobCursor(None)
     assert cursor.take(Frame("snapshot", "{}", None)) is None
     first = cursor.take(event(1))
     assert first is not None
     assert first.id == "r:1"
     assert cursor.take(event(1)) is None
-    assert cursor.take(Frame("job_progress", "not json", "r:2")) is None
+    with pytest.raises(errors.ServerError, match="not a JSON object") as refused:
+        cursor.take(Frame("job_progress", "not json", "r:2"))
+    assert is_permanent(refused.value)
     assert cursor.after == "r:2"
     assert cursor.take(Frame("agent_event", '{"name":"agent.delta"}', None)) is not None
     assert cursor.after == "r:2"
@@ -120,7 +126,7 @@ def test_a_cursor_moves_on_also_for_what_is_dropped() -> None:
 
 
 def test_a_cursor_remembers_a_window() -> None:
-    cursor = Cursor("job_1", None)
+    cursor = JobCursor(None)
     assert all(cursor.take(event(number)) for number in range(6000))
     assert cursor.take(event(5999)) is None
     assert cursor.take(event(1001)) is None
@@ -224,6 +230,41 @@ def test_a_delivery_of_the_server_is_genuine(secret: str) -> None:
             webhooks.unwrap(raw, wrong, secret)
     with pytest.raises(errors.WebhookVerificationError, match="No webhook secret"):
         webhooks.unwrap(raw, sent, "")
+    assert not webhooks.verify_webhook(raw, sent["X-Devora-Signature"], "")
+
+
+HEADERS = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ("\ud800", HEADERS),
+        (b"\xff\xfe", HEADERS),
+        ("{}", {**HEADERS, "webhook-id": "\ud800"}),
+        ("{}", {**HEADERS, "webhook-signature": "v1,\ud800 v1, ,v1, v1a,é " + "v1,x " * 10_000}),
+        ("{}", {**HEADERS, "webhook-signature": ["v1,x"]}),
+        ("{}", {**HEADERS, "webhook-timestamp": None}),
+        ("{}", {b"webhook-id": b"a"}),
+        *(("{}", {**HEADERS, "webhook-timestamp": text}) for text in ("-1", "+1", "1e3", "١", "0x1", "1 ", "9" * 400)),
+    ],
+)
+def test_a_hostile_delivery_is_not_verified(body: str | bytes, sent: dict[str, str]) -> None:
+    with pytest.raises(errors.WebhookVerificationError):
+        webhooks.unwrap(body, sent, SECRETS[0], now=1)
+    assert not webhooks.verify_webhook(body, "sha256=\ud800é", SECRETS[0])
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"nonsense", b"", b"[" * 100_000, b"9" * 5000])
+def test_a_genuine_delivery_of_anything_else_is_not_an_event(body: bytes) -> None:
+    sent = signing.headers("whd_1", datetime.now(UTC), body, [SECRETS[0]], event="x")
+    with pytest.raises(errors.WebhookVerificationError, match="The body is not"):
+        webhooks.unwrap(body, sent, SECRETS[0])
+
+
+def test_a_body_that_was_parsed_already_is_refused_by_type() -> None:
+    with pytest.raises(TypeError, match="raw body as it was received, not a dict"):
+        webhooks.unwrap({}, HEADERS, SECRETS[0])  # type: ignore[arg-type]
 
 
 def config(**more: Any) -> Config:
@@ -244,16 +285,58 @@ def test_a_base_url_has_the_version_once(given_url: str, used: str) -> None:
     assert config(base_url=given_url).root_url == used.removesuffix("/v1")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://host/v1", "http://", "//host"])
-def test_a_base_url_that_is_none_is_refused_by_value(url: str) -> None:
-    with pytest.raises(errors.ConfigurationError, match="expected something like"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nonsense", "ftp://host/v1", "http://", "//host", "http://host:port", "http://host:0", "http://[::1"),
+        *("https://user:secret@host/v1", "https://secret@host", "https://host/v1?a=b", "https://host/v1#x"),
+        *("http://host /v1", "http://host\r\nX: y", "http://hôte"),
+    ],
+)
+def test_a_base_url_that_is_none_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="expected something like") as refused:
         config(base_url=url)
+    assert refused.value.code == "invalid_base_url"
+    assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["", "  ", "clé", "a\nb"])
+@pytest.mark.parametrize("key", ["", "  ", "clé", "a\nb", "a b"])
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
-    with pytest.raises(errors.ConfigurationError, match="API key"):
+    with pytest.raises(errors.ConfigurationError, match="API key") as refused:
         config(api_key=key)
+    assert refused.value.code == ("invalid_api_key" if key.strip() else "no_api_key")
+
+
+@pytest.mark.parametrize(("name", "text"), [("X-A", "b\r\nX-C: d"), ("X-A", "é"), ("X A", "b"), ("X\n", "b"), ("X", 1)])
+def test_a_header_that_would_become_two_is_refused(name: str, text: str) -> None:
+    with pytest.raises(errors.InvalidRequestError, match="Invalid header"):
+        config(default_headers={name: text})
+    with pytest.raises(errors.InvalidRequestError, match="Invalid header"):
+        Request(config(), "GET", "/agents", headers={name: text})
+    with pytest.raises(errors.InvalidRequestError, match="Idempotency-Key"):
+        Request(config(), "POST", "/agents", idempotency_key="a\r\nb")
+
+
+def test_errors_of_the_library_itself_have_codes() -> None:
+    job = models.JobDetail.from_wire({**JOB, "status": "failed"})
+    made = [
+        errors.APIConnectionError("x"),
+        errors.APITimeoutError("x"),
+        errors.JobTimeoutError("x"),
+        errors.JobFailed("x", job=job, error=None),
+        errors.JobCancelled("x", job=job, error=None),
+        errors.WebhookVerificationError("x"),
+    ]
+    codes = ["connection_error", "timeout", "timeout", "job_failed", "job_cancelled", "webhook_verification_failed"]
+    assert [error.code for error in made] == codes
+
+
+def test_a_frame_without_an_end_is_not_collected() -> None:
+    decoder, piece = FrameDecoder(), b"data: " + b"x" * 2**20 + b"\n"
+    for _ in range(63):
+        assert not list(decoder.feed(piece))
+    with pytest.raises(errors.ServerError, match="larger than 64 MiB"):
+        list(decoder.feed(piece))
 
 
 def test_headers_say_who_asks_and_the_key_cannot_be_replaced() -> None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from devora._async.client import AsyncDevoraClient
     from devora._async.handles import AsyncJob
     from devora._async.pages import AsyncPage
-    from devora._async.streams import AsyncEventStream
+    from devora._async.streams import AsyncAccountStream, AsyncEventStream
     from devora._config import CallOptions, Retry
     from devora._responses import RawResponse
     from devora._sync.client import DevoraClient
     from devora._sync.handles import Job
     from devora._sync.pages import Page
-    from devora._sync.streams import EventStream
+    from devora._sync.streams import AccountStream, EventStream
     from devora.errors import (
         APIConnectionError,
         APIStatusError,
@@ -51,6 +51,8 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AccountStream",
+    "AsyncAccountStream",
     "AsyncDevoraClient",
     "AsyncEventStream",
     "AsyncJob",
@@ -83,6 +85,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AccountStream": "devora._sync.streams",
+    "AsyncAccountStream": "devora._async.streams",
     "AsyncDevoraClient": "devora._async.client",
     "AsyncEventStream": "devora._async.streams",
     "AsyncJob": "devora._async.handles",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 from urllib.parse import urlsplit
 
 from devora._version import __version__
-from devora.errors import ConfigurationError
+from devora.errors import ConfigurationError, InvalidRequestError
 
 DEFAULT_BASE_URL = "https://api.devora.ai/v1"
 DEFAULT_TIMEOUT = 60.0
@@ -19,6 +20,9 @@ DEFAULT_MAX_RETRIES = 2
 CONNECT_TIMEOUT = 5.0
 BACKOFF = 0.5
 STREAM_BACKOFF = 0.1
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 log = logging.getLogger("devora")
 
@@ -80,10 +84,12 @@ class Config:
     ) -> None:
         key = api_key if api_key is not None else os.environ.get(key_variable, "")
         if needs_key and not key.strip():
-            raise ConfigurationError(f"No API key: give api_key, or set the environment variable {key_variable}")
-        if not (key.isascii() and key.isprintable()):
             raise ConfigurationError(
-                "The API key contains characters that no header can carry; was it cut or pasted wrongly?"
+                f"No API key: give api_key, or set the environment variable {key_variable}", code="no_api_key"
+            )
+        if re.fullmatch(r"[\x21-\x7e]*", key.strip()) is None:
+            raise ConfigurationError(
+                "The API key contains characters that no key has; was it cut or pasted wrongly?", code="invalid_api_key"
             )
         self.api_key = key.strip()
         self.base_url = _base_url(base_url or os.environ.get(url_variable) or default_base_url, prefix)
@@ -96,7 +102,7 @@ class Config:
         self.headers = {
             "Accept": "application/json",
             "User-Agent": user_agent(product),
-            **(default_headers or {}),
+            **checked_headers(default_headers or {}),
         }
         if self.api_key:
             self.headers["Authorization"] = f"Bearer {self.api_key}"
@@ -109,10 +115,29 @@ def user_agent(product: str) -> str:
     return f"{product}-python/{__version__} python/{major}.{minor} {platform.system().lower() or 'unknown'}"
 
 
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers. Raises `InvalidRequestError` for one that cannot be sent, or would become two."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise InvalidRequestError(
+                f"Invalid header {name!r}: expected printable ASCII characters", code="invalid_request"
+            )
+    return dict(headers)
+
+
 def _base_url(url: str, prefix: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"Invalid base URL {url!r}: expected something like {DEFAULT_BASE_URL}")
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    # A name and a password would replace the key, and a query would swallow the path.
+    if not sound or "@" in parts.netloc or not re.fullmatch(r"[\x21\x24-\x3e\x40-\x7e]+", url):
+        url_without_password = re.sub(r"//[^/]*@", "//***@", url)
+        raise ConfigurationError(
+            f"Invalid base URL {url_without_password!r}: expected something like {DEFAULT_BASE_URL}",
+            code="invalid_base_url",
+        )
     url = url.rstrip("/")
     return url if not prefix or url.endswith(prefix) else url + prefix
 

@@ -2,57 +2,65 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
+from typing import Any, Generic, TypeVar
 
+from devora._model import Model
+from devora._responses import parsed
 from devora._sse import Frame
 from devora.errors import (
+    UNEXPECTED,
+    UNEXPECTED_REDIRECT,
     APIConnectionError,
     APIStatusError,
     AuthenticationError,
     DevoraError,
+    InvalidRequestError,
+    NotFoundError,
     PermissionDeniedError,
+    ServerError,
+    frame_error,
 )
-from devora.models import Event
+from devora.models import Event, WebhookEvent
 
-PERMANENT_STATUSES = frozenset({400, 401, 403, 404, 410, 422})
 NOW = "now"
 STALL_TIMEOUT = 45.0
+Item = TypeVar("Item", bound=Model)
 MAX_PAUSE = 5.0
 _REMEMBERED = 5000
+_REFUSALS = (InvalidRequestError, AuthenticationError, PermissionDeniedError, NotFoundError)
 
 
-class Cursor:
+class Cursor(Generic[Item]):
     """Turns frames into events, each one once. `after` is the cursor to continue from."""
 
-    def __init__(self, job_id: str, after: str | None) -> None:
-        self.job_id = job_id
+    def __init__(self, after: str | None) -> None:
         self.after = after
         self.ended = False
         self._order: deque[str] = deque(maxlen=_REMEMBERED)
         self._seen: set[str] = set()
 
-    def take(self, frame: Frame) -> Event | None:
-        """The event of a frame; None for a frame that is no event, or an event that was seen. Raises `DevoraError`."""
+    def take(self, frame: Frame) -> Item | None:
+        """The event of a frame; None for a frame that is no event, or an event that was seen.
+
+        Raises `DevoraError` for a frame of an error, and for one that is not JSON: it would come again.
+        """
         if frame.id:
             if frame.id in self._seen:
                 return None
             self._remember(frame.id)
-        if frame.event == "snapshot":
-            return None
-        try:
-            wire = json.loads(frame.data)
-        except ValueError:
-            return None
-        if not isinstance(wire, dict):
-            return None
+        wire = _parsed(frame.data)
         if frame.event == "stream_error":
-            raise _stream_error(wire)
+            error = wire.get("error")
+            error = error if isinstance(error, dict) else {"message": "The stream broke off"}
+            request_id = error.get("request_id")
+            raise frame_error(error, request_id if isinstance(request_id, str) else None)
         if frame.id:
             wire.setdefault("id", frame.id)
-        event = Event.from_wire(wire)
-        self.ended = self.ended or event.ends
-        return event
+        return self._event(frame, wire)
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> Item | None:
+        raise NotImplementedError
 
     def _remember(self, id: str) -> None:
         """The place moves on even for an event that is dropped: it must not come again."""
@@ -63,25 +71,40 @@ class Cursor:
         self.after = id
 
 
+class JobCursor(Cursor[Event]):
+    """That of the events of a job, which end."""
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> Event | None:
+        if frame.event == "snapshot":
+            return None
+        event = Event.from_wire(wire)
+        self.ended = self.ended or event.ends
+        return event
+
+
+class AccountCursor(Cursor[WebhookEvent]):
+    """That of the events of an account, which do not end. The first frame is the cursor at which the stream starts."""
+
+    def _event(self, frame: Frame, wire: dict[str, Any]) -> WebhookEvent | None:
+        return None if frame.event == "stream_started" else WebhookEvent.from_wire(wire)
+
+
 def is_permanent(error: DevoraError) -> bool:
     """Return whether a new connection would fail in the same way."""
     if isinstance(error, APIConnectionError):
         return not error.retryable
-    if error.status is not None and error.status < 400:
-        return True  # an answer that is none of the API's
-    return error.status in PERMANENT_STATUSES or isinstance(error, AuthenticationError | PermissionDeniedError)
+    if isinstance(error, APIStatusError) and error.should_retry is False:
+        return True
+    # An answer or a frame that is not one of the API would come again; a gateway's page may be of an outage.
+    foreign = error.code in (UNEXPECTED, UNEXPECTED_REDIRECT) and (error.status or 0) < 400
+    return foreign or isinstance(error, _REFUSALS)
 
 
-def _stream_error(wire: dict[str, object]) -> DevoraError:
-    error = wire.get("error")
-    error = error if isinstance(error, dict) else {}
-    kind = {"authentication_failed": AuthenticationError, "forbidden": PermissionDeniedError}.get(
-        str(error.get("code")), APIStatusError
-    )
-    return kind(
-        str(error.get("message", "The stream broke off")),
-        code=error.get("code"),
-        request_id=error.get("request_id"),
-        details=error.get("details") if isinstance(error.get("details"), dict) else None,
-        body=wire,
-    )
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        wire = parsed(text)
+    except ValueError:
+        wire = None
+    if not isinstance(wire, dict):
+        raise ServerError(f"A frame of the stream is not a JSON object: {text[:200]!r}", code=UNEXPECTED)
+    return wire

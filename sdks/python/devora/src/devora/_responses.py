@@ -6,7 +6,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from devora._retries import seconds_of_retry_after
+from devora._retries import advice_of, seconds_of_retry_after
+
+LARGEST_ANSWER = 2**26
+"""Bytes of an answer, or of one frame of a stream, beyond which it is an error."""
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return JSON as objects. Raises `ValueError`, also for JSON that is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as fault:
+        raise ValueError("JSON that is nested too deeply") from fault
 
 
 class RawResponse:
@@ -45,7 +56,7 @@ class RawResponse:
 
     def json(self) -> Any:
         """The body as JSON. Raises `ValueError`."""
-        return json.loads(self.body)
+        return parsed(self.body)
 
     def parsed_body(self) -> Any:
         """The body as JSON, or its text where it is none."""
@@ -56,10 +67,15 @@ class RawResponse:
 
     def retry_after(self, in_body: object = None) -> float | None:
         """Seconds after which the server says to come back."""
-        seconds = seconds_of_retry_after(self.headers.get("retry-after"))
+        seconds = seconds_of_retry_after(self.headers.get("retry-after"), self.headers.get("date"))
         if seconds is None and isinstance(in_body, int | float):
             return in_body
         return seconds
+
+    @property
+    def should_retry(self) -> bool | None:
+        """What the server says of another attempt, if it says anything."""
+        return advice_of(self.headers)
 
     def __repr__(self) -> str:
         return f"<RawResponse {self.status}, {len(self.body)} bytes>"

@@ -12,5 +12,5 @@ def result_of(job: JobDetail) -> Result:
         return Result.from_wire(job.to_dict(), job.raw_response)
     kind = JobCancelled if job.status == "cancelled" else JobFailed
     reason = f": {job.error.message}" if job.error else ""
-    word = {"CANCELLED": "was cancelled", "TIMEOUT": "ran out of time"}.get(job.state or "", "failed")
+    word = {"CANCELLED": "was cancelled", "TIMEOUT": "ran out of time"}.get(str(job.state), "failed")
     raise kind(f"Job {job.job_id} {word}{reason}", job=job, error=job.error, request_id=job.request_id)

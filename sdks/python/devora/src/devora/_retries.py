@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 MAX_PAUSE = 8.0
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+AWAY_STATUSES = RETRIED_STATUSES - {500}
+"""Of a server that is away for a while, or of what stands before it."""
 
 
 class Deadline:
@@ -51,34 +53,44 @@ class Backoff:
         # Beyond 2**30 the power only grows, and no pause is as long.
         pause = min(self._longest, self._first * 2.0 ** min(self._pauses, 30))
         self._pauses += 1
-        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret
+        return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, keeps no secret  # nosec B311
 
 
 def is_retried(status: int, headers: Mapping[str, str]) -> bool:
     """Return whether a response is retried. The server's header `x-should-retry` overrides its status."""
-    advice = headers.get("x-should-retry", "").lower()
-    if advice in ("true", "false"):
-        return advice == "true"
-    return status in RETRIED_STATUSES
+    advice = advice_of(headers)
+    return status in RETRIED_STATUSES if advice is None else advice
 
 
-def seconds_of_retry_after(value: str | None) -> float | None:
-    """Return the seconds of a `Retry-After` header, which has seconds or a date. None for anything else."""
+def advice_of(headers: Mapping[str, str]) -> bool | None:
+    """Return what the header `x-should-retry` says, if it says anything."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").lower())
+
+
+def seconds_of_retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Return the seconds of a `Retry-After` header, which has seconds or a date. None for anything else.
+
+    A date is measured against the answer's own `date`, as the clocks may differ.
+    """
     if value is None:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        return _seconds_until(value)
+        moment = _timestamp(value)
+        if moment is None:
+            return None
+        now = _timestamp(date)
+        return max(0.0, moment - (time.time() if now is None else now))
     if not 0 <= seconds < float("inf"):
         return None
     return int(seconds) if seconds.is_integer() else seconds
 
 
-def _seconds_until(date: str) -> float | None:
+def _timestamp(date: str | None) -> float | None:
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
-    except ValueError:
+        return None if date is None else parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
         return None

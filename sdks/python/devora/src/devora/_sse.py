@@ -6,6 +6,9 @@ import codecs
 import re
 from collections.abc import Iterator
 
+from devora._responses import LARGEST_ANSWER
+from devora.errors import too_large
+
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -29,11 +32,15 @@ class FrameDecoder:
         self._event = ""
         self._data: list[str] = []
         self._id: str | None = None
+        self._size = 0  # of the frame whose end has not come
         self._started = False
 
     def feed(self, received: bytes) -> Iterator[Frame]:
         """The frames that end in these bytes."""
         text = self._text.decode(received)
+        self._size += len(text)
+        if self._size > LARGEST_ANSWER:
+            raise too_large("A frame of the stream")
         if "\n" not in text and "\r" not in text:
             self._pieces.append(text)  # joined once its line has ended: a long line comes in many pieces
             return
@@ -63,6 +70,7 @@ class FrameDecoder:
         return None
 
     def _end(self) -> Frame | None:
+        self._size = 0
         frame = Frame(self._event or "message", "\n".join(self._data), self._id) if self._data else None
         self._event, self._data, self._id = "", [], None
         return frame

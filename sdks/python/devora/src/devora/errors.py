@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class DevoraError(Exception):
     """Anything that goes wrong. Fields that do not apply are None."""
 
+    default_code: str | None = None
+
     def __init__(
         self,
         message: str,
@@ -32,7 +34,7 @@ class DevoraError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.code = code
+        self.code = code or self.default_code
         """A word for machines, such as `not_found`."""
         self.status = status
         """The HTTP status of the answer."""
@@ -70,16 +72,24 @@ class ConfigurationError(DevoraError):
 class APIConnectionError(DevoraError):
     """The server did not answer, or its answer broke off."""
 
+    default_code = "connection_error"
     retryable = True
     """Whether to try again may help; not with an unknown certificate, or a URL that is none."""
+    sent = False
+    """Whether the request may have reached the server."""
 
 
 class APITimeoutError(APIConnectionError, TimeoutError):
     """The time of the call ran out before the server answered."""
 
+    default_code = "timeout"
+
 
 class APIStatusError(DevoraError):
     """The server answered with an error."""
+
+    should_retry: bool | None = None
+    """What the server says of another attempt (`x-should-retry`), if it says anything."""
 
 
 class InvalidRequestError(APIStatusError):
@@ -113,7 +123,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """A fault of the server; quote the request id."""
+    """A fault of the server, or an answer that is not one of the API; quote the request id."""
 
 
 class ServiceUnavailableError(ServerError):
@@ -122,6 +132,8 @@ class ServiceUnavailableError(ServerError):
 
 class JobFailed(DevoraError):
     """The job ended without a result. `job` is the job in full, `error` why; `code` is the error's type."""
+
+    default_code = "job_failed"
 
     def __init__(self, message: str, *, job: JobDetail, error: JobError | None, **more: Any) -> None:
         super().__init__(message, code=error.type if error else None, job_id=job.job_id, **more)
@@ -132,17 +144,32 @@ class JobFailed(DevoraError):
 class JobCancelled(JobFailed):
     """The job was cancelled."""
 
+    default_code = "job_cancelled"
+
 
 class JobTimeoutError(DevoraError, TimeoutError):
     """The time to wait for a job ran out. The job, `job_id`, goes on."""
+
+    default_code = "timeout"
 
 
 class WebhookVerificationError(DevoraError, ValueError):
     """A delivery is not genuine, or too old."""
 
+    default_code = "webhook_verification_failed"
 
-# The words of the chat socket, which has no HTTP status.
+
+UNEXPECTED = "unexpected_response"
+"""The code of an answer that is not one of the API."""
+UNEXPECTED_REDIRECT = "unexpected_redirect"
+# The words of streams and of the chat socket, which have no HTTP status.
 _BY_CODE: dict[str, int] = {
+    "invalid_request": 400,
+    "authentication_failed": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "rate_limit_exceeded": 429,
+    "service_unavailable": 503,
     "VALIDATION_ERROR": 400,
     "AUTHENTICATION_ERROR": 401,
     "RATE_LIMIT_ERROR": 429,
@@ -167,8 +194,15 @@ _BY_STATUS: dict[int, type[APIStatusError]] = {
 
 
 def status_error(response: RawResponse) -> APIStatusError:
-    """The error of an answer."""
+    """The error of an answer. A redirect is one as well: to follow it could carry the key elsewhere."""
     body = response.parsed_body()
+    if response.status < 400:
+        target = response.headers.get("location")
+        return unexpected(
+            f"The server redirects{f' to {target}' if target else ''}: use that address as the base URL",
+            response,
+            code=UNEXPECTED_REDIRECT,
+        )
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
         error = body if isinstance(body, dict) else {}
@@ -177,7 +211,7 @@ def status_error(response: RawResponse) -> APIStatusError:
     details = details if isinstance(details, dict) else {}
     job_id = details.get("job_id")
     fallback = f"The server answered {response.status} {response.reason}".rstrip()
-    return _BY_STATUS.get(response.status, ServerError)(
+    fault = _BY_STATUS.get(response.status, ServerError)(
         message if isinstance(message, str) else fallback,
         code=code if isinstance(code, str) else None,
         status=response.status,
@@ -188,17 +222,37 @@ def status_error(response: RawResponse) -> APIStatusError:
         job_id=job_id if isinstance(job_id, str) else None,
         response=response,
     )
+    fault.should_retry = response.should_retry
+    return fault
+
+
+def unexpected(message: str, response: RawResponse, code: str = UNEXPECTED) -> ServerError:
+    """The error of an answer that is not one of the API, such as the page of a proxy."""
+    return ServerError(
+        message,
+        code=code,
+        status=response.status,
+        request_id=response.request_id,
+        body=response.parsed_body(),
+        response=response,
+    )
+
+
+def too_large(what: str) -> ServerError:
+    """The error of an answer, or of a part of one, that no memory should hold."""
+    return ServerError(f"{what} is larger than 64 MiB", code=UNEXPECTED)
 
 
 def frame_error(error: dict[str, Any], request_id: str | None) -> APIStatusError:
-    """The error of a socket's frame."""
-    status = _BY_CODE.get(str(error.get("code")), 500)
+    """The error of a frame of a stream or a socket."""
+    code = error.get("code")
+    status = _BY_CODE.get(str(code), 500)
     details = error.get("details")
     details = details if isinstance(details, dict) else {}
-    retry_after = details.get("retry_after")
+    retry_after = details.get("retry_after", error.get("retry_after"))
     return _BY_STATUS.get(status, ServerError)(
         str(error.get("message", "")),
-        code=error.get("code"),
+        code=code if isinstance(code, str) else None,
         request_id=request_id,
         details=details,
         body=error,

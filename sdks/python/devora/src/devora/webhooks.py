@@ -6,10 +6,10 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 import time
 from collections.abc import Mapping
 
+from devora._responses import parsed
 from devora.errors import WebhookVerificationError
 from devora.models import WebhookEvent
 
@@ -32,7 +32,7 @@ def unwrap(
     """
     message_id = verify(body, headers, secret, tolerance=tolerance, now=now)
     try:
-        wire = json.loads(body)
+        wire = parsed(body)
     except ValueError as fault:
         raise WebhookVerificationError("The body is not JSON") from fault
     if not isinstance(wire, dict):
@@ -51,7 +51,9 @@ def verify(
     """Check the Standard Webhooks headers of a delivery. Returns its id. Raises `WebhookVerificationError`."""
     if not secret:
         raise WebhookVerificationError("No webhook secret")
-    lower = {name.lower(): value for name, value in headers.items()}
+    if not isinstance(body, str | bytes | bytearray | memoryview):
+        raise TypeError(f"body must be the raw body as it was received, not a {type(body).__name__}")
+    lower = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
     message_id, sent_at, signatures = (lower.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature"))
     if not (message_id and sent_at and signatures):
         raise WebhookVerificationError("The headers webhook-id, webhook-timestamp and webhook-signature are needed")
@@ -61,11 +63,13 @@ def verify(
     if abs(age) > tolerance:
         old = "too old" if age > 0 else "from the future"
         raise WebhookVerificationError(f"The delivery is {old}: {abs(age):.0f} seconds, {tolerance:g} are allowed")
-    raw = body.encode() if isinstance(body, str) else body
-    digest = hmac.new(_key(secret), f"{message_id}.{sent_at}.".encode() + raw, hashlib.sha256).digest()
+    # What no text of a delivery holds is replaced, and so matches no signature.
+    raw = body.encode(errors="replace") if isinstance(body, str) else bytes(body)
+    signed = f"{message_id}.{sent_at}.".encode(errors="replace") + raw
+    digest = hmac.new(_key(secret), signed, hashlib.sha256).digest()
     expected = b"v1," + base64.b64encode(digest)
     # During a rotation there is one signature for each secret.
-    matches = [hmac.compare_digest(expected, signature.encode()) for signature in signatures.split(" ")]
+    matches = [hmac.compare_digest(expected, signature.encode(errors="replace")) for signature in signatures.split(" ")]
     if not any(matches):
         raise WebhookVerificationError("No signature matches: another secret, or a body that was changed")
     return message_id
@@ -73,9 +77,9 @@ def verify(
 
 def verify_webhook(payload: str | bytes, signature: str, secret: str) -> bool:
     """Whether `X-Devora-Signature` (`sha256=…`) is that of the body. It says nothing of the age: prefer `unwrap`."""
-    raw = payload.encode() if isinstance(payload, str) else payload
+    raw = payload.encode(errors="replace") if isinstance(payload, str) else payload
     expected = "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), signature.encode())
+    return bool(secret) and hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
 
 
 def _key(secret: str) -> bytes:

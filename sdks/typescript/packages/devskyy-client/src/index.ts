@@ -1,4 +1,4 @@
-import { environment, fromWire, Transport, type APIPromise, type CallOptions, type TransportOptions } from "@devora/sdk/transport";
+import { clock, environment, fromWire, Transport, type APIPromise, type CallOptions, type TransportOptions } from "@devora/sdk/transport";
 
 export {
   APIConnectionError,
@@ -181,11 +181,11 @@ export class DevSkyyClient {
   }
 
   #get<T>(path: string, options: CallOptions | undefined, read: (body: unknown) => T = fromWire<T>): APIPromise<T> {
-    return this.#transport.call<T>({ method: "GET", path: BASE + path, options }, read);
+    return this.#transport.call<T>({ method: "GET", path: BASE + path, options, result: "anything" }, read);
   }
 
   async #token(): Promise<string> {
-    if (this.#tokens !== undefined && Date.now() < this.#renewAt) return this.#tokens.accessToken;
+    if (this.#tokens !== undefined && clock() < this.#renewAt) return this.#tokens.accessToken;
     this.#signingIn ??= this.#renew().finally(() => {
       this.#signingIn = undefined;
     });
@@ -209,7 +209,7 @@ export class DevSkyyClient {
   async #kept(answer: Promise<Tokens>): Promise<Tokens> {
     const tokens = await answer;
     this.#tokens = tokens;
-    this.#renewAt = Date.now() + Math.max(0, 1000 * tokens.expiresIn - EARLY);
+    this.#renewAt = clock() + Math.max(0, 1000 * tokens.expiresIn - EARLY);
     return tokens;
   }
 }

@@ -2,6 +2,7 @@
 const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "input_schema", "output_schema"]);
 /** Objects whose keys are ids; what is under each id is renamed. */
 const KEYED_BY_ID = new Set(["by_agent", "by_workflow"]);
+const DEEPEST = 200;
 
 export type JsonObject = Record<string, unknown>;
 
@@ -35,16 +36,18 @@ export function wireOf(result: object): unknown {
   return (result as { [WIRE]?: unknown })[WIRE];
 }
 
-function renamed(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(renamed);
+function renamed(value: unknown, depth = 0): unknown {
+  if (depth > DEEPEST) return value; // no type of the API is as deep, and a deeper one would exhaust the stack
+  if (Array.isArray(value)) return value.map((item) => renamed(item, depth + 1));
   if (!isObject(value)) return value;
-  const result: JsonObject = {};
-  for (const [name, field] of Object.entries(value)) {
-    if (OPAQUE.has(name) && !Array.isArray(field)) result[camelName(name)] = field;
-    else if (KEYED_BY_ID.has(name) && isObject(field)) result[camelName(name)] = mapValues(field, renamed);
-    else result[camelName(name)] = renamed(field);
-  }
-  return result;
+  // Entries and no assignments, so that a field `__proto__` is a field like any other.
+  return Object.fromEntries(
+    Object.entries(value).map(([name, field]) => {
+      if (OPAQUE.has(name) && !Array.isArray(field)) return [camelName(name), field];
+      if (KEYED_BY_ID.has(name) && isObject(field)) return [camelName(name), mapValues(field, (each) => renamed(each, depth + 2))];
+      return [camelName(name), renamed(field, depth + 1)];
+    }),
+  );
 }
 
 function mapValues(value: JsonObject, change: (field: unknown) => unknown): JsonObject {

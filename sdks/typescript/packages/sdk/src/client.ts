@@ -46,11 +46,11 @@ export class DevoraClient {
 
   /** Ends the sign-in of the user whose token this client uses. */
   signOut(options?: CallOptions): APIPromise<void> {
-    return this.#transport.call({ method: "POST", path: "/v1/auth/sign-out", options });
+    return this.#transport.call({ method: "POST", path: "/v1/auth/sign-out", options, result: "nothing" });
   }
 
   /** Any other route of the API, with the same retries and errors; `path` begins with `/v1/`. */
   request<T = unknown>(method: string, path: string, { body, query, ...options }: CallOptions & { body?: unknown; query?: object } = {}): APIPromise<T> {
-    return this.#transport.call<T>({ method, path, body, query, options });
+    return this.#transport.call<T>({ method, path, body, query, options, result: "anything" });
   }
 }

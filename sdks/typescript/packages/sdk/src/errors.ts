@@ -1,5 +1,6 @@
 import { isObject, type JsonObject } from "./casing.js";
 import type { JobDetail, JobError } from "./models.js";
+import { plausible } from "./retries.js";
 
 const KINDS = Symbol.for("devora.error.kinds");
 
@@ -177,6 +178,8 @@ export function jobIdOf(error: unknown): string | undefined {
   return typeof jobId === "string" ? jobId : undefined;
 }
 
+/** The code of an answer that is not one of the API. */
+export const UNEXPECTED = "unexpected_response";
 const STATUSES: Record<string, number> = {
   invalid_request: 400,
   model_not_configured: 400,
@@ -201,9 +204,14 @@ export function errorOf(status: number, body: unknown, fields: { requestId?: str
     details: isObject(fault["details"]) ? { ...fault["details"] } : {},
     body,
     shouldRetry: fields.shouldRetry,
-    retryAfter: fields.retryAfter ?? (typeof fault["retry_after"] === "number" ? fault["retry_after"] : undefined),
+    retryAfter: fields.retryAfter ?? (typeof fault["retry_after"] === "number" ? plausible(fault["retry_after"]) : undefined),
   };
   return new (classOf(status))(message, known);
+}
+
+/** The error of an answer, or of a part of one, that is not one of the API, such as the page of a proxy. */
+export function unexpected(message: string, fields: ErrorFields = {}): ServerError {
+  return new ServerError(message, { code: UNEXPECTED, ...fields });
 }
 
 /** The error of a frame in a stream or socket, which has a code instead of a status. */
@@ -223,7 +231,7 @@ function classOf(status: number): typeof DevoraError {
 }
 
 function codeOf(status: number): string {
-  if (status < 400) return "unexpected_response";
+  if (status < 400) return UNEXPECTED;
   return Object.entries(STATUSES).find(([, known]) => known === status)?.[0] ?? (status >= 500 ? "service_unavailable" : "invalid_request");
 }
 

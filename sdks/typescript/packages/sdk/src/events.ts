@@ -1,5 +1,5 @@
 import { fromWire, isObject, type JsonObject } from "./casing.js";
-import { AuthenticationError, DevoraError, errorOfFrame, namingJob, ServerError } from "./errors.js";
+import { AuthenticationError, DevoraError, errorOfFrame, namingJob, ServerError, unexpected } from "./errors.js";
 import type { EventPage, JobDetail, JobEvent, JobStatus } from "./models.js";
 import { type Backoff, pauseOf, sleep } from "./retries.js";
 import { socketFactory, socketFrames, SocketClosed, type SocketFactory } from "./socket.js";
@@ -93,7 +93,7 @@ async function* resumed(transport: Transport, jobId: string, options: StreamOpti
 
 function streamConnect(transport: Transport, jobId: string, options: StreamOptions): Connect {
   return async function* (cursor, signal, alive) {
-    const query = { deltas: options.deltas ?? false };
+    const query = { deltas: options.deltas ?? false, snapshot: false };
     const headers: Record<string, string> = cursor === undefined ? {} : { "Last-Event-ID": cursor };
     const call = { method: "GET", path: `${jobPath(jobId)}/events`, query, accept: "text/event-stream", options: { headers } };
     const stall = options.stallTimeout ?? STALL;
@@ -104,7 +104,8 @@ function streamConnect(transport: Transport, jobId: string, options: StreamOptio
       if (frame.data === undefined || frame.event === "snapshot") continue;
       const data = parsedFrame(frame.data);
       if (frame.event === "stream_error") throw errorOfFrame(data);
-      if (isObject(data)) yield data;
+      if (!isObject(data)) throw unexpected(`a frame of the stream is not a JSON object: ${frame.data.slice(0, 200)}`);
+      yield data;
     }
   };
 }
@@ -161,7 +162,7 @@ export function parsedFrame(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new ServerError(`a frame of the stream is not JSON: ${text.slice(0, 200)}`, { code: "unexpected_response", cause });
+    throw unexpected(`a frame of the stream is not JSON: ${text.slice(0, 200)}`, { cause });
   }
 }
 
@@ -210,7 +211,9 @@ function isTerminal(event: JsonObject): boolean {
 
 export function isPermanent(error: unknown): boolean {
   if (!(error instanceof DevoraError)) return false;
-  if (error.shouldRetry === false || error.code === "unexpected_response") return true;
+  if (error.shouldRetry === false) return true;
+  // An answer or a frame that is not one of the API would come again; a proxy's page may be of an outage.
+  if (error instanceof ServerError && (error.status ?? 0) < 400) return true;
   return error.status !== undefined && PERMANENT.has(error.status);
 }
 

@@ -15,7 +15,7 @@ import type {
   WorkflowAccepted,
 } from "./models.js";
 import { APIPromise } from "./promise.js";
-import { isAway, isRetried, pauseOf, sleep } from "./retries.js";
+import { clock, isAway, isRetried, pauseOf, sleep } from "./retries.js";
 import type { CallOptions, Transport } from "./transport.js";
 
 export interface WaitOptions {
@@ -211,9 +211,9 @@ export function jobOf(transport: Transport, accepted: AgentAccepted | WorkflowAc
 
 /** Polls until the job ends. Restarts of the server and broken connections are ridden out until the deadline. */
 export async function waitFor(transport: Transport, jobId: string, { timeout, signal }: WaitOptions = {}): Promise<Result> {
-  const deadline = timeout === undefined ? Infinity : Date.now() + timeout;
-  for (let failures = 0; ; ) {
-    const started = Date.now();
+  const deadline = timeout === undefined ? Infinity : clock() + timeout;
+  for (let failures = 0, faults = 0; ; ) {
+    const started = clock();
     const wait = Math.round(Math.max(0, Math.min(LONGEST_POLL, deadline - started)));
     const query = { wait: wait / 1000, until: "end" };
     // The answer may take as long as the poll, and the way there and back.
@@ -222,19 +222,19 @@ export async function waitFor(transport: Transport, jobId: string, { timeout, si
     try {
       const job = await transport.call<JobDetail>({ method: "GET", path: jobPath(jobId), query, options });
       if (hasEnded(job.status)) return resultOf(job);
-      failures = 0;
-      if (Date.now() - started < wait / 2) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
+      failures = faults = 0;
+      if (clock() - started < wait / 2) pause = pauseOf(0, transport.backoff); // answered early: no hot loop
     } catch (error) {
       signal?.throwIfAborted();
       failures += 1;
       // Another fault of the server is tried again as often as any call; one that only is away, until the deadline.
-      const passing = error instanceof DevoraError && (isAway(error) || (isRetried(error) && failures <= FAULTS));
+      const passing = error instanceof DevoraError && (isAway(error) || (isRetried(error) && (faults += 1) <= FAULTS));
       const asked = error instanceof DevoraError ? 1000 * (error.retryAfter ?? 0) : 0;
-      if (!passing || (asked > 0 && Date.now() + asked >= deadline)) throw namingJob(error, jobId);
+      if (!passing || (asked > 0 && clock() + asked >= deadline)) throw namingJob(error, jobId);
       pause = Math.max(pauseOf(failures - 1, transport.backoff), asked);
       transport.log("info", `waiting for ${jobId} goes on in ${Math.round(pause)} ms: ${error.message}`);
     }
-    if (Date.now() + pause >= deadline) {
+    if (clock() + pause >= deadline) {
       const message = `Job ${jobId} has not ended before the deadline; it goes on`;
       throw new APITimeoutError(message, { code: "timeout", details: { job_id: jobId } });
     }

@@ -17,10 +17,22 @@ export type ReasonCode = Open<
   | "unknown_agent"
   | "retrying"
   | "waiting_for_approval"
+  | "waiting_for_input"
   | "paused"
   | "cancelling"
   | "stuck"
   | "budget_exceeded"
+>;
+export type ToolStatus = Open<
+  | "scheduled"
+  | "running"
+  | "retrying"
+  | "waiting_for_input"
+  | "completed"
+  | "failed"
+  | "refused"
+  | "skipped"
+  | "cancelled"
 >;
 export type CallStatus = Open<
   | "pending"
@@ -255,6 +267,26 @@ export interface Attempt {
   error: JobError | null;
 }
 
+/** One call of a tool by an agent. `arguments` and `result` are beginnings. */
+export interface ToolCall {
+  id: string;
+  turn: number;
+  tool: string;
+  status: ToolStatus;
+  arguments: string;
+  attempts: number;
+  effectId: string;
+  startedAt: string | null;
+  completedAt: string | null;
+  result: string | null;
+  /** Size of the whole result. */
+  bytes: number | null;
+  error: JobError | null;
+  /** If another agent is the tool: the key of the call of that agent. */
+  calls: string | null;
+  answeredBy: string | null;
+}
+
 export interface AgentCall {
   step: string;
   agent: string;
@@ -269,6 +301,12 @@ export interface AgentCall {
   error: JobError | null;
   reused: boolean;
   reusedFrom: string | null;
+  /** The job that the step runs, if it runs one. */
+  child: string | null;
+  /** Requests to the model so far, if the agent has tools; else 0. */
+  turns: number;
+  maxTurns: number | null;
+  toolCalls: ToolCall[];
 }
 
 export interface Reason {
@@ -317,6 +355,8 @@ export interface JobDetail {
   labels: Record<string, string>;
   retryOf: string | null;
   retriedBy: string[] | null;
+  /** The jobs that this job started as its children, in order. */
+  children: string[];
   webhookUrl: string | null;
   createdAt: string;
   startedAt: string | null;

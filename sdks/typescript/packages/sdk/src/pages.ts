@@ -1,5 +1,6 @@
 import { APIPromise, type Answer } from "./promise.js";
 import { fromWire, isObject, toWire, type JsonObject } from "./casing.js";
+import { unexpected } from "./errors.js";
 import type { Call, CallOptions, Transport } from "./transport.js";
 
 /** One page of a list. `for await` over it goes through this page and all that follow. */
@@ -57,7 +58,9 @@ export function list<Item>(
   const call: Call = { method: "GET", path, query: wanted, options };
   const read = (body: unknown): Page<Item> => {
     const page = isObject(body) ? body : {};
-    const items = Array.isArray(page[field]) ? page[field].map((item) => fromWire<Item>(item)) : [];
+    const found = page[field];
+    if (!Array.isArray(found) || !found.every(isObject)) throw unexpected(`the answer has no list ${field}: check the base URL`, { body });
+    const items = found.map((item) => fromWire<Item>(item));
     const following = followingQuery(page, items.length, wanted);
     const total = typeof page["total"] === "number" ? page["total"] : undefined;
     return new Page(items, total, following && (() => list<Item>(transport, path, field, following, options)));

@@ -6,10 +6,12 @@ import { Job, jobOf, resultOf, waitFor, type Decision, type WaitOptions } from "
 import type * as models from "./models.js";
 import { list, type PageOptions, type PagePromise } from "./pages.js";
 import type { APIPromise } from "./promise.js";
+import { clock } from "./retries.js";
 import { names503Job, segment, type CallOptions, type Transport } from "./transport.js";
 import { unwrapWebhook, verifyWebhook, type UnwrapOptions, type WebhookHeaders } from "./webhooks.js";
 
 const SYNCHRONOUS_TIMEOUT = 600_000;
+const SILENCE = 150_000;
 
 abstract class Resource {
   protected readonly transport: Transport;
@@ -26,6 +28,10 @@ abstract class Resource {
     return this.transport.call<T>({ method, path, body: body && toWire(body), options });
   }
 
+  protected remove(path: string, options?: CallOptions): APIPromise<void> {
+    return this.transport.call<void>({ method: "DELETE", path, options, result: "nothing" });
+  }
+
   protected pages<Item>(path: string, field: string, query: object, options?: CallOptions): PagePromise<Item> {
     return list<Item>(this.transport, path, field, query, options);
   }
@@ -38,7 +44,7 @@ async function start(transport: Transport, path: string, request: models.StartRe
     return transport.call({ method: "POST", path, body, options }, (accepted) => jobOf(transport, fromWire(accepted)));
   }
   const { timeout = SYNCHRONOUS_TIMEOUT, signal } = options;
-  const deadline = Date.now() + timeout;
+  const deadline = clock() + timeout;
   let jobId: string;
   try {
     const answer = await transport.call<models.Finished | models.AgentAccepted>({
@@ -48,6 +54,7 @@ async function start(transport: Transport, path: string, request: models.StartRe
       body: (attempt: number) => (attempt > 0 && !request.webhookUrl ? { ...body, async: true } : body),
       options: { ...options, timeout },
       persistent: true,
+      attemptTimeout: SILENCE, // the server gives its own wait up earlier
     });
     if ("metrics" in answer) return resultOf(answer);
     jobId = answer.jobId;
@@ -55,7 +62,7 @@ async function start(transport: Transport, path: string, request: models.StartRe
     if (!(error instanceof DevoraError) || !names503Job(error)) throw error;
     jobId = jobIdOf(error) as string; // The server's own wait ran out: the job goes on.
   }
-  return waitFor(transport, jobId, { timeout: Math.max(0, deadline - Date.now()), signal });
+  return waitFor(transport, jobId, { timeout: Math.max(0, deadline - clock()), signal });
 }
 
 export type ExecuteRequest = models.StartRequest & { agentId: string };
@@ -239,8 +246,8 @@ export class Users extends Resource {
     return this.pages("/v1/users", "users", query, options);
   }
 
-  remove(username: string, options?: CallOptions): APIPromise<void> {
-    return this.write("DELETE", `/v1/users/${segment(username)}`, undefined, options);
+  delete(username: string, options?: CallOptions): APIPromise<void> {
+    return this.remove(`/v1/users/${segment(username)}`, options);
   }
 }
 
@@ -283,7 +290,7 @@ export class Webhooks extends Resource {
   }
 
   delete(webhookId: string, options?: CallOptions): APIPromise<void> {
-    return this.write("DELETE", webhookPath(webhookId), undefined, options);
+    return this.remove(webhookPath(webhookId), options);
   }
 
   rotateSecret(webhookId: string, request: models.SecretRotation = {}, options?: CallOptions): APIPromise<models.RotatedWebhook> {

@@ -60,11 +60,26 @@ export function shouldRetryOf(headers: Headers): boolean | undefined {
 export function retryAfterOf(headers: Headers, now: () => number = Date.now): number | undefined {
   const value = headers.get("retry-after")?.trim();
   if (!value) return undefined;
-  if (/^\d+(\.\d+)?$/.test(value)) return Number(value);
+  if (/^\d+(\.\d+)?$/.test(value)) return plausible(Number(value));
   const at = Date.parse(value);
   if (Number.isNaN(at)) return undefined;
   const served = Date.parse(headers.get("date") ?? "");
-  return Math.max(0, (at - (Number.isNaN(served) ? now() : served)) / 1000);
+  return plausible(Math.max(0, (at - (Number.isNaN(served) ? now() : served)) / 1000));
+}
+
+/** The seconds, unless no server can mean them. */
+export function plausible(seconds: number): number | undefined {
+  return seconds >= 0 && seconds <= 1e9 ? seconds : undefined;
+}
+
+/** Milliseconds since some moment; unlike the time of day, it never jumps. */
+export function clock(): number {
+  return performance.now();
+}
+
+/** The delay of a timer: a longer one would overflow and fire at once. */
+export function timerDelay(milliseconds: number): number {
+  return Math.min(Math.max(0, milliseconds), 2 ** 31 - 1);
 }
 
 /** Resolves after `milliseconds`; rejects with the signal's reason as soon as it is aborted. */
@@ -78,7 +93,7 @@ export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", stop);
       resolve();
-    }, milliseconds);
+    }, timerDelay(milliseconds));
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

@@ -1,5 +1,7 @@
-import { ServerError } from "./errors.js";
+import { isObject } from "./casing.js";
+import { unexpected } from "./errors.js";
 import { openNodeSocket } from "./node-socket.js";
+import { clock } from "./retries.js";
 
 /** What this package needs of a WebSocket; the global `WebSocket` of browsers, Deno and Node 22 has it. */
 export interface Socket {
@@ -17,6 +19,15 @@ export type SocketFactory = (url: string) => Socket;
 export function socketFactory(): SocketFactory | undefined {
   if (typeof globalThis.WebSocket === "function") return (url) => new WebSocket(url) as unknown as Socket;
   return openNodeSocket();
+}
+
+function objectOr(text: string): Record<string, unknown> | undefined {
+  try {
+    const frame: unknown = JSON.parse(text);
+    return isObject(frame) ? frame : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export class SocketClosed extends Error {
@@ -50,20 +61,18 @@ export async function* socketFrames(
   };
   const socket = open(url);
   const send = (frame: object) => socket.send(JSON.stringify(frame));
-  let heard = Date.now();
+  let heard = clock();
   socket.onopen = () => {
-    heard = Date.now();
+    heard = clock();
     Promise.resolve()
       .then(() => greet(send))
       .catch(fail);
   };
   socket.onmessage = ({ data }) => {
-    heard = Date.now();
-    try {
-      waiting.push(JSON.parse(String(data)) as Record<string, unknown>);
-    } catch (cause) {
-      fail(new ServerError(`a frame of the socket is not JSON: ${String(data).slice(0, 200)}`, { code: "unexpected_response", cause }));
-    }
+    heard = clock();
+    const frame = objectOr(String(data));
+    if (frame === undefined) fail(unexpected(`a frame of the socket is not a JSON object: ${String(data).slice(0, 200)}`));
+    else waiting.push(frame);
     wake();
   };
   socket.onerror = () => fail(new Error(`no WebSocket connection to ${new URL(url).origin}`));
@@ -71,9 +80,9 @@ export async function* socketFrames(
   const stop = () => fail(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
   const watch = setInterval(() => {
-    if (Date.now() - heard > stall) return fail(new Error(`nothing came for ${stall} ms`));
+    if (clock() - heard > stall) return fail(new Error(`nothing came for ${stall} ms`));
     try {
-      if (Date.now() - heard > stall / 3) send(ping);
+      if (clock() - heard > stall / 3) send(ping);
     } catch (error) {
       fail(error); // It is not open any more, or not yet.
     }

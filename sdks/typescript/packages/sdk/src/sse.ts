@@ -1,3 +1,13 @@
+import { type ServerError, unexpected } from "./errors.js";
+import { timerDelay } from "./retries.js";
+
+/** Bytes of an answer, or characters of one frame of a stream, beyond which it is an error. */
+export const LARGEST = 2 ** 26;
+
+export function tooLarge(what: string): ServerError {
+  return unexpected(`${what} is larger than 64 MiB`);
+}
+
 /** One frame of an event stream. A comment, which only keeps the connection, has none of the fields. */
 export interface Frame {
   event?: string;
@@ -12,7 +22,10 @@ export interface Frame {
  */
 export async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
   let frame: Frame = {};
+  let size = 0;
   for await (const line of linesOf(chunks)) {
+    size = line === "" ? 0 : size + line.length;
+    if (size > LARGEST) throw tooLarge("a frame of the stream");
     if (line === "") {
       if (frame.data !== undefined) yield frame;
       frame = {};
@@ -32,6 +45,7 @@ export async function* framesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerat
 async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let pieces: string[] = []; // of a line whose end has not come
+  let length = 0; // of the pieces
   for await (const chunk of chunks) {
     const text = decoder.decode(chunk, { stream: true });
     let start = 0;
@@ -39,9 +53,12 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<strin
       pieces.push(text.slice(start, end));
       yield pieces.join("").replace(/\r$/, "");
       pieces = [];
+      length = 0;
       start = end + 1;
     }
     if (start < text.length) pieces.push(text.slice(start));
+    length += text.length - start;
+    if (length > LARGEST) throw tooLarge("a line of the stream");
   }
 }
 
@@ -71,7 +88,7 @@ export class StallError extends Error {
 export async function withinStall<T>(promise: Promise<T>, stall: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stalled = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new StallError(stall)), stall);
+    timer = setTimeout(() => reject(new StallError(stall)), timerDelay(stall));
   });
   try {
     return await Promise.race([promise, stalled]);

@@ -1,7 +1,8 @@
-import { APIConnectionError, APITimeoutError, DevoraError, errorOf, InvalidRequestError, jobIdOf, ServerError } from "./errors.js";
+import { APIConnectionError, APITimeoutError, DevoraError, errorOf, InvalidRequestError, jobIdOf, unexpected } from "./errors.js";
 import { APIPromise, type Answer } from "./promise.js";
-import { type Backoff, isAway, isRetried, pauseOf, retryAfterOf, shouldRetryOf, sleep, systemCode, wasSent } from "./retries.js";
+import { type Backoff, clock, isAway, isRetried, pauseOf, retryAfterOf, shouldRetryOf, sleep, systemCode, timerDelay, wasSent } from "./retries.js";
 import { fromWire, isObject } from "./casing.js";
+import { tooLarge, LARGEST } from "./sse.js";
 import { VERSION } from "./version.js";
 import type { SocketFactory } from "./socket.js";
 
@@ -69,8 +70,12 @@ export interface Call {
   accept?: string | undefined;
   /** Without a key: a sign-in. */
   anonymous?: boolean | undefined;
-  /** The call waits for a job: once a request was sent, it is tried again until the deadline while the server is away. */
+  /** The call waits for a job: once an answer was lost, it is tried again until the deadline while the server is away. */
   persistent?: boolean | undefined;
+  /** Milliseconds that one attempt may take, if the whole call may take longer. */
+  attemptTimeout?: number | undefined;
+  /** What a good answer is; another one is an error. Default: a JSON object. */
+  result?: "object" | "nothing" | "anything" | undefined;
 }
 
 type BodyOfAttempt = (attempt: number) => unknown;
@@ -83,7 +88,7 @@ const LEVELS = { debug: 0, info: 1, warn: 2, off: 3 } as const;
 export { fromWire, toWire } from "./casing.js";
 export { errorOf } from "./errors.js";
 export { APIPromise } from "./promise.js";
-export { pauseOf, sleep } from "./retries.js";
+export { clock, pauseOf, sleep } from "./retries.js";
 export { socketFactory, socketFrames } from "./socket.js";
 
 /** One way to an API for every resource: deadlines, retries, idempotency keys, errors, log. */
@@ -103,15 +108,15 @@ export class Transport {
     this.webSocket = options.webSocket;
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
     this.#level = options.logLevel ?? levelOf(environment("DEVORA_LOG"));
+    checkHeaders(options.headers);
     const key = options.apiKey ?? environment("DEVORA_API_KEY");
-    if (!key) {
+    if (!key || (typeof key === "string" && key.trim() === "")) {
       throw new DevoraError(
         "no API key: give new DevoraClient({ apiKey }) or set the environment variable DEVORA_API_KEY",
         { code: "no_api_key" },
       );
     }
-    if (typeof key === "string") checkKey(key);
-    this.#options = { ...options, apiKey: key };
+    this.#options = { ...options, apiKey: typeof key === "string" ? checkKey(key) : key };
   }
 
   /** The key for the next request. */
@@ -140,7 +145,11 @@ export class Transport {
   }
 
   async answer<T>(call: Call, read: (body: unknown) => T | Promise<T>): Promise<Answer<T>> {
-    const { response, body } = await this.#attempts(call);
+    const { response, body, gone } = await this.#attempts(call);
+    const { result = "object" } = call;
+    if (!gone && (result === "object" ? !isObject(body) : result === "anything" && body === undefined && response.status !== 204)) {
+      throw unexpected("the answer is not a JSON object: check the base URL", { status: response.status, body });
+    }
     const requestId = response.headers.get("x-request-id") ?? undefined;
     const data = await read(body);
     if (isObject(data) && requestId && !("requestId" in data)) {
@@ -152,7 +161,7 @@ export class Transport {
   /** One attempt whose body is not read, for streams. The caller reads it or aborts `signal`. */
   async open(call: Call, signal: AbortSignal): Promise<Response> {
     const url = this.url(call.path, call.query);
-    const started = Date.now();
+    const started = clock();
     const request = { method: call.method, headers: await this.#headers(call, 0, undefined), redirect: "manual" as const };
     let response: Response;
     try {
@@ -162,34 +171,33 @@ export class Transport {
       throw connectionError(url, cause);
     }
     this.#logAnswer(call, response, 0, started);
-    if (!response.ok) throw this.#errorOf(response, await textOf(response));
+    if (!response.ok) throw this.#errorOf(response, await textOf(response).catch(() => "")); // the status alone says what is wrong
     return response;
   }
 
-  async #attempts(call: Call): Promise<{ response: Response; body: unknown }> {
+  async #attempts(call: Call): Promise<{ response: Response; body: unknown; gone?: boolean }> {
     const { timeout = this.#options.timeout ?? DEFAULT_TIMEOUT, maxRetries = this.#options.maxRetries ?? 2, signal } = call.options ?? {};
-    const deadline = Date.now() + timeout;
+    const deadline = clock() + timeout;
     const idempotencyKey = call.method === "POST" ? (call.options?.idempotencyKey ?? randomId()) : call.options?.idempotencyKey;
-    let sent = false;
-    let lost = false;
+    checkHeaders({ ...call.options?.headers, ...(idempotencyKey === undefined ? {} : { "Idempotency-Key": idempotencyKey }) });
+    let lost = false; // an answer, of a request that may have reached the server
     for (let attempt = 0; ; attempt += 1) {
       let error: DevoraError;
       try {
         const { response, text } = await this.#attempt(call, attempt, idempotencyKey, deadline, timeout);
         if (response.ok) return { response, body: parsed(response, text) };
         // What an earlier attempt has deleted, though its answer was lost, is gone.
-        if (call.method === "DELETE" && lost && response.status === 404) return { response, body: undefined };
+        if (call.method === "DELETE" && lost && response.status === 404) return { response, body: undefined, gone: true };
         error = this.#errorOf(response, text);
       } catch (caught) {
-        if (!(caught instanceof APIConnectionError) || caught instanceof APITimeoutError) throw caught;
+        if (!(caught instanceof APIConnectionError) || (caught instanceof APITimeoutError && clock() >= deadline)) throw caught;
         error = caught;
         lost ||= wasSent(error);
       }
-      sent ||= wasSent(error);
       const wait = Math.max(pauseOf(attempt, this.backoff), 1000 * (error.retryAfter ?? 0));
-      const unlimited = call.persistent && sent && maxRetries > 0 && isAway(error);
+      const unlimited = call.persistent && lost && maxRetries > 0 && isAway(error);
       const again = isRetried(error) && (attempt < maxRetries || unlimited) && !names503Job(error);
-      if (!again || Date.now() + wait >= deadline) throw error;
+      if (!again || clock() + wait >= deadline) throw error;
       this.log("info", `${call.method} ${call.path} is sent again in ${Math.round(wait)} ms: ${error.message}`);
       this.#options.onRetry?.({ method: call.method, path: call.path, retry: attempt + 1, delay: wait, error });
       await sleep(wait, signal);
@@ -215,8 +223,8 @@ export class Transport {
     const timer = setTimeout(() => {
       late = true;
       controller.abort();
-    }, Math.max(0, deadline - Date.now()));
-    const started = Date.now();
+    }, timerDelay(Math.min(deadline - clock(), call.attemptTimeout ?? Infinity)));
+    const started = clock();
     try {
       const response = await this.#fetch(url, {
         method: call.method,
@@ -226,10 +234,11 @@ export class Transport {
         ...(content === undefined ? {} : { body: JSON.stringify(content) }),
       });
       this.#logAnswer(call, response, attempt, started);
-      return { response, text: await response.text() };
+      return { response, text: await textOf(response) };
     } catch (cause) {
       caller?.throwIfAborted();
-      if (late) throw new APITimeoutError(`${call.method} ${call.path} took longer than ${timeout} ms`, { code: "timeout", cause });
+      if (cause instanceof DevoraError) throw cause;
+      if (late) throw new APITimeoutError(`${call.method} ${call.path} took longer than ${Math.min(timeout, call.attemptTimeout ?? Infinity)} ms`, { code: "timeout", cause });
       const error = connectionError(url, cause);
       this.log("debug", `${call.method} ${call.path} attempt ${attempt + 1}: ${error.message}`);
       throw error;
@@ -255,14 +264,14 @@ export class Transport {
     if (response.status < 400) {
       const target = response.headers.get("location");
       const message = `the API redirects${target ? ` to ${target}` : ""}: use that address as base URL`;
-      return new ServerError(message, { code: "unexpected_redirect", status: response.status, requestId });
+      return unexpected(message, { code: "unexpected_redirect", status: response.status, requestId });
     }
     const { headers, status } = response;
     return errorOf(status, jsonOr(text), { requestId, retryAfter: retryAfterOf(headers), shouldRetry: shouldRetryOf(headers) });
   }
 
   #logAnswer(call: Call, response: Response, attempt: number, started: number): void {
-    const seconds = ((Date.now() - started) / 1000).toFixed(3);
+    const seconds = ((clock() - started) / 1000).toFixed(3);
     const requestId = response.headers.get("x-request-id") ?? "-";
     this.log("debug", `${call.method} ${call.path} ${response.status} attempt ${attempt + 1} ${seconds} s request ${requestId}`);
   }
@@ -296,13 +305,24 @@ function rootOf(baseUrl: string): string {
   } catch {
     throw new DevoraError(`invalid base URL ${JSON.stringify(baseUrl)}: expected something like ${HOSTED}`, { code: "invalid_base_url" });
   }
-  if (url.protocol !== "http:" && url.protocol !== "https:") {
-    throw new DevoraError(`invalid base URL ${JSON.stringify(baseUrl)}: expected http:// or https://`, { code: "invalid_base_url" });
+  // A name and a password would not be sent, and a query would swallow the path.
+  if (!/^https?:$/.test(url.protocol) || url.username || url.password || /[?#\s]/.test(baseUrl)) {
+    const shown = JSON.stringify(baseUrl.replace(/\/\/[^/]*@/, "//***@"));
+    throw new DevoraError(`invalid base URL ${shown}: expected something like ${HOSTED}`, { code: "invalid_base_url" });
   }
   return (url.origin + url.pathname).replace(/\/+$/, "").replace(/\/v1$/, "");
 }
 
-function checkKey(key: string): string {
+function checkHeaders(headers: Record<string, string> = {}): void {
+  for (const [name, value] of Object.entries(headers)) {
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || !/^[\t\x20-\x7e]*$/.test(value)) {
+      throw new InvalidRequestError(`invalid header ${JSON.stringify(name)}: expected printable ASCII characters`, { code: "invalid_request" });
+    }
+  }
+}
+
+function checkKey(untrimmed: string): string {
+  const key = String(untrimmed).trim();
   if (!/^[\x21-\x7e]+$/.test(key)) {
     throw new DevoraError("the API key contains invalid characters; was it truncated or pasted with spaces?", { code: "invalid_api_key" });
   }
@@ -318,7 +338,7 @@ function parsed(response: Response, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new ServerError(`the answer is not JSON: ${text.slice(0, 200)}`, { code: "unexpected_response", status: response.status, body: text, cause });
+    throw unexpected(`the answer is not JSON: ${text.slice(0, 200)}`, { status: response.status, body: text, cause });
   }
 }
 
@@ -330,11 +350,22 @@ function jsonOr(text: string): unknown {
   }
 }
 
+/** The body as text; of one that no memory should hold, the error. */
 async function textOf(response: Response): Promise<string> {
-  try {
-    return await response.text();
-  } catch {
-    return ""; // The status alone says what is wrong.
+  if (response.body === null) return "";
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let size = 0;
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text + decoder.decode();
+    size += value.length;
+    if (size > LARGEST) {
+      reader.cancel().catch(() => undefined); // errors of a connection that is given up are of no interest
+      throw tooLarge("the answer");
+    }
+    text += decoder.decode(value, { stream: true });
   }
 }
 

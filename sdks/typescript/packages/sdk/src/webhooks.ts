@@ -54,7 +54,7 @@ export async function unwrapWebhook(
 /** Whether `signature` (the header `X-Devora-Signature`) is the secret's signature of the raw body. It has no date. */
 export async function verifyWebhook(body: string | Uint8Array, signature: string, secret: string): Promise<boolean> {
   const digest = /^sha256=([0-9a-f]{64})$/i.exec(signature)?.[1];
-  if (digest === undefined) return false;
+  if (digest === undefined || secret === "") return false;
   const key = await hmacKey(bytesOf(secret));
   const bytes = Uint8Array.from(digest.match(/../g) ?? [], (pair) => parseInt(pair, 16));
   return crypto.subtle.verify("HMAC", key, bytes, bytesOf(body));
@@ -83,7 +83,8 @@ function required(headers: WebhookHeaders, name: string): string {
 function valueOf(headers: WebhookHeaders, name: string): string | undefined {
   if (typeof (headers as Headers).get === "function") return (headers as Headers).get(name) ?? undefined;
   for (const [key, value] of Object.entries(headers as Record<string, string | string[] | undefined>)) {
-    if (key.toLowerCase() === name) return Array.isArray(value) ? value[0] : value;
+    const first: unknown = Array.isArray(value) ? value[0] : value;
+    if (key.toLowerCase() === name) return typeof first === "string" ? first : undefined;
   }
   return undefined;
 }
@@ -100,6 +101,9 @@ function hmacKey(secret: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
 }
 
 function bytesOf(text: string | Uint8Array): Uint8Array<ArrayBuffer> {
+  if (typeof text !== "string" && !(text instanceof Uint8Array)) {
+    throw new TypeError("the body must be the raw body as it was received, a string or bytes: not an object that was parsed from it");
+  }
   return typeof text === "string" ? new TextEncoder().encode(text) : new Uint8Array(text);
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
+from devora._async.account_events import AsyncAccountEvents
 from devora._async.agents import AsyncAgents
 from devora._async.audit import AsyncAudit
 from devora._async.handles import AsyncJob
@@ -63,6 +64,7 @@ class AsyncDevoraClient(AsyncResource):
         self.webhooks = AsyncWebhooks(self._transport)
         self.users = AsyncUsers(self._transport)
         self.audit = AsyncAudit(self._transport)
+        self.events = AsyncAccountEvents(self._transport)
 
     @property
     def base_url(self) -> str:

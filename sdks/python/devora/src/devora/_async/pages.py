@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from devora._model import Model
+from devora.errors import unexpected
 
 if TYPE_CHECKING:
     from devora._responses import RawResponse
@@ -27,8 +28,11 @@ class AsyncPage(Generic[Item]):
         query: dict[str, Any],
         fetch: Callable[[dict[str, Any]], Awaitable[RawResponse]],
     ) -> None:
-        wire = response.json()
-        self.items: list[Item] = [model.from_wire(item, response) for item in wire.get(key, [])]
+        wire = response.parsed_body()
+        items = wire.get(key) if isinstance(wire, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise unexpected(f"The answer has no list {key!r}; check the base URL", response)
+        self.items: list[Item] = [model.from_wire(item, response) for item in items]
         self.total: int | None = wire.get("total")
         self.limit: int | None = wire.get("limit")
         self.offset: int | None = wire.get("offset")

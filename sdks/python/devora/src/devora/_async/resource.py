@@ -10,7 +10,7 @@ from devora._async.transport import AsyncTransport, Request
 from devora._config import CallOptions
 from devora._model import Model
 from devora._responses import RawResponse
-from devora.errors import DevoraError
+from devora.errors import unexpected
 
 Answer = TypeVar("Answer", bound=Model)
 
@@ -61,13 +61,7 @@ def read(model: type[Answer], response: RawResponse) -> Answer:
     """Return the object of a response. Raises `DevoraError` if it is not a JSON object."""
     body = response.parsed_body()
     if not isinstance(body, dict):
-        raise DevoraError(
-            f"The answer is not a JSON object: {response.text[:100]!r}; check the base URL",
-            status=response.status,
-            request_id=response.request_id,
-            body=body,
-            response=response,
-        )
+        raise unexpected(f"The answer is not a JSON object: {response.text[:100]!r}; check the base URL", response)
     return model.from_wire(body, response)
 
 

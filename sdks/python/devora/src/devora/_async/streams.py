@@ -1,25 +1,25 @@
-"""The live events of a job. Reconnects with its cursor, so that no event is lost and none comes twice."""
+"""Live events of a job or an account. Reconnects with its cursor: no event is lost and none comes twice."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Generic, Self
 
 from devora._async import runtime
 from devora._async.resource import read
 from devora._async.transport import AsyncTransport, Request
 from devora._config import CallOptions, log
-from devora._cursor import MAX_PAUSE, NOW, STALL_TIMEOUT, Cursor, is_permanent
+from devora._cursor import MAX_PAUSE, NOW, STALL_TIMEOUT, AccountCursor, Cursor, Item, JobCursor, is_permanent
 from devora._retries import Backoff
 from devora._sse import FrameDecoder
-from devora.errors import DevoraError, JobTimeoutError
-from devora.models import Event, EventPage
+from devora.errors import APITimeoutError, DevoraError, JobTimeoutError
+from devora.models import Event, EventPage, WebhookEvent
 
 
-class AsyncEventStream:
-    """An iterator over the events of one job, to the last. To leave it earlier, close it or use it in a `with`.
+class AsyncStream(Generic[Item]):
+    """An iterator over events. To leave it, close it or use it in a `with`.
 
     A connection that breaks, or from which nothing comes for `stall_timeout` seconds, is made again for as long as the
     stream's `timeout` lasts. `after` is the cursor of the last event seen.
@@ -29,20 +29,18 @@ class AsyncEventStream:
         self,
         transport: AsyncTransport,
         path: str,
-        job_id: str,
+        query: dict[str, Any],
+        cursor: Cursor[Item],
         *,
-        after: str | None,
-        deltas: bool,
-        stall_timeout: float = STALL_TIMEOUT,
+        stall_timeout: float,
         options: CallOptions,
     ) -> None:
         self._transport = transport
         self._path = path
-        self._deltas = deltas
         self._stall_timeout = stall_timeout
         self._options = options
-        self._request = self._new_request()
-        self._cursor = Cursor(job_id, after)
+        self._request = self._new_request(query)
+        self._cursor = cursor
         self._backoff = Backoff(transport.config.stream_backoff, MAX_PAUSE)
         self._events = self._read()
 
@@ -51,10 +49,10 @@ class AsyncEventStream:
         """The cursor of the last event seen: give it to another stream to continue from there."""
         return self._cursor.after
 
-    def __aiter__(self) -> AsyncIterator[Event]:
+    def __aiter__(self) -> AsyncIterator[Item]:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> Item:
         return await self._events.__anext__()
 
     async def __aenter__(self) -> Self:
@@ -69,15 +67,14 @@ class AsyncEventStream:
         """Leave the stream and its connection."""
         await self._events.aclose()
 
-    def _new_request(self) -> Request:
-        query = {"deltas": None if self._deltas else False}
+    def _new_request(self, query: dict[str, Any]) -> Request:
         return Request(self._transport.config, "GET", self._path, query=query, **self._options)
 
-    async def _read(self) -> AsyncGenerator[Event]:
+    async def _read(self) -> AsyncGenerator[Item]:
         while not self._cursor.ended:
             pause = 0.0
             try:
-                if self._cursor.after == NOW and await self._is_over_now():
+                if await self._is_over():
                     return
                 silent = True
                 async with aclosing(self._connection()) as events:
@@ -87,16 +84,17 @@ class AsyncEventStream:
                 if self._cursor.ended or (silent and await self._nothing_follows()):
                     return
             except DevoraError as fault:
-                if is_permanent(fault) or isinstance(fault, JobTimeoutError):
+                if is_permanent(fault) or self._request.deadline.remaining() == 0:
+                    self._name(fault)
                     raise
-                log.info("stream of %s broke off (%s)", self._cursor.job_id, fault.code or type(fault).__name__)
+                log.info("stream of %s broke off (%s)", self._path, fault.code or type(fault).__name__)
                 pause = fault.retry_after or 0.0
             pause = max(pause, self._backoff.next())
             if not self._request.deadline.allows(pause):
                 raise self._timed_out()
             await runtime.sleep(pause)
 
-    async def _connection(self) -> AsyncGenerator[Event]:
+    async def _connection(self) -> AsyncGenerator[Item]:
         """The events of one connection."""
         request, decoder = self._request, FrameDecoder()
         request.headers["Accept"] = "text/event-stream"
@@ -115,28 +113,78 @@ class AsyncEventStream:
                 if request.deadline.remaining() == 0:
                     raise self._timed_out()
 
-    async def _is_over_now(self) -> bool:
+    async def _is_over(self) -> bool:
+        """Return whether there can be no event, before a connection is made."""
+        return False
+
+    async def _nothing_follows(self) -> bool:
+        """Return whether the stream ended without a last event because it was received before."""
+        return False
+
+    def _name(self, fault: DevoraError) -> None:
+        """Say in the error what the stream is of."""
+
+    def _timed_out(self) -> DevoraError:
+        seconds = self._request.deadline.seconds
+        return APITimeoutError(f"The stream of {self._path} has lasted {seconds:g} seconds")
+
+
+class AsyncAccountStream(AsyncStream[WebhookEvent]):
+    """An iterator over the events of an account, which does not end."""
+
+    def __init__(
+        self, transport: AsyncTransport, *, after: str | None, stall_timeout: float, options: CallOptions
+    ) -> None:
+        cursor = AccountCursor(after)
+        super().__init__(transport, "/events", {}, cursor, stall_timeout=stall_timeout, options=options)
+
+
+class AsyncEventStream(AsyncStream[Event]):
+    """An iterator over the events of one job, to the last. To leave it earlier, close it or use it in a `with`.
+
+    A connection that breaks, or from which nothing comes for `stall_timeout` seconds, is made again for as long as the
+    stream's `timeout` lasts. `after` is the cursor of the last event seen.
+    """
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        path: str,
+        job_id: str,
+        *,
+        after: str | None,
+        deltas: bool,
+        stall_timeout: float = STALL_TIMEOUT,
+        options: CallOptions,
+    ) -> None:
+        query = {"deltas": None if deltas else False, "snapshot": False}
+        super().__init__(transport, path, query, JobCursor(after), stall_timeout=stall_timeout, options=options)
+        self._job_id = job_id
+
+    async def _is_over(self) -> bool:
         """Replace `now` by the id of the last event: a connection that breaks before the first event must not skip any.
         Whether there can be none."""
+        if self._cursor.after != NOW:
+            return False
         self._cursor.after = (await self._page_after(NOW)).next
         return self._cursor.after is None
 
     async def _nothing_follows(self) -> bool:
-        """Return whether the stream ended without a last event because it was received before."""
         if self._cursor.after is None:
             return False
         page = await self._page_after(self._cursor.after)
         return not page.events and page.next is None
 
     async def _page_after(self, cursor: str) -> EventPage:
-        request = self._new_request()
-        request.query = {"after": cursor, "limit": 1}
+        request = self._new_request({"after": cursor, "limit": 1})
         request.deadline, request.max_retries = self._request.deadline, 0
         return read(EventPage, await self._transport.send(request))
 
-    def _timed_out(self) -> JobTimeoutError:
+    def _name(self, fault: DevoraError) -> None:
+        fault.job_id = self._job_id
+
+    def _timed_out(self) -> DevoraError:
         seconds = self._request.deadline.seconds
         return JobTimeoutError(
-            f"Job {self._cursor.job_id} has not ended within {seconds:g} seconds; it continues",
-            job_id=self._cursor.job_id,
+            f"Job {self._job_id} has not ended within {seconds:g} seconds; it continues", job_id=self._job_id
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from devora._config import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT, CallOptions, Config, Retry
 from devora._responses import RawResponse
+from devora._sync.account_events import AccountEvents
 from devora._sync.agents import Agents
 from devora._sync.audit import Audit
 from devora._sync.handles import Job
@@ -63,6 +64,7 @@ class DevoraClient(Resource):
         self.webhooks = Webhooks(self._transport)
         self.users = Users(self._transport)
         self.audit = Audit(self._transport)
+        self.events = AccountEvents(self._transport)
 
     @property
     def base_url(self) -> str:

@@ -47,6 +47,7 @@ class Starts(Resource):
             attempt_timeout=_MAX_SILENCE,
             **options,
         )
+        request.persistent = True
         # If the connection broke before the end of the job, it would break again. So a retry starts the job, or finds
         # it by its key, and the call waits for it. A callback is allowed in asynchronous starts only.
         request.repeated_body = {**body, "async": True}

@@ -8,11 +8,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 
-from devora._config import CONNECT_TIMEOUT, CallOptions, Config, Retry, log
-from devora._responses import RawResponse
-from devora._retries import Backoff, Deadline, is_retried
+from devora._config import CONNECT_TIMEOUT, CallOptions, Config, Retry, checked_headers, log
+from devora._responses import LARGEST_ANSWER, RawResponse
+from devora._retries import AWAY_STATUSES, Backoff, Deadline, is_retried
 from devora._sync import runtime
-from devora.errors import APIConnectionError, APITimeoutError, DevoraError, InvalidRequestError, status_error
+from devora.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    DevoraError,
+    InvalidRequestError,
+    status_error,
+    too_large,
+    unexpected,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,6 +42,7 @@ class Request:
         "max_retries",
         "method",
         "path",
+        "persistent",
         "query",
         "repeated_body",
         "url",
@@ -59,12 +69,16 @@ class Request:
         self.repeated_body = body
         """The body of retries, if it differs."""
         self.attempt_timeout = attempt_timeout
-        """Seconds that one attempt may wait for a byte, if the whole call may take longer."""
+        """Seconds that one attempt may take, if the whole call may take longer."""
+        self.persistent = False
+        """Whether the call waits for a job: once an answer was lost, it is retried until its deadline while the server
+        is away."""
         self.deadline = Deadline(options.get("timeout", default_timeout))
         self.max_retries = options.get("max_retries", config.max_retries)
-        self.headers = dict(options.get("headers", {}))
+        headers = dict(options.get("headers", {}))
         if method == "POST":
-            self.headers["Idempotency-Key"] = options.get("idempotency_key") or f"auto_{secrets.token_hex(16)}"
+            headers["Idempotency-Key"] = options.get("idempotency_key") or f"auto_{secrets.token_hex(16)}"
+        self.headers = checked_headers(headers)
 
 
 class Transport:
@@ -75,31 +89,48 @@ class Transport:
 
         self.config = config
         self._httpx2 = httpx2
-        self._owned = http_client is None
-        self._http = http_client or httpx2.Client(
-            limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=100)
-        )
+        self._http_client = http_client
+        self._pools: runtime.Pools[httpx2.Client] = runtime.Pools()
+        self._closed = False
 
     def close(self) -> None:
         """Close the connections, unless the caller passed them."""
-        if self._owned:
-            self._http.close()
+        self._closed = True
+        pool = self._pools.current()
+        if pool is not None:
+            pool.close()
+
+    def _http(self) -> httpx2.Client:
+        """The connections that may be used here: neither those of another event loop nor of the process before a
+        fork. Raises `ConfigurationError` if they are closed."""
+        http = self._http_client or self._pools.current()
+        if self._closed or (http is not None and http.is_closed):
+            raise ConfigurationError("The client is closed: make another one", code="client_closed")
+        if http is None:
+            limits = self._httpx2.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=100)
+            http = self._pools.add(self._httpx2.Client(limits=limits))
+        return http
 
     def send(self, request: Request) -> RawResponse:
         """Return the response. Raises `APIStatusError` for an error status, `APIConnectionError` without a response."""
         backoff = Backoff(self.config.backoff)
-        attempt = 1
+        attempt, lost = 1, False
         while True:
             try:
                 response = self._attempt(request, attempt)
-                if response.status < 400:
+                if 200 <= response.status < 300:
                     return response
+                if response.status == 404 and request.method == "DELETE" and lost:
+                    return response  # gone: an earlier attempt deleted it, but its answer was lost
                 error: DevoraError = status_error(response)
                 again = is_retried(response.status, response.headers) and not _job_continues(error)
             except APIConnectionError as fault:
                 error, again = fault, fault.retryable
-            pause = error.retry_after if error.retry_after is not None else backoff.next()
-            if not again or attempt > request.max_retries or not request.deadline.allows(pause):
+                lost = lost or fault.sent
+            pause = max(error.retry_after or 0.0, backoff.next())
+            unlimited = request.persistent and lost and request.max_retries > 0 and is_away(error)
+            tries_left = attempt <= request.max_retries or unlimited
+            if not again or not tries_left or not request.deadline.allows(pause):
                 raise error
             reason = error.code or error.status or type(error).__name__
             log.info(
@@ -115,19 +146,22 @@ class Transport:
         headers = {"X-Devora-Retry-Count": str(attempt - 1)} if attempt > 1 else {}
         content = request.body if attempt == 1 else request.repeated_body
         body = bytearray()
+        limit = Deadline(request.deadline.remaining(request.attempt_timeout))
         try:
             with (
-                runtime.limit(request.deadline.remaining()),
+                runtime.limit(request.deadline.remaining(request.attempt_timeout)),
                 self._answer(request, headers, content, request.attempt_timeout) as answer,
             ):
                 for piece in answer.iter_bytes():
                     body += piece
-                    if request.deadline.remaining() == 0:
+                    if len(body) > LARGEST_ANSWER:
+                        raise too_large(f"The answer to {request.method} {request.path}")
+                    if limit.remaining() == 0:
                         raise _timed_out(request)
         except APITimeoutError:
             raise
         except TimeoutError as fault:
-            raise _timed_out(request) from fault
+            raise _timed_out(request, fault) from fault
         seconds = time.monotonic() - started
         response = RawResponse(
             answer.status_code,
@@ -156,7 +190,8 @@ class Transport:
         httpx2 = self._httpx2
         read_timeout = request.deadline.remaining(silence)
         try:
-            built = self._http.build_request(
+            http = self._http()
+            built = http.build_request(
                 request.method,
                 request.url,
                 params=request.query or None,
@@ -164,7 +199,7 @@ class Transport:
                 headers={**self.config.headers, **request.headers, **headers},
                 timeout=httpx2.Timeout(read_timeout, connect=request.deadline.remaining(CONNECT_TIMEOUT)),
             )
-            answer = self._http.send(built, stream=True)
+            answer = http.send(built, stream=True, follow_redirects=False)
             try:
                 yield answer
             finally:
@@ -175,6 +210,7 @@ class Transport:
             reason = str(fault) or type(fault).__name__
             error = APIConnectionError(f"No answer to {request.method} {request.path}: {reason}")
             error.retryable = not _is_final(fault)
+            error.sent = error.retryable and not isinstance(fault, httpx2.ConnectError)
             raise error from fault
 
     @contextmanager
@@ -184,11 +220,16 @@ class Transport:
         with self._answer(request, {}, request.body, stall_timeout) as answer:
             status, kind = answer.status_code, answer.headers.get("content-type", "")
             log.debug("%s %s %d stream %s", request.method, request.path, status, answer.headers.get("x-request-id"))
-            if status >= 400:
-                body = answer.read()
-                raise status_error(RawResponse(status, answer.headers, body, reason=answer.reason_phrase))
+            if not 200 <= status < 300:
+                body = bytearray()
+                for piece in answer.iter_bytes():
+                    body += piece
+                    if len(body) > LARGEST_ANSWER:
+                        break
+                raise status_error(RawResponse(status, answer.headers, bytes(body), reason=answer.reason_phrase))
             if not kind.startswith("text/event-stream"):
-                raise DevoraError(f"The answer is not an event stream but {kind}; check the base URL", status=status)
+                response = RawResponse(status, answer.headers, b"")
+                raise unexpected(f"The answer is not an event stream but {kind}; check the base URL", response)
             yield answer.iter_bytes()
 
 
@@ -197,11 +238,20 @@ def _job_continues(error: DevoraError) -> bool:
     return error.job_id is not None and error.status == 503
 
 
+def is_away(error: DevoraError) -> bool:
+    """Return whether the server, or what stands before it, cannot answer for a while."""
+    return isinstance(error, APIConnectionError) or error.status in AWAY_STATUSES
+
+
 def _timed_out(request: Request, fault: Exception | None = None) -> APITimeoutError:
     seconds = request.deadline.seconds
     if request.deadline.remaining() == 0:
-        return APITimeoutError(f"{request.method} {request.path} was not answered within {seconds:g} seconds")
-    return APITimeoutError(f"{request.method} {request.path} was not answered: {type(fault).__name__}")
+        error = APITimeoutError(f"{request.method} {request.path} was not answered within {seconds:g} seconds")
+    else:
+        reason = "in time" if fault is None else f"({type(fault).__name__})"
+        error = APITimeoutError(f"{request.method} {request.path} was not answered {reason}")
+    error.sent = type(fault).__name__ not in ("ConnectTimeout", "PoolTimeout")
+    return error
 
 
 def _is_final(fault: BaseException) -> bool:
@@ -227,5 +277,7 @@ def refuse_empty(name: str, value: str) -> str:
     from urllib.parse import quote
 
     if not value or value in (".", ".."):
-        raise InvalidRequestError(f"{name} is empty" if not value else f"{name} is {value!r}", details={"field": name})
+        raise InvalidRequestError(
+            f"{name} is empty" if not value else f"{name} is {value!r}", code="invalid_request", details={"field": name}
+        )
     return quote(value, safe="")

@@ -50,6 +50,7 @@ from devora.models.jobs import (
     Step,
     StepProgress,
     StepStatus,
+    ToolCall,
 )
 from devora.models.metrics import (
     AgentFigures,
@@ -112,6 +113,7 @@ __all__ = [
     "StepStatus",
     "TimelineDay",
     "TokenLimit",
+    "ToolCall",
     "User",
     "Webhook",
     "WebhookEvent",

@@ -7,7 +7,7 @@ from typing import Any
 
 from devora._model import Model
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
+ENDED = ("completed", "failed", "cancelled")
 """The values of `status` of ended jobs."""
 
 
@@ -96,8 +96,30 @@ class Attempt(Model):
     error: JobError | None
 
 
+class ToolCall(Model):
+    """One call of a tool by an agent. `arguments` and `result` are beginnings, `bytes` is the size of the result."""
+
+    id: str
+    turn: int
+    tool: str
+    status: str
+    arguments: str
+    attempts: int
+    effect_id: str
+    started_at: datetime | None
+    completed_at: datetime | None
+    result: str | None
+    bytes: int | None
+    error: JobError | None
+    calls: str | None
+    answered_by: str | None
+
+
 class Step(Model):
-    """One call of an agent. `call` counts the calls of one step and agent, from 1."""
+    """One call of an agent. `call` counts the calls of one step and agent, from 1.
+
+    `child` is the job that the step runs, if it runs one; `turns` counts the requests of an agent with tools.
+    """
 
     step: str
     agent: str
@@ -112,6 +134,10 @@ class Step(Model):
     error: JobError | None
     reused: bool
     reused_from: str | None
+    child: str | None
+    turns: int
+    max_turns: int | None
+    tool_calls: list[ToolCall]
 
 
 class Reason(Model):
@@ -147,6 +173,7 @@ class JobDetail(Model):
     labels: dict[str, str]
     retry_of: str | None
     retried_by: list[str] | None
+    children: list[str]
     webhook_url: str | None
     created_at: datetime
     started_at: datetime | None
