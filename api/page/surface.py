@@ -3,7 +3,22 @@
 from typing import Final
 
 from api.dialects.surface import Surface
-from api.page import actions, attention, files, job, jobs, live, sign_in
+from api.page import (
+    access,
+    actions,
+    attention,
+    bulk,
+    catalogue,
+    comparison,
+    files,
+    job,
+    jobs,
+    live,
+    sign_in,
+    start,
+    webhooks,
+    workers,
+)
 from api.page.errors import render
 from api.page.rendering import ROOT
 
@@ -13,14 +28,24 @@ PAGE: Final = Surface(
     version="1.0",
     description="Jobs and what needs attention, as HTML.",
     prefixes=(ROOT,),
-    routers=(
-        attention.router,
-        files.router,
-        sign_in.router,
-        jobs.router,
-        live.router,
-        actions.router,
-        job.router,
+    routers=tuple(
+        module.router
+        for module in (
+            attention,
+            files,
+            sign_in,
+            jobs,
+            bulk,
+            live,
+            actions,
+            job,
+            comparison,
+            start,
+            catalogue,
+            webhooks,
+            access,
+            workers,
+        )
     ),
     render=render,
 )

@@ -97,5 +97,6 @@ async def submitted(request: Request, services: Svc, visitor: Annotated[Visitor,
 AnyVisitor = Annotated[Visitor, Depends(visitor)]
 Reader = Annotated[Visitor, Depends(holding(Scope.JOBS_READ))]
 Controller = Annotated[Visitor, Depends(holding(Scope.JOBS_CANCEL))]
+MetricsVisitor = Annotated[Visitor, Depends(holding(Scope.METRICS_READ))]
 Admin = Annotated[Visitor, Depends(holding(Scope.ADMIN))]
 Submitted = Annotated[Form, Depends(submitted)]

@@ -169,13 +169,13 @@ def _ordered(scopes: frozenset[Scope]) -> list[Scope]:
     return [scope for scope in Scope if scope in scopes]
 
 
-async def _count_issue(request: Request, principal: Admin, services: Svc) -> None:
+async def count_issue(request: Request, principal: Admin, services: Svc) -> None:
     """Count an issued key by address: ten in 15 minutes, except by the bootstrap key (C-27). Raises `LimitExceeded`."""
     if principal != ADMIN:
         await count_surface_request(request, services, SurfaceLimit.AUTHENTICATION, f"{address_of(request)} keys")
 
 
-@router.post("/api-keys", status_code=201, responses=ONCE, dependencies=[Depends(_count_issue)])
+@router.post("/api-keys", status_code=201, responses=ONCE, dependencies=[Depends(count_issue)])
 async def issue_key(principal: Admin, services: Svc, body: IssueBody, once: Idempotent) -> KeyIssued:
     """Issue an API key. Its secret is shown only in this answer."""
     return KeyIssued.of(await services.keys.issue(principal, body.request()))

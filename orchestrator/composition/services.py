@@ -36,6 +36,7 @@ from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import LATELY, Readiness
 from orchestrator.services.reports.resources import ResourceMeter
+from orchestrator.services.reports.workers import WorkerReader
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
@@ -63,6 +64,7 @@ _MAX_REQUEST: Final = timedelta(minutes=2)
 def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -> Services:
     """Build all services. Opens no connection."""
     tokens, work = TokenRepository(backend.database), WorkRepository(backend.reports)
+    overviews = OverviewRepository(backend.reports)
     quotas = Quotas(settings.tier_limits(), backend.jobs, tokens, catalogue, clock=now)
     models = ModelCheck(catalogue, settings.model_providers())
     starter = _starter(settings, catalogue, backend, quotas, models)
@@ -86,7 +88,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         starter=starter,
         retrier=JobRetrier(starter, backend.reader, backend.jobs, backend.partials, JobValues(backend.values)),
         reader=backend.reader,
-        overview=JobOverview(OverviewRepository(backend.reports), backend.reader),
+        overview=JobOverview(overviews, backend.reader),
         follower=backend.follower,
         watcher=JobWatcher(backend.follower, backend.bus, access),
         controller=controller,
@@ -94,6 +96,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         metrics=metrics,
         figures=FiguresReader(FiguresRepository(backend.reports), catalogue, clock=now),
         readiness=readiness,
+        workers=WorkerReader(backend.gateway, overviews, catalogue, task_queue=settings.task_queue, clock=now),
         limits=limits,
         quotas=quotas,
         webhooks=_webhooks(settings, backend),

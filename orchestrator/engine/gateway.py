@@ -40,6 +40,7 @@ from orchestrator.engine.connect import rpc_errors
 from orchestrator.engine.guarded_service import circuit_of
 from orchestrator.engine.history import HistoryReader, JobHistory, Rewound
 from orchestrator.engine.history_source import CurrentRun, TemporalHistories
+from orchestrator.engine.inspection import Poller, poller_states
 from orchestrator.engine.namespace import namespace_id
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.pollers import PollerCounts
@@ -246,6 +247,10 @@ class TemporalGateway:
     async def pollers(self, queue: str, *, activities: bool = False) -> int | None:
         """The number of workers that poll a queue for workflow tasks, or for activities; cached for a second."""
         return await self._poller_counts.count(queue, activities=activities)
+
+    async def poller_states(self, queue: str) -> list[Poller]:
+        """The workers that poll a queue. Raises `Unavailable`."""
+        return await poller_states(self._client, queue)
 
     async def has_workers(self) -> bool:
         """Whether a worker polls for jobs. Raises `Unavailable`."""

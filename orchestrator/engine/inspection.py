@@ -1,7 +1,7 @@
 """Reads the state of a Temporal server, for `orchestrator doctor` and the start of a worker."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
@@ -27,6 +27,16 @@ class NamespaceState:
     retention: timedelta
     attributes: dict[str, str]
     pollers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Poller:
+    """A worker that polls a task queue. `version` is its build, empty if it has none."""
+
+    identity: str
+    seen_at: datetime
+    activities: bool
+    version: str
 
 
 async def server_version(client: Client) -> str:
@@ -63,6 +73,23 @@ async def pollers(client: Client, task_queue: str, *, activities: bool = False) 
     with rpc_errors(f"task queue: {task_queue}"):
         response = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)
     return frozenset(poller.identity for poller in response.pollers)
+
+
+async def poller_states(client: Client, task_queue: str) -> list[Poller]:
+    """The workers that poll a queue, for workflow tasks and for activities. Raises `Unavailable`."""
+    states: list[Poller] = []
+    for activities in (False, True):
+        kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY if activities else TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace, task_queue=TaskQueue(name=task_queue), task_queue_type=kind
+        )
+        with rpc_errors(f"task queue: {task_queue}"):
+            response = await client.workflow_service.describe_task_queue(request, timeout=_QUICK)
+        for poller in response.pollers:
+            seen_at = poller.last_access_time.ToDatetime(UTC)
+            version = poller.deployment_options.build_id or poller.worker_version_capabilities.build_id
+            states.append(Poller(poller.identity, seen_at, activities, version))
+    return states
 
 
 def _type_name(kind: IndexedValueType.ValueType) -> str:

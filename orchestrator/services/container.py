@@ -29,6 +29,7 @@ from orchestrator.services.reports.metrics import MetricsReader
 from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import Readiness
 from orchestrator.services.reports.resources import ResourceMeter
+from orchestrator.services.reports.workers import WorkerReader
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
@@ -58,6 +59,7 @@ class Services:
     metrics: MetricsReader
     figures: FiguresReader
     readiness: Readiness
+    workers: WorkerReader
     limits: RequestLimits
     quotas: Quotas
     webhooks: WebhookRegistry

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
@@ -9,7 +11,19 @@ from orchestrator.domain.jobs import JobState
 from orchestrator.domain.usage import Usage
 from orchestrator.storage.database import Database
 from orchestrator.storage.lists import Filter, state_counts
-from orchestrator.storage.tables import attempts
+from orchestrator.storage.moments import Seconds
+from orchestrator.storage.tables import attempts, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerWait:
+    """Seconds that an owner's recent jobs waited for a worker, and how many `queued` jobs wait now."""
+
+    owner: str
+    begun: int
+    mean: float | None
+    longest: float | None
+    queued: int
 
 
 class OverviewRepository:
@@ -30,6 +44,27 @@ class OverviewRepository:
             return counts
 
         return dict(await self._db.autocommit(read))
+
+    async def waits(self, since: datetime) -> list[OwnerWait]:
+        """How long the jobs that began since a time waited for a worker, and how many wait now, by owner."""
+        wait = Seconds(jobs.c.created_at, jobs.c.started_at)
+        starts = (
+            select(jobs.c.owner, func.count(), func.avg(wait), func.max(wait))
+            .where(jobs.c.created_at >= since, jobs.c.started_at.is_not(None))
+            .group_by(jobs.c.owner)
+        )
+        waiting = select(jobs.c.owner, func.count()).where(jobs.c.state == JobState.PENDING).group_by(jobs.c.owner)
+
+        def read(connection: Connection) -> list[OwnerWait]:
+            queued: dict[str, int] = {row[0]: row[1] for row in connection.execute(waiting)}
+            rows = [
+                OwnerWait(owner, number, mean, longest, queued.pop(owner, 0))
+                for owner, number, mean, longest in connection.execute(starts)
+            ]
+            rows += [OwnerWait(owner, 0, None, None, number) for owner, number in queued.items()]
+            return sorted(rows, key=lambda row: (-row.queued, -(row.longest or 0.0), row.owner))
+
+        return await self._db.autocommit(read)
 
     async def usage(self, job_ids: Sequence[str]) -> dict[str, Usage]:
         """The usage of each of these jobs, its attempts together. Jobs without an ended attempt are left out."""

@@ -1,0 +1,139 @@
+"""One action on many jobs: a dry run that counts and lists them, then the action on exactly those, then the result."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.deps import Svc
+from api.errors import EXPECTED, as_domain
+from api.page.actions import note_of
+from api.page.errors import PageRoute
+from api.page.jobs import definitions
+from api.page.lists import ListQuery
+from api.page.rendering import ROOT, page
+from api.page.visitors import AnyVisitor, Reader, Submitted, Visitor
+from orchestrator.domain.access import Scope
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.ids import addressable
+from orchestrator.domain.jobs import OPEN_STATES, JobState
+from orchestrator.services.container import Services
+from orchestrator.services.jobs.reader import JobPage
+
+router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
+
+MOST: Final = 500  # Jobs of one action: the answer must come within the time of a request.
+_AT_ONCE: Final = 8
+
+
+class BulkAction(StrEnum):
+    """The actions on many jobs."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+    @property
+    def states(self) -> list[JobState]:
+        """The states in which a job can take the action."""
+        match self:
+            case BulkAction.CANCEL:
+                return sorted(OPEN_STATES)
+            case BulkAction.PAUSE:
+                return sorted(OPEN_STATES - {JobState.PAUSED})
+            case BulkAction.RESUME:
+                return [JobState.PAUSED]
+            case BulkAction.RETRY:
+                return [state for state in JobState if state.retryable]
+
+
+@dataclass(frozen=True, slots=True)
+class BulkResult:
+    """What happened to one job: `fault` says why the action was refused, `new_id` is the job of a retry."""
+
+    job_id: str
+    fault: str = ""
+    new_id: str = ""
+
+
+class BulkQuery(ListQuery):
+    """The filters of the list, and the action."""
+
+    action: BulkAction
+
+    def filters(self) -> dict[str, str]:
+        """The filters without the action."""
+        return {name: value for name, value in self.values().items() if name != "action"}
+
+
+@router.get("/bulk")
+async def dry_run(request: Request, services: Svc, visitor: Reader, query: Annotated[BulkQuery, Query()]) -> Response:
+    """Count and list the jobs that the action would change. Nothing is done."""
+    listed = await _candidates(services, visitor, query)
+    jobs = [row for row in listed.rows if query.action is not BulkAction.RETRY or not listed.retried_by.get(row.id)]
+    return page(
+        request,
+        visitor,
+        "bulk.html",
+        query=query,
+        listed=replace(listed, rows=jobs[:MOST]),
+        targets=Counter(row.definition for row in jobs[:MOST]).most_common(),
+        rest=max(0, listed.total - len(listed.rows[:MOST])),
+    )
+
+
+@router.post("/bulk")
+async def carry_out(request: Request, services: Svc, visitor: AnyVisitor, form: Submitted) -> Response:
+    """Carry out the action on the jobs that the dry run listed, several at a time, and show what happened to each."""
+    action = next((action for action in BulkAction if action == form.text("action")), None)
+    if action is None:
+        raise InvalidInput("There is no such action", field="action", expected=", ".join(BulkAction))
+    ids = list(dict.fromkeys(form.texts("job")))
+    if not 0 < len(ids) <= MOST or not all(map(addressable, ids)):
+        raise InvalidInput("Name the jobs", field="job", expected=f"1 to {MOST} ids of jobs")
+    act, gate = _action(services, visitor, action, note_of(form.text("note"))), asyncio.Semaphore(_AT_ONCE)
+
+    async def one(job_id: str) -> BulkResult:
+        async with gate:
+            try:
+                return BulkResult(job_id, new_id=await act(job_id))
+            except EXPECTED as fault:
+                return BulkResult(job_id, fault=as_domain(fault).message)
+
+    results = await asyncio.gather(*map(one, ids))
+    faults = Counter(result.fault for result in results if result.fault)
+    return page(request, visitor, "bulk_result.html", action=action, results=results, faults=sum(faults.values()))
+
+
+def _action(services: Services, visitor: Visitor, action: BulkAction, note: str) -> Callable[[str], Awaitable[str]]:
+    """The action on one job. It returns the id of a new job, or an empty text."""
+    principal, controller = visitor.principal, services.controller
+
+    async def act(job_id: str) -> str:
+        match action:
+            case BulkAction.CANCEL:
+                await controller.cancel(principal, job_id, note, patience=0)
+            case BulkAction.PAUSE:
+                await controller.pause(principal, job_id, note)
+            case BulkAction.RESUME:
+                await controller.resume(principal, job_id, note)
+            case BulkAction.RETRY:
+                return (await services.retrier.retry(principal, job_id))[0].job_id
+        return ""
+
+    if action is not BulkAction.RETRY:
+        principal.require(Scope.JOBS_CANCEL)
+    return act
+
+
+async def _candidates(services: Services, visitor: Visitor, query: BulkQuery) -> JobPage:
+    job_filter = query.filter(definitions(services), datetime.now(UTC), limit=MOST)
+    states = [state for state in query.action.states if job_filter.states is None or state in job_filter.states]
+    return await services.reader.list(visitor.principal, replace(job_filter, states=states, after=None))

@@ -1,0 +1,106 @@
+"""Two jobs step by step: what differs in state, time, tokens and cost."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from api.deps import Svc, known_job_id
+from api.page.errors import PageRoute
+from api.page.formats import document
+from api.page.rendering import ROOT, page
+from api.page.visitors import Reader, Visitor
+from orchestrator.domain.errors import NotFound
+from orchestrator.domain.jobs import AgentCall, Job, JobState
+from orchestrator.services.container import Services
+from orchestrator.services.jobs.reader import JobFilter
+
+router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
+
+PREVIOUS: Final = "previous"
+"""Instead of the first id: the run before."""
+
+_NOTABLE: Final = 1.5  # Times as much: such a difference is marked.
+JobName = Annotated[str, Query(max_length=255)]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedCall:
+    """One call of both jobs; None in the job that lacks it."""
+
+    title: str
+    agent: str
+    first: AgentCall | None
+    second: AgentCall | None
+
+    @property
+    def states_differ(self) -> bool:
+        """Whether the call ended differently, or only one job has it."""
+        return self.first is None or self.second is None or self.first.status is not self.second.status
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether the call took much longer in one of the jobs."""
+        durations = [None if call is None else call.duration for call in (self.first, self.second)]
+        return _is_notable(*durations)
+
+    @property
+    def is_dearer(self) -> bool:
+        """Whether the call used many more tokens in one of the jobs."""
+        tokens = [None if call is None else call.usage.total_tokens for call in (self.first, self.second)]
+        return _is_notable(*tokens)
+
+
+@router.get("/compare")
+async def compare_page(request: Request, services: Svc, visitor: Reader, a: JobName = "", b: JobName = "") -> Response:
+    """Both jobs side by side; without two ids, the form to name them."""
+    if not a or not b:
+        return page(request, visitor, "compare.html", first=None, second=None, calls=[], a=a, b=b, same_input=True)
+    second = await services.reader.get(visitor.principal, known_job_id(b.strip()))
+    earlier = await _before(services, visitor, second) if a == PREVIOUS else a.strip()
+    first = await services.reader.get(visitor.principal, known_job_id(earlier))
+    return page(
+        request,
+        visitor,
+        "compare.html",
+        first=first,
+        second=second,
+        calls=compared(first, second),
+        a=first.id,
+        b=second.id,
+        same_input=document(first.input) == document(second.input),
+    )
+
+
+async def _before(services: Services, visitor: Visitor, job: Job) -> str:
+    """The last completed job of the same definition and owner that was created before a job. Raises `NotFound`."""
+    job_filter = JobFilter(
+        owner=job.owner if visitor.principal.admin else None,
+        kind=job.kind,
+        definition=job.definition,
+        states=[JobState.COMPLETED],
+        until=job.created_at,
+        limit=2,
+    )
+    listed = await services.reader.list(visitor.principal, job_filter)
+    earlier = [row.id for row in listed.rows if row.id != job.id]  # a row is written just before its job is started
+    if not earlier:
+        raise NotFound(f"No earlier job of {job.definition} has completed", job_id=job.id)
+    return earlier[0]
+
+
+def compared(first: Job, second: Job) -> list[ComparedCall]:
+    """The calls of both jobs, in the order of the first; then those that only the second has."""
+    firsts = {(call.step, call.agent, call.number): call for call in first.calls}
+    seconds = {(call.step, call.agent, call.number): call for call in second.calls}
+    return [
+        ComparedCall((firsts.get(key) or seconds[key]).title, key[1], firsts.get(key), seconds.get(key))
+        for key in dict.fromkeys([*firsts, *seconds])
+    ]
+
+
+def _is_notable(first: float | None, second: float | None) -> bool:
+    if not first or not second:
+        return bool(first) != bool(second)
+    return max(first, second) >= _NOTABLE * min(first, second)

@@ -1,0 +1,143 @@
+"""Start a job: a form from the input schema of an agent or a workflow, and the same request for a shell."""
+
+import json
+import secrets
+import shlex
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from api.deps import Svc
+from api.page.errors import PageRoute
+from api.page.forms import fields_of_form, value_of_form
+from api.page.rendering import ROOT, page, see_other, url
+from api.page.visitors import AnyVisitor, Form, Submitted, Visitor
+from api.prefix import located
+from api.v1.bodies import StartBody
+from api.v1.starts import start_request
+from orchestrator.domain.agents import Agent
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.services.container import Services
+
+router = APIRouter(prefix=ROOT, include_in_schema=False, route_class=PageRoute)
+
+_VERBS = {JobKind.AGENT: ("agents", "execute"), JobKind.WORKFLOW: ("workflows", "run")}
+
+
+@router.get("/start")
+async def choose_page(request: Request, services: Svc, visitor: AnyVisitor, q: str = "") -> Response:
+    """The workflows and agents that can be started."""
+    entries: list[tuple[JobKind, WorkflowDefinition | Agent]] = [
+        (JobKind.WORKFLOW, entry) for entry in services.catalogue.workflows()
+    ]
+    entries += [(JobKind.AGENT, entry) for entry in services.catalogue.agents()]
+    words = q.lower().split()
+    matching = [
+        (kind, entry)
+        for kind, entry in entries
+        if all(word in f"{entry.id} {entry.name} {entry.description}".lower() for word in words)
+    ]
+    return page(request, visitor, "start_choose.html", entries=matching, q=q)
+
+
+@router.get("/start/{kind}/{target}")
+async def start_page(
+    *,
+    request: Request,
+    services: Svc,
+    visitor: AnyVisitor,
+    kind: JobKind,
+    target: str,
+    of: Annotated[str, Query(alias="from", max_length=255)] = "",
+) -> Response:
+    """The form, empty or with the input of an earlier job."""
+    values = (await services.reader.get(visitor.principal, of)).input if of else {}
+    return _form_page(request, services, visitor, kind, target, values=values)
+
+
+@router.post("/start/{kind}/{target}/run")
+async def start(
+    *, request: Request, services: Svc, visitor: AnyVisitor, form: Submitted, kind: JobKind, target: str
+) -> Response:
+    """Start the job and open it; or show the form again with its fault, or with the request for a shell."""
+    try:
+        body = _body(_entry(services, kind, target)["schema"], form)
+        if form.text("show") == "curl":
+            return _form_page(request, services, visitor, kind, target, form=form, body=body)
+        key = f"page {form.text('once')}".replace(" ", "-")[:100] if form.text("once") else None
+        started = await services.starter.start(visitor.principal, start_request(kind, target, body, key))
+    except InvalidInput as fault:
+        return _form_page(request, services, visitor, kind, target, form=form, fault=fault)
+    return see_other(url(f"/jobs/{started.job_id}"))
+
+
+def _form_page(
+    request: Request,
+    services: Services,
+    visitor: Visitor,
+    kind: JobKind,
+    target: str,
+    *,
+    values: dict[str, Any] | None = None,
+    form: Form | None = None,
+    fault: InvalidInput | None = None,
+    body: StartBody | None = None,
+) -> Response:
+    entry = _entry(services, kind, target)
+    fields = fields_of_form(entry["schema"], values or {}, fault, form)
+    return page(
+        request,
+        visitor,
+        "start.html",
+        status=400 if fault else 200,
+        kind=kind,
+        target=target,
+        entry=entry,
+        fields=fields,
+        fault="" if fault is None or any(field.fault for field in fields) else fault.message,
+        labels=form.text("labels") if form else "",
+        model=form.text("model") if form else "",
+        once=(form.text("once") if form else "") or secrets.token_hex(12),
+        curl=_curl(request, kind, target, body) if body else "",
+    )
+
+
+def _entry(services: Services, kind: JobKind, target: str) -> dict[str, Any]:
+    """What a form says about its agent or workflow. Raises `NotFound`."""
+    if kind is JobKind.AGENT:
+        agent = services.catalogue.agent(target)
+        return {"name": agent.name, "description": agent.description, "schema": agent.input_schema()}
+    definition = services.catalogue.workflow(target)
+    return {"name": definition.name, "description": definition.description, "schema": definition.input_schema}
+
+
+def _body(schema: dict[str, Any], form: Form) -> StartBody:
+    """The body of the request that the form stands for. Raises `InvalidInput`."""
+    body: dict[str, Any] = {"input": value_of_form(schema, form), "async": True}
+    if text := form.text("labels"):
+        pairs = [part.partition(":") for part in text.split(",") if part.strip()]
+        if not all(colon for _, colon, _ in pairs):
+            raise InvalidInput("Write labels as NAME:VALUE, NAME:VALUE", field="labels", expected="NAME:VALUE")
+        body["labels"] = {name.strip(): value.strip() for name, _, value in pairs}
+    if model := form.text("model"):
+        body["config"] = {"model": model}
+    try:
+        return StartBody.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][0]) if first["loc"] else "input"
+        raise InvalidInput(f"{field}: {first['msg']}", field=field, expected=first["msg"]) from error
+
+
+def _curl(request: Request, kind: JobKind, target: str, body: StartBody) -> str:
+    group, verb = _VERBS[kind]
+    address = f"{request.url.scheme}://{request.url.netloc}{located(f'/v1/{group}/{target}/{verb}')}"
+    document = json.dumps(body.model_dump(mode="json", by_alias=True, exclude_defaults=True), ensure_ascii=False)
+    return (
+        f'curl {shlex.quote(address)} \\\n  -H "Authorization: Bearer $API_KEY" \\\n'
+        f"  -H 'Content-Type: application/json' \\\n  -d {shlex.quote(document)}"
+    )

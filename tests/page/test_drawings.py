@@ -1,0 +1,207 @@
+"""The drawings and forms of the page, without a server."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from api.page import formats
+from api.page.forms import fields_of_form, value_of_form
+from api.page.gantt import WIDTH, chart
+from api.page.graph import graph
+from api.page.visitors import Form
+from orchestrator.domain.errors import InvalidInput
+from orchestrator.domain.ids import JobKind
+from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobState
+from orchestrator.domain.plans import Step
+
+BEGIN = datetime(2026, 11, 26, 21, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return BEGIN + timedelta(seconds=seconds)
+
+
+def job(*calls: AgentCall, closed: float | None = None) -> Job:
+    return Job(
+        id="wf_job_1",
+        run_id="r",
+        kind=JobKind.WORKFLOW,
+        definition="nightly",
+        name="Nightly",
+        owner="ada",
+        state=JobState.RUNNING if closed is None else JobState.COMPLETED,
+        progress=0,
+        input={},
+        config={},
+        calls=list(calls),
+        created_at=BEGIN,
+        started_at=BEGIN,
+        closed_at=None if closed is None else at(closed),
+    )
+
+
+def call(step: str = "a", **more: Any) -> AgentCall:
+    return AgentCall(step=step, agent="writer", title=step, **{"status": CallStatus.COMPLETED, **more})
+
+
+def test_attempts_and_waits_are_bars_in_their_place():
+    attempts = [
+        Attempt(number=1, status=AttemptStatus.FAILED, started_at=at(10), completed_at=at(20)),
+        Attempt(number=2, status=AttemptStatus.COMPLETED, started_at=at(50), completed_at=at(100)),
+    ]
+    line = chart(job(call(scheduled_at=BEGIN, attempts=attempts), closed=100), at(500)).lines[0]
+    assert [(bar.kind, bar.x, bar.width) for bar in line.bars] == [
+        ("wait", 0, 100),
+        ("failed", 100, 100),
+        ("wait", 200, 300),
+        ("completed", 500, 500),
+    ]
+    assert line.bars[2].title == "waits for the next attempt, 30 s"
+
+
+def test_a_running_attempt_lasts_until_now_and_one_on_a_dead_worker_until_the_next():
+    attempts = [
+        Attempt(number=1, status=AttemptStatus.UNKNOWN, started_at=at(0)),
+        Attempt(number=2, status=AttemptStatus.RUNNING, started_at=at(30)),
+    ]
+    line = chart(job(call(status=CallStatus.RUNNING, attempts=attempts)), at(60)).lines[0]
+    assert [(bar.kind, bar.x, bar.width) for bar in line.bars] == [("unknown", 0, 500), ("running", 500, 500)]
+
+
+def test_a_short_attempt_of_a_long_job_can_be_seen():
+    attempts = [Attempt(number=1, status=AttemptStatus.COMPLETED, started_at=at(99_999.99), completed_at=at(100_000))]
+    for logarithmic in (False, True):
+        bar = chart(job(call(attempts=attempts), closed=100_000), at(0), logarithmic=logarithmic).lines[0].bars[0]
+        assert bar.width == 4
+        assert bar.x + bar.width <= WIDTH
+
+
+def test_a_logarithmic_scale_spreads_the_beginning():
+    attempts = [Attempt(number=1, status=AttemptStatus.COMPLETED, started_at=at(0), completed_at=at(10))]
+    linear, spread = (
+        chart(job(call(attempts=attempts), closed=1000), at(0), logarithmic=scale) for scale in (False, True)
+    )
+    assert spread.lines[0].bars[0].width > 4 * linear.lines[0].bars[0].width
+
+
+@pytest.mark.parametrize(
+    ("calls", "now"),
+    [
+        ([], 0),
+        ([call(status=CallStatus.PENDING)], 10),
+        ([call(), call("b", status=CallStatus.WAITING_FOR_APPROVAL)], 10),
+        ([call(status=CallStatus.SCHEDULED, scheduled_at=at(1))], 10),
+        ([call(attempts=[Attempt(number=1, status=AttemptStatus.RUNNING)])], -5),
+        ([call(reused_from="job_2", attempts=[Attempt(number=1, status=AttemptStatus.COMPLETED)])], 1),
+    ],
+)
+def test_every_job_can_be_drawn(calls: list[AgentCall], now: float):
+    drawing = chart(job(*calls), at(now))
+    assert len(drawing.lines) == len(calls)
+    assert all(0 <= bar.x <= bar.x + bar.width <= WIDTH for line in drawing.lines for bar in line.bars)
+    assert len(drawing.ticks) <= 6
+
+
+def test_two_hundred_steps_are_two_hundred_lines():
+    assert len(chart(job(*(call(f"s{number}") for number in range(200)), closed=10), at(0)).lines) == 200
+
+
+def steps(**needs: tuple[str, ...]) -> list[Step]:
+    return [Step(id=id, name=id.title(), squad="x", agents=("writer",), needs=needed) for id, needed in needs.items()]
+
+
+def test_a_graph_has_its_steps_in_columns_and_no_line_that_others_imply():
+    drawing = graph(steps(a=(), b=("a",), c=("a",), d=("b", "c", "a")))
+    columns = {box.id: box.x for box in drawing.boxes}
+    assert columns["a"] < columns["b"] == columns["c"] < columns["d"]
+    assert len(drawing.lines) == 4
+    assert all(box.x + drawing.box_width <= drawing.width for box in drawing.boxes)
+    assert all(box.y + drawing.box_height <= drawing.height for box in drawing.boxes)
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "maxLength": 40},
+        "kind": {"enum": ["a", 2]},
+        "size": {"type": "integer", "minimum": 1},
+        "rate": {"anyOf": [{"type": "number"}, {"type": "null"}], "default": None},
+        "fast": {"type": "boolean"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "more": {"$ref": "#/$defs/More"},
+    },
+    "$defs": {"More": {"type": "object", "description": "Anything else"}},
+}
+
+
+def form(**values: str) -> Form:
+    return Form([(f"f.{name}", value) for name, value in values.items()])
+
+
+def test_a_schema_becomes_fields():
+    fields = {field.name: field for field in fields_of_form(SCHEMA, {"tags": ["x", "y"], "size": 3})}
+    kinds = {name: field.kind for name, field in fields.items()}
+    assert kinds == {
+        "name": "text",
+        "kind": "select",
+        "size": "integer",
+        "rate": "number",
+        "fast": "checkbox",
+        "tags": "lines",
+        "more": "json",
+    }
+    assert (fields["name"].is_required, fields["name"].limits) == (True, {"maxlength": 40})
+    assert (fields["tags"].text, fields["size"].text, fields["kind"].options) == ("x\ny", "3", ["a", "2"])
+    assert fields["more"].hint == "Anything else"
+
+
+def test_a_form_becomes_the_value_of_its_schema():
+    texts = form(name="n", kind="2", size="3", rate="0.5", fast="true", tags=" x \n\ny", more='{"z": 1}')
+    value = value_of_form(SCHEMA, texts)
+    assert value == {
+        "name": "n", "kind": 2, "size": 3, "rate": 0.5, "fast": True, "tags": ["x", "y"], "more": {"z": 1}
+    }  # fmt: skip
+    assert value_of_form(SCHEMA, form(name="")) == {"fast": False}
+    assert value_of_form({"type": "object"}, Form([("input", '{"a": 1}')])) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("texts", "field"),
+    [
+        (form(size="1.5"), "size"),
+        (form(rate="x"), "rate"),
+        (form(more="{"), "more"),
+        (form(more="[" * 100_000), "more"),
+    ],
+)
+def test_a_wrong_text_names_its_field(texts: Form, field: str):
+    with pytest.raises(InvalidInput) as refused:
+        value_of_form(SCHEMA, texts)
+    assert refused.value.details["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0.0123, "12 ms"),
+        (1.26, "1.3 s"),
+        (59.4, "59 s"),
+        (61, "1m 01s"),
+        (7260, "2h 01m"),
+        (90_000, "1d 01h"),
+    ],
+)
+def test_durations(seconds: float | None, text: str):
+    assert formats.duration(seconds) == text
+
+
+def test_other_formats():
+    assert formats.money(0.01234) == "$0.0123"
+    assert formats.money(1234.5) == "$1,234.50"
+    assert formats.money(None) == "–"
+    assert formats.ago(at(-300), BEGIN) == "5 min ago"
+    assert formats.ago(at(300), BEGIN) == "in 5 min"
+    assert formats.shortened("a  b\nc", 4) == "a b…"
