@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -22,6 +22,8 @@ from orchestrator.domain.catalogue import Catalogue, CodeWorkflow, Plugin
 from orchestrator.domain.commands import JobResult
 from orchestrator.domain.errors import CatalogueError
 from orchestrator.domain.names import OWN_ACTIVITIES
+from orchestrator.domain.near_matches import near_match
+from orchestrator.domain.plan_checks import plan_faults, with_squads
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.text import error_message
 from orchestrator.engine.workflow_types import workflow_type
@@ -74,7 +76,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     for agent in agents:
         _check_agent(agent)
     for definition in definitions:
-        _check_workflow(definition, {agent.id for agent in agents}, {other.id for other in definitions})
+        _check_workflow(definition, {agent.id: agent for agent in agents}, {other.id for other in definitions})
     for plugin in plugins:
         if plugin is not BUILT_IN:  # A test checks the built-in schemas: here it would cost 0.3 seconds at each start.
             _check_schemas(plugin)
@@ -85,7 +87,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     return Catalogue(
         agents={agent.id: agent for agent in agents if agent.listed},
         unlisted={agent.id: agent for agent in agents if not agent.listed},
-        workflows={definition.id: _described(definition) for definition in definitions},
+        workflows={definition.id: _described(definition, agents) for definition in definitions},
         code_workflows=code,
         activities=tuple(activity for plugin in plugins for activity in plugin.activities),
     )
@@ -182,13 +184,20 @@ def _function_fault(function: AgentFunction) -> str | None:
     return None
 
 
-def _check_workflow(definition: WorkflowDefinition, agent_ids: set[str], workflow_ids: set[str]) -> None:
-    for step in definition.plan.steps:
-        unknown = sorted(set(step.agents) - agent_ids)
+def _check_workflow(definition: WorkflowDefinition, agents: Mapping[str, Agent], workflow_ids: set[str]) -> None:
+    for step in definition.plan.all_steps():
+        where = f"workflow {definition.id!r}, step {step.id!r}"
+        unknown = sorted(set(step.agents) - agents.keys())
         if unknown:
-            fault = unknown_agents(unknown, agent_ids, workflow_ids)
-            where = f"workflow {definition.id!r}, step {step.id!r}"
+            fault = unknown_agents(unknown, agents, workflow_ids)
             raise at_line(definition.source, f"{where}: {fault}", *unknown, definition.id)
+        if step.workflow is not None and step.workflow not in workflow_ids:
+            fault = f"unknown workflow {step.workflow!r}.{near_match(step.workflow, workflow_ids)}"
+            raise at_line(definition.source, f"{where}: {fault}", step.workflow, definition.id)
+    if definition.plan.decides:
+        for step, fault in plan_faults(definition, agents):
+            where = f"workflow {definition.id!r}, step {step.id!r}"
+            raise at_line(definition.source, f"{where}: {fault}", step.id, definition.id)
 
 
 def _check_schemas(plugin: Plugin) -> None:
@@ -243,15 +252,15 @@ def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Ite
             raise at_line(entry.source, fault, entry.id)
 
 
-def _described(definition: WorkflowDefinition) -> WorkflowDefinition:
-    """The definition with an output schema: the author's, or that of every job's result."""
-    if definition.output_schema:
-        return definition
-    return definition.model_copy(update={"output_schema": JobResult.model_json_schema()})
+def _described(definition: WorkflowDefinition, agents: Iterable[Agent]) -> WorkflowDefinition:
+    """The definition with the squads of its steps and an output schema: the author's, or that of every job's result."""
+    plan = with_squads(definition.plan, {agent.id: agent for agent in agents})
+    schema = definition.output_schema or JobResult.model_json_schema()
+    return definition.model_copy(update={"plan": plan, "output_schema": schema})
 
 
 def _check_used(agents: Iterable[Agent], definitions: Iterable[WorkflowDefinition]) -> None:
-    used = {agent for definition in definitions for step in definition.plan.steps for agent in step.agents}
+    used = {agent for definition in definitions for step in definition.plan.all_steps() for agent in step.agents}
     for agent in agents:
         if agent.listed and agent.id not in used:
             raise CatalogueError(agent.source, f"agent {agent.id!r} is used by no workflow")

@@ -1,34 +1,45 @@
 """The page of a running plan in the Temporal UI: steps, progress and cost, as Markdown."""
 
+from collections.abc import Collection, Mapping
+
 from temporalio import workflow
 
+from workflows.run_state import RunState
+
 with workflow.unsafe.imports_passed_through():
-    from orchestrator.domain.commands import Carried
+    from orchestrator.domain.call_ids import CallId
     from orchestrator.domain.plans import Plan, Step
+    from orchestrator.domain.step_ends import EndStatus, StepEnd
     from orchestrator.domain.text import inert
     from orchestrator.domain.usage import Usage
 
 
-def describe(plan: Plan, state: Carried, settled: set[str], active: set[str]) -> str:
+def describe(plan: Plan, state: RunState, ends: Mapping[str, StepEnd], active: Collection[str]) -> str:
     """A short page: a line with the progress and a list of the steps. It stays true after the end of the job."""
-    total = len(plan.calls())
-    usage = Usage.total(result.usage for result in state.results)
+    results = state.results
+    total = "" if any(step.dynamic for step in plan.steps) else f" of {len(plan.calls())}"
+    usage = Usage.total(result.usage for result in results)
     cost = "unknown" if usage.cost is None else f"${usage.cost:.4f}"
-    head = f"**{len(state.results)} of {total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
+    head = f"**{len(results)}{total} agent calls**, {usage.total_tokens} tokens, cost {cost}"
     if state.paused:
         head += ", **paused**"
     # A list, because the Temporal UI shows table cells without a gap.
-    steps = [f"- {inert(step.name)}: {_status(step, state, settled, active)}" for step in plan.steps]
+    steps = [f"- {inert(step.name)}: {_status(step, state, ends, active)}" for step in plan.steps]
     return "\n".join([head, "", *steps])
 
 
-def _status(step: Step, state: Carried, settled: set[str], active: set[str]) -> str:
+def _status(step: Step, state: RunState, ends: Mapping[str, StepEnd], active: Collection[str]) -> str:
     """The status in words that stay true if the job ends now: the page is not updated after a cancellation."""
-    if step.id in state.failures:
-        return f"**failed** ({inert(state.failures[step.id].type)})"
-    if step.id in settled:
-        return "done"
-    if step.id in active:
-        done = sum(result.step == step.id for result in state.results)
-        return f"{done} of {len(step.agents)} calls done"
+    end = ends.get(step.id)
+    error = state.failures.get(step.id) or (end.error if end else None)
+    if error is not None:
+        return f"**failed** ({inert(error.type)})"
+    if end is not None:
+        return f"skipped ({inert(end.why)})" if end.status is EndStatus.SKIPPED else "done"
+    bodies = {body.id for body in step.bodies}
+    done = sum(result.step in bodies for result in state.results)
+    running = sum((id := CallId.parse(text)) is not None and id.step in bodies for text in active)
+    if done or running:
+        share = f"{done}" if step.dynamic else f"{done} of {sum(len(body.agents) for body in step.bodies)}"
+        return f"{share} calls done" + (f", {running} running" if step.dynamic else "")
     return "**waits for approval**" if step.id in state.approval_deadlines else "not started"

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.plans import Step
     from orchestrator.domain.tally import UNKNOWN_AGENT, Tally
     from orchestrator.domain.text import headline, inert
-    from orchestrator.domain.turns import ToolRequest
+    from orchestrator.domain.turns import ToolRequest, TurnState
 
 
 async def call_agent(
@@ -56,7 +56,23 @@ async def call_agent(
     item = call_key(key) if key != "" else ""
     state = turns.carried_state(job, plan_step.id, agent, item)
     id = CallId.parse(state.call) if state else None
-    task = _task(job, plan_step, id or next_call(plan_step.id, agent, item), context or [])
+    id = id or next_call(plan_step.id, agent, item)
+    return await call_as(job, plan_step, id, context or [], input=input, config=config, state=state)
+
+
+async def call_as(
+    job: JobInput,
+    step: Step,
+    id: CallId,
+    context: list[StepOutput],
+    *,
+    input: dict[str, Any] | None = None,
+    config: JobConfig | None = None,
+    state: TurnState | None = None,
+) -> AgentResult:
+    """Like `call_agent`, for a caller that gives each call its identity."""
+    state = state or turns.carried_state(job, id.step, id.agent, id.key)
+    task = _task(job, step, id, context)
     if input is not None:
         task = task.model_copy(update={"input": input, "own_input": True})
     if config is not None:
@@ -68,7 +84,7 @@ async def call_agent(
     async def call_other(task: AgentTask, use: ToolRequest, id: CallId) -> AgentResult:
         # Part of the key, so that the call belongs to the tool call that made it.
         place = f"{id.agent}.{id.path}" if id.number == 1 else f"{id.agent}.{id.number}.{id.path}"
-        inner = plan_step.model_copy(update={"short": False, "instruction": ""})
+        inner = step.model_copy(update={"short": False, "instruction": ""})
         parts = (*id.key.split("/"), place) if id.key else (place,)
         return await call_agent(job, inner, use.target, input=use.arguments, config=config, key=parts)
 

@@ -65,8 +65,10 @@ class CallBody(Wire):
     step: str
     agent: str
     call: int
+    key: str = Field(description="The item and the round of the call, such as `alpha` or `2/alpha`; else empty.")
     title: str
     status: CallStatus
+    why: str | None = Field(description="Why the call was skipped, if the plan decided so.")
     attempts: list[AttemptBody]
     tokens: int
     cost: float | None
@@ -117,7 +119,10 @@ class JobDetail(Target):
     status: JobStatus
     state: JobState
     reason: ReasonBody | None
-    progress: int
+    progress: int | None = Field(description="Percent; null while not all calls of the job are known.")
+    calls_done: int = Field(description="Calls that have ended, skipped ones included.")
+    calls_running: int = Field(description="Calls that run, or wait for a worker or a retry.")
+    calls_known: int = Field(description="Calls that are known: items and rounds add theirs when they are decided.")
     input: dict[str, Any]
     config: dict[str, Any]
     output: OutputObject | None
@@ -155,7 +160,7 @@ class JobSummary(Target):
     owner: str
     status: JobStatus
     state: JobState
-    progress: int
+    progress: int | None = Field(description="Percent; null while not all calls of the job are known.")
     reason: SeenReason | None = Field(
         description="The reason of an open job's state; null after the end, and before a reason is recorded."
     )
@@ -290,7 +295,7 @@ class EventBody(Wire):
     job_id: str
     status: JobStatus
     state: JobState
-    progress: int
+    progress: int | None = Field(description="Percent; null while not all calls of the job are known.")
     current_step: str | None
     message: str
     timestamp: Timestamp
@@ -303,6 +308,7 @@ class DeltaData(Wire):
     step: str
     agent: str
     call: int
+    key: str = ""
     attempt: int
     index: int
     text: str

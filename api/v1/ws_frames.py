@@ -96,7 +96,7 @@ class JobUpdate(Wire):
     job_id: str
     status: JobStatus
     state: JobState
-    progress: int
+    progress: int | None
     current_step: str | None
     message: str
     timestamp: Timestamp

@@ -149,6 +149,17 @@ class JobResult(Message):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
+class CarriedPlan(Message):
+    """The part of a run's state that only plans with conditions, items or rounds have.
+
+    The run that continues it walks the plan again and decides the same; finished calls are not made again.
+    """
+
+    failed_calls: dict[str, JobError] = Field(default_factory=dict, description="By the id of the call.")
+    due: dict[str, datetime] = Field(default_factory=dict, description="When the wait of a step ends, by its place.")
+    noted: list[str] = Field(default_factory=list, description="Notes that history has already.")
+
+
 class Carried(Message):
     """The state that a run passes to the run that continues it."""
 
@@ -159,6 +170,7 @@ class Carried(Message):
     approval_deadlines: dict[str, datetime] = Field(default_factory=dict)
     paused: bool = False
     turns: list[TurnState] = Field(default_factory=list, exclude_if=_unset)
+    plan: CarriedPlan | None = Field(default=None, exclude_if=_unset)
 
 
 class ReusedCall(Message):

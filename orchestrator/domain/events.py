@@ -49,6 +49,10 @@ class EventName(StrEnum):
     STEP_WAITING = "step.waiting"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"
+    STEP_SKIPPED = "step.skipped"
+    STEP_ITEMS = "step.items"
+    STEP_ROUND = "step.round"
+    STEP_FAILED = "step.failed"
 
 
 class JobEvent(BaseModel):
@@ -62,6 +66,7 @@ class JobEvent(BaseModel):
     job_id: str
     state: JobState
     progress: int
+    exact: bool = True
     current_step: str | None = None
     message: str
     timestamp: datetime

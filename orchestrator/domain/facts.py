@@ -202,8 +202,17 @@ class ApprovalAsked(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitBegan(Fact):
+    """A step waits for a time. The event is the start of its timer; `place` is the step with its key."""
+
+    place: str
+    timer_id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalEnded(Fact):
-    """The timer of an approval fired (`expired`) or was cancelled by a decision."""
+    """A timer, such as that of an approval, fired (`expired`) or was cancelled, for example by a decision."""
 
     timer_id: str
     expired: bool

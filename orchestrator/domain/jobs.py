@@ -292,6 +292,7 @@ class AgentCall(Value):
     usage: Usage = Usage()
     model: str | None = None
     error: JobError | None = None
+    why: str | None = Field(default=None, description="Why it was skipped, if its plan decided so.")
     reused_from: str | None = None
     reused: Usage = Usage()
     child: str | None = Field(default=None, description="The child job of the call; `agent` is its workflow.")
@@ -325,7 +326,8 @@ class Job(Value):
     state: JobState
     reason: Reason | None = None
     paused: bool = Field(default=False, description="A pause was requested; it applies once the job runs.")
-    progress: int = Field(ge=0, le=100)
+    progress: int = Field(ge=0, le=100, description="Percent; an estimate while the calls are not `exact`.")
+    exact: bool = Field(default=True, description="Whether all calls are known, so that `progress` is their share.")
     input: dict[str, Any]
     config: dict[str, Any]
     webhook_url: str | None = None
@@ -374,6 +376,16 @@ class Job(Value):
     def open_questions(self) -> list[JobQuestion]:
         """Questions that wait for an answer now, oldest first."""
         return [question for question in self.questions if question.open]
+
+    @property
+    def calls_done(self) -> int:
+        """Calls that have ended, skipped ones included."""
+        return sum(call.status.ended for call in self.calls)
+
+    @property
+    def calls_running(self) -> int:
+        """Calls that Temporal has and that have not ended."""
+        return sum(call.status.active for call in self.calls)
 
     def steps(self) -> dict[str, list[AgentCall]]:
         """The calls grouped by step, in the plan's order."""

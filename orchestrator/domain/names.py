@@ -86,6 +86,8 @@ MEMO_CALL: Final = "orchestrator-call"
 APPROVAL_TIMER_PREFIX: Final = "approval:"
 # The timer of a question's deadline, for operators. The note `question` is the durable fact.
 QUESTION_TIMER_PREFIX: Final = "question:"
+# A timer with this summary prefix is the durable fact "this step waits for its time".
+WAIT_TIMER_PREFIX: Final = "wait:"
 
 DEFAULT_TASK_QUEUE: Final = "orchestrator"
 OFFLINE_MODEL: Final = "offline/drafter"

@@ -44,6 +44,23 @@ class RoundBegun(Note):
     number: int
 
 
+class RoundsEnded(Note):
+    """A repeated step has ended after that many rounds."""
+
+    kind: Literal["rounds"] = "rounds"
+    step: str
+    key: str = ""
+    number: int
+
+
+class ItemsEnded(Note):
+    """Enough items of a step are done; the others are cancelled or never begin."""
+
+    kind: Literal["items_ended"] = "items_ended"
+    step: str
+    key: str = ""
+
+
 class FailedStep(Note):
     """A step failed outside an agent call, or its failure does not end the job."""
 
@@ -88,6 +105,8 @@ KINDS: Final[dict[str, type[Note]]] = {
         StepSkipped,
         ItemsListed,
         RoundBegun,
+        RoundsEnded,
+        ItemsEnded,
         FailedStep,
         QuestionAsked,
         QuestionEnded,

@@ -1,110 +1,64 @@
 """Plans are data: validated before a start and passed in as the workflow's input (A1)."""
 
+from collections.abc import Iterator, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from orchestrator.domain.backoff import Backoff
+from orchestrator.domain.steps import Approval, FallbackModel, Part, Repeat, RetryPolicy, Step, StepId, Timeouts, unset
 
-StepId = str
-_DAY = 86_400.0
-
-
-class Part(BaseModel):
-    """An immutable part of a plan. A plan travels with its job, so it keeps the unknown keys of a newer version."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class RetryPolicy(Part):
-    """How an agent call is retried. Intervals are seconds. Always bounded (A8)."""
-
-    initial_interval: float = Field(default=1.0, gt=0)
-    backoff_coefficient: float = Field(default=2.0, ge=1)
-    maximum_interval: float = Field(default=60.0, gt=0)
-    maximum_attempts: int = Field(
-        default=5,
-        ge=1,
-        le=100,
-        description="Attempts of the agent: a worker that dies, stops or lacks the agent does not count.",
-    )
-
-    def pause(self, failures: int) -> float:
-        """Seconds between the failure of that number and the next attempt."""
-        return Backoff(self.initial_interval, self.maximum_interval, self.backoff_coefficient).pause(failures)
-
-
-class Timeouts(Part):
-    """Limits of one agent call in seconds. A dead worker is noticed after `heartbeat` seconds."""
-
-    start_to_close: float = Field(default=300.0, gt=0)
-    schedule_to_close: float = Field(default=3600.0, gt=0)
-    heartbeat: float = Field(default=8.0, gt=0)
-
-
-class Approval(Part):
-    """The step waits for an approval before it runs; after `timeout` seconds without one it fails."""
-
-    message: str = "Approve this step to go on."
-    timeout: float = Field(default=7 * _DAY, gt=0)
-
-
-class Step(Part):
-    """One step: its agents run in parallel once every step in `needs` is done."""
-
-    id: StepId = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    name: str = Field(min_length=1)
-    squad: str
-    agents: tuple[str, ...] = Field(min_length=1)
-    needs: tuple[StepId, ...] = ()
-    estimated_time: str = "1-2 minutes"
-    instruction: str = ""
-    short: bool = Field(default=False, description="Run as a local activity: only for work under a second.")
-    task_queue: str | None = Field(
-        default=None, min_length=1, description="The task queue of the step's calls, if it is not the workflow's."
-    )
-    approval: Approval | None = None
-    retry: RetryPolicy = RetryPolicy()
-    timeouts: Timeouts = Timeouts()
-
-    @model_validator(mode="after")
-    def _agents_are_unique(self) -> Self:
-        if len(set(self.agents)) != len(self.agents):
-            raise ValueError(f"step {self.id!r} names an agent twice")
-        return self
-
-    @model_validator(mode="after")
-    def _short_steps_have_no_queue(self) -> Self:
-        if self.short and self.task_queue is not None:
-            raise ValueError(f"step {self.id!r} is short, so it runs beside its workflow: remove its task_queue")
-        return self
+__all__ = [
+    "Approval",
+    "FallbackModel",
+    "Part",
+    "Plan",
+    "Repeat",
+    "RetryPolicy",
+    "Step",
+    "StepId",
+    "Timeouts",
+    "WorkflowDefinition",
+]
 
 
 class Plan(Part):
     """An acyclic graph of steps. Only that of a workflow in code may be empty: its calls are those that it makes."""
 
     steps: tuple[Step, ...] = ()
+    answer: StepId | None = Field(
+        default=None, exclude_if=unset, description="The step whose answer is the job's output; else a digest of all."
+    )
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> Self:
-        ids = [step.id for step in self.steps]
+        ids = [step.id for step in self.all_steps()]
         doubles = sorted({i for i in ids if ids.count(i) > 1})
         if doubles:
             raise ValueError(f"step ids are not unique: {', '.join(doubles)}")
-        for step in self.steps:
-            unknown = sorted(set(step.needs) - set(ids))
-            if unknown:
-                raise ValueError(f"step {step.id!r} needs unknown steps: {', '.join(unknown)}")
-        try:
-            TopologicalSorter({s.id: s.needs for s in self.steps}).prepare()
-        except CycleError as error:
-            raise ValueError(f"steps need each other in a circle: {' -> '.join(error.args[1])}") from error
+        if self.answer is not None and self.answer not in ids:
+            raise ValueError(f"the plan's answer names an unknown step: {self.answer}")
+        _check_graph(self.steps)
         return self
 
+    @property
+    def decides(self) -> bool:
+        """Whether a step has a condition, items, rounds, or anything else that plans of earlier releases lack."""
+        return any(step.decides for step in self.steps)
+
     def calls(self) -> list[tuple[StepId, str]]:
-        """Every planned agent call as `(step, agent)`, in the plan's order."""
-        return [(step.id, agent) for step in self.steps for agent in step.agents]
+        """Every agent call that is known before a start as `(step, agent)`, in the plan's order."""
+        steps = [body for step in self.steps if not step.dynamic for body in step.bodies]
+        return [(step.id, agent) for step in steps for agent in step.agents]
+
+    @property
+    def known_calls(self) -> int:
+        """The number of its calls; 0 if it is known only once the plan has decided, or in a workflow in code."""
+        return 0 if any(step.dynamic for step in self.steps) else len(self.calls())
+
+    def all_steps(self) -> Iterator[Step]:
+        """Every step in the plan's order, a group before its own steps."""
+        return _all_steps(self.steps)
 
     def in_sequence(self) -> "Plan":
         """The same plan with its steps in sequence, in an order that their needs allow."""
@@ -114,11 +68,45 @@ class Plan(Part):
             by_id[step].model_copy(update={"needs": (*by_id[step].needs, order[at - 1])}) if at else by_id[step]
             for at, step in enumerate(order)
         ]
-        return Plan(steps=tuple(chained))
+        return self.model_copy(update={"steps": tuple(chained)})
 
     def step(self, step_id: StepId) -> Step | None:
         """The step of that id, or None."""
-        return next((s for s in self.steps if s.id == step_id), None)
+        return next((s for s in self.all_steps() if s.id == step_id), None)
+
+
+def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _all_steps(step.steps)
+
+
+def _check_graph(steps: Sequence[Step]) -> None:
+    """Check the needs and the handlers of the steps of a plan or of a group. Raises `ValueError`."""
+    ids = {step.id for step in steps}
+    for step in steps:
+        unknown = sorted(set(step.needs) - ids)
+        if unknown:
+            raise ValueError(f"step {step.id!r} needs unknown steps: {', '.join(unknown)}")
+        _check_handler(step, steps)
+        _check_graph(step.steps)
+    try:
+        TopologicalSorter({s.id: s.needs for s in steps}).prepare()
+    except CycleError as error:
+        raise ValueError(f"steps need each other in a circle: {' -> '.join(error.args[1])}") from error
+
+
+def _check_handler(step: Step, steps: Sequence[Step]) -> None:
+    """Check the step that handles a failure: it stands beside the step, needs nothing, and nothing needs it."""
+    if step.goto is None:
+        return
+    handler = next((other for other in steps if other.id == step.goto), None)
+    if handler is None or handler.id == step.id:
+        raise ValueError(f"step {step.id!r} goes to {step.goto!r}, which is not another step beside it")
+    users = sorted(other.id for other in steps if handler.id in other.needs)
+    if users or handler.needs:
+        fault = f"{', '.join(users)} needs it" if users else f"it needs {', '.join(handler.needs)}"
+        raise ValueError(f"step {step.id!r} goes to {step.goto!r}, but {fault}: a handler stands alone")
 
 
 class WorkflowDefinition(BaseModel):
@@ -157,9 +145,11 @@ class WorkflowDefinition(BaseModel):
 
     @model_validator(mode="after")
     def _plan_has_no_unknown_keys(self) -> Self:
-        parts: list[Part] = [self.plan, *self.plan.steps]
-        for step in self.plan.steps:
-            parts += [step.retry, step.timeouts, *([step.approval] if step.approval else [])]
+        steps = list(self.plan.all_steps())
+        parts: list[Part] = [self.plan, *steps]
+        for step in steps:
+            parts += [step.retry, step.timeouts, *(part for part in (step.approval, step.repeat) if part)]
+            parts += [part for part in step.fallback if isinstance(part, FallbackModel)]
         unknown = sorted({f"{type(part).__name__}.{key}" for part in parts for key in part.model_extra or ()})
         if unknown:
             raise ValueError(f"the plan has unknown keys: {', '.join(unknown)}")
@@ -174,9 +164,9 @@ class WorkflowDefinition(BaseModel):
     @property
     def squads(self) -> list[str]:
         """Squads in the order in which the steps first use them."""
-        return list(dict.fromkeys(step.squad for step in self.plan.steps))
+        return list(dict.fromkeys(step.squad for step in self.plan.all_steps() if step.squad))
 
     @property
     def agents_count(self) -> int:
         """How many different agents take part (C-57)."""
-        return len({agent for step in self.plan.steps for agent in step.agents})
+        return len({agent for step in self.plan.all_steps() for agent in step.agents})

@@ -32,11 +32,15 @@ def partial(job: JobInput, results: list[AgentResult], failures: dict[str, JobEr
 
 
 def _answer(job: JobInput, results: list[AgentResult]) -> str | None:
-    return next((result.output for result in results if result.step == job.answer), None)
+    answer = job.answer or job.plan.answer
+    # A step with rounds has several answers: the last one counts.
+    return next((result.output for result in reversed(results) if result.step == answer), None)
 
 
 def _in_plan_order(job: JobInput, results: list[AgentResult]) -> list[AgentResult]:
-    place = {call: index for index, call in enumerate(job.plan.calls())}
+    planned = [(step.id, agent) for step in job.plan.all_steps() for agent in step.agents]
+    place = {call: index for index, call in enumerate(planned)}
+    # Calls of one step with keys stay in the order in which they ended.
     return sorted(results, key=lambda result: (place.get((result.step, result.agent), len(place)), result.call))
 
 
@@ -44,7 +48,7 @@ def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobEr
     lines = [f"# {job.name}", ""]
     for step, name in _steps(job, results, failures).items():
         lines.append(f"## {name}")
-        lines += [f"- **{r.agent}**: {r.summary}" for r in results if r.step == step]
+        lines += [f"- **{_who(r)}**: {r.summary}" for r in results if r.step == step]
         lines += [f"- failed: {error.message}" for key, error in failures.items() if step in (error.step, key)]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
@@ -52,11 +56,15 @@ def _digest(job: JobInput, results: list[AgentResult], failures: dict[str, JobEr
 
 def _steps(job: JobInput, results: list[AgentResult], failures: dict[str, JobError]) -> dict[str, str]:
     """The steps of a digest with their names: those of the plan, or the steps of the calls that workflow code made."""
-    steps = {step.id: step.name for step in job.plan.steps}
+    steps = {step.id: step.name for step in job.plan.all_steps()}
     if not job.code:
         return steps
     called = [result.step for result in results] + [error.step or key for key, error in failures.items()]
     return {step: steps.get(step, step.replace("_", " ").capitalize()) for step in called}
+
+
+def _who(result: AgentResult) -> str:
+    return f"{result.agent} ({result.key})" if result.key else result.agent
 
 
 def _deliverables(results: list[AgentResult], *, reports: bool) -> list[JobDeliverable]:
@@ -101,5 +109,5 @@ def _metadata(job: JobInput, results: list[AgentResult], failures: dict[str, Job
         **({"offline": True} if OFFLINE_MODEL in models else {}),
         "agents": [result.agent for result in results],
         "failed": [error.model_dump(mode="json") for error in failures.values()],
-        **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer else {}),
+        **({"data": {str(r.call_id): r.data for r in results if r.data}} if job.answer or job.plan.answer else {}),
     }

@@ -196,7 +196,7 @@ class TemporalGateway:
         if job is None:
             return ()
         queues = dict.fromkeys(
-            step.task_queue for step in job.plan.steps if step.id in waiting_steps and step.task_queue
+            step.task_queue for step in job.plan.all_steps() if step.id in waiting_steps and step.task_queue
         )
         return tuple([queue for queue in queues if await self.pollers(queue, activities=True) == 0])
 

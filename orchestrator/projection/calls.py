@@ -34,6 +34,7 @@ class CallFold:
     usage: Usage = field(default_factory=Usage)
     model: str | None = None
     error: JobError | None = None
+    why: str | None = None
     reused_from: str | None = None
     child: str | None = None
     reused: Usage = field(default_factory=Usage)
@@ -126,6 +127,7 @@ class CallFold:
             usage=self.usage,
             model=self.model,
             error=self.error,
+            why=self.why,
             reused_from=self.reused_from,
             child=self.child,
             reused=self.reused,

@@ -17,6 +17,7 @@ from orchestrator.domain.turns import AgentTurn, is_tool_path
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.children import child_event
 from orchestrator.projection.job import JobFold
+from orchestrator.projection.note_events import Content, note_content
 from orchestrator.projection.signals import control_of, is_control
 from orchestrator.projection.tool_calls import ToolFold
 
@@ -27,7 +28,6 @@ _SIGNALS = {
     names.SIGNAL_APPROVE: ("step.approved", "Approved."),
     names.SIGNAL_REJECT: ("step.rejected", "Rejected."),
 }
-_Content = tuple[EventType, str, str, dict[str, Any]]
 
 
 def job_events(job_id: str, facts: Iterable[Fact]) -> list[JobEvent]:
@@ -54,7 +54,7 @@ def _reused(call: ReusedCall) -> dict[str, Any]:
     return {**_call_fields(call), "reused_from": call.job_id, "model": call.model, **cost}
 
 
-def _of_question(changed: list[JobQuestion]) -> _Content | None:
+def _of_question(changed: list[JobQuestion]) -> Content | None:
     """A question that was asked, answered, or ended without an answer. One note is one event."""
     if not changed:
         return None
@@ -104,13 +104,14 @@ class EventFold:
             job_id=self.fold.job_id,
             state=self.fold.state,
             progress=self.fold.progress,
+            exact=self.fold.decided.exact or self.fold.state.terminal,
             current_step=data.get("step") or self.fold.current_step,
             message=message,
             timestamp=fact.time,
             data=data,
         )
 
-    def _content(self, fact: Fact, before: JobState) -> _Content | None:
+    def _content(self, fact: Fact, before: JobState) -> Content | None:
         if isinstance(fact, f.RUN_ENDS):
             return self._end()
         match fact:
@@ -143,7 +144,7 @@ class EventFold:
             case _:
                 return self._tool(fact) or self._agent(fact)
 
-    def _tool(self, fact: Fact) -> _Content | None:
+    def _tool(self, fact: Fact) -> Content | None:
         """The event of a tool call, of a turn that asks for tools, or of a request to another model."""
         match fact:
             case f.AgentScheduled() if is_tool_path(fact.path):
@@ -165,7 +166,7 @@ class EventFold:
     @staticmethod
     def _tool_ended(
         fact: f.AgentCompleted | f.AgentFailed | f.AgentCancelled, data: dict[str, Any], tool: ToolFold
-    ) -> _Content:
+    ) -> Content:
         name = data["tool"]
         match fact:
             case f.AgentCompleted():
@@ -179,7 +180,7 @@ class EventFold:
                 return EventType.AGENT_EVENT, "agent.tool_call.cancelled", f"{name} was cancelled.", data
 
     @staticmethod
-    def _asked(call: CallFold, fact: f.AgentCompleted, turn: AgentTurn) -> _Content:
+    def _asked(call: CallFold, fact: f.AgentCompleted, turn: AgentTurn) -> Content:
         tools = [{"id": f"t{turn.number}.{use.number}", "tool": use.tool} for use in turn.calls]
         data = {
             **_call_fields(call),
@@ -193,7 +194,7 @@ class EventFold:
         message = f"{call.agent} asks for {names_of_tools}."
         return EventType.AGENT_EVENT, "agent.turn", message, data
 
-    def _queued(self) -> _Content:
+    def _queued(self) -> Content:
         retry = self.fold.input.retry if self.fold.input else None
         if retry is None:
             return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
@@ -206,7 +207,7 @@ class EventFold:
         message = f"The job was accepted to finish {retry.of}."
         return EventType.JOB_QUEUED, "job.queued", message, data
 
-    def _signal(self, fact: f.SignalReceived) -> _Content | None:
+    def _signal(self, fact: f.SignalReceived) -> Content | None:
         job = self.fold.input
         if not is_control(job, fact, flow=self.fold.flow.begun):
             return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _note_of(fact.payload)
@@ -216,7 +217,7 @@ class EventFold:
         name, message = _SIGNALS[fact.name]
         return EventType.JOB_PROGRESS, name, message, _note_of(control.model_dump(exclude_unset=True))
 
-    def _agent(self, fact: Fact) -> _Content | None:
+    def _agent(self, fact: Fact) -> Content | None:
         match fact:
             case f.AgentScheduled():
                 data = _call_fields(fact)
@@ -235,6 +236,8 @@ class EventFold:
                 return EventType.JOB_PROGRESS, "agent.reused", f"The answer of {call.agent} stands.", data
             case f.ChildScheduled() | f.ChildEnded():
                 return child_event(fact)
+            case f.Noted():
+                return note_content(fact.notes) or _of_question(self.fold.questions.changed)
             case f.ShortCallRecorded():
                 call = self.fold.calls[fact.step, fact.key, fact.agent, fact.call]
                 return self._failed(call) if fact.error else self._completed(call, fact.summary)
@@ -242,7 +245,7 @@ class EventFold:
                 return _of_question(self.fold.questions.changed)
 
     @staticmethod
-    def _completed(call: CallFold, summary: str) -> _Content:
+    def _completed(call: CallFold, summary: str) -> Content:
         data = {
             **_call_fields(call),
             "attempt": call.attempt,
@@ -254,13 +257,13 @@ class EventFold:
         return EventType.JOB_PROGRESS, "agent.completed", f"{call.agent} is done.", data
 
     @staticmethod
-    def _failed(call: CallFold) -> _Content:
+    def _failed(call: CallFold) -> Content:
         error = call.error.model_dump(mode="json") if call.error else None
         data = {**_call_fields(call), "attempt": call.attempt, "error": error}
         word = call.error.type if call.error else "error"
         return EventType.AGENT_EVENT, "agent.failed", f"{call.agent} failed: {word}.", data
 
-    def _end(self) -> _Content:
+    def _end(self) -> Content:
         return _end(self.fold.state, self.fold.result, self.fold.error)
 
 
@@ -280,7 +283,7 @@ def end_event(job: Job) -> JobEvent:
     )
 
 
-def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> _Content:
+def _end(state: JobState, result: dict[str, Any] | None, error: JobError | None) -> Content:
     if state.succeeded:
         return EventType.JOB_COMPLETED, "job.completed", "The job is done.", {"output": result}
     message = error.message if error else "The job failed."

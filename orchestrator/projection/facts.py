@@ -90,6 +90,13 @@ def _approval_asked(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
     return facts.ApprovalAsked(step=step, timer_id=event.timer_started_event_attributes.timer_id, **stamp)
 
 
+def _wait_began(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
+    attributes = event.timer_started_event_attributes
+    until = stamp["time"] + attributes.start_to_fire_timeout.ToTimedelta()
+    place = summary_of(event).removeprefix(names.WAIT_TIMER_PREFIX)
+    return facts.WaitBegan(place=place, timer_id=attributes.timer_id, until=until, **stamp)
+
+
 def _noted(event: HistoryEvent, stamp: _Stamp) -> facts.Fact | None:
     """What workflow code decided; None if the event changes only another part of the memo."""
     fields = event.workflow_properties_modified_event_attributes.upserted_memo.fields
@@ -172,7 +179,10 @@ def _run_continued(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 # Events of one kind that several folds read: each decoder knows its own by their summary.
-_TIMERS: Final[Mapping[str, Decoder]] = {names.APPROVAL_TIMER_PREFIX: _approval_asked}
+_TIMERS: Final[Mapping[str, Decoder]] = {
+    names.APPROVAL_TIMER_PREFIX: _approval_asked,
+    names.WAIT_TIMER_PREFIX: _wait_began,
+}
 
 _DECODERS: Final[Mapping[int, Decoder]] = {
     **CALL_DECODERS,

@@ -18,7 +18,9 @@ from orchestrator.domain.usage import Usage
 from orchestrator.domain.values import Stored
 from orchestrator.projection.calls import CallFold
 from orchestrator.projection.children import ChildFold
+from orchestrator.projection.decisions import Decisions
 from orchestrator.projection.flow import FlowFold
+from orchestrator.projection.progress import progress_of
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
@@ -93,9 +95,10 @@ class JobFold:
         self._expiring: set[str] = set()
         self._expired: set[str] = set()
         self._early: list[f.SignalReceived] = []
+        self.decided = Decisions(self)
         self.questions = QuestionFold()
         self.flow = FlowFold(self)
-        self.parts: tuple[FoldPart, ...] = (ChildFold(self), self.flow, self.questions)
+        self.parts: tuple[FoldPart, ...] = (self.decided, ChildFold(self), self.flow, self.questions)
 
     def apply(self, fact: Fact) -> None:
         """Apply the next fact."""
@@ -126,7 +129,7 @@ class JobFold:
                 self._signal(fact)
             case f.CancelRequested():
                 self.cancel = self.cancel or fact
-            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.ChildFact() | f.OtherEvent():
+            case f.RunContinued() | f.Noted() | f.AnswerGiven() | f.ChildFact() | f.WaitBegan() | f.OtherEvent():
                 pass
             case _:
                 self._run_ended(fact)
@@ -226,16 +229,14 @@ class JobFold:
 
     def _set_input(self, job: JobInput, stored: tuple[Stored, ...]) -> None:
         self.input, self.stored = job, stored
-        for step in job.plan.steps:
-            for agent in step.agents:
-                self._call((step.id, "", agent, 1), step.name)
+        self.decided.begin(job.plan)
         if job.retry is not None and not job.code:  # Code reuses answers when it asks for them.
             self._apply_retry(job.retry)
 
     def _apply_retry(self, retry: Retry) -> None:
         """Reuse the calls and approvals of an earlier job."""
         for call in retry.calls:
-            self._call(call.call_id.call, call.step).reuse(call)
+            self.call(call.call_id.call, call.step).reuse(call)
         for approval in retry.approvals:
             self.approved[approval.step] = approval
             self.decisions[approval.step] = Decision(step=approval.step, actor=approval.actor, note=approval.note)
@@ -249,20 +250,21 @@ class JobFold:
             self.state = JobState.PAUSED if self.paused else JobState.RUNNING
             self.started_at = fact.time
 
-    def _call(self, key: CallKey, title: str) -> CallFold:
+    def call(self, key: CallKey, title: str) -> CallFold:
+        """The call of that key, new if it was not known."""
         step, item, agent, number = key
         return self.calls.setdefault(key, CallFold(step, agent, title, number, item))
 
     def call_of(self, fact: f.ChildScheduled | f.ChildEnded, title: str) -> CallFold:
         """The call of a child."""
-        return self._call(_key(fact), title)
+        return self.call(_key(fact), title)
 
     def _agent_scheduled(self, fact: f.AgentScheduled) -> None:
         if is_tool_path(fact.path):
-            tools = self._call(_key(fact), "").turns
+            tools = self.call(_key(fact), "").turns
             self.tools[fact.event_id] = tools.scheduled(fact.path, fact.title, fact.time)
             return
-        call = self._call(_key(fact), fact.title)
+        call = self.call(_key(fact), fact.title)
         call.scheduled(fact)
         self._scheduled[fact.event_id] = call
         self.current_step = fact.step
@@ -291,7 +293,7 @@ class JobFold:
         if isinstance(fact, f.CallReused):
             self._reuse(fact)
             return
-        call = self._call(_key(fact), fact.step)
+        call = self.call(_key(fact), fact.step)
         call.run_id, call.scheduled_at, call.started_at = fact.run_id, fact.started_at, fact.started_at
         call.attempt, call.usage, call.model = fact.attempt, fact.usage, fact.model
         error = fact.error.model_copy(update={"step": call.step, "agent": call.agent}) if fact.error else None
@@ -304,7 +306,7 @@ class JobFold:
         calls = self.input.retry.calls if self.input and self.input.retry else ()
         for reused in calls:
             if reused.call_id.call == key:
-                call = self._call(key, fact.step)
+                call = self.call(key, fact.step)
                 call.run_id = fact.run_id
                 call.reuse(reused)
         self.current_step = fact.step
@@ -362,9 +364,11 @@ class JobFold:
         return self.cancel is None and step_id not in self.decisions and step_id not in self._expired
 
     def advance(self) -> None:
-        """Update the progress: completed calls over planned ones. It never falls, and is 100 only at completion."""
-        done = sum(call.status is CallStatus.COMPLETED for call in self.calls.values())
-        self.progress = max(self.progress, min(99, 100 * done // max(1, self.flow.total())))
+        """Update the progress, see `progress_of`. It never falls, and is 100 only at completion."""
+        decides = self.input is not None and self.input.plan.decides
+        total = self.flow.total() + bool(self.decided.undecided)
+        progress = progress_of([call.status for call in self.calls.values()], decides=decides, total=total)
+        self.progress = max(self.progress, progress)
 
     def _run_ended(self, fact: Fact) -> None:
         self.closed_at, self.paused, self.broken = fact.time, False, None

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from orchestrator.domain.call_ids import split_place
 from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.facts import Pending, PendingCall
 from orchestrator.domain.jobs import AgentCall, CallStatus, JobError, JobState, Reason, ReasonCode
@@ -248,6 +249,11 @@ def _working(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reaso
         )
     if fold.state is JobState.PENDING:
         return Reason(code=ReasonCode.QUEUED, message="Waiting for a worker to take the job.")
+    if fold.decided.waits:
+        wait = min(fold.decided.waits.values(), key=lambda wait: wait.until)
+        when = wait.until.strftime("%Y-%m-%d %H:%M:%S UTC")
+        step = split_place(wait.place)[0]
+        return Reason(code=ReasonCode.RUNNING, message=f"{wait.place} waits until {when}.", step=step)
     idle = fold.input is not None and fold.input.code and not pending.task_open
     message = "Waits for a timer or a signal of its own." if idle else "The workflow decides on its next step."
     return Reason(code=ReasonCode.RUNNING, message=message, step=fold.current_step)

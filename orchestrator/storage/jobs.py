@@ -71,6 +71,11 @@ class JobRow:
     reason_since: datetime | None
     reason_seen: datetime | None
 
+    @property
+    def exact(self) -> bool:
+        """Whether `progress` is the share of all calls: the calls of some plans are known only once they decide."""
+        return self.total_calls > 0 or self.state.terminal
+
 
 @dataclass(frozen=True, slots=True)
 class JobRecord(JobRow):
@@ -148,7 +153,7 @@ class JobRepository(OpenJobs):
             "subject": job.subject,
             "request_hash": request_hash,
             "start_state": StartState.ACCEPTED,
-            "total_calls": len(job.plan.calls()),
+            "total_calls": job.plan.known_calls,
             "created_at": at,
             "reserved_tokens": 0,
             "labels": packed(job.labels),

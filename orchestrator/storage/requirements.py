@@ -1,5 +1,6 @@
 """What open jobs need from workers: the class of their workflow, and the agents of their plans."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,5 +46,11 @@ class RequirementsRepository:
 def _requirements(id: str, definition: str, job_input: dict[str, Any]) -> JobRequirements:
     # The steps of a huge plan are stored beside the job: then they are missing here.
     steps = (job_input.get("plan") or {}).get("steps") or ()
-    agents = frozenset((step.get("task_queue"), agent) for step in steps for agent in step["agents"])
-    return JobRequirements(id, definition, bool(job_input.get("code")), agents)
+    return JobRequirements(id, definition, bool(job_input.get("code")), frozenset(_agents(steps)))
+
+
+def _agents(steps: Iterable[dict[str, Any]]) -> Iterator[tuple[str | None, str]]:
+    """The agents of the steps, and of the steps of their groups."""
+    for step in steps:
+        yield from ((step.get("task_queue"), agent) for agent in step.get("agents") or ())
+        yield from _agents(step.get("steps") or ())

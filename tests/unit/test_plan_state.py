@@ -15,10 +15,9 @@ def signalled(flow: PlanWorkflow, name: str, body: bytes = b"{}") -> None:
 
 def restored(carried: Carried, *signals: str) -> PlanWorkflow:
     flow = PlanWorkflow()
-    flow._plan = job_input(step("a"), step("b")).plan
     for signal in signals:
         signalled(flow, signal)
-    flow._restore(carried)
+    flow._state.restore(carried)
     return flow
 
 
@@ -38,18 +37,16 @@ def test_the_last_word_on_pausing_wins(carried: bool, signals: tuple[str, ...], 
 
 def test_early_decisions_join_the_carried_ones() -> None:
     flow = PlanWorkflow()
-    flow._plan = job_input(step("a"), step("b")).plan
     signalled(flow, "approve", b'{"step": "b"}')
-    flow._restore(Carried(approved=["a"]))
+    flow._state.restore(Carried(approved=["a"]))
     assert flow._state.approved == ["a", "b"]
 
 
 def test_a_decision_of_an_earlier_run_stays_in_force() -> None:
     flow = PlanWorkflow()
-    flow._plan = job_input(step("a"), step("b")).plan
     signalled(flow, "reject", b'{"step": "a"}')
     signalled(flow, "approve", b'{"step": "b"}')
-    flow._restore(Carried(approved=["a"], rejected={"b": "no"}))
+    flow._state.restore(Carried(approved=["a"], rejected={"b": "no"}))
     assert (flow._state.approved, flow._state.rejected) == (["a"], {"b": "no"})
 
 

@@ -96,7 +96,7 @@ def planned_tokens(catalogue: Catalogue, job: JobInput) -> int:
     reused = {(call.step, call.agent) for call in job.retry.calls} if job.retry else set()
     return sum(
         _longest_answer(catalogue, job, step, agent)
-        for step in job.plan.steps
+        for step in job.plan.all_steps()
         for agent in step.agents
         if (step.id, agent) not in reused
     )
