@@ -49,6 +49,10 @@ class EventName(StrEnum):
     STEP_WAITING = "step.waiting"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"
+    QUESTION_ASKED = "question.asked"
+    QUESTION_ANSWERED = "question.answered"
+    QUESTION_EXPIRED = "question.expired"
+    QUESTION_WITHDRAWN = "question.withdrawn"
 
 
 class JobEvent(BaseModel):
