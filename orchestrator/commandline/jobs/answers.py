@@ -16,7 +16,7 @@ from orchestrator.commandline.terminal.plain_text import one_line
 
 
 def answer(api: Connection, job_id: str, fields: Sequence[str], *, step: str | None, note: str, as_json: bool) -> int:
-    """Answer a question of a job. Raises `Refused`, also for a question that cannot be told from others."""
+    """Answer a question of a job. Raises `Refused`, also if several questions wait and none is named."""
 
     async def request(client: JobsClient) -> int:
         question = _question(parsed(FollowedJob, await client.job_json(job_id)), step)
@@ -53,9 +53,9 @@ def _read(text: str) -> Any:
 
 def _question(job: FollowedJob, step: str | None) -> ShownQuestion:
     waiting = [question for question in job.questions if question.status == "open"]
-    chosen = [question for question in waiting if step in (None, question.id, question.step)]
-    if len(chosen) == 1:
-        return chosen[0]
+    matches = [question for question in waiting if step in (None, question.id, question.step)]
+    if len(matches) == 1:
+        return matches[0]
     names = ", ".join(one_line(question.id) for question in waiting)
     if not waiting:
         raise Refused(f"{job.job_id} asks nothing now", exits.FAILED)
