@@ -197,6 +197,7 @@ SCHEMA_NAMES: Final = {
     "Subscribed": "SocketSubscribed",
     "Summary": "MetricsSummary",
     "Tokens": "TokenLimit",
+    "ToolCallBody": "ToolCall",
     "Unsubscribe": "SocketUnsubscribe",
     "Unsubscribed": "SocketUnsubscribed",
     "UserBody": "UserRequest",
