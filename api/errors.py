@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.validation import invalid_request
 from orchestrator.domain.errors import (
+    Conflict,
     DeadlineExceeded,
     Forbidden,
     IdempotencyReuse,
@@ -83,6 +84,7 @@ EXPECTED: Final = (
 STATUS: Final[dict[type, HTTPStatus]] = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     WrongState: HTTPStatus.BAD_REQUEST,
+    Conflict: HTTPStatus.CONFLICT,
     BodyTooLate: HTTPStatus.REQUEST_TIMEOUT,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UrlTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,

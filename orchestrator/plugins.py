@@ -25,8 +25,9 @@ from orchestrator.domain.names import OWN_ACTIVITIES
 from orchestrator.domain.near_matches import near_match
 from orchestrator.domain.plan_checks import plan_faults, with_squads
 from orchestrator.domain.plans import WorkflowDefinition
+from orchestrator.domain.schemas import has_schema
 from orchestrator.domain.text import error_message
-from orchestrator.engine.workflow_types import workflow_type
+from orchestrator.engine.workflow_types import signals_of, workflow_type
 from orchestrator.logs import log_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
 
@@ -88,7 +89,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
         agents={agent.id: agent for agent in agents if agent.listed},
         unlisted={agent.id: agent for agent in agents if not agent.listed},
         workflows={definition.id: _described(definition, agents) for definition in definitions},
-        code_workflows=code,
+        code_workflows=tuple(map(_with_signals, code)),
         activities=tuple(activity for plugin in plugins for activity in plugin.activities),
     )
 
@@ -241,6 +242,20 @@ def _check_code(declared: Iterable[WorkflowDefinition], code: Iterable[CodeWorkf
                 f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} must be decorated with {decorator}"
             )
             raise at_line(entry.definition.source, fault, entry.definition.id)
+
+
+def _with_signals(entry: CodeWorkflow) -> CodeWorkflow:
+    """The entry with the signals that its class declares. Raises `CatalogueError` for a signal that it does not."""
+    signals = signals_of(entry.workflow)
+    unknown = sorted(entry.signals.keys() - signals.keys())
+    if unknown:
+        fault = (
+            f"workflow {entry.definition.id!r}: class {entry.workflow.__name__} has no signal {unknown[0]!r}; "
+            f"it declares: {', '.join(sorted(signals)) or 'none'}"
+        )
+        raise CatalogueError(entry.definition.source, fault)
+    readable = {name: kind for name, kind in {**signals, **entry.signals}.items() if has_schema(kind)}
+    return replace(entry, signals=readable)
 
 
 def _check_types(interpreted: Iterable[Agent | WorkflowDefinition], classes: Iterable[type]) -> None:

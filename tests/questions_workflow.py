@@ -4,13 +4,13 @@ import asyncio
 
 from temporalio import workflow
 
-from workflows.questions import Questions
+from workflows.questions import questions_of_run
 
 with workflow.unsafe.imports_passed_through():
     from pydantic import BaseModel, Field, field_validator
 
     from orchestrator.domain.commands import Decision, JobInput, JobResult
-    from orchestrator.domain.questions import CarriedQuestions, PersonQuestion, approval_question
+    from orchestrator.domain.questions import PersonQuestion, approval_question
 
 
 class Shipping(BaseModel):
@@ -28,18 +28,24 @@ class Shipping(BaseModel):
         return street
 
 
+class Remark(BaseModel):
+    """What somebody has to say."""
+
+    text: str = Field(min_length=2)
+    weight: int = 1
+
+
 @workflow.defn(name="t_form")
 class FormWorkflow:
     """Asks for an address, over `runs` runs, then for a yes."""
 
     def __init__(self) -> None:
         self._next = False
+        self._remarks: list[str] = []
 
     @workflow.run
     async def run(self, job: JobInput) -> JobResult:
         given = job.input
-        carried = CarriedQuestions.model_validate(given["carried"]) if "carried" in given else None
-        self._questions = Questions(carried)
         question = PersonQuestion(
             id="address",
             step="address",
@@ -51,13 +57,13 @@ class FormWorkflow:
         )
         if given.get("runs", 1) > 1:
             await self._hand_over(job, question)
-        to = await self._questions.ask_form(question, Shipping)
+        to = await questions_of_run().ask_form(question, Shipping)
         if to is None:
             return JobResult(output="skipped")
-        text = f"{to.street}, floor {to.floor}"
+        text = ", ".join([to.street, f"floor {to.floor}", *self._remarks])
         if given.get("approval"):
             patience = given.get("patience", 60)
-            yes = await self._questions.ask(
+            yes = await questions_of_run().ask(
                 approval_question("ship", "ship", "Ship it?", details=to.model_dump(), timeout=patience)
             )
             text += f", {'yes' if yes.approved else 'no'} of {yes.actor} ({yes.note})"
@@ -65,11 +71,9 @@ class FormWorkflow:
 
     async def _hand_over(self, job: JobInput, question: PersonQuestion) -> None:
         """Continue as new at the signal `next`, with the question open or its answer unread."""
-        task = asyncio.create_task(self._questions.ask_form(question, Shipping))
+        task = asyncio.create_task(questions_of_run().ask_form(question, Shipping))
         await workflow.wait_condition(lambda: self._next)
-        carried = self._questions.carried()
-        more = {"runs": job.input["runs"] - 1, "carried": carried.model_dump(mode="json") if carried else {}}
-        workflow.continue_as_new(job.model_copy(update={"input": {**job.input, **more}}))
+        workflow.continue_as_new(job.model_copy(update={"input": {**job.input, "runs": job.input["runs"] - 1}}))
         await task
 
     @workflow.signal
@@ -77,9 +81,13 @@ class FormWorkflow:
         self._next = True
 
     @workflow.signal
+    def remark(self, remark: Remark) -> None:
+        self._remarks.append(f"{remark.text} x {remark.weight}")
+
+    @workflow.signal
     def approve(self, decision: Decision) -> None:
-        self._questions.decide(decision, approved=True)
+        questions_of_run().decide(decision, approved=True)
 
     @workflow.signal
     def reject(self, decision: Decision) -> None:
-        self._questions.decide(decision, approved=False)
+        questions_of_run().decide(decision, approved=False)

@@ -15,7 +15,7 @@ from workflows.children import run_child
 from workflows.flow_controls import FlowControls
 from workflows.flow_tasks import outcome
 from workflows.notes import note
-from workflows.questions import Form, Questions
+from workflows.questions import Form, questions_of_run
 from workflows.steps import call_agent, job_error
 
 with workflow.unsafe.imports_passed_through():
@@ -57,7 +57,7 @@ class Flow:
 
     def __init__(self, job: JobInput) -> None:
         self._job = job
-        self._questions = Questions()
+        self._questions = questions_of_run()
         self._controls = FlowControls(self._questions)
         self._results: list[AgentResult] = []
         self._failures: dict[str, JobError] = {}

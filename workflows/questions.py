@@ -2,12 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import (
+    ContinueAsNewInput,
+    ExecuteWorkflowInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+    WorkflowOutboundInterceptor,
+)
 
 from workflows.notes import note
 
@@ -31,36 +42,35 @@ with workflow.unsafe.imports_passed_through():
 Form = TypeVar("Form", bound=BaseModel)
 
 
-class Questions:
-    """Make one at the start of a run: it handles the Update `answer`. Give it what the earlier run carried."""
+def questions_of_run() -> "Questions":
+    """The questions of this run, which handle the Update `answer` from the first call of this function.
 
-    def __init__(self, carried: CarriedQuestions | None = None) -> None:
-        self._open: dict[str, PersonQuestion] = {}
-        self._models: dict[str, type[BaseModel]] = {}
+    They continue those of the run before.
+    """
+    # Kept at the run's event loop, because the sandbox has its own copy of this module.
+    run = vars(asyncio.get_running_loop())
+    if names.HEADER_QUESTIONS not in run:
+        run[names.HEADER_QUESTIONS] = Questions(_carried(workflow.info().headers))
+    questions: Questions = run[names.HEADER_QUESTIONS]
+    return questions
+
+
+class Questions:
+    """The questions of a run and their answers; see `questions_of_run`."""
+
+    def __init__(self, carried: CarriedQuestions) -> None:
+        """Continue the questions of the run before: an answer counts before its step asks again."""
+        self._open = {question.id: question for question in carried.open}
+        self._answers = dict(carried.answers)
+        self._early = dict(carried.early)
+        self._unread = set(carried.answers)
         self._waiting: set[str] = set()
-        self._unread: set[str] = set()
-        self._answers: dict[str, PersonAnswer] = {}
-        self._early: dict[str, AnswerInput] = {}
-        if carried is not None:
-            self.restore(carried)
+        self._models: dict[str, type[BaseModel]] = {}
         workflow.set_update_handler(names.UPDATE_ANSWER, self._accept, validator=self._check)
 
-    def restore(self, carried: CarriedQuestions) -> None:
-        """Restore the questions of the earlier run: their answers count before their steps ask again."""
-        self._open = {question.id: question for question in carried.open} | self._open
-        self._answers = carried.answers | self._answers
-        self._unread |= carried.answers.keys()
-        self._early = carried.early | self._early
-
-    def carried(self) -> CarriedQuestions | None:
-        """The questions for the run that continues this one; None if there is nothing to carry."""
-        if not (self._open or self._answers or self._early):
-            return None
+    def carried(self) -> CarriedQuestions:
+        """The questions for the run that continues this one."""
         return CarriedQuestions(open=list(self._open.values()), answers=self._answers, early=self._early)
-
-    def is_open(self, id: str) -> bool:
-        """Whether a question waits for an answer."""
-        return id in self._open
 
     async def ask(self, question: PersonQuestion, model: type[BaseModel] | None = None) -> PersonAnswer:
         """Ask a person and wait for the answer. The answer of an earlier run is returned at once.
@@ -178,6 +188,41 @@ class Questions:
         if input.step not in self._answers:
             self._answers[input.step] = _answer_of(self._open[input.step], input)
         return self._answers[input.step]
+
+
+class QuestionCarrier(Interceptor):
+    """Passes open questions, and answers, to the run that continues a job."""
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """The class that wraps each execution."""
+        return _Inbound
+
+
+class _Inbound(WorkflowInboundInterceptor):
+    def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+        super().init(_Outbound(outbound))
+
+    async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+        if names.HEADER_QUESTIONS in workflow.info().headers:
+            questions_of_run()  # people can answer before the code asks again
+        return await super().execute_workflow(input)
+
+
+class _Outbound(WorkflowOutboundInterceptor):
+    def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
+        if names.HEADER_QUESTIONS in vars(asyncio.get_running_loop()):
+            header = workflow.payload_converter().to_payload(questions_of_run().carried())
+            input = replace(input, headers={**input.headers, names.HEADER_QUESTIONS: header})
+        super().continue_as_new(input)
+
+
+def _carried(headers: Mapping[str, Payload]) -> CarriedQuestions:
+    payload = headers.get(names.HEADER_QUESTIONS)
+    if payload is None:
+        return CarriedQuestions()
+    return workflow.payload_converter().from_payload(payload, CarriedQuestions)
 
 
 def same_values(answer: PersonAnswer, input: AnswerInput) -> bool:

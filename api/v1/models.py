@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.v1.output import OutputObject
 from api.v1.pages import CursorPage
+from api.v1.question_bodies import QuestionBody
 from api.v1.wire import Links, Target, Timestamp, Wire, absent
 from orchestrator.domain.events import EventName, EventType
 from orchestrator.domain.ids import JobKind
@@ -97,6 +98,13 @@ class ReasonBody(Wire):
     attempt: int | None
     next_attempt_at: Timestamp | None
     last_error: JobError | None
+    question: str | None = Field(
+        default=None, exclude_if=absent, description="The question that waits for a person: `step` of an answer."
+    )
+    input_schema: dict[str, Any] | None = Field(
+        default=None, exclude_if=absent, description="JSON Schema of the `values` of the answer."
+    )
+    deadline: Timestamp | None = Field(default=None, exclude_if=absent, description="The end of the wait for a person.")
 
 
 class SeenReason(Wire):
@@ -129,6 +137,7 @@ class JobDetail(Target):
     error: JobError | None
     metrics: Metrics
     steps: list[CallBody]
+    questions: list[QuestionBody] = Field(description="Questions to people, oldest first.")
     labels: dict[str, str] = Field(description="Your own labels, and those of the surface that started the job.")
     children: list[str] = Field(description="The jobs that this job started as its children, in order.")
     retry_of: str | None = Field(description="The job that this job retries.")

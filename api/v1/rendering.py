@@ -30,6 +30,7 @@ from api.v1.models import (
     WorkflowFinished,
     WorkflowRetried,
 )
+from api.v1.question_bodies import question_body
 from api.v1.wire import Links
 from orchestrator.domain.commands import Retry
 from orchestrator.domain.deltas import Delta, DeltaKind
@@ -67,6 +68,7 @@ def job_detail(
         error=job.error,
         metrics=metrics(job),
         steps=[call_body(call) for call in job.calls],
+        questions=[question_body(question) for question in job.questions],
         labels=job.labels,
         children=[call.child for call in job.calls if call.child is not None],
         retry_of=job.retry_of,
@@ -295,7 +297,7 @@ def call_body(call: AgentCall) -> CallBody:
 
 def reason_body(reason: Reason | None) -> ReasonBody | None:
     """Return the reason of an open job's state."""
-    return None if reason is None else ReasonBody(**dict(reason))
+    return None if reason is None else ReasonBody(**dict(reason), input_schema=reason.form)
 
 
 def _seen_reason(reason: NotedReason | None) -> SeenReason | None:

@@ -13,6 +13,7 @@ from api.v1 import (
     jobs,
     limits,
     metrics,
+    questions,
     users,
     webhooks,
     workflows,
@@ -29,7 +30,7 @@ DEVORA: Final = Surface(
     routers=tuple(
         part.router
         for part in (
-            *(agents, workflows, jobs, controls, events, metrics, webhooks, account_events),
+            *(agents, workflows, jobs, controls, questions, events, metrics, webhooks, account_events),
             *(limits, auth, users, audit, ws),
         )
     ),

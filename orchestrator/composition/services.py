@@ -9,6 +9,7 @@ from orchestrator.composition.backend import Backend, new_id, now, redis_url
 from orchestrator.delivery.addresses import checked_at_registration
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.engine.conversations import ConversationGateway
+from orchestrator.engine.people import PeopleGateway
 from orchestrator.services.access.audit import AuditLog
 from orchestrator.services.access.authentication import Authenticator, BootstrapKey
 from orchestrator.services.access.idempotency import IdempotentRequests
@@ -26,6 +27,7 @@ from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.models import ModelCheck
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.overview import JobOverview
+from orchestrator.services.jobs.questions import JobQuestions
 from orchestrator.services.jobs.retry import JobRetrier
 from orchestrator.services.jobs.start import JobStarter
 from orchestrator.services.jobs.stream import JobWatcher
@@ -92,6 +94,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
         follower=backend.follower,
         watcher=JobWatcher(backend.follower, backend.bus, access),
         controller=controller,
+        questions=JobQuestions(catalogue, backend.reader, PeopleGateway(backend.client)),
         outputs=outputs,
         metrics=metrics,
         figures=FiguresReader(FiguresRepository(backend.reports), catalogue, clock=now),

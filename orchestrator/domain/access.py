@@ -76,11 +76,11 @@ class Principal:
     scopes: frozenset[Scope]
     tier: Tier | None = None
     key: str | None = None
-    key_name: str | None = None
     prefix: str | None = None
     roles: frozenset[Role] = frozenset()
     expires_at: datetime | None = None
     sign_in: str | None = None
+    key_name: str | None = None
 
     def __post_init__(self) -> None:
         """Give the tier `free` to a caller without one: only administrators may be without limits."""

@@ -12,10 +12,15 @@ from orchestrator.domain.plans import WorkflowDefinition
 
 @dataclass(frozen=True, slots=True)
 class CodeWorkflow:
-    """An author's workflow class and its catalogue entry. The class runs under the entry's id."""
+    """An author's workflow class and its catalogue entry. The class runs under the entry's id.
+
+    `signals` gives the models of signals whose handlers have no model as their argument, such as `dict`. The others
+    are those of the class.
+    """
 
     definition: WorkflowDefinition
     workflow: type
+    signals: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,10 @@ class Catalogue:
     code_workflows: tuple[CodeWorkflow, ...] = ()
     activities: tuple[Callable[..., Any], ...] = ()
     unlisted: Mapping[str, Agent] = field(default_factory=dict)
+
+    def signals(self, workflow_id: str) -> Mapping[str, Any]:
+        """The types of the arguments of a workflow's signals, by their names; None for a signal without one."""
+        return next((each.signals for each in self.code_workflows if each.definition.id == workflow_id), {})
 
     def agent(self, agent_id: str) -> Agent:
         """The agent of that id. Raises `NotFound`."""

@@ -10,6 +10,7 @@ OrchestratorError
 ├── NotFound
 │   └── UnknownWorkflow   a worker lacks the type of a workflow that was started in Temporal; another may have it
 ├── WrongState            the job cannot do this now (cancel a finished job, approve a step that does not wait)
+│   └── Conflict          another answer to the question stands, or the job ended without one
 ├── RequestInProgress     the first request with this idempotency key still runs; `retry_after` seconds
 ├── LimitExceeded         a limit of the caller's tier is reached; `retry_after` seconds
 ├── Unavailable           a required part does not answer; `retry_after` seconds
@@ -116,6 +117,12 @@ class WrongState(OrchestratorError):
     """The state of the job does not allow the operation."""
 
     code = "wrong_state"
+
+
+class Conflict(WrongState):
+    """Something else came first: another answer to the question, or the end of the job."""
+
+    code = "conflict"
 
 
 class RequestInProgress(OrchestratorError):

@@ -46,6 +46,12 @@ class EventName(StrEnum):
     AGENT_REUSED = "agent.reused"
     AGENT_FAILED = "agent.failed"
     AGENT_CANCELLED = "agent.cancelled"
+    AGENT_TURN = "agent.turn"
+    AGENT_FALLBACK = "agent.fallback"
+    TOOL_CALL_SCHEDULED = "agent.tool_call.scheduled"
+    TOOL_CALL_COMPLETED = "agent.tool_call.completed"
+    TOOL_CALL_FAILED = "agent.tool_call.failed"
+    TOOL_CALL_CANCELLED = "agent.tool_call.cancelled"
     STEP_WAITING = "step.waiting"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"
@@ -53,6 +59,10 @@ class EventName(StrEnum):
     STEP_ITEMS = "step.items"
     STEP_ROUND = "step.round"
     STEP_FAILED = "step.failed"
+    QUESTION_ASKED = "question.asked"
+    QUESTION_ANSWERED = "question.answered"
+    QUESTION_EXPIRED = "question.expired"
+    QUESTION_WITHDRAWN = "question.withdrawn"
 
 
 class JobEvent(BaseModel):

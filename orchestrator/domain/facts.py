@@ -222,12 +222,14 @@ class ApprovalEnded(Fact):
 class SignalReceived(Fact):
     """A signal arrived. `control` is its meaning for a declared workflow, None if such a workflow ignores it.
 
-    `payload` is for a workflow in code: the signal's first input if that is a JSON object, else empty.
+    `payload` is for a workflow in code: the signal's first input if that is a JSON object, else empty. `actor` sent it
+    through the API.
     """
 
     name: str
     control: Control | Decision | None
     payload: dict[str, Any]
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,10 @@ PATCH_NUMBERED_CALLS: Final = "numbered-calls"
 PATCH_UNKNOWN_AGENTS_WAIT: Final = "unknown-agents-wait"
 # The header with the numbers of calls, by step and agent, of the earlier runs of a job.
 HEADER_CALLS: Final = "orchestrator-calls"
+# The header with the open questions and the answers of the earlier runs of a job.
+HEADER_QUESTIONS: Final = "orchestrator-questions"
+# The header of a signal that names the person or key that sent it through the API.
+HEADER_ACTOR: Final = "orchestrator-actor"
 
 # The error kind of a call whose code blocks other calls, and the metric of such calls.
 AGENT_BLOCKED: Final = "agent_blocked"

@@ -4,7 +4,24 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
 _SHOWN: Final = 100
+
+
+def schema_of(kind: Any) -> dict[str, Any] | None:
+    """The JSON Schema of a type; None for no type."""
+    return None if kind is None else TypeAdapter(kind).json_schema()
+
+
+def has_schema(kind: Any) -> bool:
+    """Whether pydantic can read the type."""
+    try:
+        schema_of(kind)
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return False
+    return True
 
 
 def expected_of(root: dict[str, Any], schema: dict[str, Any]) -> str:

@@ -21,9 +21,9 @@ from orchestrator.domain import names
 from orchestrator.domain.conversations import SESSION_BUSY, ConversationInput
 from orchestrator.domain.errors import DeadlineExceeded, LimitExceeded, NotFound, OrchestratorError, Unavailable
 from orchestrator.engine.connect import rpc_errors
+from orchestrator.engine.time_limits import within
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Result = TypeVar("Result")
 
 # Seconds in which a worker must accept an update. Until then it is not durable.
 ACCEPT_SECONDS: Final = 10.0
@@ -59,7 +59,7 @@ class ConversationGateway:
             handle = await self._accepted_handle(partial(self._send, conversation, update, message, answer, update_id))
             remaining = deadline - asyncio.get_running_loop().time()
             try:
-                result = await _within(max(0.0, remaining), handle.result())
+                result = await within(max(0.0, remaining), handle.result())
             except WorkflowUpdateFailedError as failure:
                 raise _domain_error(failure) from failure
         if result is None:
@@ -72,7 +72,7 @@ class ConversationGateway:
         for _ in range(_TRIES):
             try:
                 with rpc_errors("session"):
-                    handle = await _within(self._accept_seconds, send())
+                    handle = await within(self._accept_seconds, send())
             except NotFound:
                 continue  # The run ended just then.
             if handle is None:
@@ -108,21 +108,6 @@ class ConversationGateway:
             result_type=answer,
             rpc_timeout=timedelta(seconds=self._accept_seconds + 5),
         )
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The result of a coroutine, or None if it takes longer.
-
-    Not `asyncio.timeout`: the SDK turns a cancellation into its own error.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        return task.result() if done else None
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 def _domain_error(failure: WorkflowUpdateFailedError) -> OrchestratorError:

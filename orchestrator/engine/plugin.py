@@ -18,6 +18,7 @@ from orchestrator.engine.payloads import JobDataConverter, JobPayloadConverter
 from orchestrator.engine.values import LateValueStore, ValueCodec
 from workflows.call_numbers import CallNumbers
 from workflows.lifecycle import JobLifecycle
+from workflows.questions import QuestionCarrier
 
 # Prefixes of module names. Never `workflows`: passed-through workflow modules would share state between runs.
 PASSED_THROUGH = ("orchestrator", "activities", "pydantic", "pydantic_core")
@@ -60,7 +61,7 @@ class OrchestratorPlugin(SimplePlugin):
             ),
             workflow_runner=lambda runner: ContainedRunner(sandbox(runner)),
             workflow_failure_exception_types=[OrchestratorError],
-            interceptors=[JobLifecycle(), CallNumbers()],
+            interceptors=[JobLifecycle(), CallNumbers(), QuestionCarrier()],
         )
 
     def configure_worker(self, config: WorkerConfig) -> WorkerConfig:

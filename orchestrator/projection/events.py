@@ -210,7 +210,10 @@ class EventFold:
     def _signal(self, fact: f.SignalReceived) -> Content | None:
         job = self.fold.input
         if not is_control(job, fact, flow=self.fold.flow.begun):
-            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", _note_of(fact.payload)
+            data: dict[str, Any] = (
+                {"actor": fact.actor, "input": fact.payload} if fact.actor else _note_of(fact.payload)
+            )
+            return EventType.JOB_PROGRESS, f"signal.{fact.name}", f"Signal {fact.name} arrived.", data
         control = control_of(job, fact, flow=self.fold.flow.begun)
         if control is None or not self.fold.signal_applied:
             return None

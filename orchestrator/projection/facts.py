@@ -131,8 +131,15 @@ def _signal(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
         name=attributes.signal_name,
         control=read_control(attributes.signal_name, inputs),
         payload=plain(payloads),
+        actor=_sender(attributes.header.fields),
         **stamp,
     )
+
+
+def _sender(fields: Mapping[str, Any]) -> str:
+    """Who sent a signal through the API; empty for a signal that came past it."""
+    actor = value([fields[names.HEADER_ACTOR]]) if names.HEADER_ACTOR in fields else ""
+    return cut(actor) if isinstance(actor, str) else ""
 
 
 def _cancel_requested(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

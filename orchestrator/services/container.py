@@ -19,6 +19,7 @@ from orchestrator.services.jobs.decisions import DecisionMaker
 from orchestrator.services.jobs.follower import JobFollower
 from orchestrator.services.jobs.output import JobOutputs
 from orchestrator.services.jobs.overview import JobOverview
+from orchestrator.services.jobs.questions import JobQuestions
 from orchestrator.services.jobs.reader import JobReader
 from orchestrator.services.jobs.retry import JobRetrier
 from orchestrator.services.jobs.start import JobStarter
@@ -55,6 +56,7 @@ class Services:
     follower: JobFollower
     watcher: JobWatcher
     controller: JobController
+    questions: JobQuestions
     outputs: JobOutputs
     metrics: MetricsReader
     figures: FiguresReader

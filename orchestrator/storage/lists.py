@@ -34,7 +34,15 @@ from orchestrator.storage.tables import IS_FAILED, jobs
 _Conditions = list[ColumnElement[bool] | TextClause]
 
 # While no worker polls, an open job waits for a worker, unless it waits for a person or no worker could help.
-HELD: Final = frozenset({ReasonCode.CANCELLING, ReasonCode.STUCK, ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.PAUSED})
+HELD: Final = frozenset(
+    {
+        ReasonCode.CANCELLING,
+        ReasonCode.STUCK,
+        ReasonCode.WAITING_FOR_APPROVAL,
+        ReasonCode.WAITING_FOR_INPUT,
+        ReasonCode.PAUSED,
+    }
+)
 _LATER: Final = jobs.alias("later")
 # Of a failed job and its retries, only the last failed one needs attention, and none if a later one runs or completed.
 _RETRIED: Final = (

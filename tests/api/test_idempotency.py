@@ -93,6 +93,27 @@ async def retry(admin: httpx2.AsyncClient) -> Call:
     return f"{path}/retry", {}, {}
 
 
+async def form(admin: httpx2.AsyncClient) -> str:
+    """A job that waits for an address."""
+    started = await admin.post("/v1/workflows/t_form/run", json={"input": {}, "async": True})
+    path = f"/v1/jobs/{started.json()['job_id']}"
+
+    async def look() -> Any:
+        return (await admin.get(f"{path}/questions")).json()["questions"]
+
+    await eventually(look, bool)
+    return path
+
+
+async def answer(admin: httpx2.AsyncClient) -> Call:
+    body = {"step": "address", "values": {"street": "Long Street 5"}}
+    return f"{await form(admin)}/answers", body, {**body, "note": "x"}
+
+
+async def signal(admin: httpx2.AsyncClient) -> Call:
+    return f"{await form(admin)}/signals/remark", {"input": {"text": "one"}}, {"input": {"text": "two"}}
+
+
 async def register(_: httpx2.AsyncClient) -> Call:
     return "/v1/webhooks", HOOK, {**HOOK, "events": ["job.failed"]}
 
@@ -144,6 +165,8 @@ CALLS: dict[str, Callable[[httpx2.AsyncClient], Awaitable[Call]]] = {
     "/v1/jobs/{job_id}/approve": control("approve"),
     "/v1/jobs/{job_id}/reject": control("reject"),
     "/v1/jobs/{job_id}/retry": retry,
+    "/v1/jobs/{job_id}/answers": answer,
+    "/v1/jobs/{job_id}/signals/{name}": signal,
     "/v1/webhooks": register,
     "/v1/webhooks/{webhook_id}/rotate-secret": rotate_secret,
     "/v1/webhooks/{webhook_id}/test": test_delivery,

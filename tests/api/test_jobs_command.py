@@ -102,6 +102,24 @@ async def test_each_control_does_what_its_route_does(account: Account) -> None:
     assert (await account.run.jobs("watch", second)).code == 1
 
 
+async def test_a_form_is_shown_and_filled_in(account: Account) -> None:
+    job_id = await account.start("t_form")
+    await until(account.http, job_id, lambda job: (job["reason"] or {}).get("code") == "waiting_for_input")
+    shown = (await account.run.jobs("show", job_id)).out
+    assert "? address: Where does it go?" in shown
+    assert "street (string)" in shown
+    assert "floor (integer, optional) Zero is the ground floor." in shown
+    assert f"orchestrator jobs answer {job_id} FIELD=VALUE" in shown
+    wrong = await account.run.jobs("answer", job_id, "street=Long Street 5", "floor=top")
+    assert (wrong.code, "floor" in wrong.err) == (2, True)
+    assert (await account.run.jobs("answer", job_id, "street", "--step", "address")).code == 2
+    done = await account.run.jobs("answer", job_id, "street=5", "floor=2", "--note", "up there")
+    assert (done.code, "street" in done.err) == (2, True)  # a text stays a text, and is too short
+    done = await account.run.jobs("answer", job_id, "street=Long Street 5", "floor=2", "--note", "up there")
+    assert (done.code, done.out) == (0, f"{job_id}  answered address\n")
+    assert (await account.run.jobs("output", job_id)).out.strip() == "Long Street 5, floor 2"
+
+
 @pytest.mark.parametrize(("answer", "status"), [("n\n", {"queued", "running"}), ("y\n", {"cancelled"})])
 async def test_a_terminal_is_asked(account: Account, answer: str, status: set[str]) -> None:
     await account.start("t_slow")

@@ -191,7 +191,7 @@ def test_names_of_events_are_an_open_enum():
     assert (names, other) == ({"$ref": "#/components/schemas/EventName"}, {"type": "string"})
     assert schema("EventName")["enum"] == list(EventName)
     text = Path(projection.__file__).read_text()
-    made = set(re.findall(r'"((?:job|agent|step)\.[a-z_.]+)"', text))
+    made = set(re.findall(r'"((?:job|agent|step|question)\.[a-z_.]+)"', text))
     assert made <= set(EventName)
     assert len(made) > 15
     assert {f"job.{state}".lower() for state in JobState if state.terminal} <= set(EventName)

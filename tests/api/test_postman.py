@@ -80,6 +80,7 @@ async def test_every_request_of_the_native_collection_is_understood(client: http
         "username": "text",
         "password": "correct horse battery",
         "delivery_id": "whd_none",
+        "name": "go",
     }
     answers: dict[str, httpx2.Response] = {}
     made = await collection(client, "devora")

@@ -44,7 +44,7 @@ KEY = ApiKey(
     last_used_at=None,
     prefix=lookup_prefix(TOKEN),
 )
-PRINCIPAL = Principal("newsroom", KEY.scopes, Tier.PRO, "key_1", KEY.prefix)
+PRINCIPAL = Principal("newsroom", KEY.scopes, Tier.PRO, "key_1", KEY.prefix, key_name=KEY.name)
 
 
 class Index:

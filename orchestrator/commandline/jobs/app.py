@@ -128,3 +128,34 @@ def output(  # noqa: PLR0917 - options, which are given by name
 
     api = connection(api_url, api_key, data_dir)
     raise typer.Exit(views.output(api, job_id, Output(), folder=to, overwrite=overwrite, as_json=as_json))
+
+
+@jobs.command()
+def answer(  # noqa: PLR0917 - options, which are given by name
+    job_id: JobId,
+    values: Annotated[
+        list[str] | None,
+        typer.Argument(help="Values of the form, as FIELD=VALUE.", metavar="FIELD=VALUE...", show_default=False),
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(help="The question; needed if several wait.", show_default="the question that waits")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A note for the readers of the job's events.", show_default=False)] = "",
+    as_json: AsJson = False,
+    api_url: ApiUrl = None,
+    api_key: ApiKey = None,
+    data_dir: KeyDir = None,
+) -> None:
+    """Answer the question of a job that waits for a person. `orchestrator jobs show` lists its fields.
+
+    ```
+    orchestrator jobs answer wf_job_019c street="Long Street 5" express=true
+    orchestrator jobs answer job_019c approved=true 'arguments={"amount": 5}' --step desk.refund.t3.1
+    ```
+
+    A wrong value is refused by its field, and nothing happens (exit code 2). Exit code 1: the answer was not taken.
+    """
+    from orchestrator.commandline.jobs import answers
+
+    api = connection(api_url, api_key, data_dir)
+    raise typer.Exit(answers.answer(api, job_id, values or [], step=step, note=note, as_json=as_json))

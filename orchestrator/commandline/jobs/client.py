@@ -123,6 +123,11 @@ class JobsClient(ApiClient):
             return ActionOutcome(job_id, new_job=response.job_id, reused=response.reused_calls)
         return ActionOutcome(job_id, done=response.done)
 
+    async def answer(self, job_id: str, body: dict[str, Any], key: str) -> dict[str, Any]:
+        """Answer a question, and return the API's response. Raises `Refused`, `NoAnswer`."""
+        response = await self._request("POST", f"{job_path(job_id)}/answers", json=body, key=key)
+        return _OBJECT.validate_json(response.content)
+
     async def output_json(self, job_id: str) -> dict[str, Any]:
         """The job's output, or the output of its finished calls. Raises `Refused` if there is none, `NoAnswer`."""
         response = await self._request("GET", f"{job_path(job_id)}/output")

@@ -1,5 +1,6 @@
 """One job as text: its state and reason, and each call with its attempts, time, cost and place on a time line."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from orchestrator.commandline.run.job_view import FollowedJob, ShownAttempt, Sho
 from orchestrator.commandline.terminal.plain_text import one_line, plain
 from orchestrator.commandline.terminal.progress import next_command
 from orchestrator.domain.jobs import CallStatus
+from orchestrator.domain.schemas import expected_by
 
 _SIGNS: Final[dict[str, str]] = {
     CallStatus.COMPLETED: "✓",
@@ -40,7 +42,7 @@ class Frame:
 
 def picture(job: FollowedJob, frame: Frame) -> list[Text]:
     """The lines that show a job."""
-    return [*_head(job, frame), *_calls(job, frame), *_foot(job, frame)]
+    return [*_head(job, frame), *_questions(job, frame), *_calls(job, frame), *_foot(job, frame)]
 
 
 def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
@@ -60,6 +62,23 @@ def _head(job: FollowedJob, frame: Frame) -> Iterator[Text]:
     command = next_command(job)
     if command:
         yield Text.assemble("  → ", (f"{command}{frame.flag}", "bold"))
+
+
+def _questions(job: FollowedJob, frame: Frame) -> Iterator[Text]:
+    """The open questions, each with its fields, what to decide on, and the time that is left."""
+    for question in job.questions:
+        if question.status != "open":
+            continue
+        left = f" (for {span((question.deadline - frame.now).total_seconds())})" if question.deadline else ""
+        yield Text.assemble("  ? ", (one_line(question.id), "bold"), f": {one_line(question.message)}{left}")
+        if question.details is not None:
+            yield Text(f"      {one_line(json.dumps(question.details, ensure_ascii=False))}")
+        required = question.input_schema.get("required", [])
+        for name, schema in question.fields.items():
+            kind = expected_by(question.input_schema, schema)
+            optional = "" if name in required else ", optional"
+            text = one_line(schema.get("description", ""))
+            yield Text(f"      {one_line(name)} ({one_line(kind)}{optional}) {text}".rstrip())
 
 
 def _age(job: FollowedJob, frame: Frame) -> str:

@@ -30,6 +30,7 @@ STYLES: Final[dict[str, str]] = {
     "paused": "yellow",
     "retrying": "yellow",
     "waiting_for_approval": "magenta",
+    "waiting_for_input": "magenta",
     "skipped": "dim",
 }
 _NO_LIMIT: Final = 10_000

@@ -58,7 +58,7 @@ def list_jobs(
                 sys.stderr.write(f"the newest {printed_rows}{of}; use --limit to show more, --all to show all\n")
         return exits.OK
 
-    return _with_client(api, request)
+    return with_client(api, request)
 
 
 def show(api: Connection, job_id: str, console: Console, *, as_json: bool) -> int:
@@ -75,7 +75,7 @@ def show(api: Connection, job_id: str, console: Console, *, as_json: bool) -> in
             console.print(line, highlight=False, soft_wrap=True)
         return exits.OK
 
-    return _with_client(api, request)
+    return with_client(api, request)
 
 
 def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, after: str) -> int:
@@ -91,7 +91,7 @@ def watch(api: Connection, job_id: str, console: Console, *, as_json: bool, afte
                 exits.say(json.dumps(event, ensure_ascii=False))
         return _code((await client.job(job_id)).status)
 
-    return _with_client(api, request, interrupted=f"stopped watching; {job_id} continues")
+    return with_client(api, request, interrupted=f"stopped watching; {job_id} continues")
 
 
 def output(
@@ -122,7 +122,7 @@ def output(
             exits.say(plain(text) if console.is_terminal else text)
         return code
 
-    return _with_client(api, request)
+    return with_client(api, request)
 
 
 async def _missing_output(client: JobsClient, job_id: str, fault: Rejected, flag: str) -> str:
@@ -132,7 +132,9 @@ async def _missing_output(client: JobsClient, job_id: str, fault: Rejected, flag
     return f"{job_id} has no output yet; wait for it with: orchestrator jobs watch {job_id}{flag}"
 
 
-def _with_client(api: Connection, request: Callable[[JobsClient], Awaitable[T]], interrupted: str = "interrupted") -> T:
+def with_client(api: Connection, request: Callable[[JobsClient], Awaitable[T]], interrupted: str = "interrupted") -> T:
+    """The result of a request with a client of the API. Raises `Refused`."""
+
     async def work() -> T:
         client = JobsClient(api.url, api.key)
         try:

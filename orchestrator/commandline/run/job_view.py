@@ -55,6 +55,25 @@ class ShownCall(JobView):
         return self.status in _ENDED
 
 
+class ShownQuestion(JobView):
+    """A question to a person."""
+
+    id: str
+    kind: str = ""
+    status: str = ""
+    step: str = ""
+    message: str = ""
+    input_schema: dict[str, Any] = Field(default_factory=dict)
+    details: Any = None
+    deadline: datetime | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the answer, with their schemas."""
+        fields = self.input_schema.get("properties")
+        return fields if isinstance(fields, dict) else {}
+
+
 class Why(JobView):
     """The reason of an open job."""
 
@@ -106,6 +125,7 @@ class FollowedJob(ListedJob):
     output: dict[str, Any] | None = None
     metrics: Used = Used()
     steps: list[ShownCall] = Field(default_factory=list)
+    questions: list[ShownQuestion] = Field(default_factory=list)
     run_page: str | None = None
 
 

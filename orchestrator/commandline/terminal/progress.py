@@ -17,6 +17,7 @@ from orchestrator.domain.jobs import CallStatus, JobStatus, ReasonCode
 _ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
 _NEXT_COMMANDS: dict[str, str] = {
     ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
+    ReasonCode.WAITING_FOR_INPUT: "orchestrator jobs answer {} FIELD=VALUE",
     ReasonCode.PAUSED: "orchestrator jobs resume {}",
 }
 _SIGNS: dict[str, str] = {

@@ -28,6 +28,7 @@ CASES: dict[type[OrchestratorError], list[tuple[OrchestratorError, bool]]] = {
     domain.NotFound: [(domain.NotFound("m"), False)],
     domain.UnknownWorkflow: [(domain.UnknownWorkflow("m"), False)],
     domain.WrongState: [(domain.WrongState("m", job_id="job_1", state="COMPLETED"), False)],
+    domain.Conflict: [(domain.Conflict("m", job_id="job_1"), False)],
     domain.RequestInProgress: [(domain.RequestInProgress("m", retry_after=1), True)],
     domain.LimitExceeded: [
         (domain.LimitExceeded("m", retry_after=0.5, **LIMIT), True),
@@ -80,7 +81,7 @@ def test_an_error_says_whether_another_try_can_help(kind: type[OrchestratorError
     for error, retry in CASES[kind]:
         response = surface.render(request(path), error)
         assert response.headers["x-should-retry"] == str(retry).lower(), error
-        if response.status_code in (409, 429, 503, 504):
+        if response.status_code in (429, 503, 504) or (response.status_code == 409 and retry):
             assert int(response.headers["Retry-After"]) >= 1
         else:
             assert "Retry-After" not in response.headers

@@ -1,0 +1,178 @@
+"""Questions of jobs to people, and signals of workflows in code: reads them, and takes answers that fit."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+from pydantic import BaseModel, TypeAdapter
+
+from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.catalogue import Catalogue
+from orchestrator.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, WrongState
+from orchestrator.domain.jobs import Job
+from orchestrator.domain.questions import AnswerInput, Ask, JobQuestion, PersonAnswer, with_defaults
+from orchestrator.domain.schemas import shown
+from orchestrator.engine.people import PeopleGateway
+from orchestrator.runtime.inputs import apply_model
+from orchestrator.services.jobs.reader import JobReader
+from orchestrator.services.jobs.validation import check_whole
+
+# A question can be for somebody who does not own its job.
+_READER: Final = Principal(id="questions", scopes=frozenset({Scope.ADMIN}))
+_TRIES: Final = 5
+_PAUSE_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A job after an answer, and the question."""
+
+    job: Job
+    question: JobQuestion
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class JobQuestions:
+    """Takes answers and signals. Nothing happens before they are checked."""
+
+    catalogue: Catalogue
+    reader: JobReader
+    people: PeopleGateway
+
+    async def list(self, principal: Principal, job_id: str) -> list[JobQuestion]:
+        """The questions of a job, oldest first: all for those who see the job, else those for the caller.
+
+        Raises `NotFound`, also if there are none for the caller; `Unavailable`.
+        """
+        job = await self._job(principal, job_id)
+        return [each for each in job.questions if principal.can_see(job.owner) or each.admits(principal, job.owner)]
+
+    async def answer(
+        self, principal: Principal, job_id: str, step: str, values: dict[str, Any], note: str = ""
+    ) -> Answered:
+        """Answer a question. The same answer again changes nothing.
+
+        `step` is the id of the question, or its step if only one question of the step is open.
+
+        Raises `NotFound`, `Forbidden` for a caller who may not answer, `InvalidInput` with the field, `Conflict` for
+        another answer than the first and for a question that has ended, `Unavailable`.
+        """
+        job = await self._job(principal, job_id)
+        question = _find(job, step)
+        if not question.admits(principal, job.owner):
+            people = ", ".join(question.by) or "those who see the job"
+            raise Forbidden(f"Question {question.id} of job {job_id} is for {people}", job_id=job_id, by=question.by)
+        values = await self._checked(job, question, values)
+        if question.answer is not None:
+            _require_same(job_id, question.answer, values)
+            return Answered(job, question)
+        if not question.open or job.state.terminal:
+            raise Conflict(
+                f"Question {question.id} of job {job_id} needs no answer any more: it is {question.status}",
+                job_id=job_id,
+                state=str(job.state),
+            )
+        sent = AnswerInput(step=question.id, values=values, actor=principal.id, note=note)
+        _require_same(job_id, await self._send(job_id, sent), values)
+        job = await self._job(principal, job_id)
+        return Answered(job, _find(job, question.id))
+
+    async def signal(self, principal: Principal, job_id: str, name: str, value: Any, *, key: str | None) -> Job:
+        """Send a signal that the class of the job's workflow declares. `key` makes a repetition harmless.
+
+        Raises `NotFound`, also for a signal that is not declared, `InvalidInput` for a value that does not fit the
+        argument of its handler, `Conflict` for a job that has ended, `Unavailable`.
+        """
+        job = await self.reader.get(principal, job_id)
+        signals = self.catalogue.signals(job.definition) if job.code else {}
+        if name not in signals:
+            others = ", ".join(sorted(signals)) or "none"
+            raise NotFound(
+                f"Workflow {job.definition} declares no signal {name!r}; signals that it declares: {others}",
+                job_id=job_id,
+                signal=name,
+            )
+        values = await _arguments(signals[name], value)
+        if job.state.terminal:
+            raise Conflict(f"Job {job_id} has ended ({job.state})", job_id=job_id, state=str(job.state))
+        await self.people.signal(job_id, name, values, actor=principal.id, request_id=key or uuid4().hex)
+        return await self.reader.get(principal, job_id)
+
+    async def _job(self, principal: Principal, job_id: str) -> Job:
+        job = await self.reader.get(_READER, job_id)
+        if principal.can_see(job.owner) or any(each.by and each.admits(principal, job.owner) for each in job.questions):
+            return job
+        raise NotFound(f"Unknown job: {job_id}", job_id=job_id)
+
+    async def _checked(self, job: Job, question: JobQuestion, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with their defaults, as the form's model and schema have them."""
+        model = self._model(job, question)
+        await check_whole(question.form, model, values)
+        if model is not None:
+            values = await apply_model(model, values, as_json=True)
+        return with_defaults(question.form, values)
+
+    def _model(self, job: Job, question: JobQuestion) -> type[BaseModel] | None:
+        """The model of a declared form, unless the form was edited since. The code of a workflow knows its own."""
+        definition = self.catalogue.workflows.get(job.definition)
+        step = definition.plan.step(question.step) if definition else None
+        ask: Ask | None = getattr(step, "ask", None)
+        return ask.model if ask is not None and ask.form == question.form else None
+
+    async def _send(self, job_id: str, answer: AnswerInput) -> PersonAnswer:
+        """Send an answer. A run that has just continued its job does not know its questions for a moment."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self.people.answer(job_id, answer)
+            except Conflict:
+                raise
+            except WrongState:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                job = await self.reader.get(_READER, job_id)
+                if not any(each.id == answer.step for each in job.open_questions):
+                    break
+        return await self.people.answer(job_id, answer)
+
+
+def _find(job: Job, step: str) -> JobQuestion:
+    question = next((each for each in job.questions if each.id == step), None)
+    of_step = [each for each in job.open_questions if each.step == step]
+    if question is not None or len(of_step) == 1:
+        return question or of_step[0]
+    waiting = [each.id for each in job.open_questions]
+    if job.state.terminal:
+        raise Conflict(f"Job {job.id} has ended ({job.state})", job_id=job.id, state=str(job.state))
+    raise InvalidInput(
+        f"Job {job.id} asks no question {step!r}; open questions: {', '.join(waiting) or 'none'}",
+        field="step",
+        provided=step[:100],
+        expected=f"one of: {', '.join(waiting)}" if waiting else "a question that is open",
+    )
+
+
+def _require_same(job_id: str, answer: PersonAnswer, values: dict[str, Any]) -> None:
+    if answer.how != "answered" or answer.values != values:
+        who = f"by {answer.actor}" if answer.actor else "by its deadline"
+        raise Conflict(
+            f"The question of job {job_id} was answered {who} before", job_id=job_id, answered_by=answer.actor
+        )
+
+
+async def _arguments(kind: Any, value: Any) -> list[Any]:
+    """The arguments of a signal. Raises `InvalidInput`."""
+    if kind is None:
+        if value is not None:
+            raise InvalidInput("This signal has no input", field="input", provided=value, expected="no input")
+        return []
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not isinstance(value, dict):
+            raise InvalidInput(
+                f"Invalid value for field input: got {shown(value)}, expected object", field="input", expected="object"
+            )
+        await check_whole(kind.model_json_schema(), kind, value)
+        return [await apply_model(kind, value, as_json=True)]
+    await check_whole(
+        {"type": "object", "properties": {"input": TypeAdapter(kind).json_schema()}}, None, {"input": value}
+    )
+    return [value]
