@@ -13,6 +13,7 @@ from api.v1 import (
     jobs,
     limits,
     metrics,
+    schedules,
     users,
     webhooks,
     workflows,
@@ -24,13 +25,13 @@ DEVORA: Final = Surface(
     name="devora",
     title="Native API",
     version="v1",
-    description="The native API: agents, workflows, jobs, webhooks, API keys and metrics.",
+    description="The native API: agents, workflows, jobs, schedules, webhooks, API keys and metrics.",
     prefixes=("/v1",),
     routers=tuple(
         part.router
         for part in (
-            *(agents, workflows, jobs, controls, events, metrics, webhooks, account_events),
-            *(limits, auth, users, audit, ws),
+            *(agents, workflows, jobs, controls, events, schedules),
+            *(metrics, webhooks, account_events, limits, auth, users, audit, ws),
         )
     ),
     render=render,
