@@ -35,8 +35,8 @@ def foreign(input: ExecuteWorkflowInput) -> bool:
     return child or kind_of(info.workflow_id) is None or _attribute(names.ATTRIBUTE_OWNER) is None
 
 
-async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
-    """The input with the workflow's own job in it.
+async def adopted(input: ExecuteWorkflowInput) -> tuple[ExecuteWorkflowInput, ApplicationError | None]:
+    """The input with the workflow's own job in it, and the failure of a job that its schedule may not start.
 
     Raises a non-retryable `ApplicationError` for a workflow that cannot be a job, and `UnknownWorkflowType` if this
     worker lacks its type.
@@ -54,7 +54,7 @@ async def adopted(input: ExecuteWorkflowInput) -> ExecuteWorkflowInput:
     )
     if not adoption.indexed:
         await _index_later(adoption.job)
-    return dataclasses.replace(input, args=_with_job(input.args, adoption.job))
+    return dataclasses.replace(input, args=_with_job(input.args, adoption.job)), _failure(adoption.refusal)
 
 
 def _opened(input: ExecuteWorkflowInput) -> bool:
@@ -141,6 +141,12 @@ async def _adopt(adoption: Adoption) -> Adopted:
 def _refusal(kind: str, reason: str) -> ApplicationError:
     message = f"This workflow cannot be a job. {reason}"
     return ApplicationError(message, JobError(type=kind, message=message), type=kind, non_retryable=True)
+
+
+def _failure(refusal: JobError | None) -> ApplicationError | None:
+    if refusal is None:
+        return None
+    return ApplicationError(refusal.message, refusal, type=refusal.type, non_retryable=True)
 
 
 async def _index_later(job: JobInput) -> None:

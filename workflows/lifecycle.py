@@ -44,12 +44,14 @@ class _JobLife(WorkflowInboundInterceptor):
         info = workflow.info()
         if info.workflow_type in names.OWN_WORKFLOWS:
             return await super().execute_workflow(input)
+        refusal: ApplicationError | None = None
         if foreign(input):
             if workflow.patched(names.PATCH_ADOPTION):
-                input = await adopted(input)
+                input, refusal = await adopted(input)
             elif kind_of(info.workflow_id) is None:  # began before adoption existed
                 return await super().execute_workflow(input)
         try:
+            _raise(refusal)
             result = await super().execute_workflow(input)
         except FailureError as error:
             cancelled = is_cancelled_exception(error)
@@ -91,6 +93,11 @@ class _JobLife(WorkflowInboundInterceptor):
     async def handle_update_handler(self, input: HandleUpdateInput) -> Any:
         with _exits_fail(), _mistakes_fail():
             return await super().handle_update_handler(input)
+
+
+def _raise(refusal: ApplicationError | None) -> None:
+    if refusal is not None:
+        raise refusal
 
 
 @contextmanager

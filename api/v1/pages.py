@@ -28,6 +28,7 @@ class Listing(StrEnum):
     KEYS = "keys"
     WEBHOOKS = "webhooks"
     DELIVERIES = "deliveries"
+    SCHEDULES = "schedules"
 
 
 class PageQuery(BaseModel):

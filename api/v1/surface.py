@@ -14,6 +14,7 @@ from api.v1 import (
     limits,
     metrics,
     questions,
+    schedules,
     users,
     webhooks,
     workflows,
@@ -25,13 +26,13 @@ DEVORA: Final = Surface(
     name="devora",
     title="Native API",
     version="v1",
-    description="The native API: agents, workflows, jobs, webhooks, API keys and metrics.",
+    description="The native API: agents, workflows, jobs, schedules, webhooks, API keys and metrics.",
     prefixes=("/v1",),
     routers=tuple(
         part.router
         for part in (
-            *(agents, workflows, jobs, controls, questions, events, metrics, webhooks, account_events),
-            *(limits, auth, users, audit, ws),
+            *(agents, workflows, jobs, controls, questions, events, schedules),
+            *(metrics, webhooks, account_events, limits, auth, users, audit, ws),
         )
     ),
     render=render,

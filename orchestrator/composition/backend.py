@@ -16,6 +16,7 @@ from orchestrator.delivery.look_ups import LookUps
 from orchestrator.domain.errors import Misconfigured
 from orchestrator.domain.ports import ValueStore
 from orchestrator.engine.gateway import TemporalGateway
+from orchestrator.engine.job_schedules import JobSchedules
 from orchestrator.engine.namespace import ensure_namespace
 from orchestrator.engine.plugin import codec_of
 from orchestrator.engine.server_files import search_attributes
@@ -69,6 +70,7 @@ class Backend:
     reports: Database  # A second pool: slow sums over many rows must not delay jobs.
     ready_namespace: Callable[[], Awaitable[None]]  # Retention and search attributes. Idempotent.
     gateway: TemporalGateway
+    schedules: JobSchedules
     dispatcher: DeliveryDispatcher
     jobs: JobRepository
     attempts: AttemptRepository
@@ -128,6 +130,7 @@ def build_backend(settings: Settings, client: Client) -> Backend:
         reports=_reports(settings),
         ready_namespace=ready,
         gateway=gateway,
+        schedules=JobSchedules(client, settings.task_queue, prepare=gateway.namespace_id, job_timeout=timeout),
         dispatcher=dispatcher,
         jobs=jobs,
         attempts=attempts,

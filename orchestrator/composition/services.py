@@ -39,6 +39,7 @@ from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import LATELY, Readiness
 from orchestrator.services.reports.resources import ResourceMeter
 from orchestrator.services.reports.workers import WorkerReader
+from orchestrator.services.schedules.registry import Schedules
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
@@ -53,6 +54,7 @@ from orchestrator.storage.figures import FiguresRepository
 from orchestrator.storage.idempotency import IdempotencyRepository
 from orchestrator.storage.metrics import MetricsRepository
 from orchestrator.storage.overviews import OverviewRepository
+from orchestrator.storage.schedules import ScheduleRepository
 from orchestrator.storage.token_use import TokenRepository
 from orchestrator.storage.user_agents import UserAgentRepository
 from orchestrator.storage.users import UserRepository
@@ -108,6 +110,7 @@ def build_services(settings: Settings, catalogue: Catalogue, backend: Backend) -
             DeliveryBodies(backend.reader, backend.follower, outputs),
             access,
         ),
+        schedules=Schedules(ScheduleRepository(backend.database), backend.schedules, starter, clock=now, new_id=new_id),
         partnerships=PartnershipReader(catalogue, metrics, work, readiness, clock=now),
         decisions=DecisionMaker(starter, backend.follower, outputs, model=settings.decision_model),
         deployment=Deployment(settings, readiness, limits),

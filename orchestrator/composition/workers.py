@@ -31,11 +31,15 @@ from orchestrator.services.jobs.outcomes import OutcomeRecorder
 from orchestrator.services.jobs.reconciler import IndexReconciler
 from orchestrator.services.jobs.retention import IndexPruner
 from orchestrator.services.jobs.values import JobValues
+from orchestrator.services.schedules.credentials import ScheduleCredentials
+from orchestrator.services.schedules.runs import ScheduledRuns
 from orchestrator.services.webhooks.delivery import WebhookDeliverer
 from orchestrator.services.webhooks.payloads import DeliveryBodies
 from orchestrator.settings import Settings
 from orchestrator.storage.pruning import PruningRepository
 from orchestrator.storage.resets import ResetRepository
+from orchestrator.storage.schedules import ScheduleRepository
+from orchestrator.storage.users import UserRepository
 from orchestrator.storage.webhooks import WebhookRepository
 from workflows.registry import WORKFLOWS
 
@@ -169,6 +173,14 @@ class Workers:
             backend.gateway,
             backend.jobs,
             JobValues(backend.values),
+            ScheduledRuns(
+                ScheduleRepository(backend.database),
+                ScheduleCredentials(backend.keys, UserRepository(backend.database), clock=now),
+                backend.schedules,
+                self.services.starter,
+                backend.gateway,
+                backend.jobs,
+            ),
             worker=backend.client.identity,
         )
         outcomes = OutcomeRecorder(backend.jobs, ResetRepository(backend.database))

@@ -308,10 +308,14 @@ class Adoption(Message):
 
 
 class Adopted(Message):
-    """Output of that activity: the input of the job. `indexed` is False if the index did not answer."""
+    """Output of that activity: the input of the job. `indexed` is False if the index did not answer.
+
+    With a `refusal`, the job fails before its first call: its schedule may not start it.
+    """
 
     job: JobInput
     indexed: bool
+    refusal: JobError | None = None
 
 
 class JobIndexing(Message):

@@ -31,6 +31,7 @@ from orchestrator.services.reports.partnerships import PartnershipReader
 from orchestrator.services.reports.readiness import Readiness
 from orchestrator.services.reports.resources import ResourceMeter
 from orchestrator.services.reports.workers import WorkerReader
+from orchestrator.services.schedules.registry import Schedules
 from orchestrator.services.user_agents.agents import UserAgents
 from orchestrator.services.user_agents.configurations import Configurations
 from orchestrator.services.user_agents.executions import Executions
@@ -66,6 +67,7 @@ class Services:
     quotas: Quotas
     webhooks: WebhookRegistry
     account_events: AccountEvents
+    schedules: Schedules
     partnerships: PartnershipReader
     decisions: DecisionMaker
     deployment: Deployment

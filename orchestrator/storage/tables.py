@@ -338,6 +338,23 @@ idempotency_keys: Final = Table(
     Column("created_at", UtcDateTime, nullable=False, index=True),
 )
 
+# Who owns a schedule. Temporal has its times and the start of its runs.
+schedules: Final = Table(
+    "schedules",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("kind", _enum(JobKind), nullable=False),
+    Column("name", String, nullable=False),
+    Column("key_id", String),
+    Column("tier", _enum(Tier)),
+    Column("request_hash", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_schedules_owner", "owner", "created_at", "id"),
+    Index("ix_schedules_created_at", "created_at", "id"),
+)
+
 installation: Final = Table(
     "installation",
     metadata,

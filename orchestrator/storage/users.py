@@ -54,6 +54,12 @@ class UserRepository:
         row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
         return None if row is None else _user(row)
 
+    async def of_account(self, account: str) -> UserRecord | None:
+        """The user with this id, or None."""
+        query = select(*_COLUMNS).where(users.c.id == account)
+        row = await self._db.autocommit(lambda connection: connection.execute(query).mappings().first())
+        return None if row is None else _user(row)
+
     async def is_live(self, family: str) -> bool:
         """Whether a sign-in has not ended."""
         query = select(_is_live(family))

@@ -155,6 +155,22 @@ async def user(_: httpx2.AsyncClient) -> Call:
     return "/v1/users", body, {**body, "password": "battery staple"}
 
 
+SCHEDULE = {"agent_id": "t_echo", "input": {}, "spec": {"cron": ["@yearly"]}}
+
+
+async def new_schedule(_: httpx2.AsyncClient) -> Call:
+    return "/v1/schedules", SCHEDULE, {**SCHEDULE, "paused": True}
+
+
+def schedule(name: str, **body: Any) -> Callable[[httpx2.AsyncClient], Awaitable[Call]]:
+    async def call(admin: httpx2.AsyncClient) -> Call:
+        created = (await admin.post("/v1/schedules", json=SCHEDULE)).json()
+        path = f"/v1/schedules/{created['schedule_id']}"
+        return f"{path}/{name}", body, {**body, **({"note": "x"} if "pause" in name else {"overlap": "allow_all"})}
+
+    return call
+
+
 # A new POST route needs a line here; a sign-out has a test of its own.
 CALLS: dict[str, Callable[[httpx2.AsyncClient], Awaitable[Call]]] = {
     "/v1/agents/{agent_id}/execute": execute,
@@ -171,6 +187,13 @@ CALLS: dict[str, Callable[[httpx2.AsyncClient], Awaitable[Call]]] = {
     "/v1/webhooks/{webhook_id}/rotate-secret": rotate_secret,
     "/v1/webhooks/{webhook_id}/test": test_delivery,
     "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": redeliver,
+    "/v1/schedules": new_schedule,
+    "/v1/schedules/{schedule_id}/pause": schedule("pause"),
+    "/v1/schedules/{schedule_id}/unpause": schedule("unpause"),
+    "/v1/schedules/{schedule_id}/trigger": schedule("trigger"),
+    "/v1/schedules/{schedule_id}/backfill": schedule(
+        "backfill", start_at="2026-01-01T00:00:00Z", end_at="2026-01-02T00:00:00Z"
+    ),
     "/v1/auth/api-keys": issue,
     "/v1/auth/api-keys/{key_id}/rotate": rotate,
     "/v1/users": user,

@@ -21,6 +21,7 @@ from orchestrator.projection.job import job_input, project
 from orchestrator.services.access.authentication import ADMIN
 from orchestrator.services.jobs.start import JobStarter, StartRequest
 from orchestrator.services.jobs.values import JobValues
+from orchestrator.services.schedules.runs import ScheduledRuns
 from orchestrator.storage.jobs import JobRecord, JobRepository
 
 log = structlog.get_logger(__name__)
@@ -41,16 +42,23 @@ class JobAdopter:
     gateway: TemporalGateway
     jobs: JobRepository
     values: JobValues
+    scheduled: ScheduledRuns
     _: KW_ONLY
     worker: str
 
     async def adopt(self, adoption: Adoption) -> Adopted:
-        """The job of the workflow. It counts as an open job of its owner, and no limit refuses it.
+        """The job of the workflow. It counts as an open job of its owner.
+
+        Limits refuse only the runs of the API's schedules.
 
         Raises `UnknownWorkflow` if only a worker with other plugins can adopt it; `NotFound`, `PayloadTooLarge`,
         `InvalidInput`, also for the id of another job; `Unavailable` if the owner of the parent cannot be read.
         """
         _check(adoption)
+        if adoption.schedule is not None:
+            self._kind(adoption.definition)
+            if (run := await self.scheduled.accept(adoption)) is not None:
+                return run
         parent = await self._parent(adoption.parent) if adoption.parent else None
         job = await self._job(adoption, _owner(adoption, parent))
         if adoption.parent is not None:

@@ -1,0 +1,1 @@
+"""Schedules: creates and changes them, and checks each of their runs."""
