@@ -162,11 +162,9 @@ async def perform_async(command: dict[str, Any]) -> Any:
 
 async def _perform_async(client: Any, command: dict[str, Any]) -> Any:
     method, arguments = method_of(client, command["call"]), arguments_of(command)
-    returned = method(**arguments)
-    if command["call"] in STREAMS:
-        items = returned
-    else:
-        items = await returned if isinstance(returned, Awaitable) else returned
+    items = method(**arguments)
+    if command["call"] not in STREAMS and isinstance(items, Awaitable):
+        items = await items
     if command["call"] not in YIELDING:
         return items
     number = 0
