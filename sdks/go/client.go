@@ -26,6 +26,7 @@ type Client struct {
 	Keys      *KeyService
 	Users     *UserService
 	Webhooks  *WebhookService
+	Events    *AccountEventService
 	Audit     *AuditService
 	Account   *AccountService
 	Health    *HealthService
@@ -57,6 +58,7 @@ func NewClient(apiKey string, options ...Option) *Client {
 	client.Keys = &KeyService{client}
 	client.Users = &UserService{client}
 	client.Webhooks = &WebhookService{client}
+	client.Events = &AccountEventService{client}
 	client.Audit = &AuditService{client}
 	client.Account = &AccountService{client}
 	client.Health = &HealthService{client}

@@ -1,8 +1,10 @@
 package devora
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
 	"net/http"
@@ -31,20 +33,72 @@ func (s *JobService) Stream(ctx context.Context, jobID string, params *StreamPar
 		ctx, cancel := config.deadline(ctx, noTimeout)
 		defer cancel()
 		start := value(params)
-		stream := &stream{jobs: s, config: config, jobID: jobID, deltas: start.Deltas, cursor: start.After, seen: map[string]bool{}}
-		if err := stream.follow(ctx, yield); err != nil {
+		query := url.Values{"deltas": {strconv.FormatBool(start.Deltas)}, "snapshot": {"false"}}
+		stream := &stream{config: config, jobs: s, jobID: jobID, query: query, cursor: start.After, seen: map[string]bool{}}
+		stream.emit = func(frame frame) (*Error, bool) {
+			if frame.event == "snapshot" {
+				return nil, false
+			}
+			event := new(Event)
+			if fault := decodeFrame(frame, event); fault != nil {
+				return fault, false
+			}
+			if event.Type == "" {
+				event.Type = frame.event
+			}
+			if event.ID == "" {
+				event.ID = frame.id
+			}
+			return nil, !yield(event, nil) || event.Ends()
+		}
+		if err := stream.follow(ctx, "jobs", jobID, "events"); err != nil {
 			yield(nil, unfinished(err, jobID))
+		}
+	}
+}
+
+// AccountEventService reads the events of the account.
+type AccountEventService struct{ client *Client }
+
+// AccountStreamParams selects the start of a stream of the account.
+type AccountStreamParams struct {
+	After string // id of the last seen event, or "0" for the oldest stored event; empty starts with new events
+}
+
+// Stream follows the account: it yields what its webhooks are sent, without a webhook. The stream does not end by itself;
+// it reconnects like [JobService.Stream]. The id of an event is the cursor after it.
+func (s *AccountEventService) Stream(ctx context.Context, params *AccountStreamParams, options ...Option) iter.Seq2[*WebhookEvent, error] {
+	return func(yield func(*WebhookEvent, error) bool) {
+		config := s.client.config.with(options)
+		ctx, cancel := config.deadline(ctx, noTimeout)
+		defer cancel()
+		stream := &stream{config: config, cursor: value(params).After, seen: map[string]bool{}}
+		stream.emit = func(frame frame) (*Error, bool) {
+			if frame.event == "stream_started" {
+				return nil, false
+			}
+			event := new(WebhookEvent)
+			if fault := decodeFrame(frame, event); fault != nil {
+				return fault, false
+			}
+			event.ID = frame.id
+			return nil, !yield(event, nil)
+		}
+		if err := stream.follow(ctx, "events"); err != nil {
+			yield(nil, err)
 		}
 	}
 }
 
 // stream is the state of one reader.
 type stream struct {
-	jobs   *JobService
 	config config
-	jobID  string
-	deltas bool
 	path   string
+	query  url.Values
+	emit   func(frame) (fault *Error, done bool) // yields the event of a frame
+
+	jobs  *JobService // of a job's stream, which ends
+	jobID string
 
 	cursor   string
 	seen     map[string]bool
@@ -54,23 +108,23 @@ type stream struct {
 }
 
 // follow opens connections until the last event. It returns nil at the end, also if the reader leaves.
-func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) error {
+func (s *stream) follow(ctx context.Context, parts ...string) error {
 	if fault := s.config.check(); fault != nil {
 		return fault
 	}
-	address, fault := path("jobs", s.jobID, "events")
+	address, fault := path(parts...)
 	if fault != nil {
 		return fault
 	}
 	s.path = address
-	if s.cursor == "now" {
+	if s.cursor == "now" && s.jobs != nil {
 		if over, err := s.fixCursor(ctx); over || err != nil {
 			return err
 		}
 	}
 	for connection := 0; ; connection++ {
 		s.brought = false
-		fault, done := s.connect(ctx, connection, yield)
+		fault, done := s.connect(ctx, connection)
 		if done {
 			return nil
 		}
@@ -80,7 +134,7 @@ func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) err
 		if s.brought {
 			s.failures = 0
 		}
-		if fault == nil && !s.brought {
+		if fault == nil && !s.brought && s.jobs != nil {
 			over, err := s.nothingFollows(ctx)
 			if over || err != nil {
 				return err
@@ -103,13 +157,12 @@ func (s *stream) follow(ctx context.Context, yield func(*Event, error) bool) err
 
 // connect opens one connection and yields its events. done reports the last event, or that the reader left. Without
 // done and fault, the server closed the stream.
-func (s *stream) connect(ctx context.Context, number int, yield func(*Event, error) bool) (fault *Error, done bool) {
+func (s *stream) connect(ctx context.Context, number int) (fault *Error, done bool) {
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silence := time.AfterFunc(s.config.stallTimeout, cancel)
 	defer silence.Stop()
-	query := url.Values{"deltas": {strconv.FormatBool(s.deltas)}, "snapshot": {"false"}}
-	call := call{method: http.MethodGet, path: s.path, query: query}
+	call := call{method: http.MethodGet, path: s.path, query: s.query}
 	request, fault := s.config.request(within, call, nil, "", number)
 	if fault != nil {
 		return fault, false
@@ -154,7 +207,7 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 			return contextError(ctx), false
 		}
 		silence.Stop() // a slow reader is not a stalled server
-		fault, done := s.take(frame, response.Header, yield)
+		fault, done := s.take(frame, response.Header)
 		if fault != nil || done {
 			return fault, done
 		}
@@ -162,37 +215,32 @@ func (s *stream) connect(ctx context.Context, number int, yield func(*Event, err
 	}
 }
 
-// take yields the event of one frame.
-func (s *stream) take(frame frame, header http.Header, yield func(*Event, error) bool) (fault *Error, done bool) {
-	switch frame.event {
-	case "snapshot":
-		return nil, false
-	case "stream_error":
+// take yields the event of one frame, unless it was seen.
+func (s *stream) take(frame frame, header http.Header) (fault *Error, done bool) {
+	if frame.event == "stream_error" {
 		return streamFault(answerError(statusOf(frame.data), header, frame.data)), false
 	}
-	s.brought = true
-	event := new(Event)
-	if err := json.Unmarshal(frame.data, event); err != nil {
-		return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Body: frame.data, cause: err,
-			Message: "invalid event: " + err.Error() + ": " + beginning(frame.data)}, false
-	}
-	if event.Type == "" {
-		event.Type = frame.event
-	}
-	if event.ID == "" {
-		event.ID = frame.id
-	}
-	if event.ID != "" {
-		if s.seen[event.ID] {
+	s.brought = s.brought || frame.event != "snapshot"
+	if frame.id != "" {
+		if s.seen[frame.id] {
 			return nil, false
 		}
-		s.remember(event.ID)
-		s.cursor = event.ID
+		s.remember(frame.id)
+		s.cursor = frame.id
 	}
-	if !yield(event, nil) {
-		return nil, true
+	return s.emit(frame)
+}
+
+func decodeFrame(frame frame, into any) *Error {
+	err := json.Unmarshal(frame.data, into)
+	if err == nil && bytes.TrimSpace(frame.data)[0] != '{' {
+		err = errors.New("not a JSON object")
 	}
-	return nil, event.Ends()
+	if err == nil {
+		return nil
+	}
+	return &Error{kind: ErrInvalidResponse, Code: "unexpected_response", Body: frame.data, cause: err,
+		Message: "invalid event: " + err.Error() + ": " + beginning(frame.data)}
 }
 
 func (s *stream) remember(id string) {

@@ -47,7 +47,8 @@ KINDS: list[tuple[type[Exception], str]] = [
 # Arguments that have another name in Python.
 RENAMED = {"async": "async_mode"}
 CLIENT_CALLS = {"limits.get": "limits", "me.get": "me", "health.get": "health"}
-YIELDING = {"jobs.stream", "jobs.iterate"}
+STREAMS = {"jobs.stream", "events.stream"}
+YIELDING = {*STREAMS, "jobs.iterate"}
 LISTED = {"jobs.iterate": "jobs.list"}
 
 
@@ -98,7 +99,7 @@ def arguments_of(command: dict[str, Any]) -> dict[str, Any]:
         arguments["idempotency_key"] = options["idempotency_key"]
     if "timeout" in options:
         arguments["timeout"] = options["timeout"]
-    if command["call"] == "jobs.stream" and "stall_timeout" in options:
+    if command["call"] in STREAMS and "stall_timeout" in options:
         arguments["stall_timeout"] = options["stall_timeout"]
     return arguments
 
@@ -161,11 +162,9 @@ async def perform_async(command: dict[str, Any]) -> Any:
 
 async def _perform_async(client: Any, command: dict[str, Any]) -> Any:
     method, arguments = method_of(client, command["call"]), arguments_of(command)
-    returned = method(**arguments)
-    if command["call"] == "jobs.stream":
-        items = returned
-    else:
-        items = await returned if isinstance(returned, Awaitable) else returned
+    items = method(**arguments)
+    if command["call"] not in STREAMS and isinstance(items, Awaitable):
+        items = await items
     if command["call"] not in YIELDING:
         return items
     number = 0

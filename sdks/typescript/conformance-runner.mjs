@@ -154,6 +154,7 @@ async function perform({ id, call, arguments: sent = {}, options = {} }) {
       }),
   };
   if (call === "jobs.stream") return yielded(client.jobs.stream(jobId, stream));
+  if (call === "events.stream") return yielded(client.events.stream({ signal, after: sent.after }));
   if (call === "jobs.iterate") return yielded(client.jobs.list(named(sent), callOptions));
   if (calls[call] === undefined) throw new Error(`unknown call ${call}`);
   return answerOf(calls[call]());

@@ -260,6 +260,8 @@ func perform(ctx context.Context, client *devora.Client, call string, a argument
 		return client.Jobs.Wait(ctx, a.JobID, options...)
 	case "jobs.stream":
 		return nil, each(client.Jobs.Stream(ctx, a.JobID, &devora.StreamParams{After: a.After, Deltas: a.Deltas}, options...), show)
+	case "events.stream":
+		return nil, each(client.Events.Stream(ctx, &devora.AccountStreamParams{After: a.After}, options...), show)
 	case "jobs.events":
 		return client.Jobs.Events(ctx, a.JobID, &devora.EventListParams{After: a.After, Limit: a.Limit}, options...)
 	case "jobs.cancel":
