@@ -36,3 +36,8 @@ def orchestrator_plugins() -> list[Plugin]:
 @pytest.mark.parametrize("path", PATTERNS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_pattern_has_at_most_thirty_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 30
+
+
+def test_the_guide_shows_a_pattern_as_it_is() -> None:
+    guide = (EXAMPLE.parents[1] / "docs" / "authoring.md").read_text()
+    assert (EXAMPLE / "agent_patterns" / "code" / "polishing.py").read_text() in guide
