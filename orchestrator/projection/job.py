@@ -365,7 +365,7 @@ class JobFold:
 
     def advance(self) -> None:
         """Update the progress, see `progress_of`. It never falls, and is 100 only at completion."""
-        decides = self.input is not None and self.input.plan.decides
+        decides = self.flow.begun or (self.input is not None and self.input.plan.decides)
         total = self.flow.total() + bool(self.decided.undecided)
         progress = progress_of([call.status for call in self.calls.values()], decides=decides, total=total)
         self.progress = max(self.progress, progress)

@@ -22,11 +22,13 @@ from temporalio.client import WorkflowHistory
 
 from orchestrator.composition.agent_runtime import runtime_of
 from orchestrator.composition.process import Parts, build_parts, prepare
+from orchestrator.domain import names
 from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Job
+from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.connect import connect, connect_options
 from orchestrator.engine.devserver import DevServer
 from orchestrator.engine.server_binary import locate
@@ -114,6 +116,13 @@ class Engine:
     async def approve(self, job_id: str, step: str | None = None) -> Job:
         """Approve a waiting step. `step` is optional if only one waits."""
         return (await self.services.controller.approve(TESTER, job_id, step)).job
+
+    async def answer(self, job_id: str, question: str, values: BaseModel | dict[str, Any], note: str = "") -> None:
+        """Answer a question of a job. Raises `WorkflowUpdateFailedError` for an answer that is refused."""
+        plain = values.model_dump(mode="json") if isinstance(values, BaseModel) else values
+        answer = AnswerInput(step=question, values=plain, actor=TESTER.id, note=note)
+        handle = self.parts.backend.client.get_workflow_handle(job_id)
+        await handle.execute_update(names.UPDATE_ANSWER, answer)
 
     async def history(self, job_id: str) -> WorkflowHistory:
         """The history of a job, for a replay."""

@@ -5,10 +5,8 @@ from typing import Any
 import pytest
 from temporalio.worker import Replayer
 
-from orchestrator.domain import names
 from orchestrator.domain.catalogue import Plugin
 from orchestrator.domain.jobs import CallStatus, Job, JobState, ReasonCode
-from orchestrator.domain.questions import AnswerInput
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import TESTER, Engine
@@ -116,8 +114,7 @@ async def test_the_digest_follows_the_calls(engine: Engine) -> None:
 
 async def _answered(engine: Engine, job_id: str, street: str) -> None:
     await engine.eventually(job_id, lambda job: [question.id for question in job.open_questions] == ["address"])
-    handle = engine.parts.backend.client.get_workflow_handle(job_id)
-    await handle.execute_update(names.UPDATE_ANSWER, AnswerInput(step="address", values={"street": street}))
+    await engine.answer(job_id, "address", {"street": street})
 
 
 async def test_people_answer_a_form_and_approve_as_in_a_plan(engine: Engine) -> None:

@@ -1,0 +1,1 @@
+"""Seven patterns of agent work, each as a workflow in code."""

@@ -1,0 +1,1 @@
+"""The patterns in code, one file each."""
