@@ -1,7 +1,7 @@
 """Request bodies and queries (D-023, D-037). Types are strict; unknown fields are refused by name."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,8 +19,10 @@ from pydantic_core import PydanticCustomError
 from api.storable import JsonObject, storable
 from orchestrator.domain.commands import JobConfig
 from orchestrator.domain.labels import JobLabel
+from orchestrator.domain.schedules import MAX_DELAY
 
 _MAX_FIELDS: Final = 100
+_LONGEST_DELAY: Final = MAX_DELAY // timedelta(seconds=1)
 _URL: Final = TypeAdapter(HttpUrl)
 
 
@@ -116,6 +118,20 @@ class StartBody(Body):
     labels: Labels = Field(
         default_factory=dict, description="Your own notes on the job, for example `team`. Lists filter by them."
     )
+    start_at: Moment | None = Field(default=None, description="Start an asynchronous job at this time.")
+    delay: WholeNumber | None = Field(
+        default=None, ge=0, le=_LONGEST_DELAY, description="Start an asynchronous job after so many seconds."
+    )
+
+    @model_validator(mode="after")
+    def _delays_one_way(self) -> Self:
+        """Only an asynchronous job can start later, at one time."""
+        if self.start_at is not None and self.delay is not None:
+            raise PydanticCustomError("delay", "Input should be {expected}", {"expected": "one of start_at and delay"})
+        if not self.asynchronous and (self.start_at is not None or self.delay is not None):
+            expected = "asynchronous (async: true) with start_at or delay"
+            raise PydanticCustomError("delay", "Input should be {expected}", {"expected": expected})
+        return self
 
 
 class CancelBody(Body):

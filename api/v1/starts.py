@@ -1,5 +1,6 @@
 """Common parts of the routes that start an agent or a workflow."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -41,6 +42,8 @@ def start_request(kind: JobKind, target: str, body: StartBody, key: str | None) 
         webhook_url=body.webhook_url if body.asynchronous else None,
         idempotency_key=key,
         labels=body.labels,
+        start_at=body.start_at,
+        delay=None if body.delay is None else timedelta(seconds=body.delay),
     )
 
 

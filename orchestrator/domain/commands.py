@@ -239,6 +239,7 @@ class JobInput(Message):
         "Without one, the output is a digest of all steps.",
     )
     carried: Carried | None = None
+    starts_at: datetime | None = Field(default=None, description="When it starts, if not at once.")
     retry: Retry | None = Field(default=None, description="Set in a job that retries another.")
     priority: str | None = Field(
         default=None,

@@ -25,12 +25,13 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Fact):
-    """A run began; `continued` if it continues an earlier run of the same job."""
+    """A run began; `continued` if it continues an earlier run of the same job. Its code starts at `starts_at`."""
 
     workflow_type: str
     task_queue: str
     job: JobInput | None
     continued: bool
+    starts_at: datetime | None = None
     stored: tuple[Stored, ...] = ()
 
 

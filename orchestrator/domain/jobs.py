@@ -95,6 +95,7 @@ class ReasonCode(StrEnum):
     """Why an open job is in its state."""
 
     QUEUED = "queued"
+    SCHEDULED = "scheduled"
     NO_WORKER = "no_worker"
     RUNNING = "running"
     NO_SIGN_OF_LIFE = "no_sign_of_life"

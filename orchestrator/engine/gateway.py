@@ -103,6 +103,7 @@ class TemporalGateway:
             raise Unavailable("The Temporal namespace is not ready yet", retry_after=5.0) from fault
 
     async def _start(self, job: JobInput) -> str:
+        delay = max(timedelta(), job.starts_at - datetime.now(UTC)) if job.starts_at else timedelta()
         with rpc_errors(f"job: {job.job_id}", job_id=job.job_id):
             try:
                 handle = await self._client.start_workflow(
@@ -112,11 +113,13 @@ class TemporalGateway:
                     task_queue=self._task_queue,
                     id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                     id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    execution_timeout=self._job_timeout,
+                    # Temporal counts the delay as time of the job.
+                    execution_timeout=self._job_timeout and self._job_timeout + delay,
+                    start_delay=delay or None,
                     static_summary=headline(inert(job.name)),
                     priority=priority_of(job),
                     search_attributes=search_attributes_of(job),
-                    request_eager_start=True,
+                    request_eager_start=not delay,
                     rpc_timeout=_RPC_TIMEOUT,
                 )
             except WorkflowAlreadyStartedError as ran:  # It has ended, and the index does not know it yet.

@@ -28,7 +28,7 @@ from temporalio.client import (
 )
 
 from orchestrator.domain.commands import JobInput
-from orchestrator.domain.errors import InvalidInput, WrongState
+from orchestrator.domain.errors import InvalidInput, Unavailable, WrongState
 from orchestrator.domain.schedules import (
     NEXT_RUNS,
     Calendar,
@@ -43,6 +43,7 @@ from orchestrator.domain.schedules import (
 )
 from orchestrator.domain.text import headline, inert
 from orchestrator.engine.connect import rpc_errors
+from orchestrator.engine.guarded_service import circuit_of
 from workflows.starts import priority_of
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
@@ -74,6 +75,12 @@ class JobSchedules:
         self._task_queue = task_queue
         self._prepare = prepare
         self._job_timeout = job_timeout
+
+    async def check_available(self) -> None:
+        """Raise `Unavailable` while Temporal is away, before anything is written."""
+        await self._prepare()
+        if circuit_of(self._client).away:
+            raise Unavailable("Temporal does not answer; nothing was created")
 
     async def create(self, schedule_id: str, plan: SchedulePlan) -> None:
         """Create a schedule, unless it exists. Raises `InvalidInput` for times that Temporal refuses."""

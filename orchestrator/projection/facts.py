@@ -56,6 +56,9 @@ def _started(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
         task_queue=attributes.task_queue.name,
         job=job_input(attributes.input.payloads),
         continued=bool(attributes.continued_execution_run_id),
+        starts_at=stamp["time"] + backoff
+        if (backoff := attributes.first_workflow_task_backoff.ToTimedelta())
+        else None,
         stored=tuple(part for part in stored_parts(attributes.input.payloads) if part.at[:1] == ("input",)),
         **stamp,
     )

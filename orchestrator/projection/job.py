@@ -82,6 +82,7 @@ class JobFold:
         self.signal_applied = False
         self.broken: f.WorkflowTaskBroken | None = None
         self.created_at: datetime | None = None
+        self.starts_at: datetime | None = None
         self.started_at: datetime | None = None
         self.closed_at: datetime | None = None
         self.cancel: f.CancelRequested | None = None
@@ -208,7 +209,7 @@ class JobFold:
         if isinstance(fact, f.JobAdopted):
             self._adopted(fact)
             return
-        self.run_id, self.workflow_type = fact.run_id, fact.workflow_type
+        self.run_id, self.workflow_type, self.starts_at = fact.run_id, fact.workflow_type, fact.starts_at
         self._scheduled.clear()
         self.tools.clear()
         self.approvals.clear()

@@ -22,6 +22,7 @@ def why(fold: "JobFold", calls: list[AgentCall], pending: Pending) -> Reason:
     return (
         _cancelling(fold, pending)
         or _stuck(fold)
+        or _scheduled(fold, pending)
         or _no_worker(fold, pending)
         or _unattended_queue(fold, pending)
         or _paused(fold, calls)
@@ -67,6 +68,13 @@ def _stuck(fold: "JobFold") -> Reason | None:
         step=fold.current_step,
         last_error=JobError(type=word, message=fold.broken.message),
     )
+
+
+def _scheduled(fold: "JobFold", pending: Pending) -> Reason | None:
+    if fold.starts_at is None or fold.state is not JobState.PENDING or pending.task_open:
+        return None
+    message = f"Starts at {fold.starts_at:%Y-%m-%d %H:%M:%S} UTC."
+    return Reason(code=ReasonCode.SCHEDULED, message=message, next_attempt_at=fold.starts_at)
 
 
 def _no_worker(fold: "JobFold", pending: Pending) -> Reason | None:

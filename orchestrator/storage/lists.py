@@ -41,6 +41,7 @@ HELD: Final = frozenset(
         ReasonCode.WAITING_FOR_APPROVAL,
         ReasonCode.WAITING_FOR_INPUT,
         ReasonCode.PAUSED,
+        ReasonCode.SCHEDULED,
     }
 )
 _LATER: Final = jobs.alias("later")

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from orchestrator.domain.access import Scope
+from orchestrator.domain.errors import Unavailable
 from orchestrator.domain.limits import Tier
+from orchestrator.domain.schedules import SchedulePlan
+from orchestrator.engine.job_schedules import JobSchedules
 from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.services.access.keys import IssuedKey, KeyRequest
 from orchestrator.testing import Engine, eventually
@@ -327,6 +331,35 @@ async def test_an_overlap_policy_acts_on_the_job(
         [later] = (await user.get(path)).json()["running"]
         await running.eventually(later, lambda job: bool(job.waiting_steps))
         await user.post(f"/v1/jobs/{later}/cancel")
+
+
+async def test_a_creation_without_an_answer_is_repeated_once(app_with: Callable[..., FastAPI], running: Engine):
+    """Temporal has the schedule, but the request gets 503; the same request with the same key creates no second one."""
+
+    class Mute(JobSchedules):
+        silent = True
+
+        async def create(self, schedule_id: str, plan: SchedulePlan) -> None:
+            await super().create(schedule_id, plan)
+            if self.silent:
+                raise Unavailable("Temporal does not answer")
+
+    services, backend = running.services, running.parts.backend
+    mute = Mute(
+        backend.client, running.parts.settings.task_queue, prepare=backend.gateway.namespace_id, job_timeout=None
+    )
+    request = KeyRequest(name="k", scopes=SCOPES, tier=Tier.BUSINESS, owner=f"owner-{uuid.uuid4().hex[:8]}")
+    token = (await services.keys.issue(BOOTSTRAP, request)).token
+    app = app_with(schedules=replace(services.schedules, temporal=mute))
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    async with over(app, Authorization=f"Bearer {token}") as user:
+        assert (await user.post(BASE, json=body(), headers=key)).status_code == 503
+        Mute.silent = False
+        again = await user.post(BASE, json=body(), headers=key)
+        assert again.status_code == 201, again.text
+        [listed] = (await user.get(BASE)).json()["schedules"]
+        assert listed["schedule_id"] == again.json()["schedule_id"]
+        assert (await user.delete(f"{BASE}/{listed['schedule_id']}")).status_code == 204
 
 
 async def test_a_schedule_that_was_deleted_in_temporal_is_unknown(user: httpx2.AsyncClient, running: Engine):

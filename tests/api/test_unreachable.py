@@ -30,6 +30,9 @@ async def test_a_temporal_that_was_never_there_is_a_503_with_retry_after(tmp_pat
         assert int(refused.headers["Retry-After"]) >= 1
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.get("/v1/agents")).json()["available"] == 0
+        schedule = {"agent_id": "product_manager", "input": body["input"], "spec": {"cron": ["@daily"]}}
+        assert (await http.post("/v1/schedules", json=schedule)).status_code == 503
+        assert (await http.get("/v1/schedules")).json()["total"] == 0, "what was refused leaves no row"
         (listed,) = (await http.get("/v1/jobs")).json()["jobs"]
         assert "has not answered the start" in listed["reason"]["message"]
     row = (await parts.backend.jobs.unfinished(before=parts.services.reader.clock()))[0]

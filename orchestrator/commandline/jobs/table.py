@@ -36,7 +36,7 @@ STYLES: Final[dict[str, str]] = {
 _NO_LIMIT: Final = 10_000
 _NARROW: Final = 120
 _LONG_NAME: Final = 24
-_UNREMARKABLE: Final = (ReasonCode.RUNNING, ReasonCode.QUEUED)
+_UNREMARKABLE: Final = (ReasonCode.RUNNING, ReasonCode.QUEUED, ReasonCode.SCHEDULED)
 
 
 def print_table(console: Console, jobs: Iterable[ListedJob], now: datetime) -> None:

@@ -14,7 +14,9 @@ from orchestrator.commandline.terminal.plain_text import one_line
 from orchestrator.domain.jobs import CallStatus, JobStatus, ReasonCode
 
 # Reasons that add nothing to what the steps show.
-_ROUTINE = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
+_ROUTINE = frozenset(
+    {ReasonCode.QUEUED, ReasonCode.SCHEDULED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE}
+)
 _NEXT_COMMANDS: dict[str, str] = {
     ReasonCode.WAITING_FOR_APPROVAL: "orchestrator jobs approve {}",
     ReasonCode.WAITING_FOR_INPUT: "orchestrator jobs answer {} FIELD=VALUE",

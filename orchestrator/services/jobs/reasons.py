@@ -11,7 +11,9 @@ from orchestrator.domain.jobs import Job, JobState, Reason, ReasonCode, StartSta
 from orchestrator.storage.jobs import JobRepository, JobRow
 from orchestrator.storage.lists import HELD
 
-ROUTINE: Final = frozenset({ReasonCode.QUEUED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE})
+ROUTINE: Final = frozenset(
+    {ReasonCode.QUEUED, ReasonCode.SCHEDULED, ReasonCode.RUNNING, ReasonCode.RETRYING, ReasonCode.NO_SIGN_OF_LIFE}
+)
 """Reasons that come and go while a job runs as it should."""
 _REPEAT: Final = timedelta(seconds=30)  # An unchanged reason is stored again after this time.
 # Most jobs have ended by then: their routine reasons are not worth a write.

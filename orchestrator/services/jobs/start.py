@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ from orchestrator.domain.ids import job_id as new_job_id
 from orchestrator.domain.jobs import StartState
 from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.plans import Plan, Step, Timeouts
+from orchestrator.domain.schedules import MAX_DELAY
 from orchestrator.engine.gateway import TemporalGateway
 from orchestrator.services.access.idempotency import check_idempotency_key
 from orchestrator.services.access.permissions import permitted
@@ -44,6 +45,7 @@ class StartRequest:
 
     `name` replaces the name of the agent as the name of a single agent's job. The surface chooses `subject`, `labels`
     and `id_tail`, the end of the new job's id, which must be random and never reused.
+    The job starts at `start_at`, or after `delay`; at once without both, and for a time that has passed.
     `model_field` is the field of the surface's request that names the model of `config`.
     `task_queue` is the queue of a framework, for a single agent's call that a framework executes. A `short` call of an
     agent certainly takes less than a second: it is made without its own round trip to Temporal.
@@ -62,6 +64,8 @@ class StartRequest:
     task_queue: str | None = None
     short: bool = False
     model_field: str = "config.model"
+    start_at: datetime | None = None
+    delay: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,20 @@ class JobStarter:
             subject=request.subject,
             labels=request.labels,
             code=code,
+            starts_at=self._starts_at(request),
         )
+
+    def _starts_at(self, request: StartRequest) -> datetime | None:
+        """When the job starts, or None for now. Raises `InvalidInput`."""
+        if request.start_at is None and request.delay is None:
+            return None
+        field = "delay" if request.start_at is None else "start_at"
+        now = self.clock()
+        starts_at = request.start_at or now + (request.delay or timedelta())
+        if starts_at > now + MAX_DELAY:
+            expected = f"at most {MAX_DELAY.days} days from now; use a schedule for later runs"
+            raise InvalidInput(f"invalid {field}: it is too far away", field=field, expected=expected)
+        return starts_at if starts_at > now else None
 
     def _target(self, request: StartRequest) -> tuple[str, dict[str, Any], type[BaseModel] | None, Plan, bool]:
         if request.kind is JobKind.AGENT:
@@ -239,6 +256,8 @@ def _digest(request: StartRequest) -> str:
         "config": request.config.model_dump(mode="json"),
         "webhook_url": request.webhook_url,
         # A surface's labels do not tell requests apart; digests of earlier releases have none.
+        **({"start_at": request.start_at.isoformat()} if request.start_at else {}),
+        **({"delay": request.delay.total_seconds()} if request.delay else {}),
         **({"labels": labels} if (labels := _own_labels(request)) else {}),
     }
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

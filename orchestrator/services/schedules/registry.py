@@ -99,6 +99,7 @@ class Schedules:
         new_id = self._id(principal, request.idempotency_key)
         job = await self._checked(principal, request.start, owner=principal.id, schedule=new_id)
         plan = request.plan(job)
+        await self.temporal.check_available()
         at = self.clock()
         row = ScheduleRow(
             id=new_id,

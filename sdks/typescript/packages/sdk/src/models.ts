@@ -13,6 +13,7 @@ export type ReasonCode = Open<
   | "queued"
   | "no_worker"
   | "running"
+  | "scheduled"
   | "no_sign_of_life"
   | "unknown_agent"
   | "retrying"
