@@ -183,7 +183,7 @@ class JobSummary(Target):
 
 
 class JobList(CursorPage):
-    """One page of jobs, newest first. `total` counts all matching jobs."""
+    """One page of jobs, newest first. `total` counts matching jobs, at most 1000 beyond `offset`."""
 
     jobs: list[JobSummary]
     total: int

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+MOST_COUNTED: Final = 1000
+"""A list of jobs counts at most so many jobs beyond its offset: counting a million takes longer than a page."""
 
 
 @dataclass(frozen=True, slots=True)

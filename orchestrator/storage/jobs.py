@@ -309,7 +309,7 @@ class JobRepository(OpenJobs):
         limit: int,
         offset: int,
     ) -> tuple[builtins.list[JobRow], int]:
-        """One page of jobs, newest first, and the exact number of all matches. See `Filter`."""
+        """One page of jobs, newest first, and the number of all matches, at most `MOST_COUNTED` beyond the offset."""
         job_filter = Filter(
             owner=owner,
             states=states,

@@ -1,4 +1,4 @@
-"""Pages of jobs, newest first, and exact counts. Both use an index only: documents are never read or sorted.
+"""Pages of jobs, newest first, and counts. Both use an index only: documents are never read or sorted.
 
 The index finds the ids of a page first, with one scan per state. Then only those rows are read.
 """
@@ -6,8 +6,6 @@ The index finds the ids of a page first, with one scan per state. Then only thos
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import reduce
-from operator import add
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -26,7 +24,7 @@ from sqlalchemy import (
 
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
-from orchestrator.domain.pages import Position
+from orchestrator.domain.pages import MOST_COUNTED, Position
 from orchestrator.storage import keyset
 from orchestrator.storage.labels import labelled
 from orchestrator.storage.tables import IS_FAILED, jobs
@@ -109,20 +107,21 @@ def _row_has(column: str, values: Collection[str]) -> ColumnElement[bool]:
 def job_page(
     columns: Sequence[Column[Any]], job_filter: Filter, *, limit: int, offset: int, after: Position | None = None
 ) -> tuple[Select[Any], Select[Any]]:
-    """Two statements: one page, each row with the `total` of all matches; and that number alone."""
-    matching = job_filter.conditions()
-    newest, number = select(jobs.c.id, jobs.c.created_at), select(func.count()).select_from(jobs)
+    """Two statements: one page, each row with the `total` of all matches, which is bounded; and that number alone."""
+    matching, most = job_filter.conditions(), offset + MOST_COUNTED
+    newest = select(jobs.c.id, jobs.c.created_at)
     if after is not None:
         newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
     if job_filter.reasons is None and not job_filter.attention and not job_filter.labels:
-        newest, number = newest.where(*matching), number.where(*matching)
+        newest = newest.where(*matching)
         ids = newest_ids(newest, job_filter.states, limit + offset)
-        total = number if job_filter.states is None else number.where(jobs.c.state.in_(list(job_filter.states)))
+        counted = newest_ids(select(jobs.c.id, jobs.c.created_at).where(*matching), job_filter.states, most)
     else:
         parts = _parts(job_filter)
         ids = _newest_of([newest.where(*part) for part in parts], limit + offset)
-        counts = [number.where(*part).scalar_subquery() for part in parts]
-        total = select(reduce(add, counts))
+        counted = _newest_of([select(jobs.c.id, jobs.c.created_at).where(*part) for part in parts], most)
+    # In the order of the page, so that the database reads as few entries of the same index.
+    total = select(func.count()).select_from(select(counted.limit(most).subquery()).subquery())
     rows = select(*columns, total.scalar_subquery().label("total"))
     return page_of(rows, ids, limit=limit, offset=offset), total
 

@@ -13,10 +13,12 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import JobState, Reason, ReasonCode
 from orchestrator.domain.pages import Position
 from orchestrator.domain.webhooks import DeliveryState
+from orchestrator.storage import lists
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
+from orchestrator.storage.labels import packed
 from tests.storage.ended import job_row, write
 from tests.storage.rows import T0
 
@@ -132,6 +134,18 @@ async def test_deliveries_under_way_are_found_without_a_look_at_those_that_ended
     for look in (deliveries.unstarted, deliveries.overdue):
         lines = await plans(database, lambda look=look: look(before=T0, limit=5))
         assert "ix_deliveries_pending" in "".join(walks(lines, "deliveries"))
+
+
+@pytest.mark.parametrize("criteria", [{}, {"states": FAILED}, {"attention": True}, {"labels": {"a": "b"}}])
+async def test_a_total_counts_up_to_a_bound_beyond_the_offset(
+    database: Database, jobs: JobRepository, monkeypatch: pytest.MonkeyPatch, criteria: dict[str, Any]
+):
+    rows = [job_row(f"job_{n}", JobState.FAILED, labels=packed({"a": "b"})) for n in range(9)]
+    await write(database, job_rows=rows)
+    monkeypatch.setattr(lists, "MOST_COUNTED", 4)
+    fields = {"owner": None, "states": None, "kind": None, "definition": None, **criteria}
+    totals = {offset: (await jobs.list(**fields, limit=3, offset=offset))[1] for offset in (0, 2, 6, 20)}
+    assert totals == {0: 4, 2: 6, 6: 9, 20: 9}
 
 
 async def _needing_attention(jobs: JobRepository, **more: Any) -> set[str]:

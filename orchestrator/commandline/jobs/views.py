@@ -25,6 +25,7 @@ from orchestrator.commandline.terminal import exits
 from orchestrator.commandline.terminal.exits import Refused
 from orchestrator.commandline.terminal.plain_text import one_line, plain
 from orchestrator.domain.jobs import JobStatus
+from orchestrator.domain.pages import MOST_COUNTED
 
 T = TypeVar("T")
 
@@ -54,7 +55,8 @@ def list_jobs(
             print_table(console, page.jobs, datetime.now(UTC))
             printed_rows = len(page.jobs)
             if (exact and page.total > printed_rows) or (not exact and printed_rows == maximum):
-                of = f" of {page.total:,}" if exact else ""
+                more = " or more" if page.total >= MOST_COUNTED else ""
+                of = f" of {page.total:,}{more}" if exact else ""
                 sys.stderr.write(f"the newest {printed_rows}{of}; use --limit to show more, --all to show all\n")
         return exits.OK
 
