@@ -7,9 +7,10 @@ from typing import Any, Final
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
+from workflows.children import run_child
 from workflows.scopes import StepScope, condition, own_input, value_of
 from workflows.steps import call_as, job_error
-from workflows.walk import Walk, error_of, failure, is_over, stop
+from workflows.walk import StepPassed, Walk, error_of, failure, is_over, place, stop
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.agents import StepOutput
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.commands import AgentResult, JobConfig
     from orchestrator.domain.notes import ItemsEnded, ItemsListed, RoundBegun, RoundsEnded
     from orchestrator.domain.plans import FallbackModel, Repeat, Step
+    from orchestrator.domain.questions import Ask
     from orchestrator.domain.step_ends import EndStatus, StepEnd, step_fields
 
 MAX_ITEMS: Final = 1000
@@ -48,10 +50,39 @@ class Bodies:
             group = StepScope(step.steps, scope.key, parent=scope)
             await self._walk.scope(group)
             return group.view()
+        if step.workflow is not None:
+            return await self._child(step, step.workflow, scope)
+        if step.ask is not None:
+            return await self._ask(step, step.ask, scope)
         if not step.agents:
             return {}
         results = await self._agents(step, scope)
         return step_fields(results, by_agent=len(step.agents) > 1)
+
+    async def _child(self, step: Step, definition: str, scope: StepScope) -> dict[str, Any]:
+        """Run another workflow as a child job."""
+        id = CallId(step.id, definition, key=scope.key)
+        result = self._state.answers.get(id)
+        if result is None:
+            input = own_input(step, scope, self._job.input)
+            await workflow.wait_condition(self._walk.may_start)
+            self._walk.active.add(str(id))
+            self._walk.show()
+            try:
+                result = await run_child(
+                    self._job, definition, self._job.input if input is None else input, step=step.id, key=scope.key
+                )
+            finally:
+                self._walk.active.discard(str(id))
+            self._state.answer(result)
+        return step_fields([result], by_agent=False)
+
+    async def _ask(self, step: Step, ask: Ask, scope: StepScope) -> dict[str, Any]:
+        """Ask a person. An open question does not keep the job from continuing as a new run: its state is carried."""
+        answer = await self._walk.questions.ask(ask.question(place(step, scope.key), step.id))
+        if answer.how == "skipped":
+            raise StepPassed("nobody answered in time")
+        return dict(answer.values)
 
     async def _rounds(self, step: Step, repeat: Repeat, scope: StepScope) -> dict[str, Any]:
         """Run round after round, until the condition is true of the last one."""
@@ -111,6 +142,8 @@ class Bodies:
             try:
                 await workflow.wait_condition(self._walk.may_start)
                 ends[key] = StepEnd(EndStatus.COMPLETED, await self._once(step, within))
+            except StepPassed as passed:
+                ends[key] = StepEnd(EndStatus.SKIPPED, why=str(passed))
             except (ActivityError, ApplicationError) as error:
                 if is_cancelled_exception(error):
                     raise

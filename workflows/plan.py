@@ -8,8 +8,10 @@ from temporalio.common import RawValue
 
 from workflows.bodies import Bodies
 from workflows.details import describe
+from workflows.questions import Questions, questions_of_run
 from workflows.run_state import RunState
 from workflows.scopes import StepScope
+from workflows.turns import loops
 from workflows.walk import Walk, draining, failure, is_over, stop
 
 with workflow.unsafe.imports_passed_through():
@@ -27,6 +29,7 @@ class PlanWorkflow:
 
     def __init__(self) -> None:
         self._state = RunState()
+        self._questions: Questions | None = None
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> JobResult:
@@ -39,8 +42,10 @@ class PlanWorkflow:
         in_sequence = not job.config.parallel_execution and not job.plan.decides
         self._plan = job.plan.in_sequence() if in_sequence else job.plan
         self._top = StepScope(self._plan.steps)
+        self._questions = questions_of_run()
         self._walk = Walk(job, self._state, self._show)
         self._walk.body = Bodies(self._walk).run
+        loops().may_go_on = self._walk.may_start
         if job.carried is not None:
             self._state.restore(job.carried)
             self._restore_ends()
@@ -69,6 +74,8 @@ class PlanWorkflow:
             self._state.pause(paused=name == SIGNAL_PAUSE)
         else:
             self._state.decide(message, approved=name == SIGNAL_APPROVE)
+            if self._questions is not None:  # Before the run begins, only approvals of steps can be decided.
+                self._questions.decide(message, approved=name == SIGNAL_APPROVE)
 
     def _restore_ends(self) -> None:
         """The ends of plain steps that have all their answers, or that have failed.
@@ -94,10 +101,15 @@ class PlanWorkflow:
                 raise error
         if not all(walker.done() for walker in walkers):
             await workflow.wait_condition(workflow.all_handlers_finished)
-            workflow.continue_as_new(self._job.model_copy(update={"carried": self._state.carried()}))
+            carried = self._state.carried(list(loops().parked.values()))
+            workflow.continue_as_new(self._job.model_copy(update={"carried": carried}))
 
     def _must_continue(self) -> bool:
-        return draining() and not self._walk.active and len(self._top.ends) < len(self._plan.steps)
+        """Whether the job continues as a new run now: no call is active, or all of them wait between two turns."""
+        if not draining() or len(self._top.ends) == len(self._plan.steps):
+            return False
+        active = self._walk.active
+        return not active or (loops().all_parked() and active <= loops().parked.keys())
 
     def _show(self) -> None:
         """Update the page of the job in the Temporal UI."""

@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows.notes import note
+from workflows.questions import questions_of_run
 from workflows.run_state import RunState
 from workflows.scopes import StepScope, may_begin, reason_to_skip, skipped, value_of
 from workflows.steps import job_error
@@ -24,6 +25,10 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.step_ends import EndStatus, StepEnd
 
 
+class StepPassed(Exception):
+    """A step that has begun has no result, and is skipped. The text says why."""
+
+
 class Walk:
     """One run of a plan: its state, and the steps that have calls open now."""
 
@@ -32,6 +37,7 @@ class Walk:
         self.state = state
         self.show = show
         self.active: set[str] = set()
+        self.questions = questions_of_run()
         self.body: Callable[[Step, StepScope], Awaitable[StepEnd]]
 
     async def scope(self, scope: StepScope) -> None:
@@ -81,6 +87,9 @@ class Walk:
                 await workflow.wait_condition(self.may_start)
             self.show()
             return await self.body(step, scope)
+        except StepPassed as passed:
+            self.note(StepSkipped(step=step.id, key=scope.key, why=str(passed)))
+            return skipped(str(passed))
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise

@@ -147,7 +147,9 @@ class _Checker:
                 fields |= {f"{inner.id}.{name}": kind for name, kind in self._fields(inner).items()}
             return {**fields, **({"rounds": CelType.DYN} if step.repeat else {})}
         if step.workflow is not None:
-            return {"output": CelType.STRING, "job_id": CelType.STRING}
+            return {"output": CelType.STRING, "summary": CelType.STRING, "deliverables": CelType.LIST}
+        if step.ask is not None:
+            return {name: _type_of(each) for name, each in step.ask.form.get("properties", {}).items()}
         agents = [(id, self._agents[id]) for id in step.agents if id in self._agents]
         if len(step.agents) == 1:
             return _output_types(agents[0][1]) if agents else {}

@@ -146,9 +146,9 @@ class WorkflowDefinition(BaseModel):
     @model_validator(mode="after")
     def _plan_has_no_unknown_keys(self) -> Self:
         steps = list(self.plan.all_steps())
-        parts: list[Part] = [self.plan, *steps]
+        parts: list[BaseModel] = [self.plan, *steps]
         for step in steps:
-            parts += [step.retry, step.timeouts, *(part for part in (step.approval, step.repeat) if part)]
+            parts += [step.retry, step.timeouts, *(part for part in (step.approval, step.repeat, step.ask) if part)]
             parts += [part for part in step.fallback if isinstance(part, FallbackModel)]
         unknown = sorted({f"{type(part).__name__}.{key}" for part in parts for key in part.model_extra or ()})
         if unknown:

@@ -8,12 +8,26 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.domain.backoff import Backoff
 from orchestrator.domain.expressions import Cel, Template
+from orchestrator.domain.questions import Ask
 
 StepId = str
 _DAY: Final = 86_400.0
-_KINDS: Final = ("agents", "workflow", "steps")
+_KINDS: Final = ("agents", "workflow", "ask", "steps")
 DECIDING_FIELDS: Final = frozenset(
-    {"workflow", "steps", "input", "when", "for_each", "key", "max_parallel", "max_items", "enough", "repeat", "join"}
+    {
+        "workflow",
+        "ask",
+        "steps",
+        "input",
+        "when",
+        "for_each",
+        "key",
+        "max_parallel",
+        "max_items",
+        "enough",
+        "repeat",
+        "join",
+    }
     | {"fallback", "delay", "until_time", "on_error", "goto"}
 )
 
@@ -79,8 +93,8 @@ def unset(value: object) -> bool:
 class Step(Part):
     """One step: its agents run in parallel once every step in `needs` is done.
 
-    A step is one of four: `agents`, another `workflow`, or a group of `steps`; a step with `delay` or `until_time`
-    alone only waits.
+    A step is one of four: `agents`, another `workflow`, a question to a person (`ask`), or a group of `steps`. A step
+    with `delay` or `until_time` alone only waits.
     """
 
     id: StepId = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
@@ -88,6 +102,7 @@ class Step(Part):
     squad: str = ""
     agents: tuple[str, ...] = ()
     workflow: str | None = Field(default=None, exclude_if=unset, description="The id of a workflow, run as a child.")
+    ask: Ask | None = Field(default=None, exclude_if=unset, description="A form for a person, whose values it gives.")
     steps: tuple["Step", ...] = Field(default=(), exclude_if=unset, description="A group, the body of its step.")
     input: Template | None = Field(
         default=None, exclude_if=unset, description="The input of the agents or of the workflow, instead of the job's."
@@ -174,14 +189,18 @@ def _faults(step: Step) -> Iterator[tuple[bool, str]]:
     waits = step.delay is not None or step.until_time is not None
     of_items = [name for name in ("key", "max_parallel", "max_items", "enough") if getattr(step, name) is not None]
     yield len(kinds) > 1, f"has {' and '.join(kinds)}: a step is one of them, so split it"
-    yield not kinds and not waits, "does nothing: give it agents, a workflow, or steps"
-    yield not kinds and bool(step.for_each or step.repeat), "repeats nothing: give it agents, a workflow, or steps"
+    yield not kinds and not waits, "does nothing: give it agents, a workflow, a question (ask), or steps"
+    yield (
+        not kinds and bool(step.for_each or step.repeat),
+        "repeats nothing: give it agents, a workflow, a question (ask), or steps",
+    )
     yield bool(of_items) and step.for_each is None, f"has {', '.join(of_items)}, but no for_each"
     yield (
-        step.for_each is not None and not step.steps and step.input is None,
+        step.for_each is not None and kinds in (["agents"], ["workflow"]) and step.input is None,
         "runs for each item, but no input names the item: add input=cel('item'), or a mapping with it",
     )
     yield bool(step.steps) and step.input is not None, "is a group: its own steps have inputs, the group has none"
+    yield step.ask is not None and step.input is not None, "asks a person, so it has no input"
     yield bool(step.fallback) and len(step.agents) != 1, "has a fallback: that needs exactly one agent"
     yield bool(set(step.agents) & set(step.fallback)), "names its agent as its own fallback"
     yield (step.on_error == "goto") != (step.goto is not None), 'needs both on_error="goto" and goto=, or neither'

@@ -83,6 +83,8 @@ class Decisions:
             self._enter(inner, key)
         for agent in step.agents:
             self._fold.call((step.id, key, agent, 1), step.name)
+        if step.workflow is not None:
+            self._fold.call((step.id, key, step.workflow, 1), step.name)
 
     def _skip(self, step: Step, key: str, why: str) -> None:
         """The calls of the step within the key that have not begun are not made."""
@@ -90,7 +92,7 @@ class Decisions:
         self.undecided = {each for each in self.undecided if not (each[0] in inner and _is_within(each[1], key))}
         if not any(each.step in inner and _is_within(each.key, key) for each in self._fold.calls.values()):
             for body in step.bodies:
-                for agent in body.agents:
+                for agent in (*body.agents, *([body.workflow] if body.workflow else [])):
                     self._fold.call((body.id, key, agent, 1), body.name)
         for call in self._fold.calls.values():
             if call.step in inner and _is_within(call.key, key) and call.status is CallStatus.PENDING:

@@ -81,11 +81,15 @@ def faults(source: str, allowed: Set[str] = ALLOWED_IMPORTS) -> list[str]:
 
 
 def is_constant(node: ast.stmt) -> bool:
-    """A docstring, a number or a text that never changes, or a field of a dataclass: each instance has its own."""
+    """A docstring, a `Final` that is no container, an alias of a type, or a field of a dataclass: no state."""
     match node:
         case ast.Expr(value=ast.Constant()):
             return True
-        case ast.AnnAssign(value=None | ast.Constant() | ast.Call(func=ast.Name(id="field"))):
+        case ast.AnnAssign(annotation=ast.Name(id="Final"), value=value):
+            return not isinstance(value, ast.Dict | ast.List | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+        case ast.AnnAssign(value=None | ast.Constant() | ast.Lambda() | ast.Call(func=ast.Name(id="field"))):
+            return True
+        case ast.Assign(value=ast.Subscript() | ast.BinOp() | ast.Call(func=ast.Name(id="TypeVar"))):
             return True
         case _:
             return False
@@ -113,7 +117,11 @@ def test_the_domain_is_pure(path: Path) -> None:
 @pytest.mark.parametrize("path", INTERPRETER, ids=lambda path: path.stem)
 def test_the_interpreter_is_pure_and_keeps_nothing(path: Path) -> None:
     source = path.read_text()
-    assert faults(source, ALLOWED_IMPORTS | OF_WORKFLOWS) == []
+    # A person's answer is checked against its form inside the workflow, by pure functions of these two modules.
+    checks = ("orchestrator.runtime.inputs", "orchestrator.runtime.json_schema") if path.stem == "questions" else ()
+    assert [
+        fault for fault in faults(source, ALLOWED_IMPORTS | OF_WORKFLOWS) if fault.removeprefix("from ") not in checks
+    ] == []
     assert module_state(source) == []
 
 
@@ -148,5 +156,6 @@ def test_the_check_of_modules_bites() -> None:
     assert module_state("class Walk:\n    seen = []") == ["seen = []"]
     assert module_state("SEEN: dict[str, int] = {}")
     assert module_state("class Walk:\n    seen: list[int] = []")
-    assert module_state("LIMIT: Final = 3") == []
+    assert module_state("SEEN: Final = {}")
+    assert module_state("LIMIT: Final = 3\nCall = Callable[[int], int]") == []
     assert faults("def f():\n    global SEEN")

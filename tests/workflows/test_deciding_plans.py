@@ -15,8 +15,9 @@ from orchestrator.domain.errors import AgentError
 from orchestrator.domain.expressions import cel
 from orchestrator.domain.jobs import CallStatus, Job, JobState
 from orchestrator.domain.plans import Plan, Repeat, RetryPolicy, Step, WorkflowDefinition
+from orchestrator.domain.questions import Ask
 from orchestrator.engine.plugin import OrchestratorPlugin
-from orchestrator.testing import Engine
+from orchestrator.testing import TESTER, Engine
 from workflows.plan import PlanWorkflow
 
 CALLS: Counter[str] = Counter()
@@ -27,6 +28,10 @@ QUICK = RetryPolicy(initial_interval=0.05, maximum_interval=0.1, maximum_attempt
 
 class Anything(BaseModel):
     model_config = ConfigDict(extra="allow")
+
+
+class Address(BaseModel):
+    city: str
 
 
 class Text(BaseModel):
@@ -190,6 +195,24 @@ WORKFLOWS = (
         step("b", "judge", needs=["a"], input={"fails": cel("input.fails == 'b'")}, on_error="continue"),
         step("c", "judge", needs=["b"], input={"text": cel("steps.b.status")}),
         step("rescue", "judge", input={"text": cel("error.type + ' in ' + error.step")}),
+    ),
+    flow(
+        "d_parent",
+        Step(
+            id="each",
+            workflow="d_strict",
+            for_each=cel("input.names"),
+            key=cel("item"),
+            input={"text": cel("item"), "n": 2},
+        ),
+        Step(id="form", needs=("each",), ask=Ask(form=Address, message="Where?", by=("role:admin",))),
+        step(
+            "end",
+            "judge",
+            needs=["form"],
+            input={"text": cel("steps.form.city + ' ' + string(steps.each.data.size())")},
+        ),
+        answer="end",
     ),
     flow("d_fallback", step("a", "judge", input={"fails": True}, fallback=("spare",))),
     flow(
@@ -360,6 +383,23 @@ async def test_a_fallback_answers_for_a_failed_agent(engine: Engine) -> None:
     job = await engine.run("d_fallback", {})
     assert job.state is JobState.COMPLETED, job.error
     assert [(call.agent, str(call.status)) for call in job.calls] == [("judge", "failed"), ("spare", "completed")]
+
+
+async def test_children_and_questions_are_steps(engine: Engine) -> None:
+    started = await engine.start("d_parent", {"names": ["x", "y"]})
+    job = await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    assert [question.id for question in job.open_questions] == ["form"]
+    children = {call.key: call.child for call in job.calls if call.step == "each"}
+    assert children.keys() == {"x", "y"}
+    for child in children.values():
+        assert child is not None
+        assert (await engine.job(child)).state is JobState.COMPLETED
+    await engine.services.questions.answer(TESTER, job.id, "form", {"city": "Ulm"})
+    job = await engine.ended(job.id)
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.result is not None
+    assert job.result["output"] == "Ulm 2"
+    await replays(engine, job)
 
 
 async def test_a_delay_is_a_timer(engine: Engine) -> None:
