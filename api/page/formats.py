@@ -37,8 +37,8 @@ def ago(moment: datetime | None, now: datetime) -> str:
     size = abs(seconds)
     if size < 1:
         return "now"
-    units = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s"))
-    unit, word = next((unit, word) for unit, word in units if size >= unit)
+    units = ((_DAY, "d", 2 * _DAY), (_HOUR, "h", _HOUR), (_MINUTE, "min", _MINUTE), (1, "s", 1))
+    unit, word = next((unit, word) for unit, word, least in units if size >= least)
     text = f"{int(size // unit)} {word}"
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
