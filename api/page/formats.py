@@ -8,6 +8,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
 _PRECISE: Final = 10.0  # Seconds: shorter durations have a digit after the point.
+_LONG_ID: Final = 20
+_ID_END: Final = 12
 _NOTHING: Final = "–"
 
 
@@ -86,6 +88,11 @@ def shortened(text: str, most: int = 160) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def short_id(job_id: str) -> str:
+    """The end of a long id: ids begin with the time, so that neighbours differ at the end."""
+    return job_id if len(job_id) <= _LONG_ID else f"…{job_id[-_ID_END:]}"
+
+
 FILTERS: Final = {
     "duration": duration,
     "moment": moment,
@@ -96,4 +103,5 @@ FILTERS: Final = {
     "words": words,
     "document": document,
     "shortened": shortened,
+    "short_id": short_id,
 }

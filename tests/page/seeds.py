@@ -13,7 +13,7 @@ from orchestrator.domain.events import JobEvent
 from orchestrator.domain.jobs import AgentCall, Attempt, AttemptStatus, CallStatus, Job, JobError, JobState
 from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, WorkflowDefinition
 from orchestrator.domain.usage import Usage
-from orchestrator.testing import TESTER, Engine, eventually
+from orchestrator.testing import TESTER, Engine
 from tests.catalogue import AnyInput
 
 ERROR = JobError(
@@ -110,7 +110,9 @@ async def seed(engine: Engine, number: int, *, choices: random.Random | None = N
         end = dice.choices([JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED], [93, 2, 5])[0]
         await _copy(engine, pattern, f"{place:04x}{dice.getrandbits(64):016x}", now - age, end, dice=dice)
     cheap = await _copy(engine, patterns[1], "f017c2a9e4d2", now - timedelta(hours=47), JobState.COMPLETED)
-    dear = await _copy(engine, patterns[1], "f1b83e05c7aa", now - timedelta(hours=23), JobState.COMPLETED, dear_step="write")
+    dear = await _copy(
+        engine, patterns[1], "f1b83e05c7aa", now - timedelta(hours=23), JobState.COMPLETED, dear_step="write"
+    )
     started = {
         "waiting": await engine.start("nightly_report", {"day": "2026-11-25"}, labels={"run": "nightly"}),
         "stuck": await engine.start("video_transcripts", {"video": "keynote"}, labels={"team": "media"}),
@@ -118,9 +120,7 @@ async def seed(engine: Engine, number: int, *, choices: random.Random | None = N
     ids = {name: start.job_id for name, start in started.items()}
     await engine.eventually(ids["waiting"], lambda job: bool(job.waiting_steps))
     await engine.eventually(ids["stuck"], lambda job: job.reason is not None and job.reason.code == "no_worker")
-    await eventually(
-        lambda: engine.services.reader.writes.settle(), lambda _: True
-    )  # both reasons are in the index, as the reconciler writes them
+    await engine.services.reader.settle()  # both reasons are in the index, as the reconciler writes them
     return {**ids, "cheap": cheap, "dear": dear}
 
 

@@ -7,7 +7,7 @@ import pytest_asyncio
 from api.app import create_app
 from orchestrator.domain.jobs import JobState
 from orchestrator.plugins import BUILT_IN
-from orchestrator.testing import ADMIN_KEY, Engine, eventually, running_engine
+from orchestrator.testing import Engine, eventually, running_engine
 from tests.api.conftest import Fixed, served
 from tests.page.browser import Browser, Page
 from tests.page.seeds import DEMO, seed
