@@ -41,14 +41,17 @@ async def resume(services: Svc, visitor: Controller, form: Submitted, job_id: Jo
 @router.post("/decide")
 async def decide(services: Svc, visitor: Controller, form: Submitted, job_id: JobId) -> Response:
     """Approve or reject a waiting step, with a note."""
-    step, note = form.text("step") or None, note_of(form.text("note"))
-    match form.text("decision"):
-        case "approve":
-            await services.controller.approve(visitor.principal, job_id, step, note)
-        case "reject":
-            await services.controller.reject(visitor.principal, job_id, step, note)
-        case _:
-            raise InvalidInput("Choose approve or reject", field="decision", expected="approve or reject")
+    step, note, word = form.text("step"), note_of(form.text("note")), form.text("decision")
+    if word not in ("approve", "reject"):
+        raise InvalidInput("Choose approve or reject", field="decision", expected="approve or reject")
+    job = await services.reader.get(visitor.principal, job_id)
+    if any(question.id == step for question in job.open_questions):
+        values = {"approved": word == "approve"}
+        await services.questions.answer(visitor.principal, job_id, step, values, note)
+    elif word == "approve":
+        await services.controller.approve(visitor.principal, job_id, step or None, note)
+    else:
+        await services.controller.reject(visitor.principal, job_id, step or None, note)
     return _job(job_id)
 
 

@@ -21,7 +21,7 @@ from orchestrator.services.jobs.reader import JobFilter, JobPage
 
 _ROWS: Final = 20
 _WEBHOOKS: Final = 100
-WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL,)
+WAITING: Final = (ReasonCode.WAITING_FOR_APPROVAL, ReasonCode.WAITING_FOR_INPUT)
 STUCK: Final = (ReasonCode.STUCK, ReasonCode.UNKNOWN_AGENT, ReasonCode.BUDGET_EXCEEDED)
 
 
@@ -68,7 +68,7 @@ async def attention_values(services: Services, visitor: Visitor) -> dict[str, An
         services.readiness.checks(),
     )
     groups = [
-        NeedyJobs("Waiting for a person", "Approve or reject the step.", "Decide", waiting, "waiting_for_approval"),
+        NeedyJobs("Waiting for a person", "Approve, reject or answer.", "Decide", waiting, "waiting_for_approval"),
         NeedyJobs("Stuck", "The worker cannot continue these jobs until somebody acts.", "Look", stuck, "stuck"),
         NeedyJobs("Without a worker", "Start a worker that polls their task queue.", "Look", unattended, "no_worker"),
         NeedyJobs("Failed, and not made good since", "Finished calls are reused.", "Look", failed),

@@ -8,6 +8,8 @@ _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86_400
 _PRECISE: Final = 10.0  # Seconds: shorter durations have a digit after the point.
+_LONG_ID: Final = 20
+_ID_END: Final = 12
 _NOTHING: Final = "–"
 
 
@@ -37,8 +39,8 @@ def ago(moment: datetime | None, now: datetime) -> str:
     size = abs(seconds)
     if size < 1:
         return "now"
-    units = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (1, "s"))
-    unit, word = next((unit, word) for unit, word in units if size >= unit)
+    units = ((_DAY, "d", 2 * _DAY), (_HOUR, "h", _HOUR), (_MINUTE, "min", _MINUTE), (1, "s", 1))
+    unit, word = next((unit, word) for unit, word, least in units if size >= least)
     text = f"{int(size // unit)} {word}"
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
@@ -86,6 +88,11 @@ def shortened(text: str, most: int = 160) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
+def short_id(job_id: str) -> str:
+    """The end of a long id: ids begin with the time, so that neighbours differ at the end."""
+    return job_id if len(job_id) <= _LONG_ID else f"…{job_id[-_ID_END:]}"
+
+
 FILTERS: Final = {
     "duration": duration,
     "moment": moment,
@@ -96,4 +103,5 @@ FILTERS: Final = {
     "words": words,
     "document": document,
     "shortened": shortened,
+    "short_id": short_id,
 }

@@ -1,5 +1,6 @@
 """One job: its time line, output and files, input, events and deliveries."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
@@ -9,11 +10,13 @@ from starlette.responses import Response
 
 from api.deps import JobId, Svc
 from api.page.errors import PageRoute
+from api.page.forms import FormField, fields_of_form, value_of_form
 from api.page.gantt import chart
-from api.page.rendering import ROOT, page
-from api.page.visitors import Reader, Visitor
-from orchestrator.domain.errors import NotFound, WrongState
+from api.page.rendering import ROOT, page, see_other, url
+from api.page.visitors import Controller, Form, Reader, Submitted, Visitor
+from orchestrator.domain.errors import InvalidInput, NotFound, WrongState
 from orchestrator.domain.jobs import Job
+from orchestrator.domain.questions import JobQuestion, QuestionKind
 from orchestrator.services.container import Services
 from orchestrator.services.jobs.follower import skipped
 
@@ -25,11 +28,36 @@ _PREVIEW: Final = 200_000  # Characters of a file that its page shows.
 Scale = Annotated[Literal["", "log"], Query()]
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedAnswer:
+    """An answer to a question that was refused, and why."""
+
+    question: str
+    form: Form
+    fault: InvalidInput
+
+
 @router.get("/jobs/{job_id}")
 async def job_page(request: Request, services: Svc, visitor: Reader, job_id: JobId, scale: Scale = "") -> Response:
     """The job with its time line, which follows the job while it is open."""
     job = await services.reader.get(visitor.principal, job_id)
     return page(request, visitor, "job.html", tab="steps", **await job_values(services, visitor, job, scale))
+
+
+@router.post("/jobs/{job_id}/answer")
+async def answer(request: Request, services: Svc, visitor: Controller, form: Submitted, job_id: JobId) -> Response:
+    """Answer a question of the job. Values that do not fit are shown again, each fault at its field."""
+    job = await services.reader.get(visitor.principal, job_id)
+    question = next((question for question in job.open_questions if question.id == form.text("question")), None)
+    if question is None:
+        raise NotFound("This question is not open any more", job_id=job_id)
+    try:
+        values = value_of_form(question.form, form)
+        await services.questions.answer(visitor.principal, job_id, question.id, values, form.text("note"))
+    except InvalidInput as fault:
+        refused = await job_values(services, visitor, job, answer=RefusedAnswer(question.id, form, fault))
+        return page(request, visitor, "job.html", status=400, tab="steps", fault=fault.message, **refused)
+    return see_other(url(f"/jobs/{job_id}"))
 
 
 @router.get("/jobs/{job_id}/output")
@@ -110,18 +138,32 @@ async def download(services: Svc, visitor: Reader, job_id: JobId, number: int) -
     return Response((item["content"] or "").encode(), media_type="application/octet-stream", headers=headers)
 
 
-async def job_values(services: Services, visitor: Visitor, job: Job, scale: str = "") -> dict[str, Any]:
-    """The values that every page of a job needs."""
+async def job_values(
+    services: Services, visitor: Visitor, job: Job, scale: str = "", answer: RefusedAnswer | None = None
+) -> dict[str, Any]:
+    """The values that every page of a job needs. `answer` is one that was refused."""
     retried_by = await services.retrier.retried_by(job.id) if job.state.retryable else []
     return {
         "job": job,
         "chart": chart(job, datetime.now(UTC), logarithmic=scale == "log"),
         "scale": scale,
         "retried_by": retried_by or [],
+        "forms": _forms(job, answer),
         "run_page": services.run_page(job.id),
         "visitor_can_control": visitor.can("jobs:cancel"),
         "visitor_can_start": visitor.can("agents:execute" if job.kind == "agent" else "workflows:run"),
     }
+
+
+def _forms(job: Job, answer: RefusedAnswer | None) -> list[tuple[JobQuestion, list[FormField]]]:
+    """The open questions that ask for values, each with the fields of its form."""
+    forms = []
+    for question in job.open_questions:
+        if question.kind is QuestionKind.FORM:
+            refused = answer if answer is not None and answer.question == question.id else None
+            fault, texts = (refused.fault, refused.form) if refused is not None else (None, None)
+            forms.append((question, fields_of_form(question.form, {}, fault, texts)))
+    return forms
 
 
 async def _output(services: Services, visitor: Visitor, job: Job) -> dict[str, Any] | None:

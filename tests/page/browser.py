@@ -54,6 +54,7 @@ class Page:
         self._loaded = asyncio.Event()
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
+        self.clicks = 0
         self._reading = asyncio.create_task(self._read())
 
     async def send(self, method: str, **parameters: Any) -> Any:
@@ -139,6 +140,7 @@ class Page:
             " return [r.x + r.width / 2, r.y + r.height / 2] })()"
         )
         self._loaded.clear()
+        self.clicks += 1
         mouse = {"x": place[0], "y": place[1], "button": "left", "clickCount": 1}
         await self.send("Input.dispatchMouseEvent", type="mousePressed", **mouse)
         await self.send("Input.dispatchMouseEvent", type="mouseReleased", **mouse)

@@ -9,13 +9,28 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from orchestrator.domain.catalogue import Plugin
+from orchestrator.plugins import BUILT_IN
 from orchestrator.testing import ADMIN_KEY
-from tests.api.conftest import app, app_with, key, orchestrator_plugins, over, product, running, served
+from tests.api.conftest import app, app_with, key, over, product, running, served
+from tests.catalogue import TEST_PLUGIN, step, workflow
 from tests.page.browser import Browser, running_browser
 
-__all__ = ["app", "app_with", "key", "orchestrator_plugins", "product", "running"]
+__all__ = ["app", "app_with", "key", "product", "running"]
 
 HTML = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+
+
+LONG = Plugin(
+    name="long",
+    workflows=(workflow("t_two_hundred", *(step(f"s{number}", "t_echo") for number in range(200))),),
+)
+
+
+@pytest.fixture(scope="session")
+def orchestrator_plugins() -> list[Plugin]:
+    """The catalogue of the suite, and a workflow of two hundred steps."""
+    return [BUILT_IN, TEST_PLUGIN, LONG]
 
 
 @dataclass(frozen=True)

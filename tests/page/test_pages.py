@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from api.v1.schedule_bodies import NewScheduleBody
 from orchestrator.domain.access import Scope
 from orchestrator.domain.jobs import JobState
 from orchestrator.testing import ADMIN_KEY, Engine
@@ -21,6 +22,7 @@ PAGES = (
     "/ui/catalogue",
     "/ui/catalogue/workflow/api_development",
     "/ui/catalogue/agent/product_manager",
+    "/ui/schedules",
     "/ui/webhooks",
     "/ui/workers",
     "/ui/compare",
@@ -191,3 +193,53 @@ async def test_workers_and_waits_are_shown(running: Engine, admin: Visit, owner:
     assert running.parts.backend.client.identity in text
     assert "Waits for a worker" in text
     assert "Waits for a worker" not in (await owner.http.get("/ui/workers")).text
+
+
+async def test_a_question_is_answered_with_its_form_and_another_decided(running: Engine, owner: Visit):
+    job_id = await start(owner, running, "t_form", approval=True)
+    await running.eventually(job_id, lambda job: bool(job.open_questions))
+    text = (await owner.http.get(f"/ui/jobs/{job_id}")).text
+    assert "Where does it go?" in text
+    assert re.search(r'name="f.street" required', text)
+    path = f"/ui/jobs/{job_id}/answer"
+    wrong = await owner.post(path, **{"question": "address", "f.street": "Elm", "f.floor": "x"})
+    assert wrong.status_code == 400
+    assert re.search(r'name="f.floor"[^>]*aria-invalid="true"', wrong.text)
+    assert "Elm</textarea>" in wrong.text
+    assert (await owner.post(path, **{"question": "other", "f.street": "Elm 1"})).status_code == 404
+    answered = await owner.post(
+        path, **{"question": "address", "f.street": "Elm 1", "f.floor": "2", "note": "by phone"}
+    )
+    assert answered.status_code == 303
+    job = await running.eventually(job_id, lambda job: "ship" in job.waiting_steps)
+    reply = job.questions[0].answer
+    assert reply is not None
+    assert (reply.values, reply.note) == ({"street": "Elm 1", "floor": 2, "express": False}, "by phone")
+    text = (await owner.http.get(f"/ui/jobs/{job_id}")).text
+    assert "Ship it?" in text
+    assert "&#34;street&#34;: &#34;Elm 1&#34;" in text, "the person sees what the decision is about"
+    decided = await owner.post(f"/ui/jobs/{job_id}/decide", step="ship", decision="approve", note="go")
+    assert decided.status_code == 303
+    job = await running.ended(job_id)
+    assert job.result is not None
+    assert "yes of" in job.result["output"]
+
+
+async def test_a_schedule_is_shown_triggered_paused_and_deleted(running: Engine, owner: Visit, admin: Visit):
+    session = await running.services.page_sessions.read(owner.http.cookies["orchestrator_session"].strip('"'))
+    request = NewScheduleBody.model_validate(
+        {"name": "Nightly", "workflow_id": "t_three", "input": {}, "spec": {"cron": ["0 3 * * *"]}}
+    ).request(None)
+    schedule, _ = await running.services.schedules.create(session.principal, request)
+    path = f"/ui/schedules/{schedule.row.id}"
+    assert "Nightly" in (await owner.http.get("/ui/schedules")).text
+    assert "T_three" not in (await owner.http.get(path)).text
+    assert (await owner.post(f"{path}/pause", note="holiday")).status_code == 303
+    assert "holiday" in (await owner.http.get(path)).text
+    assert (await owner.post(f"{path}/unpause")).status_code == 303
+    triggered = await owner.post(f"{path}/trigger")
+    job_id = triggered.headers["Location"].rpartition("/")[2]
+    assert (await running.ended(job_id)).definition == "t_three"
+    assert (await admin.http.get(path)).status_code == 200
+    assert (await owner.post(f"{path}/delete")).headers["Location"] == "/ui/schedules"
+    assert (await owner.http.get(path)).status_code == 404

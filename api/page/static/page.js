@@ -1,13 +1,13 @@
 // Keys and relative times. The page works without this file.
 (() => {
   "use strict";
-  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const UNITS = [[86400, "d", 172800], [3600, "h", 3600], [60, "min", 60], [1, "s", 1]];
 
   function relative(at) {
     const seconds = (Date.now() - at) / 1000;
     const size = Math.abs(seconds);
     if (size < 1) return "now";
-    const [unit, word] = UNITS.find(([unit]) => size >= unit);
+    const [unit, word] = UNITS.find(([, , least]) => size >= least);
     const text = `${Math.floor(size / unit)} ${word}`;
     return seconds > 0 ? `${text} ago` : `in ${text}`;
   }
