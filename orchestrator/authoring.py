@@ -17,7 +17,18 @@ from orchestrator.domain.call_results import ItemResults, Result
 from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.commands import AgentResult, JobConfig, JobDeliverable, JobInput, JobResult
 from orchestrator.domain.errors import AgentError
-from orchestrator.domain.plans import Approval, Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
+from orchestrator.domain.expressions import Cel, cel
+from orchestrator.domain.plans import (
+    Approval,
+    FallbackModel,
+    Plan,
+    Repeat,
+    RetryPolicy,
+    Step,
+    Timeouts,
+    WorkflowDefinition,
+)
+from orchestrator.domain.questions import Ask
 from orchestrator.domain.results import assemble
 from orchestrator.domain.tool_schemas import Secret, ToolCall
 from orchestrator.domain.tools import AgentTool, AskPerson, Files, HttpGet, McpServer, Tool
@@ -29,9 +40,12 @@ __all__ = [
     "AgentResult",
     "AgentTool",
     "Approval",
+    "Ask",
     "AskPerson",
+    "Cel",
     "CodeWorkflow",
     "Deliverable",
+    "FallbackModel",
     "Files",
     "FunctionCall",
     "HttpGet",
@@ -45,6 +59,7 @@ __all__ = [
     "Plan",
     "Plugin",
     "Pricing",
+    "Repeat",
     "Result",
     "RetryPolicy",
     "Secret",
@@ -56,4 +71,5 @@ __all__ = [
     "ToolCall",
     "WorkflowDefinition",
     "assemble",
+    "cel",
 ]

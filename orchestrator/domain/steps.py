@@ -98,7 +98,7 @@ class Step(Part):
     """
 
     id: StepId = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
-    name: str = Field(min_length=1)
+    name: str = Field(default="", min_length=1, description="For display; by default made of the id.")
     squad: str = ""
     agents: tuple[str, ...] = ()
     workflow: str | None = Field(default=None, exclude_if=unset, description="The id of a workflow, run as a child.")

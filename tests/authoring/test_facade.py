@@ -14,9 +14,12 @@ PROMISED = {
     "AgentResult",
     "AgentTool",
     "Approval",
+    "Ask",
     "AskPerson",
+    "Cel",
     "CodeWorkflow",
     "Deliverable",
+    "FallbackModel",
     "Files",
     "FunctionCall",
     "HttpGet",
@@ -30,6 +33,7 @@ PROMISED = {
     "Plan",
     "Plugin",
     "Pricing",
+    "Repeat",
     "Result",
     "RetryPolicy",
     "Secret",
@@ -41,6 +45,7 @@ PROMISED = {
     "ToolCall",
     "WorkflowDefinition",
     "assemble",
+    "cel",
 }
 HEAVY = {"temporalio", "pydantic_ai", "pydantic_settings", "sqlalchemy", "fastapi", "httpx2", "structlog", "workflows"}
 

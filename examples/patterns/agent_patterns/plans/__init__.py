@@ -1,0 +1,1 @@
+"""The patterns as plans: data that the engine checks before a start."""
