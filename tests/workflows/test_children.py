@@ -93,6 +93,14 @@ async def test_an_unknown_workflow_fails_the_call_by_name(engine: Engine) -> Non
     assert parent.error.step == "sub"
 
 
+async def test_a_workflow_that_starts_itself_ends(engine: Engine) -> None:
+    parent = await engine.ended(await _start(engine, "f_recursive", {}))
+    assert parent.error is not None
+    assert (parent.state, parent.error.type) == (JobState.FAILED, "invalid_input")
+    assert "at most 10" in parent.error.message
+    assert (await engine.services.reader.list(ALICE, JobFilter(definition="f_recursive"))).total == 10
+
+
 async def test_the_failure_of_a_child_fails_its_call(engine: Engine) -> None:
     parent = await engine.ended(await _start(engine, "t_broken", {}))
     assert parent.state is JobState.FAILED
