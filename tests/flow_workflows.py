@@ -148,6 +148,15 @@ class ParentFlow:
         return flow.result(child)
 
 
+@workflow.defn(name="f_recursive")
+class RecursiveFlow:
+    """Runs itself as its child."""
+
+    @workflow.run
+    async def run(self, job: JobInput) -> JobResult:
+        return (flow := Flow(job)).result(await flow.run_workflow("f_recursive"))
+
+
 class Shipping(BaseModel):
     street: str
     express: bool = Field(False, description="Arrives tomorrow.")
@@ -172,7 +181,7 @@ def definition(id: str, *steps: Step) -> WorkflowDefinition:
     return WorkflowDefinition(id=id, name=id, description=f"Test workflow {id}", plan=Plan(steps=steps), code=True)
 
 
-FLOWS = (ChainFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow, PeopleFlow)
+FLOWS = (ChainFlow, TwiceFlow, MapFlow, BulkFlow, FallbackFlow, ParentFlow, PeopleFlow, RecursiveFlow)
 FLOW_PLUGIN = Plugin(
     name="flows",
     agents=(GRADER, BULK),

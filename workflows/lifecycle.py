@@ -8,7 +8,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 from temporalio.worker import (
     ExecuteWorkflowInput,
     HandleQueryInput,
@@ -20,6 +20,7 @@ from temporalio.worker import (
 )
 
 from orchestrator.domain import names
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import Outcome, Recorded
 from orchestrator.domain.errors import AgentError, OrchestratorError
 from orchestrator.domain.ids import kind_of
@@ -27,6 +28,7 @@ from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.text import error_message, error_name
 from workflows.adoption import adopted, foreign
 from workflows.exits import exit_error, is_exit
+from workflows.steps import job_error
 
 
 class JobLifecycle(Interceptor):
@@ -140,11 +142,14 @@ def _mistake(error: Exception) -> ApplicationError:
 
 
 def job_error_of(error: FailureError) -> JobError:
-    """The error of a failed workflow: its `JobError`, else its type and message."""
+    """The error of a failed workflow: its `JobError`, else that of the call that it did not catch, or of itself."""
     if isinstance(error, ApplicationError):
         if error.details and isinstance(error.details[0], JobError):
             return error.details[0]
         return JobError(type=error.type or "error", message=error.message)
+    call = CallId.parse(error.activity_id) if isinstance(error, ActivityError) else None
+    if call is not None and not is_cancelled_exception(error):
+        return job_error(error, call.step).model_copy(update={"agent": call.agent})
     return JobError(type="cancelled" if is_cancelled_exception(error) else "error", message=str(error))
 
 

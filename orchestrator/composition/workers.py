@@ -99,7 +99,7 @@ class Workers:
         return activities(
             self.agent_activities(self.native_runtime(), self.tool_activities()),
             self._record_activities(),
-            ChildActivities(self._child_jobs()),
+            ChildActivities(self.child_jobs()),
             ConversationActivities(self.backend.conversations),
             self.catalogue.activities,
         )
@@ -161,7 +161,8 @@ class Workers:
         if self.sender is not None:
             await self.sender.aclose()
 
-    def _child_jobs(self) -> ChildOpener:
+    def child_jobs(self) -> ChildOpener:
+        """What opens child jobs and reads their ends."""
         backend = self.backend
         return ChildOpener(self.services.starter, backend.gateway, backend.jobs, values=JobValues(backend.values))
 

@@ -3,17 +3,20 @@
 import hashlib
 import json
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from orchestrator.domain.budgets import TokenBudget
 from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import AgentResult, JobConfig, JobInput, Message, Parent
+from orchestrator.domain.errors import InvalidInput
 from orchestrator.domain.ids import JobKind, digest, job_id
 from orchestrator.domain.jobs import JobError, JobState
 from orchestrator.domain.labels import JobLabel
 from orchestrator.domain.usage import Usage
+
+MAX_DEPTH: Final = 10
 
 
 class ChildRequest(Message):
@@ -69,12 +72,22 @@ def child_id(parent: str, call: CallId) -> str:
 def child_request(
     job: JobInput, call: CallId, *, parent: str, input: dict[str, Any], config: JobConfig | None, at: datetime
 ) -> ChildRequest:
-    """The request for a child of the job `parent`, with its owner, own labels, priority and token budget."""
+    """The request for a child of the job `parent`, with its owner, own labels, priority and token budget.
+
+    Raises `InvalidInput` below `MAX_DEPTH`: a workflow that starts itself must end.
+    """
+    depth = job.parent.depth + 1 if job.parent else 1
+    if depth > MAX_DEPTH:
+        raise InvalidInput(
+            f"{call.agent} would be a child at depth {depth}; at most {MAX_DEPTH}. Does a workflow start itself?",
+            field="workflow",
+            expected=f"a depth of at most {MAX_DEPTH}",
+        )
     tokens = job.tokens and TokenBudget(monthly=job.tokens.monthly, root=job.tokens.root or parent)
     own = {name: value for name, value in job.labels.items() if name not in set(JobLabel)}
     return ChildRequest(
         job_id=child_id(parent, call),
-        parent=Parent(job_id=parent, step=call.step, key=call.key),
+        parent=Parent(job_id=parent, step=call.step, key=call.key, depth=depth),
         definition=call.agent,
         owner=job.owner,
         input=input,

@@ -211,11 +211,12 @@ class Retry(Message):
 
 
 class Parent(Message):
-    """The call of another job that started a job as its child."""
+    """The call of another job that started a job as its child. `depth` is 1 for the child of a job without a parent."""
 
     job_id: str
     step: str
     key: str = ""
+    depth: int = 1
 
 
 class JobInput(Message):

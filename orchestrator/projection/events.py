@@ -197,7 +197,9 @@ class EventFold:
     def _queued(self) -> Content:
         retry = self.fold.input.retry if self.fold.input else None
         if retry is None:
-            return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", {}
+            parent = self.fold.input.parent if self.fold.input else None
+            origin = {"parent": parent.job_id, "step": parent.step} if parent else {}
+            return EventType.JOB_QUEUED, "job.queued", "The job was accepted.", origin
         data = {
             "retry_of": retry.of,
             "reused": [_reused(call) for call in retry.calls],

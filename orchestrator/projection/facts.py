@@ -9,6 +9,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 
 from orchestrator.domain import facts, names
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import UnknownWorkflow
 from orchestrator.domain.jobs import JobError
@@ -162,12 +163,15 @@ def _run_failed(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:
 
 
 def _job_error(failure: Failure) -> JobError:
-    """The error that the workflow raised, else the one of its failure."""
+    """The error that the workflow raised, else the one of its failure, with the call that it did not catch."""
     details = plain(failure.application_failure_info.details.payloads)
     try:
         return JobError.model_validate(details)
     except ValidationError:
-        return error_of(failure)
+        pass
+    call = CallId.parse(failure.activity_failure_info.activity_id)
+    place = {"step": call.step, "agent": call.agent} if call else {}
+    return error_of(failure).model_copy(update=place)
 
 
 def _run_timed_out(event: HistoryEvent, stamp: _Stamp) -> facts.Fact:

@@ -7,8 +7,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.domain.agents import Agent, AgentFunction, AgentOutput, FunctionCall
-from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.catalogue import CodeWorkflow, Plugin
 from orchestrator.domain.plans import Plan, RetryPolicy, Step, Timeouts, WorkflowDefinition
+from tests.e2e.flow_workflow import CrashFlow
 
 EFFECTS = "ORCHESTRATOR_TEST_EFFECTS"
 STEPS, WIDTH = 6, 3
@@ -94,6 +95,7 @@ _POISONED = _step(0).model_copy(
     }
 )
 
+_FLOW = WorkflowDefinition(id="e_flow", name="e_flow", description="For tests that kill processes", code=True)
 plugin = Plugin(
     name="e2e",
     agents=(*(_agent(number) for number in range(STEPS * WIDTH)), POISON),
@@ -103,4 +105,5 @@ plugin = Plugin(
         _workflow("e_usual_limits", _step(0).model_copy(update={"retry": RetryPolicy(), "timeouts": Timeouts()})),
         _workflow("e_poisoned", _POISONED),
     ),
+    code_workflows=(CodeWorkflow(_FLOW, CrashFlow),),
 )

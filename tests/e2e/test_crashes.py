@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from orchestrator.testing import eventually
+from tests.e2e.flow_workflow import ITEMS
 from tests.e2e.plugin import STEPS, WIDTH
 from tests.e2e.processes import installation
 
@@ -43,6 +44,34 @@ async def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_no_finish
             assert step["attempts"][-1]["status"] == "completed"
             if effect in begun - finished:
                 assert step["attempts"][0]["status"] in ("timed_out", "unknown")
+
+
+async def test_workflow_code_and_its_child_survive_two_killed_workers(tmp_path: Path) -> None:
+    async with installation(tmp_path) as running:
+        answer = await running.client.post("/v1/workflows/e_flow/run", json={"input": {"seconds": 0.4}, "async": True})
+        assert answer.status_code == 202, answer.text
+        job_id = answer.json()["job_id"]
+        recorded: set[str] = set()
+        for ended in (3, ITEMS + 1):  # in the fan-out, and in the child
+            await eventually(
+                lambda: asyncio.to_thread(running.ran, "end"), lambda ends, ended=ended: len(set(ends)) >= ended, 60
+            )
+            await running.worker.kill()
+            steps = (await running.job(job_id))["steps"]
+            recorded |= {
+                f"{job_id}/{step['step']}[{step['key']}]/{step['agent']}"
+                for step in steps
+                if step["status"] == "completed"
+            }
+            await (await running.worker.start()).ready()
+        job = await eventually(lambda: running.job(job_id), lambda job: job["status"] == "completed", 120)
+        starts = running.ran("start")
+        assert len(recorded) == ITEMS
+        assert [effect for effect in recorded if starts.count(effect) != 1] == []
+        assert len(set(starts)) == ITEMS + WIDTH
+        [child] = job["children"]
+        assert {effect.partition("/")[0] for effect in starts} == {job_id, child}
+        assert (await running.job(child))["status"] == "completed"
 
 
 async def test_an_api_killed_during_starts_leaves_one_job_per_key(tmp_path: Path) -> None:

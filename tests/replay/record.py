@@ -33,6 +33,7 @@ from orchestrator.services.jobs.start import StartRequest
 from orchestrator.testing import TESTER, Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.fakes.webhook_receiver import Answer, receiving
+from tests.flow_workflows import FLOW_PLUGIN
 
 WEBHOOKS: dict[str, Any] = {"webhook_allow_private": True, "webhook_retry_schedule": "0,0.1,0.2"}
 HISTORIES = Path(__file__).parent / "histories"
@@ -204,6 +205,19 @@ async def _conversation_refused(engine: Engine) -> str:
     raise AssertionError("the message was not refused")
 
 
+async def _flow(engine: Engine) -> str:
+    """Workflow code that asks a person, is paused meanwhile, and asks for a yes."""
+    started = await engine.start("f_people", {})
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    await engine.services.controller.pause(TESTER, started.job_id)
+    await engine.answer(started.job_id, "address", {"street": "Elm 1"})
+    await engine.services.controller.resume(TESTER, started.job_id)
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    await engine.approve(started.job_id, "ship")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
 SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "completed_in_sequence": lambda engine: _ended(engine, "t_three"),
     "completed_in_order": lambda engine: _ended(engine, "t_wide", JobConfig(parallel_execution=False), seconds=0.01),
@@ -229,6 +243,9 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "unserved": _unserved,
     "code_authored": _countdown,
     "called_again": lambda engine: _ended(engine, "t_again", short=True, runs=2),
+    "flow": _flow,
+    "flow_items": lambda engine: _ended(engine, "f_map", numbers=[1, 2, 3, 4, 5], failing=[2], enough=3),
+    "flow_children": lambda engine: _ended(engine, "f_parent", child="t_three", **{"with": {"topic": "tea"}}),
     "adopted_copy": _copied,
     "adopted_code": lambda engine: _started_past_the_api(engine, "t_countdown", {"seconds": 30}),
     "adoption_refused": lambda engine: _started_past_the_api(engine, "t_strict", {}),
@@ -260,7 +277,7 @@ async def record(wanted: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with (
             DevServer(binary, Path(folder), port=0, in_memory=True) as server,
-            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN], **WEBHOOKS) as engine,
+            running_engine(server.address, Path(folder), [BUILT_IN, TEST_PLUGIN, FLOW_PLUGIN], **WEBHOOKS) as engine,
         ):
             for name in wanted:
                 if name != CONTINUED:

@@ -12,6 +12,7 @@ from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
 from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
+from tests.flow_workflows import FLOWS
 from tests.replay.mutated import MutatedPlanWorkflow
 from tests.replay.record import CONTINUED, EARLIER, HISTORIES, SCENARIOS
 from tests.replay.sandboxed import ClockReadingPlanWorkflow, SandboxedPlanWorkflow
@@ -19,7 +20,7 @@ from workflows.plan import PlanWorkflow
 from workflows.registry import WORKFLOWS
 
 FILES = sorted(HISTORIES.glob("*.json"))
-AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow)
+AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow, *FLOWS)
 
 
 def replayer(*workflows: type) -> Replayer:
@@ -81,6 +82,9 @@ async def test_a_changed_order_of_steps_is_caught() -> None:
         ("adopted_copy", JobState.COMPLETED, None),
         ("adopted_code", JobState.COMPLETED, None),
         ("adoption_refused", JobState.FAILED, None),
+        ("flow", JobState.COMPLETED, None),
+        ("flow_items", JobState.COMPLETED, None),
+        ("flow_children", JobState.COMPLETED, None),
         ("paused", JobState.PAUSED, ReasonCode.PAUSED),
         ("waiting_for_approval", JobState.RUNNING, ReasonCode.WAITING_FOR_APPROVAL),
     ],

@@ -128,3 +128,12 @@ async def test_large_answers_of_one_pair_are_stored_each_for_itself(engine: Engi
     output = await engine.services.outputs.get(TESTER, job.id)
     reports = {file["path"]: len(file["content"]) for file in output["deliverables"] if "reports" in file["path"]}
     assert reports == {"reports/draft/t_big.md": 300 * 1024, "reports/draft/t_big-2.md": 300 * 1024}
+
+
+async def test_the_error_of_a_call_that_nobody_catches_names_its_step_and_agent(engine: Engine) -> None:
+    job = await engine.run("t_again", {"agent": "t_broken"})
+    row = await engine.parts.backend.jobs.get(job.id)
+    assert row is not None
+    for error in (job.error, row.error):
+        assert error is not None
+        assert (error.type, error.step, error.agent) == ("provider_rejected", "draft", "t_broken")

@@ -1,12 +1,16 @@
 """Child jobs: a row before the start, lineage, one cost, cancel, failure, retry, and the index away."""
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from temporalio.worker import Replayer
 
 from orchestrator.domain.access import Principal, Scope
+from orchestrator.domain.call_ids import CallId
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.children import child_request
 from orchestrator.domain.commands import ReconcileRequest
 from orchestrator.domain.errors import NotFound, Unavailable
 from orchestrator.domain.ids import JobKind
@@ -15,7 +19,7 @@ from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.plugins import BUILT_IN
 from orchestrator.services.jobs.reader import JobFilter
 from orchestrator.services.jobs.start import StartRequest
-from orchestrator.testing import Engine, eventually
+from orchestrator.testing import Engine, eventually, running_engine
 from tests.catalogue import TEST_PLUGIN
 from tests.flow_workflows import FLOW_PLUGIN, ParentFlow
 
@@ -87,6 +91,14 @@ async def test_an_unknown_workflow_fails_the_call_by_name(engine: Engine) -> Non
     assert parent.error is not None
     assert "t_thre" in parent.error.message
     assert parent.error.step == "sub"
+
+
+async def test_a_workflow_that_starts_itself_ends(engine: Engine) -> None:
+    parent = await engine.ended(await _start(engine, "f_recursive", {}))
+    assert parent.error is not None
+    assert (parent.state, parent.error.type) == (JobState.FAILED, "invalid_input")
+    assert "at most 10" in parent.error.message
+    assert (await engine.services.reader.list(ALICE, JobFilter(definition="f_recursive"))).total == 10
 
 
 async def test_the_failure_of_a_child_fails_its_call(engine: Engine) -> None:
@@ -163,3 +175,29 @@ async def test_a_child_whose_parent_ended_before_its_start_is_dropped(engine: En
     assert (report.dropped, report.started) == (1, 0)
     with pytest.raises(NotFound):
         await engine.job(orphan.job_id)
+
+
+async def test_a_child_that_the_reconciler_started_is_waited_for(
+    temporal_address: str, tmp_path: Path, orchestrator_plugins: list[Plugin]
+) -> None:
+    async with running_engine(temporal_address, tmp_path, orchestrator_plugins, worker=False) as engine:
+        backend = engine.parts.backend
+        parent_id = await _start(engine, "t_three", {})
+        parent = await backend.jobs.get(parent_id)
+        assert parent is not None
+        call = CallId("sub", "t_three", key="one")
+        request = child_request(
+            parent.job, call, parent=parent_id, input={}, config=None, at=datetime.now(UTC) - timedelta(minutes=1)
+        )
+        service = engine.parts.workers.child_jobs()
+        child = await service.open(request)
+        report = await engine.parts.workers.reconciler.reconcile(ReconcileRequest())
+        assert report.started == 1
+        async with engine.parts.workers.for_jobs():
+            job = await engine.ended(parent_id)
+        assert (job.state, _child_call(job).child, _child_call(job).status) == (
+            JobState.COMPLETED,
+            child.job_id,
+            CallStatus.COMPLETED,
+        )
+        assert await service.open(request) == child
