@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
 from orchestrator.authoring import (
     Agent,
     AgentError,
+    AgentTool,
+    Files,
     Plan,
     Plugin,
     RetryPolicy,
@@ -20,7 +23,8 @@ from orchestrator.authoring import (
     WorkflowDefinition,
 )
 from orchestrator.domain.jobs import AttemptStatus, JobState, ToolStatus
-from orchestrator.testing import Engine, assert_replays, calls, running_engine, tool
+from orchestrator.domain.questions import AnswerInput
+from orchestrator.testing import Engine, assert_replays, calls, fails, running_engine, tool
 
 CALLS: list[tuple[str, Any, str, int]] = []
 
@@ -80,21 +84,48 @@ DESK = Agent(
     instructions="Help the customer.",
     input_model=Ticket,
     tools=(
-        find_order,
+        Tool(find_order),
         Tool(refund, retry=RetryPolicy(initial_interval=0.01, maximum_attempts=3)),
-        read_long,
-        show_token,
-        broken,
+        Tool(read_long),
+        Tool(show_token),
+        Tool(broken),
     ),
     max_turns=4,
 )
-FLOW = WorkflowDefinition(
-    id="t_support",
-    name="Support",
-    description="Support",
-    plan=Plan(steps=(Step(id="desk", name="Desk", squad="business", agents=("t_desk",)),)),
+
+
+async def pay(amount: int) -> str:
+    """Pay an amount."""
+    CALLS.append(("pay", amount, "", 1))
+    return f"paid {amount}"
+
+
+def variant(id: str, **more: Any) -> Agent:
+    return DESK.model_copy(update={"id": id, "tools": (), **more})
+
+
+def flow(id: str, step: str, agent: str) -> WorkflowDefinition:
+    one_attempt = RetryPolicy(initial_interval=0.01, maximum_attempts=1)
+    steps = (Step(id=step, name=step, squad="business", agents=(agent,), retry=one_attempt),)
+    return WorkflowDefinition(id=id, name=id, description=id, plan=Plan(steps=steps))
+
+
+AGENTS = (
+    DESK,
+    variant("t_second", fallback_models=("second",)),
+    variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
+    variant("t_boss", tools=(AgentTool("t_clerk"),)),
+    variant("t_clerk", tools=(Tool(find_order),)),
+    variant("t_writer", toolsets=(Files(),)),
 )
-PLUGIN = Plugin("turns", agents=(DESK,), workflows=(FLOW,))
+FLOWS = (
+    flow("t_support", "desk", "t_desk"),
+    flow("t_fallback", "second", "t_second"),
+    flow("t_pay", "pay", "t_cashier"),
+    flow("t_boss_flow", "boss", "t_boss"),
+    flow("t_write", "write", "t_writer"),
+)
+PLUGIN = Plugin("turns", agents=AGENTS, workflows=FLOWS)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -137,3 +168,150 @@ async def test_tool_calls_are_activities_and_their_results_reach_the_model(engin
     assert '"amount": 12.5' in last.tool_results[0]
     assert "paid 12.5" in last.tool_results[1]
     await assert_replays([await engine.history(job.id)], [PLUGIN])
+
+
+async def test_bad_arguments_and_unknown_tools_are_not_called_and_the_model_hears_why(engine: Engine):
+    engine.script(
+        "t_desk",
+        [
+            calls(tool("find_order", numero="7"), tool("find_orders", number="7"), tool("find_order", number="7")),
+            {"output": "Done."},
+        ],
+    )
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    statuses = [each.status for each in job.calls[0].tool_calls]
+    assert statuses == [ToolStatus.SKIPPED, ToolStatus.SKIPPED, ToolStatus.COMPLETED]
+    assert [each[1] for each in CALLS] == ["7"]
+    results = engine.requests("t_desk")[1].tool_results
+    assert "numero: Extra inputs are not permitted" in results[0]
+    assert "no tool 'find_orders'" in results[1]
+
+
+async def test_an_invalid_answer_is_corrected_in_the_next_turn_and_the_third_one_fails(engine: Engine):
+    bad = calls(tool("answer", output=7))
+    engine.script("t_desk", [bad, bad, bad])
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert "even after 2 requests to correct it" in job.error.message
+    assert job.calls[0].usage.total_tokens == 360
+    assert len(engine.requests("t_desk")) == 3
+    assert "Input should be a valid string" in engine.requests("t_desk")[1].tool_results[0]
+
+
+async def test_after_the_last_turn_the_model_must_answer_without_tools(engine: Engine):
+    look = calls(tool("find_order", number="7"))
+    engine.script("t_desk", [look, look, look, look, {"output": "So far."}])
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert engine.requests("t_desk")[-1].tools == ["answer"]
+    assert "used all your turns" in engine.requests("t_desk")[-1].prompt
+    assert job.calls[0].turns == 5
+    assert len(CALLS) == 4
+
+
+async def test_results_are_framed_cut_and_without_secrets_and_faults_of_code_are_not_retried(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TURNS_TEST_TOKEN", "very-secret-value")
+    engine.script(
+        "t_desk",
+        [
+            calls(tool("read_long", size=5000), tool("show_token"), tool("broken", number="1")),
+            calls(tool("read_result", result="t1.1", offset=20000, limit=30)),
+            {"output": "Done."},
+        ],
+    )
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    long, token, fault = engine.requests("t_desk")[1].tool_results
+    assert long.startswith('<result tool="read_long">')
+    assert len(long) < 17_000
+    assert 'read_result(result="t1.1"' in long
+    assert "very-secret" not in str(engine.requests("t_desk")[-1].messages)
+    assert "the token is ***" in token
+    assert "TypeError: cannot add 1" in fault
+    assert job.calls[0].tool_calls[2].attempts == 1
+    assert "Characters 20000 to 20030 of" in engine.requests("t_desk")[2].tool_results[3]
+    history = (await engine.history(job.id)).to_json()
+    assert "very-secret" not in history
+
+
+async def test_a_fallback_model_goes_on_after_the_last_attempt_of_the_first(engine: Engine):
+    engine.script("t_second", [fails(503), {"output": "From the second."}])
+
+    job = await engine.run("t_fallback", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    [call] = job.calls
+    assert [attempt.status for attempt in call.attempts] == [AttemptStatus.FAILED, AttemptStatus.COMPLETED]
+
+
+async def test_a_person_agrees_changes_and_refuses(engine: Engine):
+    pay = calls(tool("pay", amount=70))
+    engine.script("t_cashier", [pay, pay, calls(tool("pay", amount=90)), {"output": "Done."}])
+    started = await engine.start("t_pay", {"text": "?"})
+
+    async def decide(turn: int, values: dict[str, Any], note: str = "") -> None:
+        id = f"pay.t_cashier.t{turn}.1"
+        job = await engine.eventually(started.job_id, lambda job: any(each.id == id for each in job.open_questions))
+        assert job.calls[0].tool_calls[-1].status is ToolStatus.WAITING_FOR_INPUT
+        handle = engine.parts.backend.client.get_workflow_handle(started.job_id)
+        answer = AnswerInput(step=id, values=values, actor="Ada", note=note)
+        await handle.execute_update("answer", answer, id=id)
+
+    await decide(1, {"approved": True})
+    await decide(2, {"approved": True, "arguments": {"amount": 50}})
+    await decide(3, {"approved": False}, "too much")
+    job = await engine.ended(started.job_id)
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert [each[1] for each in CALLS] == [70, 50]
+    tools = [(each.status, each.answered_by) for each in job.calls[0].tool_calls]
+    assert tools == [(ToolStatus.COMPLETED, "Ada"), (ToolStatus.COMPLETED, "Ada"), (ToolStatus.REFUSED, "Ada")]
+    results = engine.requests("t_cashier")[-1].tool_results
+    assert 'A person changed the arguments to {"amount": 50}.' in results[1]
+    assert "refused this call and says: too much" in results[2]
+
+
+async def test_another_agent_is_a_tool_with_a_call_of_its_own(engine: Engine):
+    engine.script("t_boss", [calls(tool("t_clerk", text="Sum up.")), {"output": "Done."}])
+    engine.script("t_clerk", [calls(tool("find_order", number="9")), {"output": "The sum is 9."}])
+
+    job = await engine.run("t_boss_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    boss, clerk = job.calls
+    assert (clerk.agent, clerk.key, clerk.turns) == ("t_clerk", "t_boss.t1.1", 2)
+    assert (boss.tool_calls[0].calls, boss.tool_calls[0].status) == ("t_boss.t1.1", ToolStatus.COMPLETED)
+    assert "The sum is 9." in engine.requests("t_boss")[1].tool_results[0]
+    assert job.usage.total_tokens == 480
+    assert CALLS[0][2] == f"{job.id}/boss[t_boss.t1.1]/t_clerk/t1.1"
+
+
+async def test_an_agent_writes_files_that_become_deliverables(engine: Engine):
+    engine.script(
+        "t_writer",
+        [
+            calls(tool("write_file", path="a/plan.md", content="# Plan" + "x" * 6000), tool("write_file", path="b.md")),
+            calls(tool("write_file", path="a/plan.md", content="# New plan")),
+            {"output": "Two files."},
+        ],
+    )
+
+    job = await engine.run("t_write", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.result is not None
+    files = {file["path"]: file["content"] for file in job.result["deliverables"]}
+    assert files["a/plan.md"] == "# New plan"
+    assert "b.md" not in files
