@@ -1,5 +1,6 @@
 """Agents with tools on the whole engine: each request and each tool call is an activity of its own."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,6 +101,11 @@ async def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
+async def read_text(number: int) -> str:
+    """Read a text of 5 kB."""
+    return f"{number:5000d}"
+
+
 def variant(id: str, **more: Any) -> Agent:
     return DESK.model_copy(update={"id": id, "tools": (), **more})
 
@@ -116,6 +122,7 @@ AGENTS = (
     variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
     variant("t_boss", tools=(AgentTool("t_clerk"),)),
     variant("t_clerk", tools=(Tool(find_order),)),
+    variant("t_long", tools=(Tool(read_text),), max_turns=150),
     variant("t_writer", toolsets=(Files(),)),
 )
 FLOWS = (
@@ -123,6 +130,7 @@ FLOWS = (
     flow("t_fallback", "second", "t_second"),
     flow("t_pay", "pay", "t_cashier"),
     flow("t_boss_flow", "boss", "t_boss"),
+    flow("t_long_flow", "long", "t_long"),
     flow("t_write", "write", "t_writer"),
 )
 PLUGIN = Plugin("turns", agents=AGENTS, workflows=FLOWS)
@@ -315,3 +323,15 @@ async def test_an_agent_writes_files_that_become_deliverables(engine: Engine):
     files = {file["path"]: file["content"] for file in job.result["deliverables"]}
     assert files["a/plan.md"] == "# New plan"
     assert "b.md" not in files
+
+
+async def test_history_grows_by_references_not_by_messages(engine: Engine):
+    turns = int(os.environ.get("TURNS", "12"))
+    engine.script("t_long", [calls(tool("read_text", number=turn)) for turn in range(turns)] + [{"output": "Done."}])
+
+    job = await engine.run("t_long_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    size = sum(event.ByteSize() for event in (await engine.history(job.id)).events)
+    assert size < turns * 10_000, f"{size} bytes for {turns} turns"
+    assert len(str(engine.requests("t_long")[-1].messages)) > turns * 5_000
