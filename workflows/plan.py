@@ -10,6 +10,7 @@ from workflows.bodies import Bodies
 from workflows.details import describe
 from workflows.run_state import RunState
 from workflows.scopes import StepScope
+from workflows.turns import loops
 from workflows.walk import Walk, draining, failure, is_over, stop
 
 with workflow.unsafe.imports_passed_through():
@@ -36,6 +37,8 @@ class PlanWorkflow:
             # Fails the task, not the job: Temporal retries it until a worker knows the class.
             raise workflow.NondeterminismError(f"this worker has no class for workflow {job.definition!r}")
         self._job = job
+        loops().is_paused = lambda: self._state.paused
+        loops().is_draining = draining
         in_sequence = not job.config.parallel_execution and not job.plan.decides
         self._plan = job.plan.in_sequence() if in_sequence else job.plan
         self._top = StepScope(self._plan.steps)
@@ -97,7 +100,8 @@ class PlanWorkflow:
             workflow.continue_as_new(self._job.model_copy(update={"carried": self._state.carried()}))
 
     def _must_continue(self) -> bool:
-        return draining() and not self._walk.active and len(self._top.ends) < len(self._plan.steps)
+        is_idle = not self._walk.active or loops().all_parked()
+        return draining() and is_idle and len(self._top.ends) < len(self._plan.steps)
 
     def _show(self) -> None:
         """Update the page of the job in the Temporal UI."""

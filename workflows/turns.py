@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -37,25 +37,45 @@ with workflow.unsafe.imports_passed_through():
     )
     from orchestrator.domain.usage import Usage
 
-Make = Callable[[AgentTask], Awaitable[AgentResult]]
-"""Makes one request as an activity."""
-CallAgent = Callable[[AgentTask, ToolRequest, CallId], Awaitable[AgentResult]]
-"""Calls another agent for a tool call, under the key that the call's id gives it."""
-
 _OUTCOME_UNKNOWN: Final = (
     "It is unknown whether this call had its effect, because its worker died or its time ran out. "
     "Find out before you repeat it."
 )
 
 
+class Make(Protocol):
+    """Makes one request as an activity."""
+
+    async def __call__(self, task: AgentTask, /) -> AgentResult:
+        """The answer, or the tool calls that the model asks for."""
+
+
+class CallAgent(Protocol):
+    """Calls another agent for a tool call, under the key that the call's id gives it."""
+
+    async def __call__(self, task: AgentTask, use: ToolRequest, id: CallId, /) -> AgentResult:
+        """The answer of that agent."""
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Loops:
-    """The loops of one run. `may_go_on` is asked between turns; a loop that waits there is parked."""
+    """The loops of one run. A loop that waits between two turns is parked: while the job is paused, or before the job
+    continues as a new run (`is_draining`)."""
 
-    may_go_on: Callable[[], bool] = lambda: True
+    is_paused: Callable[[], bool] = field(default=_never)
+    is_draining: Callable[[], bool] = field(default=_never)
     open_calls: int = 0
+    asking: int = 0
     parked: dict[str, TurnState] = field(default_factory=dict)
     carried: list[TurnState] = field(default_factory=list)
+
+    def may_go_on(self) -> bool:
+        """Whether the next turn may begin. While a tool call waits for a person, no run can end: other loops go on."""
+        return not self.is_paused() and (not self.is_draining() or self.asking > 0)
 
     def all_parked(self) -> bool:
         """Whether every open call waits between two turns, so that another run can continue it."""
@@ -231,7 +251,7 @@ class _Loop:
 
     async def _decision(self, use: ToolRequest, id: CallId) -> PersonAnswer:
         """Ask a person whether the call may be made. No answer in time is a no."""
-        return await questions_of_run().ask(
+        return await self._ask(
             tool_question(
                 str(id),
                 self._id.step,
@@ -244,9 +264,16 @@ class _Loop:
             )
         )
 
+    async def _ask(self, question: PersonQuestion) -> PersonAnswer:
+        self._registry.asking += 1
+        try:
+            return await questions_of_run().ask(question)
+        finally:
+            self._registry.asking -= 1
+
     async def _question(self, use: ToolRequest, id: CallId) -> ToolAnswer:
         """Ask a person what the model wants to know. No answer in time is a result, too."""
-        answer = await questions_of_run().ask(
+        answer = await self._ask(
             PersonQuestion(
                 id=str(id),
                 step=self._id.step,

@@ -75,4 +75,4 @@ async def test_a_worker_killed_in_the_seventh_of_ten_tool_calls_repeats_only_tha
         assert requests == list(range(PIECES + 1))
         [call] = job["steps"]
         assert [each["attempts"] for each in call["tool_calls"]] == [1] * (SLOW - 1) + [2] + [1] * (PIECES - SLOW)
-        assert call["tokens"] == (PIECES + 1) * 120 == job["tokens"]
+        assert call["tokens"] == (PIECES + 1) * 120 == job["metrics"]["total_tokens"]

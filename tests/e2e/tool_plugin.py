@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.authoring import Agent, Plan, Plugin, Step, Tool, ToolCall, WorkflowDefinition
+from orchestrator.testing import eventually
 from tests.e2e.plugin import EFFECTS
 
 SLOW = 7
@@ -22,8 +23,8 @@ async def work(number: int, call: ToolCall) -> str:
     effects = Path(os.environ[EFFECTS])
     with effects.open("a") as file:
         file.write(f"start {call.effect_id} {call.attempt}\n")
-    while number == SLOW and not await asyncio.to_thread((effects.parent / GO).exists):
-        await asyncio.sleep(0.05)
+    if number == SLOW:
+        await eventually(lambda: asyncio.to_thread((effects.parent / GO).exists), bool, 100)
     with effects.open("a") as file:
         file.write(f"end {call.effect_id} {call.attempt}\n")
     return f"piece {number}"
