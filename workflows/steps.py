@@ -71,7 +71,7 @@ async def call_as(
     state: TurnState | None = None,
 ) -> AgentResult:
     """Like `call_agent`, for a caller that gives each call its identity."""
-    state = state or turns.carried_state(job, id.step, id.agent, id.key)
+    state = state or turns.carried_state(id.step, id.agent, id.key)
     task = _task(job, step, id, context)
     if input is not None:
         task = task.model_copy(update={"input": input, "own_input": True})
