@@ -58,7 +58,7 @@ class _Call:
     @property
     def attempt(self) -> int:
         """The number of the agent's attempt, over all turns. Temporal also counts tries in which no attempt began."""
-        return self.tally.attempts + 1 + (self.task.turn.attempts if self.task.turn else 0)
+        return self.tally.attempts + 1 + self.task.earlier
 
     def received(self, chars: int) -> None:
         self.chars = chars

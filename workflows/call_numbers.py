@@ -15,9 +15,11 @@ from temporalio.worker import (
     WorkflowOutboundInterceptor,
 )
 
+from workflows import turns
+
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
-    from orchestrator.domain.names import HEADER_CALLS, PATCH_NUMBERED_CALLS
+    from orchestrator.domain.names import HEADER_CALLS, HEADER_TURNS, PATCH_NUMBERED_CALLS
 
 
 def next_number(first: CallId) -> int:
@@ -54,6 +56,9 @@ class _Outbound(WorkflowOutboundInterceptor):
         if counts := _counts():
             header = workflow.payload_converter().to_payload(dict(counts))
             input = replace(input, headers={**input.headers, HEADER_CALLS: header})
+        if states := turns.header():
+            header = workflow.payload_converter().to_payload(states)
+            input = replace(input, headers={**input.headers, HEADER_TURNS: header})
         super().continue_as_new(input)
 
 

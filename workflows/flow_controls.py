@@ -9,6 +9,7 @@ from temporalio.common import RawValue
 
 from workflows.notes import note
 from workflows.questions import Questions
+from workflows.turns import loops
 
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
@@ -24,6 +25,7 @@ class FlowControls:
 
     def __init__(self, questions: Questions) -> None:
         self._paused = False
+        loops().is_paused = lambda: self._paused
         self._questions = questions
         note(FlowBegun())
         for name in (names.SIGNAL_PAUSE, names.SIGNAL_RESUME, names.SIGNAL_APPROVE, names.SIGNAL_REJECT):

@@ -39,6 +39,8 @@ class PlanWorkflow:
             # Fails the task, not the job: Temporal retries it until a worker knows the class.
             raise workflow.NondeterminismError(f"this worker has no class for workflow {job.definition!r}")
         self._job = job
+        loops().is_paused = lambda: self._state.paused
+        loops().is_draining = draining
         in_sequence = not job.config.parallel_execution and not job.plan.decides
         self._plan = job.plan.in_sequence() if in_sequence else job.plan
         self._top = StepScope(self._plan.steps)

@@ -54,7 +54,7 @@ async def call_agent(
     if plan_step is None:
         raise ApplicationError(f"the plan has no step {step!r}", type="unknown_step", non_retryable=True)
     item = call_key(key) if key != "" else ""
-    state = turns.carried_state(job, plan_step.id, agent, item)
+    state = turns.carried_state(plan_step.id, agent, item)
     id = CallId.parse(state.call) if state else None
     id = id or next_call(plan_step.id, agent, item)
     return await call_as(job, plan_step, id, context or [], input=input, config=config, state=state)
@@ -71,7 +71,7 @@ async def call_as(
     state: TurnState | None = None,
 ) -> AgentResult:
     """Like `call_agent`, for a caller that gives each call its identity."""
-    state = state or turns.carried_state(job, id.step, id.agent, id.key)
+    state = state or turns.carried_state(id.step, id.agent, id.key)
     task = _task(job, step, id, context)
     if input is not None:
         task = task.model_copy(update={"input": input, "own_input": True})

@@ -1,18 +1,24 @@
 """The loop of turns of an agent with tools: requests and tool calls are activities of their own (decision 0035)."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
+from workflows.questions import questions_of_run
+
 with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
-    from orchestrator.domain.commands import AgentResult, AgentTask, JobInput
+    from orchestrator.domain.commands import AgentResult, AgentTask
+    from orchestrator.domain.names import HEADER_TURNS
+    from orchestrator.domain.questions import PersonAnswer, PersonQuestion, tool_question
+    from orchestrator.domain.tally import Tally
     from orchestrator.domain.text import cut, headline
     from orchestrator.domain.turns import (
         DETAIL_FALLBACK,
@@ -31,26 +37,45 @@ with workflow.unsafe.imports_passed_through():
     )
     from orchestrator.domain.usage import Usage
 
-Make = Callable[[AgentTask], Awaitable[AgentResult]]
-"""Makes one request as an activity."""
-CallAgent = Callable[[AgentTask, ToolRequest, CallId], Awaitable[AgentResult]]
-"""Calls another agent for a tool call, under the key that the call's id gives it."""
-
-_REGISTRY: Final = "orchestrator-turns"
 _OUTCOME_UNKNOWN: Final = (
     "It is unknown whether this call had its effect, because its worker died or its time ran out. "
     "Find out before you repeat it."
 )
 
 
+class Make(Protocol):
+    """Makes one request as an activity."""
+
+    async def __call__(self, task: AgentTask, /) -> AgentResult:
+        """The answer, or the tool calls that the model asks for."""
+
+
+class CallAgent(Protocol):
+    """Calls another agent for a tool call, under the key that the call's id gives it."""
+
+    async def __call__(self, task: AgentTask, use: ToolRequest, id: CallId, /) -> AgentResult:
+        """The answer of that agent."""
+
+
+def _never() -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Loops:
-    """The loops of one run. `may_go_on` is asked between turns; a loop that waits there is parked."""
+    """The loops of one run. A loop that waits between two turns is parked: while the job is paused, or before the job
+    continues as a new run (`is_draining`)."""
 
-    may_go_on: Callable[[], bool] = lambda: True
+    is_paused: Callable[[], bool] = field(default=_never)
+    is_draining: Callable[[], bool] = field(default=_never)
     open_calls: int = 0
+    asking: int = 0
     parked: dict[str, TurnState] = field(default_factory=dict)
-    carried: list[TurnState] | None = None
+    carried: list[TurnState] = field(default_factory=list)
+
+    def may_go_on(self) -> bool:
+        """Whether the next turn may begin. While a tool call waits for a person, no run can end: other loops go on."""
+        return not self.is_paused() and (not self.is_draining() or self.asking > 0)
 
     def all_parked(self) -> bool:
         """Whether every open call waits between two turns, so that another run can continue it."""
@@ -58,17 +83,26 @@ class Loops:
 
 
 def loops() -> Loops:
-    """The loops of the current run. Kept at the run's event loop: the sandbox has its own copy of this module."""
+    """The loops of this run, with those that the run before could not finish."""
+    # Kept at the run's event loop, because the sandbox has its own copy of this module.
     run = vars(asyncio.get_running_loop())
-    registry: Loops = run.setdefault(_REGISTRY, Loops())
+    if HEADER_TURNS not in run:
+        payload = workflow.info().headers.get(HEADER_TURNS)
+        convert = workflow.payload_converter().from_payload
+        run[HEADER_TURNS] = Loops(carried=[] if payload is None else convert(payload, list[TurnState]))
+    registry: Loops = run[HEADER_TURNS]
     return registry
 
 
-def carried_state(job: JobInput, step: str, agent: str, key: str) -> TurnState | None:
+def header() -> list[TurnState]:
+    """What the run that continues this one needs."""
+    registry = loops()
+    return [*registry.parked.values(), *registry.carried]
+
+
+def carried_state(step: str, agent: str, key: str) -> TurnState | None:
     """The state of a call that an earlier run of the job began, if this is the first call of that name in this run."""
     registry = loops()
-    if registry.carried is None:
-        registry.carried = list(job.carried.turns) if job.carried else []
     for state in registry.carried:
         id = CallId.parse(state.call)
         if id is not None and (id.step, id.agent, id.key) == (step, agent, key):
@@ -99,6 +133,7 @@ class _Loop:
         self._id = task.call_id._replace(path="")
         self._usage = Usage()
         self._spent = 0.0
+        self._attempts = 0
         self._fallback = 0
         self._model: str | None = None
 
@@ -107,7 +142,7 @@ class _Loop:
             result = await self._request(self._task)
         else:
             self._usage, self._spent = state.usage, state.spent
-            self._fallback, self._model = state.fallback, state.model
+            self._attempts, self._fallback, self._model = state.attempts, state.fallback, state.model
             result = await self._request(await self._next_task(state.next))
         while result.turn is not None:
             self._count(result.usage)
@@ -129,7 +164,6 @@ class _Loop:
             number=turn.number + 1,
             answers=answers,
             last=last,
-            attempts=result.attempt or turn.number,
             tokens=turn.tokens + sizes // 4,
             invalid=turn.invalid,
         )
@@ -138,7 +172,13 @@ class _Loop:
         """The task of a turn, once the run may go on. The messages so far are stored: input and context stay out."""
         id = str(self._id)
         self._registry.parked[id] = TurnState(
-            call=id, next=turn, usage=self._usage, spent=self._spent, fallback=self._fallback, model=self._model
+            call=id,
+            next=turn,
+            usage=self._usage,
+            spent=self._spent,
+            attempts=self._attempts,
+            fallback=self._fallback,
+            model=self._model,
         )
         await workflow.wait_condition(self._registry.may_go_on)
         del self._registry.parked[id]
@@ -153,14 +193,20 @@ class _Loop:
             if self._fallback:
                 path += f"m{self._fallback + 1}"
             config = task.config.model_copy(update={"model": self._model}) if self._model else task.config
-            request_task = task.model_copy(update={"path": path, "fallback": self._fallback, "config": config})
+            changes = {"path": path, "earlier": self._attempts, "fallback": self._fallback, "config": config}
             try:
-                return await self._make(request_task)
+                result = await self._make(task.model_copy(update=changes))
             except ActivityError as error:
-                model = _fallback_of(error)
+                details = _details_of(error)
+                model = next((each[DETAIL_FALLBACK] for each in details if DETAIL_FALLBACK in each), None)
                 if model is None:
                     raise
+                tally = next((tally for each in details if (tally := Tally.of(each))), None)
+                self._attempts += tally.attempts if tally else 1
                 self._fallback, self._model = self._fallback + 1, model
+            else:
+                self._attempts = result.attempt or self._attempts + 1
+                return result
 
     async def _answers(self, turn: AgentTurn) -> list[ToolAnswer]:
         """Make the tool calls of a turn, in parallel up to a sequential one, which runs alone."""
@@ -184,13 +230,64 @@ class _Loop:
     async def _answer(self, turn: AgentTurn, use: ToolRequest) -> ToolAnswer:
         id = self._id._replace(path=f"t{turn.number}.{use.number}")
         try:
+            if use.kind == "question":
+                return await self._question(use, id)
+            note = ""
+            if use.ask_before:
+                decision = await self._decision(use, id)
+                if not decision.approved:
+                    return _refused(use, decision)
+                if decision.arguments is not None and decision.arguments != use.arguments:
+                    use = use.model_copy(update={"arguments": decision.arguments})
+                    note = f"A person changed the arguments to {json.dumps(decision.arguments, sort_keys=True)}."
             if use.kind == "agent":
                 return await self._sub_agent(use, id)
-            return await self._tool(turn, use, id)
+            answer = await self._tool(turn, use, id)
+            return answer.model_copy(update={"note": note}) if note else answer
         except ActivityError as error:
             if is_cancelled_exception(error) or use.on_error == "fail":
                 raise
             return _reported(use, error)
+
+    async def _decision(self, use: ToolRequest, id: CallId) -> PersonAnswer:
+        """Ask a person whether the call may be made. No answer in time is a no."""
+        return await self._ask(
+            tool_question(
+                str(id),
+                self._id.step,
+                self._id.agent,
+                f"{self._id.agent} wants to call {use.tool}.",
+                arguments=use.arguments,
+                schema=use.parameters or {"type": "object"},
+                timeout=use.ask_timeout,
+                by=use.by,
+            )
+        )
+
+    async def _ask(self, question: PersonQuestion) -> PersonAnswer:
+        self._registry.asking += 1
+        try:
+            return await questions_of_run().ask(question)
+        finally:
+            self._registry.asking -= 1
+
+    async def _question(self, use: ToolRequest, id: CallId) -> ToolAnswer:
+        """Ask a person what the model wants to know. No answer in time is a result, too."""
+        answer = await self._ask(
+            PersonQuestion(
+                id=str(id),
+                step=self._id.step,
+                agent=self._id.agent,
+                message=cut(str(use.arguments.get("question", ""))),
+                form=use.parameters or {"type": "object"},
+                timeout=use.ask_timeout,
+                by=use.by,
+                on_timeout="skip",
+            )
+        )
+        if answer.how != "answered":
+            return ToolAnswer(number=use.number, status="failed", text="Nobody answered in time.")
+        return ToolAnswer(number=use.number, text=json.dumps(answer.values, sort_keys=True))
 
     async def _sub_agent(self, use: ToolRequest, id: CallId) -> ToolAnswer:
         if id.key.count(".t") >= MAX_DEPTH - 1:
@@ -249,6 +346,16 @@ async def _all(calls: list[Awaitable[ToolAnswer]]) -> list[ToolAnswer]:
         raise
 
 
+def _refused(use: ToolRequest, decision: PersonAnswer) -> ToolAnswer:
+    """What the model hears of a refusal."""
+    if decision.how != "answered":
+        text = "Nobody agreed to this call in time, so it was not made."
+    else:
+        note = f" and says: {decision.note}" if decision.note else ""
+        text = f"A person refused this call{note}. It was not made: do not try it again unchanged."
+    return ToolAnswer(number=use.number, status="refused", text=cut(text))
+
+
 def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:
     """What the model hears of a call that failed for good."""
     cause: BaseException = error
@@ -264,12 +371,9 @@ def _reported(use: ToolRequest, error: ActivityError) -> ToolAnswer:
     return ToolAnswer(number=use.number, status="failed", text=cut(f"The tool failed. {text}"))
 
 
-def _fallback_of(error: ActivityError) -> str | None:
-    """The model that the details of the error name: recorded, so that no replay needs the catalogue."""
+def _details_of(error: ActivityError) -> list[dict[str, Any]]:
+    """The details of the error: they name the next model, so that no replay needs the catalogue."""
     cause: BaseException | None = error
     while isinstance(cause, ActivityError):
         cause = cause.cause
-    if not isinstance(cause, ApplicationError):
-        return None
-    details: list[Any] = list(cause.details)
-    return next((each[DETAIL_FALLBACK] for each in details if isinstance(each, dict) and DETAIL_FALLBACK in each), None)
+    return [each for each in cause.details if isinstance(each, dict)] if isinstance(cause, ApplicationError) else []

@@ -14,7 +14,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import Approved, Job, JobError, JobState
 from orchestrator.domain.plans import Plan, Step
 from orchestrator.domain.tally import Tally
-from orchestrator.domain.turns import AgentTurn, TurnState, TurnTask
+from orchestrator.domain.turns import AgentTurn, TurnTask
 from orchestrator.domain.usage import Usage
 
 
@@ -64,6 +64,9 @@ class AgentTask(Message):
     )
     turn: TurnTask | None = Field(
         default=None, exclude_if=_unset, description="The turn after the first of an agent with tools."
+    )
+    earlier: int = Field(
+        default=0, exclude_if=_unset, description="Attempts of the call's earlier turns, and of other models."
     )
     fallback: int = Field(
         default=0, exclude_if=_unset, description="The number of the fallback model; 0 is the first choice."
@@ -169,7 +172,6 @@ class Carried(Message):
     rejected: dict[str, str] = Field(default_factory=dict)
     approval_deadlines: dict[str, datetime] = Field(default_factory=dict)
     paused: bool = False
-    turns: list[TurnState] = Field(default_factory=list, exclude_if=_unset)
     plan: CarriedPlan | None = Field(default=None, exclude_if=_unset)
 
 

@@ -17,6 +17,8 @@ HEADER_CALLS: Final = "orchestrator-calls"
 HEADER_QUESTIONS: Final = "orchestrator-questions"
 # The header of a signal that names the person or key that sent it through the API.
 HEADER_ACTOR: Final = "orchestrator-actor"
+# The header with the turns of calls that the earlier run could not finish.
+HEADER_TURNS: Final = "orchestrator-turns"
 
 # The error kind of a call whose code blocks other calls, and the metric of such calls.
 AGENT_BLOCKED: Final = "agent_blocked"

@@ -14,6 +14,7 @@ READ_RESULT: Final = "read_result"
 RESERVED: Final = frozenset({"answer", READ_RESULT})
 TOOL_RETRY: Final = RetryPolicy(maximum_attempts=3)
 TOOL_SECONDS: Final = 60.0
+ASK_SECONDS: Final = 7 * 86_400.0
 
 OnError: TypeAlias = Literal["report", "fail"]
 
@@ -37,7 +38,8 @@ def _check_limits(what: str, timeout: float, by: tuple[str, ...]) -> None:
 class Tool:
     """A function as a tool, with its policy. A plain function in `Agent(tools=…)` has the policy of the defaults.
 
-    `ask_before`: a person sees the arguments first, and may change or refuse them; `by` says who may. `timeout` is
+    `ask_before`: a person sees the arguments first, and may change or refuse them; `by` says who may. No answer within
+    `ask_timeout` seconds is a refusal. `timeout` is
     seconds of one attempt. After the last attempt, the model gets the error, unless `on_error` is "fail".
     `sequential` runs the call alone: after the calls before it, before those after it. `at_most_once` makes one
     attempt: after a crash, the model hears that it is unknown whether the call had its effect.
@@ -48,6 +50,7 @@ class Tool:
     description: str = ""
     ask_before: bool = False
     by: tuple[str, ...] = ()
+    ask_timeout: float = ASK_SECONDS
     timeout: float = TOOL_SECONDS
     retry: RetryPolicy = TOOL_RETRY
     on_error: OnError = "report"

@@ -21,8 +21,18 @@ TOOL_FAILED: Final = "tool_failed"  # The error type of a tool that reports a fa
 TOOL_TIMEOUT: Final = "tool_timeout"
 DETAIL_FALLBACK: Final = "fallback"  # In the details of an error: the model that is asked next.
 
+_ASK_SECONDS: Final = 7 * 86_400.0
+
 UseKind = Literal["function", "agent", "question"]
 AnswerStatus = Literal["completed", "failed", "refused", "unknown", "skipped"]
+
+
+def _unset(value: object) -> bool:
+    return not value
+
+
+def _is_default_ask(seconds: float) -> bool:
+    return seconds == _ASK_SECONDS
 
 
 class TurnMessage(BaseModel):
@@ -51,8 +61,13 @@ class ToolRequest(TurnMessage):
     sequential: bool = False
     at_most_once: bool = False
     ask_before: bool = False
-    by: tuple[str, ...] = ()
-    form: dict[str, Any] | None = Field(default=None, description="JSON Schema of the form of a question.")
+    by: tuple[str, ...] = Field(default=(), exclude_if=_unset)
+    ask_timeout: float = Field(default=_ASK_SECONDS, exclude_if=_is_default_ask)
+    parameters: dict[str, Any] | None = Field(
+        default=None,
+        exclude_if=_unset,
+        description="JSON Schema of a question's form, or of the arguments that a person may change.",
+    )
 
 
 class AgentTurn(TurnMessage):
@@ -72,6 +87,7 @@ class ToolAnswer(TurnMessage):
     number: int
     status: AnswerStatus = "completed"
     text: str = ""
+    note: str = Field(default="", description="What the model hears beside a result, such as a person's changes.")
     stored: str = Field(default="", description="The activity whose stored result it is.")
     digest: str = Field(default="", description="The digest of that result.")
 
@@ -82,7 +98,6 @@ class TurnTask(TurnMessage):
     number: int
     answers: list[ToolAnswer] = Field(default_factory=list)
     last: Literal["", "turns", "cost"] = Field(default="", description="Why this turn gets no tools: it must answer.")
-    attempts: int = Field(default=0, description="Attempts of the turns before.")
     tokens: int = Field(default=0, description="Tokens of the conversation so far.")
     invalid: int = 0
 
@@ -121,6 +136,7 @@ class TurnState(TurnMessage):
     next: TurnTask
     usage: Usage = Usage()
     spent: float = Field(default=0.0, description="USD of the call and of the agents that it called.")
+    attempts: int = 0
     fallback: int = 0
     model: str | None = None
 

@@ -24,7 +24,7 @@ from orchestrator.projection.progress import progress_of
 from orchestrator.projection.questions import QuestionFold
 from orchestrator.projection.reason import why
 from orchestrator.projection.signals import control_of
-from orchestrator.projection.tool_calls import ToolFold, tool_moved
+from orchestrator.projection.tool_calls import ToolFold, linked, tool_moved
 
 _OfCall = f.AgentScheduled | f.ShortCallRecorded | f.CallReused | f.ChildScheduled | f.ChildEnded | f.PendingCall
 
@@ -173,6 +173,7 @@ class JobFold:
         }
         for part in self.parts:
             course |= part.course()
+        course["calls"] = linked(calls, course.get("questions", ()))
         job_input = self.input
         if job_input is None:
             job_input, course["config"] = self._unknown_input(), {}

@@ -3,10 +3,20 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.call_ids import CallId
-from orchestrator.domain.jobs import Attempt, AttemptStatus, JobError, ToolStatus, ToolUseRecord
+from orchestrator.domain.jobs import (
+    AgentCall,
+    Attempt,
+    AttemptStatus,
+    CallStatus,
+    JobError,
+    ToolStatus,
+    ToolUseRecord,
+)
+from orchestrator.domain.questions import JobQuestion, QuestionKind, QuestionStatus
 from orchestrator.domain.tally import Tally
 from orchestrator.domain.turns import AgentTurn, turn_of
 from orchestrator.domain.usage import Usage
@@ -143,3 +153,64 @@ def attempt_of(fact: f.AgentCompleted, number: int, started: datetime | None) ->
 def usage_before(attempts: Iterable[Attempt]) -> Usage:
     """The usage of the turns that ended."""
     return Usage.total(attempt.usage for attempt in attempts if attempt.usage is not None)
+
+
+def linked(calls: list[AgentCall], questions: Iterable[JobQuestion]) -> list[AgentCall]:
+    """The calls, with what happens to tool calls outside activities: questions, and calls of other agents."""
+    by_id = {question.id: question for question in questions}
+    by_key = {(call.step, call.key): call for call in calls}
+    return [
+        call.model_copy(update={"tool_calls": [_linked(call, tool, by_id, by_key) for tool in call.tool_calls]})
+        if call.tool_calls
+        else call
+        for call in calls
+    ]
+
+
+def _linked(
+    call: AgentCall,
+    tool: ToolUseRecord,
+    questions: Mapping[str, JobQuestion],
+    calls: Mapping[tuple[str, str], AgentCall],
+) -> ToolUseRecord:
+    question = questions.get(str(call.call_id._replace(path=tool.id)))
+    if question is not None:
+        tool = _asked(tool, question)
+    inner = calls.get((call.step, tool.calls)) if tool.calls else None
+    if inner is None or tool.status is ToolStatus.REFUSED:
+        return tool
+    changes = {
+        "status": _STATUS_OF_CALL.get(inner.status, tool.status),
+        "started_at": inner.started_at,
+        "completed_at": inner.completed_at,
+        "error": inner.error,
+        "attempts": len(inner.attempts),
+    }
+    return tool.model_copy(update=changes)
+
+
+def _asked(tool: ToolUseRecord, question: JobQuestion) -> ToolUseRecord:
+    """A tool call that a person decides on, or whose result a person gives."""
+    answered_by = question.answer.actor if question.answer and question.answer.how == "answered" else None
+    if question.open:
+        return tool.model_copy(update={"status": ToolStatus.WAITING_FOR_INPUT, "started_at": question.asked_at})
+    status = tool.status
+    if question.kind is QuestionKind.FORM:
+        status = ToolStatus.COMPLETED if answered_by else ToolStatus.FAILED
+    elif question.answer is None or not question.answer.approved:
+        status = ToolStatus.REFUSED
+    else:
+        return tool.model_copy(update={"answered_by": answered_by})
+    if question.status is QuestionStatus.WITHDRAWN:
+        status = ToolStatus.CANCELLED
+    changes = {"status": status, "answered_by": answered_by, "completed_at": question.ended_at}
+    return tool.model_copy(update={"started_at": question.asked_at, **changes})
+
+
+_STATUS_OF_CALL: Final = {
+    CallStatus.RUNNING: ToolStatus.RUNNING,
+    CallStatus.RETRYING: ToolStatus.RETRYING,
+    CallStatus.COMPLETED: ToolStatus.COMPLETED,
+    CallStatus.FAILED: ToolStatus.FAILED,
+    CallStatus.CANCELLED: ToolStatus.CANCELLED,
+}

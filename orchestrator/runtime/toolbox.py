@@ -118,6 +118,8 @@ def _of_tool(tool: Tool | AgentTool, agents: Mapping[str, Agent]) -> Offer:
         at_most_once=tool.at_most_once,
         ask_before=tool.ask_before,
         by=tool.by,
+        ask_timeout=tool.ask_timeout,
+        parameters=signature.schema() if tool.ask_before else None,
     )
     text = tool.description or signature.description
     return Offer(tool.name, text, signature.schema(), use, signature.arguments)
@@ -147,6 +149,7 @@ def _of_server(agent: Agent, server: McpServer, tools: Sequence[Mapping[str, Any
                 ask_before=tool["name"] in server.ask_before,
                 sequential=tool["name"] in server.ask_before,
                 by=server.by,
+                parameters=dict(tool["inputSchema"]) if tool["name"] in server.ask_before else None,
             ),
         )
         for tool in tools
@@ -159,10 +162,9 @@ def _of_question(toolset: AskPerson) -> Offer:
         number=1,
         tool="ask_person",
         kind="question",
-        timeout=toolset.timeout,
+        ask_timeout=toolset.timeout,
         by=toolset.by,
-        sequential=True,
-        form=toolset.form.model_json_schema(),
+        parameters=toolset.form.model_json_schema(),
     )
     return Offer("ask_person", text[:_DESCRIPTION_LIMIT], _schema(_Question), use, _Question)
 

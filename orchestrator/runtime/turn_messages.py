@@ -59,7 +59,8 @@ def next_request(
             text = results[answer.stored].text if answer.stored else answer.text
             fitting_text, cut = fitting(text, _short(answer.stored))
             is_cut = is_cut or cut
-            content = framed(fitting_text, call.tool_name) if answer.status == "completed" else fitting_text
+            note = f"{answer.note}\n" if answer.note else ""
+            content = note + (framed(fitting_text, call.tool_name) if answer.status == "completed" else fitting_text)
             parts.append(ToolReturnPart(call.tool_name, content, call.tool_call_id))
     if before.correction and not any(call.tool_name == ANSWER_TOOL for call in calls):
         parts.append(UserPromptPart(before.correction))

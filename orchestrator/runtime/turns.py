@@ -111,7 +111,7 @@ class TurnRunner:
         prompt = user_prompt(task)
         records = await self._earlier(task, turn)
         digest = digest_of(prompt, records[-1] if records else None, turn.answers)
-        if attempt > turn.attempts + 1:
+        if attempt > task.earlier + 1:
             stored = await self._records.turn(task.job_id, turn_id(task, turn.number))
             if stored is not None and stored.digest == digest:
                 return stored.result
@@ -310,7 +310,9 @@ def _use(
     offer: Offer | None, call: ToolCallPart, number: int, arguments: dict[str, Any], fault: str | None
 ) -> ToolRequest:
     template = offer.use if offer else ToolRequest(number=number, tool=call.tool_name[:64])
-    long = len(str(call.args).encode(errors="replace")) > ARGUMENT_BYTES
+    is_long = len(str(call.args).encode(errors="replace")) > ARGUMENT_BYTES
+    # Workflow code needs the others itself.
+    long = is_long and template.kind == "function" and not template.ask_before
     return template.model_copy(
         update={
             "number": number,

@@ -1,15 +1,19 @@
 """Agents with tools on the whole engine: each request and each tool call is an activity of its own."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
 from orchestrator.authoring import (
     Agent,
     AgentError,
+    AgentTool,
+    Files,
     Plan,
     Plugin,
     RetryPolicy,
@@ -19,8 +23,12 @@ from orchestrator.authoring import (
     ToolCall,
     WorkflowDefinition,
 )
+from orchestrator.domain.facts import RunContinued
 from orchestrator.domain.jobs import AttemptStatus, JobState, ToolStatus
-from orchestrator.testing import Engine, assert_replays, calls, running_engine, tool
+from orchestrator.domain.questions import AnswerInput
+from orchestrator.engine.devserver import DevServer
+from orchestrator.engine.server_binary import locate
+from orchestrator.testing import Engine, assert_replays, calls, fails, running_engine, tool
 
 CALLS: list[tuple[str, Any, str, int]] = []
 
@@ -80,21 +88,56 @@ DESK = Agent(
     instructions="Help the customer.",
     input_model=Ticket,
     tools=(
-        find_order,
+        Tool(find_order),
         Tool(refund, retry=RetryPolicy(initial_interval=0.01, maximum_attempts=3)),
-        read_long,
-        show_token,
-        broken,
+        Tool(read_long),
+        Tool(show_token),
+        Tool(broken),
     ),
     max_turns=4,
 )
-FLOW = WorkflowDefinition(
-    id="t_support",
-    name="Support",
-    description="Support",
-    plan=Plan(steps=(Step(id="desk", name="Desk", squad="business", agents=("t_desk",)),)),
+
+
+async def pay(amount: int) -> str:
+    """Pay an amount."""
+    CALLS.append(("pay", amount, "", 1))
+    return f"paid {amount}"
+
+
+async def read_text(number: int) -> str:
+    """Read a text of 5 kB."""
+    return f"{number:5000d}"
+
+
+def variant(id: str, **more: Any) -> Agent:
+    return DESK.model_copy(update={"id": id, "tools": (), **more})
+
+
+def flow(id: str, step: str, *agents: str) -> WorkflowDefinition:
+    one_attempt = RetryPolicy(initial_interval=0.01, maximum_attempts=1)
+    steps = (Step(id=step, name=step, squad="business", agents=agents, retry=one_attempt),)
+    return WorkflowDefinition(id=id, name=id, description=id, plan=Plan(steps=steps))
+
+
+AGENTS = (
+    DESK,
+    variant("t_second", fallback_models=("second",)),
+    variant("t_cashier", tools=(Tool(pay, ask_before=True),)),
+    variant("t_boss", tools=(AgentTool("t_clerk"),)),
+    variant("t_clerk", tools=(Tool(find_order),)),
+    variant("t_long", tools=(Tool(read_text),), max_turns=150),
+    variant("t_writer", toolsets=(Files(),)),
 )
-PLUGIN = Plugin("turns", agents=(DESK,), workflows=(FLOW,))
+FLOWS = (
+    flow("t_support", "desk", "t_desk"),
+    flow("t_fallback", "second", "t_second"),
+    flow("t_pay", "pay", "t_cashier"),
+    flow("t_boss_flow", "boss", "t_boss"),
+    flow("t_two_loops", "both", "t_long", "t_cashier"),
+    flow("t_long_flow", "long", "t_long"),
+    flow("t_write", "write", "t_writer"),
+)
+PLUGIN = Plugin("turns", agents=AGENTS, workflows=FLOWS)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -120,11 +163,8 @@ async def test_tool_calls_are_activities_and_their_results_reach_the_model(engin
     [call] = job.calls
     assert (call.turns, call.max_turns) == (3, 4)
     assert call.usage.total_tokens == 360
-    assert [attempt.status for attempt in call.attempts] == [
-        AttemptStatus.CONTINUED,
-        AttemptStatus.CONTINUED,
-        AttemptStatus.COMPLETED,
-    ]
+    *turns, last = [attempt.status for attempt in call.attempts]
+    assert (set(turns), last) == ({AttemptStatus.CONTINUED}, AttemptStatus.COMPLETED)
     tools = [(each.id, each.tool, each.status, each.attempts) for each in call.tool_calls]
     assert tools == [
         ("t1.1", "find_order", ToolStatus.COMPLETED, 1),
@@ -137,3 +177,193 @@ async def test_tool_calls_are_activities_and_their_results_reach_the_model(engin
     assert '"amount": 12.5' in last.tool_results[0]
     assert "paid 12.5" in last.tool_results[1]
     await assert_replays([await engine.history(job.id)], [PLUGIN])
+
+
+async def test_bad_arguments_and_unknown_tools_are_not_called_and_the_model_hears_why(engine: Engine):
+    engine.script(
+        "t_desk",
+        [
+            calls(tool("find_order", numero="7"), tool("find_orders", number="7"), tool("find_order", number="7")),
+            {"output": "Done."},
+        ],
+    )
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    statuses = [each.status for each in job.calls[0].tool_calls]
+    assert statuses == [ToolStatus.SKIPPED, ToolStatus.SKIPPED, ToolStatus.COMPLETED]
+    assert [each[1] for each in CALLS] == ["7"]
+    results = engine.requests("t_desk")[1].tool_results
+    assert "numero: Extra inputs are not permitted" in results[0]
+    assert "no tool 'find_orders'" in results[1]
+
+
+async def test_an_invalid_answer_is_corrected_in_the_next_turn_and_the_third_one_fails(engine: Engine):
+    bad = calls(tool("answer", output=7))
+    engine.script("t_desk", [bad, bad, bad])
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert "even after 2 requests to correct it" in job.error.message
+    assert job.calls[0].usage.total_tokens == 360
+    assert len(engine.requests("t_desk")) == 3
+    assert "Input should be a valid string" in engine.requests("t_desk")[1].tool_results[0]
+
+
+async def test_after_the_last_turn_the_model_must_answer_without_tools(engine: Engine):
+    look = calls(tool("find_order", number="7"))
+    engine.script("t_desk", [look, look, look, look, {"output": "So far."}])
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert engine.requests("t_desk")[-1].tools == ["answer"]
+    assert "used all your turns" in engine.requests("t_desk")[-1].prompt
+    assert job.calls[0].turns == 5
+    assert len(CALLS) == 4
+
+
+async def test_results_are_framed_cut_and_without_secrets_and_faults_of_code_are_not_retried(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TURNS_TEST_TOKEN", "very-secret-value")
+    engine.script(
+        "t_desk",
+        [
+            calls(tool("read_long", size=5000), tool("show_token"), tool("broken", number="1")),
+            calls(tool("read_result", result="t1.1", offset=20000, limit=30)),
+            {"output": "Done."},
+        ],
+    )
+
+    job = await engine.run("t_support", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    long, token, fault = engine.requests("t_desk")[1].tool_results
+    assert long.startswith('<result tool="read_long">')
+    assert len(long) < 17_000
+    assert 'read_result(result="t1.1"' in long
+    assert "very-secret" not in str(engine.requests("t_desk")[-1].messages)
+    assert "the token is ***" in token
+    assert "TypeError: cannot add 1" in fault
+    assert job.calls[0].tool_calls[2].attempts == 1
+    assert "Characters 20000 to 20030 of" in engine.requests("t_desk")[2].tool_results[3]
+    history = (await engine.history(job.id)).to_json()
+    assert "very-secret" not in history
+
+
+async def test_a_fallback_model_goes_on_after_the_last_attempt_of_the_first(engine: Engine):
+    engine.script("t_second", [fails(503), {"output": "From the second."}])
+
+    job = await engine.run("t_fallback", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    [call] = job.calls
+    assert [attempt.status for attempt in call.attempts] == [AttemptStatus.FAILED, AttemptStatus.COMPLETED]
+
+
+async def test_a_person_agrees_changes_and_refuses(engine: Engine):
+    pay = calls(tool("pay", amount=70))
+    engine.script("t_cashier", [pay, pay, calls(tool("pay", amount=90)), {"output": "Done."}])
+    started = await engine.start("t_pay", {"text": "?"})
+
+    async def decide(turn: int, values: dict[str, Any], note: str = "") -> None:
+        id = f"pay.t_cashier.t{turn}.1"
+        job = await engine.eventually(started.job_id, lambda job: any(each.id == id for each in job.open_questions))
+        assert job.calls[0].tool_calls[-1].status is ToolStatus.WAITING_FOR_INPUT
+        handle = engine.parts.backend.client.get_workflow_handle(started.job_id)
+        answer = AnswerInput(step=id, values=values, actor="Ada", note=note)
+        await handle.execute_update("answer", answer, id=id)
+
+    await decide(1, {"approved": True})
+    await decide(2, {"approved": True, "arguments": {"amount": 50}})
+    await decide(3, {"approved": False}, "too much")
+    job = await engine.ended(started.job_id)
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert [each[1] for each in CALLS] == [70, 50]
+    tools = [(each.status, each.answered_by) for each in job.calls[0].tool_calls]
+    assert tools == [(ToolStatus.COMPLETED, "Ada"), (ToolStatus.COMPLETED, "Ada"), (ToolStatus.REFUSED, "Ada")]
+    results = engine.requests("t_cashier")[-1].tool_results
+    assert 'A person changed the arguments to {"amount": 50}.' in results[1]
+    assert "refused this call and says: too much" in results[2]
+
+
+async def test_another_agent_is_a_tool_with_a_call_of_its_own(engine: Engine):
+    engine.script("t_boss", [calls(tool("t_clerk", text="Sum up.")), {"output": "Done."}])
+    engine.script("t_clerk", [calls(tool("find_order", number="9")), {"output": "The sum is 9."}])
+
+    job = await engine.run("t_boss_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    boss, clerk = job.calls
+    assert (clerk.agent, clerk.key, clerk.turns) == ("t_clerk", "t_boss.t1.1", 2)
+    assert (boss.tool_calls[0].calls, boss.tool_calls[0].status) == ("t_boss.t1.1", ToolStatus.COMPLETED)
+    assert "The sum is 9." in engine.requests("t_boss")[1].tool_results[0]
+    assert job.usage.total_tokens == 480
+    assert CALLS[0][2] == f"{job.id}/boss[t_boss.t1.1]/t_clerk/t1.1"
+
+
+async def test_an_agent_writes_files_that_become_deliverables(engine: Engine):
+    engine.script(
+        "t_writer",
+        [
+            calls(tool("write_file", path="a/plan.md", content="# Plan" + "x" * 6000), tool("write_file", path="b.md")),
+            calls(tool("write_file", path="a/plan.md", content="# New plan")),
+            {"output": "Two files."},
+        ],
+    )
+
+    job = await engine.run("t_write", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    assert job.result is not None
+    files = {file["path"]: file["content"] for file in job.result["deliverables"]}
+    assert files["a/plan.md"] == "# New plan"
+    assert "b.md" not in files
+
+
+async def test_history_grows_by_references_not_by_messages(engine: Engine):
+    turns = int(os.environ.get("TURNS", "12"))
+    engine.script("t_long", [calls(tool("read_text", number=turn)) for turn in range(turns)] + [{"output": "Done."}])
+
+    job = await engine.run("t_long_flow", {"text": "?"})
+
+    assert job.state is JobState.COMPLETED, job.error
+    size = sum(event.ByteSize() for event in (await engine.history(job.id)).events)
+    assert size < turns * 10_000, f"{size} bytes for {turns} turns"
+    assert len(str(engine.requests("t_long")[-1].messages)) > turns * 5_000
+
+
+async def test_a_long_loop_continues_in_new_runs_beside_other_steps(tmp_path: Path):
+    turns = 12
+    settings = {"limit.historyCount.suggestContinueAsNew": 40}
+    binary = await locate(os.environ)
+    async with (
+        DevServer(binary, tmp_path, port=0, in_memory=True, settings=settings) as server,
+        running_engine(server.address, tmp_path, [PLUGIN]) as engine,
+    ):
+        engine.script(
+            "t_long", [calls(tool("read_text", number=turn)) for turn in range(turns)] + [{"output": "Done."}]
+        )
+        engine.script("t_cashier", [calls(tool("pay", amount=1)), {"output": "Paid."}])
+        started = await engine.start("t_two_loops", {"text": "?"})
+        job = await engine.eventually(started.job_id, lambda job: job.calls[0].status.ended, 60)
+        assert job.calls[1].tool_calls[0].status is ToolStatus.WAITING_FOR_INPUT
+        id = "both.t_cashier.t1.1"
+        handle = engine.parts.backend.client.get_workflow_handle(started.job_id)
+        answer = AnswerInput(step=id, values={"approved": True}, actor="Ada")
+        await handle.execute_update("answer", answer, id=id)
+
+        job = await engine.ended(started.job_id)
+
+        assert job.state is JobState.COMPLETED, job.error
+        assert len(engine.requests("t_long")) == turns + 1
+        assert job.calls[0].usage.total_tokens == 120 * (turns + 1)
+        assert [attempt.number for attempt in job.calls[0].attempts] == list(range(1, turns + 2))
+        assert len(job.calls[0].tool_calls) == turns
+        facts, _ = await engine.parts.backend.gateway.read(job.id)
+        assert [fact for fact in facts if isinstance(fact, RunContinued)]
