@@ -47,7 +47,6 @@ class PlanWorkflow:
         self._questions = questions_of_run()
         self._walk = Walk(job, self._state, self._show)
         self._walk.body = Bodies(self._walk).run
-        loops().may_go_on = self._walk.may_start
         if job.carried is not None:
             self._state.restore(job.carried)
             self._restore_ends()
@@ -103,8 +102,7 @@ class PlanWorkflow:
                 raise error
         if not all(walker.done() for walker in walkers):
             await workflow.wait_condition(workflow.all_handlers_finished)
-            carried = self._state.carried(list(loops().parked.values()))
-            workflow.continue_as_new(self._job.model_copy(update={"carried": carried}))
+            workflow.continue_as_new(self._job.model_copy(update={"carried": self._state.carried()}))
 
     def _must_continue(self) -> bool:
         """Whether the job continues as a new run now: no call is active, or all of them wait between two turns."""

@@ -9,7 +9,6 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.call_ids import CallId
     from orchestrator.domain.commands import AgentResult, Carried, CarriedPlan, Decision
     from orchestrator.domain.jobs import JobError
-    from orchestrator.domain.turns import TurnState
 
 
 @dataclass(slots=True)
@@ -64,8 +63,8 @@ class RunState:
             self.due = {**carried.plan.due}
             self.noted = dict.fromkeys(carried.plan.noted)
 
-    def carried(self, turns: list[TurnState]) -> Carried:
-        """The state as the next run gets it, with the loops that wait between two turns."""
+    def carried(self) -> Carried:
+        """The state as the next run gets it. Loops of turns and questions travel in headers of their own."""
         plan = CarriedPlan(failed_calls=self.failed_calls, due=self.due, noted=list(self.noted))
         return Carried(
             results=self.results,
@@ -74,6 +73,5 @@ class RunState:
             rejected=self.rejected,
             approval_deadlines=self.approval_deadlines,
             paused=self.paused,
-            turns=turns,
             plan=plan if plan != CarriedPlan() else None,
         )
