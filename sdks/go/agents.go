@@ -16,6 +16,9 @@ type AgentExecuteRequest struct {
 	Labels  map[string]string      `json:"labels,omitempty"` // your own; lists filter by them
 	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
+	// StartAt, or Delay in seconds, is when the job starts. Only Start sends them.
+	StartAt *time.Time `json:"start_at,omitempty"`
+	Delay   int        `json:"delay,omitempty"`
 }
 
 // JobConfig overrides settings of the job's agents. Zero fields keep the agent's setting.
@@ -40,7 +43,7 @@ func (s *AgentService) Execute(ctx context.Context, request *AgentExecuteRequest
 // Start starts an agent and returns at once. The job continues without the caller.
 func (s *AgentService) Start(ctx context.Context, request *AgentExecuteRequest, options ...Option) (*StartedJob, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, Async: true}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, StartAt: start.StartAt, Delay: start.Delay, Async: true}
 	return s.client.start(ctx, body, options, "agents", start.AgentID, "execute")
 }
 

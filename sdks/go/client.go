@@ -25,6 +25,7 @@ type Client struct {
 	Metrics   *MetricsService
 	Keys      *KeyService
 	Users     *UserService
+	Schedules *ScheduleService
 	Webhooks  *WebhookService
 	Events    *AccountEventService
 	Audit     *AuditService
@@ -57,6 +58,7 @@ func NewClient(apiKey string, options ...Option) *Client {
 	client.Metrics = &MetricsService{client}
 	client.Keys = &KeyService{client}
 	client.Users = &UserService{client}
+	client.Schedules = &ScheduleService{client}
 	client.Webhooks = &WebhookService{client}
 	client.Events = &AccountEventService{client}
 	client.Audit = &AuditService{client}

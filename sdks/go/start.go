@@ -15,6 +15,8 @@ type startBody struct {
 	Labels     map[string]string      `json:"labels,omitempty"`
 	Async      bool                   `json:"async"`
 	WebhookURL string                 `json:"webhook_url,omitempty"`
+	StartAt    *time.Time             `json:"start_at,omitempty"`
+	Delay      int                    `json:"delay,omitempty"`
 }
 
 // MarshalJSON sends a nil input as an empty object.

@@ -1,6 +1,9 @@
 package devora
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // WorkflowService runs workflows. See Client.Workflows.
 type WorkflowService struct{ client *Client }
@@ -13,6 +16,9 @@ type WorkflowRunRequest struct {
 	Labels     map[string]string      `json:"labels,omitempty"` // your own; lists filter by them
 	// WebhookURL receives the end of the job. Only Start sends it.
 	WebhookURL string `json:"webhook_url,omitempty"`
+	// StartAt, or Delay in seconds, is when the job starts. Only Start sends them.
+	StartAt *time.Time `json:"start_at,omitempty"`
+	Delay   int        `json:"delay,omitempty"`
 }
 
 // Run runs a workflow and waits for its result. The default timeout is 10 minutes; see [WithTimeout].
@@ -28,7 +34,7 @@ func (s *WorkflowService) Run(ctx context.Context, request *WorkflowRunRequest, 
 // Start starts a workflow and returns at once. The job continues without the caller.
 func (s *WorkflowService) Start(ctx context.Context, request *WorkflowRunRequest, options ...Option) (*StartedJob, error) {
 	start := value(request)
-	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, Async: true}
+	body := startBody{Input: start.Input, Config: start.Config, Labels: start.Labels, WebhookURL: start.WebhookURL, StartAt: start.StartAt, Delay: start.Delay, Async: true}
 	return s.client.start(ctx, body, options, "workflows", start.WorkflowID, "run")
 }
 

@@ -87,6 +87,7 @@ async function perform({ id, call, arguments: sent = {}, options = {} }) {
     key_id: keyId,
     webhook_id: webhookId,
     delivery_id: deliveryId,
+    schedule_id: scheduleId,
     ...rest
   } = sent;
   const stream = {
@@ -138,6 +139,15 @@ async function perform({ id, call, arguments: sent = {}, options = {} }) {
     "keys.update": () => client.keys.update(keyId, body, callOptions),
     "keys.rotate": () => client.keys.rotate(keyId, body, callOptions),
     "keys.revoke": () => client.keys.revoke(keyId, callOptions),
+    "schedules.create": () => client.schedules.create({ ...body, agentId, workflowId }, callOptions),
+    "schedules.list": () => client.schedules.list(body, callOptions),
+    "schedules.get": () => client.schedules.get(scheduleId, callOptions),
+    "schedules.update": () => client.schedules.update(scheduleId, body, callOptions),
+    "schedules.pause": () => client.schedules.pause(scheduleId, sent.note, callOptions),
+    "schedules.unpause": () => client.schedules.unpause(scheduleId, sent.note, callOptions),
+    "schedules.trigger": () => client.schedules.trigger(scheduleId, body, callOptions),
+    "schedules.backfill": () => client.schedules.backfill(scheduleId, body, callOptions),
+    "schedules.delete": () => client.schedules.delete(scheduleId, callOptions),
     "webhooks.create": () => client.webhooks.create(body, callOptions),
     "webhooks.list": () => client.webhooks.list(body, callOptions),
     "webhooks.get": () => client.webhooks.get(webhookId, callOptions),

@@ -35,6 +35,13 @@ CALLS: dict[str, list[str]] = {
     "jobs.approve": ["jobs", "approve", "{job_id}"],
     "jobs.reject": ["jobs", "reject", "{job_id}"],
     "jobs.retry": ["jobs", "retry", "{job_id}"],
+    "schedules.create": ["schedules", "create", "--agent", "{agent_id}", "--input", "{input}", "--spec", "{spec}"],
+    "schedules.get": ["schedules", "show", "{schedule_id}"],
+    "schedules.pause": ["schedules", "pause", "{schedule_id}"],
+    "schedules.unpause": ["schedules", "unpause", "{schedule_id}"],
+    "schedules.trigger": ["schedules", "trigger", "{schedule_id}"],
+    "schedules.backfill": ["schedules", "backfill", "{schedule_id}", "--from", "{start_at}", "--to", "{end_at}"],
+    "schedules.delete": ["schedules", "delete", "{schedule_id}"],
 }
 WORDS = {"reason": "--reason", "note": "--note", "step": "--step"}
 FOLLOWING = frozenset({"jobs.stream", "jobs.wait", "jobs.result"})

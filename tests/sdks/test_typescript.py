@@ -428,10 +428,29 @@ MODELS = {
     "WorkflowFinished": "WorkflowFinished",
     "WorkflowList": "WorkflowList",
     "WorkflowRetried": "WorkflowRetried",
+    "BackfillRequest": "BackfillRequest",
+    "BackfillResult": "BackfillResult",
+    "CalendarRequest": "CalendarRequest",
+    "IntervalRequest": "IntervalRequest",
+    "NoteRequest": "NoteRequest",
+    "RangeRequest": "RangeRequest",
+    "RunConfig": "RunConfig",
+    "Schedule": "Schedule",
+    "ScheduleCalendar": "ScheduleCalendar",
+    "ScheduleChange": "ScheduleChange",
+    "ScheduleCounts": "ScheduleCounts",
+    "ScheduleInterval": "ScheduleInterval",
+    "ScheduleRange": "ScheduleRange",
+    "ScheduleRequest": "ScheduleRequest",
+    "ScheduleSpec": "ScheduleSpec",
+    "ScheduledRun": "ScheduledRun",
+    "SpecRequest": "SpecRequest",
+    "TriggerRequest": "TriggerRequest",
+    "TriggerResult": "TriggerResult",
     "WorkflowSummary": "WorkflowSummary",
 }
 # Schemas that are no interface: pages are `Page`, bodies of controls are arguments.
-WITHOUT = {"AuditList", "DeliveryList", "JobList", "KeyList", "UserList", "WebhookList", "Error"} | {
+WITHOUT = {"AuditList", "DeliveryList", "JobList", "KeyList", "ScheduleList", "UserList", "WebhookList", "Error"} | {
     "CancelRequest",
     "ControlRequest",
     "DecisionRequest",
@@ -603,6 +622,7 @@ async def test_every_route_is_reachable(server: str) -> None:
         ("jobPath(jobId)", "/v1/jobs/{}"),
         ("jobPath(this.id)", "/v1/jobs/{}"),
         ("keyPath(keyId)", "/v1/auth/api-keys/{}"),
+        ("schedulePath(scheduleId)", "/v1/schedules/{}"),
         ("webhookPath(webhookId)", "/v1/webhooks/{}"),
     ):
         text = text.replace(f"${{{name}}}", path)  # in a template

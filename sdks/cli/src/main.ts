@@ -9,6 +9,7 @@ import { readStandardInput } from "./input.js";
 import { controlJobs, listJobs, numberOf, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
 import { note, print, printJson, table } from "./output.js";
+import { addSchedules } from "./schedules.js";
 import { Session, type GlobalOptions } from "./session.js";
 
 let session = new Session({});
@@ -165,6 +166,8 @@ jobs
     if (session.json) printJson(wireOf(job.accepted as object));
     else print(job.id);
   });
+
+addSchedules(program, () => session);
 
 const webhooks = program.command("webhooks").description("webhooks of the account");
 webhooks

@@ -15,6 +15,7 @@ from devora._async.audit import AsyncAudit
 from devora._async.jobs import AsyncJobs
 from devora._async.keys import AsyncKeys
 from devora._async.metrics import AsyncMetrics
+from devora._async.schedules import AsyncSchedules
 from devora._async.users import AsyncUsers
 from devora._async.webhooks import AsyncWebhooks
 from devora._async.workflows import AsyncWorkflows
@@ -54,6 +55,15 @@ OPERATIONS: dict[str, tuple[Any, Any]] = {
     "POST /v1/users": (models.User, AsyncUsers.create),
     "GET /v1/users": ({"users": models.User}, AsyncUsers.list),
     "DELETE /v1/users/{username}": (None, AsyncUsers.delete),
+    "POST /v1/schedules": (models.Schedule, AsyncSchedules.create),
+    "GET /v1/schedules": ({"schedules": models.Schedule}, AsyncSchedules.list),
+    "GET /v1/schedules/{schedule_id}": (models.Schedule, AsyncSchedules.get),
+    "PATCH /v1/schedules/{schedule_id}": (models.Schedule, AsyncSchedules.update),
+    "DELETE /v1/schedules/{schedule_id}": (None, AsyncSchedules.delete),
+    "POST /v1/schedules/{schedule_id}/pause": (models.Schedule, AsyncSchedules.pause),
+    "POST /v1/schedules/{schedule_id}/unpause": (models.Schedule, AsyncSchedules.unpause),
+    "POST /v1/schedules/{schedule_id}/trigger": (models.Schedule, AsyncSchedules.trigger),
+    "POST /v1/schedules/{schedule_id}/backfill": (models.Schedule, AsyncSchedules.backfill),
     "POST /v1/webhooks": (models.Webhook, AsyncWebhooks.create),
     "GET /v1/webhooks": ({"webhooks": models.Webhook}, AsyncWebhooks.list),
     "GET /v1/webhooks/{webhook_id}": (models.Webhook, AsyncWebhooks.get),

@@ -76,6 +76,12 @@ type arguments struct {
 	OverlapSeconds *int                   `json:"overlap_seconds"`
 	Body           string                 `json:"body"`
 	Headers        map[string]string      `json:"headers"`
+	ScheduleID     string                 `json:"schedule_id"`
+	Spec           json.RawMessage        `json:"spec"`
+	Overlap        string                 `json:"overlap"`
+	Paused         bool                   `json:"paused"`
+	StartAt        *time.Time             `json:"start_at"`
+	EndAt          *time.Time             `json:"end_at"`
 	Tolerance      *float64               `json:"tolerance"`
 	Now            *float64               `json:"now"`
 }
@@ -298,6 +304,30 @@ func perform(ctx context.Context, client *devora.Client, call string, a argument
 		return client.Keys.Rotate(ctx, a.KeyID, &devora.KeyRotateRequest{OverlapSeconds: a.OverlapSeconds}, options...)
 	case "keys.revoke":
 		return client.Keys.Revoke(ctx, a.KeyID, options...)
+	case "schedules.create":
+		request := &devora.ScheduleCreateRequest{
+			AgentID: a.AgentID, WorkflowID: a.WorkflowID, Input: a.Input, Labels: a.Labels, Overlap: a.Overlap, Paused: a.Paused,
+		}
+		if err := json.Unmarshal(a.Spec, &request.Spec); err != nil {
+			return nil, err
+		}
+		return client.Schedules.Create(ctx, request, options...)
+	case "schedules.list":
+		return client.Schedules.List(ctx, page, options...)
+	case "schedules.get":
+		return client.Schedules.Get(ctx, a.ScheduleID, options...)
+	case "schedules.update":
+		return client.Schedules.Update(ctx, a.ScheduleID, &devora.ScheduleUpdateRequest{Overlap: a.Overlap, Name: a.Name}, options...)
+	case "schedules.pause":
+		return client.Schedules.Pause(ctx, a.ScheduleID, a.Note, options...)
+	case "schedules.unpause":
+		return client.Schedules.Unpause(ctx, a.ScheduleID, a.Note, options...)
+	case "schedules.trigger":
+		return client.Schedules.Trigger(ctx, a.ScheduleID, &devora.TriggerRequest{Overlap: a.Overlap}, options...)
+	case "schedules.backfill":
+		return client.Schedules.Backfill(ctx, a.ScheduleID, &devora.BackfillRequest{StartAt: *a.StartAt, EndAt: *a.EndAt, Overlap: a.Overlap}, options...)
+	case "schedules.delete":
+		return nil, client.Schedules.Delete(ctx, a.ScheduleID, options...)
 	case "webhooks.create":
 		return client.Webhooks.Create(ctx, &devora.WebhookCreateRequest{URL: a.URL, Events: a.Events, Secret: a.Secret}, options...)
 	case "webhooks.list":

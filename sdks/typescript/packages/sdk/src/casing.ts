@@ -2,6 +2,8 @@
 const OPAQUE = new Set(["input", "metadata", "data", "details", "labels", "input_schema", "output_schema"]);
 /** Objects whose keys are ids; what is under each id is renamed. */
 const KEYED_BY_ID = new Set(["by_agent", "by_workflow"]);
+/** Fields of requests whose own fields are renamed, too. */
+const NAMED = new Set(["config", "spec", "intervals", "calendars", "skip"]);
 const DEEPEST = 200;
 
 export type JsonObject = Record<string, unknown>;
@@ -58,7 +60,12 @@ function mapValues(value: JsonObject, change: (field: unknown) => unknown): Json
 export function toWire(value: object): JsonObject {
   const result: JsonObject = {};
   for (const [name, field] of Object.entries(value)) {
-    if (field !== undefined) result[snakeName(name)] = name === "config" && isObject(field) ? toWire(field) : field;
+    if (field !== undefined) result[snakeName(name)] = NAMED.has(name) ? inside(field) : field;
   }
   return result;
+}
+
+function inside(field: unknown): unknown {
+  if (Array.isArray(field)) return field.map(inside);
+  return isObject(field) ? toWire(field) : field;
 }

@@ -1,6 +1,6 @@
 import type * as models from "./models.js";
 import type { APIPromise } from "./promise.js";
-import { AccountEvents, Agents, Audit, HealthResource, Jobs, Keys, MetricsResource, Users, Webhooks, Workflows } from "./resources.js";
+import { AccountEvents, Agents, Audit, HealthResource, Jobs, Keys, MetricsResource, Schedules, Users, Webhooks, Workflows } from "./resources.js";
 import { Transport, type CallOptions, type TransportOptions } from "./transport.js";
 
 export type ClientOptions = Omit<TransportOptions, "product">;
@@ -14,6 +14,7 @@ export class DevoraClient {
   readonly keys: Keys;
   readonly users: Users;
   readonly audit: Audit;
+  readonly schedules: Schedules;
   readonly webhooks: Webhooks;
   readonly events: AccountEvents;
   readonly health: HealthResource;
@@ -29,6 +30,7 @@ export class DevoraClient {
     this.keys = new Keys(transport);
     this.users = new Users(transport);
     this.audit = new Audit(transport);
+    this.schedules = new Schedules(transport);
     this.webhooks = new Webhooks(transport);
     this.events = new AccountEvents(transport);
     this.health = new HealthResource(transport);

@@ -219,6 +219,10 @@ export interface StartRequest {
   webhookUrl?: string | null;
   /** Your own notes on the job, such as `team`; lists filter by them. */
   labels?: Record<string, string>;
+  /** An asynchronous job starts at this time, with its offset. */
+  startAt?: string | null;
+  /** An asynchronous job starts after so many seconds. */
+  delay?: number | null;
 }
 
 /** Why something failed. */
@@ -695,6 +699,182 @@ export interface WebhookChange {
 export interface SecretRotation {
   secret?: string | null;
   overlapSeconds?: number;
+}
+
+/** What happens to a run whose predecessor still runs. */
+export type OverlapPolicy = Open<"skip" | "buffer_one" | "buffer_all" | "cancel_other" | "terminate_other" | "allow_all">;
+
+/** The values from `start` to `end`, both included; without `end`, only `start`. */
+export interface RangeRequest {
+  start: number;
+  end?: number | null;
+  step?: number;
+}
+
+/** Times that match all fields. A field that is left out matches the first second, minute or hour, and every day. */
+export interface CalendarRequest {
+  second?: number;
+  minute?: RangeRequest[];
+  hour?: RangeRequest[];
+  dayOfMonth?: RangeRequest[];
+  month?: RangeRequest[];
+  year?: RangeRequest[];
+  /** Sunday is 0. */
+  dayOfWeek?: RangeRequest[];
+}
+
+export interface IntervalRequest {
+  everySeconds: number;
+  offsetSeconds?: number;
+}
+
+/** All times of `cron`, `intervals` and `calendars`, without those of `skip`. */
+export interface SpecRequest {
+  cron?: string[];
+  intervals?: IntervalRequest[];
+  calendars?: CalendarRequest[];
+  skip?: CalendarRequest[];
+  /** Such as `Europe/Paris`; UTC by default. */
+  timeZone?: string;
+  startAt?: string | null;
+  endAt?: string | null;
+  jitterSeconds?: number;
+}
+
+/** A schedule of an agent or of a workflow. */
+export interface ScheduleRequest {
+  agentId?: string | null;
+  workflowId?: string | null;
+  name?: string | null;
+  input: Record<string, unknown>;
+  config?: JobConfig;
+  webhookUrl?: string | null;
+  labels?: Record<string, string>;
+  spec: SpecRequest;
+  overlap?: OverlapPolicy;
+  catchupWindowSeconds?: number;
+  pauseOnFailure?: boolean;
+  paused?: boolean;
+  note?: string;
+  remainingRuns?: number | null;
+}
+
+/** What is left out does not change; null removes `webhookUrl` and `remainingRuns`. */
+export interface ScheduleChange {
+  name?: string | null;
+  input?: Record<string, unknown> | null;
+  config?: JobConfig | null;
+  webhookUrl?: string | null;
+  labels?: Record<string, string> | null;
+  spec?: SpecRequest | null;
+  overlap?: OverlapPolicy | null;
+  catchupWindowSeconds?: number | null;
+  pauseOnFailure?: boolean | null;
+  remainingRuns?: number | null;
+}
+
+export interface NoteRequest {
+  note?: string;
+}
+
+export interface TriggerRequest {
+  overlap?: OverlapPolicy | null;
+}
+
+export interface BackfillRequest {
+  startAt: string;
+  endAt: string;
+  overlap?: OverlapPolicy;
+}
+
+export interface ScheduleRange {
+  start: number;
+  end: number;
+  step: number;
+}
+
+export interface ScheduleCalendar {
+  second: ScheduleRange[];
+  minute: ScheduleRange[];
+  hour: ScheduleRange[];
+  dayOfMonth: ScheduleRange[];
+  month: ScheduleRange[];
+  year: ScheduleRange[];
+  dayOfWeek: ScheduleRange[];
+}
+
+export interface ScheduleInterval {
+  everySeconds: number;
+  offsetSeconds: number;
+}
+
+export interface ScheduleSpec {
+  cron: string[];
+  intervals: ScheduleInterval[];
+  calendars: ScheduleCalendar[];
+  skip: ScheduleCalendar[];
+  timeZone: string;
+  startAt: string | null;
+  endAt: string | null;
+  jitterSeconds: number;
+}
+
+export interface RunConfig {
+  model: string | null;
+  temperature: number | null;
+  maxTokens: number | null;
+  parallelExecution: boolean;
+  stopOnError: boolean;
+}
+
+/** A job that a schedule started, and the time that it was meant for. */
+export interface ScheduledRun {
+  jobId: string;
+  scheduledAt: string;
+  startedAt: string;
+}
+
+export interface ScheduleCounts {
+  started: number;
+  skipped: number;
+  missed: number;
+}
+
+/** A schedule. `nextRuns` are its next five times; while it is paused, those that it would have. */
+export interface Schedule {
+  scheduleId: string;
+  agentId?: string | null;
+  workflowId?: string | null;
+  name: string;
+  type: "agent" | "workflow";
+  owner: string;
+  input: Record<string, unknown>;
+  config: RunConfig;
+  webhookUrl: string | null;
+  labels: Record<string, string>;
+  spec: ScheduleSpec;
+  overlap: OverlapPolicy;
+  catchupWindowSeconds: number;
+  pauseOnFailure: boolean;
+  paused: boolean;
+  note: string;
+  remainingRuns: number | null;
+  nextRuns: string[];
+  recentRuns: ScheduledRun[];
+  running: string[];
+  runs: ScheduleCounts;
+  createdAt: string;
+  updatedAt: string;
+}
+
+export interface TriggerResult extends Schedule {
+  /** Null if the overlap policy holds the run back. */
+  jobId: string | null;
+}
+
+export interface BackfillResult extends Schedule {
+  /** How many runs the period has. */
+  backfilled: number;
 }
 
 export interface Webhook {

@@ -268,6 +268,48 @@ export class Audit extends Resource {
   }
 }
 
+export class Schedules extends Resource {
+  create(request: models.ScheduleRequest, options?: CallOptions): APIPromise<models.Schedule> {
+    return this.write("POST", "/v1/schedules", request, options);
+  }
+
+  /** The caller's schedules, oldest first. */
+  list(query: PageOptions = {}, options?: CallOptions): PagePromise<models.Schedule> {
+    return this.pages("/v1/schedules", "schedules", query, options);
+  }
+
+  get(scheduleId: string, options?: CallOptions): APIPromise<models.Schedule> {
+    return this.read(schedulePath(scheduleId), options);
+  }
+
+  update(scheduleId: string, change: models.ScheduleChange, options?: CallOptions): APIPromise<models.Schedule> {
+    return this.write("PATCH", schedulePath(scheduleId), change, options);
+  }
+
+  /** Deletes a schedule; its running jobs continue. */
+  delete(scheduleId: string, options?: CallOptions): APIPromise<void> {
+    return this.remove(schedulePath(scheduleId), options);
+  }
+
+  pause(scheduleId: string, note = "", options?: CallOptions): APIPromise<models.Schedule> {
+    return this.write("POST", `${schedulePath(scheduleId)}/pause`, { note } satisfies models.NoteRequest, options);
+  }
+
+  unpause(scheduleId: string, note = "", options?: CallOptions): APIPromise<models.Schedule> {
+    return this.write("POST", `${schedulePath(scheduleId)}/unpause`, { note } satisfies models.NoteRequest, options);
+  }
+
+  /** Starts a run now. */
+  trigger(scheduleId: string, request: models.TriggerRequest = {}, options?: CallOptions): APIPromise<models.TriggerResult> {
+    return this.write("POST", `${schedulePath(scheduleId)}/trigger`, request, options);
+  }
+
+  /** Starts the runs of a period. */
+  backfill(scheduleId: string, request: models.BackfillRequest, options?: CallOptions): APIPromise<models.BackfillResult> {
+    return this.write("POST", `${schedulePath(scheduleId)}/backfill`, request, options);
+  }
+}
+
 export interface DeliveryQuery extends PageOptions {
   state?: models.DeliveryState;
 }
@@ -352,6 +394,10 @@ function agentPath(agentId: string): string {
 
 function keyPath(keyId: string): string {
   return `/v1/auth/api-keys/${segment(keyId)}`;
+}
+
+function schedulePath(scheduleId: string): string {
+  return `/v1/schedules/${segment(scheduleId)}`;
 }
 
 function webhookPath(webhookId: string): string {

@@ -14,6 +14,7 @@ from devora._async.jobs import AsyncJobs
 from devora._async.keys import AsyncKeys
 from devora._async.metrics import AsyncMetrics
 from devora._async.resource import AsyncResource, read
+from devora._async.schedules import AsyncSchedules
 from devora._async.transport import AsyncTransport, Request
 from devora._async.users import AsyncUsers
 from devora._async.webhooks import AsyncWebhooks
@@ -61,6 +62,7 @@ class AsyncDevoraClient(AsyncResource):
         self.jobs = AsyncJobs(self._transport)
         self.metrics = AsyncMetrics(self._transport)
         self.keys = AsyncKeys(self._transport)
+        self.schedules = AsyncSchedules(self._transport)
         self.webhooks = AsyncWebhooks(self._transport)
         self.users = AsyncUsers(self._transport)
         self.audit = AsyncAudit(self._transport)

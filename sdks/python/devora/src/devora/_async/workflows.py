@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal, Unpack, overload
 
 from devora._async.handles import AsyncJob
@@ -33,6 +34,8 @@ class AsyncWorkflows(AsyncStarts):
         config: ConfigOptions | None = None,
         labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        start_at: datetime | None = None,
+        delay: int | None = None,
         async_mode: Literal[False] = False,
         **options: Unpack[CallOptions],
     ) -> Result: ...
@@ -46,6 +49,8 @@ class AsyncWorkflows(AsyncStarts):
         config: ConfigOptions | None = None,
         labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        start_at: datetime | None = None,
+        delay: int | None = None,
         async_mode: Literal[True],
         **options: Unpack[CallOptions],
     ) -> AsyncJob: ...
@@ -58,12 +63,17 @@ class AsyncWorkflows(AsyncStarts):
         config: ConfigOptions | None = None,
         labels: Mapping[str, str] | None = None,
         webhook_url: str | None = None,
+        start_at: datetime | None = None,
+        delay: int | None = None,
         async_mode: bool = False,
         **options: Unpack[CallOptions],
     ) -> Result | AsyncJob:
         """Run a workflow. Return the result (after at most `timeout`, 600 seconds by default); with `async_mode` the
-        job at once. Raises `JobFailed`, `JobCancelled`, `JobTimeoutError`."""
-        body = {"input": input, **not_none(config=config, labels=labels, webhook_url=webhook_url)}
+        job at once, which may start at `start_at` or after `delay` seconds. Raises `JobFailed`, `JobCancelled`,
+        `JobTimeoutError`."""
+        at = None if start_at is None else start_at.isoformat()
+        more = not_none(config=config, labels=labels, webhook_url=webhook_url, start_at=at, delay=delay)
+        body = {"input": input, **more}
         path = f"{_path(workflow_id)}/run"
         return await self._start(path, body, **options) if async_mode else await self._run(path, body, **options)
 

@@ -16,6 +16,7 @@ from devora._sync.jobs import Jobs
 from devora._sync.keys import Keys
 from devora._sync.metrics import Metrics
 from devora._sync.resource import Resource, read
+from devora._sync.schedules import Schedules
 from devora._sync.transport import Request, Transport
 from devora._sync.users import Users
 from devora._sync.webhooks import Webhooks
@@ -61,6 +62,7 @@ class DevoraClient(Resource):
         self.jobs = Jobs(self._transport)
         self.metrics = Metrics(self._transport)
         self.keys = Keys(self._transport)
+        self.schedules = Schedules(self._transport)
         self.webhooks = Webhooks(self._transport)
         self.users = Users(self._transport)
         self.audit = Audit(self._transport)

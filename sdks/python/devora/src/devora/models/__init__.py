@@ -60,6 +60,16 @@ from devora.models.metrics import (
     MetricsSummary,
     TimelineDay,
 )
+from devora.models.schedules import (
+    RunConfig,
+    Schedule,
+    ScheduleCalendar,
+    ScheduleCounts,
+    ScheduledRun,
+    ScheduleInterval,
+    ScheduleRange,
+    ScheduleSpec,
+)
 from devora.models.webhooks import (
     Delivery,
     DeliveryAttempt,
@@ -108,6 +118,14 @@ __all__ = [
     "ReasonInList",
     "RequestLimit",
     "Result",
+    "RunConfig",
+    "Schedule",
+    "ScheduleCalendar",
+    "ScheduleCounts",
+    "ScheduleInterval",
+    "ScheduleRange",
+    "ScheduleSpec",
+    "ScheduledRun",
     "Step",
     "StepProgress",
     "StepStatus",
