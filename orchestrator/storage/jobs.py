@@ -198,10 +198,9 @@ class JobRepository(OpenJobs):
         drop = delete(jobs).where(jobs.c.id == job_id, never_ran)
 
         def write(connection: Connection) -> bool:
-            if connection.execute(drop).rowcount == 0:
-                return False
-            delete_labels(connection, [job_id])
-            return True
+            deleted = connection.execute(drop).rowcount > 0
+            delete_labels(connection, [job_id] if deleted else [])
+            return deleted
 
         dropped = await self._db.transaction(write)
         if dropped:
@@ -349,9 +348,8 @@ class JobRepository(OpenJobs):
         Raises `LimitExceeded`, and `WrongState` if another retry of the same job runs or has completed.
         """
         if limit is None and row["retry_of"] is None and budget is None and row["labels"] is None:
-            return (
-                await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
-            )
+            added = await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first())
+            return added is not None
 
         def write(connection: Connection) -> bool:
             if connection.execute(_EXISTS, {"this_job": row["id"]}).first() is not None:
@@ -366,10 +364,9 @@ class JobRepository(OpenJobs):
                 check_sessions(connection, owner, row["subject"], at)
             if budget is not None:
                 row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
-            if connection.execute(self._insert, row).first() is None:
-                return False
-            add_labels(connection, row)
-            return True
+            added = connection.execute(self._insert, row).first() is not None
+            add_labels(connection, row if added else {})
+            return added
 
         return await self._db.transaction(write, owner=row["owner"])
 

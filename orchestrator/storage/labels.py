@@ -35,7 +35,7 @@ def packed(labels: Mapping[str, str]) -> str | None:
 
 def label_rows(job: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of a job's labels, from its columns."""
-    lines = (job["labels"] or "").strip(_END).split(_END)
+    lines = (job.get("labels") or "").strip(_END).split(_END)
     return [{"label": line, "created_at": job["created_at"], "job_id": job["id"]} for line in lines if line]
 
 

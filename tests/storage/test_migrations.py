@@ -108,7 +108,7 @@ async def test_jobs_of_an_older_release_are_found_by_their_labels(url: str):
     labels = {"team": "press", "odd:name": "line\n"}
     await jobs.accept(job_input("wf_job_1", labels=labels), request_hash="h", at=at(0))
     await jobs.accept(job_input("wf_job_2"), request_hash="h", at=at(1))
-    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0018"))
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0019"))
 
     await database.migrate()
 

@@ -6,8 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0024"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -15,7 +15,7 @@ _BATCH = 1000
 _HAS_LABELS = sa.text("labels IS NOT NULL")
 _LABELS = sa.table("job_labels", sa.column("label"), sa.column("created_at"), sa.column("job_id"))
 _NEXT = sa.text(
-    "SELECT id, created_at, labels FROM jobs WHERE labels IS NOT NULL AND id > :last ORDER BY id LIMIT :batch"
+    "SELECT id, created_at, labels AS lines FROM jobs WHERE labels IS NOT NULL AND id > :last ORDER BY id LIMIT :batch"
 )
 
 
@@ -41,7 +41,7 @@ def _batches(connection: sa.Connection) -> Iterator[list[dict[str, Any]]]:
         yield [
             {"label": line, "created_at": job.created_at, "job_id": job.id}
             for job in jobs
-            for line in job.labels.strip("\n").split("\n")
+            for line in job.lines.strip("\n").split("\n")
         ]
 
 
