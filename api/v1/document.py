@@ -81,6 +81,12 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "approve_step": {"step": "review", "note": "Looks good"},
     "answer_question": {"step": "address", "values": {"street": "Long Street 5"}, "note": "Ring twice"},
     "signal_job": {"input": {"text": "fragile"}},
+    "create_schedule": {
+        "workflow_id": "market_research",
+        "input": {"topic": "A shop for tea"},
+        "spec": {"cron": ["0 6 * * MON-FRI"], "time_zone": "Europe/Paris"},
+    },
+    "backfill_schedule": {"start_at": "2026-11-25T00:00:00Z", "end_at": "2026-11-26T00:00:00Z"},
     "register_webhook": {"url": "https://example.com/hook", "events": ["job.completed", "job.failed"]},
     "issue_key": {"name": "Newsroom", "scopes": ["workflows:run", "jobs:read"], "tier": "free"},
 }

@@ -31,7 +31,7 @@ from orchestrator.domain.webhooks import DueDelivery
 from orchestrator.storage.concurrency import check_slot
 from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import Outbox
-from orchestrator.storage.labels import packed
+from orchestrator.storage.labels import add_labels, delete_labels, packed
 from orchestrator.storage.lists import Filter, job_page
 from orchestrator.storage.open_jobs import OpenJobs
 from orchestrator.storage.retries import check_not_retried, retried_by, retry_columns
@@ -196,7 +196,13 @@ class JobRepository(OpenJobs):
         """Delete a job whose start was refused. False if there is none, or if it ran."""
         never_ran = (jobs.c.start_state != StartState.STARTED) & (jobs.c.state == JobState.PENDING)
         drop = delete(jobs).where(jobs.c.id == job_id, never_ran)
-        dropped = await self._db.autocommit(lambda connection: connection.execute(drop).rowcount > 0)
+
+        def write(connection: Connection) -> bool:
+            deleted = connection.execute(drop).rowcount > 0
+            delete_labels(connection, [job_id] if deleted else [])
+            return deleted
+
+        dropped = await self._db.transaction(write)
         if dropped:
             await self._values.forget(job_id)
         return dropped
@@ -341,10 +347,9 @@ class JobRepository(OpenJobs):
 
         Raises `LimitExceeded`, and `WrongState` if another retry of the same job runs or has completed.
         """
-        if limit is None and row["retry_of"] is None and budget is None:
-            return (
-                await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first()) is not None
-            )
+        if limit is None and row["retry_of"] is None and budget is None and row["labels"] is None:
+            added = await self._db.autocommit(lambda connection: connection.execute(self._insert, row).first())
+            return added is not None
 
         def write(connection: Connection) -> bool:
             if connection.execute(_EXISTS, {"this_job": row["id"]}).first() is not None:
@@ -359,7 +364,9 @@ class JobRepository(OpenJobs):
                 check_sessions(connection, owner, row["subject"], at)
             if budget is not None:
                 row["reserved_tokens"] = reservation(connection, owner, budget, at, checked=not runs)
-            return connection.execute(self._insert, row).first() is not None
+            added = connection.execute(self._insert, row).first() is not None
+            add_labels(connection, row if added else {})
+            return added
 
         return await self._db.transaction(write, owner=row["owner"])
 

@@ -1,34 +1,64 @@
-"""Labels of a job in one column, inside the index that lists of labelled jobs walk."""
+"""Labels of jobs: a column of the job, and one row for each label, by which lists find labelled jobs."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import Column, ColumnElement, Connection, Index, String, Table, delete, func, insert
 
-from orchestrator.storage.tables import jobs
+from orchestrator.storage.moments import UtcDateTime
+from orchestrator.storage.tables import jobs, metadata
 
 _MAX_BYTES: Final = 1500  # PostgreSQL refuses an index entry of more than 2704 bytes.
 _END: Final = "\n"
+
+# The key is the order of a list: a filter by a label reads the entries of its page only.
+job_labels: Final = Table(
+    "job_labels",
+    metadata,
+    Column("label", String, primary_key=True),
+    Column("created_at", UtcDateTime, primary_key=True),
+    Column("job_id", String, primary_key=True),
+    Index("ix_job_labels_job", "job_id"),
+    sqlite_with_rowid=False,
+)
 
 
 def packed(labels: Mapping[str, str]) -> str | None:
     """Return labels as lines, those that fit; None without any."""
     text = _END
     for name, value in sorted(labels.items()):
-        line = _line(name, value)
+        line = label_of(name, value) + _END
         if "\0" not in line and len((text + line).encode()) <= _MAX_BYTES:
             text += line
     return None if text == _END else text
 
 
+def label_rows(job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a job's labels, from its columns."""
+    lines = (job.get("labels") or "").strip(_END).split(_END)
+    return [{"label": line, "created_at": job["created_at"], "job_id": job["id"]} for line in lines if line]
+
+
+def add_labels(connection: Connection, job: Mapping[str, Any]) -> None:
+    """Write the rows of a new job's labels."""
+    if rows := label_rows(job):
+        connection.execute(insert(job_labels), rows).close()
+
+
+def delete_labels(connection: Connection, job_ids: Sequence[str]) -> None:
+    """Delete the rows of jobs that are deleted."""
+    connection.execute(delete(job_labels).where(job_labels.c.job_id.in_(job_ids))).close()
+
+
 def labelled(name: str, value: str) -> ColumnElement[bool]:
     """Return the condition for jobs with a label."""
     # Not LIKE: SQLite's disregards case. Both databases have this function.
-    return func.replace(jobs.c.labels, _END + _line(name, value), "") != jobs.c.labels
+    return func.replace(jobs.c.labels, f"{_END}{label_of(name, value)}{_END}", "") != jobs.c.labels
 
 
-def _line(name: str, value: str) -> str:
-    return f"{_inline(name)}:{_inline(value)}{_END}"
+def label_of(name: str, value: str) -> str:
+    """Return a label as one line."""
+    return f"{_inline(name)}:{_inline(value)}"
 
 
 def _inline(text: str) -> str:

@@ -16,7 +16,6 @@ from sqlalchemy import (
     TextClause,
     false,
     func,
-    null,
     select,
     type_coerce,
     union_all,
@@ -26,7 +25,7 @@ from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import FAILED_STATES, NEEDS_ATTENTION, OPEN_STATES, UNPAUSED_STATES, JobState, ReasonCode
 from orchestrator.domain.pages import MOST_COUNTED, Position
 from orchestrator.storage import keyset
-from orchestrator.storage.labels import labelled
+from orchestrator.storage.labels import job_labels, label_of, labelled
 from orchestrator.storage.tables import IS_FAILED, jobs
 
 _Conditions = list[ColumnElement[bool] | TextClause]
@@ -112,7 +111,11 @@ def job_page(
     newest = select(jobs.c.id, jobs.c.created_at)
     if after is not None:
         newest = newest.where(keyset.after(after, jobs.c.created_at, jobs.c.id, newest_first=True))
-    if job_filter.reasons is None and not job_filter.attention and not job_filter.labels:
+    plain = job_filter.reasons is None and not job_filter.attention
+    if plain and job_filter.labels:
+        ids = _labelled_ids(job_filter, limit + offset, after)
+        counted = _labelled_ids(job_filter, most, None)
+    elif plain:
         newest = newest.where(*matching)
         ids = newest_ids(newest, job_filter.states, limit + offset)
         counted = newest_ids(select(jobs.c.id, jobs.c.created_at).where(*matching), job_filter.states, most)
@@ -143,7 +146,9 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     states = set(JobState) if job_filter.states is None else set(job_filter.states)
     conditions = job_filter.row_conditions()
     if job_filter.reasons is None and not job_filter.attention:
-        return [[jobs.c.labels.is_not(null()), _row_has("state", states), *conditions]]
+        label = label_of(*next(iter(job_filter.labels.items())))
+        has_label = jobs.c.id.in_(select(job_labels.c.job_id).where(job_labels.c.label == label))
+        return [[has_label, _row_has("state", states), *conditions]]
     codes = set(ReasonCode) if job_filter.reasons is None else set(job_filter.reasons)
     open_codes = codes & NEEDS_ATTENTION if job_filter.attention else codes
     noted_codes = open_codes & HELD if job_filter.unattended else open_codes
@@ -158,6 +163,23 @@ def _parts(job_filter: Filter) -> list[_Conditions]:
     if job_filter.attention and job_filter.reasons is None:
         parts.append([IS_FAILED, _row_has("state", states & FAILED_STATES), ~_RETRIED, *conditions])
     return parts
+
+
+def _labelled_ids(job_filter: Filter, most: int, after: Position | None) -> Select[Any]:
+    """The newest jobs with the labels of a filter: those with the first label. Other conditions need their rows."""
+    entry = job_labels.c
+    (name, value), *others = job_filter.labels.items()
+    in_time = [] if job_filter.since is None else [entry.created_at >= job_filter.since]
+    in_time += [] if job_filter.until is None else [entry.created_at < job_filter.until]
+    if after is not None:
+        in_time.append(keyset.after(after, entry.created_at, entry.job_id, newest_first=True))
+    of_rows = replace(job_filter, labels=dict(others), since=None, until=None).row_conditions()
+    if job_filter.states is not None:
+        of_rows.append(_row_has("state", set(job_filter.states)))
+    ids = select(entry.job_id.label("id"), entry.created_at).where(entry.label == label_of(name, value), *in_time)
+    if of_rows:
+        ids = ids.join(jobs, jobs.c.id == entry.job_id).where(*of_rows)
+    return ids.order_by(entry.created_at.desc(), entry.job_id.desc()).limit(most)
 
 
 def _newest_of(parts: Sequence[Select[Any]], most: int) -> Select[Any]:

@@ -14,6 +14,7 @@ from orchestrator.domain.ports import ValueStore
 from orchestrator.domain.webhooks import DeliveryState
 from orchestrator.storage.account_events import account_events
 from orchestrator.storage.database import Database
+from orchestrator.storage.labels import delete_labels
 from orchestrator.storage.pruned_tables import pruned_attempts, pruned_deliveries, pruned_delivery_attempts, pruned_jobs
 from orchestrator.storage.sums import attempt_sums, job_sums
 from orchestrator.storage.tables import (
@@ -65,6 +66,7 @@ class PruningRepository:
                 self._delete_deliveries(connection, [row.id for row in connection.execute(its_deliveries)])
                 self._add_sums(connection, pruned_jobs, job_sums(jobs.c.id.in_(ids)))
                 connection.execute(delete(artifacts).where(artifacts.c.job_id.in_(ids)))
+                delete_labels(connection, ids)
                 connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
             return max(len(ids), _delete_rows(connection, artifacts, _locked_ids(connection, orphans, artifacts)))
 

@@ -52,7 +52,6 @@ _FAILED: Final = ", ".join(f"'{state}'" for state in sorted(FAILED_STATES))
 IS_FAILED: Final = text(f"(jobs.state || '') IN ({_FAILED})")
 _IS_FAILED: Final = text(f"(state || '') IN ({_FAILED})")
 _HAS_REASON: Final = text("reason_code IS NOT NULL")
-_HAS_LABELS: Final = text("labels IS NOT NULL")
 
 # Few jobs are retries.
 _IS_RETRY: Final = text("retry_of IS NOT NULL")
@@ -125,7 +124,6 @@ jobs: Final = Table(
     _partial("ix_jobs_retry_root", _IN_LINE, "retry_root", "state", "created_at"),
     _partial("ix_jobs_failed", _IS_FAILED, "created_at", "id", "owner", "state", "retry_root", "kind", "definition"),
     _partial("ix_jobs_reason", _HAS_REASON, "reason_code", "created_at", "id", "owner", "state", "kind", "definition"),
-    _partial("ix_jobs_labels", _HAS_LABELS, "created_at", "id", "owner", "state", "kind", "definition", "labels"),
     _partial("ix_jobs_unfinished", _UNFINISHED, "created_at"),
     _partial("ix_jobs_events", _HAS_EVENTS, "closed_at"),
     _partial(

@@ -52,7 +52,7 @@ async def test_a_collection_has_each_operation_once(client: httpx2.AsyncClient, 
 
 
 def filled(text: str, values: dict[str, str]) -> str:
-    return _VARIABLE.sub(lambda match: values[match[1]], text)
+    return _VARIABLE.sub(lambda match: values.get(match[1], "none"), text)
 
 
 async def sent(client: httpx2.AsyncClient, request: dict[str, Any], values: dict[str, str]) -> httpx2.Response:
@@ -101,6 +101,9 @@ async def test_every_request_of_the_native_collection_is_understood(client: http
     assert refused == {}
     started = {name for name, answer in answers.items() if answer.status_code == 202}
     assert {"Run one agent", "Run one workflow"} <= started
+    for schedule in (await client.get("/v1/schedules", params={"limit": 100})).json()["schedules"]:
+        if schedule["input"] == {"topic": "A shop for tea"}:
+            await client.delete(f"/v1/schedules/{schedule['schedule_id']}")
     for name in started:
         await client.post(f"/v1/jobs/{answers[name].json()['job_id']}/cancel")
 

@@ -18,7 +18,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.deliveries import DeliveryRepository
 from orchestrator.storage.executions import ExecutionRepository
 from orchestrator.storage.jobs import JobRepository
-from orchestrator.storage.labels import packed
+from orchestrator.storage.labels import add_labels, packed
 from tests.storage.ended import job_row, write
 from tests.storage.rows import T0
 
@@ -142,6 +142,7 @@ async def test_a_total_counts_up_to_a_bound_beyond_the_offset(
 ):
     rows = [job_row(f"job_{n}", JobState.FAILED, labels=packed({"a": "b"})) for n in range(9)]
     await write(database, job_rows=rows)
+    await database.transaction(lambda connection: [add_labels(connection, row) for row in rows] and None)
     monkeypatch.setattr(lists, "MOST_COUNTED", 4)
     fields = {"owner": None, "states": None, "kind": None, "definition": None, **criteria}
     totals = {offset: (await jobs.list(**fields, limit=3, offset=offset))[1] for offset in (0, 2, 6, 20)}

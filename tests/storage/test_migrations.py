@@ -101,6 +101,24 @@ async def test_rows_of_an_older_release_are_read_and_taken_back(url: str):
     await database.close()
 
 
+async def test_jobs_of_an_older_release_are_found_by_their_labels(url: str):
+    database = Database(url)
+    jobs = JobRepository(database)
+    await database.migrate()
+    labels = {"team": "press", "odd:name": "line\n"}
+    await jobs.accept(job_input("wf_job_1", labels=labels), request_hash="h", at=at(0))
+    await jobs.accept(job_input("wf_job_2"), request_hash="h", at=at(1))
+    await database.transaction(lambda connection: command.downgrade(migration_config(connection), "0019"))
+
+    await database.migrate()
+
+    wanted: dict[str, Any] = {"owner": None, "states": None, "kind": None, "definition": None}
+    for name, value in labels.items():
+        rows, total = await jobs.list(**wanted, labels={name: value}, limit=10, offset=0)
+        assert ([row.id for row in rows], total) == (["wf_job_1"], 1)
+    await database.close()
+
+
 def _fill_webhooks(connection: Connection) -> None:
     keys = text(
         "INSERT INTO api_keys (id, owner, name, scopes, created_by, created_at)"

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from orchestrator.storage import account_events, audit_tables  # noqa: F401 - the imports add tables to the metadata
+from orchestrator.storage import account_events, audit_tables, labels  # noqa: F401 - the imports add tables to the metadata
 from orchestrator.storage.migrate import VERSION_TABLE
 from orchestrator.storage.pruned_tables import pruned_jobs
 
