@@ -8,6 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 from workflows.children import run_child
+from workflows.run_state import said
 from workflows.scopes import StepScope, condition, own_input, value_of
 from workflows.steps import call_as, job_error
 from workflows.walk import StepPassed, Walk, error_of, failure, is_over, place, stop
@@ -82,6 +83,7 @@ class Bodies:
         answer = await self._walk.questions.ask(ask.question(place(step, scope.key), step.id))
         if answer.how == "skipped":
             raise StepPassed("nobody answered in time")
+        self._state.said[place(step, scope.key)] = said(step.id, scope.key, answer)
         return dict(answer.values)
 
     async def _rounds(self, step: Step, repeat: Repeat, scope: StepScope) -> dict[str, Any]:
@@ -181,6 +183,7 @@ class Bodies:
         input = own_input(step, scope, self._job.input)
         open_calls = [agent for agent in step.agents if self._answer(step, agent, scope) is None]
         context = [] if step.input is not None else self._context(step, scope)
+        context += self._said(step, scope)
         if not self._job.config.parallel_execution:
             for agent in open_calls:
                 await self._agent(step, agent, context, scope, input)
@@ -248,6 +251,11 @@ class Bodies:
             self._walk.active.discard(str(id))
         self._state.answer(result)
         self._walk.show()
+
+    def _said(self, step: Step, scope: StepScope) -> list[StepOutput]:
+        """What people said for this step: the note of its approval, and their answers to the questions it needs."""
+        places = [step.id, *(place for need in step.needs for place in (f"{need}[{scope.key}]", need))]
+        return [self._state.said[place] for place in places if place in self._state.said]
 
     def _context(self, step: Step, scope: StepScope) -> list[StepOutput]:
         """The full answers of the steps that this step needs, and a summary of every other answer.

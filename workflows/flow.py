@@ -15,7 +15,7 @@ from workflows.children import run_child
 from workflows.flow_controls import FlowControls
 from workflows.flow_tasks import outcome
 from workflows.notes import note
-from workflows.questions import Form, questions_of_run
+from workflows.questions import questions_of_run
 from workflows.steps import call_agent, job_error
 
 with workflow.unsafe.imports_passed_through():
@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.jobs import JobError
     from orchestrator.domain.notes import CallsExpected, ItemsListed
     from orchestrator.domain.plans import Step
-    from orchestrator.domain.questions import Ask, PersonAnswer, PersonQuestion, approval_question
+    from orchestrator.domain.questions import Ask, Form, PersonAnswer, PersonQuestion, approval_question
     from orchestrator.domain.results import assemble
 
 Item = TypeVar("Item")

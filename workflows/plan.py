@@ -9,13 +9,13 @@ from temporalio.common import RawValue
 from workflows.bodies import Bodies
 from workflows.details import describe
 from workflows.questions import Questions, questions_of_run
-from workflows.run_state import RunState
+from workflows.run_state import RunState, note_of
 from workflows.scopes import StepScope
 from workflows.turns import loops
 from workflows.walk import Walk, draining, failure, is_over, stop
 
 with workflow.unsafe.imports_passed_through():
-    from orchestrator.domain.commands import Control, JobInput, JobResult
+    from orchestrator.domain.commands import Control, Decision, JobInput, JobResult
     from orchestrator.domain.names import PATCH_JSON_PROTOBUF, SIGNAL_APPROVE, SIGNAL_PAUSE
     from orchestrator.domain.results import assemble
     from orchestrator.domain.signals import JSON_PROTOBUF, SignalInput, read_control
@@ -30,6 +30,7 @@ class PlanWorkflow:
     def __init__(self) -> None:
         self._state = RunState()
         self._questions: Questions | None = None
+        self._early: list[tuple[Decision, bool]] = []
 
     @workflow.run
     async def run(self, args: Sequence[RawValue]) -> JobResult:
@@ -45,8 +46,12 @@ class PlanWorkflow:
         self._plan = job.plan.in_sequence() if in_sequence else job.plan
         self._top = StepScope(self._plan.steps)
         self._questions = questions_of_run()
+        for decision, approved in self._early:
+            self._questions.decide(decision, approved=approved)
         self._walk = Walk(job, self._state, self._show)
         self._walk.body = Bodies(self._walk).run
+        if job.retry is not None:
+            self._state.said |= {each.step: note_of(each) for each in job.retry.approvals if each.note}
         if job.carried is not None:
             self._state.restore(job.carried)
             self._restore_ends()
@@ -74,9 +79,15 @@ class PlanWorkflow:
         if isinstance(message, Control):
             self._state.pause(paused=name == SIGNAL_PAUSE)
         else:
-            self._state.decide(message, approved=name == SIGNAL_APPROVE)
-            if self._questions is not None:  # Before the run begins, only approvals of steps can be decided.
-                self._questions.decide(message, approved=name == SIGNAL_APPROVE)
+            self._decide(message, approved=name == SIGNAL_APPROVE)
+
+    def _decide(self, decision: Decision, *, approved: bool) -> None:
+        """Decide on a step, or on a tool call of an agent. A signal can arrive before the run begins."""
+        self._state.decide(decision, approved=approved)
+        if self._questions is None:
+            self._early.append((decision, approved))
+        else:
+            self._questions.decide(decision, approved=approved)
 
     def _restore_ends(self) -> None:
         """The ends of plain steps that have all their answers, or that have failed.

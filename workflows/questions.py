@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -26,20 +26,19 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain import names
     from orchestrator.domain.commands import Decision
     from orchestrator.domain.errors import InvalidInput
+    from orchestrator.domain.json_schema import check_input
+    from orchestrator.domain.model_check import validated
     from orchestrator.domain.notes import QuestionAsked, QuestionEnded
     from orchestrator.domain.questions import (
         MAX_VALUES_BYTES,
         AnswerInput,
         CarriedQuestions,
+        Form,
         PersonAnswer,
         PersonQuestion,
         QuestionKind,
         with_defaults,
     )
-    from orchestrator.runtime.inputs import validated
-    from orchestrator.runtime.json_schema import check_input
-
-Form = TypeVar("Form", bound=BaseModel)
 
 
 def questions_of_run() -> "Questions":
@@ -64,13 +63,16 @@ class Questions:
         self._answers = dict(carried.answers)
         self._early = dict(carried.early)
         self._unread = set(carried.answers)
+        self._expired = list(carried.expired)
         self._waiting: set[str] = set()
         self._models: dict[str, type[BaseModel]] = {}
         workflow.set_update_handler(names.UPDATE_ANSWER, self._accept, validator=self._check)
 
     def carried(self) -> CarriedQuestions:
         """The questions for the run that continues this one."""
-        return CarriedQuestions(open=list(self._open.values()), answers=self._answers, early=self._early)
+        return CarriedQuestions(
+            open=list(self._open.values()), answers=self._answers, early=self._early, expired=self._expired
+        )
 
     async def ask(self, question: PersonQuestion, model: type[BaseModel] | None = None) -> PersonAnswer:
         """Ask a person and wait for the answer. The answer of an earlier run is returned at once.
@@ -88,6 +90,8 @@ class Questions:
                 type="asked_twice",
                 non_retryable=True,
             )
+        if id in self._expired:  # in an earlier run, too
+            raise _timeout(question)
         question = self._opened(question)
         if model is not None:
             self._models[id] = model
@@ -149,12 +153,8 @@ class Questions:
         del self._open[question.id]
         note(QuestionEnded(id=question.id, how="expired"))
         if question.on_timeout == "fail":
-            approval = question.kind is QuestionKind.APPROVAL
-            raise ApplicationError(
-                f"nobody {'approved' if approval else 'answered'} in time: {question.message}",
-                type="approval_timeout" if approval else "answer_timeout",
-                non_retryable=True,
-            )
+            self._expired.append(question.id)
+            raise _timeout(question)
         default = question.on_timeout == "default"
         self._answers[question.id] = PersonAnswer(
             values=question.values_at_deadline() if default else {},
@@ -212,8 +212,10 @@ class _Inbound(WorkflowInboundInterceptor):
 
 class _Outbound(WorkflowOutboundInterceptor):
     def continue_as_new(self, input: ContinueAsNewInput) -> NoReturn:
-        if names.HEADER_QUESTIONS in vars(asyncio.get_running_loop()):
-            header = workflow.payload_converter().to_payload(questions_of_run().carried())
+        run = vars(asyncio.get_running_loop())
+        carried = questions_of_run().carried() if names.HEADER_QUESTIONS in run else CarriedQuestions()
+        if carried != CarriedQuestions():
+            header = workflow.payload_converter().to_payload(carried)
             input = replace(input, headers={**input.headers, names.HEADER_QUESTIONS: header})
         super().continue_as_new(input)
 
@@ -228,6 +230,15 @@ def _carried(headers: Mapping[str, Payload]) -> CarriedQuestions:
 def same_values(answer: PersonAnswer, input: AnswerInput) -> bool:
     """Whether an answer repeats an earlier one."""
     return answer.how == "answered" and answer.values == {**answer.values, **input.values}
+
+
+def _timeout(question: PersonQuestion) -> ApplicationError:
+    approval = question.kind is QuestionKind.APPROVAL
+    return ApplicationError(
+        f"nobody {'approved' if approval else 'answered'} in time: {question.message}",
+        type="approval_timeout" if approval else "answer_timeout",
+        non_retryable=True,
+    )
 
 
 def _answer_of(question: PersonQuestion, input: AnswerInput) -> PersonAnswer:

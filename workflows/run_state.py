@@ -6,9 +6,25 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.agents import StepOutput
     from orchestrator.domain.call_ids import CallId
     from orchestrator.domain.commands import AgentResult, Carried, CarriedPlan, Decision
-    from orchestrator.domain.jobs import JobError
+    from orchestrator.domain.jobs import Approved, JobError
+    from orchestrator.domain.questions import PersonAnswer
+
+
+def note_of(decision: Decision | Approved) -> StepOutput:
+    """The note of an approval, as the agents of its step see it."""
+    summary = f"Approved by {decision.actor}."
+    return StepOutput(step=decision.step, agent=decision.actor, summary=summary, output=decision.note)
+
+
+def said(step: str, key: str, answer: PersonAnswer) -> StepOutput:
+    """The answer of a person, as later agents see it."""
+    summary = f"Answered by {answer.actor}." if answer.actor else "The defaults: nobody answered in time."
+    return StepOutput(
+        step=step, agent=answer.actor or "person", key=key, summary=summary, output=answer.note, data=answer.values
+    )
 
 
 @dataclass(slots=True)
@@ -25,6 +41,7 @@ class RunState:
     failed_calls: dict[str, JobError] = field(default_factory=dict)
     due: dict[str, datetime] = field(default_factory=dict)
     noted: dict[str, None] = field(default_factory=dict)
+    said: dict[str, StepOutput] = field(default_factory=dict)
 
     def decide(self, decision: Decision, *, approved: bool) -> None:
         """Approve or reject a step. Only the first decision for a step counts."""
@@ -32,6 +49,8 @@ class RunState:
             return
         if approved:
             self.approved.append(decision.step)
+            if decision.note:
+                self.said[decision.step] = note_of(decision)
         else:
             self.rejected[decision.step] = decision.note or f"rejected by {decision.actor}"
 
@@ -57,6 +76,7 @@ class RunState:
         arrived = {step: note for step, note in self.rejected.items() if step not in decided}
         self.rejected = {**carried.rejected, **arrived}
         self.approval_deadlines = {**carried.approval_deadlines}
+        self.said = {**carried.said, **self.said}
         self.paused = carried.paused if self.pause_signal is None else self.pause_signal
         if carried.plan is not None:
             self.failed_calls = {**carried.plan.failed_calls}
@@ -73,5 +93,6 @@ class RunState:
             rejected=self.rejected,
             approval_deadlines=self.approval_deadlines,
             paused=self.paused,
+            said=self.said,
             plan=plan if plan != CarriedPlan() else None,
         )

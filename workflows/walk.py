@@ -170,7 +170,9 @@ class Walk:
                 timeout_summary=APPROVAL_TIMER_PREFIX + step.id,
             )
         except TimeoutError:
-            raise ApplicationError("nobody approved in time", type="approval_timeout", non_retryable=True) from None
+            # A decision of the same workflow task counts.
+            if step.id not in self.state.approved and step.id not in self.state.rejected:
+                raise ApplicationError("nobody approved in time", type="approval_timeout", non_retryable=True) from None
         if step.id in self.state.rejected:
             raise ApplicationError(self.state.rejected[step.id], type="rejected", non_retryable=True)
 

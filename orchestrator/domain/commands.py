@@ -173,6 +173,9 @@ class Carried(Message):
     approval_deadlines: dict[str, datetime] = Field(default_factory=dict)
     paused: bool = False
     plan: CarriedPlan | None = Field(default=None, exclude_if=_unset)
+    said: dict[str, StepOutput] = Field(
+        default_factory=dict, exclude_if=_unset, description="Notes and answers of people, by the place of their step."
+    )
 
 
 class ReusedCall(Message):

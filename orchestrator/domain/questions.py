@@ -3,13 +3,14 @@
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from orchestrator.domain.access import Principal, Role
 
+Form = TypeVar("Form", bound=BaseModel)
 OnTimeout = Literal["fail", "default", "skip"]
 DAY: Final = 86_400.0
 MAX_FORM_BYTES: Final = 6 * 1024
@@ -184,6 +185,7 @@ class CarriedQuestions(BaseModel):
     open: list[PersonQuestion] = Field(default_factory=list)
     answers: dict[str, PersonAnswer] = Field(default_factory=dict)
     early: dict[str, AnswerInput] = Field(default_factory=dict)
+    expired: list[str] = Field(default_factory=list)
 
 
 def approval_question(

@@ -1,25 +1,20 @@
 """Validates inputs in separate threads with a time limit: large inputs take long, and validators are author code."""
 
 import asyncio
-import json
-import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.domain.schemas import expected_of, field_at, shown
+from orchestrator.domain.model_check import validated
 from orchestrator.runtime.author_loop import interrupt
 
 SECONDS: Final = 10.0
 _MAX_THREADS: Final = 32
-_MAX_LENGTH: Final = 300
-_PYDANTIC_PREFIX: Final = re.compile(r"^(Value error|Assertion failed), ")
-_EXPECTED: Final = "Input should be "
 T = TypeVar("T")
 
 
@@ -83,46 +78,3 @@ class _Checks:
 
 
 _CHECKS: Final = _Checks()
-
-
-def validated(model: type[BaseModel], data: dict[str, Any], *, as_json: bool = False) -> dict[str, Any]:
-    """Validate an input: convert values, add defaults, and name keys as in the JSON Schema of the model.
-
-    Unknown keys stay. With `as_json` the result contains only JSON values, and no defaults that are null. Raises
-    `InvalidInput` for the first fault, also if a validator raises any other error.
-    """
-    try:
-        value = model.model_validate_json(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
-        mode = "json" if as_json else "python"
-        fields = value.model_dump(mode=mode, by_alias=True, exclude_none=as_json, warnings=False)
-    except ValidationError as error:
-        raise _invalid(model, error) from None
-    except BaseException as error:  # The edge of author code. `Interrupted` from the timeout arrives here too.
-        fault = _cut(f"{type(error).__name__}: {error}")
-        message = f"The input model {model.__name__} failed on this input: {fault}"
-        raise InvalidInput(message, field="input", expected=f"an input that {model.__name__} can read") from error
-    return {**data, **fields} if isinstance(fields, dict) else data
-
-
-def _invalid(model: type[BaseModel], error: ValidationError) -> InvalidInput:
-    first = error.errors(include_url=False, include_context=False)[0]
-    schema = model.model_json_schema()
-    place, property_schema = field_at(schema, first["loc"])
-    field = ".".join(map(str, place)) or "input"
-    value, problem = first["input"], _cut(_PYDANTIC_PREFIX.sub("", first["msg"]))
-    text = shown(value)
-    provided = text if text.endswith("…") else value
-    if first["type"] == "missing":
-        return InvalidInput(
-            f"Missing required field: {field}", field=field, expected=expected_of(schema, property_schema)
-        )
-    if problem.startswith(_EXPECTED):
-        expected = problem.removeprefix(_EXPECTED)
-        message = f"Invalid value for field {field}: got {text}, expected {expected}"
-        return InvalidInput(message, field=field, provided=provided, expected=expected)
-    message = f"Invalid value for field {field}: got {text}. {problem}"
-    return InvalidInput(message, field=field, provided=provided, expected=problem)
-
-
-def _cut(text: str) -> str:
-    return text.encode(errors="replace").decode()[:_MAX_LENGTH]

@@ -16,8 +16,8 @@ from orchestrator.domain.errors import InvalidInput, NotFound
 from orchestrator.domain.events import EventType, JobEvent
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.jobs import AgentCall, CallStatus, Job, JobError, JobState
+from orchestrator.domain.json_schema import check_input
 from orchestrator.domain.labels import JobLabel
-from orchestrator.runtime.json_schema import check_input
 from tests.ledger import ledger
 from workflows.registry import DEFINITIONS
 

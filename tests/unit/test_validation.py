@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 
 from orchestrator.agents.registry import AGENTS
 from orchestrator.domain.errors import InvalidInput
-from orchestrator.runtime.inputs import apply_model, validated
-from orchestrator.runtime.json_schema import check_input
+from orchestrator.domain.json_schema import check_input
+from orchestrator.domain.model_check import validated
+from orchestrator.runtime.inputs import apply_model
 from workflows.definitions.api_development import DEFINITION as API_DEVELOPMENT
 from workflows.definitions.full_stack_development import DEFINITION as FULL_STACK
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 from orchestrator.domain import names
 from orchestrator.domain.access import Principal
 from orchestrator.domain.commands import Control, Decision
-from orchestrator.domain.errors import NotFound, Unavailable, WrongState
+from orchestrator.domain.errors import Forbidden, NotFound, Unavailable, WrongState
 from orchestrator.domain.facts import Fact, SignalReceived
 from orchestrator.domain.jobs import Job, JobState, ReasonCode
 from orchestrator.engine.gateway import TemporalGateway
@@ -105,6 +105,9 @@ class JobController:
                 job_id=job_id,
                 waiting=waiting,
             )
+        question = next((each for each in job.open_questions if each.id == step_id), None)
+        if question is not None and not question.admits(principal, job.owner):
+            raise Forbidden(f"Question {step_id} of job {job_id} is for {', '.join(question.by)}", job_id=job_id)
         decision = Decision(step=step_id, actor=principal.id, note=note, id=uuid4().hex)
         landed = await self._signal(principal, job_id, signal, decision, "decided on")
         job = await self.reader.get(principal, job_id)

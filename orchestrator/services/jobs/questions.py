@@ -11,7 +11,7 @@ from orchestrator.domain.access import Principal, Scope
 from orchestrator.domain.catalogue import Catalogue
 from orchestrator.domain.errors import Conflict, Forbidden, InvalidInput, NotFound, WrongState
 from orchestrator.domain.jobs import Job
-from orchestrator.domain.questions import AnswerInput, Ask, JobQuestion, PersonAnswer, with_defaults
+from orchestrator.domain.questions import AnswerInput, JobQuestion, PersonAnswer, with_defaults
 from orchestrator.domain.schemas import shown
 from orchestrator.engine.people import PeopleGateway
 from orchestrator.runtime.inputs import apply_model
@@ -117,7 +117,7 @@ class JobQuestions:
         """The model of a declared form, unless the form was edited since. The code of a workflow knows its own."""
         definition = self.catalogue.workflows.get(job.definition)
         step = definition.plan.step(question.step) if definition else None
-        ask: Ask | None = getattr(step, "ask", None)
+        ask = step.ask if step else None
         return ask.model if ask is not None and ask.form == question.form else None
 
     async def _send(self, job_id: str, answer: AnswerInput) -> PersonAnswer:

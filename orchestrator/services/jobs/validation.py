@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.runtime.inputs import in_thread, validated
-from orchestrator.runtime.json_schema import check_input
+from orchestrator.domain.json_schema import check_input
+from orchestrator.domain.model_check import validated
+from orchestrator.runtime.inputs import in_thread
 
 
 async def check_whole(schema: dict[str, Any], model: type[BaseModel] | None, data: dict[str, Any]) -> None:
