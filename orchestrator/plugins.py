@@ -27,6 +27,7 @@ from orchestrator.domain.plan_checks import plan_faults, with_squads
 from orchestrator.domain.plans import WorkflowDefinition
 from orchestrator.domain.schemas import has_schema
 from orchestrator.domain.text import error_message
+from orchestrator.domain.tools import AgentTool
 from orchestrator.engine.workflow_types import signals_of, workflow_type
 from orchestrator.logs import log_details_of
 from workflows.registry import DEFINITIONS, WORKFLOWS
@@ -76,6 +77,7 @@ def build_catalogue(plugins: Sequence[Plugin]) -> Catalogue:
     _check_unique("workflow", definitions)
     for agent in agents:
         _check_agent(agent)
+        _check_agent_tools(agent, {other.id for other in agents})
     for definition in definitions:
         _check_workflow(definition, {agent.id: agent for agent in agents}, {other.id for other in definitions})
     for plugin in plugins:
@@ -168,6 +170,14 @@ def _check_agent(agent: Agent) -> None:
         raise at_line(agent.source, f"agent {agent.id!r}: its function {fault}", agent.id)
 
 
+def _check_agent_tools(agent: Agent, agent_ids: set[str]) -> None:
+    """Check that the agents exist that an agent has as tools."""
+    for tool in agent.tools:
+        if isinstance(tool, AgentTool) and tool.agent not in agent_ids:
+            fault = f"agent {agent.id!r} has an unknown agent as a tool: {tool.agent}"
+            raise at_line(agent.source, f"{fault}.{near_match(tool.agent, agent_ids)}", tool.agent, agent.id)
+
+
 def _function_fault(function: AgentFunction) -> str | None:
     """Why an agent's function can never return an answer, or None. Checked before the first call."""
     target = function
@@ -192,6 +202,10 @@ def _check_workflow(definition: WorkflowDefinition, agents: Mapping[str, Agent],
         if unknown:
             fault = unknown_agents(unknown, agents, workflow_ids)
             raise at_line(definition.source, f"{where}: {fault}", *unknown, definition.id)
+        acting = [agent for agent in step.agents if agents[agent].acts or agents[agent].fallback_models]
+        if step.short and acting:
+            fault = f"it is short, but {acting[0]} has tools or fallback models: remove short=True"
+            raise at_line(definition.source, f"{where}: {fault}", definition.id)
         if step.workflow is not None and step.workflow not in workflow_ids:
             fault = f"unknown workflow {step.workflow!r}.{near_match(step.workflow, workflow_ids)}"
             raise at_line(definition.source, f"{where}: {fault}", step.workflow, definition.id)

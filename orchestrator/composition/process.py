@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -89,6 +90,17 @@ async def open_index(parts: Parts) -> None:
     await parts.backend.installation.check_secret_key()
 
 
+def _check_secrets(catalogue: Catalogue) -> None:
+    """Raise `Misconfigured` if this process lacks a secret that a tool names: its calls would fail one by one."""
+    agents = [*catalogue.agents.values(), *catalogue.unlisted.values()]
+    names = {secret.name: agent.id for agent in agents for secret in agent.secrets}
+    if missing := sorted(name for name in names if not os.environ.get(name)):
+        raise Misconfigured(
+            f"Tools of {names[missing[0]]} need {', '.join(missing)}, which this process does not have.",
+            remedy="Set the environment variables, or remove the tools.",
+        )
+
+
 async def connect_worker(
     settings: Settings, catalogue: Catalogue, *, address: str | None = None, create_namespace: bool = False
 ) -> Parts:
@@ -97,6 +109,7 @@ async def connect_worker(
     `address` is that of the Temporal server that this process runs itself. Raises `Misconfigured`: waiting cannot
     help there.
     """
+    _check_secrets(catalogue)
     options = connect_options(address=address)
     runtime = _telemetry(settings)
     logged = ""

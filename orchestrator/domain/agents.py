@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 from typing_extensions import TypeVar
 
 from orchestrator.domain.file_names import safe_path
+from orchestrator.domain.tool_schemas import Secret
 from orchestrator.domain.tools import AgentTool, AskPerson, Files, HttpGet, McpServer, Tool, as_tool, names_of
 
 
@@ -57,7 +58,7 @@ _OUTPUT: Any = AgentOutput  # A default cannot have the type of a variable.
 class ModelSettings(BaseModel):
     """Defaults that a request may override (D-021, D-022)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     default_model: str = "anthropic/claude-3.5-sonnet"
     default_temperature: float = Field(default=0.7, ge=0, le=2)
@@ -67,7 +68,7 @@ class ModelSettings(BaseModel):
 class Pricing(BaseModel):
     """Published price in USD (D-021). Only tokens are charged (C-59)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     per_request: float = 0.05
     per_1k_tokens: float = 0.012
@@ -107,7 +108,7 @@ AgentFunction = Callable[[FunctionCall], Awaitable[AgentOutput] | AgentOutput]
 class Agent(BaseModel, Generic[Out_co]):
     """One agent of the catalogue: instructions and settings for a model, or `function` for plain code."""
 
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_]{1,62}$")
     name: str = Field(min_length=1)
@@ -140,11 +141,23 @@ class Agent(BaseModel, Generic[Out_co]):
         """Whether it has tools: its calls then have turns."""
         return bool(self.tools or self.toolsets)
 
+    def tool_names(self) -> list[str]:
+        """The names of its tools, as the model sees them."""
+        return names_of(self.tools, self.toolsets)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every secret that its tools need."""
+        functions = [tool for tool in self.tools if isinstance(tool, Tool)]
+        servers = [toolset for toolset in self.toolsets if isinstance(toolset, McpServer)]
+        parameters = (secret for tool in functions for secret in tool.signature.secrets.values())
+        return (*parameters, *(secret for server in servers for secret in server.secrets))
+
     @model_validator(mode="after")
     def _tools_are_sound(self) -> Self:
         if self.acts and self.function is not None:
             raise ValueError(f"agent {self.id!r} has a function and tools: a function calls what it needs by itself")
-        names = names_of(self.tools, self.toolsets)
+        names = self.tool_names()
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"agent {self.id!r} has two tools of one name: {', '.join(doubles)}")
         return self

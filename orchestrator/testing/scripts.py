@@ -72,7 +72,7 @@ Entry = Reply | Callable[[ModelRequest], Reply]
 """One entry of a script: an answer, an instruction, or a function that returns one of them."""
 
 
-def tool(name: str, **arguments: Any) -> ToolUse:
+def tool(name: str, /, **arguments: Any) -> ToolUse:
     """One use of a tool, for `calls`."""
     return ToolUse(name, arguments)
 
