@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeVar, overload
@@ -14,13 +13,26 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 from workflows.children import run_child
 from workflows.flow_controls import FlowControls
 from workflows.flow_tasks import outcome
+from workflows.flow_values import (
+    CallFailed,
+    Context,
+    Input,
+    as_context,
+    error_of,
+    item_input,
+    mistake,
+    plain,
+    question_id,
+    safe_key,
+    seconds,
+    snake_case,
+)
 from workflows.notes import note
 from workflows.questions import questions_of_run
-from workflows.steps import call_agent, job_error
+from workflows.steps import call_agent
 
 with workflow.unsafe.imports_passed_through():
-    from orchestrator.domain.agents import Agent, AgentOutput, Out_co, StepOutput
-    from orchestrator.domain.call_ids import call_key
+    from orchestrator.domain.agents import Agent, AgentOutput, Out_co
     from orchestrator.domain.call_results import ItemResults, Result
     from orchestrator.domain.commands import AgentResult, JobConfig, JobInput, JobResult
     from orchestrator.domain.jobs import JobError
@@ -29,23 +41,13 @@ with workflow.unsafe.imports_passed_through():
     from orchestrator.domain.questions import Ask, Form, PersonAnswer, PersonQuestion, approval_question
     from orchestrator.domain.results import assemble
 
+__all__ = ["CallFailed", "Context", "Flow", "Input"]
+
 Item = TypeVar("Item")
 First = TypeVar("First")
 Second = TypeVar("Second")
 Third = TypeVar("Third")
 _WEEK: Final = timedelta(days=7)
-Input = Mapping[str, Any] | BaseModel
-"""The input of a call: a mapping, or a model such as the `data` of an earlier result."""
-Context = Result[Any] | AgentResult | StepOutput
-"""What a later call sees of an earlier one."""
-
-
-class CallFailed(ApplicationError):
-    """A call has failed after all its attempts. `error` says why; if nobody catches this, the job fails with it."""
-
-    def __init__(self, error: JobError) -> None:
-        super().__init__(error.message, error, type=error.type, non_retryable=True)
-        self.error = error
 
 
 class Flow:
@@ -103,8 +105,8 @@ class Flow:
         Raises `CallFailed` after all attempts.
         """
         agent_id, model = (agent.id, agent.output_model) if isinstance(agent, Agent) else (agent, AgentOutput)
-        step_of_call, safe_key = self._step(agent, step), _key(key)
-        self._claim(step_of_call.id, safe_key, agent_id)
+        step_of_call, item = self._step(agent, step), safe_key(key)
+        self._claim(step_of_call.id, item, agent_id)
         answer = await self._made(
             step_of_call.id,
             agent_id,
@@ -112,10 +114,10 @@ class Flow:
                 self._job,
                 step_of_call,
                 agent_id,
-                [_as_context(each) for each in context],
-                input=None if input is None else _plain(input),
+                [as_context(each) for each in context],
+                input=None if input is None else plain(input),
                 config=config,
-                key=safe_key,
+                key=item,
             ),
         )
         return Result.of(answer, model)
@@ -134,13 +136,13 @@ class Flow:
         The child has its own row, steps and cost; the job counts the cost, too. Without an `input`, it gets the job's.
         Raises `CallFailed` if the input is invalid, or the child ends without a result.
         """
-        step_id, safe_key = step or workflow_id, _key(key)
-        self._claim(step_id, safe_key, workflow_id)
-        plain = self._job.input if input is None else _plain(input)
+        step_id, item = step or workflow_id, safe_key(key)
+        self._claim(step_id, item, workflow_id)
+        child_input = self._job.input if input is None else plain(input)
         answer = await self._made(
             step_id,
             workflow_id,
-            lambda: run_child(self._job, workflow_id, plain, step=step_id, key=safe_key, config=config),
+            lambda: run_child(self._job, workflow_id, child_input, step=step_id, key=item, config=config),
         )
         return Result.of(answer, AgentOutput)
 
@@ -196,12 +198,13 @@ class Flow:
         calls can succeed, the first failure is raised, after all other calls have ended.
         """
         entries = list(items)
-        keys = [_key(key(item) if key else at) for at, item in enumerate(entries, start=1)]
+        keys = [safe_key(key(item) if key else at) for at, item in enumerate(entries, start=1)]
         if doubles := sorted({each for each in keys if keys.count(each) > 1}):
-            raise _mistake(f"two items have the key {doubles[0]!r}: give each item a key of its own", "duplicate_key")
-        make_input, entries_before, room = input or _item_input, list(context), asyncio.Semaphore(max(1, max_parallel))
+            raise mistake(f"two items have the key {doubles[0]!r}: give each item a key of its own", "duplicate_key")
+        make_input, entries_before, room = input or item_input, list(context), asyncio.Semaphore(max(1, max_parallel))
         own_step = self._step(agent, step)
-        note(ItemsListed(step=own_step.id, keys=tuple(keys)))
+        agent_id = agent.id if isinstance(agent, Agent) else agent
+        note(ItemsListed(step=own_step.id, keys=tuple(keys), agent=agent_id, enough=enough))
 
         async def one(item: Item, item_key: str) -> Result[Any]:
             async with room:
@@ -233,7 +236,7 @@ class Flow:
     def rounds(self, most: int) -> Iterator[int]:
         """The numbers 1 to `most`, for a loop: give each call of a round its number as `key`."""
         if most < 1:
-            raise _mistake(f"rounds({most}): give at least one round", "invalid_flow")
+            raise mistake(f"rounds({most}): give at least one round", "invalid_flow")
         yield from range(1, most + 1)
 
     async def ask(
@@ -253,9 +256,9 @@ class Flow:
         Raises `CallFailed` of type `answer_timeout` if nobody answers in time; with `on_timeout="default"`, the
         defaults of the form count then.
         """
-        step_id = step or _snake_case(form.__name__)
-        question = Ask(form=form, message=message, timeout=_seconds(timeout), by=by, on_timeout=on_timeout)
-        answer = await self._asked(question.question(_question_id(step_id, key), step_id), form)
+        step_id = step or snake_case(form.__name__)
+        question = Ask(form=form, message=message, timeout=seconds(timeout), by=by, on_timeout=on_timeout)
+        answer = await self._asked(question.question(question_id(step_id, key), step_id), form)
         return form.model_validate_json(json.dumps(answer.values))
 
     async def approval(
@@ -274,11 +277,11 @@ class Flow:
         """
         details = show.output if isinstance(show, Result) else show if show is None or isinstance(show, str) else None
         question = approval_question(
-            _question_id(step, key),
+            question_id(step, key),
             step,
             message,
-            details=_plain(show) if isinstance(show, Mapping | BaseModel) else details,
-            timeout=_seconds(timeout),
+            details=plain(show) if isinstance(show, Mapping | BaseModel) else details,
+            timeout=seconds(timeout),
             by=by,
         )
         return (await self._asked(question)).approved
@@ -290,7 +293,7 @@ class Flow:
     def expect(self, calls: int) -> None:
         """Announce how many calls the job makes in all, so that its progress is exact. It may grow, never shrink."""
         if calls < self._expected:
-            raise _mistake(f"expect({calls}) after expect({self._expected}): the number may only grow", "invalid_flow")
+            raise mistake(f"expect({calls}) after expect({self._expected}): the number may only grow", "invalid_flow")
         if calls > self._expected:
             self._expected = calls
             note(CallsExpected(calls=calls))
@@ -316,7 +319,7 @@ class Flow:
 
     def failed(self, kind: str, message: str) -> ApplicationError:
         """The error to raise so that the job fails with this type and message."""
-        return _mistake(message, kind)
+        return mistake(message, kind)
 
     async def _asked(self, question: PersonQuestion, form: type[BaseModel] | None = None) -> PersonAnswer:
         try:
@@ -333,7 +336,7 @@ class Flow:
         except FailureError as failure:
             if is_cancelled_exception(failure):
                 raise
-            raise CallFailed(_error_of(failure, step, agent)) from failure
+            raise CallFailed(error_of(failure, step, agent)) from failure
         self._results.append(answer)
         return answer
 
@@ -351,48 +354,5 @@ class Flow:
     def _claim(self, step: str, key: str, agent: str) -> None:
         if (step, key, agent) in self._calls:
             place = f"{step!r} with key {key!r}" if key else repr(step)
-            raise _mistake(f"step {place} already called {agent!r}: give each call a key of its own", "duplicate_call")
+            raise mistake(f"step {place} already called {agent!r}: give each call a key of its own", "duplicate_call")
         self._calls[step, key, agent] = len(self._calls)
-
-
-def _seconds(duration: timedelta | float) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else duration
-
-
-def _question_id(step: str, key: str | int) -> str:
-    return f"{step}[{_key(key)}]" if key != "" else step
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _mistake(message: str, kind: str) -> ApplicationError:
-    error = JobError(type=kind, message=message)
-    return ApplicationError(message, error, type=kind, non_retryable=True)
-
-
-def _key(key: str | int) -> str:
-    return call_key(key) if key != "" else ""
-
-
-def _plain(input: Input) -> dict[str, Any]:
-    return input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
-
-
-def _item_input(item: Any) -> Input:
-    return item if isinstance(item, Mapping | BaseModel) else {"item": item}
-
-
-def _as_context(entry: Context) -> StepOutput:
-    if isinstance(entry, StepOutput):
-        return entry
-    return (entry.answer if isinstance(entry, Result) else entry).as_context(full=True)
-
-
-def _error_of(failure: FailureError, step: str, agent: str) -> JobError:
-    """The error of a failed call, with its step and agent."""
-    details = failure.details if isinstance(failure, ApplicationError) else ()
-    if details and isinstance(details[0], JobError):
-        return details[0].model_copy(update={"step": step, "agent": agent})
-    return job_error(failure, step).model_copy(update={"agent": agent})

@@ -130,7 +130,9 @@ class JobDetail(Target):
     progress: int | None = Field(description="Percent; null while not all calls of the job are known.")
     calls_done: int = Field(description="Calls that have ended, skipped ones included.")
     calls_running: int = Field(description="Calls that run, or wait for a worker or a retry.")
-    calls_known: int = Field(description="Calls that are known: items and rounds add theirs when they are decided.")
+    calls_known: int = Field(
+        description="Calls that are known, or that workflow code announced. Items and rounds add theirs when decided."
+    )
     input: dict[str, Any]
     config: dict[str, Any]
     output: OutputObject | None

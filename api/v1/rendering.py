@@ -61,7 +61,7 @@ def job_detail(
         progress=job.progress if job.exact else None,
         calls_done=job.calls_done,
         calls_running=job.calls_running,
-        calls_known=len(job.calls),
+        calls_known=max(len(job.calls), job.expected_calls),
         input=job.input,
         config=job.config,
         output=output,

@@ -350,6 +350,7 @@ class Job(Value):
     )
     last_event: str | None = Field(default=None, description="Cursor of the newest event, `run_id:event_id`.")
     retry_of: str | None = Field(default=None, description="The job that this one retries.")
+    expected_calls: int = Field(default=0, description="How many calls workflow code has announced; 0 if it has not.")
     controlled: bool = Field(default=False, description="Workflow code handles pause, resume, approve and reject.")
     approvals: list[Approved] = Field(default_factory=list, description="Effective approvals, reused ones included.")
     questions: list[JobQuestion] = Field(default_factory=list, description="Questions to people, oldest first.")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orchestrator.domain.jobs import JobError
 from orchestrator.domain.questions import PersonQuestion
@@ -33,6 +33,8 @@ class ItemsListed(Note):
     step: str
     key: str = ""
     keys: tuple[str, ...]
+    agent: str = Field(default="", description="The agent of each item, in workflow code.")
+    enough: int | None = Field(default=None, description="How many results suffice, in workflow code.")
 
 
 class RoundBegun(Note):

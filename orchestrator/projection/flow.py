@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.jobs import CallStatus
-from orchestrator.domain.notes import CallsExpected, FlowBegun
+from orchestrator.domain.notes import CallsExpected, FlowBegun, ItemsListed
+from orchestrator.projection.calls import CallFold
 
 if TYPE_CHECKING:
     from orchestrator.projection.job import JobFold
@@ -17,6 +18,7 @@ class FlowFold:
         self._fold = fold
         self.begun = False
         self.expected = 0
+        self._groups: list[tuple[int, list[CallFold]]] = []
 
     def apply(self, fact: f.Fact) -> None:
         """Apply the next fact."""
@@ -28,15 +30,32 @@ class FlowFold:
                     self._fold.apply_early_signals()
                 case CallsExpected():
                     self.expected = max(self.expected, note.calls)
+                case ItemsListed() if self.begun and note.agent:
+                    calls = [self._fold.call((note.step, key, note.agent, 1), note.step) for key in note.keys]
+                    if note.enough is not None:
+                        self._groups.append((note.enough, calls))
+        if isinstance(fact, f.AgentCompleted):
+            self._skip_needless()
 
     def course(self) -> dict[str, Any]:
         """Fields of `Job`."""
-        return {"controlled": self.begun}
+        return {"controlled": self.begun, "expected_calls": self.expected}
 
     def total(self) -> int:
         """The number of calls for the progress: with one more than are known, unless the code announced it."""
         count = len(self._fold.calls)
         return max(self.expected, count) if self.expected else count + self.begun
+
+    def _skip_needless(self) -> None:
+        """Where enough items have results, the calls that have not begun are not made."""
+        for group in list(self._groups):
+            enough, calls = group
+            if sum(call.status is CallStatus.COMPLETED for call in calls) < enough:
+                continue
+            self._groups.remove(group)
+            for call in calls:
+                if call.status is CallStatus.PENDING:
+                    call.status, call.why = CallStatus.SKIPPED, "other items suffice"
 
     def _drop_planned_calls(self) -> None:
         """Drop the calls of the definition's plan: its steps are templates, not a promise."""

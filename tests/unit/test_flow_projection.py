@@ -2,7 +2,7 @@
 
 from orchestrator.domain import facts as f
 from orchestrator.domain.jobs import CallStatus, JobError, JobState
-from orchestrator.domain.notes import CallsExpected, FlowBegun
+from orchestrator.domain.notes import CallsExpected, FlowBegun, ItemsListed
 from orchestrator.domain.usage import Usage
 from orchestrator.projection.events import job_events
 from orchestrator.projection.job import project
@@ -39,6 +39,19 @@ def test_progress_is_over_the_announced_calls_and_never_falls() -> None:
     assert project("wf_job_1", past.facts).progress == 50
     past.completed("three", "writer")
     assert project("wf_job_1", past.facts).progress == 75
+
+
+def test_items_are_known_when_they_are_listed_and_skipped_when_others_suffice() -> None:
+    past = history()
+    past.add(f.Noted, notes=(ItemsListed(step="fan", keys=("a", "b", "c"), agent="writer", enough=1),))
+    calls = project("wf_job_1", past.facts).calls
+    assert [(call.step, call.key, call.status) for call in calls] == [
+        ("fan", key, CallStatus.PENDING) for key in ("a", "b", "c")
+    ]
+    number = past.add(f.AgentScheduled, step="fan", key="b", agent="writer", title="Fan")
+    past.add(f.AgentCompleted, scheduled_id=number, usage=Usage(), model="m", summary="done")
+    statuses = [call.status for call in project("wf_job_1", past.facts).calls]
+    assert statuses == [CallStatus.SKIPPED, CallStatus.COMPLETED, CallStatus.SKIPPED]
 
 
 def test_controls_apply_to_a_flow_and_only_to_a_flow() -> None:

@@ -1,0 +1,83 @@
+"""What `Flow` takes and raises: inputs, context, keys and failures of calls."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError, FailureError
+
+from workflows.steps import job_error
+
+with workflow.unsafe.imports_passed_through():
+    from orchestrator.domain.agents import StepOutput
+    from orchestrator.domain.call_ids import call_key
+    from orchestrator.domain.call_results import Result
+    from orchestrator.domain.commands import AgentResult
+    from orchestrator.domain.jobs import JobError
+
+Input = Mapping[str, Any] | BaseModel
+"""The input of a call: a mapping, or a model such as the `data` of an earlier result."""
+Context = Result[Any] | AgentResult | StepOutput
+"""What a later call sees of an earlier one."""
+
+
+class CallFailed(ApplicationError):
+    """A call has failed after all its attempts. `error` says why; if nobody catches this, the job fails with it."""
+
+    def __init__(self, error: JobError) -> None:
+        super().__init__(error.message, error, type=error.type, non_retryable=True)
+        self.error = error
+
+
+def seconds(duration: timedelta | float) -> float:
+    """A duration in seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else duration
+
+
+def question_id(step: str, key: str | int) -> str:
+    """The id of a question of a step."""
+    return f"{step}[{safe_key(key)}]" if key != "" else step
+
+
+def snake_case(name: str) -> str:
+    """`ShippingAddress` as `shipping_address`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def mistake(message: str, kind: str) -> ApplicationError:
+    """The error of a mistake in workflow code: it fails the job."""
+    error = JobError(type=kind, message=message)
+    return ApplicationError(message, error, type=kind, non_retryable=True)
+
+
+def safe_key(key: str | int) -> str:
+    """A key in the form that ids have."""
+    return call_key(key) if key != "" else ""
+
+
+def plain(input: Input) -> dict[str, Any]:
+    """An input as plain data."""
+    return input.model_dump(mode="json") if isinstance(input, BaseModel) else dict(input)
+
+
+def item_input(item: Any) -> Input:
+    """The input of an item without a function that makes it."""
+    return item if isinstance(item, Mapping | BaseModel) else {"item": item}
+
+
+def as_context(entry: Context) -> StepOutput:
+    """What a call sees of an earlier one."""
+    if isinstance(entry, StepOutput):
+        return entry
+    return (entry.answer if isinstance(entry, Result) else entry).as_context(full=True)
+
+
+def error_of(failure: FailureError, step: str, agent: str) -> JobError:
+    """The error of a failed call, with its step and agent."""
+    details = failure.details if isinstance(failure, ApplicationError) else ()
+    if details and isinstance(details[0], JobError):
+        return details[0].model_copy(update={"step": step, "agent": agent})
+    return job_error(failure, step).model_copy(update={"agent": agent})
