@@ -171,7 +171,8 @@ class PeopleFlow:
         flow = Flow(job)
         to = await flow.ask(Shipping, "Where does it go?", step="address", timeout=job.input.get("timeout", 60))
         graded = await flow.call(GRADER, input={"number": len(to.street)})
-        if not await flow.approval("Ship it now?", step="ship", show=to):
+        by = tuple(job.input.get("by", ()))
+        if not await flow.approval("Ship it now?", step="ship", show=to, by=by):
             return flow.result(note="kept back")
         await flow.sleep(0.01, "packing")
         return flow.result(graded, note=to.street)

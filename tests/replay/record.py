@@ -57,6 +57,22 @@ async def _resumed(engine: Engine) -> str:
     return job_id
 
 
+async def _answered(engine: Engine) -> str:
+    """A form and an approval that people answered, over two runs."""
+    started = await engine.start("t_form", {"runs": 2, "approval": True})
+    handle = engine.parts.backend.client.get_workflow_handle(started.job_id)
+    await engine.eventually(started.job_id, lambda job: bool(job.open_questions))
+    first = (await handle.describe()).run_id
+    await handle.signal("next")
+    await eventually(handle.describe, lambda run: run.run_id != first)
+    answer = engine.services.questions.answer
+    await answer(TESTER, started.job_id, "address", {"street": "Long Street 5"})
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    await answer(TESTER, started.job_id, "ship", {"approved": True}, "go")
+    await engine.ended(started.job_id)
+    return started.job_id
+
+
 async def _waiting(engine: Engine) -> str:
     started = await engine.start("t_approval", {})
     await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["b"])
@@ -236,6 +252,7 @@ SCENARIOS: dict[str, Callable[[Engine], Awaitable[str]]] = {
     "waiting_for_approval": _waiting,
     "approved": _approved,
     "rejected": _rejected,
+    "answered": _answered,
     "retried": _retried,
     "retried_code": _retried_code,
     "cancelled": _cancelled,

@@ -13,6 +13,7 @@ from orchestrator.projection.facts import fact_of
 from orchestrator.projection.job import project
 from tests.code_workflow import AgainWorkflow, CountdownWorkflow, FaultyWorkflow
 from tests.flow_workflows import FLOWS
+from tests.questions_workflow import FormWorkflow
 from tests.replay.mutated import MutatedPlanWorkflow
 from tests.replay.record import CONTINUED, EARLIER, HISTORIES, SCENARIOS
 from tests.replay.sandboxed import ClockReadingPlanWorkflow, SandboxedPlanWorkflow
@@ -20,7 +21,7 @@ from workflows.plan import PlanWorkflow
 from workflows.registry import WORKFLOWS
 
 FILES = sorted(HISTORIES.glob("*.json"))
-AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow, *FLOWS)
+AUTHORED = (AgainWorkflow, CountdownWorkflow, FaultyWorkflow, FormWorkflow, *FLOWS)
 
 
 def replayer(*workflows: type) -> Replayer:
@@ -41,6 +42,7 @@ def test_every_state_of_a_workflow_has_a_history() -> None:
         f"{CONTINUED}_2",
         f"{CONTINUED}_3",
         "called_again_2",
+        "answered_2",
     }
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from temporalio.worker import Replayer
 
+from orchestrator.domain.access import ORDINARY, Principal
 from orchestrator.domain.catalogue import Plugin
+from orchestrator.domain.errors import Forbidden
 from orchestrator.domain.jobs import CallStatus, Job, JobState, ReasonCode
 from orchestrator.engine.plugin import OrchestratorPlugin
 from orchestrator.plugins import BUILT_IN
@@ -141,6 +143,22 @@ async def test_a_no_is_an_answer_and_no_answer_is_a_failure(engine: Engine) -> N
     assert job.result["metadata"]["note"] == "kept back"
     late = await engine.run("f_people", {"timeout": 1})
     assert (late.error and late.error.type, late.error and late.error.step) == ("answer_timeout", "address")
+
+
+async def test_only_the_people_that_an_approval_names_decide(engine: Engine) -> None:
+    started = await engine.start("f_people", {"by": ["key:desk"]})
+    await _answered(engine, started.job_id, "Elm 1")
+    await engine.eventually(started.job_id, lambda job: job.waiting_steps == ["ship"])
+    owner = Principal(TESTER.id, ORDINARY)
+    with pytest.raises(Forbidden, match="for key:desk"):
+        await engine.services.controller.approve(owner, started.job_id, "ship")
+    with pytest.raises(Forbidden, match="for key:desk"):
+        await engine.services.questions.answer(owner, started.job_id, "ship", {"approved": True})
+    desk = Principal("desk-owner", ORDINARY, key="key_1", key_name="desk")
+    answered = await engine.services.questions.answer(desk, started.job_id, "ship", {"approved": True})
+    assert answered.question.answer is not None
+    assert answered.question.answer.actor == "desk-owner"
+    assert (await engine.ended(started.job_id)).state is JobState.COMPLETED
 
 
 async def test_a_paused_flow_starts_no_call_until_it_is_resumed(engine: Engine) -> None:
