@@ -14,7 +14,7 @@ from api.idempotency import Idempotent
 from api.limits import address_of, count_surface_request
 from api.security import Admin, Caller
 from api.storable import FIRST_FAULT
-from api.v1.bodies import Body, Moment, Text, WholeNumber
+from api.v1.bodies import WHOLE, Body, Moment, Text, WholeNumber
 from api.v1.envelope import ERRORS, NOT_FOUND, ONCE, V1Route
 from api.v1.pages import CursorPage, Listing, LongCursorQuery, cut
 from api.v1.wire import Timestamp, Wire
@@ -55,7 +55,7 @@ class IssueBody(Body):
         default=None, description="The account that owns the key's jobs. Default: an account of the key alone."
     )
     expires_at: Moment | None = Field(default=None, description="Null: the key never expires.")
-    expires_in: Annotated[WholeNumber, Field(ge=1, le=_TEN_YEARS)] | None = Field(
+    expires_in: Annotated[int, Field(ge=1, le=_TEN_YEARS), WHOLE] | None = Field(
         default=None, description="Seconds from now, instead of `expires_at`."
     )
 

@@ -52,7 +52,9 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_integral)]
+# After the limits of a number that may be null: before them, the schema would lose the limits.
+WHOLE: Final = BeforeValidator(_integral)
+WholeNumber = Annotated[int, WHOLE]
 Text = Annotated[str, Field(max_length=1000), AfterValidator(storable)]
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=datetime)]
 WebUrl = Annotated[
@@ -84,7 +86,7 @@ class ConfigBody(JobConfig):
     model: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)] | None = Field(
         default=None, description="`provider:model`."
     )
-    max_tokens: Annotated[WholeNumber, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
 
     def job_config(self) -> JobConfig:
         """Return the configuration of the job."""
@@ -119,8 +121,8 @@ class StartBody(Body):
         default_factory=dict, description="Your own notes on the job, for example `team`. Lists filter by them."
     )
     start_at: Moment | None = Field(default=None, description="Start an asynchronous job at this time.")
-    delay: WholeNumber | None = Field(
-        default=None, ge=0, le=_LONGEST_DELAY, description="Start an asynchronous job after so many seconds."
+    delay: Annotated[int, Field(ge=0, le=_LONGEST_DELAY), WHOLE] | None = Field(
+        default=None, description="Start an asynchronous job after so many seconds."
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.storable import FIRST_FAULT, JsonObject
-from api.v1.bodies import Body, ConfigBody, Labels, Moment, Text, WebUrl, WholeNumber
+from api.v1.bodies import WHOLE, Body, ConfigBody, Labels, Moment, Text, WebUrl, WholeNumber
 from orchestrator.domain.commands import JobInput
 from orchestrator.domain.ids import JobKind
 from orchestrator.domain.schedules import (
@@ -52,7 +52,7 @@ class RangeBody(Body):
     """The values from `start` to `end`, both included, in steps. Without `end`, only `start`."""
 
     start: WholeNumber = Field(ge=0, le=LAST_YEAR)
-    end: Annotated[WholeNumber, Field(ge=0, le=LAST_YEAR)] | None = None
+    end: Annotated[int, Field(ge=0, le=LAST_YEAR), WHOLE] | None = None
     step: WholeNumber = Field(default=1, ge=1, le=60)
 
     def range(self) -> Range:
@@ -134,8 +134,8 @@ class SpecBody(Body):
         )
 
 
-Window = Annotated[WholeNumber, Field(ge=10, le=_YEAR)]
-Runs = Annotated[WholeNumber, Field(ge=1, le=1_000_000)]
+Window = Annotated[int, Field(ge=10, le=_YEAR), WHOLE]
+Runs = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _OVERLAP: Final = "What happens to a run whose predecessor still runs."
 _WINDOW: Final = "Runs that Temporal missed are made up if they were due at most so many seconds ago."

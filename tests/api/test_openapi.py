@@ -116,6 +116,12 @@ def schema(name: str) -> dict[str, Any]:
 
 
 @ledger("D-026")
+def test_limits_of_numbers_are_words_of_json_schema():
+    """A validator inside of a limit would leave pydantic's own words in the schema."""
+    own = re.findall(r'"(?:ge|gt|le|lt)": \d', json.dumps(NATIVE["components"]["schemas"]))
+    assert own == []
+
+
 def test_the_output_is_typed():
     assert set(schema("Output")["properties"]) == {"status", "output", "deliverables", "metadata"}
     answer = OPERATIONS["get_output"]["responses"]["200"]["content"]["application/json"]

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -12,12 +12,16 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from orchestrator.domain.access import Scope
+from orchestrator.domain.commands import JobInput
 from orchestrator.domain.errors import Unavailable
+from orchestrator.domain.ids import JobKind
 from orchestrator.domain.limits import Tier
-from orchestrator.domain.schedules import SchedulePlan
+from orchestrator.domain.schedules import Interval, Schedule, SchedulePlan, ScheduleTimes
 from orchestrator.engine.job_schedules import JobSchedules
 from orchestrator.services.access.authentication import ADMIN as BOOTSTRAP
 from orchestrator.services.access.keys import IssuedKey, KeyRequest
+from orchestrator.services.jobs.start import StartRequest
+from orchestrator.services.schedules.registry import ScheduleRequest
 from orchestrator.testing import Engine, eventually
 from tests.api.conftest import over
 
@@ -140,6 +144,31 @@ async def test_a_run_is_an_ordinary_job_that_names_its_schedule(user: httpx2.Asy
     shown = (await user.get(path)).json()
     assert [run["job_id"] for run in shown["recent_runs"]] == [job_id]
     assert shown["runs"]["started"] == 1
+
+
+async def test_it_runs_by_itself_and_its_callback_gets_the_end(running: Engine):
+    """Faster than a request may ask for: every second, one run."""
+    every_second = ScheduleTimes(intervals=(Interval(timedelta(seconds=1)),))
+    start = StartRequest(kind=JobKind.AGENT, target="t_echo", input={"n": 1}, webhook_url="https://93.184.215.14/hook")
+
+    def plan(job: JobInput) -> SchedulePlan:
+        return SchedulePlan(job=job, times=every_second, remaining_runs=1)
+
+    schedules = running.services.schedules
+    schedule, _ = await schedules.create(BOOTSTRAP, ScheduleRequest(start, plan, "Once"))
+
+    async def look() -> Schedule:
+        return await schedules.get(BOOTSTRAP, schedule.row.id)
+
+    done = await eventually(look, lambda seen: bool(seen.course.recent_runs))
+    [run] = done.course.recent_runs
+    job = await running.ended(run.job_id)
+    assert (job.state, job.owner, job.webhook_url) == ("COMPLETED", "admin", start.webhook_url)
+    assert run.scheduled_at <= job.created_at
+    deliveries = await running.services.webhooks.deliveries_of_job(job.id, limit=5)
+    assert [delivery.url for delivery, _ in deliveries.rows] == [start.webhook_url]
+    assert (await look()).plan.remaining_runs == 0
+    await schedules.delete(BOOTSTRAP, schedule.row.id)
 
 
 async def test_a_backfill_starts_the_runs_of_a_period(user: httpx2.AsyncClient):

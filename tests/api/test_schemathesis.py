@@ -26,6 +26,8 @@ REFUSALS = {
     "/v1/jobs/{job_id}/approve": "depends on the job's state",
     "/v1/jobs/{job_id}/reject": "depends on the job's state",
     "/v1/jobs/{job_id}/retry": "depends on the job's state",
+    "/v1/schedules": "one target, an input of its schema, a webhook of a public host, and times that come",
+    "/v1/schedules/{schedule_id}": "an input of its target's schema, a webhook of a public host, and times that come",
     "/v1/auth/api-keys": "an end lies in the future, and is given once",
     "/v1/auth/api-keys/{key_id}": "an end lies in the future",
     "/v1/webhooks/{webhook_id}/deliveries": "a cursor is one of this list",
