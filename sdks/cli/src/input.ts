@@ -9,7 +9,7 @@ export function readStandardInput(): string {
 
 /** The object of `--input`: inline JSON, the path of a JSON file, or `-` for standard input. */
 export function readInput(value: string): Record<string, unknown> {
-  const inline = value.trimStart().startsWith("{");
+  const inline = /^\s*[{["]/.test(value);
   const text = inline ? value : value === "-" ? readStandardInput() : readFile(value);
   const source = inline ? "--input" : value === "-" ? "standard input" : value;
   let parsed: unknown;

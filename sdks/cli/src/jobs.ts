@@ -17,8 +17,12 @@ export interface StartOptions {
   temperature?: number;
   maxTokens?: number;
   webhookUrl?: string;
-  label: string[];
+  label?: string[];
   idempotencyKey?: string;
+}
+
+export function added(text: string, before: string[] = []): string[] {
+  return [...before, text];
 }
 
 /** The options that starting an agent and starting a workflow have in common. */
@@ -32,7 +36,7 @@ export function withStartOptions(command: Command): Command {
     .option("--temperature <number>", "0 to 2", numberOf)
     .option("--max-tokens <number>", "the most tokens of one answer", numberOf)
     .option("--webhook-url <url>", "notified when the job ends")
-    .option("--label <name:value>", "your own note on the job; may be repeated", (text: string, before: string[]) => [...before, text], [])
+    .option("--label <name:value>", "your own note on the job; may be repeated", added)
     .option("--idempotency-key <key>", "the same key and input start one job, however often the command runs");
 }
 
@@ -70,7 +74,7 @@ export async function startJob(session: Session, options: StartOptions, start: S
   printResult(session, result, options.output);
 }
 
-function labelsOf(texts: string[]): Record<string, string> {
+function labelsOf(texts: string[] = []): Record<string, string> {
   return Object.fromEntries(
     texts.map((text) => {
       const colon = text.indexOf(":");
@@ -124,7 +128,7 @@ function writeOutput(path: string, result: Result): void {
 
 export async function listJobs(
   session: Session,
-  options: { status?: string; since?: string; agent?: string; workflow?: string; label: string[]; needsAttention?: boolean; limit: number },
+  options: { status?: string; since?: string; agent?: string; workflow?: string; label?: string[]; needsAttention?: boolean; limit: number },
 ): Promise<void> {
   const query = {
     limit: Math.min(options.limit, 100),
@@ -132,7 +136,7 @@ export async function listJobs(
     ...(options.since === undefined ? {} : { since: options.since }),
     ...(options.agent === undefined ? {} : { agentId: options.agent }),
     ...(options.workflow === undefined ? {} : { workflowId: options.workflow }),
-    label: options.label,
+    label: options.label ?? [],
     ...(options.needsAttention ? { needsAttention: true } : {}),
   };
   const jobs = [];
@@ -192,6 +196,12 @@ export async function controlJobs(session: Session, jobIds: string[], done: stri
   return code;
 }
 
+
+export function positive(text: string): number {
+  const value = numberOf(text);
+  if (value <= 0) throw new UsageError(`${JSON.stringify(text)} is not a number above 0`);
+  return value;
+}
 
 export function numberOf(text: string): number {
   const value = Number(text);

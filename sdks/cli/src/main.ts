@@ -6,7 +6,7 @@ import { candidates, completionScript, SHELLS } from "./completion.js";
 import { configPath, readConfig, settingOf, SETTINGS, shown, writeConfig } from "./config.js";
 import { EXIT, explained, UsageError } from "./errors.js";
 import { readStandardInput } from "./input.js";
-import { controlJobs, listJobs, numberOf, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
+import { added, controlJobs, listJobs, numberOf, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
 import { note, print, printJson, table } from "./output.js";
 import { Session, type GlobalOptions } from "./session.js";
@@ -20,7 +20,7 @@ const program = new Command("devora")
   .addOption(new Option("--api-key <key>", "instead of DEVORA_API_KEY; - reads it from standard input"))
   .addOption(new Option("--base-url <url>", "instead of DEVORA_BASE_URL"))
   .option("--json", "print JSON, under the names of the API")
-  .option("--timeout <seconds>", "how long one request may take", numberOf)
+  .option("--timeout <seconds>", "how long one request may take", positive)
   .showHelpAfterError("(--help shows what there is)")
   .exitOverride()
   .hook("preAction", () => {
@@ -113,7 +113,7 @@ jobs
   .option("--since <time>", "created at or after this time, such as 2026-11-26T08:00:00Z")
   .option("--agent <agent_id>")
   .option("--workflow <workflow_id>")
-  .option("--label <name:value>", "only jobs with this label; may be repeated", (text: string, before: string[]) => [...before, text], [])
+  .option("--label <name:value>", "only jobs with this label; may be repeated", added)
   .option("--needs-attention", "only jobs that a person has to look at")
   .option("--limit <number>", "how many", numberOf, 20)
   .action((options: Parameters<typeof listJobs>[1]) => listJobs(session, options));
@@ -198,7 +198,11 @@ process.on("SIGINT", () => {
   process.exit(EXIT.interrupted);
 });
 // A reader such as `head` that has enough is no error.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.done : EXIT.unreachable));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(EXIT.done);
+  note(`devora: cannot write standard output: ${error.message}`);
+  process.exit(EXIT.usage);
+});
 
 try {
   // Asked by the completion scripts: what is being typed must not be parsed.
