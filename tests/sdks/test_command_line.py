@@ -134,7 +134,11 @@ async def test_exit_codes(devora: Devora) -> None:
         (("jobs", "list", "--limit", "many"), 2, "not a number"),
         (("config", "set", "apikey", "x"), 2, "expected api-key or base-url"),
         (("completion", "tcsh"), 2, "expected bash, zsh, fish"),
-        (("webhooks", "listen", "--forward-to", "1", "--events", "job.lost"), 2, f"expected {','.join(SUBSCRIBABLE)}\n"),
+        (
+            ("webhooks", "listen", "--forward-to", "1", "--events", "job.lost"),
+            2,
+            f"expected {','.join(SUBSCRIBABLE)}\n",
+        ),
         (("nonsense",), 2, "unknown command"),
         (("agents", "list", "--base-url", "http://127.0.0.1:9"), 3, "no answer from http://127.0.0.1:9"),
         (("agents", "list", "--base-url", "nowhere"), 2, "invalid base URL"),

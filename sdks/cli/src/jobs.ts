@@ -144,8 +144,12 @@ export async function listJobs(
     if (jobs.push(job) >= options.limit) break;
   }
   if (session.json) return printJson(jobs.map(wireOf));
-  const rows = jobs.map((job) => [job.jobId, job.agentId ?? job.workflowId, job.status, `${job.progress}%`, job.reason?.code, job.createdAt]);
+  const rows = jobs.map((job) => [job.jobId, job.agentId ?? job.workflowId, job.status, percentOf(job), job.reason?.code, job.createdAt]);
   print(table(["JOB", "RUNS", "STATUS", "PROGRESS", "REASON", "CREATED"], rows));
+}
+
+function percentOf(job: { progress: number | null }): string | null {
+  return job.progress === null ? null : `${job.progress}%`;
 }
 
 export async function showJob(session: Session, jobId: string): Promise<void> {
@@ -158,8 +162,10 @@ function described(job: JobDetail): string {
   const facts: [string, string | number | null | undefined][] = [
     ["job", job.jobId],
     [job.agentId === undefined ? "workflow" : "agent", job.agentId ?? job.workflowId],
-    ["state", `${job.state} (${job.status}), ${job.progress}%`],
+    ["state", `${job.state} (${job.status}), ${percentOf(job) ?? `${job.callsDone} of ${job.callsKnown} known calls`}`],
     ["reason", job.reason && `${job.reason.code}: ${job.reason.message}`],
+    ...job.questions.filter((each) => each.status === "open").map((each): [string, string] => ["question", `${each.id}: ${each.message}`]),
+    ["children", job.children.join(" ") || null],
     ["error", job.error && `${job.error.type}: ${job.error.message}`],
     ["created", job.createdAt],
     ["ended", job.completedAt ?? job.cancelledAt],
@@ -169,6 +175,13 @@ function described(job: JobDetail): string {
   const lines = facts.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name.padEnd(9)}${plain(String(value))}`);
   const steps = job.steps.map((call) => [call.step, call.agent, call.status, call.attempts.length, call.tokens, call.error?.message]);
   return [...lines, "", table(["STEP", "AGENT", "STATUS", "ATTEMPTS", "TOKENS", "ERROR"], steps)].join("\n");
+}
+
+export async function listQuestions(session: Session, jobId: string): Promise<void> {
+  const list = await session.client().jobs.questions(jobId, session.call);
+  if (session.json) return printJson(wireOf(list));
+  const rows = list.questions.map((each) => [each.id, each.kind, each.status, each.deadline, each.message, JSON.stringify(each.inputSchema)]);
+  print(table(["QUESTION", "KIND", "STATUS", "DEADLINE", "MESSAGE", "FORM"], rows));
 }
 
 export async function printOutput(session: Session, jobId: string, file: string | undefined): Promise<void> {

@@ -5,8 +5,8 @@ import { Command, Option } from "commander";
 import { candidates, completionScript, SHELLS } from "./completion.js";
 import { configPath, readConfig, settingOf, SETTINGS, shown, writeConfig } from "./config.js";
 import { EXIT, explained, UsageError } from "./errors.js";
-import { readStandardInput } from "./input.js";
-import { added, controlJobs, listJobs, numberOf, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
+import { readInput, readStandardInput } from "./input.js";
+import { added, controlJobs, listJobs, listQuestions, numberOf, positive, printOutput, showJob, startJob, watchJob, withStartOptions, type StartOptions } from "./jobs.js";
 import { listen } from "./listen.js";
 import { note, print, printJson, table } from "./output.js";
 import { Session, type GlobalOptions } from "./session.js";
@@ -157,6 +157,28 @@ for (const [name, done] of [["pause", "paused"], ["resume", "resumed"]] as const
       exitCode = await controlJobs(session, ids, done, (job) => job[name](text, session.call));
     });
 }
+jobs
+  .command("questions <job_id>")
+  .description("the questions of a job to people, with the form of each answer")
+  .action((jobId: string) => listQuestions(session, jobId));
+jobs
+  .command("answer <job_id>")
+  .description("answer a question of a job")
+  .requiredOption("--step <question>", "the id of the question, or its step if only one is open")
+  .option("--values <json|file|->", "the answer: inline JSON, the path of a JSON file, or - for standard input", "{}")
+  .option("--note <text>", "for the record", "")
+  .action(async (jobId: string, { step, values, note: text }: { step: string; values: string; note: string }) => {
+    const answer = { step, values: readInput(values, "--values"), note: text };
+    exitCode = await controlJobs(session, [jobId], "answered", (job) => job.answer(answer, session.call));
+  });
+jobs
+  .command("signal <job_id> <name>")
+  .description("send a signal that the job's workflow declares")
+  .option("--input <json|file|->", "the input of the signal, a JSON object")
+  .action(async (jobId: string, name: string, { input }: { input?: string }) => {
+    const value = input === undefined ? undefined : readInput(input);
+    exitCode = await controlJobs(session, [jobId], "signalled", (job) => job.signal(name, value, session.call));
+  });
 jobs
   .command("retry <job_id>")
   .description("start a job that finishes one that failed; prints its id")
