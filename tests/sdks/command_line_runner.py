@@ -34,6 +34,9 @@ CALLS: dict[str, list[str]] = {
     "jobs.resume": ["jobs", "resume", "{job_id}"],
     "jobs.approve": ["jobs", "approve", "{job_id}"],
     "jobs.reject": ["jobs", "reject", "{job_id}"],
+    "jobs.questions": ["jobs", "questions", "{job_id}"],
+    "jobs.answer": ["jobs", "answer", "{job_id}", "--values", "{values}"],
+    "jobs.signal": ["jobs", "signal", "{job_id}", "{name}", "--input", "{input}"],
     "jobs.retry": ["jobs", "retry", "{job_id}"],
 }
 WORDS = {"reason": "--reason", "note": "--note", "step": "--step"}
